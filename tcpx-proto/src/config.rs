@@ -1,0 +1,398 @@
+//! Every parameter and published policy: its default, unit, RFC section and Linux sysctl.
+//!
+//! A policy that RFCs or kernels see differently is an enum that names them. `None` switches a timer off.
+
+use crate::event::Trigger;
+use crate::seq::Seq;
+use crate::tcb::State;
+use crate::time::Duration;
+use crate::wire::ChecksumPolicy;
+use alloc::vec::Vec;
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// What holds for a whole stack.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// The default for each connection.
+    pub conn: ConnConfig,
+    /// Which checksums are taken (MUST-3).
+    pub checksum: ChecksumPolicy,
+    /// Whether a segment for a closed port of ours is answered with a RST (RFC 9293 3.10.7.1).
+    pub rst_on_closed: bool,
+    /// What a listener does with a SYN when its backlog is full.
+    pub overflow: Overflow,
+    /// The most connection records of all kinds, 1 to 2^24. A SYN past it is dropped, a connect fails.
+    pub max_connections: usize,
+    /// The most octets in all send and receive buffers together. Past it windows do not open and SEND takes nothing.
+    pub max_memory: usize,
+}
+
+/// What a listener does with a SYN when its backlog is full (RFC 4987).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Overflow {
+    /// Answer with a SYN cookie, keep no state (section 3.6; `net.ipv4.tcp_syncookies=1`).
+    Cookies,
+    /// Drop it (`tcp_syncookies=0`).
+    Drop,
+    /// There is no limit: each SYN gets a record, up to [`Config::max_connections`].
+    Unbounded,
+}
+
+/// What holds for one connection, or for those that a listener accepts.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ConnConfig {
+    /// Whose replies, where the RFC and a kernel differ.
+    pub dialect: Dialect,
+    /// Maximum segment lifetime; TIME-WAIT is twice that (RFC 9293 section 3.4.2: 2 min; Linux: TIME-WAIT is 60 s).
+    pub msl: Duration,
+    /// What restarts TIME-WAIT's 2 MSL.
+    pub time_wait_restart: TimeWaitRestart,
+    /// Whether a RST ends TIME-WAIT (RFC 1337; `tcp_rfc1337`).
+    pub time_wait_rst: TimeWaitRst,
+    /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s).
+    pub fin_wait_2: Option<Duration>,
+    /// The retransmission timer (RFC 6298).
+    pub rto: Rto,
+    /// R2 for the SYN: how often it is sent again (MUST-23; `tcp_syn_retries`).
+    pub syn_retries: u32,
+    /// How many of those come at the initial RTO before back-off begins (`tcp_syn_linear_timeouts`).
+    pub syn_linear: u32,
+    /// How often a SYN,ACK is sent again (`tcp_synack_retries`).
+    pub synack_retries: u32,
+    /// R1: retransmissions before the application is told (SHLD-10; `tcp_retries1`).
+    pub r1: u32,
+    /// R2: retransmissions before the connection is given up (MUST-20, SHLD-11: at least 100 s; `tcp_retries2`).
+    pub r2: u32,
+    /// R2 once the application has closed (`tcp_orphan_retries`, 0 there means 8).
+    pub orphan_retries: u32,
+    /// The longest that sent data may stay unacknowledged (MUST-21; `TCP_USER_TIMEOUT`); `None`: R2 alone decides.
+    pub user_timeout: Option<Duration>,
+    /// Keepalive (RFC 9293 section 3.8.4), off by default (MUST-25).
+    pub keepalive: Option<KeepAlive>,
+    /// Zero-window probes, between these intervals (MUST-36, SHLD-29, SHLD-30); `None`: never.
+    pub persist: Option<Persist>,
+    /// The longest that an ACK is held back, below 0.5 s (MUST-40); `None`: ACK at once.
+    pub delayed_ack: Option<Duration>,
+    /// How many of a connection's first ACKs are not delayed (Linux: 16).
+    pub quick_acks: u32,
+    /// Nagle's algorithm (SHLD-7, MUST-17; `TCP_NODELAY`).
+    pub nagle: bool,
+    /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
+    pub sws_override: Duration,
+    /// Congestion control.
+    pub congestion: Congestion,
+    /// Initial window, segments (RFC 6928: 10).
+    pub initial_window: u32,
+    /// Duplicate ACKs that mean loss (RFC 5681: 3).
+    pub dup_ack_threshold: u32,
+    /// Offer and use timestamps (RFC 7323; `tcp_timestamps`).
+    pub timestamps: bool,
+    /// Reject old timestamps (RFC 7323 section 5).
+    pub paws: bool,
+    /// Offer SACK (RFC 2018; `tcp_sack`).
+    pub sack: bool,
+    /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
+    pub window_scaling: bool,
+    /// The MSS to offer, octets, 88 to 65495; `None`: the link's MTU less 40 (IPv4) or 60 (IPv6).
+    pub mss: Option<u16>,
+    /// The link's MTU, octets. Whoever owns the link fills it in.
+    pub mtu: u16,
+    /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
+    pub receive_buffer: usize,
+    /// Send buffer, octets (`tcp_wmem`).
+    pub send_buffer: usize,
+    /// Initial sequence numbers.
+    pub isn: Isn,
+    /// RST and SYN in a synchronized state, and the range of acceptable ACKs.
+    pub reset_checks: ResetChecks,
+    /// At most one challenge ACK per connection in this time (`tcp_invalid_ratelimit`, 500 ms).
+    pub challenge_interval: Duration,
+    /// When a passive opener takes its SYN as acknowledged.
+    pub syn_acknowledged: SynAcknowledged,
+    /// What the application's data and FIN wait for beyond ESTABLISHED.
+    pub hold_back: HoldBack,
+    /// Edges of the state table that lead elsewhere.
+    pub detours: Vec<Detour>,
+    /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that guards us).
+    pub ttl: u8,
+    /// DSCP and ECN octet (MUST-48).
+    pub tos: u8,
+}
+
+/// Whose replies, where a kernel was measured to differ from the letter of the RFC. [`DIALECT_LINUX`] lists what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dialect {
+    /// RFC 9293.
+    Rfc9293,
+    /// Linux 6.18.
+    Linux,
+}
+
+/// RST and SYN in a synchronized state, and acceptable ACKs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ResetChecks {
+    /// Any RST in the window resets; a SYN in the window is answered with a RST (RFC 793).
+    Rfc793,
+    /// Only SEG.SEQ = RCV.NXT resets; the rest, and any SYN, gets a challenge ACK (RFC 5961).
+    Rfc5961,
+}
+
+/// What restarts 2 MSL.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitRestart {
+    /// The peer's repeated FIN (RFC 9293 3.10.7.4, eighth step).
+    OnFin,
+    /// Nothing.
+    Never,
+}
+
+/// RST in TIME-WAIT (RFC 1337).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitRst {
+    /// It ends TIME-WAIT: RFC 9293, and Linux with `tcp_rfc1337=0`.
+    Obey,
+    /// It is ignored (RFC 1337 fix F1).
+    Ignore,
+}
+
+/// Initial sequence numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Isn {
+    /// M + F(four-tuple, secret) (RFC 6528, MUST-8, MUST-9).
+    Rfc6528,
+    /// The 4 µs clock alone (RFC 793): anybody can guess it.
+    Clock,
+    /// Always this one.
+    Fixed(Seq),
+}
+
+/// When a passive opener takes its SYN as acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SynAcknowledged {
+    /// When an ACK says so.
+    ByAck,
+    /// As soon as it is sent: what a two-way handshake means. An active opener then owes no third ACK.
+    WhenSent,
+}
+
+/// What the application's data and FIN wait for beyond ESTABLISHED, until [`lift`](crate::stack::Stack::lift).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HoldBack {
+    /// Nothing.
+    Nothing,
+    /// Both wait.
+    DataAndFin,
+}
+
+/// Congestion control.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Congestion {
+    /// RFC 5681 with RFC 6582.
+    NewReno,
+    /// None: only the peer's window limits.
+    Off,
+}
+
+/// Retransmission timeouts (RFC 6298).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rto {
+    /// Before the first sample (section 2.1: 1 s).
+    pub initial: Duration,
+    /// Never below (section 2.4: 1 s; Linux 200 ms).
+    pub min: Duration,
+    /// Never above (section 2.5: at least 60 s; Linux 120 s).
+    pub max: Duration,
+    /// What each timeout multiplies it by (section 5.5: 2); 1 is no back-off.
+    pub backoff: u32,
+}
+
+/// Keepalive (RFC 9293 section 3.8.4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct KeepAlive {
+    /// Silence before the first probe (MUST-28: 2 h; `tcp_keepalive_time`).
+    pub idle: Duration,
+    /// Between probes (`tcp_keepalive_intvl`, 75 s).
+    pub interval: Duration,
+    /// Unanswered probes that end the connection, at least 2 (MUST-29; `tcp_keepalive_probes`, 9).
+    pub probes: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive { idle: secs(7200), interval: secs(75), probes: 9 }
+    }
+}
+
+/// Zero-window probes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Persist {
+    /// Never sooner than this; the first comes after one RTO (SHLD-29).
+    pub min: Duration,
+    /// Never later than this.
+    pub max: Duration,
+}
+
+/// An edge of the state table that leads elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Detour {
+    /// From this state,
+    pub from: State,
+    /// on this,
+    pub on: Trigger,
+    /// to this one instead.
+    pub to: State,
+    /// The preset that asked for it.
+    pub rule: &'static str,
+    /// What it breaks.
+    pub requirement: &'static str,
+}
+
+/// A named set of values for all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Profile {
+    /// Replies, timers and limits of Linux 6.18; TIME-WAIT 60 s.
+    #[default]
+    Linux,
+    /// The letter of RFC 9293 and its companions; TIME-WAIT 4 min.
+    Rfc9293,
+    /// The textbook of 1981: no challenge ACK, RST checks of RFC 793.
+    Rfc793,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 3] = [Profile::Linux, Profile::Rfc9293, Profile::Rfc793];
+
+    /// Its name on the command line and in events files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Linux => "linux",
+            Profile::Rfc9293 => "rfc9293",
+            Profile::Rfc793 => "rfc793",
+        }
+    }
+
+    /// The configuration.
+    pub fn config(self) -> Config {
+        Config {
+            conn: match self {
+                Profile::Linux => ConnConfig::linux(),
+                Profile::Rfc9293 => ConnConfig::rfc9293(),
+                Profile::Rfc793 => ConnConfig {
+                    reset_checks: ResetChecks::Rfc793,
+                    timestamps: false,
+                    paws: false,
+                    sack: false,
+                    window_scaling: false,
+                    ..ConnConfig::rfc9293()
+                },
+            },
+            checksum: ChecksumPolicy::Partial,
+            rst_on_closed: true,
+            overflow: Overflow::Cookies,
+            max_connections: 65_536,
+            max_memory: 1 << 30,
+        }
+    }
+}
+
+impl ConnConfig {
+    fn rfc9293() -> ConnConfig {
+        ConnConfig {
+            dialect: Dialect::Rfc9293,
+            msl: secs(120),
+            time_wait_restart: TimeWaitRestart::OnFin,
+            time_wait_rst: TimeWaitRst::Obey,
+            fin_wait_2: None,
+            rto: Rto { initial: secs(1), min: secs(1), max: secs(120), backoff: 2 },
+            syn_retries: 8,
+            syn_linear: 0,
+            synack_retries: 8,
+            r1: 3,
+            r2: 15,
+            orphan_retries: 15,
+            user_timeout: None,
+            keepalive: None,
+            persist: Some(Persist { min: secs(1), max: secs(60) }),
+            delayed_ack: Some(millis(200)),
+            quick_acks: 0,
+            nagle: true,
+            sws_override: millis(500),
+            congestion: Congestion::NewReno,
+            initial_window: 10,
+            dup_ack_threshold: 3,
+            timestamps: true,
+            paws: true,
+            sack: true,
+            window_scaling: true,
+            mss: None,
+            mtu: 1500,
+            receive_buffer: 1 << 18,
+            send_buffer: 1 << 18,
+            isn: Isn::Rfc6528,
+            reset_checks: ResetChecks::Rfc5961,
+            challenge_interval: millis(500),
+            syn_acknowledged: SynAcknowledged::ByAck,
+            hold_back: HoldBack::Nothing,
+            detours: Vec::new(),
+            ttl: 64,
+            tos: 0,
+        }
+    }
+
+    fn linux() -> ConnConfig {
+        ConnConfig {
+            dialect: Dialect::Linux,
+            msl: secs(30),
+            fin_wait_2: Some(secs(60)),
+            rto: Rto { initial: secs(1), min: millis(200), max: secs(120), backoff: 2 },
+            syn_retries: 10,
+            syn_linear: 4,
+            synack_retries: 5,
+            orphan_retries: 8,
+            persist: Some(Persist { min: millis(200), max: secs(120) }),
+            delayed_ack: Some(millis(40)),
+            quick_acks: 16,
+            sws_override: millis(200),
+            ..ConnConfig::rfc9293()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Profile::default().config()
+    }
+}
+
+impl Default for ConnConfig {
+    fn default() -> ConnConfig {
+        Config::default().conn
+    }
+}
+
+/// What [`Dialect::Linux`] and the `linux` profile change, each with the requirement that it departs from. `--help` prints it.
+pub const DIALECT_LINUX: &[(&str, &str)] = &[
+    ("RFC 9293 3.4.2", "MSL 30 s, so that TIME-WAIT is 60 s instead of 4 min"),
+    ("MUST-23", "a SYN is given up after 10 retransmissions, 134 s instead of 3 min"),
+    ("RFC 6298 2.4", "RTO from 200 ms instead of 1 s"),
+    ("RFC 9293 3.10.7.4", "a retransmitted SYN in SYN-RECEIVED gets the SYN,ACK again instead of an ACK"),
+    ("RFC 9293 3.10.7.4", "the ACK field of a duplicate that ends at RCV.NXT is processed"),
+    ("RFC 5961 3.2", "after the peer's FIN a RST at RCV.NXT-1 resets, too"),
+    ("RFC 9293 3.10.7.4", "in TIME-WAIT only an exact RST, not one with an old timestamp, has an effect"),
+    ("RFC 6191 2", "a SYN that TIME-WAIT does not take is answered with an ACK instead of dropped"),
+    ("RFC 7323 3.2", "a segment without the negotiated timestamp is accepted"),
+    ("RFC 9293 3.10.5", "an ABORT's RST also carries an ACK"),
+    ("MUST-56", "in SYN-SENT any ICMP error ends the connection; afterwards none does"),
+    ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
+    ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
+    ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
+    ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
+];

@@ -1,0 +1,1 @@
+//! Hosts and links on one virtual clock.

@@ -1,0 +1,14 @@
+//! Bytes to segment and back: IPv4 and IPv6 headers, the TCP header, its options, and the ICMP errors that quote them.
+//!
+//! Reading is strict and total (any bytes give a [`Segment`] or a [`ParseError`], never a panic). Writing can express every illegal
+//! thing too, because a laboratory must ([`Illegal`]).
+
+mod flags;
+mod icmp;
+mod options;
+mod segment;
+
+pub use flags::Flags;
+pub use icmp::{Icmp, IcmpKind};
+pub use options::{MAX_OPTIONS_LEN, Options, SackBlocks, Timestamps};
+pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};
