@@ -1,7 +1,7 @@
 //! Time as a number that someone hands in.
 
-pub use core::time::Duration;
 use core::ops::{Add, Sub};
+pub use core::time::Duration;
 
 /// A moment on a monotonic clock, in nanoseconds since an origin that the caller chose (584 years until it saturates).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
