@@ -1,2 +1,3 @@
-//! placeholder
+//! The laboratory's command line.
+
 fn main() {}
