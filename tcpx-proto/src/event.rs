@@ -324,6 +324,18 @@ pub enum Timer {
 }
 
 impl Timer {
+    /// All of them.
+    pub const ALL: [Timer; 8] = [
+        Timer::Retransmission,
+        Timer::Persist,
+        Timer::DelayedAck,
+        Timer::KeepAlive,
+        Timer::TimeWait,
+        Timer::FinWait2,
+        Timer::User,
+        Timer::Override,
+    ];
+
     /// A word for the events file.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,1 +1,329 @@
-//! calls
+//! User calls: RFC 9293 section 3.10.1 to 3.10.6.
+
+use super::congestion::Control;
+use super::rto::Estimator;
+use super::{Cx, MIN_MTU, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
+use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
+use crate::event::{Cause, CloseReason, Timer, Trigger, What};
+use crate::seq::Seq;
+use crate::stack::CallError;
+use crate::time::Instant;
+use crate::wire::{Options, Segment};
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+/// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
+const fn default_mss(remote: SocketAddr) -> u16 {
+    if remote.is_ipv4() { 536 } else { 1220 }
+}
+
+/// The smallest shift that lets 16 bits name the whole buffer (RFC 7323 section 2.2: at most 14).
+fn window_shift(config: &ConnConfig) -> u8 {
+    if !config.window_scaling {
+        return 0;
+    }
+    (0..14).find(|shift| config.receive_buffer >> shift <= 65_535).unwrap_or(14)
+}
+
+impl Tcb {
+    fn new(now: Instant, config: Arc<ConnConfig>, local: SocketAddr, remote: SocketAddr, iss: Seq, offset: u32) -> Tcb {
+        let shift = window_shift(&config);
+        let (quick, estimator, path_mtu) = (config.quick_acks, Estimator::new(&config.rto), config.mtu);
+        Tcb {
+            config,
+            local,
+            remote,
+            state: State::Closed,
+            passive: false,
+            released: false,
+            ended: None,
+            wake: Wake::default(),
+            snd: Snd {
+                iss,
+                una: iss,
+                nxt: iss,
+                wnd: 0,
+                wl1: Seq(0),
+                wl2: Seq(0),
+                max_wnd: 0,
+                shift: 0,
+                scaled: false,
+                mss: default_mss(remote),
+                path_mtu,
+                cursor: None,
+                closing: false,
+                fin: None,
+                lifted: false,
+                retransmissions: 0,
+                timed: None,
+                last_sent: now,
+                cause: Cause::Call,
+            },
+            rcv: Rcv {
+                irs: Seq(0),
+                nxt: Seq(0),
+                edge: Seq(0),
+                shift,
+                full: 0,
+                acked: Seq(0),
+                fin: None,
+                fin_reached: false,
+                sack: false,
+                quick,
+                urgent: None,
+                last_heard: now,
+                last_challenge: None,
+                keepalive_probes: 0,
+            },
+            stamps: Stamps { on: false, offset, recent: 0, recent_at: now },
+            estimator,
+            pending: Pending::default(),
+            timers: [None; Timer::ALL.len()],
+            transfer: None,
+        }
+    }
+
+    /// Active OPEN (3.10.1): CLOSED to SYN-SENT.
+    pub(crate) fn active(cx: &mut Cx<'_>, config: Arc<ConnConfig>, local: SocketAddr, remote: SocketAddr, iss: Seq, ts_offset: u32) -> Tcb {
+        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: false });
+        tcb.ensure_transfer(false);
+        tcb.pending.syn = Some(Cause::Call);
+        tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
+        tcb
+    }
+
+    /// A SYN to a listener (3.10.7.2): LISTEN to SYN-RECEIVED, without buffers.
+    pub(crate) fn passive(
+        cx: &mut Cx<'_>,
+        config: Arc<ConnConfig>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        syn: &Segment<'_>,
+        iss: Seq,
+        ts_offset: u32,
+    ) -> Tcb {
+        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: true });
+        tcb.passive = true;
+        tcb.state = State::Listen;
+        tcb.take_syn(cx.now, syn);
+        tcb.pending.syn = Some(Cause::Ack);
+        tcb.change_state(cx, Trigger::Syn, State::SynReceived);
+        tcb
+    }
+
+    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6): in SYN-RECEIVED, about to be handed that ACK.
+    pub(crate) fn from_cookie(
+        cx: &mut Cx<'_>,
+        config: Arc<ConnConfig>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        ack: &Segment<'_>,
+        mss: u16,
+        ts_offset: u32,
+    ) -> Tcb {
+        let iss = ack.header.ack.back(1);
+        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: true });
+        tcb.passive = true;
+        tcb.state = State::Listen;
+        let mut syn = Segment { payload: &[], ..*ack };
+        syn.header.seq = ack.header.seq.back(1);
+        syn.header.options = Options { mss: Some(mss), ..Options::default() };
+        tcb.take_syn(cx.now, &syn);
+        tcb.snd.nxt = iss + 1;
+        tcb.change_state(cx, Trigger::Syn, State::SynReceived);
+        tcb
+    }
+
+    /// What the peer's SYN says: IRS, options, window (unscaled: RFC 7323 section 2.2).
+    pub(super) fn take_syn(&mut self, now: Instant, syn: &Segment<'_>) {
+        let header = &syn.header;
+        self.rcv.irs = header.seq;
+        self.rcv.nxt = header.seq + 1;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.last_heard = now;
+        let offered = u32::try_from(self.config.receive_buffer.min(65_535)).unwrap_or(65_535);
+        self.rcv.edge = self.rcv.nxt + offered;
+        let options = &header.options;
+        self.snd.mss = options.mss.unwrap_or(default_mss(self.remote)).max(MIN_MSS);
+        match options.window_scale {
+            Some(shift) if self.config.window_scaling => (self.snd.scaled, self.snd.shift) = (true, shift.min(14)),
+            _ => (self.snd.shift, self.rcv.shift) = (0, 0),
+        }
+        self.rcv.sack = self.config.sack && options.sack_permitted;
+        if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
+            self.stamps = Stamps { on: true, recent: stamps.value, recent_at: now, ..self.stamps };
+        }
+        self.snd.wnd = u32::from(header.window);
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = header.seq;
+        self.snd.wl2 = self.snd.una;
+        if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent {
+            self.snd.nxt = self.snd.iss + 1;
+            self.snd.una = self.snd.nxt;
+        }
+    }
+
+    /// SEND (3.10.2).
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, data: &[u8]) -> Result<usize, CallError> {
+        self.check_open()?;
+        if self.snd.closing {
+            return Err(CallError::Closing);
+        }
+        let Some(transfer) = &mut self.transfer else { return Err(CallError::WouldBlock) };
+        let room = transfer.send.room().min(cx.memory_left);
+        if room == 0 && !data.is_empty() {
+            return Err(CallError::WouldBlock);
+        }
+        let taken = transfer.send.push(&data[..data.len().min(room)]);
+        self.snd.cause = Cause::Call;
+        self.arm(cx);
+        Ok(taken)
+    }
+
+    /// RECEIVE (3.10.3).
+    pub(crate) fn receive(&mut self, cx: &mut Cx<'_>, into: &mut [u8]) -> Result<usize, CallError> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into));
+        if taken > 0 {
+            self.offer_window(cx);
+            self.compact();
+            return Ok(taken);
+        }
+        if self.rcv.fin_reached {
+            return Ok(0);
+        }
+        self.check_open()?;
+        Err(CallError::WouldBlock)
+    }
+
+    /// An error for every call once the connection has ended.
+    fn check_open(&self) -> Result<(), CallError> {
+        self.ended.map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
+    }
+
+    /// CLOSE of our direction (3.10.4).
+    pub(crate) fn shutdown(&mut self, cx: &mut Cx<'_>) -> Result<(), CallError> {
+        self.check_open()?;
+        if self.snd.closing {
+            return Err(CallError::Closing);
+        }
+        self.snd.closing = true;
+        self.snd.cause = Cause::Call;
+        self.begin_close(cx);
+        self.arm(cx);
+        Ok(())
+    }
+
+    /// The change of state that a CLOSE means, as soon as the FIN is not held back.
+    pub(super) fn begin_close(&mut self, cx: &mut Cx<'_>) {
+        if !self.snd.closing || self.holds_back() {
+            return;
+        }
+        match self.state {
+            State::SynReceived | State::Established => {
+                self.ensure_buffers();
+                self.change_state(cx, Trigger::Close, State::FinWait1);
+            }
+            State::CloseWait => self.change_state(cx, Trigger::Close, State::LastAck),
+            _ => {}
+        }
+    }
+
+    fn ensure_buffers(&mut self) {
+        if self.transfer.is_none() {
+            self.ensure_transfer(false);
+        }
+    }
+
+    /// CLOSE of both directions: the application lets go.
+    pub(crate) fn close(&mut self, cx: &mut Cx<'_>) {
+        self.released = true;
+        match self.state {
+            State::Closed | State::Listen | State::TimeWait => self.compact(),
+            State::SynSent => {
+                self.ended = Some(CloseReason::Aborted);
+                self.change_state(cx, Trigger::Close, State::Closed);
+                self.end(cx, CloseReason::Aborted);
+            }
+            _ if self.unread() > 0 => self.reset(cx, CloseReason::Aborted),
+            _ => {
+                self.snd.closing = true;
+                self.snd.cause = Cause::Call;
+                self.begin_close(cx);
+                self.limit_fin_wait_2(cx);
+                self.arm(cx);
+            }
+        }
+    }
+
+    /// ABORT (3.10.5): a RST where the peer may know of us.
+    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
+        self.released = true;
+        match self.state {
+            State::Closed | State::Listen => self.compact(),
+            State::SynSent => self.fail(cx, Trigger::Abort, CloseReason::Aborted),
+            State::TimeWait => {
+                self.ended = Some(CloseReason::Clean);
+                self.change_state(cx, Trigger::Abort, State::Closed);
+                self.end(cx, CloseReason::Clean);
+            }
+            _ => self.reset(cx, CloseReason::Aborted),
+        }
+    }
+
+    /// Sends a RST and ends.
+    pub(super) fn reset(&mut self, cx: &mut Cx<'_>, reason: CloseReason) {
+        self.reply_reset(cx);
+        self.pending.ack = None;
+        let on = if reason == CloseReason::Aborted { Trigger::Abort } else { Trigger::Timeout };
+        self.fail(cx, on, reason);
+    }
+
+    /// The end of a hold-back.
+    pub(crate) fn lift(&mut self, cx: &mut Cx<'_>) -> Result<(), CallError> {
+        self.check_open()?;
+        if self.config.hold_back == HoldBack::Nothing || self.snd.lifted {
+            return Ok(());
+        }
+        self.snd.lifted = true;
+        self.pending.ack.get_or_insert(Cause::Call);
+        self.begin_close(cx);
+        self.arm(cx);
+        Ok(())
+    }
+
+    /// After a RECEIVE: an update once the window can open by a full segment, or half the buffer, and at least doubles (MUST-39).
+    fn offer_window(&mut self, _cx: &mut Cx<'_>) {
+        if self.rcv.fin_reached || self.is_over() || self.pending.ack.is_some() {
+            return;
+        }
+        let offered = self.rcv.edge.since(self.rcv.nxt);
+        let gain = self.next_edge().since(self.rcv.edge);
+        if gain > 0 && gain >= offered {
+            self.pending.ack = Some(Cause::Call);
+        }
+    }
+
+    /// Replaces the congestion state when the initial window turns out to be another.
+    pub(super) fn control(&mut self) -> Option<&mut Control> {
+        self.transfer.as_mut().map(|transfer| &mut transfer.control)
+    }
+
+    /// A smaller path MTU was learnt; what is in flight goes again in smaller pieces.
+    pub(super) fn shrink_path(&mut self, mtu: u16) {
+        if mtu < self.snd.path_mtu {
+            self.snd.path_mtu = mtu.max(MIN_MTU);
+            if self.snd.una.lt(self.snd.nxt) && !self.syn_outstanding() {
+                self.snd.cursor = Some(self.snd.una);
+            }
+        }
+    }
+}
+
+/// A smaller MSS is taken for this one, octets (`TCP_MIN_MSS` less options; CVE-2019-11479).
+const MIN_MSS: u16 = 48;

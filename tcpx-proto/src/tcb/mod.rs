@@ -9,13 +9,14 @@ mod segment_arrives;
 mod table;
 mod timeouts;
 
+pub(crate) use output::reset_to;
 pub use table::{TRANSITIONS, Transition};
 
-use crate::config::ConnConfig;
-use crate::event::{CloseReason, Label, Record, Timer, TimerAction, Trigger, What};
+use crate::config::{ConnConfig, Detour, Rto};
+use crate::event::{Cause, CloseReason, Label, Record, Timer, TimerAction, Trigger, What};
 use crate::seq::Seq;
-use crate::stack::ConnId;
-use crate::time::Instant;
+use crate::stack::{ConnId, Status};
+use crate::time::{Duration, Instant};
 use crate::wire::Header;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -138,6 +139,100 @@ pub(crate) struct Wake {
     pub(crate) closed: bool,
 }
 
+/// What is sent as soon as there is a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+struct Pending {
+    /// The SYN or SYN,ACK.
+    syn: Option<Cause>,
+    /// The segment at SND.UNA, out of turn.
+    retransmission: bool,
+    /// A segment without text that acknowledges.
+    ack: Option<Cause>,
+    /// The override timer fired: what there is goes, however little.
+    small: bool,
+}
+
+/// SND.*, and what else belongs to sending.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Snd {
+    pub(crate) iss: Seq,
+    pub(crate) una: Seq,
+    /// One past the last octet ever sent.
+    pub(crate) nxt: Seq,
+    /// SND.WND, octets, scaled.
+    pub(crate) wnd: u32,
+    wl1: Seq,
+    wl2: Seq,
+    /// MAX.SND.WND (RFC 5961 section 5.2).
+    max_wnd: u32,
+    /// The peer's window shift.
+    shift: u8,
+    /// Both SYNs carried the window scale option.
+    scaled: bool,
+    /// The peer's MSS option.
+    mss: u16,
+    path_mtu: u16,
+    /// After a timeout: the next octet to send again, up to SND.NXT.
+    cursor: Option<Seq>,
+    /// The application sends no more: the FIN follows its last octet.
+    closing: bool,
+    /// The FIN's sequence number, once it was sent.
+    fin: Option<Seq>,
+    /// What holds data and FIN back was lifted, or never was.
+    lifted: bool,
+    /// Retransmissions of the oldest octets by timer, in a row; in persist: unanswered probes.
+    retransmissions: u32,
+    /// Without timestamps: the octet that is timed, and since when (Karn).
+    timed: Option<(Seq, Instant)>,
+    last_sent: Instant,
+    /// Why the next text goes out, if it goes out for the first time.
+    cause: Cause,
+}
+
+/// RCV.*, and what else belongs to receiving.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Rcv {
+    pub(crate) irs: Seq,
+    pub(crate) nxt: Seq,
+    /// The largest RCV.NXT + RCV.WND ever offered: it never moves left (SHLD-14).
+    edge: Seq,
+    /// Our window shift.
+    shift: u8,
+    /// The largest text that arrived, an estimate of the peer's full segment.
+    full: u32,
+    /// SEG.ACK of the last segment sent (Last.ACK.sent).
+    acked: Seq,
+    /// The sequence number of the peer's FIN, once seen, perhaps ahead of a hole.
+    fin: Option<Seq>,
+    /// The FIN was reached: RCV.NXT counts it.
+    fin_reached: bool,
+    sack: bool,
+    /// First ACKs still to send without delay.
+    quick: u32,
+    /// The peer's urgent pointer, as a sequence number.
+    urgent: Option<Seq>,
+    last_heard: Instant,
+    last_challenge: Option<Instant>,
+    keepalive_probes: u32,
+}
+
+/// RFC 7323 timestamps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Stamps {
+    on: bool,
+    offset: u32,
+    recent: u32,
+    recent_at: Instant,
+}
+
+/// The buffers and what only matters while text flows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Transfer {
+    send: SendBuffer,
+    receive: ReceiveBuffer,
+    control: Control,
+}
+
 /// A connection: the transmission control block. Without `transfer` it is a compact entry (SYN-RECEIVED from a listener, TIME-WAIT with
 /// nothing left to read, CLOSED): the same checks, no buffers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -153,18 +248,196 @@ pub(crate) struct Tcb {
     /// How it ended, once it has.
     pub(crate) ended: Option<CloseReason>,
     pub(crate) wake: Wake,
+    pub(crate) snd: Snd,
+    pub(crate) rcv: Rcv,
+    stamps: Stamps,
+    estimator: Estimator,
+    pending: Pending,
+    timers: [Option<Instant>; Timer::ALL.len()],
+    transfer: Option<Box<Transfer>>,
 }
 
-// The interface to the stack; bodies in calls.rs, segment_arrives.rs, timeouts.rs, output.rs:
-//   Tcb::active(cx, config: Arc<ConnConfig>, local, remote, iss: Seq, ts_offset: u32) -> Tcb            (3.10.1; records Opened and State)
-//   Tcb::passive(cx, config, local, remote, syn: &Segment, iss, ts_offset) -> Tcb                        (3.10.7.2; records Opened and State; compact)
-//   Tcb::from_cookie(cx, config, local, remote, ack: &Segment, iss, mss: u16, ts_offset) -> Tcb          (SYN-RECEIVED; hand it the ACK next)
-//   tcb.segment_arrives(cx, &Segment) -> Outcome          tcb.icmp_arrives(cx, &Icmp)
-//   tcb.send(cx, &[u8]) / receive(cx, &mut [u8]) -> Result<usize, CallError>, shutdown / lift -> Result<(), CallError>, close(cx), abort(cx)
-//   tcb.timeout(cx)      fires what is due     tcb.deadline() -> Option<Instant>
-//   tcb.has_output(now) -> bool                cheap: whether transmit may have something
-//   tcb.transmit(cx, into: &mut [u8], ip_id: u16) -> Option<(usize, Label)>
-//   tcb.transmit_failed(cx, TransmitError)
-//   tcb.status() -> Status                     tcb.memory() -> usize (octets of buffers)
-//   tcb.is_over() -> bool                      CLOSED, or back in LISTEN (a passive one that was reset): the stack removes it once released
-//   after every call the stack reads tcb.wake (and clears it), tcb.is_over(), tcb.released, tcb.deadline(), tcb.has_output(), tcb.memory()
+impl Tcb {
+    /// The one function that changes the state: takes the edge of the table, or the detour that stands in its place.
+    fn change_state(&mut self, cx: &mut Cx<'_>, on: Trigger, to: State) {
+        let from = self.state;
+        debug_assert!(TRANSITIONS.contains(&Transition { from, on, to }), "{from} on {on} to {to} is no edge");
+        let detour = self.config.detours.iter().find(|detour| detour.from == from && detour.on == on).copied();
+        let to = detour.map_or(to, |detour| detour.to);
+        self.state = to;
+        cx.record.note(cx.now, Some(cx.id), What::State { from, to, on });
+        if let Some(Detour { rule, requirement, .. }) = detour {
+            cx.record.note(cx.now, Some(cx.id), What::Deviated { rule, requirement, to });
+        }
+        match to {
+            State::Established => self.enter_established(cx),
+            State::FinWait2 => self.limit_fin_wait_2(cx),
+            State::TimeWait => self.enter_time_wait(cx),
+            State::Closed if self.ended.is_none() => self.end(cx, CloseReason::Clean),
+            _ => {}
+        }
+    }
+
+    fn enter_established(&mut self, cx: &mut Cx<'_>) {
+        let syn_lost = self.snd.retransmissions > 0;
+        self.ensure_transfer(syn_lost);
+        if syn_lost && self.estimator.srtt.is_none() {
+            // RFC 6298 5.7: a lost SYN and no sample yet: 3 s.
+            self.estimator = Estimator::new(&Rto { initial: self.config.rto.initial.max(Duration::from_secs(3)), ..self.config.rto });
+        }
+        self.snd.retransmissions = 0;
+        self.wake.established = true;
+        self.wake.writable = true;
+        if let Some(keepalive) = self.config.keepalive {
+            self.start(cx, Timer::KeepAlive, keepalive.idle);
+        }
+    }
+
+    /// 2 MSL begin, every other timer ends (RFC 9293 3.10.7.4, eighth step).
+    fn enter_time_wait(&mut self, cx: &mut Cx<'_>) {
+        self.stop_all(cx);
+        self.start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
+        self.compact();
+    }
+
+    /// FIN-WAIT-2 is limited once nobody would receive what the peer sends (`tcp_fin_timeout`).
+    fn limit_fin_wait_2(&mut self, cx: &mut Cx<'_>) {
+        if let (State::FinWait2, true, Some(limit)) = (self.state, self.released, self.config.fin_wait_2) {
+            self.start(cx, Timer::FinWait2, limit);
+        }
+    }
+
+    /// CLOSED for this reason; an ACK that is still owed leaves without the connection.
+    fn end(&mut self, cx: &mut Cx<'_>, reason: CloseReason) {
+        if let Some(cause) = self.pending.ack.take() {
+            self.reply_ack(cx, cause);
+        }
+        self.stop_all(cx);
+        self.pending = Pending::default();
+        self.ended = Some(reason);
+        self.wake = Wake { readable: true, writable: true, closed: true, ..self.wake };
+        cx.record.note(cx.now, Some(cx.id), What::Closed(reason));
+        if reason != CloseReason::Clean {
+            self.transfer = None;
+        }
+        self.compact();
+    }
+
+    /// To CLOSED by an event that may come in any state.
+    fn fail(&mut self, cx: &mut Cx<'_>, on: Trigger, reason: CloseReason) {
+        self.ended = Some(reason);
+        let back_to_listen = self.passive && self.state == State::SynReceived;
+        self.change_state(cx, on, if back_to_listen { State::Listen } else { State::Closed });
+        self.end(cx, reason);
+    }
+
+    /// Lets the buffers go once nothing will be sent and nothing is left to read.
+    fn compact(&mut self) {
+        let done = matches!(self.state, State::TimeWait | State::Closed | State::Listen);
+        if done && (self.released || self.unread() == 0) {
+            self.transfer = None;
+        }
+    }
+
+    fn ensure_transfer(&mut self, syn_lost: bool) {
+        if self.transfer.is_none() {
+            // The offered window is rounded up to the scale's unit, so the buffer holds a unit more.
+            let limit = self.config.receive_buffer + (1 << self.rcv.shift);
+            self.transfer = Some(Box::new(Transfer {
+                send: SendBuffer::new(self.config.send_buffer),
+                receive: ReceiveBuffer::new(limit),
+                control: Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost),
+            }));
+        } else {
+            let control = Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost);
+            if let Some(transfer) = &mut self.transfer {
+                transfer.control = control;
+            }
+        }
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>, timer: Timer, after: Duration) {
+        let until = cx.now + after;
+        if self.timers[timer as usize] != Some(until) {
+            self.timers[timer as usize] = Some(until);
+            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Started { until } });
+        }
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        if self.timers[timer as usize].take().is_some() {
+            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Stopped });
+        }
+    }
+
+    fn stop_all(&mut self, cx: &mut Cx<'_>) {
+        for timer in Timer::ALL {
+            self.stop(cx, timer);
+        }
+    }
+
+    fn runs(&self, timer: Timer) -> bool {
+        self.timers[timer as usize].is_some()
+    }
+
+    /// When the earliest timer fires.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timers.iter().flatten().min().copied()
+    }
+
+    /// CLOSED, or back in LISTEN (a passive one that was reset): only the application's handle keeps it.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Closed | State::Listen)
+    }
+
+    /// Octets of buffers.
+    pub(crate) fn memory(&self) -> usize {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory())
+    }
+
+    fn unread(&self) -> usize {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.receive.readable())
+    }
+
+    fn unacknowledged(&self) -> usize {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.send.len())
+    }
+
+    /// Our SYN is on its way and not acknowledged.
+    fn syn_outstanding(&self) -> bool {
+        self.snd.una == self.snd.iss && self.snd.nxt != self.snd.iss
+    }
+
+    /// Our FIN was sent and is acknowledged.
+    fn fin_acknowledged(&self) -> bool {
+        self.snd.fin.is_some_and(|fin| self.snd.una.gt(fin))
+    }
+
+    /// STATUS (3.10.6).
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            state: self.state,
+            local: self.local,
+            remote: self.remote,
+            passive: self.passive,
+            iss: self.snd.iss,
+            snd_una: self.snd.una,
+            snd_nxt: self.snd.nxt,
+            snd_wnd: self.snd.wnd,
+            cwnd: self.transfer.as_ref().map_or(0, |transfer| transfer.control.window()),
+            irs: self.rcv.irs,
+            rcv_nxt: self.rcv.nxt,
+            rcv_wnd: self.rcv.edge.since(self.rcv.nxt),
+            mss: u16::try_from(self.effective_mss(0)).unwrap_or(u16::MAX),
+            srtt: self.estimator.srtt,
+            rto: self.estimator.rto(),
+            retransmissions: self.snd.retransmissions,
+            unacknowledged: self.unacknowledged(),
+            unread: self.unread(),
+            deadline: self.deadline(),
+        }
+    }
+}
+
+/// The smallest path MTU that is believed, octets (Linux `ip_no_pmtu_disc` floor: 552).
+const MIN_MTU: u16 = 552;

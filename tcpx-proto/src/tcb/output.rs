@@ -1,1 +1,391 @@
-//! output
+//! What goes out next: one decision per segment, then the segment.
+
+use super::{Cx, Reply, State, Tcb};
+use crate::config::{Dialect, HoldBack};
+use crate::event::{Carries, Cause, Label, Timer};
+use crate::seq::Seq;
+use crate::stack::ConnId;
+use crate::time::Instant;
+use crate::wire::{Flags, Header, Options, Payload, Segment, Timestamps};
+use core::net::SocketAddr;
+
+/// A segment that is about to be sent.
+#[derive(Clone, Copy)]
+struct Plan {
+    seq: Seq,
+    /// Octets of text.
+    len: u32,
+    flags: Flags,
+    cause: Cause,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Syn,
+    /// Text or FIN in turn.
+    Text,
+    /// The segment at SND.UNA, out of turn.
+    Fast,
+    /// No text, or a probe's one octet.
+    Bare,
+}
+
+impl Tcb {
+    /// Whether [`transmit`](Tcb::transmit) has something.
+    pub(crate) fn has_output(&self) -> bool {
+        self.plan().is_some()
+    }
+
+    /// Writes the next segment and notes what sending it means; `None` when there is nothing to send.
+    pub(crate) fn transmit(&mut self, cx: &mut Cx<'_>, into: &mut [u8], id: u16) -> Option<(usize, Label)> {
+        self.restart_after_idle(cx.now);
+        let plan = self.plan()?;
+        if plan.flags.has(Flags::ACK) && plan.kind != Kind::Syn {
+            self.rcv_edge_moves();
+        }
+        let header = self.header(cx.now, &plan, id);
+        let label = Label { cause: plan.cause, carries: self.carries(&plan, &header) };
+        let payload = self.payload(&plan);
+        let written = header.emit(payload, into).ok()?;
+        self.sent(cx, &plan);
+        Some((written, label))
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        if let Some(cause) = self.pending.syn {
+            let flags = if self.state == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK };
+            return Some(Plan { seq: self.snd.iss, len: 0, flags, cause, kind: Kind::Syn });
+        }
+        self.plan_text().or_else(|| self.pending.ack.map(|cause| self.plan_bare(cause)))
+    }
+
+    /// Whether the state lets text and FIN out at all.
+    pub(super) fn may_send_text(&self) -> bool {
+        let state = matches!(self.state, State::Established | State::CloseWait | State::FinWait1 | State::Closing | State::LastAck);
+        state && self.snd.una != self.snd.iss && !self.holds_back()
+    }
+
+    /// One past the last octet that SEND took.
+    fn text_end(&self) -> Seq {
+        self.snd.una.max(self.snd.iss + 1) + self.unacknowledged() as u32
+    }
+
+    fn plan_text(&self) -> Option<Plan> {
+        if !self.may_send_text() {
+            return None;
+        }
+        let fast = self.pending.retransmission && self.snd.una.lt(self.snd.nxt);
+        let from = if fast { self.snd.una } else { self.snd.cursor.unwrap_or(self.snd.nxt) };
+        let end = self.text_end();
+        let repeated = from.lt(self.snd.nxt);
+        let until = if repeated { end.min(self.snd.nxt) } else { end };
+        let left = if from.lt(until) { until.since(from) } else { 0 };
+        let window = if fast { self.snd.wnd } else { self.snd.wnd.min(self.congestion_window()) };
+        let edge = self.snd.una + window;
+        let room = if from.lt(edge) { edge.since(from) } else { 0 };
+        let mss = self.effective_mss(self.sack_len());
+        let len = left.min(room).min(mss);
+        let fin_due = self.snd.closing && from + len == end && room > len && self.snd.fin.is_none_or(|fin| from.le(fin));
+        if len == 0 && !fin_due {
+            return None;
+        }
+        if !(repeated || fin_due || self.worth_sending(len, mss, left)) {
+            return None;
+        }
+        let mut flags = Flags::ACK;
+        if len > 0 && from + len == end {
+            flags |= Flags::PSH;
+        }
+        if fin_due {
+            flags |= Flags::FIN;
+        }
+        let cause = match (fast, repeated) {
+            (true, _) => Cause::FastRetransmission,
+            (false, true) if self.snd.retransmissions > 0 => Cause::Retransmission(self.snd.retransmissions),
+            (false, true) => Cause::Retransmission(1),
+            (false, false) => self.snd.cause,
+        };
+        Some(Plan { seq: from, len, flags, cause, kind: if fast { Kind::Fast } else { Kind::Text } })
+    }
+
+    /// Nagle's algorithm and the sender's silly-window avoidance (SHLD-7, MUST-38).
+    fn worth_sending(&self, len: u32, mss: u32, left: u32) -> bool {
+        let idle = self.snd.una == self.snd.nxt;
+        len == mss
+            || (len == left && (idle || !self.config.nagle))
+            || (idle && len >= self.snd.max_wnd / 2)
+            || (self.pending.small && len > 0)
+    }
+
+    /// Something waits for a larger window than there is.
+    pub(super) fn waits_for_more(&self) -> bool {
+        self.may_send_text() && self.text_end().gt(self.snd.nxt) && self.snd.wnd > 0 && self.plan_text().is_none()
+    }
+
+    fn plan_bare(&self, cause: Cause) -> Plan {
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare };
+        match cause {
+            Cause::Probe if self.probe_has_text() && self.unacknowledged() > 0 => Plan { seq: self.snd.una, len: 1, ..plan },
+            Cause::Probe => Plan { seq: self.snd.una.back(1), ..plan },
+            Cause::KeepAlive => Plan { seq: self.snd.nxt.back(1), ..plan },
+            _ => plan,
+        }
+    }
+
+    fn congestion_window(&self) -> u32 {
+        self.transfer.as_ref().map_or(0, |transfer| transfer.control.window())
+    }
+
+    /// RFC 5681 section 4.1.
+    fn restart_after_idle(&mut self, now: Instant) {
+        let idle = self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
+        if idle && self.may_send_text() {
+            let initial = self.config.initial_window;
+            if let Some(control) = self.control() {
+                control.idle(initial);
+            }
+            self.snd.last_sent = now;
+        }
+    }
+
+    fn payload(&self, plan: &Plan) -> Payload<'_> {
+        let Some(transfer) = self.transfer.as_ref().filter(|_| plan.len > 0) else { return (&[], &[]) };
+        let base = self.snd.una.max(self.snd.iss + 1);
+        transfer.send.slices(plan.seq.since(base) as usize, plan.len as usize)
+    }
+
+    fn header(&self, now: Instant, plan: &Plan, id: u16) -> Header {
+        let ack = plan.flags.has(Flags::ACK);
+        Header {
+            source: self.local,
+            destination: self.remote,
+            seq: plan.seq,
+            ack: if ack { self.rcv.nxt } else { Seq(0) },
+            flags: plan.flags,
+            window: self.window_field(plan.flags.has(Flags::SYN)),
+            urgent: 0,
+            options: self.options(now, plan),
+            ttl: self.config.ttl,
+            tos: self.config.tos,
+            id,
+        }
+    }
+
+    fn options(&self, now: Instant, plan: &Plan) -> Options {
+        let ack = plan.flags.has(Flags::ACK);
+        let echo = if ack { self.stamps.recent } else { 0 };
+        let stamps = Timestamps { value: self.stamp(now), echo };
+        if plan.kind != Kind::Syn {
+            let sack = match &self.transfer {
+                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.sack_room()),
+                _ => Default::default(),
+            };
+            return Options { timestamps: self.stamps.on.then_some(stamps), sack, ..Options::default() };
+        }
+        let (scale, sack, stamped) = if ack {
+            (self.snd.scaled, self.rcv.sack, self.stamps.on)
+        } else {
+            (self.config.window_scaling, self.config.sack, self.config.timestamps)
+        };
+        Options {
+            mss: Some(self.offered_mss()),
+            window_scale: scale.then_some(self.rcv.shift),
+            sack_permitted: sack,
+            timestamps: stamped.then_some(stamps),
+            ..Options::default()
+        }
+    }
+
+    /// The MSS option (MUST-14, MUST-67): what fits into the link's MTU, or less if so configured.
+    fn offered_mss(&self) -> u16 {
+        let fits = self.config.mtu.saturating_sub(headers(self.remote));
+        self.config.mss.map_or(fits, |mss| mss.min(fits))
+    }
+
+    /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` octets of them. At least 1.
+    pub(super) fn effective_mss(&self, more: u32) -> u32 {
+        let path = self.snd.path_mtu.saturating_sub(headers(self.remote));
+        let stamps = if self.stamps.on { 12 } else { 0 };
+        u32::from(self.snd.mss.min(path)).saturating_sub(stamps + more).max(1)
+    }
+
+    /// At most three SACK blocks beside timestamps, else four (RFC 2018 section 3).
+    fn sack_room(&self) -> usize {
+        if self.stamps.on { 3 } else { 4 }
+    }
+
+    fn sack_len(&self) -> u32 {
+        let holes = self.rcv.sack && self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes());
+        if holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
+    }
+
+    /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).
+    pub(super) fn stamp(&self, now: Instant) -> u32 {
+        (now.millis() as u32).wrapping_add(self.stamps.offset)
+    }
+
+    /// The right edge to offer: it moves by a full segment or half the buffer at least, never to the left (MUST-39, SHLD-14).
+    pub(super) fn next_edge(&self) -> Seq {
+        let Some(transfer) = &self.transfer else { return self.rcv.edge };
+        let free = self.config.receive_buffer.saturating_sub(transfer.receive.readable());
+        let largest = 65_535usize << self.rcv.shift;
+        let candidate = self.rcv.nxt + (free.min(largest) >> self.rcv.shift << self.rcv.shift) as u32;
+        let least = u32::from(self.offered_mss()).min((self.config.receive_buffer / 2) as u32);
+        if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least { candidate } else { self.rcv.edge }
+    }
+
+    fn rcv_edge_moves(&mut self) {
+        if !self.rcv.fin_reached {
+            self.rcv.edge = self.next_edge();
+        }
+    }
+
+    /// RCV.WND as the peer sees it: rounded up to the scale's unit, so that rounding never moves the edge to the left.
+    pub(super) fn window(&self) -> u32 {
+        let unit = 1u32 << self.rcv.shift;
+        self.rcv.edge.since(self.rcv.nxt).div_ceil(unit).min(65_535) << self.rcv.shift
+    }
+
+    fn window_field(&self, syn: bool) -> u16 {
+        let window = if syn { self.config.receive_buffer as u32 } else { self.window() >> self.rcv.shift };
+        u16::try_from(window).unwrap_or(u16::MAX)
+    }
+
+    fn carries(&self, plan: &Plan, header: &Header) -> Carries {
+        let mut carries = Carries::default();
+        let mut set = |condition: bool, what: Carries| {
+            if condition {
+                carries.add(what);
+            }
+        };
+        set(plan.flags.has(Flags::SYN), Carries::SYN);
+        set(plan.flags.has(Flags::FIN), Carries::FIN);
+        set(plan.len > 0, Carries::DATA);
+        if plan.flags.has(Flags::ACK) {
+            let of_syn = header.ack == self.rcv.irs + 1;
+            let news = header.ack != self.rcv.acked;
+            set(of_syn, Carries::ACK_OF_SYN);
+            set(self.rcv.fin_reached, Carries::ACK_OF_FIN);
+            set(news && !(self.rcv.fin_reached && header.ack == self.rcv.acked + 1), Carries::ACK_OF_DATA);
+            let bare = plan.kind == Kind::Bare && plan.cause == Cause::Call;
+            set(bare && !news && !of_syn, Carries::WINDOW_UPDATE);
+        }
+        carries
+    }
+
+    fn sent(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+        if plan.flags.has(Flags::ACK) {
+            if plan.kind == Kind::Bare {
+                self.rcv.quick = self.rcv.quick.saturating_sub(1);
+            }
+            if plan.kind != Kind::Syn {
+                self.pending.ack = None;
+            }
+            self.rcv.acked = self.rcv.nxt;
+            self.stop(cx, Timer::DelayedAck);
+        }
+        match plan.kind {
+            Kind::Syn => self.sent_syn(cx, plan),
+            Kind::Bare if plan.len == 0 => {}
+            _ => self.sent_text(cx, plan),
+        }
+        self.arm(cx);
+    }
+
+    fn sent_syn(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+        self.pending.syn = None;
+        if self.snd.nxt == self.snd.iss {
+            self.snd.nxt = self.snd.iss + 1;
+            self.snd.timed = Some((plan.seq, cx.now));
+        }
+        self.snd.last_sent = cx.now;
+        if self.syn_outstanding() && !(self.runs(Timer::Retransmission) && plan.cause == Cause::Ack) {
+            self.start(cx, Timer::Retransmission, self.estimator.rto());
+        }
+    }
+
+    fn sent_text(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+        let fin = plan.flags.has(Flags::FIN);
+        let end = plan.seq + plan.len + u32::from(fin);
+        if fin {
+            self.snd.fin = Some(plan.seq + plan.len);
+        }
+        if end.gt(self.snd.nxt) {
+            self.snd.nxt = end;
+            if plan.seq.ge(self.snd.una) && self.snd.timed.is_none() && self.snd.cursor.is_none() {
+                self.snd.timed = Some((plan.seq, cx.now));
+            }
+        } else {
+            self.snd.timed = None;
+        }
+        match plan.kind {
+            Kind::Fast => self.pending.retransmission = false,
+            _ => self.snd.cursor = self.snd.cursor.map(|_| end).filter(|cursor| cursor.lt(self.snd.nxt)),
+        }
+        self.pending.small = false;
+        self.snd.last_sent = cx.now;
+        self.stop(cx, Timer::Override);
+        let probing = plan.kind == Kind::Bare;
+        if !probing && (!self.runs(Timer::Retransmission) || plan.kind == Kind::Fast) {
+            self.start(cx, Timer::Retransmission, self.estimator.rto());
+        }
+        if let (Some(timeout), false) = (self.config.user_timeout, self.runs(Timer::User)) {
+            self.start(cx, Timer::User, timeout);
+        }
+    }
+
+    /// The last ACK of a connection that is gone: it leaves without it.
+    pub(super) fn reply_ack(&mut self, cx: &mut Cx<'_>, cause: Cause) {
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare };
+        let header = self.header(cx.now, &plan, 0);
+        let label = Label { cause, carries: self.carries(&plan, &header) };
+        cx.replies.push_back(Reply { conn: Some(cx.id), header, label, packet: cx.record.packet });
+    }
+
+    /// The RST of an ABORT (3.10.5); Linux adds an ACK.
+    pub(super) fn reply_reset(&mut self, cx: &mut Cx<'_>) {
+        let flags = if self.config.dialect == Dialect::Linux { Flags::RST | Flags::ACK } else { Flags::RST };
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags, cause: Cause::Call, kind: Kind::Bare };
+        let header = self.header(cx.now, &plan, 0);
+        let label = Label { cause: Cause::Call, carries: Carries::RST };
+        cx.replies.push_back(Reply { conn: Some(cx.id), header, label, packet: cx.record.packet });
+    }
+
+    /// The RST that answers a segment which cannot belong to this connection.
+    pub(super) fn reply_reset_to(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        let reply = reset_to(segment, self.config.ttl, Some(cx.id), cx.record.packet);
+        cx.replies.push_back(reply);
+    }
+
+    /// Whether application data and FIN still wait for [`lift`](Tcb::lift).
+    pub(super) fn holds_back(&self) -> bool {
+        self.config.hold_back == HoldBack::DataAndFin && !self.snd.lifted
+    }
+}
+
+/// Octets of the IP and TCP headers without options.
+const fn headers(remote: SocketAddr) -> u16 {
+    if remote.is_ipv4() { 40 } else { 60 }
+}
+
+/// The RST that answers a segment for which there is no connection (3.10.7.1): it takes its sequence number from the segment's ACK, or
+/// acknowledges the segment where that has none.
+pub(crate) fn reset_to(segment: &Segment<'_>, ttl: u8, conn: Option<ConnId>, packet: Option<u64>) -> Reply {
+    let got = &segment.header;
+    let acked = got.flags.has(Flags::ACK);
+    let header = Header {
+        source: got.destination,
+        destination: got.source,
+        seq: if acked { got.ack } else { Seq(0) },
+        ack: if acked { Seq(0) } else { got.seq + segment.len() },
+        flags: if acked { Flags::RST } else { Flags::RST | Flags::ACK },
+        window: 0,
+        urgent: 0,
+        options: Options::default(),
+        ttl,
+        tos: 0,
+        id: 0,
+    };
+    Reply { conn, header, label: Label { cause: Cause::Reset, carries: Carries::RST }, packet }
+}

@@ -1,1 +1,621 @@
-//! segment_arrives
+//! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's order.
+
+use super::congestion::Reaction;
+use super::{Cx, Outcome, State, Tcb};
+use crate::config::{Dialect, KeepAlive, ResetChecks, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
+use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use crate::wire::{Flags, Icmp, IcmpKind, Segment};
+
+/// Why the checks end before the last one.
+enum Stop {
+    /// The segment is dropped; whatever had to be sent was noted.
+    Discard(Discard),
+    /// It did all that it could.
+    Done,
+    /// It is for the listener.
+    Reopen(Option<Seq>),
+}
+
+type Check = Result<(), Stop>;
+
+/// A timestamp older than this says nothing any more (RFC 7323 section 5.5).
+const STAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
+
+impl Tcb {
+    pub(crate) fn segment_arrives(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Outcome {
+        let checks = match self.state {
+            State::Closed | State::Listen => Err(Stop::Discard(Discard::State)),
+            State::SynSent => self.syn_sent(cx, segment),
+            _ => self.otherwise(cx, segment),
+        };
+        let outcome = match checks {
+            Ok(()) | Err(Stop::Done) => Outcome::Handled,
+            Err(Stop::Discard(reason)) => {
+                cx.record.note(cx.now, Some(cx.id), What::Discarded(reason));
+                Outcome::Handled
+            }
+            Err(Stop::Reopen(iss)) => Outcome::Reopen(iss),
+        };
+        self.arm(cx);
+        outcome
+    }
+
+    /// 3.10.7.3: SYN-SENT.
+    fn syn_sent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        let flags = header.flags;
+        let acks_syn = flags.has(Flags::ACK) && header.ack.gt(self.snd.iss) && header.ack.le(self.snd.nxt);
+        if flags.has(Flags::ACK) && !acks_syn {
+            if !flags.has(Flags::RST) {
+                self.reply_reset_to(cx, segment);
+            }
+            return Err(Stop::Discard(Discard::AckCheck));
+        }
+        if flags.has(Flags::RST) {
+            // RFC 5961 3.2: only a RST that acknowledges our SYN counts.
+            if !acks_syn {
+                return Err(Stop::Discard(Discard::RstCheck));
+            }
+            self.fail(cx, Trigger::Rst, CloseReason::Refused);
+            return Err(Stop::Done);
+        }
+        if !flags.has(Flags::SYN) {
+            return Err(Stop::Discard(Discard::State));
+        }
+        self.take_syn(cx.now, segment);
+        if !acks_syn {
+            // Simultaneous open: our SYN goes again, now with the ACK of theirs (Figure 7).
+            self.pending.syn = Some(Cause::Ack);
+            self.change_state(cx, Trigger::Syn, State::SynReceived);
+            return Err(Stop::Done);
+        }
+        self.syn_acknowledged(cx, segment);
+        if self.config.syn_acknowledged == SynAcknowledged::ByAck {
+            self.pending.ack = Some(Cause::Ack);
+        }
+        self.change_state(cx, Trigger::SynAck, State::Established);
+        self.begin_close(cx);
+        self.text(cx, segment)?;
+        self.fin(cx, segment)
+    }
+
+    /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
+    fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        self.sample(cx.now, segment, segment.header.ack);
+        self.snd.una = self.snd.iss + 1;
+        self.snd.wl2 = self.snd.una;
+        self.pending.syn = None;
+        self.stop(cx, Timer::Retransmission);
+    }
+
+    /// 3.10.7.4: every other state.
+    fn otherwise(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        self.syn_into_time_wait(cx, segment)?;
+        self.check_timestamps(cx, segment)?;
+        self.check_sequence(cx, segment)?;
+        self.check_rst(cx, segment)?;
+        self.check_syn(cx, segment)?;
+        self.rcv.last_heard = cx.now;
+        self.rcv.keepalive_probes = 0;
+        self.check_ack(cx, segment)?;
+        self.urgent(cx, segment);
+        self.text(cx, segment)?;
+        self.fin(cx, segment)?;
+        self.fin_wait_1_ends(cx);
+        Ok(())
+    }
+
+    /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence number that is, it may open a new
+    /// incarnation whose ISS lies beyond what this one used.
+    fn syn_into_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        let alone = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK) && !header.flags.has(Flags::RST);
+        if self.state != State::TimeWait || !alone || !cx.listener {
+            return Ok(());
+        }
+        let later = header.seq.gt(self.rcv.nxt) || (self.config.dialect == Dialect::Rfc9293 && header.seq == self.rcv.nxt);
+        let newer = match (self.stamps.on, header.options.timestamps) {
+            (true, Some(stamps)) if stamps.value != self.stamps.recent => newer(stamps.value, self.stamps.recent),
+            (false, Some(_)) if self.config.dialect == Dialect::Rfc9293 => true,
+            _ => later,
+        };
+        if !newer {
+            if self.config.dialect == Dialect::Linux {
+                self.acknowledge(Cause::Ack);
+            }
+            return Err(Stop::Discard(Discard::SynCheck));
+        }
+        self.ended = Some(CloseReason::Clean);
+        self.change_state(cx, Trigger::Syn, State::Closed);
+        self.end(cx, CloseReason::Clean);
+        Err(Stop::Reopen(Some(self.snd.nxt + 65_537)))
+    }
+
+    /// PAWS (RFC 7323 section 5.3 R1), before the sequence check.
+    fn check_timestamps(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if !self.stamps.on {
+            return Ok(());
+        }
+        let flags = segment.header.flags;
+        let linux = self.config.dialect == Dialect::Linux;
+        let Some(stamps) = segment.header.options.timestamps else {
+            // RFC 7323 3.2: SHOULD drop; Linux takes it.
+            return if linux || flags.has(Flags::RST) { Ok(()) } else { Err(Stop::Discard(Discard::TimestampMissing)) };
+        };
+        let exempt = flags.has(Flags::RST) && !(linux && self.state == State::TimeWait);
+        let alive = cx.now.since(self.stamps.recent_at) < STAMP_LIFE;
+        let old = alive && newer(self.stamps.recent, stamps.value);
+        if old && self.config.paws && !exempt {
+            if !flags.has(Flags::RST) {
+                self.acknowledge(Cause::Ack);
+            }
+            return Err(Stop::Discard(Discard::Paws));
+        }
+        // RFC 7323 4.3: echo the stamp of the segment that covers Last.ACK.sent.
+        if !old && segment.header.seq.le(self.rcv.acked) && !flags.has(Flags::RST) {
+            self.stamps.recent = stamps.value;
+            self.stamps.recent_at = cx.now;
+        }
+        Ok(())
+    }
+
+    /// First: is any of it in the window?
+    fn check_sequence(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if self.acceptable(segment) {
+            return Ok(());
+        }
+        let header = &segment.header;
+        if header.flags.has(Flags::RST) {
+            return Err(Stop::Discard(Discard::OutOfWindow));
+        }
+        if self.state == State::SynReceived && header.flags.has(Flags::SYN) && header.seq == self.rcv.irs {
+            return self.repeated_syn(cx, segment);
+        }
+        self.restart_time_wait(cx, segment);
+        let repeated_text = !segment.payload.is_empty() || header.flags.has(Flags::FIN) || header.flags.has(Flags::SYN);
+        if repeated_text || self.may_challenge(cx.now) {
+            self.acknowledge(Cause::Ack);
+        }
+        Err(Stop::Discard(Discard::OutOfWindow))
+    }
+
+    /// The four cases of RFC 9293 Table 6, with the allowances of the profiles.
+    fn acceptable(&self, segment: &Segment<'_>) -> bool {
+        let (seq, len) = (segment.header.seq, segment.len());
+        let window = self.window();
+        let nxt = self.rcv.nxt;
+        if self.config.dialect == Dialect::Linux {
+            // After the peer's FIN its RST may not count it (tcp_reset_check).
+            if segment.header.flags.has(Flags::RST) && self.rcv.fin_reached && seq == nxt.back(1) {
+                return true;
+            }
+            // Appendix A.2: what ends at RCV.NXT still carries an ACK.
+            if len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == nxt {
+                return true;
+            }
+        }
+        match (len, window) {
+            (0, 0) => seq == nxt,
+            (0, _) => seq.in_window(nxt, window),
+            // MUST-66: the text has no room, its ACK, RST and URG are processed all the same.
+            (_, 0) => seq == nxt,
+            _ => seq.in_window(nxt, window) || (seq + (len - 1)).in_window(nxt, window),
+        }
+    }
+
+    /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix A.2).
+    fn repeated_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt {
+            self.pending.ack = Some(Cause::Ack);
+            return self.check_ack(cx, segment);
+        }
+        if self.config.dialect == Dialect::Linux {
+            self.pending.syn = Some(Cause::Ack);
+        } else {
+            self.acknowledge(Cause::Ack);
+        }
+        Err(Stop::Discard(Discard::Duplicate))
+    }
+
+    /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence check would hide it there).
+    fn restart_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        let fin = segment.header.seq + segment.len();
+        let repeated = segment.header.flags.has(Flags::FIN) && fin == self.rcv.nxt;
+        if self.state == State::TimeWait && repeated && self.config.time_wait_restart == TimeWaitRestart::OnFin {
+            self.start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
+        }
+    }
+
+    /// Second: RST (RFC 5961 section 3, or RFC 793).
+    fn check_rst(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if !segment.header.flags.has(Flags::RST) {
+            return Ok(());
+        }
+        if self.state == State::TimeWait && self.config.time_wait_rst == TimeWaitRst::Ignore {
+            return Err(Stop::Discard(Discard::RstCheck));
+        }
+        let seq = segment.header.seq;
+        let after_fin = self.config.dialect == Dialect::Linux && self.rcv.fin_reached && seq == self.rcv.nxt.back(1);
+        let exact = seq == self.rcv.nxt || after_fin;
+        if self.config.reset_checks == ResetChecks::Rfc5961 && !exact {
+            // Linux is silent in TIME-WAIT.
+            if !(self.config.dialect == Dialect::Linux && self.state == State::TimeWait) {
+                self.challenge(cx.now);
+            }
+            return Err(Stop::Discard(Discard::RstCheck));
+        }
+        let reason = match self.state {
+            State::SynReceived if !self.passive => CloseReason::Refused,
+            State::TimeWait => CloseReason::Clean,
+            _ => CloseReason::Reset,
+        };
+        self.fail(cx, Trigger::Rst, reason);
+        Err(Stop::Done)
+    }
+
+    /// Fourth (the third, security, is dropped as Appendix A.1 allows): SYN.
+    fn check_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if !segment.header.flags.has(Flags::SYN) {
+            return Ok(());
+        }
+        if self.state == State::SynReceived && self.passive {
+            if self.config.dialect == Dialect::Linux {
+                self.reply_reset_to(cx, segment);
+            }
+            self.fail(cx, Trigger::Syn, CloseReason::Dropped);
+            return Err(Stop::Done);
+        }
+        if self.config.reset_checks == ResetChecks::Rfc5961 {
+            self.challenge(cx.now);
+            return Err(Stop::Discard(Discard::SynCheck));
+        }
+        self.reply_reset_to(cx, segment);
+        self.fail(cx, Trigger::Syn, if self.state == State::TimeWait { CloseReason::Clean } else { CloseReason::Reset });
+        Err(Stop::Done)
+    }
+
+    /// Fifth: the ACK field.
+    fn check_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        if !header.flags.has(Flags::ACK) {
+            return Err(Stop::Discard(Discard::NoAck));
+        }
+        if self.state == State::SynReceived {
+            self.ack_of_syn(cx, segment)?;
+        }
+        if header.ack.gt(self.snd.nxt) || self.too_old(header.ack) {
+            self.challenge(cx.now);
+            return Err(Stop::Discard(Discard::AckCheck));
+        }
+        if self.state == State::TimeWait {
+            return self.ack_in_time_wait(cx, segment);
+        }
+        if self.syn_outstanding() && header.ack.gt(self.snd.iss) {
+            self.syn_acknowledged(cx, segment);
+        }
+        if header.ack.gt(self.snd.una) {
+            self.new_ack(cx, segment);
+        } else if self.is_duplicate_ack(segment) {
+            self.duplicate_ack();
+        }
+        self.update_window(segment);
+        self.fin_acknowledged_now(cx)
+    }
+
+    /// RFC 5961 section 5: an ACK older than the largest window ever offered is a blind guess.
+    fn too_old(&self, ack: Seq) -> bool {
+        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.una.back(self.snd.max_wnd))
+    }
+
+    /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
+    fn ack_of_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let ack = segment.header.ack;
+        if ack.le(self.snd.una) || ack.gt(self.snd.nxt) {
+            self.reply_reset_to(cx, segment);
+            return Err(Stop::Discard(Discard::AckCheck));
+        }
+        if self.passive && cx.accept_full {
+            return Err(Stop::Discard(Discard::Backlog));
+        }
+        self.syn_acknowledged(cx, segment);
+        self.snd.wnd = u32::from(segment.header.window) << self.snd.shift;
+        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
+        self.snd.wl1 = segment.header.seq;
+        self.change_state(cx, Trigger::AckOfSyn, State::Established);
+        self.begin_close(cx);
+        Ok(())
+    }
+
+    /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would answer each other for ever.
+    fn ack_in_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        self.restart_time_wait(cx, segment);
+        if !segment.is_empty() {
+            self.acknowledge(Cause::Ack);
+        }
+        Err(Stop::Discard(Discard::State))
+    }
+
+    /// SND.UNA advances.
+    fn new_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        let ack = segment.header.ack;
+        self.sample(cx.now, segment, ack);
+        let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.fin_acknowledged();
+        let acked = ack.since(self.snd.una);
+        self.snd.una = ack;
+        self.snd.retransmissions = 0;
+        self.snd.cause = Cause::Released;
+        self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
+        let flight = self.snd.nxt.since(ack);
+        let mss = self.effective_mss(0);
+        let text = acked - u32::from(fin_now);
+        if let Some(transfer) = &mut self.transfer {
+            let before = transfer.send.room();
+            transfer.send.release(text as usize);
+            self.wake.writable |= text > 0 || before == 0;
+            if transfer.control.acked(text, ack, flight, mss) == Reaction::Retransmit {
+                self.pending.retransmission = true;
+            }
+        }
+        self.stop(cx, Timer::Override);
+        if flight == 0 {
+            self.stop(cx, Timer::Retransmission);
+            self.stop(cx, Timer::User);
+        } else {
+            self.start(cx, Timer::Retransmission, self.estimator.rto());
+            if let Some(timeout) = self.config.user_timeout {
+                self.start(cx, Timer::User, timeout);
+            }
+        }
+    }
+
+    /// A round-trip time: from the echoed stamp, or from the one segment that is timed (RFC 6298 section 3, RFC 7323 section 4.1).
+    fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq) {
+        let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
+        let rtt = match (stamped, self.snd.timed) {
+            (Some(stamps), _) => {
+                let age = self.stamp(now).wrapping_sub(stamps.echo);
+                (age < 1 << 31).then(|| Duration::from_millis(u64::from(age)))
+            }
+            (None, Some((timed, at))) if ack.gt(timed) => Some(now.since(at)),
+            _ => None,
+        };
+        // Without a sample the backed-off timeout stays (Karn).
+        if let Some(rtt) = rtt {
+            self.estimator.sample(&self.config.rto, rtt);
+        }
+        if self.snd.timed.is_some_and(|(timed, _)| ack.gt(timed)) {
+            self.snd.timed = None;
+        }
+    }
+
+    /// RFC 5681 section 2: outstanding data, no text, no SYN or FIN, the same ACK, the same window.
+    fn is_duplicate_ack(&self, segment: &Segment<'_>) -> bool {
+        let window = u32::from(segment.header.window) << self.snd.shift;
+        segment.header.ack == self.snd.una && self.snd.una.lt(self.snd.nxt) && segment.is_empty() && window == self.snd.wnd && window > 0
+    }
+
+    fn duplicate_ack(&mut self) {
+        let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.effective_mss(0));
+        let threshold = self.config.dup_ack_threshold;
+        let Some(control) = self.control() else { return };
+        if control.duplicate_ack(una, nxt, nxt.since(una), mss, threshold) == Reaction::Retransmit {
+            self.pending.retransmission = true;
+        }
+    }
+
+    /// SND.WND, from a segment that is not older than the one it was last taken from.
+    fn update_window(&mut self, segment: &Segment<'_>) {
+        let header = &segment.header;
+        let fresh = self.snd.wl1.lt(header.seq) || (self.snd.wl1 == header.seq && self.snd.wl2.le(header.ack));
+        if !fresh || header.ack.lt(self.snd.una) {
+            return;
+        }
+        let before = self.snd.wnd;
+        let shift = if header.flags.has(Flags::SYN) { 0 } else { self.snd.shift };
+        self.snd.wnd = u32::from(header.window) << shift;
+        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
+        (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
+        if before == 0 && self.snd.wnd > 0 {
+            self.snd.cause = Cause::Released;
+            if self.snd.una.lt(self.snd.nxt) {
+                self.snd.cursor = Some(self.snd.una);
+            }
+        }
+        if self.runs(Timer::Persist) {
+            // MUST-37: an answered probe is no reason to give up.
+            self.snd.retransmissions = 0;
+        }
+    }
+
+    /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth step: the same segment may bring a FIN.
+    fn fin_acknowledged_now(&mut self, cx: &mut Cx<'_>) -> Check {
+        match self.state {
+            State::Closing if self.fin_acknowledged() => {
+                self.change_state(cx, Trigger::AckOfFin, State::TimeWait);
+                Err(Stop::Done)
+            }
+            State::LastAck if self.fin_acknowledged() => {
+                self.pending.ack = None;
+                self.change_state(cx, Trigger::AckOfFin, State::Closed);
+                Err(Stop::Done)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fin_wait_1_ends(&mut self, cx: &mut Cx<'_>) {
+        if self.state == State::FinWait1 && self.fin_acknowledged() {
+            self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
+        }
+    }
+
+    /// Sixth: URG (RFC 6093: the data stays in line; the application is told).
+    fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        let header = &segment.header;
+        if !header.flags.has(Flags::URG) || self.rcv.fin_reached {
+            return;
+        }
+        let up_to = header.seq + u32::from(header.urgent);
+        if self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
+            self.rcv.urgent = Some(up_to);
+            cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
+            self.wake.readable = true;
+        }
+    }
+
+    /// Seventh: the text.
+    fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
+        let before = self.rcv.nxt.since(start);
+        let skip = if start.lt(self.rcv.nxt) { (before as usize).min(segment.payload.len()) } else { 0 };
+        let text = segment.payload.get(skip..).unwrap_or_default();
+        if segment.payload.is_empty() {
+            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq: segment.header.seq, text: 0 });
+            return Ok(());
+        }
+        if text.is_empty() {
+            self.acknowledge(Cause::Ack);
+            cx.record.note(cx.now, Some(cx.id), What::Discarded(Discard::Duplicate));
+            return Ok(());
+        }
+        if self.rcv.fin_reached {
+            self.acknowledge(Cause::Ack);
+            return Err(Stop::Discard(Discard::AfterClose));
+        }
+        if self.released {
+            // SHLD-3: nobody will ever read this.
+            self.reset(cx, CloseReason::Aborted);
+            return Err(Stop::Discard(Discard::AfterClose));
+        }
+        self.store(cx, start + skip as u32, text)
+    }
+
+    fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8]) -> Check {
+        let window = self.window();
+        let offset = seq.since(self.rcv.nxt);
+        let limit = self.rcv.fin.map_or(window, |fin| window.min(fin.since(self.rcv.nxt)));
+        let fits = limit.saturating_sub(offset) as usize;
+        let inside = &text[..text.len().min(fits)];
+        let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
+        let had_holes = transfer.receive.has_holes();
+        let over = inside.len() > cx.memory_left && inside.len() > transfer.receive.memory();
+        if inside.is_empty() || over {
+            self.acknowledge(Cause::Ack);
+            return Err(Stop::Discard(Discard::NoRoom));
+        }
+        let inserted = transfer.receive.insert(offset, inside);
+        let holes = had_holes || transfer.receive.has_holes();
+        self.rcv.nxt += inserted.advanced;
+        self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
+        self.wake.readable |= inserted.advanced > 0;
+        if inserted.new == 0 {
+            let reason = if inserted.refused { Discard::NoRoom } else { Discard::Duplicate };
+            cx.record.note(cx.now, Some(cx.id), What::Discarded(reason));
+        } else {
+            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq, text: inserted.new });
+        }
+        self.plan_ack(cx, holes || inserted.new == 0 || inside.len() < text.len());
+        Ok(())
+    }
+
+    /// When text is acknowledged: at once where it is out of order, fills a hole, is the second full segment, or ACKs are not delayed
+    /// (MUST-40, SHLD-18, SHLD-19, MAY-13).
+    fn plan_ack(&mut self, cx: &mut Cx<'_>, at_once: bool) {
+        let waiting = self.rcv.nxt.since(self.rcv.acked);
+        let Some(delay) = self.config.delayed_ack.filter(|_| !at_once && self.rcv.quick == 0 && waiting < 2 * self.rcv.full) else {
+            self.acknowledge(Cause::Ack);
+            return;
+        };
+        if !self.runs(Timer::DelayedAck) {
+            self.start(cx, Timer::DelayedAck, delay);
+        }
+    }
+
+    /// Eighth: the FIN, once everything before it is there.
+    fn fin(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if self.is_over() {
+            return Err(Stop::Done);
+        }
+        if segment.header.flags.has(Flags::FIN) && self.rcv.fin.is_none() {
+            let syn = u32::from(segment.header.flags.has(Flags::SYN));
+            let fin = segment.header.seq + syn + segment.payload.len() as u32;
+            if fin.since(self.rcv.nxt) <= self.rcv.edge.since(self.rcv.nxt) {
+                self.rcv.fin = Some(fin);
+                self.acknowledge(Cause::Ack);
+            }
+        }
+        if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
+            return Ok(());
+        }
+        self.rcv.nxt += 1;
+        self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
+        self.rcv.fin_reached = true;
+        self.wake.readable = true;
+        self.acknowledge(Cause::Ack);
+        match self.state {
+            State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
+            State::FinWait1 if self.fin_acknowledged() => self.change_state(cx, Trigger::FinAckOfFin, State::TimeWait),
+            State::FinWait1 => self.change_state(cx, Trigger::Fin, State::Closing),
+            State::FinWait2 => self.change_state(cx, Trigger::Fin, State::TimeWait),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Notes that an ACK goes out at the next turn.
+    pub(super) fn acknowledge(&mut self, cause: Cause) {
+        self.pending.ack.get_or_insert(cause);
+    }
+
+    /// A challenge ACK (RFC 5961), at most one per interval and connection (section 7, CVE-2016-5696).
+    fn challenge(&mut self, now: Instant) {
+        if self.may_challenge(now) {
+            self.pending.ack = Some(Cause::Challenge);
+        }
+    }
+
+    fn may_challenge(&mut self, now: Instant) -> bool {
+        let free = self.rcv.last_challenge.is_none_or(|last| now.since(last) >= self.config.challenge_interval);
+        if free {
+            self.rcv.last_challenge = Some(now);
+        }
+        free
+    }
+
+    /// An ICMP error about one of our segments (3.9.2.2), believed only if that segment is in flight (RFC 5927 section 4.1).
+    pub(crate) fn icmp_arrives(&mut self, cx: &mut Cx<'_>, icmp: &Icmp) {
+        let in_flight = self.snd.una.le(icmp.seq) && icmp.seq.lt(self.snd.nxt);
+        if self.is_over() || !in_flight || icmp.kind == IcmpKind::SourceQuench {
+            return;
+        }
+        cx.record.note(cx.now, Some(cx.id), What::Icmp(icmp.kind));
+        match icmp.kind {
+            IcmpKind::PacketTooBig(mtu) => {
+                let mtu = if mtu == 0 { u32::from(self.snd.path_mtu) * 3 / 4 } else { mtu };
+                self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
+            }
+            kind => {
+                let embryonic = matches!(self.state, State::SynSent | State::SynReceived);
+                // SHLD-26 where RFC 5927 5.2 still lets it: before the connection is synchronized. Linux takes any error there.
+                let hard = matches!(kind, IcmpKind::Unreachable(2..=3));
+                if embryonic && (hard || self.config.dialect == Dialect::Linux) {
+                    self.fail(cx, Trigger::Icmp, CloseReason::Unreachable(kind));
+                }
+            }
+        }
+        self.arm(cx);
+    }
+
+    /// The next keepalive check after something was heard (lazily: the timer finds out when it fires).
+    pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
+        self.rcv.last_heard + keepalive.idle
+    }
+}
+
+/// Whether timestamp `a` is later than `b` (RFC 7323 section 5.2).
+fn newer(a: u32, b: u32) -> bool {
+    Seq(a).gt(Seq(b))
+}

@@ -1,1 +1,146 @@
-//! timeouts
+//! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
+
+use super::{Cx, State, Tcb};
+use crate::config::Dialect;
+use crate::event::{Cause, CloseReason, Timer, TimerAction, Trigger, What};
+use crate::stack::TransmitError;
+use crate::time::Duration;
+
+impl Tcb {
+    /// Fires every timer that is due.
+    pub(crate) fn timeout(&mut self, cx: &mut Cx<'_>) {
+        for timer in Timer::ALL {
+            if self.timers[timer as usize].is_none_or(|until| until > cx.now) {
+                continue;
+            }
+            self.timers[timer as usize] = None;
+            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Fired });
+            match timer {
+                Timer::Retransmission => self.retransmit(cx),
+                Timer::Persist => self.probe(cx),
+                Timer::DelayedAck => self.acknowledge(Cause::Ack),
+                Timer::KeepAlive => self.keep_alive(cx),
+                Timer::TimeWait => self.change_state(cx, Trigger::TimeWaitTimeout, State::Closed),
+                Timer::FinWait2 => self.fail(cx, Trigger::Timeout, CloseReason::FinWait2Timeout),
+                Timer::User => self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout),
+                Timer::Override => self.pending.small = true,
+            }
+        }
+        self.arm(cx);
+    }
+
+    /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
+    fn retransmit(&mut self, cx: &mut Cx<'_>) {
+        let syn = self.syn_outstanding();
+        let limit = match () {
+            () if syn && self.state == State::SynReceived => self.config.synack_retries,
+            () if syn => self.config.syn_retries,
+            () if self.released => self.config.orphan_retries,
+            () => self.config.r2,
+        };
+        if self.snd.retransmissions >= limit {
+            let reason = match (syn, self.passive) {
+                (true, true) => CloseReason::Dropped,
+                (true, false) => CloseReason::ConnectTimeout,
+                (false, _) => CloseReason::RetransmissionTimeout,
+            };
+            return self.fail(cx, Trigger::Timeout, reason);
+        }
+        let again = self.snd.retransmissions > 0;
+        self.snd.retransmissions += 1;
+        self.snd.timed = None;
+        if self.snd.retransmissions == self.config.r1 {
+            cx.record.note(cx.now, Some(cx.id), What::R1 { retransmissions: self.config.r1 });
+        }
+        if !(syn && self.state == State::SynSent && self.snd.retransmissions <= self.config.syn_linear) {
+            self.estimator.back_off(&self.config.rto);
+        }
+        if syn {
+            self.pending.syn = Some(Cause::Retransmission(self.snd.retransmissions));
+            return;
+        }
+        self.snd.cursor = Some(self.snd.una);
+        let (nxt, flight, mss) = (self.snd.nxt, self.snd.nxt.since(self.snd.una), self.effective_mss(0));
+        if let Some(control) = self.control() {
+            control.timed_out(nxt, flight, mss, again);
+        }
+    }
+
+    /// A zero-window probe is due (MUST-36). It goes on for ever while it is answered (MUST-37).
+    fn probe(&mut self, cx: &mut Cx<'_>) {
+        if self.snd.wnd > 0 {
+            return;
+        }
+        let limit = if self.released { self.config.orphan_retries } else { self.config.r2 };
+        if self.snd.retransmissions >= limit {
+            return self.fail(cx, Trigger::Timeout, CloseReason::RetransmissionTimeout);
+        }
+        self.snd.retransmissions += 1;
+        self.pending.ack = Some(Cause::Probe);
+    }
+
+    /// The interval to the next probe: one RTO, then doubled (SHLD-29, SHLD-30).
+    pub(super) fn persist_interval(&self) -> Option<Duration> {
+        let persist = self.config.persist?;
+        let backoff = self.config.rto.backoff.saturating_pow(self.snd.retransmissions.min(16));
+        Some(self.estimator.rto().saturating_mul(backoff).clamp(persist.min, persist.max.max(persist.min)))
+    }
+
+    /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
+    fn keep_alive(&mut self, cx: &mut Cx<'_>) {
+        let Some(keepalive) = self.config.keepalive else { return };
+        let due = self.keepalive_due(&keepalive);
+        let busy = self.snd.una != self.snd.nxt || self.unacknowledged() > 0;
+        if self.rcv.keepalive_probes == 0 && due > cx.now {
+            return self.start(cx, Timer::KeepAlive, due.since(cx.now));
+        }
+        if busy {
+            return self.start(cx, Timer::KeepAlive, keepalive.idle);
+        }
+        if self.rcv.keepalive_probes >= keepalive.probes.max(2) {
+            return self.reset(cx, CloseReason::KeepAliveTimeout);
+        }
+        self.rcv.keepalive_probes += 1;
+        self.pending.ack = Some(Cause::KeepAlive);
+        self.start(cx, Timer::KeepAlive, keepalive.interval);
+    }
+
+    /// A packet of ours could not be sent: a smaller path, or loss.
+    pub(crate) fn transmit_failed(&mut self, cx: &mut Cx<'_>, error: TransmitError) {
+        if let TransmitError::TooBig(mtu) = error {
+            self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
+        }
+        self.arm(cx);
+    }
+
+    /// Starts the timers that the present situation asks for: exactly one of retransmission and persist, and the override.
+    pub(super) fn arm(&mut self, cx: &mut Cx<'_>) {
+        if self.is_over() || self.state == State::TimeWait {
+            return;
+        }
+        let waiting = self.unacknowledged() > 0 || (self.snd.closing && self.snd.fin.is_none()) || self.snd.una != self.snd.nxt;
+        let stuck = waiting && self.snd.wnd == 0 && !self.syn_outstanding() && !self.holds_back() && self.may_send_text();
+        if stuck {
+            self.stop(cx, Timer::Retransmission);
+            if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
+                self.start(cx, Timer::Persist, interval);
+            }
+            return;
+        }
+        if self.runs(Timer::Persist) {
+            self.stop(cx, Timer::Persist);
+            self.snd.retransmissions = 0;
+        }
+        if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
+            self.start(cx, Timer::Override, self.config.sws_override);
+        }
+        if self.snd.una != self.snd.nxt && !self.runs(Timer::Retransmission) {
+            self.start(cx, Timer::Retransmission, self.estimator.rto());
+        }
+    }
+
+    /// Whether the dialect's zero-window probe carries an octet (RFC 9293 3.8.6.1) or none (Linux).
+    pub(super) fn probe_has_text(&self) -> bool {
+        self.config.dialect == Dialect::Rfc9293
+    }
+}
