@@ -1,1 +1,3 @@
-//! placeholder
+//! What the end-to-end tests and the benches share.
+
+pub mod pair;

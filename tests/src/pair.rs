@@ -1,0 +1,112 @@
+//! Two engines in memory, for benches and for counting allocations: each packet goes from one buffer straight to the other side.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tcpx_proto::config::{ConnConfig, Profile};
+use tcpx_proto::event::Signal;
+use tcpx_proto::stack::{ConnId, ListenerId, Stack};
+use tcpx_proto::time::Instant;
+
+/// A client and a server without a network between them.
+pub struct Pair {
+    /// Opens connections.
+    pub client: Stack,
+    /// Accepts them.
+    pub server: Stack,
+    /// The time of both.
+    pub now: Instant,
+    listener: ListenerId,
+    packet: Vec<u8>,
+    /// Packets carried so far.
+    pub packets: u64,
+}
+
+const CLIENT: &str = "10.0.0.1:0";
+const SERVER: &str = "10.0.0.2:7000";
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+impl Pair {
+    /// A pair with this configuration of connections on both sides.
+    ///
+    /// # Errors
+    /// What the engine answers to `listen`.
+    pub fn new(conn: &ConnConfig) -> anyhow::Result<Pair> {
+        let config = Profile::Linux.config();
+        let (mut client, mut server) = (Stack::new(config.clone(), 1), Stack::new(config, 2));
+        client.reserve(addr(CLIENT).ip(), 10_000..=60_000);
+        server.reserve(addr(SERVER).ip(), 7000..=7000);
+        let listener = server.listen(Instant::ZERO, addr(SERVER), 128, conn)?;
+        Ok(Pair { client, server, now: Instant::ZERO, listener, packet: vec![0; 65_536], packets: 0 })
+    }
+
+    /// Carries packets both ways until neither side has any.
+    pub fn exchange(&mut self) {
+        loop {
+            let before = self.packets;
+            carry(&mut self.client, &mut self.server, self.now, &mut self.packet, &mut self.packets);
+            carry(&mut self.server, &mut self.client, self.now, &mut self.packet, &mut self.packets);
+            if before == self.packets {
+                return;
+            }
+        }
+    }
+
+    /// A connection, established on both sides.
+    ///
+    /// # Errors
+    /// What the engine answers to `connect` and `accept`.
+    pub fn connect(&mut self, conn: &ConnConfig) -> anyhow::Result<(ConnId, ConnId)> {
+        let id = self.client.connect(self.now, addr(CLIENT), addr(SERVER), conn)?;
+        self.exchange();
+        Ok((id, self.server.accept(self.now, self.listener)?))
+    }
+
+    /// Sends `octets` from client to server in writes and reads of `chunk`.
+    ///
+    /// # Errors
+    /// An ended connection.
+    pub fn bulk(&mut self, from: ConnId, to: ConnId, octets: usize, chunk: &mut [u8]) -> anyhow::Result<()> {
+        let (mut sent, mut received) = (0, 0);
+        while received < octets {
+            while sent < octets {
+                let take = chunk.len().min(octets - sent);
+                let Ok(taken) = self.client.send(self.now, from, &chunk[..take]) else { break };
+                sent += taken;
+            }
+            self.exchange();
+            while let Ok(got) = self.server.receive(self.now, to, chunk) {
+                anyhow::ensure!(got > 0, "the end came early");
+                received += got;
+            }
+            self.exchange();
+            self.advance(Duration::from_micros(50));
+        }
+        Ok(())
+    }
+
+    /// Lets time pass and fires what is due.
+    pub fn advance(&mut self, by: Duration) {
+        self.now = self.now + by;
+        for stack in [&mut self.client, &mut self.server] {
+            if stack.deadline().is_some_and(|deadline| deadline <= self.now) {
+                stack.timeout(self.now);
+            }
+        }
+        self.exchange();
+    }
+}
+
+fn carry(from: &mut Stack, to: &mut Stack, now: Instant, packet: &mut [u8], packets: &mut u64) {
+    while let Some(transmit) = from.poll_transmit(now, packet) {
+        *packets += 1;
+        to.packet_arrives(now, &packet[..transmit.len]);
+    }
+    while let Some(Signal::Acceptable(_) | Signal::Established(_) | Signal::Readable(_) | Signal::Writable(_) | Signal::Closed(..)) =
+        from.poll_signal()
+    {}
+    while to.poll_signal().is_some() {}
+}
