@@ -17,13 +17,20 @@ pub(crate) enum Reaction {
 pub(crate) struct Control {
     policy: Congestion,
     cwnd: u32,
+    ssthresh: u32,
+    /// The highest sequence number sent when recovery began (RFC 6582 section 3.2); at first ISS.
+    recover: Seq,
+    in_recovery: bool,
+    duplicates: u32,
+    /// Octets acknowledged since the window last grew in congestion avoidance.
+    credit: u32,
 }
 
 impl Control {
     /// `syn_lost`: the SYN or SYN,ACK had to be sent again, so that the initial window is one segment (RFC 5681 section 3.1).
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
-        let _ = (mss, iss, syn_lost);
-        Control { policy: config.congestion, cwnd: 0 }
+        let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
+        Control { policy: config.congestion, cwnd, ssthresh: u32::MAX, recover: iss, in_recovery: false, duplicates: 0, credit: 0 }
     }
 
     /// How many octets may be in flight; without congestion control any number.
@@ -32,22 +39,140 @@ impl Control {
     }
 
     /// `acked` new octets were acknowledged, up to `una`; `flight` octets are outstanding after that.
-    pub(crate) fn acked(&mut self, _acked: u32, _una: Seq, _flight: u32, _mss: u32) -> Reaction {
-        todo!()
+    pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, mss: u32) -> Reaction {
+        self.duplicates = 0;
+        if !self.in_recovery {
+            self.grow(acked, mss);
+            return Reaction::Nothing;
+        }
+        if una.gt(self.recover) {
+            // A full acknowledgment: out of recovery without a burst (RFC 6582 section 3.2, step 3, the careful choice).
+            self.in_recovery = false;
+            self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
+            return Reaction::Nothing;
+        }
+        // A partial one: the next hole, and a window deflated by what left the network.
+        self.cwnd = self.cwnd.saturating_sub(acked).max(mss);
+        if acked >= mss {
+            self.cwnd += mss;
+        }
+        Reaction::Retransmit
+    }
+
+    /// Slow start by octets, then one segment per round trip (RFC 5681 section 3.1).
+    fn grow(&mut self, acked: u32, mss: u32) {
+        if self.cwnd < self.ssthresh {
+            self.cwnd = self.cwnd.saturating_add(acked.min(mss.saturating_mul(2)));
+            return;
+        }
+        self.credit = self.credit.saturating_add(acked);
+        if self.credit >= self.cwnd {
+            self.credit -= self.cwnd;
+            self.cwnd = self.cwnd.saturating_add(mss);
+        }
     }
 
     /// A duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt` are outstanding.
-    pub(crate) fn duplicate_ack(&mut self, _una: Seq, _nxt: Seq, _flight: u32, _mss: u32, _threshold: u32) -> Reaction {
-        todo!()
+    pub(crate) fn duplicate_ack(&mut self, una: Seq, nxt: Seq, flight: u32, mss: u32, threshold: u32) -> Reaction {
+        if self.in_recovery {
+            self.cwnd = self.cwnd.saturating_add(mss);
+            return Reaction::Nothing;
+        }
+        self.duplicates += 1;
+        // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss was noticed say nothing new.
+        if self.duplicates != threshold || una.le(self.recover) {
+            return Reaction::Nothing;
+        }
+        self.in_recovery = true;
+        self.recover = nxt.back(1);
+        self.ssthresh = halved(flight, mss);
+        self.cwnd = self.ssthresh.saturating_add(threshold * mss);
+        Reaction::Retransmit
     }
 
     /// The retransmission timer expired. `again`: for the same octets as the last time.
-    pub(crate) fn timed_out(&mut self, _nxt: Seq, _flight: u32, _mss: u32, _again: bool) {
-        todo!()
+    pub(crate) fn timed_out(&mut self, nxt: Seq, flight: u32, mss: u32, again: bool) {
+        if !again {
+            self.ssthresh = halved(flight, mss);
+        }
+        self.cwnd = mss;
+        self.recover = nxt.back(1);
+        self.in_recovery = false;
+        self.duplicates = 0;
+        self.credit = 0;
     }
 
     /// Nothing was sent for longer than an RTO (RFC 5681 section 4.1).
-    pub(crate) fn idle(&mut self, _initial: u32) {
-        todo!()
+    pub(crate) fn idle(&mut self, segments: u32, mss: u32) {
+        self.cwnd = self.cwnd.min(initial_window(segments, mss));
+    }
+}
+
+/// RFC 6928 section 2 for its ten segments: at most 14600 octets, or two segments where those are more; otherwise as many as asked for.
+fn initial_window(segments: u32, mss: u32) -> u32 {
+    let window = segments.saturating_mul(mss);
+    if segments == 10 { window.min(14_600.max(2 * mss)) } else { window.max(mss) }
+}
+
+/// Equation 4 of RFC 5681.
+fn halved(flight: u32, mss: u32) -> u32 {
+    (flight / 2).max(2 * mss)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    fn control() -> Control {
+        Control::new(&ConnConfig::default(), MSS, Seq(0), false)
+    }
+
+    #[test]
+    fn control_starts_with_ten_segments_or_one_after_a_lost_syn() {
+        assert_eq!(control().window(), 10 * MSS);
+        assert_eq!(Control::new(&ConnConfig::default(), MSS, Seq(0), true).window(), MSS);
+        assert_eq!(Control::new(&ConnConfig::default(), 9000, Seq(0), false).window(), 18_000);
+    }
+
+    #[test]
+    fn control_third_duplicate_halves_and_retransmits_once() {
+        let mut control = control();
+        let (una, nxt) = (Seq(1001), Seq(9001));
+        let reactions: [Reaction; 4] = core::array::from_fn(|_| control.duplicate_ack(una, nxt, 8000, MSS, 3));
+        assert_eq!(reactions, [Reaction::Nothing, Reaction::Nothing, Reaction::Retransmit, Reaction::Nothing]);
+        assert_eq!(control.window(), 4000 + 3 * MSS + MSS);
+    }
+
+    #[test]
+    fn control_partial_ack_retransmits_and_full_ack_deflates() {
+        let mut control = control();
+        for _ in 0..3 {
+            control.duplicate_ack(Seq(1001), Seq(9001), 8000, MSS, 3);
+        }
+        assert_eq!(control.acked(2000, Seq(3001), 6000, MSS), Reaction::Retransmit);
+        assert_eq!(control.window(), 7000 - 2000 + MSS);
+        assert_eq!(control.acked(6000, Seq(9001), 0, MSS), Reaction::Nothing);
+        assert_eq!(control.window(), 2 * MSS);
+    }
+
+    #[test]
+    fn control_timeout_leaves_one_segment_and_slow_start_to_half() {
+        let mut control = control();
+        control.timed_out(Seq(10_001), 10_000, MSS, false);
+        assert_eq!(control.window(), MSS);
+        for _ in 0..4 {
+            control.acked(MSS, Seq(2001), 0, MSS);
+        }
+        assert_eq!(control.window(), 5 * MSS);
+        control.acked(MSS, Seq(3001), 0, MSS);
+        assert_eq!(control.window(), 5 * MSS, "congestion avoidance grows by one segment a round trip");
+    }
+
+    #[test]
+    fn control_off_never_limits() {
+        let config = ConnConfig { congestion: Congestion::Off, ..ConnConfig::default() };
+        assert_eq!(Control::new(&config, MSS, Seq(0), false).window(), u32::MAX);
     }
 }

@@ -141,9 +141,9 @@ impl Tcb {
     fn restart_after_idle(&mut self, now: Instant) {
         let idle = self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
         if idle && self.may_send_text() {
-            let initial = self.config.initial_window;
+            let (initial, mss) = (self.config.initial_window, self.effective_mss(0));
             if let Some(control) = self.control() {
-                control.idle(initial);
+                control.idle(initial, mss);
             }
             self.snd.last_sent = now;
         }
