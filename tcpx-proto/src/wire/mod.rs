@@ -3,8 +3,10 @@
 //! Reading is strict and total (any bytes give a [`Segment`] or a [`ParseError`], never a panic). Writing can express every illegal
 //! thing too, because a laboratory must ([`Illegal`]).
 
+mod checksum;
 mod flags;
 mod icmp;
+mod ip;
 mod options;
 mod segment;
 

@@ -50,3 +50,104 @@ pub struct Options {
     /// Timestamps (kind 8).
     pub timestamps: Option<Timestamps>,
 }
+
+impl Options {
+    /// Reads an option area; `true`: it was cut short at an illegal length, and the options before that count (MUST-7, as Linux does).
+    pub(super) fn parse(mut area: &[u8]) -> (Options, bool) {
+        let mut options = Options::default();
+        loop {
+            match area {
+                [] | [END, ..] => return (options, false),
+                [NOP, rest @ ..] => area = rest,
+                [kind, len, ..] => {
+                    let len = usize::from(*len);
+                    let Some(value) = area.get(2..len) else { return (options, true) };
+                    options.take(*kind, value);
+                    area = area.get(len..).unwrap_or_default();
+                }
+                [_] => return (options, true),
+            }
+        }
+    }
+
+    /// One option; those of another kind, and known ones of another length, are skipped (MUST-6).
+    fn take(&mut self, kind: u8, value: &[u8]) {
+        match (kind, value) {
+            (MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
+            (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
+            (SACK_PERMITTED, []) => self.sack_permitted = true,
+            (SACK, blocks) if blocks.len() % 8 == 0 => {
+                for block in blocks.chunks_exact(8) {
+                    self.sack.push(Seq(be32(block, 0)), Seq(be32(block, 4)));
+                }
+            }
+            (TIMESTAMPS, stamps) if stamps.len() == 8 => {
+                self.timestamps = Some(Timestamps { value: be32(stamps, 0), echo: be32(stamps, 4) });
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes the options, padded with NOPs in front as Linux lays them out, and says how many octets that are: a multiple of four, at
+    /// most 40. What finds no room is left out.
+    pub(super) fn emit(&self, area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
+        let mut out = Area { area, len: 0 };
+        if let Some(mss) = self.mss {
+            out.put(&[MSS, 4], &mss.to_be_bytes());
+        }
+        if let Some(stamps) = self.timestamps {
+            let mut value = [0; 8];
+            value[..4].copy_from_slice(&stamps.value.to_be_bytes());
+            value[4..].copy_from_slice(&stamps.echo.to_be_bytes());
+            out.put(if self.sack_permitted { &[SACK_PERMITTED, 2, TIMESTAMPS, 10] } else { &[NOP, NOP, TIMESTAMPS, 10] }, &value);
+        } else if self.sack_permitted {
+            out.put(&[NOP, NOP, SACK_PERMITTED, 2], &[]);
+        }
+        if let Some(shift) = self.window_scale {
+            out.put(&[NOP, WINDOW_SCALE, 3, shift], &[]);
+        }
+        out.put_sack(self.sack.as_slice());
+        out.len
+    }
+}
+
+struct Area<'a> {
+    area: &'a mut [u8; MAX_OPTIONS_LEN],
+    len: usize,
+}
+
+impl Area<'_> {
+    fn put(&mut self, head: &[u8], value: &[u8]) {
+        let end = self.len + head.len() + value.len();
+        if let Some(place) = self.area.get_mut(self.len..end) {
+            let (first, second) = place.split_at_mut(head.len());
+            first.copy_from_slice(head);
+            second.copy_from_slice(value);
+            self.len = end;
+        }
+    }
+
+    fn put_sack(&mut self, blocks: &[(Seq, Seq)]) {
+        let count = blocks.len().min((MAX_OPTIONS_LEN - self.len).saturating_sub(4) / 8);
+        if count == 0 {
+            return;
+        }
+        self.put(&[NOP, NOP, SACK, (2 + 8 * count) as u8], &[]);
+        for (left, right) in blocks.iter().take(count) {
+            self.put(&left.0.to_be_bytes(), &right.0.to_be_bytes());
+        }
+    }
+}
+
+/// Four octets from `at` on; 0 where there are none.
+fn be32(octets: &[u8], at: usize) -> u32 {
+    octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_be_bytes(*chunk))
+}
+
+const END: u8 = 0;
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;

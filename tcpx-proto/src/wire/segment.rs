@@ -1,8 +1,12 @@
 //! One segment with the IP header below it.
 
-use super::{Flags, Options};
+use super::ip::{self, Ip};
+use super::{Flags, MAX_OPTIONS_LEN, Options, checksum};
 use crate::seq::Seq;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+
+/// Octets of a TCP header without options.
+pub(super) const TCP_HEADER: usize = 20;
 
 /// What the IP and TCP headers of one segment say.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -110,8 +114,40 @@ impl<'a> Segment<'a> {
     ///
     /// # Errors
     /// [`ParseError`]: the first reason found, in the order of the headers.
-    pub fn parse(_packet: &'a [u8], _checksum: ChecksumPolicy) -> Result<Segment<'a>, ParseError> {
-        todo!()
+    pub fn parse(packet: &'a [u8], checksum: ChecksumPolicy) -> Result<Segment<'a>, ParseError> {
+        let ip = Ip::parse(packet)?;
+        if ip.protocol != ip::TCP {
+            return Err(ParseError::NotTcp);
+        }
+        let tcp = ip.payload;
+        let fixed: &[u8; TCP_HEADER] = tcp.first_chunk().ok_or(ParseError::Truncated)?;
+        let header_len = usize::from(fixed[12] >> 4) * 4;
+        if header_len < TCP_HEADER || header_len > tcp.len() {
+            return Err(ParseError::BadDataOffset);
+        }
+        let kind = check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
+        let (source_port, destination_port) = (be16(fixed, 0), be16(fixed, 2));
+        if source_port == 0 || destination_port == 0 {
+            return Err(ParseError::PortZero);
+        }
+        if !ip::is_unicast(ip.source) || !ip::is_unicast(ip.destination) {
+            return Err(ParseError::BadAddress);
+        }
+        let (options, options_malformed) = Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
+        let header = Header {
+            source: SocketAddr::new(ip.source, source_port),
+            destination: SocketAddr::new(ip.destination, destination_port),
+            seq: Seq(be32(fixed, 4)),
+            ack: Seq(be32(fixed, 8)),
+            flags: Flags(fixed[13]),
+            window: be16(fixed, 14),
+            urgent: be16(fixed, 18),
+            options,
+            ttl: ip.ttl,
+            tos: ip.tos,
+            id: ip.id,
+        };
+        Ok(Segment { header, payload: tcp.get(header_len..).unwrap_or_default(), checksum: kind, options_malformed })
     }
 
     /// SEG.LEN: octets of sequence space, SYN and FIN included.
@@ -125,6 +161,19 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// Whether the checksum of a TCP segment is one that the policy takes, and which kind it is.
+fn check(tcp: &[u8], source: IpAddr, destination: IpAddr, policy: ChecksumPolicy) -> Option<ChecksumKind> {
+    if policy == ChecksumPolicy::Ignore {
+        return Some(ChecksumKind::Unchecked);
+    }
+    let pseudo = ip::pseudo_header_sum(source, destination, tcp.len());
+    let field = tcp.get(16..18).map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
+    if policy == ChecksumPolicy::Partial && field == checksum::fold(pseudo) {
+        return Some(ChecksumKind::Partial);
+    }
+    (checksum::fold(checksum::sum(pseudo, tcp)) == 0xffff).then_some(ChecksumKind::Full)
+}
+
 impl Header {
     /// Sequence space that the control bits use: one octet for SYN and one for FIN.
     pub fn control_len(&self) -> u32 {
@@ -134,16 +183,71 @@ impl Header {
     /// Writes the IP packet into `into` and returns its length in octets.
     ///
     /// # Errors
-    /// [`ParseError::BufferTooShort`] when `into` is too short.
-    pub fn emit(&self, _payload: Payload<'_>, _into: &mut [u8]) -> Result<usize, ParseError> {
-        todo!()
+    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP packet can be.
+    pub fn emit(&self, payload: Payload<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
+        self.emit_illegal(payload, &Illegal::default(), into)
     }
 
     /// [`emit`](Header::emit) with mistakes made on purpose.
     ///
     /// # Errors
-    /// [`ParseError::BufferTooShort`] when `into` is too short.
-    pub fn emit_illegal(&self, _payload: Payload<'_>, _illegal: &Illegal<'_>, _into: &mut [u8]) -> Result<usize, ParseError> {
-        todo!()
+    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP packet can be.
+    pub fn emit_illegal(&self, payload: Payload<'_>, illegal: &Illegal<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
+        let mut area = [0; MAX_OPTIONS_LEN];
+        let options_len = match illegal.options {
+            Some(raw) => copy_raw(raw, &mut area),
+            None => self.options.emit(&mut area),
+        };
+        let header_len = TCP_HEADER + options_len;
+        let tcp_len = header_len + payload.0.len() + payload.1.len();
+        let ip_len = ip::header_len(self.source.ip());
+        let total = ip_len + tcp_len;
+        let packet = into.get_mut(..total).filter(|_| total <= 65_535).ok_or(ParseError::BufferTooShort)?;
+        let (ip_part, tcp) = packet.split_at_mut(ip_len);
+        ip::emit(self, tcp_len as u16, ip_part);
+        let (fixed, rest) = tcp.split_first_chunk_mut::<TCP_HEADER>().ok_or(ParseError::BufferTooShort)?;
+        let offset = illegal.data_offset.unwrap_or((header_len / 4) as u8);
+        self.emit_fixed(offset, fixed);
+        let (options, text) = rest.split_at_mut(options_len);
+        options.copy_from_slice(area.get(..options_len).unwrap_or_default());
+        let (first, second) = text.split_at_mut(payload.0.len());
+        first.copy_from_slice(payload.0);
+        second.copy_from_slice(payload.1);
+        let field = illegal.checksum.unwrap_or_else(|| {
+            let pseudo = ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), tcp.len());
+            !checksum::fold(checksum::sum(pseudo, tcp))
+        });
+        if let Some(place) = tcp.get_mut(16..18) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        Ok(total)
     }
+
+    /// The twenty octets before the options, the checksum left at 0.
+    fn emit_fixed(&self, data_offset: u8, into: &mut [u8; TCP_HEADER]) {
+        into[0..2].copy_from_slice(&self.source.port().to_be_bytes());
+        into[2..4].copy_from_slice(&self.destination.port().to_be_bytes());
+        into[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        into[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        into[12] = data_offset << 4;
+        into[13] = self.flags.0;
+        into[14..16].copy_from_slice(&self.window.to_be_bytes());
+        into[16..18].copy_from_slice(&[0, 0]);
+        into[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+    }
+}
+
+/// Raw option octets, cut at 40 and padded with zeros to a multiple of four.
+fn copy_raw(raw: &[u8], area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
+    let len = raw.len().min(MAX_OPTIONS_LEN);
+    area[..len].copy_from_slice(raw.get(..len).unwrap_or_default());
+    len.next_multiple_of(4)
+}
+
+const fn be16(octets: &[u8; TCP_HEADER], at: usize) -> u16 {
+    u16::from_be_bytes([octets[at], octets[at + 1]])
+}
+
+const fn be32(octets: &[u8; TCP_HEADER], at: usize) -> u32 {
+    u32::from_be_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
 }
