@@ -136,7 +136,7 @@ pub(crate) struct Wake {
     pub(crate) established: bool,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    pub(crate) closed: bool,
+    pub(crate) closed: Option<CloseReason>,
 }
 
 /// What is sent as soon as there is a turn.
@@ -315,7 +315,7 @@ impl Tcb {
         self.stop_all(cx);
         self.pending = Pending::default();
         self.ended = Some(reason);
-        self.wake = Wake { readable: true, writable: true, closed: true, ..self.wake };
+        self.wake = Wake { readable: true, writable: true, closed: Some(reason), ..self.wake };
         cx.record.note(cx.now, Some(cx.id), What::Closed(reason));
         if reason != CloseReason::Clean {
             self.transfer = None;

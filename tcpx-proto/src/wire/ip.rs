@@ -86,7 +86,7 @@ impl<'a> Ip<'a> {
 }
 
 /// An address that a TCP connection can have at either end (MUST-57, MUST-63). A subnet's broadcast address cannot be told here.
-pub(super) fn is_unicast(address: IpAddr) -> bool {
+pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || broadcast)
 }

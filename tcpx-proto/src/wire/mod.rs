@@ -12,5 +12,6 @@ mod segment;
 
 pub use flags::Flags;
 pub use icmp::{Icmp, IcmpKind};
+pub(crate) use ip::is_unicast;
 pub use options::{MAX_OPTIONS_LEN, Options, SackBlocks, Timestamps};
 pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};
