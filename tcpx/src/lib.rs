@@ -6,7 +6,14 @@
 //! | `driver` | the one loop: packets, calls, timers in; packets, wake-ups, records out |
 //! | [`link`] | raw IP socket, ICMP socket, filter, batches |
 //! | [`guard`] | the kernel keeps quiet while we live: reservation of ports, RST suppression |
+//! | [`privileges`] | capabilities, raised for the set-up and dropped after it |
 //! | [`record`] | what happened, for people and for programs |
 //! | [`cli`] | the flags that both binaries share |
 
+pub mod error;
+pub mod guard;
+pub mod link;
+pub mod privileges;
 pub mod record;
+
+pub use error::Error;

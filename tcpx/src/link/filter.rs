@@ -1,0 +1,113 @@
+//! Classic BPF programs that let only what is ours into a raw socket (IPv4: offset 0 is the IP header).
+
+use libc::{BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD};
+use libc::{BPF_LDX, BPF_LSH, BPF_MISC, BPF_MSH, BPF_RET, BPF_TAX, BPF_W, BPF_X};
+use socket2::SockFilter;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// Lets nothing through.
+pub(crate) fn nothing() -> [SockFilter; 1] {
+    [ret(0)]
+}
+
+/// Segments to our address and one of our ports.
+pub(super) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
+    let mut program = Program::default();
+    program.word(16).only(BPF_JEQ, bits(address)); // destination address
+    program.ip_header_len(); // X = octets of the IP header
+    program.add(BPF_LD | BPF_H | BPF_IND, 2).within(ports); // destination port
+    program.finish()
+}
+
+/// RSTs from a port of our address to another: what the guard's probe listens for.
+pub(crate) fn resets(address: IpAddr, from: u16, to: u16) -> Vec<SockFilter> {
+    let mut program = Program::default();
+    program.word(12).only(BPF_JEQ, bits(address)); // source address
+    program.ip_header_len();
+    program.add(BPF_LD | BPF_W | BPF_IND, 0).only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
+    program.add(BPF_LD | BPF_B | BPF_IND, 13).add(BPF_ALU | BPF_AND | BPF_K, 0x04).only(BPF_JEQ, 0x04);
+    program.finish()
+}
+
+/// ICMP errors (RFC 792) that quote a TCP segment from our address and one of our ports.
+pub(super) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
+    const QUOTE: u32 = 8; // octets of the ICMP header, after which the quoted IP header begins
+    let mut program = Program::default();
+    program.word(16).only(BPF_JEQ, bits(address));
+    program.ip_header_len();
+    program.add(BPF_LD | BPF_B | BPF_IND, QUOTE + 9).only(BPF_JEQ, libc::IPPROTO_TCP as u32);
+    program.add(BPF_LD | BPF_W | BPF_IND, QUOTE + 12).only(BPF_JEQ, bits(address)); // quoted source
+    // X += octets of the quoted IP header
+    program.add(BPF_LD | BPF_B | BPF_IND, QUOTE).add(BPF_ALU | BPF_AND | BPF_K, 0x0f).add(BPF_ALU | BPF_LSH | BPF_K, 2);
+    program.add(BPF_ALU | BPF_ADD | BPF_X, 0).add(BPF_MISC | BPF_TAX, 0);
+    program.add(BPF_LD | BPF_H | BPF_IND, QUOTE).within(ports); // quoted source port
+    program.finish()
+}
+
+/// A program under construction: each check either goes on to the next instruction or jumps to the refusal at the end.
+#[derive(Default)]
+struct Program(Vec<(u32, u32, Jump)>);
+
+#[derive(Clone, Copy)]
+enum Jump {
+    None,
+    RefuseUnless,
+    RefuseIf,
+}
+
+impl Program {
+    fn add(&mut self, code: u32, k: u32) -> &mut Program {
+        self.0.push((code, k, Jump::None));
+        self
+    }
+
+    /// Loads the 32-bit word at a fixed offset.
+    fn word(&mut self, offset: u32) -> &mut Program {
+        self.add(BPF_LD | BPF_W | BPF_ABS, offset)
+    }
+
+    /// X = octets of the IP header, by its IHL.
+    fn ip_header_len(&mut self) -> &mut Program {
+        self.add(BPF_LDX | BPF_B | BPF_MSH, 0)
+    }
+
+    fn only(&mut self, test: u32, k: u32) -> &mut Program {
+        self.0.push((BPF_JMP | test | BPF_K, k, Jump::RefuseUnless));
+        self
+    }
+
+    fn within(&mut self, range: &RangeInclusive<u16>) -> &mut Program {
+        self.only(BPF_JGE, u32::from(*range.start()));
+        self.0.push((BPF_JMP | BPF_JGT | BPF_K, u32::from(*range.end()), Jump::RefuseIf));
+        self
+    }
+
+    fn finish(self) -> Vec<SockFilter> {
+        let len = self.0.len();
+        let instruction = |(at, (code, k, jump)): (usize, (u32, u32, Jump))| {
+            let refusal = (len - at) as u8; // over the rest and the acceptance
+            let (if_true, if_false) = match jump {
+                Jump::None => (0, 0),
+                Jump::RefuseUnless => (0, refusal),
+                Jump::RefuseIf => (refusal, 0),
+            };
+            SockFilter::new(code as u16, if_true, if_false, k)
+        };
+        let mut program: Vec<SockFilter> = self.0.into_iter().enumerate().map(instruction).collect();
+        program.extend([ret(u32::MAX), ret(0)]);
+        program
+    }
+}
+
+fn ret(octets: u32) -> SockFilter {
+    SockFilter::new((BPF_RET | BPF_IMM) as u16, 0, 0, octets)
+}
+
+/// The address as BPF loads it. IPv6 raw sockets deliver no IP header, so there the destination is not the filter's to check.
+fn bits(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits(),
+        IpAddr::V6(_) => 0,
+    }
+}

@@ -1,0 +1,274 @@
+//! The way to the wire: a raw IP socket for our segments, one for ICMP errors about them, both filtered to our ports, in batches.
+
+mod batch;
+mod filter;
+mod interface;
+
+use crate::error::Error;
+use crate::guard::{Guard, GuardKind, Reservation};
+use crate::privileges::{self, Capability};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+pub use batch::SendBatch;
+pub use interface::{mtu_to, source_for};
+
+/// Which local ports to reserve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ports {
+    /// This one.
+    Exact(u16),
+    /// So many in a row (at least one), from a base picked at random (RFC 6056).
+    Block(u16),
+}
+
+/// What [`Link::open`] needs to know.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// One of this machine's addresses.
+    pub local: IpAddr,
+    /// Which ports of it.
+    pub ports: Ports,
+    /// What keeps the kernel from answering for them.
+    pub guard: GuardKind,
+    /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's. The default, 0x70, is neither
+    /// kube-proxy's nor Cilium's.
+    pub mark: u32,
+    /// Receive buffer to ask for, octets as the kernel counts them (a bare ACK costs 832, a full segment 2,304). Without NET_ADMIN
+    /// the kernel gives no more than `net.core.rmem_max`.
+    pub receive_buffer: usize,
+}
+
+impl LinkOptions {
+    /// The usual options for this address and these ports.
+    pub fn new(local: IpAddr, ports: Ports) -> LinkOptions {
+        LinkOptions { local, ports, guard: GuardKind::Auto, mark: 0x70, receive_buffer: 8 << 20 }
+    }
+}
+
+/// What a received packet holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A TCP segment for one of our ports.
+    Tcp,
+    /// An ICMP error that quotes a segment from one of our ports.
+    Icmp,
+}
+
+/// Raw sockets for our address and ports, which stay reserved and guarded until it is dropped.
+///
+/// It is opened before threads and the tokio runtime exist, so that privileges can be dropped for all of them
+/// ([`privileges::drop_all`](crate::privileges::drop_all)); inside the runtime [`readable`](Link::readable) registers it on first use.
+#[derive(Debug)]
+pub struct Link {
+    tcp: Port,
+    icmp: Port,
+    address: IpAddr,
+    ports: RangeInclusive<u16>,
+    mtu: u16,
+    receive_buffer: usize,
+    buffers: Mutex<batch::ReceiveBuffers>,
+    pierced: AtomicU64,
+    guard: Guard,
+    /// Held for its sockets. After `guard`: the ports become free only when nothing of ours speaks for them any more.
+    _reservation: Option<Reservation>,
+}
+
+/// A raw socket, and its place in the runtime's poll set once it has one.
+#[derive(Debug)]
+struct Port {
+    socket: Arc<Socket>,
+    registered: OnceLock<AsyncFd<Arc<Socket>>>,
+}
+
+impl Link {
+    /// Reserves the ports, puts the guard up and proves it, and opens the sockets.
+    ///
+    /// # Errors
+    /// The address is not ours ([`Error::AddressNotLocal`]) or IPv6; a port is taken ([`Error::PortInUse`], [`Error::NoFreeBlock`],
+    /// [`Error::TooManyPorts`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
+    /// [`Error::Iptables`]) or does not hold ([`Error::GuardFailed`]).
+    pub fn open(options: LinkOptions) -> Result<Link, Error> {
+        let address = options.local;
+        check_address(address)?;
+        privileges::raise()?;
+        let mtu = interface::mtu_of(address)?;
+        let (tcp, icmp) = open_sockets(&options)?;
+        let (reservation, ports) = Reservation::make(address, options.ports, options.guard)?;
+        let guard = Guard::install(&options, &ports, reservation.as_ref())?;
+        aim(&tcp, &filter::segments_for(address, &ports))?;
+        aim(&icmp, &filter::icmp_errors_for(address, &ports))?;
+        Ok(Link {
+            receive_buffer: tcp.recv_buffer_size().map_err(Error::io("read the size of the receive buffer"))?,
+            tcp: Port::new(tcp),
+            icmp: Port::new(icmp),
+            address,
+            ports,
+            mtu,
+            buffers: Mutex::default(),
+            pierced: AtomicU64::new(0),
+            guard,
+            _reservation: reservation,
+        })
+    }
+
+    /// Our address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Our ports.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.ports.clone()
+    }
+
+    /// The largest IP packet that the interface with our address takes, octets.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// Octets of text that the receive buffer holds when they come in full segments: half of SO_RCVBUF, the rest being the kernel's
+    /// bookkeeping (the same rule of thumb by which Linux sizes its windows). Windows that add up to more invite loss.
+    pub fn receive_capacity(&self) -> usize {
+        self.receive_buffer / 2
+    }
+
+    /// Packets that the kernel dropped because the receive buffer was full; they look like loss on the network.
+    pub fn overflows(&self) -> u64 {
+        batch::drops(&self.tcp.socket)
+    }
+
+    /// Packets that came with TTL 255 while only a listener with IP_MINTTL guards us: the kernel may have answered them.
+    pub fn pierced(&self) -> u64 {
+        self.pierced.load(Ordering::Relaxed)
+    }
+
+    /// What keeps the kernel quiet, in words.
+    pub fn guard_description(&self) -> String {
+        self.guard.to_string()
+    }
+
+    /// Waits until [`receive`](Link::receive) has something. Cancel-safe.
+    ///
+    /// # Errors
+    /// Outside a tokio runtime with I/O, or when that runtime is shutting down.
+    pub async fn readable(&self) -> io::Result<()> {
+        let (tcp, icmp) = (self.tcp.registered()?, self.icmp.registered()?);
+        tokio::select! {
+            ready = tcp.readable() => ready.map(drop),
+            ready = icmp.readable() => ready.map(drop),
+        }
+    }
+
+    /// Hands each packet that waits to `each`, at most one batch of them for each socket, and says how many; 0 when none waits.
+    /// Never blocks. Packets are whole (up to 64 KiB, as GRO makes them) and begin with the IP header.
+    ///
+    /// # Errors
+    /// As [`readable`](Link::readable), or when the system refuses.
+    pub fn receive(&self, mut each: impl FnMut(Kind, &[u8])) -> io::Result<usize> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = self.guard.yields_to_full_ttl();
+        let segments = self.tcp.receive(&mut buffers, |packet| {
+            if watch && packet.get(8) == Some(&255) {
+                self.pierced.fetch_add(1, Ordering::Relaxed);
+            }
+            each(Kind::Tcp, packet);
+        })?;
+        let errors = self.icmp.receive(&mut buffers, |packet| each(Kind::Icmp, packet))?;
+        Ok(segments + errors)
+    }
+
+    /// Sends one IP packet. Never blocks.
+    ///
+    /// # Errors
+    /// EMSGSIZE (longer than the route's MTU, see [`mtu_to`]), EPERM (a firewall), ENOBUFS or EAGAIN (no room), ENETUNREACH and kin.
+    pub fn send(&self, packet: &[u8], destination: SocketAddr) -> io::Result<()> {
+        self.tcp.socket.send_to(packet, &without_port(destination).into()).map(drop)
+    }
+
+    /// Sends what is in the batch, in order, and empties it. What could not be sent is handed to `failed` with its index in the
+    /// batch, and the rest goes on. Never blocks.
+    pub fn flush(&self, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
+        batch.flush(&self.tcp.socket, failed);
+    }
+}
+
+impl Port {
+    fn new(socket: Socket) -> Port {
+        Port { socket: Arc::new(socket), registered: OnceLock::new() }
+    }
+
+    fn registered(&self) -> io::Result<&AsyncFd<Arc<Socket>>> {
+        if let Some(registered) = self.registered.get() {
+            return Ok(registered);
+        }
+        let new = AsyncFd::with_interest(Arc::clone(&self.socket), Interest::READABLE)?;
+        Ok(self.registered.get_or_init(|| new))
+    }
+
+    /// Receives a batch. One that is not full emptied the socket: the runtime is told at once, instead of by one more call.
+    fn receive(&self, buffers: &mut batch::ReceiveBuffers, each: impl FnMut(&[u8])) -> io::Result<usize> {
+        let mut received = 0;
+        let outcome = self.registered()?.try_io(Interest::READABLE, |socket| {
+            received = buffers.receive(socket)?;
+            if received < batch::RECEIVE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => buffers.packets(received).for_each(each),
+        }
+        Ok(received)
+    }
+}
+
+/// Raw sockets refuse a port in the address (IPv6: anything but 0 and the protocol number).
+fn without_port(mut address: SocketAddr) -> SocketAddr {
+    address.set_port(0);
+    address
+}
+
+/// Fails unless segments for `address` are delivered here.
+fn check_address(address: IpAddr) -> Result<(), Error> {
+    let IpAddr::V4(v4) = address else { return Err(Error::Ipv6(address)) };
+    if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() {
+        return Err(Error::AddressNotLocal(address));
+    }
+    match TcpListener::bind((address, 0)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Err(Error::AddressNotLocal(address)),
+        _ => Ok(()),
+    }
+}
+
+/// Both raw sockets, deaf until [`aim`]ed.
+fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
+    let tcp = open_raw(Protocol::TCP, "open a raw socket for TCP")?;
+    let icmp = open_raw(Protocol::ICMPV4, "open a raw socket for ICMP")?;
+    let local = SocketAddr::new(options.local, 0).into();
+    tcp.bind(&local).and_then(|()| icmp.bind(&local)).map_err(Error::io("bind the raw sockets to our address"))?;
+    tcp.set_header_included_v4(true).map_err(Error::io("set IP_HDRINCL"))?;
+    tcp.set_mark(options.mark).map_err(Error::needs(Capability::NetAdmin, "set SO_MARK"))?;
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&tcp, options.receive_buffer).is_err() {
+        tcp.set_recv_buffer_size(options.receive_buffer).map_err(Error::io("set SO_RCVBUF"))?;
+    }
+    Ok((tcp, icmp))
+}
+
+fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
+    let socket =
+        Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
+    socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
+    Ok(socket)
+}
+
+/// Points a deaf socket at what is ours. A filter does not purge what came before it, so the queue is emptied first: nothing else can
+/// have come since the socket was made deaf.
+fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
+    while socket.recv(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {}
+    socket.attach_filter(filter).map_err(Error::io("attach a socket filter"))
+}
