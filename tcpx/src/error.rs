@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{}", ended(*.0))]
     Ended(CloseReason),
     /// A call was refused; never [`CallError::Ended`], which becomes [`Error::Ended`].
-    #[error("{0}{}", call_hint(*.0))]
+    #[error("{}{}", .0, call_hint(*.0))]
     Call(CallError),
     /// The local address is not one of this machine's (of this network namespace's).
     #[error("{0} is not an address of this machine, so no segment for it would arrive here. `ip address` lists those that are")]

@@ -208,7 +208,9 @@ impl Port {
         if let Some(registered) = self.registered.get() {
             return Ok(registered);
         }
-        let new = AsyncFd::with_interest(Arc::clone(&self.socket), Interest::READABLE)?;
+        tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+        // SAFETY: the socket is never replaced, and the Arc keeps it open for as long as the AsyncFd lives.
+        let new = unsafe { AsyncFd::register_with_interest(Arc::clone(&self.socket), Interest::READABLE) }?;
         Ok(self.registered.get_or_init(|| new))
     }
 
