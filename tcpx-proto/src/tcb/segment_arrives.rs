@@ -51,6 +51,10 @@ impl Tcb {
             if !flags.has(Flags::RST) {
                 self.reply_reset_to(cx, segment);
             }
+            if self.is_linux() && self.snd.retransmissions == 0 {
+                // Linux does not wait for the timer to send its SYN again.
+                self.pending.syn = Some(Cause::Ack);
+            }
             return Err(Stop::Discard(Discard::AckCheck));
         }
         if flags.has(Flags::RST) {
@@ -94,17 +98,24 @@ impl Tcb {
     fn otherwise(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         self.syn_into_time_wait(cx, segment)?;
         self.check_timestamps(cx, segment)?;
+        self.check_request(cx, segment)?;
         self.check_sequence(cx, segment)?;
         self.check_rst(cx, segment)?;
         self.check_syn(cx, segment)?;
         self.rcv.last_heard = cx.now;
         self.rcv.keepalive_probes = 0;
+        if self.state == State::TimeWait && self.is_linux() {
+            // Linux looks at no ACK there.
+            return self.ack_in_time_wait(cx, segment);
+        }
         self.check_ack(cx, segment)?;
         self.urgent(cx, segment);
-        self.text(cx, segment)?;
-        self.fin(cx, segment)?;
+        let text = self.text(cx, segment);
+        if text.is_ok() {
+            self.fin(cx, segment)?;
+        }
         self.fin_wait_1_ends(cx);
-        Ok(())
+        text
     }
 
     /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence number that is, it may open a new
@@ -122,7 +133,7 @@ impl Tcb {
             _ => later,
         };
         if !newer {
-            if self.config.dialect == Dialect::Linux {
+            if self.is_linux() {
                 self.acknowledge(Cause::Ack);
             }
             return Err(Stop::Discard(Discard::SynCheck));
@@ -139,7 +150,7 @@ impl Tcb {
             return Ok(());
         }
         let flags = segment.header.flags;
-        let linux = self.config.dialect == Dialect::Linux;
+        let linux = self.is_linux();
         let Some(stamps) = segment.header.options.timestamps else {
             // RFC 7323 3.2: SHOULD drop; Linux takes it.
             return if linux || flags.has(Flags::RST) { Ok(()) } else { Err(Stop::Discard(Discard::TimestampMissing)) };
@@ -159,6 +170,21 @@ impl Tcb {
             self.stamps.recent_at = cx.now;
         }
         Ok(())
+    }
+
+    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else: the listener answers a wrong one.
+    fn check_request(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let flags = segment.header.flags;
+        let request = self.state == State::SynReceived && self.passive && self.is_linux();
+        if !request || !flags.has(Flags::ACK) || flags.has(Flags::RST) || segment.header.ack == self.snd.nxt {
+            return Ok(());
+        }
+        self.reply_reset_to(cx, segment);
+        Err(Stop::Discard(Discard::AckCheck))
+    }
+
+    fn is_linux(&self) -> bool {
+        self.config.dialect == Dialect::Linux
     }
 
     /// First: is any of it in the window?
@@ -186,15 +212,11 @@ impl Tcb {
         let (seq, len) = (segment.header.seq, segment.len());
         let window = self.window();
         let nxt = self.rcv.nxt;
-        if self.config.dialect == Dialect::Linux {
-            // After the peer's FIN its RST may not count it (tcp_reset_check).
-            if segment.header.flags.has(Flags::RST) && self.rcv.fin_reached && seq == nxt.back(1) {
-                return true;
-            }
-            // Appendix A.2: what ends at RCV.NXT still carries an ACK.
-            if len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == nxt {
-                return true;
-            }
+        let request = self.state == State::SynReceived && self.passive;
+        // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK.
+        let touches = len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == nxt;
+        if self.is_rst_before_fin(segment) || (self.is_linux() && touches && !request && self.state != State::TimeWait) {
+            return true;
         }
         match (len, window) {
             (0, 0) => seq == nxt,
@@ -205,14 +227,21 @@ impl Tcb {
         }
     }
 
+    /// After the peer's FIN its RST may not count that FIN; Linux takes it all the same (`tcp_reset_check`).
+    fn is_rst_before_fin(&self, segment: &Segment<'_>) -> bool {
+        let waits = matches!(self.state, State::CloseWait | State::Closing | State::LastAck);
+        let rst = segment.header.flags.has(Flags::RST) && segment.header.seq == self.rcv.nxt.back(1);
+        rst && waits && self.rcv.fin_reached && self.is_linux()
+    }
+
     /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix A.2).
     fn repeated_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
-        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt {
+        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive {
             self.pending.ack = Some(Cause::Ack);
             return self.check_ack(cx, segment);
         }
-        if self.config.dialect == Dialect::Linux {
+        if self.is_linux() && self.passive && !header.flags.has(Flags::ACK) {
             self.pending.syn = Some(Cause::Ack);
         } else {
             self.acknowledge(Cause::Ack);
@@ -237,12 +266,10 @@ impl Tcb {
         if self.state == State::TimeWait && self.config.time_wait_rst == TimeWaitRst::Ignore {
             return Err(Stop::Discard(Discard::RstCheck));
         }
-        let seq = segment.header.seq;
-        let after_fin = self.config.dialect == Dialect::Linux && self.rcv.fin_reached && seq == self.rcv.nxt.back(1);
-        let exact = seq == self.rcv.nxt || after_fin;
+        let exact = segment.header.seq == self.rcv.nxt || self.is_rst_before_fin(segment);
         if self.config.reset_checks == ResetChecks::Rfc5961 && !exact {
             // Linux is silent in TIME-WAIT.
-            if !(self.config.dialect == Dialect::Linux && self.state == State::TimeWait) {
+            if !(self.is_linux() && self.state == State::TimeWait) {
                 self.challenge(cx.now);
             }
             return Err(Stop::Discard(Discard::RstCheck));
@@ -262,7 +289,7 @@ impl Tcb {
             return Ok(());
         }
         if self.state == State::SynReceived && self.passive {
-            if self.config.dialect == Dialect::Linux {
+            if self.is_linux() {
                 self.reply_reset_to(cx, segment);
             }
             self.fail(cx, Trigger::Syn, CloseReason::Dropped);
@@ -305,9 +332,10 @@ impl Tcb {
         self.fin_acknowledged_now(cx)
     }
 
-    /// RFC 5961 section 5: an ACK older than the largest window ever offered is a blind guess.
+    /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first octet, is a blind guess.
     fn too_old(&self, ack: Seq) -> bool {
-        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.una.back(self.snd.max_wnd))
+        let most = self.snd.max_wnd.min(self.snd.una.since(self.snd.iss));
+        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.una.back(most))
     }
 
     /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
@@ -469,28 +497,33 @@ impl Tcb {
     /// Seventh: the text.
     fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
-        let before = self.rcv.nxt.since(start);
-        let skip = if start.lt(self.rcv.nxt) { (before as usize).min(segment.payload.len()) } else { 0 };
-        let text = segment.payload.get(skip..).unwrap_or_default();
-        if segment.payload.is_empty() {
+        let end = start + segment.payload.len() as u32;
+        if self.released && end.gt(self.rcv.nxt) && matches!(self.state, State::FinWait1 | State::FinWait2) {
+            // SHLD-3: nobody will ever read this.
+            self.reply_reset_to(cx, segment);
+            self.pending.ack = None;
+            self.fail(cx, Trigger::Abort, CloseReason::Aborted);
+            return Err(Stop::Discard(Discard::AfterClose));
+        }
+        if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
+            if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
+                self.acknowledge(Cause::Ack);
+                return Err(Stop::Discard(Discard::Duplicate));
+            }
             cx.record.note(cx.now, Some(cx.id), What::Accepted { seq: segment.header.seq, text: 0 });
             return Ok(());
         }
-        if text.is_empty() {
-            self.acknowledge(Cause::Ack);
-            cx.record.note(cx.now, Some(cx.id), What::Discarded(Discard::Duplicate));
+        if segment.payload.is_empty() {
             return Ok(());
         }
         if self.rcv.fin_reached {
-            self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::AfterClose));
         }
-        if self.released {
-            // SHLD-3: nobody will ever read this.
-            self.reset(cx, CloseReason::Aborted);
-            return Err(Stop::Discard(Discard::AfterClose));
+        let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
+        match segment.payload.get(skip as usize..) {
+            Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
+            _ => Ok(()),
         }
-        self.store(cx, start + skip as u32, text)
     }
 
     fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8]) -> Check {
@@ -601,7 +634,7 @@ impl Tcb {
                 let embryonic = matches!(self.state, State::SynSent | State::SynReceived);
                 // SHLD-26 where RFC 5927 5.2 still lets it: before the connection is synchronized. Linux takes any error there.
                 let hard = matches!(kind, IcmpKind::Unreachable(2..=3));
-                if embryonic && (hard || self.config.dialect == Dialect::Linux) {
+                if embryonic && (hard || self.is_linux()) {
                     self.fail(cx, Trigger::Icmp, CloseReason::Unreachable(kind));
                 }
             }
