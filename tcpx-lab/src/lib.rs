@@ -2,6 +2,18 @@
 //!
 //! | room | its question |
 //! |---|---|
+//! | [`privilege`] | what we may do here, and how to become root of a user namespace |
 //! | [`netns`] | two hosts and a cable, made of nothing and gone with their owner |
+//! | [`events`] | what one end recorded |
+//! | [`exchange`] | one connection seen from both ends |
+//! | [`figure`] | that, drawn as RFC 9293 draws it |
+//! | [`ladder`] | that, drawn with both clocks |
 
+pub mod events;
+pub mod exchange;
+pub mod figure;
+pub mod ladder;
 pub mod netns;
+pub mod privilege;
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,228 @@
+//! What one end recorded: an events file (JSON Lines), read back.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// One end's record.
+#[derive(Debug)]
+pub struct Log {
+    /// Who wrote it: `client`, `server`.
+    pub role: String,
+    /// The clock of this machine's boot when the run started, seconds.
+    pub monotonic: f64,
+    /// The calendar's clock at the same moment, seconds since 1970.
+    pub realtime: f64,
+    /// What happened, in the order of the file.
+    pub entries: Vec<Entry>,
+    /// The last line is cut off: its writer was killed.
+    pub truncated: bool,
+}
+
+/// One line.
+#[derive(Clone, Deserialize, Debug)]
+pub struct Entry {
+    /// Seconds since the start of the run.
+    pub t: f64,
+    /// The connection's number; none for what belongs to no connection.
+    #[serde(default)]
+    pub conn: Option<u64>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What can happen, as far as a picture shows it.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum What {
+    /// A connection has a record now.
+    Opened {
+        /// The writer's end.
+        local: SocketAddr,
+        /// The peer's end.
+        remote: SocketAddr,
+    },
+    /// The state changed.
+    State {
+        /// Before, in the RFC's spelling.
+        from: String,
+        /// After.
+        to: String,
+        /// The event of RFC 9293 Figure 5.
+        on: String,
+    },
+    /// A segment at the edge.
+    Segment(Segment),
+    /// A removed rule took effect.
+    Deviated {
+        /// The preset.
+        rule: String,
+    },
+    /// A segment was not used.
+    Discarded {
+        /// Why.
+        reason: String,
+    },
+    /// The connection ended.
+    Closed {
+        /// How.
+        reason: String,
+    },
+    /// Something that no picture shows.
+    #[serde(other)]
+    Other,
+}
+
+/// A segment at the edge of one end.
+#[derive(Clone, Deserialize, Debug)]
+pub struct Segment {
+    /// `out` or `in`.
+    pub dir: Direction,
+    /// Why it was sent; only the sender knows.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Control bits as letters, in the order FSRPAUEW.
+    pub flags: String,
+    /// SEG.SEQ.
+    pub seq: u32,
+    /// SEG.ACK.
+    pub ack: u32,
+    /// Octets of text.
+    pub len: u32,
+    /// SEG.WND, octets.
+    pub win: u32,
+    /// IP identification.
+    pub id: u16,
+    /// How often these octets were seen before.
+    #[serde(default)]
+    pub retransmission: u32,
+    /// What the gate did: `pass`, or a verdict of the fault language.
+    pub verdict: String,
+    /// The line of the fault language that decided.
+    #[serde(default)]
+    pub rule: Option<String>,
+}
+
+/// Which way a segment passed its recorder.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To the network.
+    Out,
+    /// From the network.
+    In,
+}
+
+/// The first line.
+#[derive(Deserialize)]
+struct Start {
+    version: u32,
+    role: String,
+    monotonic: f64,
+    realtime: f64,
+}
+
+impl Segment {
+    /// The control bits as RFC 9293 writes them: `SYN,ACK`.
+    pub fn control(&self) -> String {
+        const NAMES: [(char, &str); 8] =
+            [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
+        let set: Vec<&str> = NAMES.iter().filter(|(letter, _)| self.flags.contains(*letter)).map(|(_, name)| *name).collect();
+        set.join(",")
+    }
+
+    /// Whether both are the same segment, seen at its two ends. The gate may rewrite what is not compared.
+    pub fn same_header(&self, other: &Segment) -> bool {
+        (self.id, self.seq, self.ack, self.len, &self.flags) == (other.id, other.seq, other.ack, other.len, &other.flags)
+    }
+
+    /// What the gate did to it, by its rule where that is known; `None`: nothing.
+    pub fn fault(&self) -> Option<&str> {
+        (self.verdict != "pass").then(|| self.rule.as_deref().unwrap_or(&self.verdict))
+    }
+}
+
+impl Log {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or [`parse`](Log::parse) fails.
+    pub fn read(path: &Path) -> Result<Log> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Log::parse(&text).with_context(|| format!("{} is not an events file", path.display()))
+    }
+
+    /// Reads the text of one. A last line without its end is left out: a process that is killed leaves one.
+    ///
+    /// # Errors
+    /// No `start` line, another version, or a line that is not an event.
+    pub fn parse(text: &str) -> Result<Log> {
+        let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
+        let mut lines = whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let (_, first) = lines.next().context("it has no start line")?;
+        let start: Start = serde_json::from_str(first).context("line 1 is not a start line")?;
+        if start.version != 1 {
+            bail!("version {} is unknown here; this program reads version 1", start.version);
+        }
+        let entries = lines
+            .map(|(number, line)| serde_json::from_str(line).with_context(|| format!("line {} is not an event", number + 1)))
+            .collect::<Result<Vec<Entry>>>()?;
+        let Start { role, monotonic, realtime, .. } = start;
+        Ok(Log { role, monotonic, realtime, entries, truncated: !rest.is_empty() })
+    }
+
+    /// The two ends of each connection, ours first.
+    pub fn connections(&self) -> HashMap<u64, (SocketAddr, SocketAddr)> {
+        let opened = |entry: &Entry| match (entry.conn, &entry.what) {
+            (Some(conn), What::Opened { local, remote }) => Some((conn, (*local, *remote))),
+            _ => None,
+        };
+        self.entries.iter().filter_map(opened).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = r#"{"event":"start","version":1,"role":"client","profile":"linux","seed":7,"monotonic":12.5,"realtime":1000.25}"#;
+
+    #[test]
+    fn file_of_known_and_unknown_events_is_read_in_order() {
+        let text = format!(
+            "{START}\n{}\n{}\n{}\n",
+            r#"{"event":"opened","t":0.1,"conn":1,"local":"10.0.0.1:40000","remote":"10.0.0.2:7000"}"#,
+            r#"{"event":"timer","t":0.1,"conn":1,"timer":"retransmission","action":"started","until":1.1}"#,
+            r#"{"event":"segment","t":0.2,"conn":1,"dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":9,"ack":0,"len":0,"win":100,"id":3,"retransmission":0,"verdict":"pass"}"#,
+        );
+        let log = Log::parse(&text).unwrap();
+        assert_eq!((log.role.as_str(), log.monotonic, log.truncated), ("client", 12.5, false));
+        assert_eq!(log.connections()[&1].1, "10.0.0.2:7000".parse().unwrap());
+        assert!(matches!(log.entries[1].what, What::Other));
+        let What::Segment(segment) = &log.entries[2].what else { panic!("{:?}", log.entries[2]) };
+        assert_eq!((segment.control().as_str(), segment.id, segment.fault()), ("SYN", 3, None));
+    }
+
+    #[test]
+    fn last_line_cut_off_is_left_out_and_told() {
+        let log =
+            Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":1.0,\"conn\":1,\"reason\":\"clean\"}}\n{{\"event\":\"sta")).unwrap();
+        assert_eq!((log.entries.len(), log.truncated), (1, true));
+    }
+
+    #[test]
+    fn broken_line_in_the_middle_is_an_error_with_its_number() {
+        let error = Log::parse(&format!("{START}\n{{\"event\":\n{{}}\n")).unwrap_err();
+        assert!(format!("{error:#}").starts_with("line 2 is not an event"), "{error:#}");
+    }
+
+    #[test]
+    fn other_version_or_no_start_is_refused() {
+        assert!(Log::parse("").is_err());
+        let other = START.replace("\"version\":1", "\"version\":2");
+        assert!(format!("{:#}", Log::parse(&format!("{other}\n")).unwrap_err()).contains("version 2"));
+    }
+}

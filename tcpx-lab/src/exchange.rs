@@ -1,0 +1,360 @@
+//! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
+
+use crate::events::{Direction, Entry, Log, Segment, What};
+use std::net::SocketAddr;
+
+/// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a batch.
+const SLACK: f64 = 0.002;
+/// How close together an event and the segment that it belongs to are stamped, seconds.
+const TOGETHER: f64 = 0.001;
+
+/// Which of the two ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The first file's, drawn left.
+    A,
+    /// The second file's, drawn right.
+    B,
+}
+
+impl End {
+    /// The other one.
+    pub fn other(self) -> End {
+        match self {
+            End::A => End::B,
+            End::B => End::A,
+        }
+    }
+
+    /// A's of two things, or B's.
+    pub fn of<T>(self, [a, b]: &[T; 2]) -> &T {
+        match self {
+            End::A => a,
+            End::B => b,
+        }
+    }
+}
+
+/// The story of a four-tuple, all its incarnations included.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Address and port of A, then of B.
+    pub ends: [SocketAddr; 2],
+    /// The state of A, then of B, before anything happened.
+    pub initial: [String; 2],
+    /// What happened at either end, in order.
+    pub steps: Vec<Step>,
+    /// Every segment, by the steps at which it was sent and received.
+    pub flights: Vec<Flight>,
+}
+
+/// Something that happened at one end: a segment there with what came of it, or something without a segment.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where.
+    pub end: End,
+    /// When, seconds on the clock that both share.
+    pub at: f64,
+    /// The state afterwards, in the RFC's spelling.
+    pub state: String,
+    /// The event of RFC 9293 Figure 5 on which that state was entered in this step.
+    pub on: Option<String>,
+    /// Which segment, if any.
+    pub segment: Option<Segment>,
+    /// What else there is to say.
+    pub remarks: Vec<String>,
+    /// The segment belonged to no connection of its recorder, and so has no addresses.
+    stranger: bool,
+}
+
+/// A segment on its way.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    /// Who sent it.
+    pub from: End,
+    /// The header as its sender recorded it, or as its receiver did where the sender has no record of it.
+    pub segment: Segment,
+    /// The step of its sending.
+    pub sent: Option<usize>,
+    /// The steps of its receipts: several when it was duplicated, none when it was lost.
+    pub received: Vec<usize>,
+    /// It was sent after the receiver's record ended: nobody knows whether it arrived.
+    pub unwitnessed: bool,
+}
+
+/// Pairs what two ends recorded: one story for each four-tuple that either knows, in order of appearance.
+pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
+    let mut tuples: Vec<[SocketAddr; 2]> = Vec::new();
+    for (log, end) in [(a, End::A), (b, End::B)] {
+        for entry in &log.entries {
+            let What::Opened { local, remote } = entry.what else { continue };
+            let ends = if end == End::A { [local, remote] } else { [remote, local] };
+            if !tuples.contains(&ends) {
+                tuples.push(ends);
+            }
+        }
+    }
+    let offset = clock_offset(a, b);
+    tuples.into_iter().map(|ends| exchange(ends, Side::new(a, End::A, ends, 0.0), Side::new(b, End::B, ends, offset))).collect()
+}
+
+/// What to add to B's times. On one machine the clock since boot is common and exact; between machines only the calendar is.
+fn clock_offset(a: &Log, b: &Log) -> f64 {
+    let (monotonic, realtime) = (b.monotonic - a.monotonic, b.realtime - a.realtime);
+    if (monotonic - realtime).abs() < 1.0 { monotonic } else { realtime }
+}
+
+/// One end's part of the story.
+struct Side {
+    initial: String,
+    steps: Vec<Step>,
+    /// When the last thing of all was recorded.
+    last: f64,
+}
+
+impl Side {
+    fn new(log: &Log, end: End, ends: [SocketAddr; 2], offset: f64) -> Side {
+        let wanted = (*end.of(&ends), *end.other().of(&ends));
+        let table = log.connections();
+        // A segment without a connection carries no addresses: it may be ours, and pairing decides.
+        let ours = |entry: &&Entry| entry.conn.map_or(matches!(entry.what, What::Segment(_)), |conn| table.get(&conn) == Some(&wanted));
+        let entries: Vec<&Entry> = log.entries.iter().filter(ours).collect();
+        let initial = entries.iter().find_map(|entry| match &entry.what {
+            What::State { from, .. } => Some(from.clone()),
+            _ => None,
+        });
+        let initial = initial.unwrap_or_else(|| "CLOSED".to_owned());
+        let mut walk = Walk { end, offset, state: initial.clone(), steps: Vec::new() };
+        entries.into_iter().for_each(|entry| walk.take(entry));
+        Side { initial, steps: walk.steps, last: log.entries.last().map_or(0.0, |entry| entry.t + offset) }
+    }
+
+    /// Forgets segments of no connection that the other side never saw.
+    fn drop_strangers(&mut self, other: &Side) {
+        let seen = |ours: &Segment| other.steps.iter().filter_map(|s| s.segment.as_ref()).any(|s| s.dir != ours.dir && s.same_header(ours));
+        self.steps.retain(|step| !step.stranger || step.segment.as_ref().is_some_and(seen));
+    }
+}
+
+/// Walks one end's entries and puts what belongs together into one step.
+struct Walk {
+    end: End,
+    offset: f64,
+    state: String,
+    steps: Vec<Step>,
+}
+
+impl Walk {
+    fn take(&mut self, entry: &Entry) {
+        let at = entry.t + self.offset;
+        match &entry.what {
+            What::Segment(segment) => self.segment(at, segment, entry.conn.is_none()),
+            What::State { to, on, .. } => self.state(at, to, on),
+            What::Deviated { rule } => self.remark(at, format!("without {rule}")),
+            What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
+            What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
+            What::Opened { .. } | What::Other => {}
+        }
+    }
+
+    /// A segment is a step, or completes the one of the call that sends it.
+    fn segment(&mut self, at: f64, segment: &Segment, stranger: bool) {
+        let out = segment.dir == Direction::Out;
+        let step = self.step(at, |last| out && last.segment.is_none() && last.on.as_deref().is_some_and(is_call));
+        (step.at, step.segment, step.stranger) = (at, Some(segment.clone()), stranger);
+        if let Some(fault) = segment.fault().filter(|_| !out) {
+            step.remarks.push(format!("the gate: {fault}"));
+        }
+    }
+
+    /// A state is entered because of the segment before it, or by a call or a timer, which are steps of their own.
+    fn state(&mut self, at: f64, to: &str, on: &str) {
+        to.clone_into(&mut self.state);
+        let direction = if is_call(on) { Direction::Out } else { Direction::In };
+        let step = self.step(at, |last| last.on.is_none() && last.segment.as_ref().is_some_and(|s| s.dir == direction));
+        (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
+    }
+
+    fn remark(&mut self, at: f64, text: String) {
+        self.step(at, |_| true).remarks.push(text);
+    }
+
+    /// The last step if it is recent and `joins` says that this belongs to it, else a new one.
+    fn step(&mut self, at: f64, joins: impl Fn(&Step) -> bool) -> &mut Step {
+        if !self.steps.last().is_some_and(|last| at - last.at < TOGETHER && joins(last)) {
+            let state = self.state.clone();
+            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks: Vec::new(), stranger: false });
+        }
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
+}
+
+/// Whether it is a call of the application, as events of RFC 9293 Figure 5 are named.
+fn is_call(on: &str) -> bool {
+    ["active OPEN", "passive OPEN", "CLOSE", "ABORT"].contains(&on)
+}
+
+/// Puts the two sides on one time line and pairs what one sent with what the other received.
+fn exchange(ends: [SocketAddr; 2], mut a: Side, mut b: Side) -> Exchange {
+    a.drop_strangers(&b);
+    b.drop_strangers(&a);
+    let mut steps: Vec<Step> = a.steps.into_iter().chain(b.steps).collect();
+    steps.sort_by(|x, y| x.at.total_cmp(&y.at));
+    let mut flights = flights(End::A, &steps, b.last);
+    flights.extend(self::flights(End::B, &steps, a.last));
+    flights.sort_by_key(|flight| flight.sent.or(flight.received.first().copied()));
+    Exchange { ends, initial: [a.initial, b.initial], steps, flights }
+}
+
+/// All segments from one end to the other, whose record ends at `last`.
+fn flights(from: End, steps: &[Step], last: f64) -> Vec<Flight> {
+    let flight = |segment: &Segment| Flight { from, segment: segment.clone(), sent: None, received: Vec::new(), unwitnessed: false };
+    let mut flights: Vec<Flight> = segments(steps, from, Direction::Out)
+        .map(|(index, segment)| Flight { sent: Some(index), unwitnessed: steps[index].at > last, ..flight(segment) })
+        .collect();
+    for (index, segment) in segments(steps, from.other(), Direction::In) {
+        match sending(&mut flights, steps, segment, steps[index].at) {
+            Some(flight) => flight.received.push(index),
+            None => flights.push(Flight { received: vec![index], ..flight(segment) }),
+        }
+    }
+    flights
+}
+
+/// The sending that a receipt belongs to: the same header, the latest that is not later, rather one that has not arrived yet. The id
+/// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart.
+fn sending<'a>(flights: &'a mut [Flight], steps: &[Step], received: &Segment, at: f64) -> Option<&'a mut Flight> {
+    let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
+    let same = |flight: &&mut Flight| earlier(flight) && flight.segment.same_header(received);
+    flights.iter_mut().filter(same).max_by_key(|flight| flight.received.is_empty())
+}
+
+fn segments(steps: &[Step], end: End, direction: Direction) -> impl Iterator<Item = (usize, &Segment)> {
+    let all = steps.iter().enumerate().filter(move |(_, step)| step.end == end);
+    all.filter_map(|(index, step)| Some((index, step.segment.as_ref()?))).filter(move |(_, segment)| segment.dir == direction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{handshake, story};
+
+    const ACK: (&str, u32, u32, u32) = ("A", 101, 301, 0);
+    const DATA: (&str, u32, u32, u32) = ("PA", 101, 301, 5);
+
+    /// Each flight as (flags, sent at, received at), times rounded to milliseconds since the client's start.
+    fn flights(exchange: &Exchange) -> Vec<(String, Option<i64>, Vec<i64>)> {
+        let millis = |step: usize| ((exchange.steps[step].at) * 1000.0).round() as i64;
+        let flight = |f: &Flight| (f.segment.flags.clone(), f.sent.map(millis), f.received.iter().map(|step| millis(*step)).collect());
+        exchange.flights.iter().map(flight).collect()
+    }
+
+    fn last(exchange: &Exchange) -> (String, Option<i64>, Vec<i64>) {
+        flights(exchange).pop().unwrap()
+    }
+
+    #[test]
+    fn handshake_of_two_clocks_is_aligned_by_the_time_since_boot() {
+        let (client, server) = handshake();
+        let exchange = story(&client.log(), &server.log());
+        assert_eq!(flights(&exchange), [("S".into(), Some(0), vec![1]), ("SA".into(), Some(2), vec![3])]);
+        assert_eq!(exchange.initial, ["CLOSED", "LISTEN"]);
+        let states: Vec<&str> = exchange.steps.iter().map(|step| step.state.as_str()).collect();
+        assert_eq!(states, ["SYN-SENT", "SYN-RECEIVED", "SYN-RECEIVED", "ESTABLISHED"]);
+    }
+
+    #[test]
+    fn clocks_of_two_machines_are_aligned_by_the_calendar() {
+        let (client, server) = handshake();
+        let (client, mut server) = (client.log(), server.log());
+        server.monotonic += 5000.0;
+        let exchange = story(&client, &server);
+        assert_eq!(flights(&exchange), [("S".into(), Some(0), vec![1]), ("SA".into(), Some(2), vec![3])]);
+    }
+
+    #[test]
+    fn segment_that_never_arrived_has_no_receipt() {
+        let (client, server) = handshake();
+        let exchange = story(&client.sends(0.004, ACK, "drop").log(), &server.line(1.0, "\"event\":\"r1\"").log());
+        let flight = exchange.flights.last().unwrap();
+        assert_eq!((flight.received.len(), flight.unwitnessed, flight.segment.fault()), (0, false, Some("drop")));
+    }
+
+    #[test]
+    fn segment_duplicated_on_the_way_has_two_receipts() {
+        let (client, server) = handshake();
+        let server = server.receives(0.105, ACK, 2, "pass").receives(0.106, ACK, 2, "pass");
+        assert_eq!(last(&story(&client.sends(0.004, ACK, "dup=1").log(), &server.log())), ("A".into(), Some(4), vec![5, 6]));
+    }
+
+    #[test]
+    fn segment_delayed_past_its_retransmission_keeps_its_own_sending() {
+        let (client, server) = handshake();
+        let client = client.sends(0.004, DATA, "delay=3s").sends(0.204, DATA, "pass");
+        let server = server.receives(0.305, DATA, 3, "pass").receives(3.104, DATA, 2, "pass");
+        let exchange = story(&client.log(), &server.log());
+        assert_eq!(flights(&exchange)[2..], [("PA".into(), Some(4), vec![3004]), ("PA".into(), Some(204), vec![205])]);
+    }
+
+    #[test]
+    fn id_that_wrapped_belongs_to_the_latest_sending() {
+        let (client, server) = handshake();
+        let client = client.sends(0.004, ACK, "pass").sends(9.004, ACK, "pass");
+        let mut client = client.log();
+        for entry in &mut client.entries {
+            if let What::Segment(segment) = &mut entry.what
+                && segment.id == 3
+            {
+                segment.id = 2;
+            }
+        }
+        let server = server.receives(0.105, ACK, 2, "pass").receives(9.105, ACK, 2, "pass");
+        let exchange = story(&client, &server.log());
+        assert_eq!(flights(&exchange)[2..], [("A".into(), Some(4), vec![5]), ("A".into(), Some(9004), vec![9005])]);
+    }
+
+    #[test]
+    fn receiver_killed_leaves_the_rest_unwitnessed() {
+        let (client, server) = handshake();
+        let server = server.receives(0.105, ACK, 2, "pass");
+        let exchange = story(&client.sends(0.004, ACK, "pass").sends(5.0, DATA, "pass").log(), &server.killed());
+        let unwitnessed: Vec<bool> = exchange.flights.iter().map(|flight| flight.unwitnessed).collect();
+        assert_eq!(unwitnessed, [false, false, true, true]);
+    }
+
+    #[test]
+    fn sender_killed_leaves_a_receipt_without_sending() {
+        let (client, server) = handshake();
+        let exchange = story(&client.sends(0.004, ACK, "pass").killed(), &server.receives(0.105, ACK, 2, "pass").log());
+        assert_eq!(last(&exchange), ("A".into(), None, vec![5]));
+    }
+
+    #[test]
+    fn stranger_on_both_sides_is_paired_and_on_one_side_is_left_out() {
+        let (client, server) = handshake();
+        let stranger = |file: crate::sample::File| {
+            let mut log = file.log();
+            log.entries.iter_mut().rev().take(2).for_each(|entry| entry.conn = None);
+            log
+        };
+        let client = stranger(client.receives(0.3, ("R", 9, 0, 0), 77, "pass").receives(0.4, ("R", 301, 0, 0), 2, "pass"));
+        let exchange = story(&client, &server.sends(0.499, ("R", 301, 0, 0), "pass").log());
+        assert_eq!(flights(&exchange)[2..], [("R".into(), Some(399), vec![400])]);
+    }
+
+    #[test]
+    fn call_and_its_segment_are_one_step_and_a_timeout_is_its_own() {
+        let (client, server) = handshake();
+        let client = client.state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE").sends(0.5001, ("FA", 101, 301, 0), "pass").state(
+            3.0,
+            "TIME-WAIT",
+            "CLOSED",
+            "2 MSL timeout",
+        );
+        let exchange = story(&client.log(), &server.log());
+        let steps: Vec<_> =
+            exchange.steps.iter().skip(4).map(|s| (s.state.as_str(), s.segment.is_some(), s.on.as_deref().unwrap())).collect();
+        assert_eq!(steps, [("FIN-WAIT-1", true, "CLOSE"), ("CLOSED", false, "2 MSL timeout")]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Events files written by hand, for the tests of those who read them.
+
+use crate::events::Log;
+use crate::exchange::{Exchange, pair};
+
+/// An events file in the making.
+pub(crate) struct File {
+    text: String,
+    id: u16,
+}
+
+impl File {
+    /// One that a run at this moment since boot wrote, with the connection that both samples have.
+    pub(crate) fn new(role: &str, monotonic: f64) -> File {
+        let (local, remote) = if role == "client" { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        let text = format!(
+            "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{}}}\n{}\n",
+            monotonic + 1e9,
+            format_args!("{{\"t\":0,\"conn\":1,\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\"}}"),
+        );
+        File { text, id: 0 }
+    }
+
+    /// A line of its own.
+    pub(crate) fn line(mut self, t: f64, body: &str) -> File {
+        self.text += &format!("{{\"t\":{t},\"conn\":1,{body}}}\n");
+        self
+    }
+
+    /// A state.
+    pub(crate) fn state(self, t: f64, from: &str, to: &str, on: &str) -> File {
+        self.line(t, &format!("\"event\":\"state\",\"from\":\"{from}\",\"to\":\"{to}\",\"on\":\"{on}\""))
+    }
+
+    /// A segment that is sent: flags, SEG.SEQ, SEG.ACK and octets, and what the gate did.
+    pub(crate) fn sends(mut self, t: f64, segment: (&str, u32, u32, u32), verdict: &str) -> File {
+        self.id += 1;
+        let id = self.id;
+        self.segment(t, "out", segment, id, verdict)
+    }
+
+    /// The segment with that id arrives.
+    pub(crate) fn receives(self, t: f64, segment: (&str, u32, u32, u32), id: u16, verdict: &str) -> File {
+        self.segment(t, "in", segment, id, verdict)
+    }
+
+    fn segment(self, t: f64, dir: &str, (flags, seq, ack, len): (&str, u32, u32, u32), id: u16, verdict: &str) -> File {
+        self.line(
+            t,
+            &format!(
+                "\"event\":\"segment\",\"dir\":\"{dir}\",\"flags\":\"{flags}\",\"seq\":{seq},\"ack\":{ack},\"len\":{len},\"win\":1000,\"id\":{id},\"retransmission\":0,\"verdict\":\"{verdict}\""
+            ),
+        )
+    }
+
+    /// As if it had been read.
+    pub(crate) fn log(&self) -> Log {
+        Log::parse(&self.text).unwrap()
+    }
+
+    /// The same, its writer killed within the last line.
+    pub(crate) fn killed(&self) -> Log {
+        Log::parse(self.text.get(..self.text.len() - 10).unwrap()).unwrap()
+    }
+}
+
+/// The only story that two files tell.
+pub(crate) fn story(a: &Log, b: &Log) -> Exchange {
+    let mut stories = pair(a, b);
+    assert_eq!(stories.len(), 1);
+    stories.remove(0)
+}
+
+/// Times are seconds of each run; the client's began 0.1 s after the server's, so that their numbers differ by that.
+pub(crate) fn handshake() -> (File, File) {
+    let client = File::new("client", 50.1)
+        .state(0.0, "CLOSED", "SYN-SENT", "active OPEN")
+        .sends(0.0, ("S", 100, 0, 0), "pass")
+        .receives(0.003, ("SA", 300, 101, 0), 1, "pass")
+        .state(0.003, "SYN-SENT", "ESTABLISHED", "SYN,ACK");
+    let server = File::new("server", 50.0)
+        .receives(0.101, ("S", 100, 0, 0), 1, "pass")
+        .state(0.101, "LISTEN", "SYN-RECEIVED", "SYN")
+        .sends(0.102, ("SA", 300, 101, 0), "pass");
+    (client, server)
+}
