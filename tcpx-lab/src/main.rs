@@ -1,13 +1,144 @@
 //! The laboratory's command line.
 
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
-fn main() -> anyhow::Result<()> {
-    let args: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
-    let [a, b] = args.as_slice() else { anyhow::bail!("two files") };
-    let (a, b) = (tcpx_lab::events::Log::read(a)?, tcpx_lab::events::Log::read(b)?);
-    for exchange in tcpx_lab::exchange::pair(&a, &b) {
-        print!("{}", tcpx_lab::ladder::Ladder(&exchange));
-        print!("{}", tcpx_lab::figure::Figure(&exchange));
+use std::process::ExitCode;
+use tcpx_lab::events::Log;
+use tcpx_lab::exchange::pair;
+use tcpx_lab::ladder::Ladder;
+use tcpx_lab::{doctor, hold};
+
+/// Shows what each rule of TCP is for.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Draws a connection from both ends' events files, on two clocks
+    Ladder {
+        /// What the left end recorded with --events
+        a: PathBuf,
+        /// What the right end recorded with --events
+        b: PathBuf,
+    },
+    /// Tells what works on this machine, and what mends the rest
+    Doctor {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the rules that can be removed
+    List,
+    /// Removes firewall rules of tcpx processes that are gone
+    CleanRules,
+    /// Two namespaces on a cable that stay until they are taken down
+    Netns {
+        #[command(subcommand)]
+        task: Netns,
+    },
+    /// What doctor does in a child
+    #[command(hide = true)]
+    Probe,
+    /// What keeps the namespaces
+    #[command(hide = true)]
+    Hold,
+}
+
+#[derive(Subcommand)]
+enum Netns {
+    /// Makes them
+    Up,
+    /// Runs a command, or a shell, in the client's
+    Client {
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Runs a command, or a shell, in the server's
+    Server {
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Removes them
+    Down,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            let _nobody_reads_stderr = writeln!(anstream::stderr(), "tcpx-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Ladder { a, b } => ladder(&Log::read(&a)?, &Log::read(&b)?)?,
+        Task::Doctor { json } => return examine(json),
+        Task::List => say(&list())?,
+        Task::CleanRules => clean_rules()?,
+        Task::Netns { task: Netns::Up } => hold::up()?,
+        Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
+        Task::Netns { task: Netns::Server { command } } => hold::enter(1, &command)?,
+        Task::Netns { task: Netns::Down } => hold::down()?,
+        Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
+        Task::Hold => hold::hold(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to stdout; a reader that went away (`| head`) is no failure.
+fn say(text: &str) -> Result<()> {
+    match writeln!(anstream::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn ladder(a: &Log, b: &Log) -> Result<()> {
+    let stories = pair(a, b);
+    anyhow::ensure!(!stories.is_empty(), "neither file has a connection in it");
+    for story in &stories {
+        say(&Ladder(story).to_string())?;
+    }
+    for (log, name) in [(a, "A"), (b, "B")].into_iter().filter(|(log, _)| log.truncated) {
+        say(&format!("The last line of {name} ({}) is cut off: its writer was killed.", log.role))?;
     }
     Ok(())
+}
+
+/// The exit status is 1 where even the simplest way, a pair of namespaces or a raw socket, is closed.
+fn examine(json: bool) -> Result<ExitCode> {
+    let checks = doctor::examine();
+    say(&if json { serde_json::to_string_pretty(&checks)? } else { doctor::table(&checks) })?;
+    let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
+    let works = usable("NET_RAW") || usable("network namespaces");
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn list() -> String {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_style(comfy_table::presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
+        .set_header(["--without", "removes", "of", "and then"]);
+    for preset in tcpx_proto::preset::PRESETS {
+        table.add_row([preset.name, preset.removes, preset.requirement, preset.breaks]);
+    }
+    table.to_string()
+}
+
+fn clean_rules() -> Result<()> {
+    let removed = tcpx::guard::sweep()?;
+    removed.iter().try_for_each(|rule| say(&format!("removed: {rule}")))?;
+    say(&format!("{} left-over rules removed", removed.len()))
 }

@@ -1,0 +1,198 @@
+//! What works on this machine, what does not, and the command that mends it.
+
+use crate::netns::{self, Cable};
+use crate::privilege::{self, sysctl};
+use comfy_table::{ContentArrangement, Table, presets};
+use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tcpx::guard::GuardKind;
+use tcpx::link::{Link, LinkOptions, Ports};
+
+/// One thing that was tried.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// Whether it works.
+    pub works: bool,
+    /// What was found.
+    pub found: String,
+    /// The command that mends it.
+    pub mend: Option<String>,
+}
+
+impl Check {
+    fn new(name: &str, outcome: Result<String, (String, String)>) -> Check {
+        let (works, found, mend) = match outcome {
+            Ok(found) => (true, found, None),
+            Err((found, mend)) => (false, found, Some(mend)),
+        };
+        Check { name: name.to_owned(), works, found, mend }
+    }
+}
+
+/// Tries everything. What needs a network namespace is tried by a child, so that nothing changes here.
+pub fn examine() -> Vec<Check> {
+    let mut checks = vec![raw_socket(), mark(), net_admin()];
+    checks.extend(probe_in_a_child());
+    checks.extend(PROGRAMS.iter().map(program));
+    checks.extend(["tcpx-client", "tcpx-server"].map(file_capabilities));
+    checks.extend(sysctls());
+    checks.push(conntrack());
+    checks
+}
+
+/// What needs namespaces: they themselves, the cable, and the guards that keep the kernel quiet, tried where they can do no harm.
+/// It changes the calling process: for a child that does nothing else, before it has a second thread.
+pub fn probe() -> Vec<Check> {
+    const NAMESPACES: &str = "network namespaces";
+    let root = privilege::has(CapabilitySet::SYS_ADMIN);
+    if let Err(refusal) = privilege::acquire() {
+        return vec![Check::new(NAMESPACES, Err((refusal.reason, refusal.mend)))];
+    }
+    let how = if root { "as root" } else { "in a user namespace, without root" };
+    let namespaces = Check::new(NAMESPACES, Ok(how.to_owned()));
+    match netns::pair(Cable::default()) {
+        Err(error) => vec![namespaces, Check::new("veth", Err((error.to_string(), "sudo modprobe veth".to_owned())))],
+        Ok((a, _b)) => {
+            let guard = |(name, kind)| Check::new(name, a.run(|| Ok(guard(kind))).unwrap_or_else(|e| Err((e.to_string(), String::new()))));
+            let veth = Check::new("veth", Ok(format!("{} and {} on a cable", netns::A, netns::B)));
+            let guards = [("guard: iptables", GuardKind::Iptables), ("guard: listener", GuardKind::Listener)].map(guard);
+            [namespaces, veth].into_iter().chain(guards).collect()
+        }
+    }
+}
+
+/// Puts a guard up, which proves itself with a segment of its own.
+fn guard(kind: GuardKind) -> Result<String, (String, String)> {
+    let options = LinkOptions { guard: kind, ..LinkOptions::new(netns::A.into(), Ports::Block(1)) };
+    match Link::open(options) {
+        Ok(link) => Ok(format!("holds ({})", link.guard_description())),
+        Err(error) => Err((error.to_string(), "sudo apt-get install iptables, or use --rst-guard listener".to_owned())),
+    }
+}
+
+fn probe_in_a_child() -> Vec<Check> {
+    let failed = |why: String| vec![Check::new("network namespaces", Err((why, "run as root".to_owned())))];
+    let output = std::env::current_exe().and_then(|exe| Command::new(exe).arg("probe").output());
+    match output {
+        Err(error) => failed(error.to_string()),
+        Ok(output) => serde_json::from_slice(&output.stdout).unwrap_or_else(|_| failed(String::from_utf8_lossy(&output.stderr).into())),
+    }
+}
+
+const RUN_AS_ROOT: &str = "run as root, or in a user namespace: unshare -Urn";
+
+fn raw_socket() -> Check {
+    let outcome = open_raw().map(|_| "a raw IP socket opens here".to_owned());
+    Check::new("NET_RAW", outcome.map_err(|error| (format!("no raw IP socket: {error}"), grant())))
+}
+
+/// The command that lets an ordinary user run the two binaries.
+fn grant() -> String {
+    let path = |name| sibling(name).map_or(name.to_owned(), |path| path.display().to_string());
+    format!("sudo setcap cap_net_raw,cap_net_admin=p {} (and {}), or as root", path("tcpx-client"), path("tcpx-server"))
+}
+
+fn open_raw() -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))
+}
+
+fn mark() -> Check {
+    let marked = open_raw().and_then(|socket| socket.set_mark(0x70));
+    let outcome = marked.map(|()| "a socket's packets can be marked".to_owned());
+    Check::new("SO_MARK", outcome.map_err(|error| (error.to_string(), grant())))
+}
+
+fn net_admin() -> Check {
+    let outcome = if privilege::has(CapabilitySet::NET_ADMIN) {
+        Ok("firewall rules can be set here".to_owned())
+    } else {
+        Err(("no firewall rules here: tcpx takes the listener guard".to_owned(), RUN_AS_ROOT.to_owned()))
+    };
+    Check::new("NET_ADMIN", outcome)
+}
+
+/// Programs, and what they are for; each comes in a Debian package.
+const PROGRAMS: [(&str, &str, &str); 9] = [
+    ("iptables", "iptables", "the iptables guard"),
+    ("tshark", "tshark", "the end-to-end tests' independent judge"),
+    ("tcpdump", "tcpdump", "captures"),
+    ("nginx", "nginx-light", "tests against a real server"),
+    ("curl", "curl", "tests against a real client"),
+    ("ip", "iproute2", "a look at a namespace"),
+    ("ss", "iproute2", "a look at the kernel's sockets"),
+    ("setcap", "libcap2-bin", "running the binaries without root"),
+    ("jq", "jq", "reading events files"),
+];
+
+fn program((name, package, purpose): &(&str, &str, &str)) -> Check {
+    let outcome = match find(name) {
+        Some(path) => Ok(path.display().to_string()),
+        None => Err((format!("not found; wanted for {purpose}"), format!("sudo apt-get install --no-install-recommends {package}"))),
+    };
+    Check::new(name, outcome)
+}
+
+/// Where a program is. Debian keeps some in directories that an ordinary user's PATH leaves out.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    directories.find_map(|directory| Some(directory.join(name)).filter(|path| path.is_file()))
+}
+
+/// A program that was built with this one.
+pub(crate) fn sibling(name: &str) -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?.with_file_name(name);
+    path.is_file().then_some(path)
+}
+
+fn file_capabilities(name: &str) -> Check {
+    let outcome = match sibling(name) {
+        None => Err(("not built".to_owned(), "cargo build --release".to_owned())),
+        Some(path) if has_capabilities(&path) => Ok("starts without root by its file's capabilities".to_owned()),
+        Some(_) => Ok("built; has no file capabilities, so it needs root or a user namespace".to_owned()),
+    };
+    Check::new(name, outcome)
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let mut value = [0u8; 64];
+    rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_ok()
+}
+
+/// Settings of the kernel that change what is seen.
+fn sysctls() -> Vec<Check> {
+    let names = ["net.core.rmem_max", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_rfc1337", "net.ipv4.tcp_syncookies"];
+    let show = |name: &&str| Some(Check::new(name, Ok(sysctl(name)?.replace('\t', " "))));
+    names.iter().filter_map(show).collect()
+}
+
+/// Connection tracking may rewrite, or with a rule on state INVALID drop, what a TCP with a missing rule sends.
+fn conntrack() -> Check {
+    let found = match sysctl("net.netfilter.nf_conntrack_count") {
+        None => "not loaded: nothing stands between",
+        Some(_) => "loaded: a rule that drops INVALID packets would drop what broken rules send; namespaces have none",
+    };
+    Check::new("conntrack", Ok(found.to_owned()))
+}
+
+/// The checks as a table for people.
+pub fn table(checks: &[Check]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header([
+        "",
+        "what",
+        "found",
+        "to mend it",
+    ]);
+    for check in checks {
+        let sign = if check.works { "✓" } else { "✗" };
+        table.add_row([sign, &check.name, &check.found, check.mend.as_deref().unwrap_or_default()]);
+    }
+    table.to_string()
+}
