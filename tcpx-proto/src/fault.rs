@@ -107,33 +107,29 @@ impl Gate {
     /// Judges a packet. It goes on (at once, perhaps rewritten in place) when [`Judgement::goes_on`] says so; what goes later, or a
     /// second time, comes out of [`poll`](Gate::poll).
     pub fn offer(&mut self, _now: Instant, _direction: Direction, _label: Option<Label>, _packet: &mut [u8]) -> Judgement {
-        todo!()
+        Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0 }
     }
 
     /// The next packet that is due.
     pub fn poll(&mut self, _now: Instant) -> Option<Released> {
-        todo!()
+        None
     }
 
     /// When [`poll`](Gate::poll) has something next; `None`: not before something else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        None
     }
 
     /// Tells the gate that a connection of its host changed state, for `release=NAME on EVENT`.
-    pub fn state_changed(&mut self, _now: Instant, _local: SocketAddr, _remote: SocketAddr, _to: State) {
-        todo!()
-    }
+    pub fn state_changed(&mut self, _now: Instant, _local: SocketAddr, _remote: SocketAddr, _to: State) {}
 
     /// Removes the rules of a preset.
-    pub fn lift(&mut self, _preset: &str) {
-        todo!()
-    }
+    pub fn lift(&mut self, _preset: &str) {}
 }
 
 impl Judgement {
     /// Whether the packet goes on at once.
     pub fn goes_on(&self) -> bool {
-        todo!()
+        true
     }
 }

@@ -1,0 +1,178 @@
+//! A host of our own on one address and a block of ports: where connections come from.
+
+use crate::driver::{self, Shared};
+use crate::edge::Edge;
+use crate::error::Error;
+use crate::link::{Link, LinkOptions};
+use crate::listener::Listener;
+use crate::record::Observer;
+use crate::stream::Stream;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use tcpx_proto::config::{Config, ConnConfig};
+use tcpx_proto::fault::{Gate, Rule};
+use tcpx_proto::stack::{Counters, Stack, Status};
+
+/// What a host is made of, beside its link.
+#[derive(Default)]
+pub struct HostOptions {
+    /// The stack's configuration. MTU and the largest receive buffer follow from the link.
+    pub config: Config,
+    /// Fault rules, the first match wins.
+    pub faults: Vec<Rule>,
+    /// All randomness comes from this; `None`: from the operating system.
+    pub seed: Option<u64>,
+    /// Who is told what happens. Without any, and without faults, telling costs nothing.
+    pub observers: Vec<Box<dyn Observer>>,
+}
+
+/// A TCP of our own. Clones share it; with the last clone, stream and listener it ends, and its ports and guard go.
+#[derive(Clone)]
+pub struct Host {
+    handle: Arc<Handle>,
+}
+
+/// Ends the loop when nobody is left.
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    seed: u64,
+    config: Config,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+impl Host {
+    /// Opens the link and starts a host on it. Must be called inside a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// Those of [`Link::open`], and of the operating system's random source.
+    pub fn open(link: LinkOptions, options: HostOptions) -> Result<Host, Error> {
+        Host::with_link(Link::open(link)?, options)
+    }
+
+    /// Starts a host on a link that is open already. Must be called inside a tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// When the operating system's random source fails.
+    pub fn with_link(link: Link, mut options: HostOptions) -> Result<Host, Error> {
+        let seed = match options.seed {
+            Some(seed) => seed,
+            None => random_seed().map_err(Error::io("read the system's random source"))?,
+        };
+        fit(&mut options.config.conn, &link);
+        let mut stack = Stack::new(options.config.clone(), seed);
+        stack.reserve(link.address(), link.ports());
+        let edge = Edge::new(stack, Gate::new(options.faults, seed), options.observers);
+        let shared = Arc::new(Shared::new(link, edge));
+        tokio::spawn(driver::run(Arc::clone(&shared)));
+        Ok(Host { handle: Arc::new(Handle { shared, seed, config: options.config }) })
+    }
+
+    /// Connects from any of our ports with the host's configuration, and waits until the connection is established.
+    ///
+    /// # Errors
+    /// Those of [`connect_with`](Host::connect_with).
+    pub async fn connect(&self, remote: SocketAddr) -> Result<Stream, Error> {
+        self.connect_with(0, remote, &self.config().conn).await
+    }
+
+    /// Connects from one of our ports (0: any) and waits until the connection is established.
+    ///
+    /// # Errors
+    /// A refused call (port not reserved or in use, no such remote address), or how the attempt ended: refused, timed out, unreachable.
+    pub async fn connect_with(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
+        let stream = self.start_connect(port, remote, config)?;
+        stream.established().await?;
+        Ok(stream)
+    }
+
+    /// Sends a SYN and gives the connection at once, in SYN-SENT.
+    ///
+    /// # Errors
+    /// A refused call: port not reserved or in use, no such remote address, a limit.
+    pub fn start_connect(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
+        let shared = &self.handle.shared;
+        let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
+        let (id, local) = shared.connect(local, remote, &config)?;
+        Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
+    }
+
+    /// Listens on one of our ports. `backlog`: the most connections in SYN-RECEIVED, and the most that wait for `accept`, each.
+    ///
+    /// # Errors
+    /// The port is not reserved, or there is a listener already.
+    pub fn listen(&self, port: u16, backlog: usize, config: &ConnConfig) -> Result<Listener, Error> {
+        let shared = &self.handle.shared;
+        let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
+        let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))?;
+        Ok(Listener::new(Arc::clone(&self.handle), id, local))
+    }
+
+    /// Says and hears nothing from now on, and stays: a host that lost its power. The guard keeps the kernel quiet, too.
+    pub fn vanish(&self) {
+        self.handle.shared.with(|edge, _| edge.vanish());
+    }
+
+    /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
+    pub fn lift(&self, preset: &str) {
+        self.handle.shared.with(|edge, now| edge.lift(now, preset));
+    }
+
+    /// Every connection there is a record of.
+    pub fn connections(&self) -> Vec<Status> {
+        self.handle.shared.with(|edge, _| edge.stack.connections().filter_map(|id| edge.stack.status(id)).collect())
+    }
+
+    /// What the stack counted.
+    pub fn counters(&self) -> Counters {
+        self.handle.shared.with(|edge, _| edge.stack.counters())
+    }
+
+    /// The link.
+    pub fn link(&self) -> &Link {
+        &self.handle.shared.link
+    }
+
+    /// Our address.
+    pub fn address(&self) -> IpAddr {
+        self.link().address()
+    }
+
+    /// Our ports.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.link().ports()
+    }
+
+    /// The configuration, fitted to the link.
+    pub fn config(&self) -> &Config {
+        &self.handle.config
+    }
+
+    /// The seed that repeats this run.
+    pub fn seed(&self) -> u64 {
+        self.handle.seed
+    }
+
+    fn fitted(&self, config: &ConnConfig) -> ConnConfig {
+        let mut config = config.clone();
+        fit(&mut config, self.link());
+        config
+    }
+}
+
+/// What the link dictates: its MTU, and no larger window than the socket's buffer holds.
+fn fit(config: &mut ConnConfig, link: &Link) {
+    config.mtu = link.mtu();
+    config.receive_buffer = config.receive_buffer.min(link.receive_capacity());
+}
+
+fn random_seed() -> std::io::Result<u64> {
+    let mut octets = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut octets)?;
+    Ok(u64::from_ne_bytes(octets))
+}

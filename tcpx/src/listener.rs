@@ -1,0 +1,58 @@
+//! Where connections arrive, for code that speaks tokio.
+
+use crate::error::Error;
+use crate::host::Handle;
+use crate::stream::Stream;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tcpx_proto::stack::ListenerId;
+
+/// A listener. Dropping it resets the connections that nobody accepted; accepted ones live on.
+pub struct Listener {
+    handle: Arc<Handle>,
+    id: ListenerId,
+    local: SocketAddr,
+}
+
+impl Listener {
+    pub(crate) fn new(handle: Arc<Handle>, id: ListenerId, local: SocketAddr) -> Listener {
+        Listener { handle, id, local }
+    }
+
+    /// Our end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for the next established connection. Cancel-safe.
+    ///
+    /// # Errors
+    /// The host has ended.
+    pub async fn accept(&self) -> Result<Stream, Error> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    /// [`accept`](Listener::accept) as a poll.
+    ///
+    /// # Errors
+    /// The host has ended.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<Stream, Error>> {
+        let shared = &self.handle.shared;
+        match shared.poll_accept(self.id, context.waker()) {
+            None => Poll::Pending,
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            Some(Ok((id, status))) => {
+                let remote = status.map_or(self.local, |status| status.remote);
+                Poll::Ready(Ok(Stream::new(Arc::clone(&self.handle), id, self.local, remote)))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.handle.shared.with(|edge, now| edge.stack.close_listener(now, self.id));
+    }
+}

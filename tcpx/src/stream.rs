@@ -1,0 +1,145 @@
+//! A connection, for code that speaks tokio.
+
+use crate::driver::Wait;
+use crate::error::Error;
+use crate::host::Handle;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tcpx_proto::event::CloseReason;
+use tcpx_proto::stack::{CallError, ConnId, Status};
+use tcpx_proto::tcb::State;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection. `shutdown` sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still
+/// arrives, is then answered with a RST).
+pub struct Stream {
+    handle: Arc<Handle>,
+    id: ConnId,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl Stream {
+    pub(crate) fn new(handle: Arc<Handle>, id: ConnId, local: SocketAddr, remote: SocketAddr) -> Stream {
+        Stream { handle, id, local, remote }
+    }
+
+    /// Its name in records.
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// Our end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The peer's end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// STATUS (RFC 9293 section 3.10.6); `None` once the connection was closed and is over.
+    pub fn status(&self) -> Option<Status> {
+        self.handle.shared.with(|edge, _| edge.stack.status(self.id))
+    }
+
+    /// The state; CLOSED once the connection is over.
+    pub fn state(&self) -> State {
+        self.status().map_or(State::Closed, |status| status.state)
+    }
+
+    /// Waits until the connection is established. Cancel-safe.
+    ///
+    /// # Errors
+    /// How the attempt ended instead.
+    pub async fn established(&self) -> Result<(), Error> {
+        poll_fn(|context| match self.handle.shared.poll_state(self.id, context.waker()) {
+            (true, _) => Poll::Ready(Ok(())),
+            (false, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
+            (false, None) => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Waits until the connection is CLOSED, TIME-WAIT included, and says how it ended. Cancel-safe.
+    ///
+    /// # Errors
+    /// The host ended first.
+    pub async fn closed(&self) -> Result<CloseReason, Error> {
+        poll_fn(|context| match self.handle.shared.poll_state(self.id, context.waker()) {
+            (_, Some(closed)) => Poll::Ready(closed),
+            (_, None) => Poll::Pending,
+        })
+        .await
+    }
+
+    /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received. The engine goes on to CLOSED by itself.
+    pub fn close(&self) {
+        // A connection that is over has nothing to close.
+        let _ = self.handle.shared.with(|edge, now| edge.stack.close(now, self.id));
+    }
+
+    /// ABORT (3.10.5): a RST, and CLOSED at once.
+    pub fn abort(&self) {
+        // A connection that is over has nothing to abort.
+        let _ = self.handle.shared.with(|edge, now| edge.stack.abort(now, self.id));
+    }
+
+    /// Lets go the data and FIN that a removed third ACK holds back on this connection.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn lift(&self) -> Result<(), Error> {
+        Ok(self.handle.shared.with(|edge, now| edge.stack.lift(now, self.id))?)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.close();
+        self.handle.shared.detach(self.id);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let into = buffer.initialize_unfilled();
+        let call = self.handle.shared.poll_call(self.id, Wait::Read, context.waker(), |stack, now| stack.receive(now, self.id, into));
+        match call {
+            None => Poll::Pending,
+            Some(Ok(received)) => {
+                buffer.advance(received);
+                Poll::Ready(Ok(()))
+            }
+            Some(Err(error)) => Poll::Ready(Err(error.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| stack.send(now, self.id, data));
+        match call {
+            None => Poll::Pending,
+            Some(result) => Poll::Ready(result.map_err(io::Error::from)),
+        }
+    }
+
+    /// TCP decides by itself when data goes (MUST-60): there is nothing to wait for.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The FIN follows what was written; receiving goes on. Once is enough.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.handle.shared.with(|edge, now| edge.stack.shutdown(now, self.id)) {
+            Ok(()) | Err(CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean)) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(Error::from(error).into())),
+        }
+    }
+}
