@@ -11,16 +11,27 @@ pub enum Capability {
     NetRaw,
     /// Firewall rules, filters on TCP sockets, a receive buffer past the limit.
     NetAdmin,
+    /// Ports below 1024.
+    NetBindService,
 }
 
 impl Capability {
-    const ALL: [Capability; 2] = [Capability::NetRaw, Capability::NetAdmin];
+    const ALL: [Capability; 3] = [Capability::NetRaw, Capability::NetAdmin, Capability::NetBindService];
 
     /// The name as `docker run --cap-add` takes it.
     pub const fn short(self) -> &'static str {
         match self {
             Capability::NetRaw => "NET_RAW",
             Capability::NetAdmin => "NET_ADMIN",
+            Capability::NetBindService => "NET_BIND_SERVICE",
+        }
+    }
+
+    /// What `setcap` should give the program file so that it need not miss this one: the usual two, and this.
+    pub(crate) const fn setcap(self) -> &'static str {
+        match self {
+            Capability::NetRaw | Capability::NetAdmin => "cap_net_raw,cap_net_admin=p",
+            Capability::NetBindService => "cap_net_raw,cap_net_admin,cap_net_bind_service=p",
         }
     }
 
@@ -28,6 +39,7 @@ impl Capability {
         match self {
             Capability::NetRaw => CapabilitySet::NET_RAW,
             Capability::NetAdmin => CapabilitySet::NET_ADMIN,
+            Capability::NetBindService => CapabilitySet::NET_BIND_SERVICE,
         }
     }
 
@@ -37,27 +49,38 @@ impl Capability {
     }
 }
 
+/// Every capability that tcpx uses.
+fn all() -> CapabilitySet {
+    Capability::ALL.into_iter().map(Capability::set).collect()
+}
+
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CAP_{}", self.short())
     }
 }
 
-/// Makes what is permitted of NET_RAW and NET_ADMIN effective, and inheritable for the `iptables` that we run: a file capability
-/// `=p` starts everywhere, `=ep` is refused by exec where the bounding set lacks one of them.
-///
-/// # Errors
-/// [`Error::Io`] when the kernel refuses.
-pub fn raise() -> Result<(), Error> {
-    let mut sets = thread::capabilities(None).map_err(Error::io("read the capabilities"))?;
-    let ours = sets.permitted & (CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN);
-    sets.effective |= ours;
-    sets.inheritable |= ours;
-    thread::set_capabilities(None, sets).map_err(Error::io("raise the capabilities"))?;
-    for capability in Capability::ALL.into_iter().filter(|capability| ours.contains(capability.set())) {
-        thread::configure_capability_in_ambient_set(capability.set(), true).map_err(Error::io("raise the ambient capabilities"))?;
+/// Makes what is permitted of these capabilities effective: a program file with `=p` starts everywhere, one with `=ep` is refused by
+/// exec where the bounding set lacks one of them. What could not be raised is missed, and named, by the act that needs it.
+pub(crate) fn raise() {
+    let Ok(mut sets) = thread::capabilities(None) else { return };
+    sets.effective |= sets.permitted & all();
+    _ = thread::set_capabilities(None, sets);
+}
+
+/// Runs `start`, so that a program which it starts has our capabilities too. Exec gives those of a file to that file's process alone:
+/// a child has them only if they are in its ambient set. As with [`raise`], what is not to be had is named by the child.
+pub(crate) fn lend<T>(start: impl FnOnce() -> T) -> T {
+    if let Ok(mut sets) = thread::capabilities(None) {
+        sets.inheritable |= sets.permitted & all();
+        _ = thread::set_capabilities(None, sets);
+        for capability in Capability::ALL.into_iter().filter(|capability| sets.inheritable.contains(capability.set())) {
+            _ = thread::configure_capability_in_ambient_set(capability.set(), true);
+        }
     }
-    Ok(())
+    let outcome = start();
+    _ = thread::clear_ambient_capability_set();
+    outcome
 }
 
 /// Gives up every capability of the calling thread, and the chance to gain one by exec, for good. Threads started later inherit that;

@@ -1,18 +1,24 @@
 //! The kernel keeps quiet while we live: our ports are reserved, and its RSTs for them are suppressed and proven to be.
 
 mod holder;
+mod iptables;
+mod listener;
+mod probe;
 mod reserve;
 
 use crate::error::Error;
 use crate::link::LinkOptions;
+use crate::privileges::Capability;
+use probe::Probe;
+use reserve::Reservation;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 pub use holder::Holder;
-pub use reserve::Reservation;
 
 /// How the kernel is kept from answering segments for our ports.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
 pub enum GuardKind {
     /// [`Iptables`](GuardKind::Iptables) where it can be, else [`Listener`](GuardKind::Listener).
     #[default]
@@ -25,35 +31,141 @@ pub enum GuardKind {
     None,
 }
 
-/// A guard that is up; it comes down when dropped.
+/// Our ports, held and guarded; both end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Guard {}
+pub(crate) struct Guard {
+    means: Means,
+    address: IpAddr,
+    ports: RangeInclusive<u16>,
+    /// Why `auto` did not take iptables.
+    second_choice: Option<Error>,
+    /// The kernel was quiet before the guard, so that its silence now proves nothing.
+    unproven: bool,
+    /// Declared last: the ports become free when nothing of ours speaks for them any more.
+    _reservation: Option<Reservation>,
+}
+
+#[derive(Debug)]
+enum Means {
+    Iptables(iptables::Rule),
+    Listener { filtered: bool },
+    None,
+}
 
 impl Guard {
-    pub(crate) fn install(
-        _options: &LinkOptions,
-        _ports: &RangeInclusive<u16>,
-        _reservation: Option<&Reservation>,
-    ) -> Result<Guard, Error> {
-        Ok(Guard {})
+    /// Reserves the ports and keeps the kernel quiet about them, with proof: a SYN from this machine is answered before and not after.
+    ///
+    /// # Errors
+    /// As [`Link::open`](crate::link::Link::open).
+    pub(crate) fn install(options: &LinkOptions) -> Result<Guard, Error> {
+        if options.guard == GuardKind::None {
+            let ports = reserve::choose(options.local, options.ports)?;
+            return Ok(Guard::new(options, ports, Means::None, None));
+        }
+        let (reservation, ports) = Reservation::make(options.local, options.ports)?;
+        if matches!(options.guard, GuardKind::Auto | GuardKind::Iptables) {
+            sweep_first();
+        }
+        let probe = Probe::new(options.local, &ports, options.mark)?;
+        let unproven = answered(&probe, &ports)?.is_none();
+        let (means, second_choice) = match options.guard {
+            GuardKind::Listener => (by_listener(&reservation)?, None),
+            GuardKind::Iptables | GuardKind::None => (by_iptables(options, &ports)?, None),
+            GuardKind::Auto => match by_iptables(options, &ports) {
+                Ok(means) => (means, None),
+                Err(why) => (by_listener(&reservation)?, Some(why)),
+            },
+        };
+        let guard = Guard { second_choice, unproven, ..Guard::new(options, ports, means, Some(reservation)) };
+        match answered(&probe, &guard.ports)? {
+            None => Ok(guard),
+            Some(port) => Err(guard.failed(port)),
+        }
+    }
+
+    fn new(options: &LinkOptions, ports: RangeInclusive<u16>, means: Means, reservation: Option<Reservation>) -> Guard {
+        Guard { means, address: options.local, ports, second_choice: None, unproven: false, _reservation: reservation }
+    }
+
+    fn failed(&self, port: u16) -> Error {
+        let (guard, hint) = match self.means {
+            Means::Iptables(_) => ("iptables", "`iptables -S OUTPUT` shows what comes before our rule; or choose --rst-guard listener"),
+            Means::Listener { .. } | Means::None => ("listener", "Choose --rst-guard iptables"),
+        };
+        Error::GuardFailed { guard, address: SocketAddr::new(self.address, port), hint }
+    }
+
+    /// The ports.
+    pub(crate) fn ports(&self) -> RangeInclusive<u16> {
+        self.ports.clone()
     }
 
     /// Whether a segment with TTL 255 gets past it to the kernel.
     pub(crate) fn yields_to_full_ttl(&self) -> bool {
-        false
+        matches!(self.means, Means::Listener { filtered: false })
     }
 }
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("none")
+        match &self.means {
+            Means::Iptables(rule) => write!(f, "iptables: rule {} drops the kernel's RSTs from", rule.name())?,
+            Means::Listener { .. } => f.write_str("listener: a kernel socket takes and drops the segments for")?,
+            Means::None => f.write_str("none: the kernel answers for")?,
+        }
+        match self.ports.len() {
+            1 => write!(f, " {}", SocketAddr::new(self.address, *self.ports.start()))?,
+            _ => write!(f, " {} ports {} to {}", self.address, self.ports.start(), self.ports.end())?,
+        }
+        if let Some(why) = &self.second_choice {
+            write!(f, " (second choice, because {why})")?;
+        }
+        if self.unproven {
+            f.write_str(" (unproven: the kernel was quiet before, perhaps by a firewall rule that drops our RSTs as well)")?;
+        }
+        Ok(())
     }
 }
 
-/// Removes the rules of programs that are gone (of this network namespace), and says which.
+/// Removes the rules of programs that are gone (of this network namespace), and says which, as iptables writes them.
 ///
 /// # Errors
 /// [`Error::NoIptables`], [`Error::Privilege`], [`Error::Iptables`].
 pub fn sweep() -> Result<Vec<String>, Error> {
-    Ok(Vec::new())
+    crate::privileges::raise();
+    iptables::sweep()
+}
+
+/// Before a new rule, if that is possible; if it is not, the new rule will say so.
+fn sweep_first() {
+    if iptables::is_installed() && Capability::NetAdmin.effective() {
+        match iptables::sweep() {
+            Ok(removed) => removed.iter().for_each(|rule| tracing::info!(rule, "removed the firewall rule of a program that is gone")),
+            Err(error) => tracing::debug!(%error, "could not look for stale firewall rules"),
+        }
+    }
+}
+
+fn by_iptables(options: &LinkOptions, ports: &RangeInclusive<u16>) -> Result<Means, Error> {
+    iptables::Rule::install(options.local, ports, options.mark).map(Means::Iptables)
+}
+
+fn by_listener(reservation: &Reservation) -> Result<Means, Error> {
+    listener::listen(reservation).map(|filtered| Means::Listener { filtered })
+}
+
+/// The first of the two ends of the range for which the kernel answers.
+fn answered(probe: &Probe, ports: &RangeInclusive<u16>) -> Result<Option<u16>, Error> {
+    for port in [*ports.start(), *ports.end()] {
+        if probe.is_answered(port)? {
+            return Ok(Some(port));
+        }
+    }
+    Ok(None)
+}
+
+/// 64 bits that nobody can guess, from the operating system by way of std's hash keys.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
 }

@@ -1,20 +1,131 @@
-//! One kernel socket for each of our ports, so that no other program gets it.
+//! One kernel socket for each of our ports: no other program gets the port, and no kernel connection or TIME-WAIT speaks for it.
 
-use super::GuardKind;
+use super::holder;
 use crate::error::Error;
 use crate::link::Ports;
-use std::net::IpAddr;
+use crate::privileges::Capability;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-/// The sockets that hold our ports.
+/// Where blocks are picked from: the range that Linux takes its own ephemeral ports from by default ...
+const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
+/// ... or, for a block that does not fit there, all but the privileged ports.
+const UNPRIVILEGED: RangeInclusive<u16> = 1_024..=65_535;
+/// Bases tried before a block is given up.
+const ATTEMPTS: usize = 64;
+/// Descriptors left for everything else in the process.
+const SPARE_FILES: u64 = 64;
+
+/// The sockets that hold our ports: bound, not listening.
 #[derive(Debug)]
-pub struct Reservation {}
+pub(crate) struct Reservation {
+    pub(super) sockets: Vec<Socket>,
+}
 
 impl Reservation {
-    pub(crate) fn make(_address: IpAddr, ports: Ports, _guard: GuardKind) -> Result<(Option<Reservation>, RangeInclusive<u16>), Error> {
+    /// Binds a socket to each port. SO_REUSEADDR is never set: with it a port is given out while a kernel TIME-WAIT still answers for it.
+    pub(crate) fn make(address: IpAddr, ports: Ports) -> Result<(Reservation, RangeInclusive<u16>), Error> {
         match ports {
-            Ports::Exact(port) => Ok((None, port..=port)),
-            Ports::Block(count) => Ok((None, 40_000..=40_000 + count.max(1) - 1)),
+            Ports::Exact(port) => Ok((Reservation { sockets: vec![bind(SocketAddr::new(address, port))?] }, port..=port)),
+            Ports::Block(count) => Reservation::make_block(address, count.max(1)),
         }
+    }
+
+    fn make_block(address: IpAddr, count: u16) -> Result<(Reservation, RangeInclusive<u16>), Error> {
+        allow_files(count)?;
+        for _ in 0..ATTEMPTS {
+            let range = pick(count).ok_or(Error::NoFreeBlock { address, count })?;
+            let sockets: Result<Vec<Socket>, Error> = range.clone().map(|port| bind(SocketAddr::new(address, port))).collect();
+            match sockets {
+                Ok(sockets) => return Ok((Reservation { sockets }, range)),
+                Err(Error::PortInUse { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::NoFreeBlock { address, count })
+    }
+}
+
+/// The ports that [`Reservation::make`] would try first, without holding them.
+pub(crate) fn choose(address: IpAddr, ports: Ports) -> Result<RangeInclusive<u16>, Error> {
+    match ports {
+        Ports::Exact(port) => Ok(port..=port),
+        Ports::Block(count) => pick(count.max(1)).ok_or(Error::NoFreeBlock { address, count }),
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Socket, Error> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP)).map_err(Error::io("open a socket"))?;
+    match socket.bind(&address.into()) {
+        Ok(()) => Ok(socket),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse { address, holder: holder::of(address) }),
+        Err(error) => Err(Error::needs(Capability::NetBindService, "use a port below 1024")(error)),
+    }
+}
+
+/// Raises the limit on open files as far as needed and allowed.
+fn allow_files(count: u16) -> Result<(), Error> {
+    let mut limits = getrlimit(Resource::Nofile);
+    let wanted = u64::from(count) + SPARE_FILES;
+    if limits.current.is_none_or(|current| wanted <= current) {
+        return Ok(());
+    }
+    if let Some(limit) = limits.maximum.filter(|maximum| *maximum < wanted) {
+        return Err(Error::TooManyPorts { count, limit });
+    }
+    limits.current = limits.maximum;
+    setrlimit(Resource::Nofile, limits).map_err(Error::io("raise the limit on open files"))
+}
+
+/// A run of `count` ports from a random base (RFC 6056); `None` where there are not so many.
+fn pick(count: u16) -> Option<RangeInclusive<u16>> {
+    let within = [EPHEMERAL, UNPRIVILEGED].into_iter().find(|range| u32::from(count) <= u32::from(range.end() - range.start()) + 1)?;
+    let bases = u64::from(within.end() - within.start()) + 2 - u64::from(count);
+    let base = within.start() + (super::random() % bases) as u16;
+    Some(base..=base + (count - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picked_block_has_the_length_asked_for_and_stays_within_its_range() {
+        for count in [1, 2, 1_000, 28_232] {
+            for _ in 0..200 {
+                let range = pick(count).unwrap();
+                assert_eq!(range.len(), usize::from(count));
+                assert!(EPHEMERAL.contains(range.start()) && EPHEMERAL.contains(range.end()), "{range:?}");
+            }
+        }
+        assert_eq!(pick(64_512), Some(UNPRIVILEGED));
+        assert_eq!(pick(64_513), None);
+    }
+
+    #[test]
+    fn picked_bases_differ() {
+        let bases: std::collections::HashSet<u16> = (0..50).filter_map(|_| pick(1)).map(|range| *range.start()).collect();
+        assert!(bases.len() > 10, "{bases:?}");
+    }
+
+    #[test]
+    fn block_held_by_us_refuses_each_of_its_ports_to_others() {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let (_held, range) = Reservation::make(address, Ports::Block(3)).unwrap();
+        for port in range {
+            let outcome = Reservation::make(address, Ports::Exact(port));
+            assert!(matches!(&outcome, Err(Error::PortInUse { address, .. }) if address.port() == port), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn block_longer_than_the_hard_limit_on_files_is_refused_with_the_limit() {
+        let Some(hard) = getrlimit(Resource::Nofile).maximum.filter(|hard| *hard < 60_000) else { return };
+        let outcome = Reservation::make(IpAddr::from([127, 0, 0, 1]), Ports::Block(60_000));
+        assert!(matches!(outcome, Err(Error::TooManyPorts { count: 60_000, limit }) if limit == hard), "{outcome:?}");
     }
 }

@@ -20,13 +20,12 @@ pub(super) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<
     program.finish()
 }
 
-/// RSTs from a port of our address to another: what the guard's probe listens for.
-pub(crate) fn resets(address: IpAddr, from: u16, to: u16) -> Vec<SockFilter> {
+/// Segments between two ports of our own address: what the guard's probe listens for.
+pub(crate) fn segments_between(address: IpAddr, from: u16, to: u16) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(12).only(BPF_JEQ, bits(address)); // source address
     program.ip_header_len();
     program.add(BPF_LD | BPF_W | BPF_IND, 0).only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
-    program.add(BPF_LD | BPF_B | BPF_IND, 13).add(BPF_ALU | BPF_AND | BPF_K, 0x04).only(BPF_JEQ, 0x04);
     program.finish()
 }
 

@@ -1,15 +1,15 @@
 //! The way to the wire: a raw IP socket for our segments, one for ICMP errors about them, both filtered to our ports, in batches.
 
 mod batch;
-mod filter;
+pub(crate) mod filter;
 mod interface;
 
 use crate::error::Error;
-use crate::guard::{Guard, GuardKind, Reservation};
+use crate::guard::{Guard, GuardKind};
 use crate::privileges::{self, Capability};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,14 +70,12 @@ pub struct Link {
     tcp: Port,
     icmp: Port,
     address: IpAddr,
-    ports: RangeInclusive<u16>,
     mtu: u16,
     receive_buffer: usize,
     buffers: Mutex<batch::ReceiveBuffers>,
     pierced: AtomicU64,
+    /// Declared last: while our sockets still speak for the ports, the kernel does not.
     guard: Guard,
-    /// Held for its sockets. After `guard`: the ports become free only when nothing of ours speaks for them any more.
-    _reservation: Option<Reservation>,
 }
 
 /// A raw socket, and its place in the runtime's poll set once it has one.
@@ -97,11 +95,11 @@ impl Link {
     pub fn open(options: LinkOptions) -> Result<Link, Error> {
         let address = options.local;
         check_address(address)?;
-        privileges::raise()?;
+        privileges::raise();
         let mtu = interface::mtu_of(address)?;
         let (tcp, icmp) = open_sockets(&options)?;
-        let (reservation, ports) = Reservation::make(address, options.ports, options.guard)?;
-        let guard = Guard::install(&options, &ports, reservation.as_ref())?;
+        let guard = Guard::install(&options)?;
+        let ports = guard.ports();
         aim(&tcp, &filter::segments_for(address, &ports))?;
         aim(&icmp, &filter::icmp_errors_for(address, &ports))?;
         Ok(Link {
@@ -109,12 +107,10 @@ impl Link {
             tcp: Port::new(tcp),
             icmp: Port::new(icmp),
             address,
-            ports,
             mtu,
             buffers: Mutex::default(),
             pierced: AtomicU64::new(0),
             guard,
-            _reservation: reservation,
         })
     }
 
@@ -125,7 +121,7 @@ impl Link {
 
     /// Our ports.
     pub fn ports(&self) -> RangeInclusive<u16> {
-        self.ports.clone()
+        self.guard.ports()
     }
 
     /// The largest IP packet that the interface with our address takes, octets.
@@ -241,7 +237,8 @@ fn check_address(address: IpAddr) -> Result<(), Error> {
     if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() {
         return Err(Error::AddressNotLocal(address));
     }
-    match TcpListener::bind((address, 0)) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None).map_err(Error::io("open a socket"))?;
+    match socket.bind(&SocketAddr::new(address, 0).into()) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Err(Error::AddressNotLocal(address)),
         _ => Ok(()),
     }

@@ -1,0 +1,195 @@
+//! The guard that drops the kernel's RSTs with a firewall rule, and the watchdog that removes the rule however we end.
+
+use crate::error::Error;
+use crate::privileges::{self, Capability};
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+/// Where an ordinary user's PATH does not lead.
+const SBIN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
+
+/// What marks a rule as ours, before its id of 16 hexadecimal digits.
+const TAG: &str = "tcpx-";
+
+/// Inserts the rule, says so, and removes it when its input ends: on our word, or because we are gone, be it by SIGKILL. A process of
+/// its own, in its own group, that no signal meant for us reaches; it also keeps the privilege that we drop.
+const WATCHDOG: &str = r#"
+trap '' HUP INT TERM
+"$0" -w 5 -I OUTPUT "$@" 2>&1 || exit 1
+echo ok
+read -r _
+exec "$0" -w 5 -D OUTPUT "$@" >/dev/null 2>&1
+"#;
+
+/// A rule in the kernel's firewall, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Rule {
+    name: String,
+    watchdog: Child,
+    lifeline: Option<ChildStdin>,
+    /// While it is bound, [`sweep`] knows that the rule's owner lives. An abstract name belongs to the network namespace, as the rule
+    /// does, and dies with the process; a process id would be wrong in another pid namespace.
+    _alive: UnixDatagram,
+}
+
+impl Rule {
+    /// Drops the RSTs that leave from our ports without our mark.
+    pub(super) fn install(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32) -> Result<Rule, Error> {
+        let program = find()?;
+        if !Capability::NetAdmin.effective() {
+            return Err(Error::Privilege {
+                act: "set a firewall rule",
+                capability: Capability::NetAdmin,
+                program: crate::error::program(),
+            });
+        }
+        let name = format!("{TAG}{:016x}", super::random());
+        let alive = bind(&name).map_err(Error::io("bind a Unix socket"))?;
+        let mut watchdog = privileges::lend(|| spawn(&program, &specification(address, ports, mark, &name)))?;
+        let lifeline = watchdog.stdin.take();
+        let mut rule = Rule { name, watchdog, lifeline, _alive: alive };
+        rule.await_insertion()?;
+        Ok(rule)
+    }
+
+    /// The tag of the rule, as `iptables-save` shows it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn await_insertion(&mut self) -> Result<(), Error> {
+        let mut output = Vec::new();
+        let mut octet = [0];
+        let mut stdout = self.watchdog.stdout.take();
+        while let Some(Ok(1)) = stdout.as_mut().map(|stdout| stdout.read(&mut octet)) {
+            output.extend_from_slice(&octet);
+            if output.ends_with(b"ok\n") {
+                return Ok(());
+            }
+        }
+        Err(Error::Iptables { act: "insert a rule", output: one_line(&output) })
+    }
+}
+
+impl Drop for Rule {
+    fn drop(&mut self) {
+        self.lifeline = None;
+        match self.watchdog.wait() {
+            Ok(status) if status.success() => {}
+            outcome => tracing::warn!(
+                rule = self.name,
+                ?outcome,
+                "the firewall rule was not removed, or had been already: see `iptables -S OUTPUT`"
+            ),
+        }
+    }
+}
+
+/// Whether the program is there.
+pub(super) fn is_installed() -> bool {
+    find().is_ok()
+}
+
+/// Removes the rules whose owners are gone, and says which.
+pub(super) fn sweep() -> Result<Vec<String>, Error> {
+    let program = find()?;
+    let listing = run(&program, "list the rules", ["-S", "OUTPUT"])?;
+    let mut removed = Vec::new();
+    for rule in listing.lines() {
+        let Some(name) = tag(rule) else { continue };
+        // Bound while the rule goes: another sweep at the same time takes it for alive.
+        let Ok(_ours_now) = bind(name) else { continue };
+        let arguments = rule.split_whitespace().skip(1).map(|word| word.trim_matches('"'));
+        // Its watchdog may have been faster.
+        if run(&program, "delete a rule", ["-D"].into_iter().chain(arguments)).is_ok() {
+            removed.push(rule.to_owned());
+        }
+    }
+    Ok(removed)
+}
+
+fn find() -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(SBIN.map(PathBuf::from));
+    folders.map(|folder| folder.join("iptables")).find(|program| program.is_file()).ok_or(Error::NoIptables)
+}
+
+fn specification(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32, name: &str) -> Vec<String> {
+    let (low, high) = (ports.start(), ports.end());
+    let text = format!(
+        "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} -m comment --comment {name} -j DROP"
+    );
+    text.split(' ').map(str::to_owned).collect()
+}
+
+fn spawn(program: &Path, specification: &[String]) -> Result<Child, Error> {
+    Command::new("/bin/sh")
+        .args(["-c", WATCHDOG])
+        .arg(program)
+        .args(specification)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(Error::io("start the watchdog of the firewall rule with /bin/sh"))
+}
+
+fn run<'a>(program: &Path, act: &'static str, arguments: impl IntoIterator<Item = &'a str>) -> Result<String, Error> {
+    let output = privileges::lend(|| Command::new(program).args(["-w", "5"]).args(arguments).stdin(Stdio::null()).output());
+    let output = output.map_err(Error::io("run iptables"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    if !Capability::NetAdmin.effective() {
+        return Err(Error::Privilege { act: "use the firewall", capability: Capability::NetAdmin, program: crate::error::program() });
+    }
+    Err(Error::Iptables { act, output: one_line(&output.stderr) })
+}
+
+fn bind(name: &str) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
+}
+
+/// The name of one of our rules, from its line in the listing.
+fn tag(rule: &str) -> Option<&str> {
+    let name = rule.split_once("--comment ")?.1.split_whitespace().next()?.trim_matches('"');
+    let id = name.strip_prefix(TAG)?;
+    (id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(name)
+}
+
+fn one_line(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_is_scoped_to_our_address_and_ports_and_spares_our_mark() {
+        let words = specification(IpAddr::from([10, 0, 0, 1]), &(7000..=7003), 0x70, "tcpx-0123456789abcdef").join(" ");
+        assert_eq!(
+            words,
+            "-s 10.0.0.1 -p tcp --sport 7000:7003 --tcp-flags RST RST -m mark ! --mark 0x70 -m comment --comment tcpx-0123456789abcdef -j DROP"
+        );
+    }
+
+    #[test]
+    fn only_a_comment_of_our_form_is_a_tag() {
+        let rule = |comment: &str| format!("-A OUTPUT -p tcp -m comment --comment {comment} -j DROP");
+        assert_eq!(tag(&rule("tcpx-0123456789abcdef")), Some("tcpx-0123456789abcdef"));
+        assert_eq!(tag(&rule("\"tcpx-0123456789abcdef\"")), Some("tcpx-0123456789abcdef"));
+        for other in ["tcpx-", "tcpx-0123", "tcpx-0123456789abcdeg", "\"my tcpx-0123456789abcdef\"", "other"] {
+            assert_eq!(tag(&rule(other)), None, "{other}");
+        }
+        assert_eq!(tag("-P OUTPUT ACCEPT"), None);
+    }
+}
