@@ -435,12 +435,15 @@ pub struct Record {
     pub packet: Option<u64>,
     /// What was not polled yet.
     pub queue: VecDeque<Event>,
+    /// How much was discarded: counted even when nobody records.
+    pub discarded: u64,
 }
 
 impl Record {
-    /// Notes an event; nothing at all when nobody records.
+    /// Notes an event; nothing but a count of discards when nobody records.
     #[inline]
     pub fn note(&mut self, at: Instant, conn: Option<ConnId>, what: What) {
+        self.discarded += u64::from(matches!(what, What::Discarded(_)));
         if self.on {
             self.queue.push_back(Event { at, conn, packet: self.packet, what });
         }
