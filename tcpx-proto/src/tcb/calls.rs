@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 /// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
-const fn default_mss(remote: SocketAddr) -> u16 {
+pub(crate) const fn default_mss(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 536 } else { 1220 }
 }
 

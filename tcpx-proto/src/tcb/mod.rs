@@ -9,7 +9,8 @@ mod segment_arrives;
 mod table;
 mod timeouts;
 
-pub(crate) use output::reset_to;
+pub(crate) use calls::default_mss;
+pub(crate) use output::{offered_mss, reset_to};
 pub use table::{TRANSITIONS, Transition};
 
 use crate::config::{ConnConfig, Detour, Rto};

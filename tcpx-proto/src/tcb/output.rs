@@ -1,7 +1,7 @@
 //! What goes out next: one decision per segment, then the segment.
 
 use super::{Cx, Reply, State, Tcb};
-use crate::config::{Dialect, HoldBack};
+use crate::config::{ConnConfig, Dialect, HoldBack};
 use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
 use crate::stack::ConnId;
@@ -189,18 +189,12 @@ impl Tcb {
             (self.config.window_scaling, self.config.sack, self.config.timestamps)
         };
         Options {
-            mss: Some(self.offered_mss()),
+            mss: Some(offered_mss(&self.config, self.remote)),
             window_scale: scale.then_some(self.rcv.shift),
             sack_permitted: sack,
             timestamps: stamped.then_some(stamps),
             ..Options::default()
         }
-    }
-
-    /// The MSS option (MUST-14, MUST-67): what fits into the link's MTU, or less if so configured.
-    fn offered_mss(&self) -> u16 {
-        let fits = self.config.mtu.saturating_sub(headers(self.remote));
-        self.config.mss.map_or(fits, |mss| mss.min(fits))
     }
 
     /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` octets of them. At least 1.
@@ -231,7 +225,7 @@ impl Tcb {
         let free = self.config.receive_buffer.saturating_sub(transfer.receive.readable());
         let largest = 65_535usize << self.rcv.shift;
         let candidate = self.rcv.nxt + (free.min(largest) >> self.rcv.shift << self.rcv.shift) as u32;
-        let least = u32::from(self.offered_mss()).min((self.config.receive_buffer / 2) as u32);
+        let least = u32::from(offered_mss(&self.config, self.remote)).min((self.config.receive_buffer / 2) as u32);
         if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least { candidate } else { self.rcv.edge }
     }
 
@@ -362,6 +356,12 @@ impl Tcb {
     pub(super) fn holds_back(&self) -> bool {
         self.config.hold_back == HoldBack::DataAndFin && !self.snd.lifted
     }
+}
+
+/// The MSS option (MUST-14, MUST-67): what fits into the link's MTU, or less if so configured.
+pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
+    let fits = config.mtu.saturating_sub(headers(remote));
+    config.mss.map_or(fits, |mss| mss.min(fits))
 }
 
 /// Octets of the IP and TCP headers without options.
