@@ -1,140 +1,103 @@
-//! A segment for a listener: RFC 9293 3.10.7.2, the backlog, and SYN cookies past it (RFC 4987).
+//! Passive OPENs: who waits for a SYN where, and how many connections each may have before they are accepted.
 
-use super::Stack;
 use super::types::{ConnId, ListenerId};
-use crate::config::{ConnConfig, Dialect, Overflow};
-use crate::event::{Carries, Cause, Discard, Label};
-use crate::seq::Seq;
-use crate::tcb::{Outcome, Reply, Tcb, reset_to};
-use crate::time::{Duration, Instant};
-use crate::wire::{Flags, Header, Options, Segment};
-use alloc::collections::VecDeque;
+use crate::config::ConnConfig;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-/// After this long without a cookie sent, an ACK is no cookie (Linux: `TCP_SYNCOOKIE_VALID`, 2 min).
-const COOKIES_VALID: Duration = Duration::from_secs(128);
-
-/// A passive OPEN.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Listener {
-    pub(super) id: ListenerId,
     pub(super) local: SocketAddr,
     pub(super) config: Arc<ConnConfig>,
-    pub(super) backlog: usize,
+    /// The most connections in SYN-RECEIVED, and the most that wait, each.
+    pub(super) bound: usize,
     /// Connections in SYN-RECEIVED.
     pub(super) embryonic: usize,
-    /// Established ones that nobody accepted yet.
-    pub(super) queue: VecDeque<ConnId>,
-    cookies_until: Option<Instant>,
+    /// Established connections that nobody accepted yet, oldest first.
+    pub(super) waiting: VecDeque<ConnId>,
+    /// Until when a SYN cookie of ours may come back; `None` before the first.
+    pub(super) cookies_until: Option<Instant>,
 }
 
 impl Listener {
-    pub(super) fn new(id: ListenerId, local: SocketAddr, config: Arc<ConnConfig>, backlog: usize) -> Listener {
-        Listener { id, local, config, backlog, embryonic: 0, queue: VecDeque::new(), cookies_until: None }
+    pub(super) fn new(local: SocketAddr, config: Arc<ConnConfig>, bound: usize) -> Listener {
+        Listener { local, config, bound, embryonic: 0, waiting: VecDeque::new(), cookies_until: None }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= self.backlog
+    /// No other connection may become established.
+    pub(super) fn accept_full(&self) -> bool {
+        self.waiting.len() >= self.bound
     }
 }
 
-impl Stack {
-    /// A segment for which there is a listener and no connection. `iss`: the ISS that a SYN into TIME-WAIT asks for.
-    pub(super) fn listener_arrives(&mut self, now: Instant, listener: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) {
-        let flags = segment.header.flags;
-        if flags.has(Flags::RST) {
-            self.discard(now, None, Discard::State);
-        } else if flags.has(Flags::ACK) {
-            if !self.cookie_arrives(now, listener, segment) {
-                self.answer_stranger(now, segment);
-            }
-        } else if flags.has(Flags::SYN) {
-            self.syn_arrives(now, listener, segment, iss);
-        } else {
-            self.discard(now, None, Discard::State);
+/// All the listeners, by name and by address.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Listeners {
+    by_id: BTreeMap<ListenerId, Listener>,
+    by_address: BTreeMap<SocketAddr, ListenerId>,
+    next: u32,
+}
+
+impl Listeners {
+    /// Adds a listener; `None` when the names are used up. The caller knows that its address is free.
+    pub(super) fn add(&mut self, listener: Listener) -> Option<ListenerId> {
+        let id = ListenerId(self.next);
+        self.next = self.next.checked_add(1)?;
+        self.by_address.insert(listener.local, id);
+        self.by_id.insert(id, listener);
+        Some(id)
+    }
+
+    pub(super) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
+        let listener = self.by_id.remove(&id)?;
+        self.by_address.remove(&listener.local);
+        Some(listener)
+    }
+
+    pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn at(&self, local: SocketAddr) -> Option<ListenerId> {
+        self.by_address.get(&local).copied()
+    }
+
+    /// Whether this listener has no room for another established connection.
+    pub(super) fn accept_full(&self, id: ListenerId) -> bool {
+        self.get(id).is_some_and(Listener::accept_full)
+    }
+
+    /// A connection of this listener came to SYN-RECEIVED.
+    pub(super) fn syn_received(&mut self, id: ListenerId) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.embryonic += 1;
         }
     }
 
-    fn syn_arrives(&mut self, now: Instant, id: ListenerId, syn: &Segment<'_>, iss: Option<Seq>) {
-        let overflow = self.config.overflow;
-        let Some(listener) = self.listener(id) else { return };
-        let config = listener.config.clone();
-        if syn.header.flags.has(Flags::FIN) && config.dialect == Dialect::Linux {
-            return self.discard(now, None, Discard::State);
-        }
-        let (local, remote) = (syn.header.destination, syn.header.source);
-        let (full, crowded) = (listener.is_full(), listener.embryonic >= listener.backlog);
-        if full && overflow != Overflow::Unbounded {
-            self.counters.backlog_drops += 1;
-            return self.discard(now, None, Discard::Backlog);
-        }
-        if crowded && overflow == Overflow::Cookies {
-            return self.send_cookie(now, id, syn, &config);
-        }
-        if crowded && overflow == Overflow::Drop {
-            self.counters.backlog_drops += 1;
-            return self.discard(now, None, Discard::Backlog);
-        }
-        if self.table.len() >= self.config.max_connections {
-            return self.discard(now, None, Discard::Limit);
-        }
-        let iss = iss.unwrap_or_else(|| self.secret.isn(config.isn, now, local, remote));
-        let offset = self.secret.stamp_offset(local, remote);
-        self.add(now, Some(id), |cx| Tcb::passive(cx, config, local, remote, syn, iss, offset));
-    }
-
-    /// A SYN,ACK that is all the state there is. It carries no option but the MSS.
-    fn send_cookie(&mut self, now: Instant, id: ListenerId, syn: &Segment<'_>, config: &ConnConfig) {
-        let (local, remote) = (syn.header.destination, syn.header.source);
-        let mss = syn.header.options.mss.unwrap_or(536);
-        let header = Header {
-            source: local,
-            destination: remote,
-            seq: self.secret.cookie(now, local, remote, syn.header.seq, mss),
-            ack: syn.header.seq + 1,
-            flags: Flags::SYN | Flags::ACK,
-            window: u16::try_from(config.receive_buffer).unwrap_or(u16::MAX),
-            urgent: 0,
-            options: Options { mss: Some(config.mss.unwrap_or(config.mtu.saturating_sub(40))), ..Options::default() },
-            ttl: config.ttl,
-            tos: config.tos,
-            id: 0,
-        };
-        let mut carries = Carries::SYN;
-        carries.add(Carries::ACK_OF_SYN);
-        let label = Label { cause: Cause::Ack, carries };
-        self.replies.push_back(Reply { conn: None, header, label, packet: self.record.packet });
-        self.counters.cookies_sent += 1;
-        if let Some(listener) = self.listener_mut(id) {
-            listener.cookies_until = Some(now + COOKIES_VALID);
+    /// A connection left SYN-RECEIVED, for ESTABLISHED or for nothing.
+    pub(super) fn syn_received_ends(&mut self, id: ListenerId) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.embryonic = listener.embryonic.saturating_sub(1);
         }
     }
 
-    /// An ACK that is a cookie becomes a connection; `false`: it is none.
-    fn cookie_arrives(&mut self, now: Instant, id: ListenerId, ack: &Segment<'_>) -> bool {
-        let Some(listener) = self.listener(id) else { return false };
-        let expected = listener.cookies_until.is_some_and(|until| until >= now);
-        let (config, full) = (listener.config.clone(), listener.is_full());
-        let (local, remote) = (ack.header.destination, ack.header.source);
-        let (irs, cookie) = (ack.header.seq.back(1), ack.header.ack.back(1));
-        let Some(mss) = self.secret.cookie_mss(now, local, remote, irs, cookie).filter(|_| expected) else { return false };
-        if full || self.table.len() >= self.config.max_connections {
-            self.discard(now, None, Discard::Backlog);
-            return true;
+    /// An established connection waits to be accepted.
+    pub(super) fn enqueue(&mut self, id: ListenerId, conn: ConnId) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.waiting.push_back(conn);
         }
-        self.counters.cookies_accepted += 1;
-        let offset = self.secret.stamp_offset(local, remote);
-        let conn = self.add(now, Some(id), |cx| Tcb::from_cookie(cx, config, local, remote, ack, mss, offset));
-        let _: Option<Outcome> = self.with(now, conn, |tcb, cx| tcb.segment_arrives(cx, ack));
-        true
     }
 
-    /// 3.10.7.1: no connection. A RST, unless it is one, or the rule was removed.
-    pub(super) fn answer_stranger(&mut self, now: Instant, segment: &Segment<'_>) {
-        self.discard(now, None, Discard::NoConnection);
-        if self.config.rst_on_closed && !segment.header.flags.has(Flags::RST) {
-            self.replies.push_back(reset_to(segment, self.config.conn.ttl, None, self.record.packet));
+    /// A connection that waited is gone.
+    pub(super) fn dequeue(&mut self, id: ListenerId, conn: ConnId) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.waiting.retain(|waiting| *waiting != conn);
         }
     }
 }

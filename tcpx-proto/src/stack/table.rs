@@ -1,98 +1,75 @@
-//! Where connections are kept: a slab whose names are never used twice, found by four-tuple in constant time, and their timers.
+//! Every connection record: a slab, and an index of four-tuples over it.
 
-use super::secret::Secret;
+use super::secret::{Purpose, Secret};
 use super::types::{ConnId, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
-use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 use hashbrown::HashTable;
 
-/// A connection with what the stack notes about it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Entry {
-    pub(super) tcb: Tcb,
-    /// The listener it came from, until it is accepted.
-    pub(super) listener: Option<ListenerId>,
-    /// It waits in the listener's accept queue.
-    pub(super) acceptable: bool,
-    /// It waits for its turn to transmit.
-    pub(super) ready: bool,
-    /// It waits for its signals to be polled.
-    pub(super) woken: bool,
-    /// The number of the packet that it handled last, while nothing else happened to it.
-    pub(super) packet: Option<u64>,
-    /// When its entry in the heap of timers fires.
-    filed: Option<Instant>,
+/// Who has a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    /// In SYN-RECEIVED, counted in this listener's backlog.
+    Embryonic(ListenerId),
+    /// Established, waiting to be accepted.
+    Waiting(ListenerId),
+    /// The application.
+    Owned,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A connection and what the stack notes about it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) tcb: Tcb,
+    pub(super) stage: Stage,
+    /// Its id is in the output queue.
+    pub(super) queued: bool,
+    /// Its id is in the queue of those with wake-ups.
+    pub(super) woken: bool,
+    /// When its entry among the timers fires.
+    pub(super) filed: Option<Instant>,
+    /// The number of the packet behind what it sends next.
+    pub(super) provoked: Option<u64>,
+}
+
+impl Entry {
+    pub(super) fn new(tcb: Tcb, stage: Stage, provoked: Option<u64>) -> Entry {
+        Entry { tcb, stage, queued: false, woken: false, filed: None, provoked }
+    }
+
+    /// What it will do next depends on this alone.
+    fn essence(&self) -> (&Tcb, Stage) {
+        (&self.tcb, self.stage)
+    }
+}
+
+#[derive(Clone)]
 struct Slot {
     generation: u32,
     entry: Option<Entry>,
 }
 
-/// All connections.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_tuple: Derived<HashTable<u32>>,
-    timers: Derived<BinaryHeap<Reverse<(Instant, u32, u32)>>>,
-}
-
-/// What follows from the slab: two tables with equal slabs are equal, whatever the order in which they came about.
-#[derive(Clone, Default)]
-struct Derived<T>(T);
-
-impl<T> PartialEq for Derived<T> {
-    fn eq(&self, _: &Derived<T>) -> bool {
-        true
-    }
-}
-
-impl<T> Eq for Derived<T> {}
-
-impl<T> Hash for Derived<T> {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
+    len: usize,
+    /// Slots by four-tuple: of those connections that can get segments.
+    index: HashTable<u32>,
+    key: Secret,
 }
 
 impl Table {
-    pub(super) fn new() -> Table {
-        Table { slots: Vec::new(), free: Vec::new(), by_tuple: Derived(HashTable::new()), timers: Derived(BinaryHeap::new()) }
+    pub(super) fn new(seed: u64) -> Table {
+        Table { slots: Vec::new(), free: Vec::new(), len: 0, index: HashTable::new(), key: Secret::new(seed, Purpose::Index) }
     }
 
-    /// Records kept, ended ones included.
+    /// Records, of all kinds.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    /// The name that the next connection will have.
-    pub(super) fn next_id(&self) -> ConnId {
-        match self.free.last() {
-            Some(&slot) => ConnId { slot, generation: self.slots.get(slot as usize).map_or(0, |slot| slot.generation) },
-            None => ConnId { slot: self.slots.len() as u32, generation: 0 },
-        }
-    }
-
-    /// Adds a connection under [`next_id`](Table::next_id).
-    pub(super) fn add(&mut self, secret: &Secret, tcb: Tcb, listener: Option<ListenerId>, packet: Option<u64>) {
-        let id = self.next_id();
-        let bucket = secret.bucket(tcb.local, tcb.remote);
-        let entry = Entry { tcb, listener, acceptable: false, ready: false, woken: false, packet, filed: None };
-        match self.free.pop() {
-            Some(slot) => {
-                if let Some(slot) = self.slots.get_mut(slot as usize) {
-                    slot.entry = Some(entry);
-                }
-            }
-            None => self.slots.push(Slot { generation: 0, entry: Some(entry) }),
-        }
-        let slots = &self.slots;
-        self.by_tuple.0.insert_unique(bucket, id.slot, |&slot| tuple(slots, slot).map_or(0, |(l, r)| secret.bucket(l, r)));
+        self.len
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&Entry> {
@@ -103,71 +80,104 @@ impl Table {
         self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_mut()
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = ConnId> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.entry.is_some())
-            .map(|(at, slot)| ConnId { slot: at as u32, generation: slot.generation })
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Entry)> {
+        let id = |slot: usize, generation| ConnId { slot: slot as u32, generation };
+        self.slots.iter().enumerate().filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_ref()?)))
     }
 
-    /// The living connection with this four-tuple.
-    pub(super) fn find(&self, secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        let bucket = secret.bucket(local, remote);
-        let slot = *self.by_tuple.0.find(bucket, |&slot| tuple(&self.slots, slot) == Some((local, remote)))?;
+    pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
+        let same = |slot: &u32| tuple(&self.slots, *slot) == Some((local, remote));
+        let slot = *self.index.find(self.key.index(local, remote), same)?;
         Some(ConnId { slot, generation: self.slots.get(slot as usize)?.generation })
     }
 
-    /// Takes an ended connection out of the four-tuples: a new incarnation may come.
-    pub(super) fn release_tuple(&mut self, secret: &Secret, id: ConnId) {
-        let Some((local, remote)) = tuple(&self.slots, id.slot) else { return };
-        let bucket = secret.bucket(local, remote);
-        if let Ok(found) = self.by_tuple.0.find_entry(bucket, |&slot| slot == id.slot) {
+    /// The id that the next connection gets; `None` when there are no more.
+    pub(super) fn vacancy(&self) -> Option<ConnId> {
+        match self.free.last() {
+            Some(&slot) => Some(ConnId { slot, generation: self.slots.get(slot as usize)?.generation }),
+            None => Some(ConnId { slot: u32::try_from(self.slots.len()).ok()?, generation: 0 }),
+        }
+    }
+
+    /// Puts a connection where [`vacancy`](Table::vacancy) said.
+    pub(super) fn insert(&mut self, id: ConnId, entry: Entry) {
+        let hash = self.key.index(entry.tcb.local, entry.tcb.remote);
+        match self.slots.get_mut(id.slot as usize) {
+            Some(slot) => {
+                self.free.pop();
+                slot.entry = Some(entry);
+            }
+            None => self.slots.push(Slot { generation: id.generation, entry: Some(entry) }),
+        }
+        self.len += 1;
+        let (slots, key) = (&self.slots, &self.key);
+        self.index.insert_unique(hash, id.slot, |&slot| tuple(slots, slot).map_or(0, |(local, remote)| key.index(local, remote)));
+    }
+
+    /// Frees the four-tuple: no segment reaches this connection any more.
+    pub(super) fn unlink(&mut self, id: ConnId) {
+        let Some((local, remote)) = self.get(id).map(|entry| (entry.tcb.local, entry.tcb.remote)) else { return };
+        if let Ok(found) = self.index.find_entry(self.key.index(local, remote), |&slot| slot == id.slot) {
             found.remove();
         }
     }
 
-    /// Forgets a connection; its name is never used again.
-    pub(super) fn remove(&mut self, secret: &Secret, id: ConnId) -> Option<Entry> {
-        self.release_tuple(secret, id);
+    /// Takes a connection out; its id is never given again.
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Entry> {
+        self.unlink(id);
         let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
         let entry = slot.entry.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id.slot);
+        self.len -= 1;
+        // A slot whose generations are used up stays empty.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.free.push(id.slot);
+        }
         Some(entry)
-    }
-
-    /// Files the connection's earliest timer, unless an entry that fires no later is filed already: that one looks again when it fires.
-    pub(super) fn file_timer(&mut self, id: ConnId) {
-        let Some(entry) = self.get_mut(id) else { return };
-        let Some(deadline) = entry.tcb.deadline() else { return };
-        if entry.filed.is_none_or(|filed| deadline < filed) {
-            entry.filed = Some(deadline);
-            self.timers.0.push(Reverse((deadline, id.slot, id.generation)));
-        }
-    }
-
-    /// The next connection of which a timer is due.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<ConnId> {
-        loop {
-            let Reverse((at, slot, generation)) = *self.timers.0.peek().filter(|Reverse((at, ..))| *at <= now)?;
-            self.timers.0.pop();
-            let id = ConnId { slot, generation };
-            let Some(entry) = self.get_mut(id).filter(|entry| entry.filed == Some(at)) else { continue };
-            entry.filed = None;
-            if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
-                return Some(id);
-            }
-            self.file_timer(id);
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.timers.0.peek().map(|Reverse((at, ..))| *at)
     }
 }
 
 fn tuple(slots: &[Slot], slot: u32) -> Option<(SocketAddr, SocketAddr)> {
-    let entry = slots.get(slot as usize)?.entry.as_ref()?;
-    Some((entry.tcb.local, entry.tcb.remote))
+    slots.get(slot as usize)?.entry.as_ref().map(|entry| (entry.tcb.local, entry.tcb.remote))
+}
+
+/// The same connections under the same names; the index follows from that.
+impl PartialEq for Table {
+    fn eq(&self, other: &Table) -> bool {
+        self.len == other.len && self.iter().zip(other.iter()).all(|((a, x), (b, y))| a == b && x.essence() == y.essence())
+    }
+}
+
+impl Eq for Table {}
+
+impl Hash for Table {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|(id, entry)| (id, entry.essence()).hash(state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, ConnConfig};
+    use crate::stack::{ConnId, Stack};
+    use crate::time::Instant;
+
+    #[test]
+    fn slot_whose_generations_are_used_up_is_never_taken_again() {
+        let mut stack = Stack::new(Config::default(), 7);
+        stack.reserve([127, 0, 0, 1].into(), 1..=2);
+        let connect = |port: u16, stack: &mut Stack| {
+            stack.connect(Instant::ZERO, ([127, 0, 0, 1], port).into(), ([127, 0, 0, 1], 80).into(), &ConnConfig::default())
+        };
+        let first = connect(1, &mut stack).unwrap();
+        stack.abort(Instant::ZERO, first).unwrap();
+        stack.table.slots[0].generation = u32::MAX;
+        let last = connect(1, &mut stack).unwrap();
+        assert_eq!(last, ConnId { slot: 0, generation: u32::MAX });
+        stack.abort(Instant::ZERO, last).unwrap();
+        assert_eq!(connect(1, &mut stack), Ok(ConnId { slot: 1, generation: 0 }));
+        assert_eq!(stack.connections().count(), 1);
+        assert!(stack.status(last).is_none());
+    }
 }

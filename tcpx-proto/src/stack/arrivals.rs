@@ -1,0 +1,163 @@
+//! SEGMENT ARRIVES before there is a connection: whose it is, and RFC 9293 section 3.10.7.1 (CLOSED) and .2 (LISTEN).
+
+use super::Stack;
+use super::cookie::{LIFETIME, Request};
+use super::table::Stage;
+use super::types::{ConnId, ListenerId};
+use crate::config::{Dialect, Overflow};
+use crate::event::{Carries, Cause, Discard, Label, What};
+use crate::seq::Seq;
+use crate::tcb::{Cx, Outcome, Reply, Tcb, default_mss, offered_mss, reset_to};
+use crate::time::Instant;
+use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment};
+use alloc::sync::Arc;
+
+impl Stack {
+    /// SEGMENT ARRIVES (3.10.7): a whole IP packet, from anybody, perhaps garbage.
+    pub fn packet_arrives(&mut self, now: Instant, packet: &[u8]) {
+        self.counters.packets_in += 1;
+        self.record.packet = Some(self.counters.packets_in);
+        if let Err(reason) = self.demultiplex(now, packet) {
+            self.record.note(now, None, What::Discarded(reason));
+        }
+        self.record.packet = None;
+    }
+
+    /// A whole IP packet with an ICMP message (3.9.2.2, RFC 5927).
+    pub fn icmp_arrives(&mut self, now: Instant, packet: &[u8]) {
+        let Some(icmp) = Icmp::parse(packet) else { return };
+        if let Some(id) = self.table.find(icmp.local, icmp.remote) {
+            self.with(now, id, |tcb, cx| tcb.icmp_arrives(cx, &icmp));
+        }
+    }
+
+    fn demultiplex(&mut self, now: Instant, packet: &[u8]) -> Result<(), Discard> {
+        let segment = Segment::parse(packet, self.config.checksum).map_err(|error| {
+            self.counters.bad_checksums += u64::from(error == ParseError::BadChecksum);
+            Discard::Parse(error)
+        })?;
+        self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
+        let (local, remote) = (segment.header.destination, segment.header.source);
+        if let Some(id) = self.table.find(local, remote) {
+            return self.deliver(now, id, &segment);
+        }
+        if !self.ports.contain(local) {
+            self.counters.not_ours += 1;
+            return Err(Discard::NotReserved);
+        }
+        match self.listeners.at(local) {
+            Some(listener) => self.listen_arrives(now, listener, &segment, None),
+            None => self.closed_arrives(&segment),
+        }
+    }
+
+    /// To its connection. A SYN that ends a TIME-WAIT goes on to the listener (MAY-2, RFC 6191).
+    fn deliver(&mut self, now: Instant, id: ConnId, segment: &Segment<'_>) -> Result<(), Discard> {
+        let outcome = self.with(now, id, |tcb, cx| tcb.segment_arrives(cx, segment));
+        match (outcome, self.listeners.at(segment.header.destination)) {
+            (Some(Outcome::Reopen(iss)), Some(listener)) => self.listen_arrives(now, listener, segment, iss),
+            _ => Ok(()),
+        }
+    }
+
+    /// 3.10.7.1: there is no connection and no listener. Everything but a RST is answered with one.
+    fn closed_arrives(&mut self, segment: &Segment<'_>) -> Result<(), Discard> {
+        if self.config.rst_on_closed && !segment.header.flags.has(Flags::RST) {
+            self.reset(segment);
+        }
+        Err(Discard::NoConnection)
+    }
+
+    /// 3.10.7.2: LISTEN. RST, then ACK, then SYN; anything else is dropped.
+    fn listen_arrives(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) -> Result<(), Discard> {
+        let flags = segment.header.flags;
+        if flags.has(Flags::RST) {
+            return Err(Discard::State);
+        }
+        if flags.has(Flags::ACK) {
+            return self.listen_ack(now, id, segment);
+        }
+        if !flags.has(Flags::SYN) {
+            return Err(Discard::NoAck);
+        }
+        self.listen_syn(now, id, segment, iss)
+    }
+
+    /// Second check: an ACK belongs to nothing here and gets a RST, unless it brings a SYN cookie back (RFC 4987 section 3.6). Cookies
+    /// are only looked for while one may be on its way, so that in quiet times nobody can guess one; Linux does the same.
+    fn listen_ack(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) -> Result<(), Discard> {
+        let header = &segment.header;
+        let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
+        let expected = listener.cookies_until.is_some_and(|until| now <= until) && !header.flags.has(Flags::SYN);
+        let (local, remote) = (header.destination, header.source);
+        let request = Request { local, remote, irs: header.seq.back(1) };
+        let Some(mss) = self.cookies.check(now, &request, header.ack.back(1)).filter(|_| expected) else {
+            self.reset(segment);
+            return Err(Discard::AckCheck);
+        };
+        if listener.accept_full() {
+            return Err(Discard::Backlog);
+        }
+        let (config, offset) = (Arc::clone(&listener.config), self.starts.stamp_offset(local, remote));
+        let build = |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, mss, offset);
+        let conn = self.open(now, Stage::Embryonic(id), build).map_err(|_| Discard::Limit)?;
+        self.counters.cookies_accepted += 1;
+        self.deliver(now, conn, segment)
+    }
+
+    /// Third check: a SYN opens a connection, as far as the backlog goes. One that ended a TIME-WAIT brings its ISS: it takes the place
+    /// of that entry and needs none in the backlog.
+    fn listen_syn(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) -> Result<(), Discard> {
+        let header = &segment.header;
+        let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
+        // RFC 9293 would keep the FIN for later; Linux drops both.
+        if listener.config.dialect == Dialect::Linux && header.flags.has(Flags::FIN) {
+            return Err(Discard::State);
+        }
+        let backlog_full = listener.embryonic >= listener.bound && iss.is_none();
+        let accept_full = listener.accept_full();
+        if backlog_full && !accept_full && self.config.overflow == Overflow::Cookies {
+            self.send_cookie(now, id, segment);
+            return Ok(());
+        }
+        if backlog_full || accept_full {
+            self.counters.backlog_drops += 1;
+            return Err(Discard::Backlog);
+        }
+        let config = Arc::clone(&listener.config);
+        let (local, remote) = (header.destination, header.source);
+        let iss = iss.unwrap_or_else(|| self.starts.iss(config.isn, now, local, remote));
+        let offset = self.starts.stamp_offset(local, remote);
+        let build = |cx: &mut Cx<'_>| Tcb::passive(cx, config, local, remote, segment, iss, offset);
+        self.open(now, Stage::Embryonic(id), build).map(|_| ()).map_err(|_| Discard::Limit)
+    }
+
+    /// Answers a SYN and keeps nothing of it but that there may be a cookie on its way.
+    fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
+        let Some(listener) = self.listeners.get_mut(id) else { return };
+        listener.cookies_until = Some(now + LIFETIME);
+        let (syn, config) = (&segment.header, &listener.config);
+        let request = Request { local: syn.destination, remote: syn.source, irs: syn.seq };
+        let mss = syn.options.mss.unwrap_or(default_mss(syn.source));
+        let header = Header {
+            source: syn.destination,
+            destination: syn.source,
+            seq: self.cookies.make(now, &request, mss),
+            ack: syn.seq + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: u16::try_from(config.receive_buffer).unwrap_or(u16::MAX),
+            urgent: 0,
+            options: Options { mss: Some(offered_mss(config, syn.source)), ..Options::default() },
+            ttl: config.ttl,
+            tos: config.tos,
+            id: 0,
+        };
+        let label = Label { cause: Cause::Ack, carries: Carries(Carries::SYN.0 | Carries::ACK_OF_SYN.0) };
+        self.counters.cookies_sent += 1;
+        self.replies.push_back(Reply { conn: None, header, label, packet: self.record.packet });
+    }
+
+    fn reset(&mut self, segment: &Segment<'_>) {
+        self.replies.push_back(reset_to(segment, self.config.conn.ttl, None, self.record.packet));
+    }
+}

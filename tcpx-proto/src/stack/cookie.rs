@@ -1,0 +1,97 @@
+//! SYN cookies: a connection request that is kept in our ISS instead of in memory (RFC 4987 section 3.6).
+//!
+//! From the top: 2 bits of a counter that ticks every 64 s, 3 bits for the MSS, 27 bits of a keyed hash over the four-tuple, IRS, the
+//! counter and the MSS. Window scale, SACK and timestamps are not kept: such a connection does without.
+
+use super::secret::{Purpose, Secret};
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use core::net::SocketAddr;
+
+/// What the 3 bits stand for, octets: the largest that is not above the peer's.
+const MSS: [u16; 8] = [48, 256, 536, 1220, 1360, 1440, 1460, 8960];
+const HASH_BITS: u32 = 27;
+const TICK: u64 = 64_000;
+/// Ticks that a cookie may be old.
+const MAX_AGE: u64 = 1;
+
+/// How long a cookie may be right after it was sent, at the most.
+pub(super) const LIFETIME: Duration = Duration::from_millis((MAX_AGE + 1) * TICK);
+
+/// Who asked: the four-tuple and IRS.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) irs: Seq,
+}
+
+/// Makes and checks cookies.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Cookies(Secret);
+
+impl Cookies {
+    pub(super) fn new(seed: u64) -> Cookies {
+        Cookies(Secret::new(seed, Purpose::Cookies))
+    }
+
+    /// The ISS to answer with; `mss` is the peer's.
+    pub(super) fn make(&self, now: Instant, request: &Request, mss: u16) -> Seq {
+        let index = MSS.iter().rposition(|&entry| entry <= mss).unwrap_or(0);
+        self.cookie(now.millis() / TICK, request, index as u32)
+    }
+
+    /// The MSS that the request of a right cookie had, perhaps rounded down.
+    pub(super) fn check(&self, now: Instant, request: &Request, cookie: Seq) -> Option<u16> {
+        let tick = now.millis() / TICK;
+        let age = tick.wrapping_sub(u64::from(cookie.0 >> (HASH_BITS + 3))) & 3;
+        let index = cookie.0 >> HASH_BITS & 7;
+        let right = age <= MAX_AGE && self.cookie(tick.checked_sub(age)?, request, index) == cookie;
+        MSS.get(index as usize).copied().filter(|_| right)
+    }
+
+    fn cookie(&self, tick: u64, request: &Request, index: u32) -> Seq {
+        let more = tick << 35 | u64::from(index) << 32 | u64::from(request.irs.0);
+        let hash = self.0.tuple(request.local, request.remote, more) as u32 & ((1 << HASH_BITS) - 1);
+        Seq((tick as u32) << (HASH_BITS + 3) | index << HASH_BITS | hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(irs: u32) -> Request {
+        Request { local: ([10, 0, 0, 1], 80).into(), remote: ([10, 0, 0, 2], 4000).into(), irs: Seq(irs) }
+    }
+
+    proptest! {
+        #[test]
+        fn cookie_within_its_life_gives_the_mss_back(seed: u64, irs: u32, at in 0u64..1 << 40, mss: u16) {
+            let cookies = Cookies::new(seed);
+            let sent = Instant(at * 1000);
+            let cookie = cookies.make(sent, &request(irs), mss);
+            let got = cookies.check(sent + Duration::from_secs(63), &request(irs), cookie);
+            prop_assert!(got.is_some_and(|got| got <= mss.max(48)));
+            prop_assert_eq!(cookies.check(sent + LIFETIME, &request(irs), cookie), None);
+        }
+
+        #[test]
+        fn cookie_for_another_request_is_wrong(seed: u64, irs: u32, by in 1u32..) {
+            let cookies = Cookies::new(seed);
+            let cookie = cookies.make(Instant(0), &request(irs), 1460);
+            let other = Request { irs: Seq(irs) + by, ..request(irs) };
+            prop_assert_eq!(cookies.check(Instant(0), &other, cookie), None);
+            prop_assert_eq!(cookies.check(Instant(0), &request(irs), cookie + by), None);
+        }
+    }
+
+    #[test]
+    fn cookie_keeps_an_mss_of_the_table_exactly() {
+        let cookies = Cookies::new(1);
+        for mss in MSS {
+            assert_eq!(cookies.check(Instant(0), &request(5), cookies.make(Instant(0), &request(5), mss)), Some(mss));
+        }
+    }
+}

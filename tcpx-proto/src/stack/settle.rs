@@ -1,0 +1,193 @@
+//! After each thing that a connection handled: what of it concerns its listener, the timers, the output and the application.
+
+use super::Stack;
+use super::table::{Entry, Stage};
+use super::types::{CallError, ConnId, Transmit};
+use crate::event::Signal;
+use crate::tcb::{Cx, Reply, State, Tcb, Wake};
+use crate::time::Instant;
+use core::mem;
+
+impl Stack {
+    /// Makes a connection, as far as the limits go.
+    pub(super) fn open(&mut self, now: Instant, stage: Stage, build: impl FnOnce(&mut Cx<'_>) -> Tcb) -> Result<ConnId, CallError> {
+        let memory_left = self.config.max_memory.saturating_sub(self.memory);
+        let within = self.table.len() < self.config.max_connections && memory_left > 0;
+        let id = self.table.vacancy().filter(|_| within).ok_or(CallError::Limit)?;
+        let (record, replies) = (&mut self.record, &mut self.replies);
+        let tcb = build(&mut Cx { now, id, record, replies, listener: false, accept_full: false, memory_left });
+        self.memory += tcb.memory();
+        self.table.insert(id, Entry::new(tcb, stage, self.record.packet));
+        if let Stage::Embryonic(listener) = stage {
+            self.listeners.syn_received(listener);
+        }
+        self.settle(id);
+        Ok(id)
+    }
+
+    /// A call of the application: not any more once it has let go.
+    pub(super) fn call<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Result<R, CallError> {
+        self.table.get(id).filter(|entry| !entry.tcb.released).ok_or(CallError::NoConnection)?;
+        self.with(now, id, act).ok_or(CallError::NoConnection)
+    }
+
+    /// Lets a connection handle one input.
+    pub(super) fn with<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Option<R> {
+        self.table.get_mut(id)?.provoked = self.record.packet;
+        self.turn(now, id, act)
+    }
+
+    /// Gives a connection its turn and settles what follows from that.
+    fn turn<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Option<R> {
+        let entry = self.table.get_mut(id)?;
+        // Looked up where it matters: the one in TIME-WAIT, the other in SYN-RECEIVED.
+        let next = if entry.tcb.state == State::TimeWait { self.listeners.at(entry.tcb.local) } else { None };
+        let listener = next.is_some_and(|listener| !self.listeners.accept_full(listener));
+        let accept_full = matches!(entry.stage, Stage::Embryonic(listener) if self.listeners.accept_full(listener));
+        let memory_left = self.config.max_memory.saturating_sub(self.memory);
+        let before = entry.tcb.memory();
+        let (record, replies) = (&mut self.record, &mut self.replies);
+        let result = act(&mut entry.tcb, &mut Cx { now, id, record, replies, listener, accept_full, memory_left });
+        self.memory = self.memory.saturating_sub(before) + entry.tcb.memory();
+        self.settle(id);
+        Some(result)
+    }
+
+    fn settle(&mut self, id: ConnId) {
+        let Some(entry) = self.table.get_mut(id) else { return };
+        if let (Stage::Embryonic(listener), true) = (entry.stage, entry.tcb.wake.established) {
+            entry.stage = Stage::Waiting(listener);
+            self.listeners.syn_received_ends(listener);
+            self.listeners.enqueue(listener, id);
+            if !self.signals.contains(&Signal::Acceptable(listener)) {
+                self.signals.push_back(Signal::Acceptable(listener));
+            }
+        }
+        // An embryonic connection that ends never was there, for the application (3.10.7.4, second check).
+        let embryonic = matches!(entry.stage, Stage::Embryonic(_));
+        if !embryonic && entry.tcb.wake != Wake::default() && !mem::replace(&mut entry.woken, true) {
+            self.woken.push_back(id);
+        }
+        if !entry.queued && entry.tcb.has_output() {
+            entry.queued = true;
+            self.output.push_back(id);
+        }
+        self.timers.file(id, entry);
+        if entry.tcb.is_over() {
+            self.retire(id);
+        }
+        self.timers.sweep(&self.table);
+    }
+
+    /// Frees the four-tuple of a connection that is over, and its record unless the application has it or may still accept it.
+    fn retire(&mut self, id: ConnId) {
+        self.table.unlink(id);
+        if self.table.get(id).is_none_or(|entry| !matches!(entry.stage, Stage::Embryonic(_)) && !entry.tcb.released) {
+            return;
+        }
+        let Some(entry) = self.table.remove(id) else { return };
+        self.memory = self.memory.saturating_sub(entry.tcb.memory());
+        match entry.stage {
+            Stage::Embryonic(listener) => self.listeners.syn_received_ends(listener),
+            Stage::Waiting(listener) => self.listeners.dequeue(listener, id),
+            Stage::Owned => self.signals.extend(entry.tcb.wake.closed.map(|reason| Signal::Closed(id, reason))),
+        }
+    }
+
+    /// Fires every timer that is due (3.10.8).
+    pub fn timeout(&mut self, now: Instant) {
+        // Not more than there are: a timer of length zero that starts anew waits for the next call.
+        for _ in 0..self.timers.len() {
+            let Some((at, id)) = self.timers.due(now) else { break };
+            let Some(entry) = self.table.get_mut(id).filter(|entry| entry.filed == Some(at)) else { continue };
+            entry.filed = None;
+            if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
+                self.with(now, id, Tcb::timeout);
+            } else {
+                self.timers.file(id, entry);
+            }
+        }
+    }
+
+    /// When [`timeout`](Stack::timeout) wants to be called; perhaps too early, never too late.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Writes the next packet to send into `into`, which must have room for the MTU. `None`: nothing to send.
+    pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
+        let transmit = self.transmit_reply(into).or_else(|| self.transmit_segment(now, into))?;
+        self.counters.packets_out += 1;
+        self.ip_id = following(self.ip_id);
+        Some(transmit)
+    }
+
+    fn transmit_reply(&mut self, into: &mut [u8]) -> Option<Transmit> {
+        while let Some(mut reply) = self.replies.pop_front() {
+            reply.header.id = self.ip_id;
+            let Reply { conn, header, label, packet } = reply;
+            match header.emit((&[], &[]), into) {
+                Ok(len) => return Some(Transmit { conn, len, destination: header.destination, label, packet }),
+                Err(_) => self.counters.transmit_failures += 1,
+            }
+        }
+        None
+    }
+
+    /// What the first connection in the queue has, until it has no more.
+    fn transmit_segment(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
+        while let Some(&id) = self.output.front() {
+            if let Some((destination, packet)) = self.table.get(id).map(|entry| (entry.tcb.remote, entry.provoked)) {
+                let ip_id = self.ip_id;
+                self.record.packet = packet;
+                let sent = self.turn(now, id, |tcb, cx| tcb.transmit(cx, into, ip_id)).flatten();
+                self.record.packet = None;
+                if let Some((len, label)) = sent {
+                    return Some(Transmit { conn: Some(id), len, destination, label, packet });
+                }
+            }
+            self.output.pop_front();
+            if let Some(entry) = self.table.get_mut(id) {
+                entry.queued = false;
+            }
+        }
+        None
+    }
+
+    /// The next one to wake.
+    pub fn poll_signal(&mut self) -> Option<Signal> {
+        if let Some(signal) = self.signals.pop_front() {
+            return Some(signal);
+        }
+        while let Some(&id) = self.woken.front() {
+            let entry = self.table.get_mut(id);
+            if let Some(signal) = entry.and_then(|entry| next_signal(&mut entry.tcb.wake, id)) {
+                return Some(signal);
+            }
+            self.woken.pop_front();
+            if let Some(entry) = self.table.get_mut(id) {
+                entry.woken = false;
+            }
+        }
+        None
+    }
+}
+
+/// The next IP identification. Never 0: the kernel would put in one of its own.
+pub(super) fn following(ip_id: u16) -> u16 {
+    ip_id.wrapping_add(1).max(1)
+}
+
+/// Takes one wake-up out of the set.
+fn next_signal(wake: &mut Wake, id: ConnId) -> Option<Signal> {
+    if mem::take(&mut wake.established) {
+        return Some(Signal::Established(id));
+    }
+    if mem::take(&mut wake.readable) {
+        return Some(Signal::Readable(id));
+    }
+    if mem::take(&mut wake.writable) {
+        return Some(Signal::Writable(id));
+    }
+    wake.closed.take().map(|reason| Signal::Closed(id, reason))
+}
