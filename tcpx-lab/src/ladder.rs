@@ -221,7 +221,7 @@ fn labels(flights: &[Flight]) -> Vec<String> {
         }
         text
     };
-    flights.iter().map(|flight| label(flight)).collect()
+    flights.iter().map(label).collect()
 }
 
 #[cfg(test)]
