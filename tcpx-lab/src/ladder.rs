@@ -200,7 +200,7 @@ fn slant(row: &mut Row, from: End, (start, end): (usize, usize), from_above: boo
 fn labels(flights: &[Flight]) -> Vec<String> {
     let first = |end: End| flights.iter().find(|flight| flight.from == end).map_or(0, |flight| flight.segment.seq);
     let mut zero = [first(End::A), first(End::B)];
-    let mut label = |flight: &Flight| {
+    let label = |flight: &Flight| {
         let segment = &flight.segment;
         if segment.flags.contains('S') {
             zero[flight.from as usize] = segment.seq;

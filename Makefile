@@ -1,0 +1,73 @@
+# The commands of this repository; `make` lists them. Continuous integration calls the same ones.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench doctor list netns-up netns-client netns-server netns-down clean-rules deps build tools
+
+# Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
+export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+export CMD
+
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq
+LAB := target/debug/tcpx-lab
+# For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
+IN_NAMESPACES = runner=$$(.ci/rootless --check); \
+	[ -z "$$runner" ] || export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$runner";
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: build ## two hosts, one TCP: handshake and close drawn, then without the third ACK, then without TIME-WAIT
+	@$(LAB) demo
+
+test: build ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
+	@command -v tshark nginx curl jq >/dev/null || $(MAKE) --no-print-directory tools
+	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
+
+check: ## format, lints, documentation, and what must never import what
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	cargo test -p tcpx-tests --test boundary
+
+bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
+	cargo build --release --bins
+	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --benches
+
+doctor: build ## what works on this machine, and the command that mends the rest
+	@$(LAB) doctor
+
+list: build ## the rules that can be removed
+	@$(LAB) list
+
+netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
+	@$(LAB) netns up
+
+netns-client: build ## a shell in the client's namespace, or CMD='...'
+	@$(LAB) netns client -- $(if $(CMD),/bin/bash -c "$$CMD")
+
+netns-server: build ## a shell in the server's namespace, or CMD='...'
+	@$(LAB) netns server -- $(if $(CMD),/bin/bash -c "$$CMD")
+
+netns-down: build ## remove the two namespaces
+	@$(LAB) netns down
+
+clean-rules: build ## remove firewall rules whose tcpx is gone
+	@$(LAB) clean-rules
+
+deps: ## install the Debian packages that the tests and the demo can use (as root), or say how
+	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) gcc libc6-dev 2>/dev/null | sed -n 's/^ii *//p'); \
+	missing=$$(comm -13 <(sort <<<"$$missing") <(printf '%s\n' $(PACKAGES) gcc libc6-dev | sort) | xargs); \
+	if [ -z "$$missing" ]; then echo "nothing is missing"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	else echo "missing: sudo apt-get install --no-install-recommends $$missing"; exit 1; fi
+
+build:
+	@command -v cargo >/dev/null || { echo "no cargo: install Rust from https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { echo "no linker: sudo apt-get install --no-install-recommends gcc libc6-dev (or, as root, make deps)"; exit 1; }
+	@cargo build --workspace --bins
+
+tools:
+	@for tool in tshark nginx curl jq; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
+	@echo "to get them: make deps (as root)"

@@ -1,0 +1,153 @@
+//! What must never import what, read from `cargo metadata` and from the sources, so that no list can rot.
+
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which of our crates each may use, in any kind of dependency.
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("tcpx-proto", &[]),
+    ("tcpx", &["tcpx-proto"]),
+    ("tcpx-client", &["tcpx", "tcpx-proto"]),
+    ("tcpx-server", &["tcpx", "tcpx-proto"]),
+    ("tcpx-lab", &["tcpx", "tcpx-proto"]),
+    ("tcpx-tests", &["tcpx", "tcpx-proto", "tcpx-lab"]),
+];
+
+/// What an engine without I/O, clock or chance has no use for, however far down.
+const NOT_IN_PROTO: [&str; 12] =
+    ["async-std", "chrono", "fastrand", "getrandom", "libc", "log", "mio", "rand", "rustix", "socket2", "tokio", "tracing"];
+
+/// Which rooms of the engine a room must not name. The types that a stack shares with its connections are plain data.
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("seq", &["wire", "time", "config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
+    ("time", &["wire", "seq", "config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
+    ("wire", &["config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
+    ("config", &["fault", "sim", "preset", "script", "stack::Stack;"]),
+    ("event", &["fault", "sim", "preset", "script"]),
+    ("tcb", &["stack::Stack;", "stack::Stack,", "fault", "sim", "preset", "script"]),
+    ("stack", &["fault", "sim", "preset", "script"]),
+    ("fault", &["config", "stack", "sim", "preset", "script"]),
+    ("preset", &["stack", "sim", "script"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn metadata() -> Value {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(["metadata", "--format-version", "1", "--offline"]).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A package's direct dependencies.
+fn direct(metadata: &Value, package: &str) -> BTreeSet<String> {
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|p| p["name"] == package && p["source"].is_null()).unwrap_or_else(|| panic!("no crate {package}"));
+    package["dependencies"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Everything that a build of the package links, however far down: normal dependencies alone.
+fn linked(metadata: &Value, package: &str) -> BTreeSet<String> {
+    let name = |id: &Value| {
+        let packages = metadata["packages"].as_array().unwrap();
+        packages.iter().find(|p| p["id"] == *id).map(|p| p["name"].as_str().unwrap().to_owned()).unwrap()
+    };
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let graph: HashMap<String, Vec<Value>> = nodes
+        .iter()
+        .map(|node| {
+            let normal = |d: &&Value| d["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+            (node["id"].to_string(), node["deps"].as_array().unwrap().iter().filter(normal).map(|d| d["pkg"].clone()).collect())
+        })
+        .collect();
+    let start = nodes.iter().map(|node| node["id"].clone()).find(|id| name(id) == package).unwrap();
+    let (mut found, mut open) = (BTreeSet::new(), vec![start]);
+    while let Some(id) = open.pop() {
+        for dependency in &graph[&id.to_string()] {
+            if found.insert(name(dependency)) {
+                open.push(dependency.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Every Rust file of a room or crate: `NAME.rs` and what is below `NAME/`.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Some(path.with_extension("rs")).into_iter().filter(|file| file.is_file()).collect();
+    let below = fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
+    for entry in below {
+        if entry.is_dir() {
+            files.extend(sources(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            files.push(entry);
+        }
+    }
+    files
+}
+
+/// The code of a file: no comments, and nothing from its tests on.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    product.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn crates_use_only_those_that_the_arrows_allow() {
+    let metadata = metadata();
+    let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for (package, allowed) in ARROWS {
+        let used = direct(&metadata, package);
+        let wrong: Vec<&String> = used.iter().filter(|d| ours.contains(d.as_str()) && !allowed.contains(&d.as_str())).collect();
+        assert!(wrong.is_empty(), "{package} must not use {wrong:?}");
+    }
+    let members = metadata["workspace_members"].as_array().unwrap().len();
+    assert_eq!(members, ARROWS.len(), "a crate without a place in ARROWS");
+}
+
+#[test]
+fn proto_links_neither_io_nor_clock_nor_chance() {
+    let linked = linked(&metadata(), "tcpx-proto");
+    assert!(linked.contains("siphasher"), "the reader of the graph sees nothing: {linked:?}");
+    let wrong: Vec<&str> = NOT_IN_PROTO.into_iter().filter(|name| linked.contains(*name)).collect();
+    assert!(wrong.is_empty(), "tcpx-proto links {wrong:?}");
+}
+
+#[test]
+fn proto_is_no_std_and_forbids_unsafe() {
+    let lib = code(&root().join("tcpx-proto/src/lib.rs"));
+    for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
+        assert!(lib.contains(attribute), "{attribute} is missing");
+    }
+    for file in sources(&root().join("tcpx-proto/src")) {
+        assert!(!code(&file).contains("extern crate std"), "{}", file.display());
+    }
+}
+
+#[test]
+fn rooms_of_proto_name_only_those_before_them() {
+    for (room, forbidden) in ROOMS {
+        let files = sources(&root().join("tcpx-proto/src").join(room));
+        assert!(!files.is_empty(), "no room {room}");
+        for file in files {
+            let code = code(&file);
+            let wrong: Vec<&&str> = forbidden.iter().filter(|name| code.contains(&format!("crate::{name}"))).collect();
+            assert!(wrong.is_empty(), "{} names {wrong:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_begins_with_the_sentence_it_answers_to() {
+    let crates = ["tcpx-proto", "tcpx", "tcpx-client", "tcpx-server", "tcpx-lab", "tests"].map(|name| root().join(name));
+    for file in crates.iter().flat_map(|path| sources(path)) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{} does not begin with //!", file.display());
+    }
+}
