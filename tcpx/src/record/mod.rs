@@ -1,5 +1,22 @@
 //! What happened, for people and for programs: live view, JSON Lines, pcapng, tracing.
 
+mod capture;
+mod events;
+mod live;
+mod outlet;
+mod recorder;
+#[cfg(test)]
+mod sample;
+mod spans;
+mod words;
+
+pub use capture::Capture;
+pub use events::{Events, Start};
+pub use live::{Display, Live};
+pub use outlet::{Failures, Outlet};
+pub use recorder::{Noted, Recorder, Seen, Sink};
+pub use spans::Spans;
+
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
 

@@ -1,0 +1,158 @@
+//! The live view on stderr: one line per segment and per change of state, and a countdown while TIME-WAIT lasts.
+
+use super::{Noted, Outlet, Seen, Sink, words};
+use anstream::AutoStream;
+use clap::builder::styling::{AnsiColor, Style};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Write};
+use tcpx_proto::event::{Timer, TimerAction, What};
+use tcpx_proto::time::{Duration, Instant};
+
+const STATE: Style = AnsiColor::Green.on_default().bold();
+const FAULT: Style = AnsiColor::Red.on_default().bold();
+const DETAIL: Style = Style::new().dimmed();
+
+/// stderr, with a place for a countdown below the lines when it is a terminal. Clones share it.
+#[derive(Clone, Default)]
+pub struct Display(MultiProgress);
+
+impl Write for Display {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| AutoStream::auto(io::stderr()).write(octets))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Writes the live view.
+pub struct Live {
+    outlet: Outlet,
+    verbose: bool,
+    countdown: Countdown,
+}
+
+impl Live {
+    /// `outlet` leads to `display`; `verbose` adds timers and the engine's checks.
+    pub fn new(outlet: Outlet, display: Display, verbose: bool) -> Live {
+        Live { outlet, verbose, countdown: Countdown { display, ends: HashMap::new(), bar: None } }
+    }
+
+    fn line(&mut self, t: Duration, conn: Option<u64>, text: fmt::Arguments<'_>) {
+        let conn = conn.map_or_else(|| "-".to_owned(), |conn| format!("#{conn}"));
+        let _never_fails = writeln!(self.outlet, "{:11.6} {conn:>3}  {text}", t.as_secs_f64());
+    }
+}
+
+impl Sink for Live {
+    fn segment(&mut self, seen: &Seen<'_>) {
+        let record = seen.record;
+        let dir = if record.out { "out" } else { "in " };
+        let again = match record.retransmission {
+            0 => String::new(),
+            n => format!(" again={n}"),
+        };
+        let label = words::label(seen).map(|label| format!("  {DETAIL}{label}{DETAIL:#}")).unwrap_or_default();
+        let fault = words::fault(seen).map(|fault| format!("  {FAULT}{fault}{FAULT:#}")).unwrap_or_default();
+        let (flags, seq, ack, len, win) = (record.flags.to_string(), record.seq.0, record.ack.0, record.len, record.window);
+        self.line(seen.t, seen.conn, format_args!("{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}{again}{label}{fault}"));
+    }
+
+    fn event(&mut self, noted: &Noted<'_>) {
+        self.countdown.event(noted);
+        let style = match noted.event.what {
+            What::Opened { .. } => Style::new(),
+            What::State { .. } | What::Closed(_) => STATE,
+            What::Deviated { .. } | What::Discarded(_) | What::Icmp(_) | What::R1 { .. } => FAULT,
+            What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } if self.verbose => DETAIL,
+            What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } => return,
+        };
+        self.line(noted.t, noted.conn, format_args!("{style}{}{style:#}", words::event(noted.event)));
+    }
+
+    fn flush(&mut self) {
+        let _never_fails = self.outlet.flush();
+    }
+}
+
+/// The bar that counts TIME-WAIT down. indicatif draws it only on a terminal.
+struct Countdown {
+    display: Display,
+    /// The connections in TIME-WAIT, and when it ends for each.
+    ends: HashMap<u64, Instant>,
+    bar: Option<ProgressBar>,
+}
+
+impl Countdown {
+    fn event(&mut self, noted: &Noted<'_>) {
+        let (What::Timer { timer: Timer::TimeWait, action }, Some(conn)) = (&noted.event.what, noted.conn) else {
+            if let (What::Closed(_), Some(conn)) = (&noted.event.what, noted.conn) {
+                self.end(conn);
+            }
+            return;
+        };
+        match action {
+            TimerAction::Started { until } => {
+                self.ends.insert(conn, *until);
+                self.draw(noted.event.at);
+            }
+            TimerAction::Fired | TimerAction::Stopped => self.end(conn),
+        }
+    }
+
+    fn end(&mut self, conn: u64) {
+        self.ends.remove(&conn);
+        if self.ends.is_empty()
+            && let Some(bar) = self.bar.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Draws the bar anew, down to the end of the last TIME-WAIT.
+    fn draw(&mut self, now: Instant) {
+        if self.display.0.is_hidden() {
+            return;
+        }
+        let Some(until) = self.ends.values().max() else { return };
+        let wait = until.since(now);
+        let left = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _a_string_takes_all = write!(out, "{:.1}", wait.saturating_sub(state.elapsed()).as_secs_f64());
+        };
+        if let Some(old) = self.bar.take() {
+            old.finish_and_clear();
+        }
+        let template = ProgressStyle::with_template("TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.4.2 (MUST-13)");
+        let Ok(style) = template else { return };
+        let bar = self.display.0.add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        self.bar = Some(bar);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::sample;
+
+    #[test]
+    fn run_with_a_dropped_ack_gives_these_lines() {
+        let octets = sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)));
+        let text = anstream::adapter::strip_bytes(&octets).into_vec();
+        let expected = [
+            "   0.000000  #1  10.0.0.1:40000 -> 10.0.0.2:7000",
+            "   0.000000  #1  CLOSED -> SYN-SENT on active OPEN",
+            "   0.000010  #1  out S    seq=100 ack=0 len=0 win=64240  call: syn",
+            "   0.000500  #1  in  SA   seq=300 ack=101 len=0 win=64240",
+            "   0.000500  #1  SYN-SENT -> ESTABLISHED on SYN,ACK",
+            "   0.000510  #1  out A    seq=101 ack=301 len=0 win=64240  ack: ack-of-syn  drop by `drop out ack-of-syn`",
+            "   0.000600   -  in  A    seq=7 ack=8 len=0 win=64240",
+            "   0.000600   -  discarded: not-reserved",
+            "   0.000900  #1  closed: aborted",
+        ];
+        assert_eq!(String::from_utf8(text).unwrap().lines().collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,160 @@
+//! One observer for all sinks: it numbers connections and holds an incoming segment back until what it caused is known.
+
+use super::Observer;
+use std::collections::{HashMap, VecDeque};
+use tcpx_proto::event::{Event, SegmentRecord, What};
+use tcpx_proto::fault::Judgement;
+use tcpx_proto::stack::ConnId;
+use tcpx_proto::time::{Duration, Instant};
+
+/// How many closed connections keep their number for a late segment.
+const REMEMBERED: usize = 1024;
+
+/// Where records go.
+pub trait Sink: Send {
+    /// A segment, together with what it caused.
+    fn segment(&mut self, seen: &Seen<'_>);
+
+    /// Anything else that happened; what a segment caused comes here as well, after it.
+    fn event(&mut self, noted: &Noted<'_>);
+
+    /// Nothing more for now.
+    fn flush(&mut self);
+}
+
+/// A segment at the edge.
+pub struct Seen<'a> {
+    /// Time since the start of the run.
+    pub t: Duration,
+    /// The connection's number, from 1 in order of appearance; `None` for a stranger's.
+    pub conn: Option<u64>,
+    /// The engine's record of it.
+    pub record: &'a SegmentRecord,
+    /// What the gate did.
+    pub judgement: &'a Judgement,
+    /// The line of the fault language that decided.
+    pub rule: Option<&'a str>,
+    /// The IP packet.
+    pub packet: &'a [u8],
+    /// What an incoming one caused.
+    pub caused: &'a [Event],
+}
+
+/// An event of a connection.
+pub struct Noted<'a> {
+    /// Time since the start of the run.
+    pub t: Duration,
+    /// The connection's number; `None` for what belongs to none.
+    pub conn: Option<u64>,
+    /// The event.
+    pub event: &'a Event,
+}
+
+/// The observer.
+pub struct Recorder {
+    start: Instant,
+    rules: Vec<String>,
+    numbers: Numbers,
+    held: Option<Held>,
+    sinks: Vec<Box<dyn Sink>>,
+}
+
+/// An incoming segment whose effects are not all known.
+struct Held {
+    record: SegmentRecord,
+    judgement: Judgement,
+    packet: Vec<u8>,
+    caused: Vec<Event>,
+}
+
+impl Recorder {
+    /// Records for `sinks` from `start` on. `rules` are the lines of the gate's rules, in its order.
+    pub fn new(start: Instant, rules: Vec<String>, sinks: Vec<Box<dyn Sink>>) -> Recorder {
+        Recorder { start, rules, numbers: Numbers::default(), held: None, sinks }
+    }
+
+    fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.pass_segment(&held.record, &held.judgement, &held.packet, &held.caused);
+        for event in &held.caused {
+            self.pass_event(event);
+        }
+    }
+
+    fn pass_segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8], caused: &[Event]) {
+        // The SYN that opened a connection belongs to it, though the record of it is older than the connection.
+        let conn = record.conn.or_else(|| caused.iter().find_map(|event| event.conn));
+        let conn = conn.map(|id| self.numbers.of(id));
+        let rule = judgement.rule.and_then(|index| self.rules.get(index)).map(String::as_str);
+        let seen = Seen { t: record.at.since(self.start), conn, record, judgement, rule, packet, caused };
+        self.sinks.iter_mut().for_each(|sink| sink.segment(&seen));
+    }
+
+    fn pass_event(&mut self, event: &Event) {
+        let conn = event.conn.map(|id| self.numbers.of(id));
+        let noted = Noted { t: event.at.since(self.start), conn, event };
+        self.sinks.iter_mut().for_each(|sink| sink.event(&noted));
+        if let (What::Closed(_), Some(id)) = (&event.what, event.conn) {
+            self.numbers.closed(id);
+        }
+    }
+}
+
+impl Observer for Recorder {
+    fn event(&mut self, event: &Event) {
+        match &mut self.held {
+            Some(held) if event.packet.is_some() => held.caused.push(event.clone()),
+            _ => {
+                self.release();
+                self.pass_event(event);
+            }
+        }
+    }
+
+    fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]) {
+        self.release();
+        if record.out {
+            self.pass_segment(record, judgement, packet, &[]);
+        } else {
+            self.held =
+                Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
+        }
+    }
+
+    fn flush(&mut self) {
+        self.release();
+        self.sinks.iter_mut().for_each(|sink| sink.flush());
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Small numbers for connections.
+#[derive(Default)]
+struct Numbers {
+    last: u64,
+    known: HashMap<ConnId, u64>,
+    closed: VecDeque<ConnId>,
+}
+
+impl Numbers {
+    fn of(&mut self, id: ConnId) -> u64 {
+        *self.known.entry(id).or_insert_with(|| {
+            self.last += 1;
+            self.last
+        })
+    }
+
+    fn closed(&mut self, id: ConnId) {
+        self.closed.push_back(id);
+        if self.closed.len() > REMEMBERED
+            && let Some(oldest) = self.closed.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}

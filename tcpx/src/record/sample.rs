@@ -1,0 +1,129 @@
+//! For tests: a handshake whose third ACK is dropped, told to an observer as the driver tells it.
+
+use super::{Failures, Observer, Outlet, Recorder, Sink};
+use std::net::SocketAddr;
+use tcpx_proto::config::Config;
+use tcpx_proto::event::{Carries, Cause, CloseReason, Discard, Event, Label, SegmentRecord, Timer, TimerAction, Trigger, What};
+use tcpx_proto::fault::Judgement;
+use tcpx_proto::fault::Verdict;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::stack::{ConnId, Stack};
+use tcpx_proto::tcb::State;
+use tcpx_proto::time::{Duration, Instant};
+use tcpx_proto::wire::{Flags, Header, Options};
+
+pub(super) const START: Instant = Instant(5_000_000_000);
+pub(super) const REALTIME: Duration = Duration::from_secs(1_700_000_000);
+pub(super) const RULE: &str = "drop out ack-of-syn";
+
+pub(super) fn local() -> SocketAddr {
+    "10.0.0.1:40000".parse().unwrap()
+}
+
+pub(super) fn remote() -> SocketAddr {
+    "10.0.0.2:7000".parse().unwrap()
+}
+
+/// Runs the sample through one sink and returns what it wrote.
+pub(super) fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> Vec<u8> {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let failures = Failures::default();
+    let outlet = Outlet::new("sample", writer, failures.clone()).unwrap();
+    tell(&mut Recorder::new(START, vec![RULE.into()], vec![sink(outlet)]));
+    let mut octets = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut octets).unwrap();
+    assert!(!failures.any());
+    octets
+}
+
+/// SYN out; SYN,ACK in; the third ACK meets the rule; a stranger's segment; ABORT.
+fn tell(observer: &mut dyn Observer) {
+    let conn = conn_id();
+    let mut event = |micros, packet, what| event(observer, micros, Some(conn), packet, what);
+    event(0, None, What::Opened { local: local(), remote: remote(), passive: false });
+    event(0, None, What::State { from: State::Closed, to: State::SynSent, on: Trigger::ActiveOpen });
+    out(observer, 10, conn, Flags::SYN, (100, 0), Label { cause: Cause::Call, carries: Carries::SYN }, pass());
+    observer.flush();
+    incoming(observer, 500, Some(conn), Flags::SYN | Flags::ACK, (300, 101));
+    let mut event = |micros, packet, what| self::event(observer, micros, Some(conn), packet, what);
+    event(500, Some(1), What::State { from: State::SynSent, to: State::Established, on: Trigger::SynAck });
+    let until = START + Duration::from_secs(2);
+    event(501, None, What::Timer { timer: Timer::KeepAlive, action: TimerAction::Started { until } });
+    let third = Label { cause: Cause::Ack, carries: Carries::ACK_OF_SYN };
+    out(observer, 510, conn, Flags::ACK, (101, 301), third, dropped());
+    incoming(observer, 600, None, Flags::ACK, (7, 8));
+    self::event(observer, 600, None, Some(2), What::Discarded(Discard::NotReserved));
+    observer.flush();
+    self::event(observer, 900, Some(conn), None, What::Closed(CloseReason::Aborted));
+}
+
+fn event(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, packet: Option<u64>, what: What) {
+    observer.event(&Event { at: START + Duration::from_micros(micros), conn, packet, what });
+}
+
+fn out(
+    observer: &mut dyn Observer,
+    micros: u64,
+    conn: ConnId,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+    label: Label,
+    judgement: Judgement,
+) {
+    let record = record(micros, Some(conn), true, Some(label), flags, (seq, ack));
+    observer.segment(&record, &judgement, &packet(local(), remote(), flags, (seq, ack)));
+}
+
+fn incoming(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, flags: Flags, (seq, ack): (u32, u32)) {
+    let record = record(micros, conn, false, None, flags, (seq, ack));
+    observer.segment(&record, &pass(), &packet(remote(), local(), flags, (seq, ack)));
+}
+
+fn record(
+    micros: u64,
+    conn: Option<ConnId>,
+    out: bool,
+    label: Option<Label>,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+) -> SegmentRecord {
+    let at = START + Duration::from_micros(micros);
+    SegmentRecord { at, conn, out, label, flags, seq: Seq(seq), ack: Seq(ack), len: 0, window: 64240, id: 9, retransmission: 0 }
+}
+
+fn pass() -> Judgement {
+    Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0 }
+}
+
+fn dropped() -> Judgement {
+    Judgement { verdict: Verdict::Pass, rule: Some(0), retransmission: 0 }
+}
+
+fn packet(source: SocketAddr, destination: SocketAddr, flags: Flags, (seq, ack): (u32, u32)) -> Vec<u8> {
+    let header = Header {
+        source,
+        destination,
+        seq: Seq(seq),
+        ack: Seq(ack),
+        flags,
+        window: 64240,
+        urgent: 0,
+        options: Options::default(),
+        ttl: 64,
+        tos: 0,
+        id: 9,
+    };
+    let mut into = vec![0; 100];
+    let len = header.emit((&[], &[]), &mut into).unwrap();
+    into.truncate(len);
+    into
+}
+
+/// Only a stack gives out names of connections.
+fn conn_id() -> ConnId {
+    let config = Config::default();
+    let conn = config.conn.clone();
+    let mut stack = Stack::new(config, 1);
+    stack.reserve(local().ip(), 40000..=40000);
+    stack.connect(Instant::ZERO, local(), remote(), &conn).unwrap()
+}

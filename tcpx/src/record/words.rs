@@ -1,0 +1,67 @@
+//! The words that the live view, the captures and the traces share.
+
+use super::Seen;
+use tcpx_proto::event::{Event, TimerAction, What};
+use tcpx_proto::fault::Verdict;
+use tcpx_proto::wire::IcmpKind;
+
+/// The verdict as the fault language spells it.
+pub(super) fn verdict(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+    }
+}
+
+/// Whether a segment got no further than the gate.
+pub(super) fn dropped(seen: &Seen<'_>) -> bool {
+    verdict(&seen.judgement.verdict) == "drop"
+}
+
+/// What a fault did to a segment; `None` when nothing was done.
+pub(super) fn fault(seen: &Seen<'_>) -> Option<String> {
+    match (&seen.judgement.verdict, seen.rule) {
+        (Verdict::Pass, _) => None,
+        #[expect(unreachable_patterns, reason = "until the gate lands")]
+        (other, rule) => Some(format!("{} by `{}`", verdict(other), rule.unwrap_or("a rule that was lifted"))),
+    }
+}
+
+/// Why a segment was sent and what it carries, `ack: ack-of-syn, data`; `None` for an incoming one.
+pub(super) fn label(seen: &Seen<'_>) -> Option<String> {
+    let label = seen.record.label?;
+    let carries: Vec<_> = label.carries.names().collect();
+    Some(if carries.is_empty() { label.cause.to_string() } else { format!("{}: {}", label.cause, carries.join(", ")) })
+}
+
+/// An event in one sentence.
+pub(super) fn event(event: &Event) -> String {
+    match &event.what {
+        What::Opened { local, remote, passive } => {
+            format!("{local} {} {remote}", if *passive { "<-" } else { "->" })
+        }
+        What::State { from, to, on } => format!("{from} -> {to} on {on}"),
+        What::Deviated { rule, requirement, to } => format!("without {rule} ({requirement}): {to}"),
+        What::Accepted { seq, text } => format!("accepted: seq={seq}, {text} new octets", seq = seq.0),
+        What::Discarded(reason) => format!("discarded: {}", reason.name()),
+        What::Timer { timer, action: TimerAction::Started { until } } => {
+            format!("timer {}: fires in {:.3} s", timer.name(), until.since(event.at).as_secs_f64())
+        }
+        What::Timer { timer, action: TimerAction::Fired } => format!("timer {}: fired", timer.name()),
+        What::Timer { timer, action: TimerAction::Stopped } => format!("timer {}: stopped", timer.name()),
+        What::Icmp(kind) => format!("ICMP error believed: {}", icmp(*kind).0),
+        What::R1 { retransmissions } => format!("R1 reached after {retransmissions} retransmissions: the path is doubtful"),
+        What::Urgent { up_to } => format!("urgent data up to seq={}", up_to.0),
+        What::Closed(reason) => format!("closed: {}", reason.name()),
+    }
+}
+
+/// An ICMP error's name, and its code or MTU.
+pub(super) fn icmp(kind: IcmpKind) -> (&'static str, Option<u32>) {
+    match kind {
+        IcmpKind::Unreachable(code) => ("unreachable", Some(code.into())),
+        IcmpKind::PacketTooBig(mtu) => ("packet-too-big", Some(mtu)),
+        IcmpKind::TimeExceeded(code) => ("time-exceeded", Some(code.into())),
+        IcmpKind::ParameterProblem => ("parameter-problem", None),
+        IcmpKind::SourceQuench => ("source-quench", None),
+    }
+}
