@@ -116,8 +116,7 @@ impl Observer for Recorder {
         if record.out {
             self.pass_segment(record, judgement, packet, &[]);
         } else {
-            self.held =
-                Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
+            self.held = Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
         }
     }
 

@@ -61,15 +61,7 @@ fn event(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, packet:
     observer.event(&Event { at: START + Duration::from_micros(micros), conn, packet, what });
 }
 
-fn out(
-    observer: &mut dyn Observer,
-    micros: u64,
-    conn: ConnId,
-    flags: Flags,
-    (seq, ack): (u32, u32),
-    label: Label,
-    judgement: Judgement,
-) {
+fn out(observer: &mut dyn Observer, micros: u64, conn: ConnId, flags: Flags, (seq, ack): (u32, u32), label: Label, judgement: Judgement) {
     let record = record(micros, Some(conn), true, Some(label), flags, (seq, ack));
     observer.segment(&record, &judgement, &packet(local(), remote(), flags, (seq, ack)));
 }
@@ -79,14 +71,7 @@ fn incoming(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, flag
     observer.segment(&record, &pass(), &packet(remote(), local(), flags, (seq, ack)));
 }
 
-fn record(
-    micros: u64,
-    conn: Option<ConnId>,
-    out: bool,
-    label: Option<Label>,
-    flags: Flags,
-    (seq, ack): (u32, u32),
-) -> SegmentRecord {
+fn record(micros: u64, conn: Option<ConnId>, out: bool, label: Option<Label>, flags: Flags, (seq, ack): (u32, u32)) -> SegmentRecord {
     let at = START + Duration::from_micros(micros);
     SegmentRecord { at, conn, out, label, flags, seq: Seq(seq), ack: Seq(ack), len: 0, window: 64240, id: 9, retransmission: 0 }
 }
