@@ -169,3 +169,6 @@ fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

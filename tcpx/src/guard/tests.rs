@@ -1,0 +1,261 @@
+//! The guard against a real kernel, each test in a network namespace of its own.
+
+use super::*;
+use crate::link::{Link, Ports};
+use crate::privileges;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// Runs `test` on a thread in a fresh network namespace whose loopback interface is up. Where that is forbidden the test is skipped,
+/// or fails when the environment's REQUIRE names `netns`.
+pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(|| {
+        // SAFETY: only this thread's network namespace changes; no memory, file descriptor table or user is unshared.
+        if let Err(error) = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) } {
+            assert!(!std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")), "netns is required, and unshare says: {error}");
+            eprintln!("skipped: a network namespace cannot be made here: {error}");
+            return;
+        }
+        sh("ip link set lo up");
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs a command in the namespace of the calling thread and gives its output.
+pub(crate) fn sh(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub(crate) fn open(ports: Ports, guard: GuardKind) -> Result<Link, Error> {
+    Link::open(LinkOptions { guard, ..LinkOptions::new(LOCALHOST, ports) })
+}
+
+/// The rules in the OUTPUT chain.
+fn rules() -> Vec<String> {
+    sh("iptables -S OUTPUT").lines().skip(1).map(str::to_owned).collect()
+}
+
+fn lose(capability: rustix::thread::CapabilitySet) {
+    let mut sets = rustix::thread::capabilities(None).unwrap();
+    sets.effective -= capability;
+    sets.permitted -= capability;
+    sets.inheritable -= capability;
+    rustix::thread::set_capabilities(None, sets).unwrap();
+}
+
+const NET_ADMIN: rustix::thread::CapabilitySet = rustix::thread::CapabilitySet::NET_ADMIN;
+const NET_RAW: rustix::thread::CapabilitySet = rustix::thread::CapabilitySet::NET_RAW;
+
+#[test]
+fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
+    in_namespace(|| {
+        let options = LinkOptions::new(LOCALHOST, Ports::Block(3));
+        let (reservation, ports) = Reservation::make(LOCALHOST, options.ports).unwrap();
+        let probe = Probe::new(LOCALHOST, &ports, options.mark).unwrap();
+        assert_eq!(answered(&probe, &ports).unwrap(), Some(*ports.start()));
+
+        let rule = by_iptables(&options, &ports).unwrap();
+        assert_eq!(answered(&probe, &ports).unwrap(), None);
+        drop(rule);
+        assert_eq!(answered(&probe, &ports).unwrap(), Some(*ports.start()));
+
+        by_listener(&reservation).unwrap();
+        assert_eq!(answered(&probe, &ports).unwrap(), None);
+    });
+}
+
+#[test]
+fn iptables_guard_dropped_leaves_the_chain_as_it_was() {
+    in_namespace(|| {
+        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        let during = rules();
+        assert_eq!(during.len(), 1, "{during:?}");
+        assert!(during[0].contains("-s 127.0.0.1/32") && during[0].contains("--sport 7000 "), "{during:?}");
+        drop(link);
+        assert_eq!(rules(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn iptables_guard_leaves_a_neighbouring_port_its_rst() {
+    in_namespace(|| {
+        let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        let neighbour = TcpStream::connect((LOCALHOST, 7001));
+        assert_eq!(neighbour.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+/// Not a test: the process that the next one kills. It holds a guard until its input ends.
+#[test]
+fn helper_process_holds_a_guard() {
+    if std::env::var_os("TCPX_TEST_HOLD").is_some() {
+        let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        eprintln!("guarded");
+        _ = std::io::stdin().read(&mut [0]);
+    }
+}
+
+#[test]
+fn sigkill_of_the_owner_leaves_no_rule() {
+    in_namespace(|| {
+        let mut owner = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "guard::tests::helper_process_holds_a_guard", "--nocapture"])
+            .env("TCPX_TEST_HOLD", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(owner.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "guarded"));
+        assert_eq!(rules().len(), 1);
+
+        kill_process(Pid::from_child(&owner), Signal::KILL).unwrap();
+        owner.wait().unwrap();
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !rules().is_empty() {
+            assert!(Instant::now() < patience, "{:?}", rules());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
+fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
+    in_namespace(|| {
+        let neighbour = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        sh("iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
+        sh("iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment 'tcpx-mine, not yours' -j DROP");
+        let removed = sweep().unwrap();
+        assert!(matches!(&removed[..], [rule] if rule.contains("tcpx-00000000deadbeef")), "{removed:?}");
+        let left = rules();
+        assert!(left.len() == 2 && left[0].contains("--sport 7000") && left[1].contains("not yours"), "{left:?}");
+        drop(neighbour);
+        assert_eq!(rules().len(), 1);
+    });
+}
+
+#[test]
+fn opening_a_guard_sweeps_what_a_dead_program_left() {
+    in_namespace(|| {
+        sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
+        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        assert_eq!(rules().len(), 1);
+        assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+    });
+}
+
+#[test]
+fn silence_that_was_there_before_is_called_unproven() {
+    in_namespace(|| {
+        sh("iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP");
+        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+        assert!(link.guard_description().contains("unproven"), "{}", link.guard_description());
+    });
+}
+
+#[test]
+fn guard_that_another_rule_overrides_is_an_error_and_leaves_no_rule() {
+    in_namespace(|| {
+        // A base chain that runs before the filter table turns each RST into one that bears our mark.
+        sh("iptables -t mangle -A OUTPUT -p tcp --tcp-flags RST RST -j MARK --set-mark 0x70");
+        let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
+        assert!(matches!(error, Error::GuardFailed { .. }), "{error}");
+        assert_eq!(error.exit_code(), 6);
+        assert_eq!(rules(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn auto_takes_iptables_with_net_admin_and_the_listener_without() {
+    in_namespace(|| {
+        let by_rule = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
+        assert!(by_rule.starts_with("iptables: rule tcpx-") && by_rule.ends_with("from 127.0.0.1:7000"), "{by_rule}");
+        lose(NET_ADMIN);
+        let by_listener = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
+        assert!(by_listener.starts_with("listener: ") && by_listener.contains("CAP_NET_ADMIN"), "{by_listener}");
+    });
+}
+
+#[test]
+fn missing_capability_is_named() {
+    in_namespace(|| {
+        lose(NET_ADMIN);
+        let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
+        assert!(matches!(error, Error::Privilege { capability: Capability::NetAdmin, .. }), "{error}");
+        lose(NET_RAW);
+        let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
+        assert!(matches!(error, Error::Privilege { capability: Capability::NetRaw, .. }), "{error}");
+    });
+}
+
+#[test]
+fn port_of_a_kernel_listener_is_refused_and_its_holder_named() {
+    in_namespace(|| {
+        let _listener = TcpListener::bind("0.0.0.0:7000").unwrap();
+        let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
+        let Error::PortInUse { address, holder: Some(holder) } = error else { panic!("{error}") };
+        assert_eq!((address, holder.state), (SocketAddr::new(LOCALHOST, 7000), "LISTEN"));
+        assert_eq!(holder.program.map(|(_, pid)| pid), Some(std::process::id()));
+    });
+}
+
+#[test]
+fn port_of_another_link_is_refused_and_its_holder_named() {
+    in_namespace(|| {
+        let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
+        let Error::PortInUse { holder: Some(holder), .. } = error else { panic!("{error}") };
+        assert_eq!(holder.state, "bound");
+        assert_eq!(rules().len(), 1);
+    });
+}
+
+#[test]
+fn port_in_time_wait_is_refused_with_its_state() {
+    in_namespace(|| {
+        let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:7000").unwrap();
+        // The server closes first, so that the TIME-WAIT is on port 7000.
+        drop(listener.accept().unwrap());
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop((client, listener));
+        let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
+        assert!(matches!(&error, Error::PortInUse { holder: Some(Holder { state: "TIME-WAIT", program: None }), .. }), "{error}");
+        assert!(error.to_string().contains("It goes after 60 s"), "{error}");
+    });
+}
+
+#[test]
+fn no_guard_reserves_nothing_and_the_kernel_answers() {
+    in_namespace(|| {
+        let link = open(Ports::Exact(7000), GuardKind::None).unwrap();
+        assert_eq!(TcpStream::connect((LOCALHOST, 7000)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        drop(TcpListener::bind((LOCALHOST, 7000)).unwrap());
+        assert!(link.guard_description().starts_with("none"));
+    });
+}
+
+#[test]
+fn privileges_dropped_after_the_guard_is_up_do_not_keep_the_rule_there() {
+    in_namespace(|| {
+        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                privileges::drop_all().unwrap();
+                drop(link);
+            });
+        });
+        assert_eq!(rules(), Vec::<String>::new());
+    });
+}
