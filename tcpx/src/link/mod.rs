@@ -271,3 +271,6 @@ fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
     while socket.recv(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {}
     socket.attach_filter(filter).map_err(Error::io("attach a socket filter"))
 }
+
+#[cfg(test)]
+mod tests;
