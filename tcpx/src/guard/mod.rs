@@ -156,12 +156,11 @@ fn by_listener(reservation: &Reservation) -> Result<Means, Error> {
 
 /// The first of the two ends of the range for which the kernel answers.
 fn answered(probe: &Probe, ports: &RangeInclusive<u16>) -> Result<Option<u16>, Error> {
-    for port in [*ports.start(), *ports.end()] {
-        if probe.is_answered(port)? {
-            return Ok(Some(port));
-        }
+    let (low, high) = (*ports.start(), *ports.end());
+    if probe.is_answered(low)? {
+        return Ok(Some(low));
     }
-    Ok(None)
+    Ok((low != high && probe.is_answered(high)?).then_some(high))
 }
 
 /// 64 bits that nobody can guess, from the operating system by way of std's hash keys.

@@ -58,8 +58,7 @@ pub(crate) fn choose(address: IpAddr, ports: Ports) -> Result<RangeInclusive<u16
 }
 
 fn bind(address: SocketAddr) -> Result<Socket, Error> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP)).map_err(Error::io("open a socket"))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(Error::io("open a socket"))?;
     match socket.bind(&address.into()) {
         Ok(()) => Ok(socket),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse { address, holder: holder::of(address) }),

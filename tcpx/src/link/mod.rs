@@ -172,12 +172,21 @@ impl Link {
         let watch = self.guard.yields_to_full_ttl();
         let segments = self.tcp.receive(&mut buffers, |packet| {
             if watch && packet.get(8) == Some(&255) {
-                self.pierced.fetch_add(1, Ordering::Relaxed);
+                self.note_pierced();
             }
             each(Kind::Tcp, packet);
         })?;
         let errors = self.icmp.receive(&mut buffers, |packet| each(Kind::Icmp, packet))?;
         Ok(segments + errors)
+    }
+
+    /// Counts a packet that went past the listener, and warns of the first.
+    fn note_pierced(&self) {
+        if self.pierced.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "the peer sends with TTL 255, which passes the listener guard: the kernel answers it too. Use --rst-guard iptables"
+            );
+        }
     }
 
     /// Sends one IP packet. Never blocks.
@@ -237,7 +246,7 @@ fn check_address(address: IpAddr) -> Result<(), Error> {
     if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() {
         return Err(Error::AddressNotLocal(address));
     }
-    let socket = Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None).map_err(Error::io("open a socket"))?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(Error::io("open a socket"))?;
     match socket.bind(&SocketAddr::new(address, 0).into()) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Err(Error::AddressNotLocal(address)),
         _ => Ok(()),
@@ -251,7 +260,8 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
     let local = SocketAddr::new(options.local, 0).into();
     tcp.bind(&local).and_then(|()| icmp.bind(&local)).map_err(Error::io("bind the raw sockets to our address"))?;
     tcp.set_header_included_v4(true).map_err(Error::io("set IP_HDRINCL"))?;
-    tcp.set_mark(options.mark).map_err(Error::needs(Capability::NetAdmin, "set SO_MARK"))?;
+    // Only the iptables guard needs it, and who may set its rule may set this (NET_RAW alone suffices since Linux 5.17).
+    _ = tcp.set_mark(options.mark);
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(&tcp, options.receive_buffer).is_err() {
         tcp.set_recv_buffer_size(options.receive_buffer).map_err(Error::io("set SO_RCVBUF"))?;
     }
@@ -259,8 +269,7 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
 }
 
 fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
-    let socket =
-        Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
+    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
     socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
     Ok(socket)
 }
