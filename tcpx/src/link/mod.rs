@@ -64,7 +64,7 @@ pub enum Kind {
 /// Raw sockets for our address and ports, which stay reserved and guarded until it is dropped.
 ///
 /// It is opened before threads and the tokio runtime exist, so that privileges can be dropped for all of them
-/// ([`privileges::drop_all`](crate::privileges::drop_all)); inside the runtime [`readable`](Link::readable) registers it on first use.
+/// ([`privileges::drop_all`]); inside the runtime [`readable`](Link::readable) registers it on first use.
 #[derive(Debug)]
 pub struct Link {
     tcp: Port,
