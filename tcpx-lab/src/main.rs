@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tcpx_lab::events::Log;
 use tcpx_lab::exchange::pair;
 use tcpx_lab::ladder::Ladder;
-use tcpx_lab::{doctor, hold};
+use tcpx_lab::{demo, doctor, hold, rules};
 
 /// Shows what each rule of TCP is for.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Shows handshake and close, then what happens without the third ACK and without TIME-WAIT
+    Demo,
     /// Draws a connection from both ends' events files, on two clocks
     Ladder {
         /// What the left end recorded with --events
@@ -34,7 +36,11 @@ enum Task {
         json: bool,
     },
     /// Lists the rules that can be removed
-    List,
+    List {
+        /// As the README has it
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Removes firewall rules of tcpx processes that are gone
     CleanRules,
     /// Two namespaces on a cable that stay until they are taken down
@@ -82,9 +88,10 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     match task {
+        Task::Demo => demo::run(&mut anstream::stdout())?,
         Task::Ladder { a, b } => ladder(&Log::read(&a)?, &Log::read(&b)?)?,
         Task::Doctor { json } => return examine(json),
-        Task::List => say(&list())?,
+        Task::List { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
@@ -123,18 +130,6 @@ fn examine(json: bool) -> Result<ExitCode> {
     let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
     let works = usable("NET_RAW") || usable("network namespaces");
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn list() -> String {
-    let mut table = comfy_table::Table::new();
-    table
-        .load_style(comfy_table::presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-        .set_header(["--without", "removes", "of", "and then"]);
-    for preset in tcpx_proto::preset::PRESETS {
-        table.add_row([preset.name, preset.removes, preset.requirement, preset.breaks]);
-    }
-    table.to_string()
 }
 
 fn clean_rules() -> Result<()> {
