@@ -171,7 +171,7 @@ fn fit(config: &mut ConnConfig, link: &Link) {
     config.receive_buffer = config.receive_buffer.min(link.receive_capacity());
 }
 
-fn random_seed() -> std::io::Result<u64> {
+pub(crate) fn random_seed() -> std::io::Result<u64> {
     let mut octets = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut octets)?;
     Ok(u64::from_ne_bytes(octets))

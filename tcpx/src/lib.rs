@@ -11,6 +11,8 @@
 //! | [`record`] | what happened, for people and for programs |
 //! | [`cli`] | the flags that both binaries share |
 
+pub mod app;
+pub mod cli;
 mod driver;
 mod edge;
 pub mod error;

@@ -1,0 +1,194 @@
+//! The flags that both binaries share, and what follows from them.
+
+mod setup;
+mod text;
+mod value;
+
+pub use setup::{Failure, Run, finish};
+pub use text::{after_help, exit_codes};
+pub use value::{duration, octets};
+
+use crate::guard::GuardKind;
+use clap::{ArgAction, Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+use tcpx_proto::config::{KeepAlive, Profile};
+use tcpx_proto::wire::ChecksumPolicy;
+
+const CONNECTION: &str = "Connection";
+const BREAK: &str = "What to break";
+const TIMERS: &str = "Timers";
+const OUTPUT: &str = "Output";
+
+/// The shared flags.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Whose replies, timers and limits are the default
+    #[arg(long, value_enum, default_value = "linux", help_heading = BREAK)]
+    pub profile: ProfileArg,
+    /// Remove this rule of TCP (repeatable); the list is below
+    #[arg(long, value_name = "RULE", help_heading = BREAK)]
+    pub without: Vec<String>,
+    /// Do to segments what a bad network would (repeatable, the first match wins), such as 'drop out fin#1'; docs/faults.md
+    #[arg(long, value_name = "RULE", help_heading = BREAK)]
+    pub fault: Vec<String>,
+    /// Go from TIME-WAIT's door straight to CLOSED: the same as --without time-wait
+    #[arg(long, help_heading = BREAK)]
+    pub skip_time_wait: bool,
+    /// Never send the third ACK, and hold data and FIN back, until --hold ends, Ctrl-C or a RST; =data lets data go all the same
+    #[arg(long, value_name = "data", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = BREAK)]
+    pub no_third_ack: Option<ThirdAck>,
+    /// Send small segments at once: the same as --without nagle
+    #[arg(long, help_heading = BREAK)]
+    pub no_delay: bool,
+    /// Offer no timestamps (RFC 7323)
+    #[arg(long, help_heading = BREAK)]
+    pub no_timestamps: bool,
+    /// Offer no SACK (RFC 2018)
+    #[arg(long, help_heading = BREAK)]
+    pub no_sack: bool,
+    /// Offer no window scaling (RFC 7323)
+    #[arg(long, help_heading = BREAK)]
+    pub no_window_scaling: bool,
+
+    /// Maximum segment lifetime; TIME-WAIT lasts twice that [default: the profile's, 30s for linux]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub msl: Option<Duration>,
+    /// Probe a silent peer after IDLE, then every INTERVAL, and give up after PROBES (at least 2), such as 2h,75s,9
+    #[arg(long, value_name = "IDLE,INTERVAL,PROBES", value_parser = value::keepalive, help_heading = TIMERS)]
+    pub keepalive: Option<KeepAlive>,
+    /// Give up when data stays unacknowledged for this long
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub user_timeout: Option<Duration>,
+    /// Retransmission timeout before the first sample [default: 1s]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub rto_initial: Option<Duration>,
+    /// Least retransmission timeout [default: the profile's, 200ms for linux]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub rto_min: Option<Duration>,
+    /// Largest retransmission timeout [default: 120s]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub rto_max: Option<Duration>,
+
+    /// Seed of all randomness, to repeat a run [default: from the system; -v prints it]
+    #[arg(long, value_name = "N", help_heading = CONNECTION)]
+    pub seed: Option<u64>,
+    /// Initial sequence number of every connection [default: RFC 6528]
+    #[arg(long, value_name = "N", help_heading = CONNECTION)]
+    pub isn: Option<u32>,
+    /// Maximum segment size to offer, octets [default: the link's MTU less 40]
+    #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u16).range(88..=65_495), help_heading = CONNECTION)]
+    pub mss: Option<u16>,
+    /// Receive buffer, the largest window to offer, such as 64k or 1M [default: 256k]
+    #[arg(long, value_name = "OCTETS", value_parser = octets, help_heading = CONNECTION)]
+    pub window: Option<usize>,
+    /// What keeps this machine's kernel from resetting our connections; auto takes iptables where it can, else listener
+    #[arg(long, value_enum, default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
+    pub rst_guard: GuardArg,
+    /// SO_MARK by which the iptables guard tells our RSTs from the kernel's
+    #[arg(long, value_name = "N", value_parser = value::mark, default_value = "0x70", help_heading = CONNECTION)]
+    pub mark: u32,
+    /// Which checksums to take: partial allows those that a kernel on this machine left to its network card
+    #[arg(long, value_enum, default_value = "partial", value_name = "POLICY", help_heading = CONNECTION)]
+    pub checksum: ChecksumArg,
+
+    /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to --output or nowhere)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub events: Option<PathBuf>,
+    /// Write every segment as pcapng to FILE, with a comment on each and those that a fault dropped on an interface of their own
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub pcap: Option<PathBuf>,
+    /// Show timers, checks and the seed as well
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", help_heading = OUTPUT)]
+    pub verbose: u8,
+    /// Show nothing but errors
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub quiet: bool,
+}
+
+/// [`Profile`] on the command line.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum ProfileArg {
+    /// Linux 6.18; MSL 30 s
+    Linux,
+    /// The letter of RFC 9293; MSL 2 min
+    Rfc9293,
+    /// The textbook of 1981: no challenge ACK, RST checks of RFC 793
+    Rfc793,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Profile {
+        match profile {
+            ProfileArg::Linux => Profile::Linux,
+            ProfileArg::Rfc9293 => Profile::Rfc9293,
+            ProfileArg::Rfc793 => Profile::Rfc793,
+        }
+    }
+}
+
+/// What `--no-third-ack` leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThirdAck {
+    /// The ACK, and data and FIN wait.
+    Alone,
+    /// The ACK only: data goes, and completes the handshake.
+    ButData,
+}
+
+impl std::str::FromStr for ThirdAck {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ThirdAck, String> {
+        match text {
+            "" => Ok(ThirdAck::Alone),
+            "data" => Ok(ThirdAck::ButData),
+            other => Err(format!("'{other}' is not 'data'")),
+        }
+    }
+}
+
+/// [`GuardKind`] on the command line.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum GuardArg {
+    /// iptables where it can be, else listener
+    Auto,
+    /// A firewall rule on our ports alone, gone when we are (needs NET_ADMIN)
+    Iptables,
+    /// A kernel listener that drops what has TTL below 255 (needs nothing)
+    Listener,
+    /// None: watch the kernel reset the connection
+    None,
+}
+
+impl From<GuardArg> for GuardKind {
+    fn from(guard: GuardArg) -> GuardKind {
+        match guard {
+            GuardArg::Auto => GuardKind::Auto,
+            GuardArg::Iptables => GuardKind::Iptables,
+            GuardArg::Listener => GuardKind::Listener,
+            GuardArg::None => GuardKind::None,
+        }
+    }
+}
+
+/// [`ChecksumPolicy`] on the command line.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum ChecksumArg {
+    /// Right ones, and those left to a network card
+    Partial,
+    /// Right ones only
+    Strict,
+    /// Any
+    Ignore,
+}
+
+impl From<ChecksumArg> for ChecksumPolicy {
+    fn from(checksum: ChecksumArg) -> ChecksumPolicy {
+        match checksum {
+            ChecksumArg::Partial => ChecksumPolicy::Partial,
+            ChecksumArg::Strict => ChecksumPolicy::Strict,
+            ChecksumArg::Ignore => ChecksumPolicy::Ignore,
+        }
+    }
+}

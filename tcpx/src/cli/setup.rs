@@ -1,0 +1,236 @@
+//! From flags to a running host: configuration, rules, observers, link, and the end of the run.
+
+use super::{Common, ThirdAck};
+use crate::error::Error;
+use crate::host::{Host, HostOptions};
+use crate::link::{Link, LinkOptions, Ports};
+use crate::privileges;
+use crate::record::{Capture, Display, Events, Failures, Live, Observer, Outlet, Recorder, Sink, Spans, Start};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use tcpx_proto::config::{Config, Isn, Profile};
+use tcpx_proto::fault::{Rule, RuleError};
+use tcpx_proto::preset::Preset;
+use tcpx_proto::seq::Seq;
+
+/// Why a run did not come about, or did not end well: what to say, and the exit status.
+#[derive(Debug)]
+pub struct Failure {
+    /// One or more lines, without the program's name.
+    pub message: String,
+    /// The exit status.
+    pub code: u8,
+}
+
+impl Failure {
+    /// A mistake on the command line.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: 2 }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { message: error.to_string(), code: error.exit_code() }
+    }
+}
+
+/// What the flags ask for, before anything is opened.
+pub struct Run {
+    /// The stack's configuration.
+    pub config: Config,
+    rules: Vec<Rule>,
+    seed: u64,
+    role: &'static str,
+    profile: Profile,
+    common: Common,
+    /// What could not be written.
+    pub failures: Failures,
+    /// stderr, with the countdown.
+    pub display: Display,
+}
+
+impl Run {
+    /// Checks the flags. `role` is `client` or `server`.
+    ///
+    /// # Errors
+    /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
+    pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
+        let profile = Profile::from(common.profile);
+        let mut config = profile.config();
+        let mut rules = Vec::new();
+        parameters(common, &mut config)?;
+        for name in presets(common) {
+            find(name)?.apply(&mut config, &mut rules);
+        }
+        if common.no_third_ack == Some(ThirdAck::ButData) {
+            rules.push(parse("drop out third-ack")?);
+        }
+        for line in &common.fault {
+            rules.push(parse(line)?);
+        }
+        let seed = match common.seed {
+            Some(seed) => seed,
+            None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
+        };
+        let (failures, display) = (Failures::default(), Display::default());
+        Ok(Run { config, rules, seed, role, profile, common: common.clone(), failures, display })
+    }
+
+    /// Opens the link and the files, then drops every privilege. Before any thread exists.
+    ///
+    /// # Errors
+    /// Those of [`Link::open`]; a file that cannot be made.
+    pub fn open(&self, local: IpAddr, ports: Ports) -> Result<(Link, HostOptions), Failure> {
+        let files = [open(self.common.events.as_deref())?, open(self.common.pcap.as_deref())?];
+        let (guard, mark) = (self.common.rst_guard.into(), self.common.mark);
+        let link = Link::open(LinkOptions { guard, mark, ..LinkOptions::new(local, ports) })?;
+        privileges::drop_all()?;
+        let observers = self.observers(files).map_err(Error::io("start a thread that writes records"))?;
+        if self.common.verbose > 0 {
+            self.say(&format!("seed {}; guard: {}", self.seed, link.guard_description()));
+        }
+        let (config, faults, seed) = (self.config.clone(), self.rules.clone(), Some(self.seed));
+        Ok((link, HostOptions { config, faults, seed, observers }))
+    }
+
+    fn observers(&self, [events, pcap]: [Option<Box<dyn Write + Send>>; 2]) -> io::Result<Vec<Box<dyn Observer>>> {
+        let start = crate::driver::now();
+        let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let outlet = |name: &str, into| Outlet::new(name, into, self.failures.clone());
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(file) = events {
+            let monotonic = std::time::Duration::from_nanos(start.0);
+            let first = Start::new(self.role, self.profile.name(), self.seed, monotonic, realtime);
+            sinks.push(Box::new(Events::new(outlet("the events file", file)?, start, &first)));
+        }
+        if let Some(file) = pcap {
+            sinks.push(Box::new(Capture::new(outlet("the capture file", file)?, realtime)?));
+        }
+        if !self.common.quiet {
+            let live = outlet("stderr", Box::new(self.display.clone()))?;
+            sinks.push(Box::new(Live::new(live, self.display.clone(), self.common.verbose > 0)));
+        }
+        if std::env::var_os("RUST_LOG").is_some() {
+            sinks.push(Box::new(Spans::default()));
+        }
+        if sinks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rules = self.rules.iter().map(|rule| rule.text.clone()).collect();
+        Ok(vec![Box::new(Recorder::new(start, rules, sinks))])
+    }
+
+    /// A line for people, unless they asked for silence.
+    pub fn say(&self, line: &str) {
+        if !self.common.quiet {
+            let _nobody_reads_stderr = writeln!(self.display.clone(), "{line}");
+        }
+    }
+
+    /// Whether the events file is stdout, so that data must go elsewhere.
+    pub fn events_on_stdout(&self) -> bool {
+        self.common.events.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Whether a third ACK is left out until it is lifted.
+    pub fn holds_third_ack(&self) -> bool {
+        self.common.no_third_ack == Some(ThirdAck::Alone) || self.common.without.iter().any(|name| name == "third-ack")
+    }
+
+    /// What is told on a connection's end, with the time that TIME-WAIT still had to run.
+    pub fn time_wait_cut(&self, host: &Host) -> bool {
+        let waits = host.connections().iter().filter(|status| status.state == tcpx_proto::tcb::State::TimeWait).count();
+        if waits > 0 {
+            self.say(&format!(
+                "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL (RFC 9293 3.6.1, MUST-13). \
+                 An old segment, or the peer's FIN again, now meets a closed port"
+            ));
+        }
+        waits > 0
+    }
+}
+
+/// The presets that the flags name, in the order of the table of flags.
+fn presets(common: &Common) -> impl Iterator<Item = &str> {
+    let short = [
+        (common.skip_time_wait, "time-wait"),
+        (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"),
+        (common.no_delay, "nagle"),
+    ];
+    common.without.iter().map(String::as_str).chain(short.into_iter().filter(|(on, _)| *on).map(|(_, name)| name))
+}
+
+fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
+    config.checksum = common.checksum.into();
+    let conn = &mut config.conn;
+    conn.msl = common.msl.unwrap_or(conn.msl);
+    conn.keepalive = common.keepalive.or(conn.keepalive);
+    conn.user_timeout = common.user_timeout.or(conn.user_timeout);
+    conn.rto.initial = common.rto_initial.unwrap_or(conn.rto.initial);
+    conn.rto.max = common.rto_max.unwrap_or(conn.rto.max);
+    // What was asked for holds: an initial value below the least one, or a small largest one, lowers the least.
+    conn.rto.min = common.rto_min.unwrap_or(conn.rto.min.min(conn.rto.max).min(conn.rto.initial));
+    if conn.rto.min > conn.rto.max {
+        return Err(Failure::usage("--rto-min is above --rto-max: give a least timeout that is no larger than the largest"));
+    }
+    conn.isn = common.isn.map_or(conn.isn, |isn| Isn::Fixed(Seq(isn)));
+    conn.mss = common.mss.or(conn.mss);
+    conn.receive_buffer = common.window.unwrap_or(conn.receive_buffer);
+    conn.timestamps &= !common.no_timestamps;
+    conn.sack &= !common.no_sack;
+    conn.window_scaling &= !common.no_window_scaling;
+    Ok(())
+}
+
+fn find(name: &str) -> Result<&'static Preset, Failure> {
+    Preset::find(name).ok_or_else(|| {
+        let help = Preset::nearest(name).map(|preset| format!("the nearest is '{}'; --help lists them all", preset.name));
+        let error = RuleError { span: 0..name.len(), message: format!("there is no rule '{name}' to remove"), help };
+        underlined("--without", name, &error)
+    })
+}
+
+fn parse(line: &str) -> Result<Rule, Failure> {
+    Rule::parse(line).map_err(|error| underlined("--fault", line, &error))
+}
+
+/// A mistake in a value, with the wrong part underlined.
+fn underlined(flag: &str, line: &str, error: &RuleError) -> Failure {
+    let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
+    let span = error.span.start.min(end)..end;
+    let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));
+    let mut report: Vec<Group<'_>> = vec![Level::ERROR.primary_title(error.message.as_str()).element(snippet)];
+    if let Some(help) = &error.help {
+        report.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
+    }
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    Failure::usage(renderer.render(&report))
+}
+
+fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    if path == Path::new("-") {
+        return Ok(Some(Box::new(io::stdout())));
+    }
+    match File::create(path) {
+        Ok(file) => Ok(Some(Box::new(file))),
+        Err(error) => Err(Failure { message: format!("cannot make {}: {error}. Name a file that can be written", path.display()), code: 1 }),
+    }
+}
+
+/// Says what went wrong and turns it into the exit status of the program.
+pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _nobody_reads_stderr = writeln!(anstream::stderr(), "{program}: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Values on the command line: durations, sizes, marks.
+
+use std::time::Duration;
+use tcpx_proto::config::KeepAlive;
+
+/// A duration such as `1s`, `200ms` or `2h 30m`, above zero and up to a year.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (write it like 200ms, 1s or 2h)"))?;
+    match duration {
+        Duration::ZERO => Err("must be above zero".into()),
+        long if long > Duration::from_secs(365 * 24 * 3600) => Err("must be a year at most".into()),
+        fine => Ok(fine),
+    }
+}
+
+/// A number of octets such as `65536`, `64k` or `1M`, 1 to 2^30.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn octets(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.to_ascii_lowercase().strip_suffix(['k', 'm']) {
+        Some(number) => (number.to_owned(), if text.ends_with(['k', 'K']) { 1 << 10 } else { 1 << 20 }),
+        None => (text.to_owned(), 1),
+    };
+    let number: usize = number.parse().map_err(|_| "write it like 65536, 64k or 1M".to_owned())?;
+    number.checked_mul(unit).filter(|octets| (1..=1 << 30).contains(octets)).ok_or_else(|| "must be 1 to 1024M octets".into())
+}
+
+/// A mark, decimal or with 0x, not 0 (which every other packet has).
+pub(super) fn mark(text: &str) -> Result<u32, String> {
+    let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
+    parsed.ok().filter(|mark| *mark != 0).ok_or_else(|| "write a number above 0, such as 112 or 0x70".into())
+}
+
+/// IDLE,INTERVAL,PROBES.
+pub(super) fn keepalive(text: &str) -> Result<KeepAlive, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [idle, interval, probes] = parts[..] else { return Err("write three values, such as 2h,75s,9".into()) };
+    let probes = probes.parse().ok().filter(|probes| *probes >= 2);
+    Ok(KeepAlive {
+        idle: duration(idle)?,
+        interval: duration(interval)?,
+        probes: probes.ok_or("one unanswered probe must not end a connection (MUST-29): give at least 2")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_take_units_and_refuse_nonsense() {
+        assert_eq!(octets("65536"), Ok(65_536));
+        assert_eq!(octets("64k"), Ok(65_536));
+        assert_eq!(octets("1M"), Ok(1 << 20));
+        for wrong in ["", "k", "0", "-1", "1G", "2000M", "99999999999999999999", "1.5k"] {
+            assert!(octets(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn duration_is_above_zero_and_below_a_year() {
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        for wrong in ["", "0s", "5", "-1s", "2years", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keepalive_wants_three_values_and_two_probes() {
+        assert_eq!(keepalive("2h,75s,9"), Ok(KeepAlive::default()));
+        for wrong in ["2h", "2h,75s", "2h,75s,1", "2h,75s,9,1", ",,"] {
+            assert!(keepalive(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mark_is_any_number_but_zero() {
+        assert_eq!((mark("0x70"), mark("112")), (Ok(112), Ok(112)));
+        assert!(mark("0").is_err() && mark("x").is_err() && mark("0x1ffffffff").is_err());
+    }
+}
