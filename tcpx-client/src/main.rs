@@ -1,2 +1,125 @@
-//! placeholder
-fn main() {}
+//! `tcpx-client`: a hand-built TCP that connects, and what it does with each connection.
+
+mod connection;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tcpx::Host;
+use tcpx::cli::{self, Common, Failure, Run};
+use tcpx::link::{self, Ports};
+
+const APPLICATION: &str = "What to do with the connection";
+
+const EXAMPLES: &str = "  echo hello | tcpx-client 127.0.0.1:7000                     like netcat, to a server of any kind
+  tcpx-client 127.0.0.1:7000 --send hello --no-third-ack      watch the SYN,ACK come again and again
+  tcpx-client 127.0.0.1:7000 --bind 127.0.0.1:40000 --count 2 --send hi --msl 2s
+                                                              the same four-tuple twice, TIME-WAIT between";
+
+/// Connect with a TCP whose rules can be removed one by one
+///
+/// A complete, hand-built TCP over raw IP sockets: stdin goes to the peer, the peer's data to stdout. At the end of the input (or after
+/// --send) it sends its FIN, goes on reading until the peer's, and waits out TIME-WAIT. Needs NET_RAW (and NET_ADMIN for the iptables
+/// guard). If stdout is closed by its reader, the connection is closed, too, and the exit status is 1.
+#[derive(Parser, Clone)]
+#[command(version, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// Where to connect
+    #[arg(value_name = "ADDR:PORT")]
+    remote: SocketAddr,
+
+    /// Our address and port (port 0: any) [default: the address that the route takes, any port]
+    #[arg(long, value_name = "ADDR:PORT", help_heading = APPLICATION)]
+    bind: Option<SocketAddr>,
+    /// Send TEXT instead of stdin
+    #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]
+    send: Option<String>,
+    /// Write the peer's data to FILE instead of stdout
+    #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
+    output: Option<PathBuf>,
+    /// Close both directions at once after sending: what the peer still sends is answered with a RST
+    #[arg(long, conflicts_with = "abort", help_heading = APPLICATION)]
+    close: bool,
+    /// End with a RST after sending
+    #[arg(long, help_heading = APPLICATION)]
+    abort: bool,
+    /// Keep the connection open for DUR after sending, before the FIN
+    #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
+    hold: Option<Duration>,
+    /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C, as a host that lost its power
+    #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
+    vanish_after: Option<Duration>,
+    /// Connections one after the other; with a fixed --bind each waits until TIME-WAIT of the one before is over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
+    count: u32,
+    /// Connections at a time (each --count times)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
+    parallel: u16,
+    /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails with status 7
+    #[arg(long, help_heading = APPLICATION)]
+    no_wait: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Cli {
+    /// What cannot be said with clap's own means.
+    fn check(&self) -> Result<(), Failure> {
+        let fixed = self.bind.is_some_and(|bind| bind.port() != 0);
+        if fixed && self.parallel > 1 {
+            return Err(Failure::usage("--parallel needs a port for each connection: leave the port of --bind out or 0"));
+        }
+        if self.send.is_none() && (self.parallel > 1 || self.count > 1) {
+            return Err(Failure::usage("one stdin cannot feed several connections: say what to send with --send"));
+        }
+        if self.bind.is_some_and(|bind| bind.is_ipv4() != self.remote.is_ipv4()) {
+            return Err(Failure::usage("--bind and the remote address are of different families"));
+        }
+        Ok(())
+    }
+
+    /// Our address and the ports to reserve.
+    fn local(&self) -> Result<(IpAddr, Ports), Failure> {
+        let address = match self.bind {
+            Some(bind) if bind.ip() != IpAddr::V4(Ipv4Addr::UNSPECIFIED) => bind.ip(),
+            _ => link::source_for(self.remote)?,
+        };
+        let ports = match self.bind {
+            Some(bind) if bind.port() != 0 => Ports::Exact(bind.port()),
+            // One connection after the other takes another port as long as there are some: their TIME-WAITs overlap.
+            _ => Ports::Block(self.parallel.saturating_mul(u16::try_from(self.count).unwrap_or(u16::MAX)).min(20_000)),
+        };
+        Ok((address, ports))
+    }
+}
+
+fn main() -> ExitCode {
+    tcpx::guard::watchdog_main_if_asked();
+    let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
+    let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| connect(&cli));
+    cli::finish("tcpx-client", outcome)
+}
+
+fn connect(cli: &Cli) -> Result<u8, Failure> {
+    cli.check()?;
+    let run = Run::new(&cli.common, "client")?;
+    let (address, ports) = cli.local()?;
+    let output = connection::Output::open(cli, &run)?;
+    let (link, options) = run.open(address, ports)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure { message: format!("cannot start: {error}"), code: 1 })?;
+    let code = runtime.block_on(async {
+        let host = Host::with_link(link, options)?;
+        let signalled =
+            tcpx::app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+        tokio::select! {
+            code = connection::all(cli, &run, &host, output) => Ok::<u8, Failure>(code),
+            code = signalled => Ok(connection::interrupted(cli, &run, &host, code)),
+        }
+    });
+    // A read of stdin may never end: nobody waits for it.
+    runtime.shutdown_background();
+    code.map(|code| if code == 0 && run.failures.any() { 1 } else { code })
+}

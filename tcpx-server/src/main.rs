@@ -1,2 +1,203 @@
-//! placeholder
-fn main() {}
+//! `tcpx-server`: a hand-built TCP that listens, and what it does with each connection.
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tcpx::app::{self, AppError, Ends};
+use tcpx::cli::{self, Common, Failure, Run};
+use tcpx::link::Ports;
+use tcpx::{Error, Host, Stream};
+use tcpx_proto::script::{Script, Step};
+use tokio::task::JoinSet;
+
+const APPLICATION: &str = "What to do with a connection";
+
+const EXAMPLES: &str = "  tcpx-server 127.0.0.1:7000                                  echo; reach it with: nc 127.0.0.1 7000
+  tcpx-server 127.0.0.1:7000 --once --never-close             sit in CLOSE-WAIT after the client's FIN
+  tcpx-server 127.0.0.1:7000 --fault 'rate=10% drop any data' a lossy network in front of an echo";
+
+/// Serve connections with a TCP whose rules can be removed one by one
+///
+/// A complete, hand-built TCP over raw IP sockets. Needs NET_RAW (and NET_ADMIN for the iptables guard).
+#[derive(Parser)]
+#[command(version, max_term_width = 120)]
+struct Cli {
+    /// One of this machine's addresses, and the port to listen on
+    #[arg(value_name = "ADDR:PORT")]
+    address: SocketAddr,
+
+    #[command(flatten)]
+    mode: Mode,
+
+    /// End after the first connection is CLOSED
+    #[arg(long, help_heading = APPLICATION)]
+    once: bool,
+    /// Most connections in SYN-RECEIVED, and most that wait to be accepted, each
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_535), help_heading = APPLICATION)]
+    backlog: u32,
+    /// Close each connection this long after it was accepted, whatever it is doing
+    #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
+    close_after: Option<Duration>,
+    /// Never close: the connection sits in CLOSE-WAIT after the peer's FIN
+    #[arg(long, conflicts_with = "close_after", help_heading = APPLICATION)]
+    never_close: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+struct Mode {
+    /// Send back what comes in (the default)
+    #[arg(long, help_heading = APPLICATION)]
+    echo: bool,
+    /// Read and forget
+    #[arg(long, help_heading = APPLICATION)]
+    discard: bool,
+    /// Answer the first octets, or the end, with TEXT or the contents of @FILE, and close
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = APPLICATION)]
+    respond: Option<String>,
+    /// Join each connection with an ordinary one of the kernel's to a real service
+    #[arg(long, value_name = "HOST:PORT", help_heading = APPLICATION)]
+    forward: Option<String>,
+    /// Never read: the window closes
+    #[arg(long, help_heading = APPLICATION)]
+    stall: bool,
+}
+
+impl Cli {
+    fn script(&self) -> Result<Script, Failure> {
+        let mode = &self.mode;
+        let mut steps = if mode.discard {
+            vec![Step::ReceiveToEnd]
+        } else if let Some(respond) = &mode.respond {
+            let text = match respond.strip_prefix('@') {
+                Some(path) => std::fs::read(path)
+                    .map_err(|error| Failure::usage(format!("--respond: cannot read {path}: {error}. Name a file that can be read")))?,
+                None => respond.clone().into_bytes(),
+            };
+            let send = [Step::Receive(1), Step::Send(text)];
+            let end = if self.never_close { vec![] } else { vec![Step::Shutdown] };
+            send.into_iter().chain(end).chain([Step::ReceiveToEnd]).collect()
+        } else if mode.forward.is_some() {
+            vec![Step::Relay]
+        } else if mode.stall {
+            vec![Step::Stall]
+        } else {
+            vec![Step::Echo]
+        };
+        steps.push(if self.never_close { Step::Stall } else { Step::Close });
+        Ok(Script { steps })
+    }
+}
+
+fn main() -> ExitCode {
+    tcpx::guard::watchdog_main_if_asked();
+    let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
+    let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| serve(&cli));
+    cli::finish("tcpx-server", outcome)
+}
+
+fn serve(cli: &Cli) -> Result<u8, Failure> {
+    let script = Arc::new(cli.script()?);
+    let run = Run::new(&cli.common, "server")?;
+    let (link, options) = run.open(cli.address.ip(), Ports::Exact(cli.address.port()))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure { message: format!("cannot start: {error}"), code: 1 })?;
+    let code = runtime.block_on(async {
+        let host = Host::with_link(link, options)?;
+        let signalled = app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+        let code = tokio::select! {
+            served = accept(cli, &run, &host, script) => served?,
+            code = signalled => {
+                run.time_wait_cut(&host);
+                code
+            }
+        };
+        Ok::<u8, Failure>(code)
+    });
+    runtime.shutdown_background();
+    code.map(|code| if code == 0 && run.failures.any() { 1 } else { code })
+}
+
+async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
+    let listener = host.listen(cli.address.port(), cli.backlog as usize, &host.config().conn)?;
+    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.link().guard_description()));
+    let mut tasks = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = listener.accept() => stream?,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                report(run, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                continue;
+            }
+        };
+        let handling = handle(host.clone(), stream, Arc::clone(&script), cli.mode.forward.clone(), cli.close_after);
+        if cli.once {
+            drop(listener);
+            return Ok(report(run, handling.await));
+        }
+        tasks.spawn(handling);
+    }
+}
+
+/// Says how a connection ended and gives its exit status.
+fn report(run: &Run, ended: Result<(), AppError>) -> u8 {
+    match ended {
+        Ok(()) => 0,
+        Err(AppError::Connection(error)) => {
+            run.complain(&format!("tcpx-server: {error}"));
+            error.exit_code()
+        }
+        Err(AppError::Own(message)) => {
+            run.complain(&format!("tcpx-server: {message}"));
+            1
+        }
+    }
+}
+
+/// One connection from accept to CLOSED.
+async fn handle(
+    host: Host,
+    mut stream: Stream,
+    script: Arc<Script>,
+    forward: Option<String>,
+    close_after: Option<Duration>,
+) -> Result<(), AppError> {
+    let mut ends = match forward {
+        Some(to) => {
+            let service = tokio::net::TcpStream::connect(&to).await;
+            let service = service.map_err(|error| AppError::Own(format!("cannot reach {to}: {error}; the connection is aborted")));
+            match service {
+                Ok(service) => {
+                    let (input, output) = service.into_split();
+                    Ends { input: Box::new(input), output: Box::new(output) }
+                }
+                Err(error) => {
+                    stream.abort();
+                    return Err(error);
+                }
+            }
+        }
+        None => Ends::none(),
+    };
+    match close_after {
+        None => app::run(&script, &host, &mut stream, &mut ends).await?,
+        Some(limit) => {
+            if let Ok(ended) = tokio::time::timeout(limit, app::run(&script, &host, &mut stream, &mut ends)).await {
+                ended?;
+            } else {
+                let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
+                app::run(&close, &host, &mut stream, &mut Ends::none()).await?;
+            }
+        }
+    }
+    stream.close();
+    match stream.closed().await {
+        Ok(reason) if Error::Ended(reason).exit_code() == 0 => Ok(()),
+        Ok(reason) => Err(AppError::Connection(Error::Ended(reason))),
+        Err(error) => Err(AppError::Connection(error)),
+    }
+}

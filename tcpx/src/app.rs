@@ -146,3 +146,21 @@ fn own_input(error: io::Error) -> AppError {
 fn own_output(error: io::Error) -> AppError {
     AppError::Own(format!("cannot write the peer's data: {error}; the connection is closed"))
 }
+
+/// Waits for SIGHUP, SIGINT or SIGTERM, and gives the exit status that stands for it. The signals are caught from the call on.
+///
+/// # Errors
+/// The system refuses to let them be caught.
+pub fn signalled() -> io::Result<impl Future<Output = u8>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = hangup.recv() => 129,
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        }
+    })
+}

@@ -132,6 +132,11 @@ impl Run {
         }
     }
 
+    /// An error, which is said even to those who asked for silence.
+    pub fn complain(&self, line: &str) {
+        let _nobody_reads_stderr = writeln!(self.display.clone(), "{line}");
+    }
+
     /// Whether the events file is stdout, so that data must go elsewhere.
     pub fn events_on_stdout(&self) -> bool {
         self.common.events.as_deref() == Some(Path::new("-"))
