@@ -97,7 +97,6 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    tcpx::guard::watchdog_main_if_asked();
     let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
     let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| connect(&cli));
     cli::finish("tcpx-client", outcome)
@@ -112,8 +111,7 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure { message: format!("cannot start: {error}"), code: 1 })?;
     let code = runtime.block_on(async {
         let host = Host::with_link(link, options)?;
-        let signalled =
-            tcpx::app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+        let signalled = tcpx::app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
         tokio::select! {
             code = connection::all(cli, &run, &host, output) => Ok::<u8, Failure>(code),
             code = signalled => Ok(connection::interrupted(cli, &run, &host, code)),

@@ -1,6 +1,8 @@
 //! The table of removable rules: one row each, with what it removes, what breaks, and the knobs that remove it.
 
 use crate::config::{Config, Detour};
+use crate::fault::Rule;
+use alloc::vec::Vec;
 
 /// One removable rule.
 pub struct Preset {
@@ -33,5 +35,21 @@ impl Preset {
     /// The row with this name.
     pub fn find(name: &str) -> Option<&'static Preset> {
         PRESETS.iter().find(|preset| preset.name == name)
+    }
+
+    /// Turns all its knobs.
+    pub fn apply(&'static self, config: &mut Config, rules: &mut Vec<Rule>) {
+        for knob in self.knobs {
+            match knob {
+                Knob::Parameter(set) => set(config),
+                Knob::Detour(detour) => config.conn.detours.push(*detour),
+                Knob::Fault(line) => rules.extend(Rule::parse(line).ok().map(|rule| Rule { preset: Some(self.name), ..rule })),
+            }
+        }
+    }
+
+    /// The row whose name is most like `name`.
+    pub fn nearest(name: &str) -> Option<&'static Preset> {
+        PRESETS.iter().find(|preset| preset.name.starts_with(name))
     }
 }

@@ -95,7 +95,6 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    tcpx::guard::watchdog_main_if_asked();
     let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
     let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| serve(&cli));
     cli::finish("tcpx-server", outcome)

@@ -162,11 +162,8 @@ impl Run {
 
 /// The presets that the flags name, in the order of the table of flags.
 fn presets(common: &Common) -> impl Iterator<Item = &str> {
-    let short = [
-        (common.skip_time_wait, "time-wait"),
-        (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"),
-        (common.no_delay, "nagle"),
-    ];
+    let short =
+        [(common.skip_time_wait, "time-wait"), (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"), (common.no_delay, "nagle")];
     common.without.iter().map(String::as_str).chain(short.into_iter().filter(|(on, _)| *on).map(|(_, name)| name))
 }
 
@@ -225,7 +222,9 @@ fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
     }
     match File::create(path) {
         Ok(file) => Ok(Some(Box::new(file))),
-        Err(error) => Err(Failure { message: format!("cannot make {}: {error}. Name a file that can be written", path.display()), code: 1 }),
+        Err(error) => {
+            Err(Failure { message: format!("cannot make {}: {error}. Name a file that can be written", path.display()), code: 1 })
+        }
     }
 }
 
