@@ -109,8 +109,9 @@ impl Shared {
 
     /// The same with the waiters at hand: whoever leaves a waker in `f` misses nothing.
     fn act<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
-        let now = now();
         let mut inner = self.lock();
+        // Under the lock, so that the engine's time never runs backwards.
+        let now = now();
         let result = f(&mut inner, now);
         inner.pump(&self.link, now);
         let deadline = inner.edge.deadline();
