@@ -3,14 +3,19 @@
 use crate::Cli;
 use std::io;
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 use tcpx::app::{self, AppError, Ends};
 use tcpx::cli::{Failure, Run};
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::tcb::State;
+use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 
 /// Where the peer's data goes, for all connections together.
 #[derive(Clone)]
@@ -62,24 +67,45 @@ impl Output {
 }
 
 fn script(cli: &Cli, run: &Run) -> Script {
-    let mut steps = Vec::new();
-    let simple = cli.send.is_none() && cli.hold.is_none() && !cli.close && !cli.abort && !run.holds_third_ack();
-    if simple {
-        return Script { steps: vec![Step::Relay, Step::Close] };
+    let ends_at_once = cli.close || cli.abort;
+    let mut steps: Vec<Step> = cli.send.iter().map(|text| Step::Send(text.clone().into_bytes())).collect();
+    if cli.send.is_none() && ends_at_once {
+        steps.push(Step::SendInput);
     }
-    steps.extend(cli.send.as_ref().map(|text| Step::Send(text.clone().into_bytes())));
-    steps.extend(cli.hold.map(Step::Sleep));
     if run.holds_third_ack() {
-        steps.push(if cli.hold.is_some() { Step::Lift } else { Step::Stall });
+        steps.extend(cli.hold.map_or([Step::Stall, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
+    } else if cli.send.is_some() || ends_at_once {
+        steps.extend(cli.hold.map(Step::Sleep));
     }
-    if cli.abort {
-        steps.push(Step::Abort);
-    } else if cli.close {
-        steps.push(Step::Close);
-    } else {
-        steps.extend([if cli.send.is_some() { Step::Shutdown } else { Step::Relay }, Step::ReceiveToEnd, Step::Close]);
+    match (cli.abort, cli.close, &cli.send) {
+        (true, ..) => steps.push(Step::Abort),
+        (_, true, _) => steps.push(Step::Close),
+        (.., Some(_)) => steps.extend([Step::Shutdown, Step::ReceiveToEnd, Step::Close]),
+        (.., None) => steps.extend([Step::Relay, Step::Close]),
     }
     Script { steps }
+}
+
+/// What the application has to say when it is not `--send`: stdin, and after its end the silence of `--hold`.
+fn input(cli: &Cli, script_holds: bool) -> Box<dyn tokio::io::AsyncRead + Send + Unpin> {
+    match (cli.send.is_some(), cli.hold) {
+        (true, _) => Box::new(tokio::io::empty()),
+        (false, Some(hold)) if !script_holds => Box::new(tokio::io::stdin().chain(Silence { length: hold, end: None })),
+        (false, _) => Box::new(tokio::io::stdin()),
+    }
+}
+
+/// Says nothing for a while, then ends. The while begins when somebody first listens.
+struct Silence {
+    length: Duration,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl tokio::io::AsyncRead for Silence {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.length;
+        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(length))).as_mut().poll(context).map(Ok)
+    }
 }
 
 /// Every connection that the flags ask for; the exit status of the worst.
@@ -119,14 +145,11 @@ async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Ve
     let fixed = cli.bind.map_or(0, |bind| bind.port());
     let mut outcomes = Vec::new();
     let mut lingering = Vec::new();
-    for nth in 0..cli.count {
+    for _ in 0..cli.count {
         match one(&cli, &host, fixed, &script, &output).await {
             Ok(stream) if fixed != 0 && !cli.no_wait => outcomes.push(closed(&stream).await),
             Ok(stream) => lingering.push(stream),
             Err(error) => outcomes.push(Err(error)),
-        }
-        if nth + 1 == cli.count {
-            break;
         }
     }
     for stream in lingering {
@@ -138,9 +161,8 @@ async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Ve
 /// One connection, from its SYN to the last step of the script.
 async fn one(cli: &Cli, host: &Host, port: u16, script: &Script, output: &Output) -> Result<Stream, AppError> {
     let mut stream = host.connect_with(port, cli.remote, &host.config().conn).await.map_err(AppError::Connection)?;
-    let input: Box<dyn tokio::io::AsyncRead + Send + Unpin> =
-        if cli.send.is_some() { Box::new(tokio::io::empty()) } else { Box::new(tokio::io::stdin()) };
-    let mut ends = Ends { input, output: output.writer() };
+    let at_once = cli.close || cli.abort || script.steps.contains(&Step::Lift);
+    let mut ends = Ends { input: input(cli, at_once), output: output.writer() };
     let steps = app::run(script, host, &mut stream, &mut ends);
     match cli.vanish_after {
         None => steps.await?,
@@ -173,5 +195,6 @@ async fn closed(stream: &Stream) -> Result<(), AppError> {
 pub(crate) fn interrupted(cli: &Cli, run: &Run, host: &Host, code: u8) -> u8 {
     let open = host.connections().iter().any(|status| !matches!(status.state, State::TimeWait | State::Closed | State::Listen));
     let cut = run.time_wait_cut(host);
+    host.abort_all();
     if cli.vanish_after.is_some() || (cut && !open && code == 130) { 0 } else { code }
 }

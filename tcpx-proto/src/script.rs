@@ -14,7 +14,10 @@ pub enum Step {
     ReceiveToEnd,
     /// Send back what is received, until the peer's FIN.
     Echo,
-    /// Join the connection and the application's own streams both ways, until both have ended.
+    /// SEND what the application's own input has, to its end.
+    SendInput,
+    /// Join the connection and the application's own streams both ways, until both have ended; the end of the
+    /// application's input is our FIN.
     Relay,
     /// Do nothing, and do not read either.
     Sleep(Duration),

@@ -112,6 +112,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
             served = accept(cli, &run, &host, script) => served?,
             code = signalled => {
                 run.time_wait_cut(&host);
+                host.abort_all();
                 code
             }
         };

@@ -47,6 +47,7 @@ pub async fn run(script: &Script, host: &Host, stream: &mut Stream, ends: &mut E
             Step::Receive(octets) => receive(stream, &mut ends.output, Some(*octets)).await?,
             Step::ReceiveToEnd => receive(stream, &mut ends.output, None).await?,
             Step::Echo => echo(stream).await.map_err(connection)?,
+            Step::SendInput => send_input(&mut ends.input, stream).await?,
             Step::Relay => relay(stream, ends).await?,
             Step::Sleep(duration) => {
                 tokio::select! {
@@ -82,7 +83,11 @@ fn connection(error: io::Error) -> AppError {
     }
 }
 
-async fn receive(stream: &mut Stream, output: &mut (impl AsyncWrite + Unpin), octets: Option<u64>) -> Result<(), AppError> {
+async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+    output: &mut (impl AsyncWrite + Unpin),
+    octets: Option<u64>,
+) -> Result<(), AppError> {
     let mut left = octets.unwrap_or(u64::MAX);
     let mut buffer = vec![0; CHUNK];
     while left > 0 {
@@ -115,28 +120,22 @@ async fn echo(stream: &mut Stream) -> io::Result<()> {
 async fn relay(stream: &mut Stream, ends: &mut Ends) -> Result<(), AppError> {
     let (mut from_peer, mut to_peer) = tokio::io::split(stream);
     let out = async {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let got = ends.input.read(&mut buffer).await.map_err(own_input)?;
-            if got == 0 {
-                return to_peer.shutdown().await.map_err(connection);
-            }
-            to_peer.write_all(&buffer[..got]).await.map_err(connection)?;
-        }
+        send_input(&mut ends.input, &mut to_peer).await?;
+        to_peer.shutdown().await.map_err(connection)
     };
-    let output = &mut ends.output;
-    let back = async {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let got = from_peer.read(&mut buffer).await.map_err(connection)?;
-            if got == 0 {
-                return output.shutdown().await.map_err(own_output);
-            }
-            output.write_all(&buffer[..got]).await.map_err(own_output)?;
-            output.flush().await.map_err(own_output)?;
-        }
-    };
+    let back = receive(&mut from_peer, &mut ends.output, None);
     tokio::try_join!(out, back).map(drop)
+}
+
+async fn send_input(input: &mut (impl AsyncRead + Unpin), to_peer: &mut (impl AsyncWrite + Unpin)) -> Result<(), AppError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let got = input.read(&mut buffer).await.map_err(own_input)?;
+        if got == 0 {
+            return Ok(());
+        }
+        to_peer.write_all(&buffer[..got]).await.map_err(connection)?;
+    }
 }
 
 fn own_input(error: io::Error) -> AppError {

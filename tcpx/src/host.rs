@@ -118,6 +118,16 @@ impl Host {
         self.handle.shared.with(|edge, _| edge.vanish());
     }
 
+    /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.
+    pub fn abort_all(&self) {
+        self.handle.shared.with(|edge, now| {
+            for id in edge.stack.connections().collect::<Vec<_>>() {
+                // One that has been let go of already finishes by itself, or ends with the host.
+                let _ = edge.stack.abort(now, id);
+            }
+        });
+    }
+
     /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
     pub fn lift(&self, preset: &str) {
         self.handle.shared.with(|edge, now| edge.lift(now, preset));
