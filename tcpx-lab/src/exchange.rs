@@ -167,11 +167,11 @@ impl Walk {
         }
     }
 
-    /// A state is entered because of the segment before it, or by a call or a timer, which are steps of their own.
+    /// A state is entered because of the segment before it, or by a call (whose segment follows) or a timer: steps of their own.
     fn state(&mut self, at: f64, to: &str, on: &str) {
         to.clone_into(&mut self.state);
-        let direction = if is_call(on) { Direction::Out } else { Direction::In };
-        let step = self.step(at, |last| last.on.is_none() && last.segment.as_ref().is_some_and(|s| s.dir == direction));
+        let arrived = |last: &Step| last.on.is_none() && last.segment.as_ref().is_some_and(|s| s.dir == Direction::In);
+        let step = self.step(at, |last| !is_call(on) && arrived(last));
         (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
     }
 
@@ -346,15 +346,11 @@ mod tests {
     #[test]
     fn call_and_its_segment_are_one_step_and_a_timeout_is_its_own() {
         let (client, server) = handshake();
-        let client = client.state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE").sends(0.5001, ("FA", 101, 301, 0), "pass").state(
-            3.0,
-            "TIME-WAIT",
-            "CLOSED",
-            "2 MSL timeout",
-        );
+        let client = client.sends(0.4998, DATA, "pass").state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE");
+        let client = client.sends(0.5001, ("FA", 106, 301, 0), "pass").state(3.0, "TIME-WAIT", "CLOSED", "2 MSL timeout");
         let exchange = story(&client.log(), &server.log());
         let steps: Vec<_> =
-            exchange.steps.iter().skip(4).map(|s| (s.state.as_str(), s.segment.is_some(), s.on.as_deref().unwrap())).collect();
-        assert_eq!(steps, [("FIN-WAIT-1", true, "CLOSE"), ("CLOSED", false, "2 MSL timeout")]);
+            exchange.steps.iter().skip(4).map(|s| (s.state.as_str(), s.segment.is_some(), s.on.as_deref().unwrap_or_default())).collect();
+        assert_eq!(steps, [("ESTABLISHED", true, ""), ("FIN-WAIT-1", true, "CLOSE"), ("CLOSED", false, "2 MSL timeout")]);
     }
 }
