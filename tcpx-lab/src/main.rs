@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx_lab::events::Log;
@@ -79,6 +79,7 @@ enum Netns {
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
         Ok(code) => code,
+        Err(error) if unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _nobody_reads_stderr = writeln!(anstream::stderr(), "tcpx-lab: {error:#}");
             ExitCode::FAILURE
@@ -103,12 +104,13 @@ fn run(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes to stdout; a reader that went away (`| head`) is no failure.
 fn say(text: &str) -> Result<()> {
-    match writeln!(anstream::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
+/// Whether stdout's reader went away, as `| head` does: no failure.
+fn unread(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn ladder(a: &Log, b: &Log) -> Result<()> {
