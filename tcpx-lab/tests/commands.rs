@@ -1,0 +1,64 @@
+//! The laboratory's commands as a user types them.
+
+use std::process::{Command, Output};
+
+fn lab(arguments: &[&str], state: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcpx-lab"));
+    command.args(arguments).env("XDG_RUNTIME_DIR", state).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A directory for this test alone.
+fn directory(name: &str) -> String {
+    let path = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+#[test]
+fn netns_up_stays_until_down() {
+    let state = &directory("netns");
+    let up = lab(&["netns", "up"], state);
+    if !up.status.success() {
+        return eprintln!("skipped: {}", stderr(&up));
+    }
+    for (side, address) in [("client", "10.77.0.1"), ("server", "10.77.0.2")] {
+        let addresses = stdout(&lab(&["netns", side, "cat", "/proc/self/net/fib_trie"], state));
+        let words = addresses.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("|-- {address} /32 host LOCAL")), "{side}: {addresses}");
+    }
+    assert!(stderr(&lab(&["netns", "up"], state)).contains("are up already"));
+    assert_eq!(lab(&["netns", "client", "sh", "-c", "exit 7"], state).status.code(), Some(7));
+    assert!(stdout(&lab(&["netns", "down"], state)).contains("are gone"));
+    assert!(stderr(&lab(&["netns", "client", "true"], state)).contains("are not up"));
+    assert!(stdout(&lab(&["netns", "down"], state)).contains("were not up"));
+}
+
+#[test]
+fn doctor_as_json_names_what_mends_each_failure() {
+    let output = lab(&["doctor", "--json"], &directory("doctor"));
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(checks.iter().any(|check| check["name"] == "network namespaces"), "{checks:#?}");
+    let silent: Vec<_> = checks.iter().filter(|check| check["works"] == false && check["mend"].as_str().is_none()).collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn ladder_of_a_file_that_is_not_one_says_which_and_why() {
+    let directory = directory("ladder");
+    let file = format!("{directory}/events");
+    std::fs::write(&file, "{\"event\":\"start\",\"version\":9,\"role\":\"client\",\"monotonic\":0,\"realtime\":0}\n").unwrap();
+    let message = stderr(&lab(&["ladder", &file, &file], &directory));
+    assert!(message.contains(&file) && message.contains("version 9 is unknown"), "{message}");
+    let message = stderr(&lab(&["ladder", "/nowhere", &file], &directory));
+    assert!(message.contains("cannot read /nowhere"), "{message}");
+}
