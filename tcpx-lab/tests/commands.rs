@@ -24,9 +24,19 @@ fn directory(name: &str) -> String {
     path
 }
 
+/// Takes the namespaces down however the test ends.
+struct Down<'a>(&'a str);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        lab(&["netns", "down"], self.0);
+    }
+}
+
 #[test]
 fn netns_up_stays_until_down() {
     let state = &directory("netns");
+    let _down = Down(state);
     let up = lab(&["netns", "up"], state);
     if !up.status.success() {
         return eprintln!("skipped: {}", stderr(&up));
