@@ -12,8 +12,7 @@ use tcpx::cli::{Failure, Run};
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Script, Step};
-use tcpx_proto::tcb::State;
-use tokio::io::{AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -21,48 +20,64 @@ use tokio::time::Sleep;
 #[derive(Clone)]
 pub(crate) struct Output {
     file: Arc<Mutex<Option<std::fs::File>>>,
-    /// It is this program's stdout, which ends with the peer's FIN when there is one connection.
-    is_stdout: bool,
+    /// It is this program's stdout and there is one connection: the peer's FIN ends it, though we go on to TIME-WAIT.
+    ends: bool,
 }
 
 impl Output {
     /// `--output`, or stdout, or nowhere when the events go to stdout.
     pub(crate) fn open(cli: &Cli, run: &Run) -> Result<Output, Failure> {
-        let (file, is_stdout) = match &cli.output {
-            Some(path) => {
-                let file = std::fs::File::create(path).map_err(|error| Failure {
-                    message: format!("cannot make {}: {error}. Name a file that can be written", path.display()),
-                    code: 1,
-                })?;
-                (Some(file), false)
-            }
-            None if run.events_on_stdout() => (None, false),
-            None => {
-                let copy = io::stdout().as_fd().try_clone_to_owned();
-                let copy = copy.map_err(|error| Failure { message: format!("cannot use stdout: {error}"), code: 1 })?;
-                (Some(copy.into()), true)
-            }
-        };
-        Ok(Output { file: Arc::new(Mutex::new(file)), is_stdout })
+        let failed = |what: String| move |error: io::Error| Failure { message: format!("{what}: {error}"), code: 1 };
+        if let Some(path) = &cli.output {
+            let file = std::fs::File::create(path).map_err(failed(format!("cannot make {}", path.display())))?;
+            return Ok(Output::new(Some(file), false));
+        }
+        if run.events_on_stdout() {
+            return Ok(Output::new(None, false));
+        }
+        let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(failed("cannot use stdout".into()))?;
+        let null = std::fs::OpenOptions::new().write(true).open("/dev/null").map_err(failed("cannot open /dev/null".into()))?;
+        // Nothing else is printed there: our copy is the only one, and closing it is the end that a reader sees.
+        rustix::stdio::dup2_stdout(null).map_err(|error| failed("cannot use stdout".into())(error.into()))?;
+        Ok(Output::new(Some(stdout.into()), cli.count == 1 && cli.parallel == 1))
     }
 
-    fn writer(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Unpin> {
-        let copy = self.file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|file| file.try_clone().ok());
-        match copy {
-            Some(file) => Box::new(tokio::fs::File::from_std(file)),
-            None => Box::new(tokio::io::sink()),
+    fn new(file: Option<std::fs::File>, ends: bool) -> Output {
+        Output { file: Arc::new(Mutex::new(file)), ends }
+    }
+
+    /// For one connection.
+    fn writer(&self) -> io::Result<Writer> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = if self.ends { file.take() } else { file.as_ref().map(std::fs::File::try_clone).transpose()? };
+        Ok(Writer { file: file.map(tokio::fs::File::from_std), ends: self.ends })
+    }
+}
+
+/// The peer's data on its way out; `shutdown` closes it where that means something to its reader.
+struct Writer {
+    file: Option<tokio::fs::File>,
+    ends: bool,
+}
+
+impl AsyncWrite for Writer {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.file {
+            Some(file) => Pin::new(file).poll_write(context, data),
+            None => Poll::Ready(Ok(data.len())),
         }
     }
 
-    /// The peer has said everything: whoever reads our stdout sees its end, though we go on to TIME-WAIT.
-    fn end(&self) {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if self.is_stdout {
-            if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-                // A stdout that cannot be replaced is closed a little later, with the program.
-                let _ = rustix::stdio::dup2_stdout(null);
-            }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.file.as_mut().map_or(Poll::Ready(Ok(())), |file| Pin::new(file).poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.as_mut().poll_flush(context);
+        if self.ends && flushed.is_ready() {
+            self.file = None;
         }
+        flushed
     }
 }
 
@@ -162,24 +177,25 @@ async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Ve
 async fn one(cli: &Cli, host: &Host, port: u16, script: &Script, output: &Output) -> Result<Stream, AppError> {
     let mut stream = host.connect_with(port, cli.remote, &host.config().conn).await.map_err(AppError::Connection)?;
     let at_once = cli.close || cli.abort || script.steps.contains(&Step::Lift);
-    let mut ends = Ends { input: input(cli, at_once), output: output.writer() };
+    let output = output.writer().map_err(|error| AppError::Own(format!("cannot use the output: {error}")))?;
+    let mut ends = Ends { input: input(cli, at_once), output: Box::new(output) };
     let steps = app::run(script, host, &mut stream, &mut ends);
-    match cli.vanish_after {
-        None => steps.await?,
+    let ended = match cli.vanish_after {
+        None => steps.await,
         Some(after) => tokio::select! {
-            ended = steps => ended?,
+            ended = steps => ended,
             () = tokio::time::sleep(after) => {
                 host.vanish();
-                std::future::pending::<()>().await;
+                std::future::pending().await
             }
         },
-    }
-    drop(ends);
-    if cli.count == 1 && cli.parallel == 1 {
-        output.end();
-    }
+    };
     stream.close();
-    Ok(stream)
+    if matches!(ended, Err(AppError::Own(_))) {
+        // Our own failure is what counts; the connection still ends as TCP asks.
+        let _ = stream.closed().await;
+    }
+    ended.map(|()| stream)
 }
 
 /// Waits for CLOSED.
@@ -191,10 +207,8 @@ async fn closed(stream: &Stream) -> Result<(), AppError> {
     }
 }
 
-/// A signal: what is open is aborted. In TIME-WAIT, and after a silence that was asked for, that is a good end.
+/// A signal: what is open is aborted. After a silence that was asked for, that is a good end.
 pub(crate) fn interrupted(cli: &Cli, run: &Run, host: &Host, code: u8) -> u8 {
-    let open = host.connections().iter().any(|status| !matches!(status.state, State::TimeWait | State::Closed | State::Listen));
-    let cut = run.time_wait_cut(host);
-    host.abort_all();
-    if cli.vanish_after.is_some() || (cut && !open && code == 130) { 0 } else { code }
+    let code = run.interrupted(host, code);
+    if cli.vanish_after.is_some() { 0 } else { code }
 }

@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tcpx::Host;
 use tcpx::cli::{self, Common, Failure, Run};
 use tcpx::link::{self, Ports};
 
@@ -108,16 +107,11 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
     let (address, ports) = cli.local()?;
     let output = connection::Output::open(cli, &run)?;
     let (link, options) = run.open(address, ports)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure { message: format!("cannot start: {error}"), code: 1 })?;
-    let code = runtime.block_on(async {
-        let host = Host::with_link(link, options)?;
+    run.host(link, options, async |host| {
         let signalled = tcpx::app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
         tokio::select! {
-            code = connection::all(cli, &run, &host, output) => Ok::<u8, Failure>(code),
-            code = signalled => Ok(connection::interrupted(cli, &run, &host, code)),
+            code = connection::all(cli, &run, host, output) => Ok(code),
+            code = signalled => Ok(connection::interrupted(cli, &run, host, code)),
         }
-    });
-    // A read of stdin may never end: nobody waits for it.
-    runtime.shutdown_background();
-    code.map(|code| if code == 0 && run.failures.any() { 1 } else { code })
+    })
 }

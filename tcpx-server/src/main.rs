@@ -104,22 +104,13 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
     let script = Arc::new(cli.script()?);
     let run = Run::new(&cli.common, "server")?;
     let (link, options) = run.open(cli.address.ip(), Ports::Exact(cli.address.port()))?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure { message: format!("cannot start: {error}"), code: 1 })?;
-    let code = runtime.block_on(async {
-        let host = Host::with_link(link, options)?;
+    run.host(link, options, async |host| {
         let signalled = app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
-        let code = tokio::select! {
-            served = accept(cli, &run, &host, script) => served?,
-            code = signalled => {
-                run.time_wait_cut(&host);
-                host.abort_all();
-                code
-            }
-        };
-        Ok::<u8, Failure>(code)
-    });
-    runtime.shutdown_background();
-    code.map(|code| if code == 0 && run.failures.any() { 1 } else { code })
+        tokio::select! {
+            served = accept(cli, &run, host, script) => served,
+            code = signalled => Ok(run.interrupted(host, code)),
+        }
+    })
 }
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {

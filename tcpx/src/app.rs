@@ -116,15 +116,26 @@ async fn echo(stream: &mut Stream) -> io::Result<()> {
     }
 }
 
-/// Both directions at once, each to its end. The end of the input is our FIN.
-async fn relay(stream: &mut Stream, ends: &mut Ends) -> Result<(), AppError> {
-    let (mut from_peer, mut to_peer) = tokio::io::split(stream);
+/// Both directions at once, each to its end. The end of the input is our FIN. A connection that breaks ends both, even while the
+/// input has nothing to say.
+async fn relay(stream: &Stream, ends: &mut Ends) -> Result<(), AppError> {
+    let (mut from_peer, mut to_peer) = (stream, stream);
     let out = async {
         send_input(&mut ends.input, &mut to_peer).await?;
         to_peer.shutdown().await.map_err(connection)
     };
     let back = receive(&mut from_peer, &mut ends.output, None);
-    tokio::try_join!(out, back).map(drop)
+    let broken = async {
+        match ended_early(stream.closed().await) {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
+    tokio::select! {
+        biased;
+        both = async { tokio::try_join!(out, back) } => both.map(drop),
+        error = broken => Err(error),
+    }
 }
 
 async fn send_input(input: &mut (impl AsyncRead + Unpin), to_peer: &mut (impl AsyncWrite + Unpin)) -> Result<(), AppError> {

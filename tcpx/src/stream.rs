@@ -14,7 +14,7 @@ use tcpx_proto::stack::{CallError, ConnId, Status};
 use tcpx_proto::tcb::State;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection. `shutdown` sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still
+/// A connection; as with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown` sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still
 /// arrives, is then answered with a RST).
 pub struct Stream {
     handle: Arc<Handle>,
@@ -106,7 +106,7 @@ impl Drop for Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for &Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let into = buffer.initialize_unfilled();
         let call = self.handle.shared.poll_call(self.id, Wait::Read, context.waker(), |stack, now| stack.receive(now, self.id, into));
@@ -121,7 +121,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for &Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| stack.send(now, self.id, data));
         match call {
@@ -141,5 +141,25 @@ impl AsyncWrite for Stream {
             Ok(()) | Err(CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean)) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(Error::from(error).into())),
         }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(context, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_shutdown(context)
     }
 }

@@ -8,7 +8,7 @@ use crate::privileges;
 use crate::record::{Capture, Display, Events, Failures, Live, Observer, Outlet, Recorder, Sink, Spans, Start};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +16,8 @@ use tcpx_proto::config::{Config, Isn, Profile};
 use tcpx_proto::fault::{Rule, RuleError};
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
+use tcpx_proto::tcb::State;
+use tracing_subscriber::EnvFilter;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.
 #[derive(Debug)]
@@ -78,6 +80,10 @@ impl Run {
             None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
         };
         let (failures, display) = (Failures::default(), Display::default());
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        let (shared, colour) = (display.clone(), coloured());
+        // A program that has a subscriber already keeps it.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(move || shared.clone()).try_init();
         Ok(Run { config, rules, seed, role, profile, common: common.clone(), failures, display })
     }
 
@@ -91,7 +97,7 @@ impl Run {
         let link = Link::open(LinkOptions { guard, mark, ..LinkOptions::new(local, ports) })?;
         privileges::drop_all()?;
         let observers = self.observers(files).map_err(Error::io("start a thread that writes records"))?;
-        if self.common.verbose > 0 {
+        if self.common.verbose > 0 || self.rules.iter().any(|rule| rule.text.contains("rate=")) {
             self.say(&format!("seed {}; guard: {}", self.seed, link.guard_description()));
         }
         let (config, faults, seed) = (self.config.clone(), self.rules.clone(), Some(self.seed));
@@ -115,7 +121,7 @@ impl Run {
             let live = outlet("stderr", Box::new(self.display.clone()))?;
             sinks.push(Box::new(Live::new(live, self.display.clone(), self.common.verbose > 0)));
         }
-        if std::env::var_os("RUST_LOG").is_some() {
+        if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
             sinks.push(Box::new(Spans::default()));
         }
         if sinks.is_empty() {
@@ -123,6 +129,19 @@ impl Run {
         }
         let rules = self.rules.iter().map(|rule| rule.text.clone()).collect();
         Ok(vec![Box::new(Recorder::new(start, rules, sinks))])
+    }
+
+    /// Starts a host and does `body` with it. When this returns the host is gone, with its guard, and its records are written out.
+    ///
+    /// # Errors
+    /// Those of [`Host::with_link`] and of `body`.
+    pub fn host(&self, link: Link, options: HostOptions, body: impl AsyncFnOnce(&Host) -> Result<u8, Failure>) -> Result<u8, Failure> {
+        // One thread: dropping the runtime drops the driver then and there, and the guard and the records with it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start tokio"))?;
+        let code = runtime.block_on(async { body(&Host::with_link(link, options)?).await });
+        // A read of stdin may never end: nobody waits for it.
+        runtime.shutdown_background();
+        code.map(|code| if code == 0 && self.failures.any() { 1 } else { code })
     }
 
     /// A line for people, unless they asked for silence.
@@ -147,16 +166,20 @@ impl Run {
         self.common.no_third_ack == Some(ThirdAck::Alone) || self.common.without.iter().any(|name| name == "third-ack")
     }
 
-    /// What is told on a connection's end, with the time that TIME-WAIT still had to run.
-    pub fn time_wait_cut(&self, host: &Host) -> bool {
-        let waits = host.connections().iter().filter(|status| status.state == tcpx_proto::tcb::State::TimeWait).count();
+    /// The end by a signal with this exit status: says which rule a cut TIME-WAIT breaks, and resets what is still open. Ctrl-C with
+    /// nothing but TIME-WAIT left is a good end.
+    pub fn interrupted(&self, host: &Host, code: u8) -> u8 {
+        let states: Vec<State> = host.connections().iter().map(|status| status.state).collect();
+        let waits = states.iter().filter(|state| **state == State::TimeWait).count();
         if waits > 0 {
             self.say(&format!(
                 "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL (RFC 9293 3.6.1, MUST-13). \
                  An old segment, or the peer's FIN again, now meets a closed port"
             ));
         }
-        waits > 0
+        host.abort_all();
+        let open = states.iter().any(|state| !matches!(state, State::TimeWait | State::Closed));
+        if code == 130 && waits > 0 && !open { 0 } else { code }
     }
 }
 
@@ -210,9 +233,12 @@ fn underlined(flag: &str, line: &str, error: &RuleError) -> Failure {
     if let Some(help) = &error.help {
         report.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
     }
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if coloured() { Renderer::styled() } else { Renderer::plain() };
     Failure::usage(renderer.render(&report))
+}
+
+fn coloured() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
 fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
