@@ -4,7 +4,7 @@ use crate::seq::Seq;
 use crate::stack::{ConnId, ListenerId};
 use crate::tcb::State;
 use crate::time::Instant;
-use crate::wire::{Flags, IcmpKind, ParseError};
+use crate::wire::{Flags, IcmpKind, ParseError, Segment};
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::net::SocketAddr;
@@ -475,4 +475,24 @@ pub struct SegmentRecord {
     pub id: u16,
     /// 0 for the first time, else how often these octets were seen before in this direction.
     pub retransmission: u32,
+}
+
+impl SegmentRecord {
+    /// What the headers say; the rest is known to the gate's owner alone. Only outgoing segments have a label.
+    pub fn new(at: Instant, conn: Option<ConnId>, label: Option<Label>, segment: &Segment<'_>, retransmission: u32) -> SegmentRecord {
+        let header = &segment.header;
+        SegmentRecord {
+            at,
+            conn,
+            out: label.is_some(),
+            label,
+            flags: header.flags,
+            seq: header.seq,
+            ack: header.ack,
+            len: u32::try_from(segment.payload.len()).unwrap_or(u32::MAX),
+            window: u32::from(header.window),
+            id: header.id,
+            retransmission,
+        }
+    }
 }
