@@ -1,1 +1,0 @@
-//! Hosts and links on one virtual clock.

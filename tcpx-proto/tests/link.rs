@@ -1,0 +1,212 @@
+//! Over any lossy, reordering, duplicating, damaging link the bytes arrive intact both ways, and both ends reach CLOSED with no timer left.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tcpx_proto::config::{Config, Isn, Profile, Rto};
+use tcpx_proto::event::{CloseReason, What};
+use tcpx_proto::script::{Script, Step};
+use tcpx_proto::seq::Seq;
+use tcpx_proto::sim::{HostId, Link, Observation, Sim};
+use tcpx_proto::stack::ConnId;
+use tcpx_proto::tcb::State;
+use tcpx_proto::wire::ChecksumPolicy;
+
+const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const B: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+const PORT: u16 = 7000;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One run: what its two ends say to each other, and over what.
+#[derive(Clone, Debug)]
+struct Run {
+    profile: Profile,
+    seed: u64,
+    there: Link,
+    back: Link,
+    isns: [u32; 2],
+    /// Octets that either end has to say.
+    says: [usize; 2],
+    /// Octets of either end's receive buffer.
+    buffers: [usize; 2],
+    mss: u16,
+}
+
+/// A link on which about a fifth of all packets does not arrive as it was sent.
+fn any_link() -> impl Strategy<Value = Link> {
+    (0u64..200, 0u32..100, 0u32..100, 0u32..50, 0u32..300, 0u64..300).prop_map(|(delay, loss, duplicate, corrupt, reorder, late)| Link {
+        delay: Duration::from_millis(delay),
+        loss,
+        duplicate,
+        corrupt,
+        reorder,
+        late: Duration::from_millis(late),
+    })
+}
+
+/// Often so that the sequence numbers pass 2^32 within the run.
+fn any_isn() -> impl Strategy<Value = u32> {
+    prop_oneof![any::<u32>(), (0u32..40_000).prop_map(|before| u32::MAX - before)]
+}
+
+fn any_run() -> impl Strategy<Value = Run> {
+    let profile = prop::sample::select(vec![Profile::Linux, Profile::Rfc9293]);
+    let isns = [any_isn(), any_isn()];
+    let says = [0usize..60_000, 0usize..60_000];
+    let buffers = [2_000usize..100_000, 2_000usize..100_000];
+    (profile, any::<u64>(), any_link(), any_link(), isns, says, buffers, 300u16..1460)
+        .prop_map(|(profile, seed, there, back, isns, says, buffers, mss)| Run { profile, seed, there, back, isns, says, buffers, mss })
+}
+
+impl Run {
+    /// The profile, with enough patience for any of these links: no limit on tries may be reached within 2 MSL, here 60 s.
+    fn config(&self, end: usize) -> Config {
+        let mut config = self.profile.config();
+        config.checksum = ChecksumPolicy::Strict;
+        let conn = &mut config.conn;
+        conn.msl = Duration::from_secs(30);
+        conn.rto = Rto { max: Duration::from_secs(2), ..conn.rto };
+        (conn.syn_retries, conn.synack_retries, conn.r2, conn.orphan_retries) = (30, 30, 30, 30);
+        conn.isn = Isn::Fixed(Seq(self.isns[end]));
+        conn.receive_buffer = self.buffers[end];
+        conn.mss = Some(self.mss);
+        config
+    }
+
+    fn sim(&self) -> (Sim, HostId, HostId) {
+        let mut sim = Sim::new(self.seed);
+        let a = sim.add_host(A, self.config(0), self.seed ^ 1, Vec::new());
+        let b = sim.add_host(B, self.config(1), self.seed ^ 2, Vec::new());
+        sim.link(a, b, self.there);
+        sim.link(b, a, self.back);
+        (sim, a, b)
+    }
+
+    /// What an end has to say: no piece of it is like another.
+    fn text(&self, end: usize) -> Vec<u8> {
+        (0..self.says[end] as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ end as u8).collect()
+    }
+
+    /// Says everything, then that it was everything, and hears the other out.
+    fn script(&self, end: usize) -> Script {
+        Script { steps: vec![Step::Send(self.text(end)), Step::Shutdown, Step::ReceiveToEnd, Step::Close] }
+    }
+
+    /// Runs until neither end knows of a connection and nothing is on the way, and judges what was heard.
+    fn judge(&self, sim: &mut Sim, ends: [HostId; 2]) -> Result<[ConnId; 2], TestCaseError> {
+        let over = |sim: &Sim| ends.iter().all(|end| sim.stack(*end).unwrap().connections().next().is_none());
+        if !sim.run_until(over, HOUR) {
+            let left: Vec<_> = ends.iter().flat_map(|end| sim.connections(*end).map(|id| sim.stack(*end).unwrap().status(id))).collect();
+            return Err(TestCaseError::fail(format!("not CLOSED after {:?}: {left:#?}", sim.now())));
+        }
+        let ids = ends.map(|end| sim.connections(end).collect::<Vec<_>>());
+        let ids = [ids[0][0], ids[1][0]];
+        for (me, peer) in [(0, 1), (1, 0)] {
+            prop_assert!(sim.received(ends[me], ids[me]) == self.text(peer), "end {} heard something else", me);
+            prop_assert_eq!(sim.closed(ends[me], ids[me]), Some(CloseReason::Clean));
+            prop_assert_eq!(sim.failed(ends[me], ids[me]), None);
+        }
+        // What is still on the way changes nothing, and nothing happens after it.
+        prop_assert!(!sim.run_until(|sim| !over(sim), HOUR));
+        prop_assert_eq!(sim.deadline(), None);
+        Ok(ids)
+    }
+}
+
+fn server() -> SocketAddr {
+    SocketAddr::new(B, PORT)
+}
+
+/// Client and server; what they saw.
+fn client_and_server(run: &Run) -> Result<Vec<Observation>, TestCaseError> {
+    let (mut sim, a, b) = run.sim();
+    sim.listen(b, PORT, 5, &run.config(1).conn, run.script(1)).unwrap();
+    let id = sim.connect(a, 0, server(), &run.config(0).conn).unwrap();
+    sim.spawn(a, id, run.script(0));
+    run.judge(&mut sim, [a, b])?;
+    Ok(sim.trace().to_vec())
+}
+
+/// Both ends open at the same time, and close as soon as they have said everything.
+fn both_open(run: &Run) -> Result<(Sim, [HostId; 2], [ConnId; 2]), TestCaseError> {
+    let (mut sim, a, b) = run.sim();
+    for (end, host, remote) in [(0, a, SocketAddr::new(B, PORT)), (1, b, SocketAddr::new(A, PORT))] {
+        let id = sim.connect(host, PORT, remote, &run.config(end).conn).unwrap();
+        sim.spawn(host, id, run.script(end));
+    }
+    let ids = run.judge(&mut sim, [a, b])?;
+    Ok((sim, [a, b], ids))
+}
+
+/// The states of a connection, in order.
+fn states(sim: &Sim, end: HostId, id: ConnId) -> Vec<State> {
+    let of = |seen: &Observation| match seen {
+        Observation::Event { host, event } if (*host, event.conn) == (end, Some(id)) => match event.what {
+            What::State { to, .. } => Some(to),
+            _ => None,
+        },
+        _ => None,
+    };
+    sim.trace().iter().filter_map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn client_and_server_any_link_bytes_intact_and_closed(run in any_run()) {
+        client_and_server(&run)?;
+    }
+
+    #[test]
+    fn simultaneous_open_any_link_bytes_intact_and_closed(run in any_run()) {
+        both_open(&run)?;
+    }
+}
+
+/// A run on a good link.
+fn plain(profile: Profile) -> Run {
+    let link = Link::new(Duration::from_millis(10));
+    Run { profile, seed: 1, there: link, back: link, isns: [u32::MAX - 5, u32::MAX], says: [20, 30], buffers: [65_535; 2], mss: 1460 }
+}
+
+#[test]
+fn same_seed_same_trace_and_another_seed_another() {
+    let bad = Link {
+        loss: 100,
+        duplicate: 50,
+        corrupt: 50,
+        reorder: 100,
+        late: Duration::from_millis(30),
+        ..Link::new(Duration::from_millis(10))
+    };
+    let run = Run { there: bad, back: bad, says: [50_000, 50_000], ..plain(Profile::Linux) };
+    let traced = client_and_server(&run).unwrap();
+    assert_eq!(traced, client_and_server(&run).unwrap());
+    assert_ne!(traced, client_and_server(&Run { seed: 2, ..run }).unwrap());
+}
+
+#[test]
+fn simultaneous_open_and_close_on_a_good_link_takes_the_states_of_the_figure() {
+    for profile in Profile::ALL {
+        let run = Run { says: [0, 0], ..plain(profile) };
+        let (sim, ends, ids) = both_open(&run).unwrap();
+        for (end, id) in ends.into_iter().zip(ids) {
+            let expected =
+                [State::SynSent, State::SynReceived, State::Established, State::FinWait1, State::Closing, State::TimeWait, State::Closed];
+            assert_eq!(states(&sim, end, id), expected, "{}", profile.name());
+        }
+    }
+}
+
+#[test]
+fn bulk_over_a_good_link_sends_nothing_twice() {
+    for profile in Profile::ALL {
+        let run = Run { says: [200_000, 0], ..plain(profile) };
+        let trace = client_and_server(&run).unwrap();
+        let again =
+            trace.iter().filter(|seen| matches!(seen, Observation::Segment { record, .. } if record.out && record.retransmission > 0));
+        assert_eq!(again.count(), 0, "{}", profile.name());
+    }
+}
