@@ -239,7 +239,9 @@ impl Tcb {
         let header = &segment.header;
         if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive {
             self.pending.ack = Some(Cause::Ack);
-            return self.check_ack(cx, segment);
+            self.check_ack(cx, segment)?;
+            // The check for SYN, which would take it for a stranger's, is for later ones.
+            return Err(Stop::Done);
         }
         if self.is_linux() && self.passive && !header.flags.has(Flags::ACK) {
             self.pending.syn = Some(Cause::Ack);
