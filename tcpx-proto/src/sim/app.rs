@@ -97,7 +97,7 @@ impl App {
             Step::Shutdown => stack.shutdown(now, id).map(|()| true),
             Step::Close => stack.close(now, id).map(|()| true),
             Step::Abort => stack.abort(now, id).map(|()| true),
-            Step::Lift | Step::Vanish => Ok(true),
+            Step::SendInput | Step::Lift | Step::Vanish => Ok(true),
         }
     }
 

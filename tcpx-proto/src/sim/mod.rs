@@ -147,8 +147,8 @@ impl Sim {
         self.call(host, |stack, now| stack.connect(now, SocketAddr::new(address, port), remote, config))?
     }
 
-    /// Runs `script` on a connection, from when it is established. There is no input for [`Step::Relay`](crate::script::Step::Relay):
-    /// it receives to the end.
+    /// Runs `script` on a connection, from when it is established. Applications here have no input of their own:
+    /// [`Step::SendInput`](crate::script::Step::SendInput) sends nothing, [`Step::Relay`](crate::script::Step::Relay) receives to the end.
     pub fn spawn(&mut self, host: HostId, conn: ConnId, script: Script) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.spawn(conn, Arc::new(script));
