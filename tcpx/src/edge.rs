@@ -26,6 +26,8 @@ pub(crate) struct Edge {
     watched: bool,
     /// The ends of the connections that live, for what is told about them.
     ends: HashMap<ConnId, (SocketAddr, SocketAddr)>,
+    /// Those that ended since the host last slept: their RST may not be out yet.
+    gone: Vec<ConnId>,
     /// A copy of the packet that the gate looks at.
     scratch: Vec<u8>,
 }
@@ -34,7 +36,7 @@ impl Edge {
     pub(crate) fn new(mut stack: Stack, gate: Gate, observers: Vec<Box<dyn Observer>>) -> Edge {
         let watched = !observers.is_empty() || !gate.rules().is_empty();
         stack.record(watched);
-        Edge { stack, gate, observers, silent: false, watched, ends: HashMap::new(), scratch: Vec::new() }
+        Edge { stack, gate, observers, silent: false, watched, ends: HashMap::new(), gone: Vec::new(), scratch: Vec::new() }
     }
 
     /// From now on nothing passes, either way.
@@ -139,6 +141,9 @@ impl Edge {
 
     /// The host is about to sleep.
     pub(crate) fn flush(&mut self) {
+        for id in self.gone.drain(..) {
+            self.ends.remove(&id);
+        }
         for observer in &mut self.observers {
             observer.flush();
         }
@@ -167,7 +172,7 @@ impl Edge {
                 }
             }
             What::Closed(_) => {
-                self.ends.remove(&id);
+                self.gone.push(id);
             }
             _ => {}
         }
