@@ -115,3 +115,42 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_a_usage_error() {
+        for flags in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:7000 --close --abort",
+            "127.0.0.1:7000 --bind 127.0.0.1:40000 --parallel 2 --send x",
+            "127.0.0.1:7000 --count 2",
+            "127.0.0.1:7000 --bind [::1]:40000",
+            "127.0.0.1:7000 --count 0",
+            "127.0.0.1:7000 --hold 3",
+        ] {
+            let words = ["tcpx-client"].into_iter().chain(flags.split_whitespace());
+            let code = match Cli::try_parse_from(words) {
+                Ok(cli) => cli.check().err().map(|failure| failure.code),
+                Err(error) => u8::try_from(error.exit_code()).ok(),
+            };
+            assert_eq!(code, Some(2), "{flags}");
+        }
+    }
+
+    #[test]
+    fn every_shared_flag_keeps_its_heading() {
+        for argument in Cli::command().get_arguments().filter(|argument| !argument.is_positional()) {
+            let built_in = ["help", "version"].contains(&argument.get_id().as_str());
+            assert!(built_in || argument.get_help_heading().is_some(), "{}", argument.get_id());
+        }
+    }
+}

@@ -192,3 +192,39 @@ async fn handle(
         Err(error) => Err(AppError::Connection(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(flags: &str) -> Result<Vec<Step>, u8> {
+        let words = ["tcpx-server", "127.0.0.1:7000"].into_iter().chain(flags.split_whitespace());
+        let cli = Cli::try_parse_from(words).map_err(|error| u8::try_from(error.exit_code()).unwrap())?;
+        cli.script().map(|script| script.steps).map_err(|failure| failure.code)
+    }
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_shorthand_for_these_scripts() {
+        assert_eq!(script(""), Ok(vec![Step::Echo, Step::Close]));
+        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::Stall]));
+        assert_eq!(script("--discard"), Ok(vec![Step::ReceiveToEnd, Step::Close]));
+        assert_eq!(script("--stall"), Ok(vec![Step::Stall, Step::Close]));
+        assert_eq!(script("--forward 127.0.0.1:80"), Ok(vec![Step::Relay, Step::Close]));
+        let respond = vec![Step::Receive(1), Step::Send(b"hello".to_vec()), Step::Shutdown, Step::ReceiveToEnd, Step::Close];
+        assert_eq!(script("--respond hello"), Ok(respond));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_a_usage_error() {
+        for flags in
+            ["--echo --discard", "--stall --respond x", "--never-close --close-after 1s", "--backlog 0", "--respond @/no/such/file"]
+        {
+            assert_eq!(script(flags), Err(2), "{flags}");
+        }
+    }
+}

@@ -264,3 +264,106 @@ pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+    use tcpx_proto::time::Duration;
+
+    #[derive(Parser)]
+    struct Probe {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    /// What these flags come to, or the error and its exit status.
+    fn run(flags: &str) -> Result<Run, (String, u8)> {
+        let flags = std::iter::once("probe").chain(flags.split(' ').filter(|flag| !flag.is_empty()));
+        let probe = Probe::try_parse_from(flags).map_err(|error| (error.to_string(), error.exit_code() as u8))?;
+        Run::new(&probe.common, "client").map_err(|failure| (failure.message, failure.code))
+    }
+
+    fn config(flags: &str) -> Config {
+        run(flags).map(|run| run.config).unwrap_or_else(|(message, _)| panic!("{flags}: {message}"))
+    }
+
+    #[test]
+    fn flags_are_consistent() {
+        Probe::command().debug_assert();
+    }
+
+    #[test]
+    fn parameter_given_changes_the_profile_s() {
+        assert_eq!(config("").conn, Profile::Linux.config().conn);
+        assert_eq!(config("--profile rfc793").conn, Profile::Rfc793.config().conn);
+        assert_eq!(config("--msl 1s").conn.msl, Duration::from_secs(1));
+        assert_eq!(config("--isn 4294967295").conn.isn, Isn::Fixed(Seq(u32::MAX)));
+        assert_eq!(config("--window 64k").conn.receive_buffer, 65_536);
+        assert_eq!(config("--mss 536").conn.mss, Some(536));
+        assert_eq!(config("--user-timeout 5s").conn.user_timeout, Some(Duration::from_secs(5)));
+        let conn = config("--no-timestamps --no-sack --no-window-scaling").conn;
+        assert!(!conn.timestamps && !conn.sack && !conn.window_scaling);
+        let rto = config("--rto-initial 50ms --rto-max 1s").conn.rto;
+        assert_eq!((rto.initial, rto.min, rto.max), (Duration::from_millis(50), Duration::from_millis(50), Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn wrong_value_is_a_usage_error() {
+        for flags in [
+            "--msl 0s",
+            "--msl 5",
+            "--mss 87",
+            "--mss 65496",
+            "--window 0",
+            "--window 2000M",
+            "--isn 4294967296",
+            "--seed -1",
+            "--mark 0",
+            "--keepalive 1s,1s",
+            "--keepalive 1s,1s,1",
+            "--rto-min 2s --rto-max 1s",
+            "--profile bsd",
+            "--rst-guard firewall",
+            "--checksum none",
+            "--no-third-ack=fin",
+            "-v -q",
+            "--unknown",
+        ] {
+            let code = run(flags).err().map(|(_, code)| code);
+            assert_eq!(code, Some(2), "{flags}");
+        }
+    }
+
+    #[test]
+    #[ignore = "until the gate lands"]
+    fn shorthand_is_the_preset_it_names() {
+        for (short, long) in
+            [("--skip-time-wait", "--without time-wait"), ("--no-third-ack", "--without third-ack"), ("--no-delay", "--without nagle")]
+        {
+            let (short, long) = (run(short).unwrap_or_else(|e| panic!("{e:?}")), run(long).unwrap_or_else(|e| panic!("{e:?}")));
+            assert_eq!((short.config, short.rules), (long.config, long.rules));
+        }
+        assert!(config("--no-third-ack").conn != config("--no-third-ack=data").conn, "with =data nothing is held back");
+    }
+
+    #[test]
+    #[ignore = "until the gate lands"]
+    fn unknown_rule_is_underlined_and_the_nearest_named() {
+        let Err((message, code)) = run("--without time-wiat") else { panic!("accepted") };
+        assert_eq!(code, 2);
+        assert!(message.contains("time-wait") && message.contains("^^^^^^^^^"), "{message}");
+    }
+
+    #[test]
+    #[ignore = "until the gate lands"]
+    fn mistake_in_a_fault_is_underlined_where_it_is() {
+        let probe = Probe::try_parse_from(["probe", "--fault", "drop out fni#1"]).unwrap();
+        let Err(failure) = Run::new(&probe.common, "client") else { panic!("accepted") };
+        assert_eq!(failure.code, 2);
+        let underlined = failure.message.lines().find(|line| line.contains('^')).unwrap();
+        let source = failure.message.lines().find(|line| line.contains("drop out fni#1")).unwrap();
+        assert_eq!(underlined.find('^'), source.find("fni"), "{}", failure.message);
+        assert!(failure.message.contains("'fin'") || failure.message.contains("`fin`"), "{}", failure.message);
+    }
+}
