@@ -1,15 +1,14 @@
 //! Every state meets every kind of segment, and answers as Linux 6.18 was measured to (`data/linux_6_18.tsv`: state, segment, reply,
 //! state after). Where tcpx answers otherwise under its `linux` profile, `DIFFERENCES` says so and why; a row that agrees again fails.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+#[expect(dead_code, reason = "each test binary uses its part")]
+mod common;
 
-use tcpx_proto::config::{ConnConfig, Profile};
+use common::{Bench, Symbols, agrees, spell};
+use tcpx_proto::config::Profile;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{ConnId, Stack};
 use tcpx_proto::tcb::State;
-use tcpx_proto::time::Instant;
-use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
+use tcpx_proto::wire::Flags;
 
 const MATRIX: &str = include_str!("data/linux_6_18.tsv");
 
@@ -39,172 +38,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; tcpx answers with a RST (RFC 9293 3.10.7.4)";
 const MINISOCKET: &str = "in Linux an orphan in FIN-WAIT-2 is a minisocket with rules of its own; tcpx keeps those of the RFC";
 const IGNORED: &str = "text after the FIN is ignored, as RFC 9293 3.10.7.4 says; Linux aborts";
-
-fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-/// One stack and the hand that plays its peer.
-struct Bench {
-    stack: Stack,
-    now: Instant,
-    local: SocketAddr,
-    remote: SocketAddr,
-    id: Option<ConnId>,
-    /// The next octets of either side, as far as the bench knows them.
-    snd_nxt: Seq,
-    snd_una: Seq,
-    rcv_nxt: Seq,
-}
-
-const PEER_ISS: Seq = Seq(0x7fff_ff00);
-
-impl Bench {
-    fn new(state: &str) -> Bench {
-        let mut config = Profile::Linux.config();
-        config.conn = ConnConfig { timestamps: false, window_scaling: false, sack: false, nagle: false, ..config.conn };
-        let local = addr("10.0.0.1:7000");
-        let mut stack = Stack::new(config, 7);
-        stack.reserve(local.ip(), 7000..=7000);
-        let mut bench = Bench {
-            stack,
-            now: Instant::ZERO + Duration::from_secs(1000),
-            local,
-            remote: addr("10.0.0.2:9000"),
-            id: None,
-            snd_nxt: Seq(5_000_000),
-            snd_una: Seq(5_000_000),
-            rcv_nxt: PEER_ISS + 1,
-        };
-        bench.enter(state);
-        bench
-    }
-
-    /// Walks to a state by calls and segments.
-    fn enter(&mut self, state: &str) {
-        match state {
-            "CLOSED" => {}
-            "LISTEN" => self.listen(),
-            "SYN-SENT" | "SYN-RECEIVED(active)" => {
-                let config = self.stack.config().conn.clone();
-                self.id = Some(self.stack.connect(self.now, self.local, self.remote, &config).unwrap());
-                self.drain();
-                if state == "SYN-RECEIVED(active)" {
-                    self.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
-                }
-            }
-            "SYN-RECEIVED(passive)" => {
-                self.listen();
-                self.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
-                self.id = self.stack.lookup(self.local, self.remote);
-            }
-            _ => self.enter_synchronized(state),
-        }
-        if let Some(status) = self.id.and_then(|id| self.stack.status(id)) {
-            (self.snd_nxt, self.snd_una) = (status.snd_nxt, status.snd_una);
-            if status.state != State::SynSent {
-                self.rcv_nxt = status.rcv_nxt;
-            }
-        }
-    }
-
-    fn enter_synchronized(&mut self, state: &str) {
-        self.enter("SYN-RECEIVED(passive)");
-        let listener = self.arrive(self.rcv_nxt, self.snd_nxt, Flags::ACK, b"");
-        assert_eq!(listener, [] as [String; 0]);
-        let id = self.id.unwrap();
-        let passive = matches!(state, "CLOSE-WAIT" | "LAST-ACK");
-        if passive {
-            self.arrive(self.rcv_nxt, self.snd_nxt, Flags::FIN | Flags::ACK, b"");
-        }
-        match state {
-            "ESTABLISHED" | "CLOSE-WAIT" => return self.learn(),
-            "FIN-WAIT-1(orphan)" | "FIN-WAIT-2(orphan)" => self.stack.close(self.now, id).unwrap(),
-            _ => self.stack.shutdown(self.now, id).unwrap(),
-        }
-        self.drain();
-        let unacked = self.snd_nxt;
-        self.learn();
-        match state {
-            "FIN-WAIT-2" | "FIN-WAIT-2(orphan)" | "TIME-WAIT" => {
-                self.arrive(self.rcv_nxt, self.snd_nxt, Flags::ACK, b"");
-            }
-            "CLOSING" => {
-                self.arrive(self.rcv_nxt, unacked, Flags::FIN | Flags::ACK, b"");
-            }
-            _ => {}
-        }
-        if state == "TIME-WAIT" {
-            self.arrive(self.rcv_nxt, self.snd_nxt, Flags::FIN | Flags::ACK, b"");
-        }
-        self.learn();
-    }
-
-    fn learn(&mut self) {
-        let status = self.stack.status(self.id.unwrap()).unwrap();
-        (self.snd_nxt, self.snd_una, self.rcv_nxt) = (status.snd_nxt, status.snd_una, status.rcv_nxt);
-    }
-
-    fn listen(&mut self) {
-        let config = self.stack.config().conn.clone();
-        self.stack.listen(self.now, self.local, 16, &config).unwrap();
-    }
-
-    fn arrive(&mut self, seq: Seq, ack: Seq, flags: Flags, text: &[u8]) -> Vec<String> {
-        self.now = self.now + Duration::from_millis(1);
-        let header = Header {
-            source: self.remote,
-            destination: self.local,
-            seq,
-            ack,
-            flags,
-            window: 65_000,
-            urgent: if flags.has(Flags::URG) { 5 } else { 0 },
-            options: Options { mss: flags.has(Flags::SYN).then_some(1460), ..Options::default() },
-            ttl: 64,
-            tos: 0,
-            id: 1,
-        };
-        let mut packet = [0; 2000];
-        let len = header.emit((text, &[]), &mut packet).unwrap();
-        self.stack.packet_arrives(self.now, &packet[..len]);
-        let replies = self.drain();
-        if let Some(id) = self.id.or_else(|| self.stack.lookup(self.local, self.remote)) {
-            if let Some(status) = self.stack.status(id) {
-                self.snd_nxt = status.snd_nxt;
-            }
-        }
-        replies
-    }
-
-    /// What the stack sends, as `SEQ ACK FLAGS`, PSH left out.
-    fn drain(&mut self) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut buffer = [0; 2000];
-        while let Some(transmit) = self.stack.poll_transmit(self.now, &mut buffer) {
-            let segment = Segment::parse(&buffer[..transmit.len], ChecksumPolicy::Strict).unwrap();
-            out.push(spell(segment.header.seq, segment.header.flags.has(Flags::ACK).then_some(segment.header.ack), segment.header.flags));
-        }
-        while self.stack.poll_signal().is_some() {}
-        out
-    }
-
-    fn state(&self) -> &'static str {
-        let id = self.stack.lookup(self.local, self.remote).or(self.id);
-        match id.and_then(|id| self.stack.status(id)).map(|status| status.state) {
-            None | Some(State::Closed | State::Listen) => "CLOSED",
-            Some(State::Established) => "ESTAB",
-            Some(State::SynReceived) => "SYN-RECV",
-            Some(state) => state.name(),
-        }
-    }
-}
-
-fn spell(seq: Seq, ack: Option<Seq>, flags: Flags) -> String {
-    let mut letters: Vec<char> = flags.without(Flags::PSH).to_string().chars().collect();
-    letters.sort_unstable();
-    format!("{seq} {} {}", ack.map_or(String::from("-"), |ack| ack.to_string()), letters.iter().collect::<String>())
-}
 
 /// The segment that a row's second column names.
 fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
@@ -262,41 +95,14 @@ fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
     }
 }
 
-/// A reply of the table with its symbols worked out; `new` matches any number.
-fn expected(bench: &Bench, reply: &str, seq: Seq, ack: Seq) -> Vec<String> {
-    if reply == "none" {
-        return Vec::new();
+/// The state as `ss` names it.
+fn shown(state: State) -> &'static str {
+    match state {
+        State::Listen => "CLOSED",
+        State::Established => "ESTAB",
+        State::SynReceived => "SYN-RECV",
+        state => state.name(),
     }
-    let value = |symbol: &str| -> String {
-        let (name, offset) = match symbol.find(['+', '-']) {
-            Some(at) => (&symbol[..at], symbol[at..].parse::<i64>().unwrap()),
-            None => (symbol, 0),
-        };
-        let base = match name {
-            "SND.NXT" => bench.snd_nxt,
-            "RCV.NXT" => bench.rcv_nxt,
-            "SEG.SEQ" => seq,
-            "SEG.ACK" => ack,
-            "0" => Seq(0),
-            "new" => return String::from("new"),
-            other => panic!("unknown symbol {other}"),
-        };
-        Seq((i64::from(base.0) + offset) as u32).to_string()
-    };
-    let one = |text: &str| {
-        let field = |key: &str| text.split('<').find_map(|part| part.strip_prefix(key)).map(|rest| rest.split('>').next().unwrap());
-        let ack = field("ACK=").map_or(String::from("-"), &value);
-        format!("{} {ack} {}", value(field("SEQ=").unwrap()), field("CTL=").unwrap())
-    };
-    reply.split("; ").map(one).collect()
-}
-
-fn agrees(expected: &[String], actual: &[String]) -> bool {
-    expected.len() == actual.len()
-        && expected.iter().zip(actual).all(|(expected, actual)| match expected.strip_prefix("new ") {
-            Some(rest) => actual.split_once(' ').is_some_and(|(_, tail)| tail == rest),
-            None => expected == actual,
-        })
 }
 
 #[test]
@@ -305,15 +111,18 @@ fn every_state_meets_every_segment_and_answers_as_linux() {
     for row in MATRIX.lines().skip(1) {
         let columns: Vec<&str> = row.split('\t').collect();
         let [state, name, reply, after] = columns[..] else { panic!("bad row {row}") };
-        let mut bench = Bench::new(state);
+        let mut bench = Bench::new(Bench::plain(Profile::Linux));
+        bench.enter(state);
         let (seq, ack, flags, text) = segment(&bench, name);
-        let expected = expected(&bench, reply, seq, ack);
-        let (snd_nxt, rcv_nxt) = (bench.snd_nxt, bench.rcv_nxt);
+        let symbols = Symbols { seg_seq: seq, seg_ack: ack, ..Symbols::of(&bench) };
+        let expected = symbols.replies(reply);
         let actual = bench.arrive(seq, ack, flags, text);
-        let agrees = agrees(&expected, &actual) && bench.state() == after;
+        let state_after = shown(bench.state());
+        let agrees = agrees(&expected, &actual) && state_after == after;
         let known = DIFFERENCES.iter().find(|(s, n, _)| *s == state && name == *n);
         if agrees == known.is_some() {
-            let state_after = bench.state();
+            let actual: Vec<String> = actual.iter().map(spell).collect();
+            let Symbols { snd_nxt, rcv_nxt, .. } = symbols;
             failures.push(format!(
                 "{state} | {name}: expected {expected:?} {after}, got {actual:?} {state_after} (SND.NXT={snd_nxt} RCV.NXT={rcv_nxt}){}",
                 known.map_or(String::new(), |(_, _, why)| format!(": it agrees, though listed as different: {why}"))
