@@ -72,7 +72,7 @@ pub struct ConnConfig {
     pub r2: u32,
     /// R2 once the application has closed (`tcp_orphan_retries`, 0 there means 8).
     pub orphan_retries: u32,
-    /// The longest that sent data may stay unacknowledged (MUST-21; `TCP_USER_TIMEOUT`); `None`: R2 alone decides.
+    /// The longest that sent data or our SYN may stay unacknowledged (MUST-21; `TCP_USER_TIMEOUT`); `None`: R2 alone decides.
     pub user_timeout: Option<Duration>,
     /// Keepalive (RFC 9293 section 3.8.4), off by default (MUST-25).
     pub keepalive: Option<KeepAlive>,

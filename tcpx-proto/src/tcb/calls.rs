@@ -225,6 +225,8 @@ impl Tcb {
             return;
         }
         match self.state {
+            // Queued until ESTABLISHED (3.10.4).
+            State::SynReceived if self.unacknowledged() > 0 => {}
             State::SynReceived | State::Established => {
                 self.ensure_buffers();
                 self.change_state(cx, Trigger::Close, State::FinWait1);
@@ -266,7 +268,7 @@ impl Tcb {
         self.released = true;
         match self.state {
             State::Closed | State::Listen => self.compact(),
-            State::SynSent => self.fail(cx, Trigger::Abort, CloseReason::Aborted),
+            State::SynSent | State::Closing | State::LastAck => self.fail(cx, Trigger::Abort, CloseReason::Aborted),
             State::TimeWait => {
                 self.ended = Some(CloseReason::Clean);
                 self.change_state(cx, Trigger::Abort, State::Closed);

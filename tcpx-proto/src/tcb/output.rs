@@ -63,7 +63,9 @@ impl Tcb {
     /// Whether the state lets text and FIN out at all.
     pub(super) fn may_send_text(&self) -> bool {
         let state = matches!(self.state, State::Established | State::CloseWait | State::FinWait1 | State::Closing | State::LastAck);
-        state && self.snd.una != self.snd.iss && !self.holds_back()
+        // Our SYN comes first, but for the FIN of a CLOSE in SYN-RECEIVED (3.10.4).
+        let turn = self.snd.una != self.snd.iss || (self.state == State::FinWait1 && self.syn_outstanding());
+        state && turn && !self.holds_back()
     }
 
     /// One past the last octet that SEND took.
@@ -294,7 +296,11 @@ impl Tcb {
             self.snd.timed = Some((plan.seq, cx.now));
         }
         self.snd.last_sent = cx.now;
-        if self.syn_outstanding() && !(self.runs(Timer::Retransmission) && plan.cause == Cause::Ack) {
+        if !self.syn_outstanding() {
+            return;
+        }
+        self.start_user_timeout(cx);
+        if !(self.runs(Timer::Retransmission) && plan.cause == Cause::Ack) {
             self.start(cx, Timer::Retransmission, self.estimator.rto());
         }
     }
@@ -324,6 +330,11 @@ impl Tcb {
         if !probing && (!self.runs(Timer::Retransmission) || plan.kind == Kind::Fast) {
             self.start(cx, Timer::Retransmission, self.estimator.rto());
         }
+        self.start_user_timeout(cx);
+    }
+
+    /// MUST-21, from the oldest octet, or the SYN, that is not acknowledged.
+    fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
         if let (Some(timeout), false) = (self.config.user_timeout, self.runs(Timer::User)) {
             self.start(cx, Timer::User, timeout);
         }

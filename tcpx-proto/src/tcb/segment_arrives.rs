@@ -92,6 +92,7 @@ impl Tcb {
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;
         self.stop(cx, Timer::Retransmission);
+        self.stop(cx, Timer::User);
     }
 
     /// 3.10.7.4: every other state.
@@ -324,6 +325,7 @@ impl Tcb {
         }
         if self.syn_outstanding() && header.ack.gt(self.snd.iss) {
             self.syn_acknowledged(cx, segment);
+            self.snd.retransmissions = 0;
         }
         if header.ack.gt(self.snd.una) {
             self.new_ack(cx, segment);
@@ -351,9 +353,7 @@ impl Tcb {
             return Err(Stop::Discard(Discard::Backlog));
         }
         self.syn_acknowledged(cx, segment);
-        self.snd.wnd = u32::from(segment.header.window) << self.snd.shift;
-        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
-        self.snd.wl1 = segment.header.seq;
+        self.take_window(segment);
         self.change_state(cx, Trigger::AckOfSyn, State::Established);
         self.begin_close(cx);
         Ok(())
@@ -444,10 +444,7 @@ impl Tcb {
             return;
         }
         let before = self.snd.wnd;
-        let shift = if header.flags.has(Flags::SYN) { 0 } else { self.snd.shift };
-        self.snd.wnd = u32::from(header.window) << shift;
-        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
-        (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
+        self.take_window(segment);
         if before == 0 && self.snd.wnd > 0 {
             self.snd.cause = Cause::Released;
             if self.snd.una.lt(self.snd.nxt) {
@@ -458,6 +455,15 @@ impl Tcb {
             // MUST-37: an answered probe is no reason to give up.
             self.snd.retransmissions = 0;
         }
+    }
+
+    /// SEG.WND; a SYN's is not scaled (RFC 7323 section 2.2).
+    fn take_window(&mut self, segment: &Segment<'_>) {
+        let header = &segment.header;
+        let shift = if header.flags.has(Flags::SYN) { 0 } else { self.snd.shift };
+        self.snd.wnd = u32::from(header.window) << shift;
+        self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
+        (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
     }
 
     /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth step: the same segment may bring a FIN.
