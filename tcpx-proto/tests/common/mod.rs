@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{Config, Profile};
-use tcpx_proto::event::{Label, Signal};
+use tcpx_proto::event::{Event, Label, Signal};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Status};
 use tcpx_proto::tcb::State;
@@ -49,7 +49,10 @@ pub(crate) struct Bench {
     pub(crate) snd_nxt: Seq,
     pub(crate) snd_una: Seq,
     pub(crate) rcv_nxt: Seq,
+    /// Text that the peer sends as soon as the connection is open, and that nobody reads.
+    pub(crate) unread: Vec<u8>,
     pub(crate) signals: Vec<Signal>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Bench {
@@ -57,6 +60,7 @@ impl Bench {
         let local: SocketAddr = ([10, 0, 0, 1], 7000).into();
         let mut stack = Stack::new(config, 7);
         stack.reserve(local.ip(), 7000..=7001);
+        stack.record(true);
         Bench {
             stack,
             now: Instant::ZERO + Duration::from_secs(1000),
@@ -70,7 +74,9 @@ impl Bench {
             snd_nxt: Seq(5_000_000),
             snd_una: Seq(5_000_000),
             rcv_nxt: PEER_ISS + 1,
+            unread: Vec::new(),
             signals: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -111,6 +117,9 @@ impl Bench {
         self.enter("SYN-RECEIVED(passive)");
         assert_eq!(self.arrive(self.rcv_nxt, self.snd_nxt, ACK, b""), []);
         self.stack.accept(self.now, self.listener.unwrap()).unwrap();
+        if !self.unread.is_empty() {
+            self.text(&self.unread.clone());
+        }
         let passive = matches!(state, "CLOSE-WAIT" | "LAST-ACK");
         if passive {
             self.arrive(self.rcv_nxt, self.snd_nxt, FIN_ACK, b"");
@@ -231,6 +240,7 @@ impl Bench {
             out.push(Sent { at: self.now, header: segment.header, text: segment.payload.to_vec(), label: transmit.label });
         }
         self.signals.extend(std::iter::from_fn(|| self.stack.poll_signal()));
+        self.events.extend(std::iter::from_fn(|| self.stack.poll_event()));
         self.learn();
         out
     }
