@@ -8,10 +8,12 @@ mod flags;
 mod icmp;
 mod ip;
 mod options;
+mod patch;
 mod segment;
 
 pub use flags::Flags;
 pub use icmp::{Icmp, IcmpKind};
 pub(crate) use ip::is_unicast;
 pub use options::{MAX_OPTIONS_LEN, Options, SackBlocks, Timestamps};
+pub use patch::{Field, fix_checksums, flip_bit, patch, spoil_checksum};
 pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};

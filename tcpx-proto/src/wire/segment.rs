@@ -162,7 +162,7 @@ impl<'a> Segment<'a> {
 }
 
 /// Whether the checksum of a TCP segment is one that the policy takes, and which kind it is.
-fn check(tcp: &[u8], source: IpAddr, destination: IpAddr, policy: ChecksumPolicy) -> Option<ChecksumKind> {
+pub(super) fn check(tcp: &[u8], source: IpAddr, destination: IpAddr, policy: ChecksumPolicy) -> Option<ChecksumKind> {
     if policy == ChecksumPolicy::Ignore {
         return Some(ChecksumKind::Unchecked);
     }

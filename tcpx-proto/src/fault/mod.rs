@@ -1,0 +1,130 @@
+//! The gate at the edge: what the network does to a segment, as data.
+//!
+//! A [`Rule`] is one line of the fault language (`docs/faults.md` has all of it); a [`Gate`] holds the rules of one host and judges
+//! each packet that leaves or enters. The engine cannot tell a gate from a bad network.
+
+mod flow;
+mod gate;
+mod held;
+mod parse;
+mod rule;
+
+pub use gate::Gate;
+pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
+pub(crate) use parse::nearest;
+pub use rule::{Rule, RuleError, check};
+
+use crate::event::Label;
+use crate::time::Duration;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Which way a segment passes the gate, seen from the host that owns it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Direction {
+    /// From our TCP to the network.
+    Out,
+    /// From the network to our TCP.
+    In,
+}
+
+/// What the gate did to one segment.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Verdict {
+    /// It goes on as it is.
+    Pass,
+    /// It is gone.
+    Drop,
+    /// It had to wait, but the gate keeps as much as it may already ([`MAX_HELD`]): it is gone.
+    Full,
+    /// It goes on this much later.
+    Delay(Duration),
+    /// It goes on at once, and so many more copies of it do.
+    Duplicate(u32),
+    /// It waits until so many later segments have passed.
+    Reorder(u32),
+    /// One bit is wrong, and the checksum with it.
+    Corrupt,
+    /// One bit is wrong, and the checksum is right again.
+    CorruptFixed,
+    /// It waits this long for its turn; zero: it goes on at once.
+    Trickle(Duration),
+    /// These fields were overwritten, as the rule spells them.
+    Rewrite(Arc<str>),
+    /// It waits for the release of this name.
+    Hold(Arc<str>),
+}
+
+impl Verdict {
+    /// One word for the events file; `Display` adds the particulars.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Drop | Verdict::Full => "drop",
+            Verdict::Delay(_) => "delay",
+            Verdict::Duplicate(_) => "dup",
+            Verdict::Reorder(_) => "reorder",
+            Verdict::Corrupt | Verdict::CorruptFixed => "corrupt",
+            Verdict::Trickle(_) => "trickle",
+            Verdict::Rewrite(_) => "rewrite",
+            Verdict::Hold(_) => "hold",
+        }
+    }
+
+    const fn goes_on(&self) -> bool {
+        match self {
+            Verdict::Pass | Verdict::Duplicate(_) | Verdict::Corrupt | Verdict::CorruptFixed | Verdict::Rewrite(_) => true,
+            Verdict::Trickle(wait) => wait.is_zero(),
+            Verdict::Drop | Verdict::Full | Verdict::Delay(_) | Verdict::Reorder(_) | Verdict::Hold(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Verdict::Full => f.write_str(" (gate full)"),
+            Verdict::Delay(time) | Verdict::Trickle(time) => write!(f, " {time:?}"),
+            Verdict::Duplicate(n) | Verdict::Reorder(n) => write!(f, " {n}"),
+            Verdict::CorruptFixed => f.write_str(" fixed"),
+            Verdict::Rewrite(text) | Verdict::Hold(text) => write!(f, " {text}"),
+            Verdict::Pass | Verdict::Drop | Verdict::Corrupt => Ok(()),
+        }
+    }
+}
+
+/// A verdict with what led to it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Judgement {
+    /// What happens.
+    pub verdict: Verdict,
+    /// The index in [`Gate::rules`] of the rule that decided; `None`: no rule matched.
+    pub rule: Option<usize>,
+    /// 0 for the first time, else how often these octets passed before in this direction.
+    pub retransmission: u32,
+}
+
+impl Judgement {
+    /// Nothing happens to a packet that no rule speaks of.
+    pub const PASS: Judgement = Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0 };
+
+    /// Whether the packet goes on at once.
+    pub fn goes_on(&self) -> bool {
+        self.verdict.goes_on()
+    }
+}
+
+/// A packet that the gate kept and now lets go.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Released {
+    /// Which way it goes on.
+    pub direction: Direction,
+    /// The label it came with.
+    pub label: Option<Label>,
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// What was done to it.
+    pub judgement: Judgement,
+}

@@ -1,0 +1,386 @@
+//! One line of the fault language, read word by word; a mistake says where it is and what would be right.
+
+use super::Direction;
+use super::rule::{Action, Effect, Fault, Kind, Milestone, Release, RuleError, Value, When, Which};
+use crate::time::Duration;
+use crate::wire::{Field, Flags};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The most copies and the most segments to wait for.
+const MAX_COUNT: u32 = 1000;
+const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
+
+const DIRECTIONS: &[(&str, Option<Direction>)] = &[("out", Some(Direction::Out)), ("in", Some(Direction::In)), ("any", None)];
+
+const KINDS: &[(&str, Kind)] = &[
+    ("segment", Kind::Segment),
+    ("syn", Kind::Syn),
+    ("syn-ack", Kind::SynAck),
+    ("fin", Kind::Fin),
+    ("rst", Kind::Rst),
+    ("ack", Kind::Ack),
+    ("data", Kind::Data),
+    ("third-ack", Kind::ThirdAck),
+    ("ack-of-syn", Kind::ThirdAck),
+    ("ack-of-fin", Kind::AckOfFin),
+    ("window-update", Kind::WindowUpdate),
+    ("probe", Kind::Probe),
+    ("keepalive", Kind::KeepAlive),
+    ("challenge", Kind::Challenge),
+];
+
+const MILESTONES: &[(&str, Milestone)] =
+    &[("established", Milestone::Established), ("closed", Milestone::Closed), ("time-wait", Milestone::TimeWait)];
+
+const FIELDS: &[(&str, Field)] = &[
+    ("seq", Field::Seq),
+    ("ack", Field::Ack),
+    ("flags", Field::Flags),
+    ("win", Field::Window),
+    ("urg", Field::Urgent),
+    ("ttl", Field::Ttl),
+    ("tos", Field::Tos),
+    ("id", Field::Id),
+];
+
+const UNITS: &[(&str, u64)] = &[("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+
+type Parsed<T> = Result<T, RuleError>;
+
+/// Reads a whole line.
+pub(super) fn action(line: &str) -> Parsed<Action> {
+    let mut words = Words { line, at: 0 };
+    let mut word = words.expect("a rule", "for example: drop out syn#1")?;
+    let (key, name) = word.cut("=");
+    let action = if let ("release", Some(name)) = (key.text, name) {
+        Action::Release(release(name, &mut words)?)
+    } else {
+        let mut rate = None;
+        if key.text == "rate" {
+            rate = Some(percent(name.unwrap_or(key.end()))?);
+            word = words.expect("a verdict", "after the rate comes what happens: rate=5% drop any data")?;
+        }
+        let effect = effect(word)?;
+        let direction = one_of(words.expect("a direction", "out, in or any")?, "direction", DIRECTIONS)?;
+        let (kind, which) = segments(words.expect("a match", "for example: data#1, or segment for all")?, direction)?;
+        Action::Fault(Fault { rate, effect, direction, kind, which })
+    };
+    match words.next() {
+        Some(more) => Err(more.wrong("nothing more is expected here", Some("one rule a line: give a second one by itself".into()))),
+        None => Ok(action),
+    }
+}
+
+/// The mistake of a release that nothing waits for.
+pub(super) fn no_such_hold(release: &Release, names: &[&str]) -> RuleError {
+    let help = match nearest(&release.name, names.iter().copied()) {
+        Some(name) => did_you_mean(name),
+        None => format!("add a rule such as: hold={} out data#1", release.name),
+    };
+    RuleError { span: release.span.clone(), message: format!("no rule holds anything as '{}'", release.name), help: Some(help) }
+}
+
+fn release(name: Word<'_>, words: &mut Words<'_>) -> Parsed<Release> {
+    const HELP: &str = "for example: on established#2, or: after 5s";
+    let (span, name) = (name.span(), label(name)?);
+    let when = match one_of(words.expect("'on' or 'after'", HELP)?, "word", &[("on", true), ("after", false)])? {
+        true => event(words.expect("an event", "established#n, closed#n or time-wait#n")?)?,
+        false => When::After(duration(words.expect("a time", "a number and us, ms, s, m or h")?)?),
+    };
+    Ok(Release { name: name.into(), span, when })
+}
+
+fn event(word: Word<'_>) -> Parsed<When> {
+    let (name, nth) = word.cut("#");
+    let what = one_of(name, "event", MILESTONES)?;
+    let missing = || word.end().wrong("which connection on the four-tuple?", Some(format!("{}#1 is the first one", name.text)));
+    let nth = number(nth.ok_or_else(missing)?, 1, u32::MAX)?;
+    Ok(When::Event { what, nth })
+}
+
+fn effect(word: Word<'_>) -> Parsed<Effect> {
+    type Read = fn(Word<'_>) -> Parsed<Effect>;
+    const VERDICTS: &[(&str, Read)] = &[
+        ("drop", |argument| bare(argument, Effect::Drop)),
+        ("delay", |argument| duration(argument).map(Effect::Delay)),
+        ("dup", |argument| number(argument, 1, MAX_COUNT).map(Effect::Duplicate)),
+        ("reorder", |argument| number(argument, 1, MAX_COUNT).map(Effect::Reorder)),
+        ("corrupt", corrupt),
+        ("trickle", |argument| duration(argument).map(Effect::Trickle)),
+        ("rewrite", rewrite),
+        ("hold", |argument| label(argument).map(|name| Effect::Hold(name.into()))),
+    ];
+    let (name, argument) = match (word.text.find('='), word.text.find('(')) {
+        (equals, Some(bracket)) if equals.is_none_or(|equals| bracket < equals) => {
+            (word.part(0..bracket), Some(word.part(bracket..word.text.len())))
+        }
+        _ => word.cut("="),
+    };
+    let read = one_of(name, "verdict", VERDICTS)?;
+    read(argument.unwrap_or(word.end()))
+}
+
+fn bare(argument: Word<'_>, effect: Effect) -> Parsed<Effect> {
+    if argument.text.is_empty() { Ok(effect) } else { Err(argument.wrong("this verdict takes no value", None)) }
+}
+
+fn corrupt(argument: Word<'_>) -> Parsed<Effect> {
+    match argument.text {
+        "" => Ok(Effect::Corrupt),
+        "fixed" => Ok(Effect::CorruptFixed),
+        _ => Err(argument.wrong(
+            "corrupt takes 'fixed' or nothing",
+            Some("corrupt leaves the checksum wrong, corrupt=fixed makes it right again".into()),
+        )),
+    }
+}
+
+fn rewrite(argument: Word<'_>) -> Parsed<Effect> {
+    let inner = argument.text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+    let Some(inner) = inner.filter(|inner| !inner.trim().is_empty()) else {
+        return Err(argument.wrong("rewrite needs its fields in brackets", Some("for example: rewrite(win=0)".into())));
+    };
+    let mut rest = Some(argument.part(1..1 + inner.len()));
+    let mut edits = Vec::new();
+    while let Some(word) = rest {
+        let (edit, more) = word.cut(",");
+        let (field, value) = edit.trim().cut("=");
+        let field = one_of(field.trim(), "header field", FIELDS)?;
+        let missing = || edit.trim().end().wrong("a value is missing", Some(format!("{}=1, for example", edit.trim().text)));
+        edits.push((field, field_value(field, value.ok_or_else(missing)?.trim())?));
+        rest = more;
+    }
+    Ok(Effect::Rewrite(inner.trim().into(), edits.into()))
+}
+
+fn field_value(field: Field, word: Word<'_>) -> Parsed<Value> {
+    if field == Field::Flags {
+        return flags(word).map(|flags| Value::To(flags.0.into()));
+    }
+    let relative: Option<fn(u32) -> Value> = match word.text.as_bytes().first() {
+        Some(b'+') => Some(Value::Plus),
+        Some(b'-') => Some(Value::Minus),
+        _ => None,
+    };
+    match relative {
+        Some(value) => number(word.part(1..word.text.len()), 0, field.max()).map(value),
+        None => number(word, 0, field.max()).map(Value::To),
+    }
+}
+
+fn segments(word: Word<'_>, direction: Option<Direction>) -> Parsed<(Kind, Which)> {
+    let (name, range) = word.cut("#");
+    let kind = match name.cut("=") {
+        (key, Some(letters)) if key.text == "flags" => Kind::Flags(flags(letters)?),
+        _ => one_of(name, "match", KINDS)?,
+    };
+    if kind.needs_label() && direction != Some(Direction::Out) {
+        let message = format!("'{}' can only be told of outgoing segments", name.text);
+        let help = format!("write 'out {}': a label says why our TCP sent a segment, and an incoming one has none", name.text);
+        return Err(name.wrong(message, Some(help)));
+    }
+    match range {
+        Some(range) => Ok((kind, which(range, kind, name)?)),
+        None => Ok((kind, Which::Every)),
+    }
+}
+
+fn which(range: Word<'_>, kind: Kind, name: Word<'_>) -> Parsed<Which> {
+    let (first, rest) = range.cut(".");
+    let from = number(first, 1, u32::MAX)?;
+    let Some(rest) = rest else { return Ok(Which::First { from, to: from }) };
+    if let Some(to) = rest.text.strip_prefix('.') {
+        let to = rest.part(rest.text.len() - to.len()..rest.text.len());
+        return Ok(if to.text.is_empty() { Which::Onward { from } } else { Which::First { from, to: number(to, from, u32::MAX)? } });
+    }
+    if !kind.can_repeat() {
+        let help = format!("it uses no sequence space, so each time it is sent counts: {}#{from}..{}", name.text, from.saturating_add(1));
+        return Err(rest.wrong(format!("'{}' is never retransmitted", name.text), Some(help)));
+    }
+    let (low, high) = match rest.cut("..") {
+        (all, None) if all.text == "*" => (0, u32::MAX),
+        (one, None) => number(one, 0, u32::MAX).map(|k| (k, k))?,
+        (low, Some(high)) => {
+            let low = number(low, 0, u32::MAX)?;
+            (low, if high.text.is_empty() { u32::MAX } else { number(high, low, u32::MAX)? })
+        }
+    };
+    Ok(Which::Repeats { nth: from, from: low, to: high })
+}
+
+fn flags(word: Word<'_>) -> Parsed<Flags> {
+    if word.text == "." {
+        return Ok(Flags::NONE);
+    }
+    let known = Flags::from_letters(&word.text.to_ascii_uppercase()).filter(|flags| flags.0 != 0);
+    let Some(flags) = known else {
+        return Err(word.wrong("flags are letters out of FSRPAUEW, or . for none", Some("for example: flags=FA".into())));
+    };
+    let right = format!("{flags}");
+    if right == word.text { Ok(flags) } else { Err(word.wrong("flags are written in the order FSRPAUEW", Some(did_you_mean(&right)))) }
+}
+
+fn label(word: Word<'_>) -> Parsed<&str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if word.text.is_empty() || !word.text.chars().all(fits) {
+        return Err(word.wrong("a name is letters, digits, - and _", Some("for example: hold=old".into())));
+    }
+    Ok(word.text)
+}
+
+fn number(word: Word<'_>, least: u32, most: u32) -> Parsed<u32> {
+    let parsed = match word.text.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        _ if word.text.starts_with('+') => None,
+        _ => word.text.parse().ok(),
+    };
+    let message = || match most {
+        u32::MAX => format!("a number from {least} on is needed here"),
+        _ => format!("a number from {least} to {most} is needed here"),
+    };
+    parsed.filter(|n| (least..=most).contains(n)).ok_or_else(|| word.wrong(message(), None))
+}
+
+/// A decimal number with up to nine digits on either side of the point, in billionths.
+fn decimal(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let fraction = format!("{fraction:0<9}").parse::<u64>().ok()?;
+    Some(whole.parse::<u64>().ok()? * 1_000_000_000 + fraction)
+}
+
+fn percent(word: Word<'_>) -> Parsed<u32> {
+    let wrong = || word.wrong("a rate is a percentage from 0% to 100%", Some("for example: rate=20%".into()));
+    let billionths = word.text.strip_suffix('%').and_then(decimal).ok_or_else(wrong)?;
+    u32::try_from(billionths / 100_000).ok().filter(|rate| *rate <= 1_000_000).ok_or_else(wrong)
+}
+
+fn duration(word: Word<'_>) -> Parsed<Duration> {
+    let wrong = |help: &str| word.wrong("a time is a number and us, ms, s, m or h, up to 24 h", Some(help.into()));
+    let unit = word.text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
+    let nanos = one_of(word.part(unit..word.text.len()), "unit of time", UNITS)?;
+    let number = decimal(word.part(0..unit).text).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
+    let total = u128::from(number) * u128::from(nanos) / 1_000_000_000;
+    let time = u64::try_from(total).ok().map(Duration::from_nanos);
+    time.filter(|time| *time <= MAX_TIME).ok_or_else(|| wrong("24h is the longest"))
+}
+
+fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -> Parsed<T> {
+    let found = known.iter().find(|(name, _)| *name == word.text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names = known.iter().map(|(name, _)| *name);
+        let help = match nearest(word.text, names.clone()) {
+            Some(name) => did_you_mean(name),
+            None => format!("one of: {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        let message = if word.text.is_empty() { format!("a {what} is missing") } else { format!("'{}' is no {what}", word.text) };
+        word.wrong(message, Some(help))
+    })
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean '{name}'?")
+}
+
+/// The one that needs the fewest letters changed, if those are few, or that begins like it.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.map(|name| (if word.len() > 1 && name.starts_with(word) { 1 } else { distance(word, name) }, name));
+    let (changes, name) = distances.min_by_key(|(changes, _)| *changes)?;
+    (changes <= 1 + word.len() / 4 && changes < word.len()).then_some(name)
+}
+
+/// Letters to insert, remove, replace or swap with their neighbour.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut before = Vec::new();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    let mut last = None;
+    for (line, letter) in from.chars().enumerate() {
+        let mut next = alloc::vec![line + 1];
+        for (column, other) in to.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+            let replaced = at(&row, column) + usize::from(letter != *other);
+            let changed = at(&row, column + 1).min(at(&next, column)) + 1;
+            let swapped = match column.checked_sub(1).and_then(|left| to.get(left)) {
+                Some(left) if *left == letter && last == Some(*other) => at(&before, column - 1) + 1,
+                _ => usize::MAX,
+            };
+            next.push(replaced.min(changed).min(swapped));
+        }
+        before = core::mem::replace(&mut row, next);
+        last = Some(letter);
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// The words of a line. Blanks inside brackets do not end a word.
+struct Words<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<Word<'a>> {
+        let rest = self.line.get(self.at..)?;
+        let start = self.at + (rest.len() - rest.trim_start().len());
+        let mut depth = 0usize;
+        let ends = |c: char| {
+            depth = if c == '(' { depth + 1 } else { depth.saturating_sub(usize::from(c == ')')) };
+            c.is_whitespace() && depth == 0
+        };
+        let rest = self.line.get(start..)?;
+        let len = rest.find(ends).unwrap_or(rest.len());
+        self.at = start + len;
+        (len > 0).then_some(Word { text: rest.get(..len)?, at: start })
+    }
+
+    fn expect(&mut self, what: &str, help: &str) -> Parsed<Word<'a>> {
+        let end = self.line.trim_end().len();
+        self.next().ok_or_else(|| RuleError { span: end..end, message: format!("{what} is missing"), help: Some(help.into()) })
+    }
+}
+
+/// A part of the line, and where it stands.
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Word<'a> {
+    fn span(self) -> Range<usize> {
+        self.at..self.at + self.text.len()
+    }
+
+    fn part(self, range: Range<usize>) -> Word<'a> {
+        Word { at: self.at + range.start, text: self.text.get(range).unwrap_or_default() }
+    }
+
+    /// What stands before the first `separator`, and what after it.
+    fn cut(self, separator: &str) -> (Word<'a>, Option<Word<'a>>) {
+        match self.text.find(separator) {
+            Some(at) => (self.part(0..at), Some(self.part(at + separator.len()..self.text.len()))),
+            None => (self, None),
+        }
+    }
+
+    fn trim(self) -> Word<'a> {
+        let start = self.text.len() - self.text.trim_start().len();
+        self.part(start..start.max(self.text.trim_end().len()))
+    }
+
+    /// The place right after it.
+    fn end(self) -> Word<'a> {
+        self.part(self.text.len()..self.text.len())
+    }
+
+    fn wrong(self, message: impl Into<String>, help: Option<String>) -> RuleError {
+        RuleError { span: self.span(), message: message.into(), help }
+    }
+}
