@@ -168,7 +168,7 @@ impl Sink for Events {
             win: record.window,
             id: record.id,
             retransmission: record.retransmission,
-            verdict: words::verdict(&seen.judgement.verdict),
+            verdict: seen.judgement.verdict.name(),
             rule: seen.rule,
         };
         self.line(&Line { t: seen.t.as_secs_f64(), conn: seen.conn, body });

@@ -81,7 +81,7 @@ fn pass() -> Judgement {
 }
 
 fn dropped() -> Judgement {
-    Judgement { verdict: Verdict::Pass, rule: Some(0), retransmission: 0 }
+    Judgement { verdict: Verdict::Drop, rule: Some(0), retransmission: 0 }
 }
 
 fn packet(source: SocketAddr, destination: SocketAddr, flags: Flags, (seq, ack): (u32, u32)) -> Vec<u8> {

@@ -28,7 +28,7 @@ impl Sink for Spans {
                 ack = record.ack.0,
                 len = record.len,
                 win = record.window,
-                verdict = words::verdict(&seen.judgement.verdict),
+                verdict = seen.judgement.verdict.name(),
                 "segment"
             );
         });

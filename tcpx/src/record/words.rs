@@ -5,24 +5,16 @@ use tcpx_proto::event::{Event, TimerAction, What};
 use tcpx_proto::fault::Verdict;
 use tcpx_proto::wire::IcmpKind;
 
-/// The verdict as the fault language spells it.
-pub(super) fn verdict(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-    }
-}
-
 /// Whether a segment got no further than the gate.
 pub(super) fn dropped(seen: &Seen<'_>) -> bool {
-    verdict(&seen.judgement.verdict) == "drop"
+    matches!(seen.judgement.verdict, Verdict::Drop | Verdict::Full)
 }
 
 /// What a fault did to a segment; `None` when nothing was done.
 pub(super) fn fault(seen: &Seen<'_>) -> Option<String> {
     match (&seen.judgement.verdict, seen.rule) {
         (Verdict::Pass, _) => None,
-        #[expect(unreachable_patterns, reason = "until the gate lands")]
-        (other, rule) => Some(format!("{} by `{}`", verdict(other), rule.unwrap_or("a rule that was lifted"))),
+        (verdict, rule) => Some(format!("{verdict} by `{}`", rule.unwrap_or("a rule that was lifted"))),
     }
 }
 
