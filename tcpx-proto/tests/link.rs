@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, Isn, Profile, Rto};
-use tcpx_proto::event::{CloseReason, What};
+use tcpx_proto::event::{Cause, CloseReason, What};
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
@@ -31,6 +31,8 @@ struct Run {
     /// Octets of either end's receive buffer.
     buffers: [usize; 2],
     mss: u16,
+    /// Milliseconds for which either end does not read.
+    pauses: [u64; 2],
 }
 
 /// A link on which about a fifth of all packets does not arrive as it was sent.
@@ -55,8 +57,21 @@ fn any_run() -> impl Strategy<Value = Run> {
     let isns = [any_isn(), any_isn()];
     let says = [0usize..60_000, 0usize..60_000];
     let buffers = [2_000usize..100_000, 2_000usize..100_000];
-    (profile, any::<u64>(), any_link(), any_link(), isns, says, buffers, 300u16..1460)
-        .prop_map(|(profile, seed, there, back, isns, says, buffers, mss)| Run { profile, seed, there, back, isns, says, buffers, mss })
+    let pauses = [0u64..30_000, 0u64..30_000];
+    let net = (any::<u64>(), any_link(), any_link());
+    (profile, net, isns, says, buffers, 300u16..1460, pauses).prop_map(
+        |(profile, (seed, there, back), isns, says, buffers, mss, pauses)| Run {
+            profile,
+            seed,
+            there,
+            back,
+            isns,
+            says,
+            buffers,
+            mss,
+            pauses,
+        },
+    )
 }
 
 impl Run {
@@ -88,9 +103,10 @@ impl Run {
         (0..self.says[end] as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ end as u8).collect()
     }
 
-    /// Says everything, then that it was everything, and hears the other out.
+    /// Says everything, then that it was everything, and after a pause in which its window may close hears the other out.
     fn script(&self, end: usize) -> Script {
-        Script { steps: vec![Step::Send(self.text(end)), Step::Shutdown, Step::ReceiveToEnd, Step::Close] }
+        let pause = Step::Sleep(Duration::from_millis(self.pauses[end]));
+        Script { steps: vec![Step::Send(self.text(end)), Step::Shutdown, pause, Step::ReceiveToEnd, Step::Close] }
     }
 
     /// Runs until neither end knows of a connection and nothing is on the way, and judges what was heard.
@@ -152,7 +168,7 @@ fn states(sim: &Sim, end: HostId, id: ConnId) -> Vec<State> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn client_and_server_any_link_bytes_intact_and_closed(run in any_run()) {
@@ -168,7 +184,17 @@ proptest! {
 /// A run on a good link.
 fn plain(profile: Profile) -> Run {
     let link = Link::new(Duration::from_millis(10));
-    Run { profile, seed: 1, there: link, back: link, isns: [u32::MAX - 5, u32::MAX], says: [20, 30], buffers: [65_535; 2], mss: 1460 }
+    Run {
+        profile,
+        seed: 1,
+        there: link,
+        back: link,
+        isns: [u32::MAX - 5, u32::MAX],
+        says: [20, 30],
+        buffers: [65_535; 2],
+        mss: 1460,
+        pauses: [0, 0],
+    }
 }
 
 #[test]
@@ -208,5 +234,15 @@ fn bulk_over_a_good_link_sends_nothing_twice() {
         let again =
             trace.iter().filter(|seen| matches!(seen, Observation::Segment { record, .. } if record.out && record.retransmission > 0));
         assert_eq!(again.count(), 0, "{}", profile.name());
+    }
+}
+
+#[test]
+fn slow_reader_closes_the_window_and_probes_find_it_open() {
+    for profile in Profile::ALL {
+        let run = Run { says: [100_000, 0], buffers: [65_535, 4_000], pauses: [0, 20_000], ..plain(profile) };
+        let trace = client_and_server(&run).unwrap();
+        let probe = |seen: &&Observation| matches!(seen, Observation::Segment { record, .. } if record.label.is_some_and(|label| label.cause == Cause::Probe));
+        assert!(trace.iter().filter(probe).count() > 3, "{}", profile.name());
     }
 }
