@@ -1,0 +1,210 @@
+//! Two hosts: network namespaces on a cable, or two addresses of this machine's loopback.
+
+use super::{Capture, Program};
+use rustix::thread::CapabilitySet;
+use socket2::{Domain, Socket, Type};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tcpx_lab::netns::{self, Cable, Namespace};
+use tcpx_lab::privilege;
+
+/// Where the servers listen.
+pub(crate) const PORT: u16 = 7000;
+
+/// One end.
+pub(crate) struct Host {
+    pub(crate) address: Ipv4Addr,
+    /// None: where this process is.
+    namespace: Option<Namespace>,
+    device: &'static str,
+}
+
+impl Host {
+    /// A program that will start on this host.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        if let Some(namespace) = &self.namespace {
+            namespace.command(&mut command).unwrap();
+        }
+        command
+    }
+
+    /// The output of a program that must succeed.
+    pub(crate) fn output(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Does `work`, opening sockets for instance, on this host.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> std::io::Result<T> + Send) -> T {
+        match &self.namespace {
+            Some(namespace) => namespace.run(work).unwrap(),
+            None => work().unwrap(),
+        }
+    }
+
+    /// A connection of the kernel's from this host's address.
+    pub(crate) fn connect(&self, to: SocketAddr) -> TcpStream {
+        self.run(|| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&self.at(0).into())?;
+            socket.connect(&to.into())?;
+            Ok(socket.into())
+        })
+    }
+
+    /// A listener of the kernel's on this host's address.
+    pub(crate) fn listen(&self, port: u16) -> TcpListener {
+        self.run(|| TcpListener::bind(self.at(port)))
+    }
+
+    /// The address with a port.
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
+        (self.address, port).into()
+    }
+}
+
+/// Two hosts and a directory, all gone when this is dropped.
+pub(crate) struct Lab {
+    /// The client's end.
+    pub(crate) a: Host,
+    /// The server's end.
+    pub(crate) b: Host,
+    directory: PathBuf,
+    /// What our programs are started with on every command line.
+    guard: &'static [&'static str],
+}
+
+impl Lab {
+    /// Two namespaces, every offload off so that a capture shows what is on the cable; None, with the reason on stderr, where they are
+    /// not to be had.
+    pub(crate) fn netns() -> Option<Lab> {
+        let tools = ["tcpdump", "tshark", "ss"].iter().find(|tool| !installed(tool));
+        let made = match tools {
+            Some(tool) => Err(format!("no {tool} here")),
+            None => netns::pair(Cable::PLAIN).map_err(|error| format!("a network namespace cannot be made: {error}")),
+        };
+        let (a, b) = made.map_err(|reason| skip("netns", &reason)).ok()?;
+        let host = |address, namespace| Host { address, namespace: Some(namespace), device: netns::DEVICE };
+        Some(Lab { a: host(netns::A, a), b: host(netns::B, b), directory: directory(), guard: &[] })
+    }
+
+    /// Two addresses of the loopback where we are. Our programs get NET_RAW and nothing else, and so the listener as their guard.
+    pub(crate) fn loopback() -> Option<Lab> {
+        static TAKEN: AtomicU8 = AtomicU8::new(1);
+        let reason = if !privilege::has(CapabilitySet::NET_RAW) {
+            Some("no capability NET_RAW".to_owned())
+        } else {
+            ["tcpdump", "tshark", "setpriv"].iter().find(|tool| !installed(tool)).map(|tool| format!("no {tool} here"))
+        };
+        if let Some(reason) = reason {
+            skip("loopback", &reason);
+            return None;
+        }
+        // Two test programs at a time do not meet: each has a net of its own.
+        let net = std::process::id().to_be_bytes();
+        let nth = TAKEN.fetch_add(2, Ordering::Relaxed);
+        let host = |last| Host { address: Ipv4Addr::new(127, 64 | (net[2] & 63), net[3], last), namespace: None, device: "lo" };
+        Some(Lab { a: host(nth), b: host(nth + 1), directory: directory(), guard: &["--rst-guard", "listener"] })
+    }
+
+    /// A path in the directory of this test.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The same for a command line.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// The server on B, which listens when this returns.
+    pub(crate) fn server(&self, arguments: &[&str]) -> Program {
+        let mut program = self.server_at(&self.b.at(PORT).to_string(), arguments);
+        program.wait_for("listening on");
+        program
+    }
+
+    /// The server on B at an address of the caller's choice, not awaited.
+    pub(crate) fn server_at(&self, address: &str, arguments: &[&str]) -> Program {
+        Program::start(self.tcpx(&self.b, "tcpx-server").arg(address).args(arguments))
+    }
+
+    /// The client on A to the server's address.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Program {
+        Program::start(&mut self.client_command(arguments))
+    }
+
+    /// The same, not started.
+    pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
+        let bound: &[&str] = if self.guard.is_empty() || arguments.contains(&"--bind") { &[] } else { &["--bind"] };
+        let mut command = self.tcpx(&self.a, "tcpx-client");
+        command.arg(self.b.at(PORT).to_string()).args(arguments).args(bound);
+        // On the loopback the route would choose the same address for both ends.
+        if !bound.is_empty() {
+            command.arg(self.a.at(0).to_string());
+        }
+        command
+    }
+
+    /// One of our programs on a host, without arguments yet.
+    pub(crate) fn tcpx(&self, host: &Host, name: &str) -> Command {
+        let program = built(name);
+        if self.guard.is_empty() {
+            return host.command(program);
+        }
+        let mut command = host.command("setpriv");
+        command.arg("--bounding-set=-all,+net_raw").arg(program).args(self.guard);
+        command
+    }
+
+    /// Starts to capture what passes B's interface.
+    pub(crate) fn capture(&self) -> Capture {
+        Capture::start(self, &self.b)
+    }
+}
+
+impl Host {
+    pub(super) fn device(&self) -> &'static str {
+        self.device
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _nothing_depends_on_it = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Says why a test does not run; panics if REQUIRE names its placement.
+fn skip(placement: &str, reason: &str) {
+    let required = std::env::var("REQUIRE").is_ok_and(|list| list.split(',').any(|one| one.trim() == placement));
+    assert!(!required, "REQUIRE names {placement}, and {reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// Whether a program can be run by its name.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// A directory of this test's own.
+fn directory() -> PathBuf {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let name = format!("tcpx-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A binary of this workspace, beside the directory of this test program.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins`, as `make test` does", path.display());
+    path
+}

@@ -1,0 +1,28 @@
+//! What every test needs: two hosts that vanish with the test, programs on them that die with it, and witnesses that are not tcpx.
+
+mod capture;
+mod kernel;
+mod lab;
+mod process;
+
+pub(crate) use capture::{Capture, Seen, Segment};
+pub(crate) use kernel::{await_socket, iptables_rules, sockets};
+pub(crate) use lab::{Host, Lab, PORT, installed};
+pub(crate) use process::{Ended, Program, Signal};
+
+use std::time::{Duration, Instant};
+
+/// The longest that anything here may take before the test says that it did not happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks again and again until there is something to see.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

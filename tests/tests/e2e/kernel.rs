@@ -1,0 +1,207 @@
+//! tcpx against this machine's Linux TCP, in both roles.
+
+use crate::harness::{Lab, PORT, Signal, await_socket, sockets, until};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::thread;
+
+/// Octets that repeat with a period that divides no segment size, so that a shift or a swap shows.
+fn octets(count: usize) -> Vec<u8> {
+    (0..count).map(|nth| (nth % 251) as u8).collect()
+}
+
+/// A client of tcpx sends to a program on the kernel's TCP and hears its answer.
+fn client_to_kernel(lab: &Lab) {
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let service = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).unwrap();
+        stream.write_all(b"and back").unwrap();
+        heard
+    });
+    assert_eq!(lab.client(&["--send", "there", "--msl", "50ms"]).succeed(), "and back");
+    assert_eq!(service.join().unwrap(), b"there");
+    let seen = capture.finish();
+    seen.assert_sound(lab.a.address);
+    let story = seen.story(lab.a.address);
+    assert!(story.starts_with("a:S b:SA a:A ") && !story.contains('R'), "{story}");
+    // The peer closed in LAST-ACK: nothing of it is left but what the listener's thread dropped.
+    assert_eq!(sockets(&lab.b, &format!("sport = :{PORT}")), Vec::<String>::new());
+}
+
+#[test]
+fn client_to_a_kernel_listener_speaks_hears_and_closes() {
+    let Some(lab) = Lab::netns() else { return };
+    client_to_kernel(&lab);
+}
+
+#[test]
+fn client_to_a_kernel_listener_over_loopback_speaks_hears_and_closes() {
+    let Some(lab) = Lab::loopback() else { return };
+    client_to_kernel(&lab);
+}
+
+/// A program on the kernel's TCP sends to a server of tcpx and hears the echo.
+fn kernel_to_server(lab: &Lab) {
+    let capture = lab.capture();
+    let server = lab.server(&["--once"]);
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    let sent = octets(200_000);
+    let mut heard = Vec::new();
+    thread::scope(|scope| {
+        let mut writer = stream.try_clone().unwrap();
+        let sent = &sent;
+        scope.spawn(move || {
+            writer.write_all(sent).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        stream.read_to_end(&mut heard).unwrap();
+    });
+    assert!(heard == sent, "{} octets came back of {}", heard.len(), sent.len());
+    // The active closer, and it alone, is in TIME-WAIT.
+    await_socket(&lab.a, "TIME-WAIT", &format!("dport = :{PORT}"));
+    server.succeed();
+    let seen = capture.finish();
+    seen.assert_sound(lab.b.address);
+    assert!(!seen.story(lab.a.address).contains('R'));
+}
+
+#[test]
+fn server_to_a_kernel_client_echoes_and_closes() {
+    let Some(lab) = Lab::netns() else { return };
+    kernel_to_server(&lab);
+}
+
+#[test]
+fn server_to_a_kernel_client_over_loopback_echoes_and_closes() {
+    let Some(lab) = Lab::loopback() else { return };
+    kernel_to_server(&lab);
+}
+
+#[test]
+fn client_to_a_closed_port_is_refused() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let ended = lab.client(&["--send", "x"]).finish();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("connection refused"), "{}", ended.stderr);
+    assert_eq!(capture.finish().story(lab.a.address), "a:S b:RA");
+}
+
+#[test]
+fn client_whose_peer_resets_says_so() {
+    let Some(lab) = Lab::netns() else { return };
+    let listener = lab.b.listen(PORT);
+    let client = lab.client(&["--send", "unread", "--hold", "10s"]);
+    let (stream, _) = listener.accept().unwrap();
+    // Closing with unread data is a RST (RFC 2525 2.17).
+    while stream.peek(&mut [0; 6]).unwrap() < 6 {}
+    drop(stream);
+    let ended = client.finish();
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stderr.contains("connection reset"), "{}", ended.stderr);
+}
+
+#[test]
+fn client_told_to_abort_resets_the_kernel() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let client = lab.client(&["--send", "bye", "--abort"]);
+    let (mut stream, _) = listener.accept().unwrap();
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    client.succeed();
+    let story = capture.finish().story(lab.a.address);
+    assert!(story.contains("a:R"), "{story}");
+}
+
+#[test]
+fn client_that_said_everything_still_hears() {
+    let Some(lab) = Lab::netns() else { return };
+    let listener = lab.b.listen(PORT);
+    let client = lab.client(&["--send", "question", "--msl", "50ms"]);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    // Our half is closed, and the kernel agrees; its own half is not.
+    await_socket(&lab.b, "CLOSE-WAIT", &format!("sport = :{PORT}"));
+    let sent = octets(100_000);
+    stream.write_all(&sent).unwrap();
+    drop(stream);
+    let ended = client.finish();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout == sent, "{} octets arrived of {}", ended.stdout.len(), sent.len());
+}
+
+#[test]
+fn server_that_stalls_closes_its_window_and_the_kernel_probes_it() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let _server = lab.server(&["--stall", "--window", "16k"]);
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    stream.set_nonblocking(true).unwrap();
+    let chunk = octets(16_000);
+    while stream.write(&chunk).is_ok() {}
+    // The kernel's persist timer runs only against a window of zero.
+    until("the persist timer of the kernel", || {
+        let sockets = lab.a.output("ss", &["-tnoH", &format!("dport = :{PORT}")]);
+        sockets.contains("timer:(persist").then_some(())
+    });
+    let closed = until("a window of zero and an answered probe", || {
+        let seen = capture.so_far();
+        let zero = seen.from(lab.b.address).iter().filter(|segment| segment.window == 0 && segment.flags == "A").count();
+        (zero >= 2).then_some(seen)
+    });
+    closed.assert_sound(lab.b.address);
+}
+
+#[test]
+fn server_that_never_closes_keeps_the_kernel_in_fin_wait_2() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&["--never-close"]);
+    let stream = lab.a.connect(lab.b.at(PORT));
+    stream.shutdown(Shutdown::Write).unwrap();
+    await_socket(&lab.a, "FIN-WAIT-2", &format!("dport = :{PORT}"));
+}
+
+#[test]
+fn server_told_to_close_after_a_while_closes_first() {
+    let Some(lab) = Lab::netns() else { return };
+    let server = lab.server(&["--once", "--close-after", "200ms", "--msl", "50ms"]);
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    await_socket(&lab.a, "CLOSE-WAIT", &format!("dport = :{PORT}"));
+    drop(stream);
+    server.succeed();
+    // TIME-WAIT is the server's: the kernel has nothing.
+    assert_eq!(sockets(&lab.a, &format!("dport = :{PORT}")), Vec::<String>::new());
+}
+
+#[test]
+fn client_that_vanishes_leaves_the_kernel_alone() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let mut client = lab.client(&["--send", "still here", "--hold", "1h", "--vanish-after", "300ms"]);
+    client.wait_for("ESTABLISHED");
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_exact(&mut [0; 10]).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    until("an unanswered segment", || {
+        stream.write_all(b"?").unwrap();
+        let sockets = lab.b.output("ss", &["-tnoH", &format!("sport = :{PORT}")]);
+        sockets.contains("timer:(on,").then_some(())
+    });
+    // The kernel repeats itself to nobody, and neither we nor our kernel answer.
+    let seen = until("a second retransmission", || {
+        let seen = capture.so_far();
+        let last = seen.from(lab.a.address).last().unwrap().at;
+        let unanswered = seen.from(lab.b.address).iter().filter(|segment| segment.at > last && segment.len > 0).count();
+        (unanswered >= 3).then_some(seen)
+    });
+    assert!(!seen.story(lab.a.address).contains('R'), "{}", seen.story(lab.a.address));
+    await_socket(&lab.b, "ESTAB", &format!("sport = :{PORT}"));
+    assert_eq!(client.end_by(Signal::INT).code, Some(0));
+}

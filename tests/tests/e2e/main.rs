@@ -1,0 +1,8 @@
+//! The two binaries end to end, against each other and against the kernel. Every verdict is read from a capture by an independent
+//! program, or from the peer kernel: a wrong log of ours cannot pass.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+mod kernel;
+mod pair;
