@@ -1,5 +1,6 @@
 //! Every state meets every kind of segment, and answers as Linux 6.18 was measured to (`data/linux_6_18.tsv`: state, segment, reply,
 //! state after). Where tcpx answers otherwise under its `linux` profile, `DIFFERENCES` says so and why; a row that agrees again fails.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
 mod common;

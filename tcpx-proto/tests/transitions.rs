@@ -1,6 +1,7 @@
 //! Every state meets every call, segment and timeout, and does what RFC 9293 section 3.10 says (`data/rfc9293.tsv`: section, profile, state,
 //! what was before, event, replies, next state, what the user is told). Where tcpx does otherwise, `DIFFERENCES` says why; a row that agrees
 //! again fails. Calls that an application cannot make here (SEND or CLOSE on a listener's embryo, OPEN of a listener) have no rows.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
 mod common;

@@ -194,6 +194,18 @@ impl Bench {
         self.drain()
     }
 
+    /// An ICMP error arrives that quotes a segment of ours with this sequence number; what is sent then.
+    pub(crate) fn icmp(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq) -> Vec<Sent> {
+        let quoted = Header { source: self.local, destination: self.remote, ..self.header(seq, Seq(0), ACK) };
+        let mut tcp = [0; 100];
+        quoted.emit((b"", b""), &mut tcp).unwrap();
+        let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0, 0];
+        packet.extend(mtu.to_be_bytes());
+        packet.extend(&tcp[..28]);
+        self.stack.icmp_arrives(self.now, &packet);
+        self.drain()
+    }
+
     /// The peer acknowledges everything that was sent.
     pub(crate) fn acknowledge(&mut self) -> Vec<Sent> {
         self.arrive(self.rcv_nxt, self.snd_nxt, ACK, b"")
