@@ -38,7 +38,7 @@ impl Stack {
         })?;
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
         let (local, remote) = (segment.header.destination, segment.header.source);
-        if let Some(id) = self.table.find(local, remote) {
+        if let Some(id) = self.table.route(local, remote) {
             return self.deliver(now, id, &segment);
         }
         if !self.ports.contain(local) {

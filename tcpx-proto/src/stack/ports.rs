@@ -32,9 +32,18 @@ impl Ports {
 
     /// Every port of `address`, once around from the `start`-th (RFC 6056 section 3.3.1: the caller draws `start`).
     pub(super) fn from(&self, address: IpAddr, start: u32) -> impl Iterator<Item = u16> {
-        let start = start as usize;
-        let all = move || self.of(address).flatten();
-        all().skip(start).chain(all().take(start)).filter(|port| *port != 0)
+        let (mut skip, mut take) = (start, start);
+        let ahead = self.of(address).filter_map(move |ports| {
+            let cut = skip.min(ports.len() as u32);
+            skip -= cut;
+            (cut < ports.len() as u32).then(|| ports.start() + cut as u16..=*ports.end())
+        });
+        let around = self.of(address).map_while(move |ports| {
+            let cut = take.min(ports.len() as u32);
+            take -= cut;
+            (cut > 0).then(|| *ports.start()..=ports.start() + (cut - 1) as u16)
+        });
+        ahead.chain(around).flatten().filter(|port| *port != 0)
     }
 
     fn of(&self, address: IpAddr) -> impl Iterator<Item = RangeInclusive<u16>> {

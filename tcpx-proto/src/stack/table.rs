@@ -59,12 +59,14 @@ pub(super) struct Table {
     len: usize,
     /// Slots by four-tuple: of those connections that can get segments.
     index: HashTable<u32>,
+    /// The connection that got a segment last: the next one is often for it, too.
+    recent: Option<ConnId>,
     key: Secret,
 }
 
 impl Table {
     pub(super) fn new(seed: u64) -> Table {
-        Table { slots: Vec::new(), free: Vec::new(), len: 0, index: HashTable::new(), key: Secret::new(seed, Purpose::Index) }
+        Table { slots: Vec::new(), free: Vec::new(), len: 0, index: HashTable::new(), recent: None, key: Secret::new(seed, Purpose::Index) }
     }
 
     /// Records, of all kinds.
@@ -89,6 +91,15 @@ impl Table {
         let same = |slot: &u32| tuple(&self.slots, *slot) == Some((local, remote));
         let slot = *self.index.find(self.key.index(local, remote), same)?;
         Some(ConnId { slot, generation: self.slots.get(slot as usize)?.generation })
+    }
+
+    /// [`find`](Table::find) for a segment that arrives.
+    pub(super) fn route(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
+        let again = self.recent.filter(|id| self.get(*id).is_some_and(|entry| (entry.tcb.local, entry.tcb.remote) == (local, remote)));
+        if again.is_none() {
+            self.recent = self.find(local, remote);
+        }
+        self.recent
     }
 
     /// The id that the next connection gets; `None` when there are no more.
@@ -117,6 +128,7 @@ impl Table {
     /// Frees the four-tuple: no segment reaches this connection any more.
     pub(super) fn unlink(&mut self, id: ConnId) {
         let Some((local, remote)) = self.get(id).map(|entry| (entry.tcb.local, entry.tcb.remote)) else { return };
+        self.recent = self.recent.filter(|recent| *recent != id);
         if let Ok(found) = self.index.find_entry(self.key.index(local, remote), |&slot| slot == id.slot) {
             found.remove();
         }

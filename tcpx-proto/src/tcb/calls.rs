@@ -2,7 +2,7 @@
 
 use super::congestion::Control;
 use super::rto::Estimator;
-use super::{Cx, MIN_MTU, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
+use super::{Cx, MIN_MTU, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
 use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
 use crate::event::{Cause, CloseReason, Timer, Trigger, What};
 use crate::seq::Seq;
@@ -78,7 +78,7 @@ impl Tcb {
             stamps: Stamps { on: false, offset, recent: 0, recent_at: now },
             estimator,
             pending: Pending::default(),
-            timers: [None; Timer::ALL.len()],
+            timers: [NEVER; Timer::ALL.len()],
             transfer: None,
         }
     }

@@ -254,7 +254,8 @@ pub(crate) struct Tcb {
     stamps: Stamps,
     estimator: Estimator,
     pending: Pending,
-    timers: [Option<Instant>; Timer::ALL.len()],
+    /// When each fires; [`NEVER`] for one that does not run.
+    timers: [Instant; Timer::ALL.len()],
     transfer: Option<Box<Transfer>>,
 }
 
@@ -359,14 +360,14 @@ impl Tcb {
 
     fn start(&mut self, cx: &mut Cx<'_>, timer: Timer, after: Duration) {
         let until = cx.now + after;
-        if self.timers[timer as usize] != Some(until) {
-            self.timers[timer as usize] = Some(until);
+        if self.timers[timer as usize] != until {
+            self.timers[timer as usize] = until;
             cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Started { until } });
         }
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>, timer: Timer) {
-        if self.timers[timer as usize].take().is_some() {
+        if core::mem::replace(&mut self.timers[timer as usize], NEVER) != NEVER {
             cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Stopped });
         }
     }
@@ -378,12 +379,13 @@ impl Tcb {
     }
 
     fn runs(&self, timer: Timer) -> bool {
-        self.timers[timer as usize].is_some()
+        self.timers[timer as usize] != NEVER
     }
 
     /// When the earliest timer fires.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.iter().flatten().min().copied()
+        let first = self.timers.iter().fold(NEVER, |first, at| first.min(*at));
+        (first != NEVER).then_some(first)
     }
 
     /// CLOSED, or back in LISTEN (a passive one that was reset): only the application's handle keeps it.
@@ -439,6 +441,9 @@ impl Tcb {
         }
     }
 }
+
+/// Later than every time there is.
+const NEVER: Instant = Instant(u64::MAX);
 
 /// The smallest path MTU that is believed, octets (Linux `ip_no_pmtu_disc` floor: 552).
 const MIN_MTU: u16 = 552;

@@ -1,6 +1,6 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
-use super::{Cx, State, Tcb};
+use super::{Cx, NEVER, State, Tcb};
 use crate::config::Dialect;
 use crate::event::{Cause, CloseReason, Timer, TimerAction, Trigger, What};
 use crate::stack::TransmitError;
@@ -10,10 +10,10 @@ impl Tcb {
     /// Fires every timer that is due.
     pub(crate) fn timeout(&mut self, cx: &mut Cx<'_>) {
         for timer in Timer::ALL {
-            if self.timers[timer as usize].is_none_or(|until| until > cx.now) {
+            if self.timers[timer as usize] > cx.now || !self.runs(timer) {
                 continue;
             }
-            self.timers[timer as usize] = None;
+            self.timers[timer as usize] = NEVER;
             cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Fired });
             match timer {
                 Timer::Retransmission => self.retransmit(cx),
