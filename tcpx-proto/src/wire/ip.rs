@@ -91,13 +91,13 @@ pub(crate) fn is_unicast(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || broadcast)
 }
 
-/// Octets of the IP header that is written for this address.
-pub(super) fn header_len(address: IpAddr) -> usize {
-    if address.is_ipv4() { V4_HEADER } else { V6_HEADER }
+/// Octets of the IP header that is written between these addresses: IPv6 when one of them is.
+pub(super) fn header_len(source: IpAddr, destination: IpAddr) -> usize {
+    if source.is_ipv4() && destination.is_ipv4() { V4_HEADER } else { V6_HEADER }
 }
 
 /// The sum over the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1).
-pub(super) fn pseudo_header_sum(source: IpAddr, destination: IpAddr, tcp_len: usize) -> u64 {
+pub(super) fn pseudo_header_sum(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u64 {
     let addresses = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let (source, destination) = (u32::from(source), u32::from(destination));
@@ -105,7 +105,7 @@ pub(super) fn pseudo_header_sum(source: IpAddr, destination: IpAddr, tcp_len: us
         }
         _ => checksum::sum(checksum::sum(0, &v6_octets(source)), &v6_octets(destination)),
     };
-    addresses + u64::from(TCP) + tcp_len as u64
+    addresses + u64::from(protocol) + len as u64
 }
 
 fn v6_octets(address: IpAddr) -> [u8; 16] {

@@ -100,7 +100,7 @@ pub fn fix_checksums(packet: &mut [u8]) {
         put(parts.ip, 10, &field.to_be_bytes());
     }
     put(parts.tcp, 16, &[0, 0]);
-    let pseudo = ip::pseudo_header_sum(parts.source, parts.destination, parts.tcp.len());
+    let pseudo = ip::pseudo_header_sum(parts.source, parts.destination, ip::TCP, parts.tcp.len());
     let field = !checksum::fold(checksum::sum(pseudo, parts.tcp));
     put(parts.tcp, 16, &field.to_be_bytes());
 }
@@ -131,7 +131,7 @@ impl<'a> Parts<'a> {
         let (source, destination, tcp_len) = (parsed.source, parsed.destination, parsed.payload.len());
         let header_len = match source {
             IpAddr::V4(_) => usize::from(packet.first()? & 0x0f) * 4,
-            IpAddr::V6(_) => ip::header_len(source),
+            IpAddr::V6(_) => ip::header_len(source, destination),
         };
         let (ip, rest) = packet.split_at_mut_checked(header_len)?;
         Some(Parts { ip, tcp: rest.get_mut(..tcp_len)?, source, destination })

@@ -101,7 +101,7 @@ pub enum ParseError {
 /// What a writer may get wrong on purpose. Default: nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Illegal<'a> {
-    /// Data offset to claim, in 32-bit words.
+    /// Data offset to claim, in 32-bit words, 0 to 15.
     pub data_offset: Option<u8>,
     /// Checksum to claim.
     pub checksum: Option<u16>,
@@ -166,7 +166,7 @@ pub(super) fn check(tcp: &[u8], source: IpAddr, destination: IpAddr, policy: Che
     if policy == ChecksumPolicy::Ignore {
         return Some(ChecksumKind::Unchecked);
     }
-    let pseudo = ip::pseudo_header_sum(source, destination, tcp.len());
+    let pseudo = ip::pseudo_header_sum(source, destination, ip::TCP, tcp.len());
     let field = tcp.get(16..18).map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
     if policy == ChecksumPolicy::Partial && field == checksum::fold(pseudo) {
         return Some(ChecksumKind::Partial);
@@ -200,7 +200,7 @@ impl Header {
         };
         let header_len = TCP_HEADER + options_len;
         let tcp_len = header_len + payload.0.len() + payload.1.len();
-        let ip_len = ip::header_len(self.source.ip());
+        let ip_len = ip::header_len(self.source.ip(), self.destination.ip());
         let total = ip_len + tcp_len;
         let packet = into.get_mut(..total).filter(|_| total <= 65_535).ok_or(ParseError::BufferTooShort)?;
         let (ip_part, tcp) = packet.split_at_mut(ip_len);
@@ -214,7 +214,7 @@ impl Header {
         first.copy_from_slice(payload.0);
         second.copy_from_slice(payload.1);
         let field = illegal.checksum.unwrap_or_else(|| {
-            let pseudo = ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), tcp.len());
+            let pseudo = ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
             !checksum::fold(checksum::sum(pseudo, tcp))
         });
         if let Some(place) = tcp.get_mut(16..18) {
