@@ -151,3 +151,66 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn read(area: &[u8]) -> Options {
+        let (options, malformed) = Options::parse(area);
+        assert!(!malformed, "{area:?}");
+        options
+    }
+
+    fn written(options: &Options) -> Vec<u8> {
+        let mut area = [0xff; MAX_OPTIONS_LEN];
+        let len = options.emit(&mut area);
+        area[..len].to_vec()
+    }
+
+    const STAMPS: Timestamps = Timestamps { value: 0x0102_0304, echo: 0x0506_0708 };
+
+    #[test]
+    fn options_parse_each_kind_is_read_at_any_octet() {
+        let area = [1, 2, 4, 5, 180, 3, 3, 7, 4, 2, 1, 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
+        let mut sack = SackBlocks::default();
+        assert!(sack.push(Seq(1), Seq(9)));
+        let expected = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, sack, timestamps: Some(STAMPS) };
+        for shift in 0..4 {
+            let mut shifted = alloc::vec![NOP; shift];
+            shifted.extend(area);
+            assert_eq!(read(&shifted), expected, "{shift} NOPs before");
+        }
+    }
+
+    #[test]
+    fn options_parse_nothing_counts_after_the_end_of_the_list() {
+        assert_eq!(read(&[3, 3, 7, 0, 2, 4, 5, 180]), Options { window_scale: Some(7), ..Options::default() });
+        assert_eq!(read(&[0, 2, 0, 0]), Options::default());
+    }
+
+    #[test]
+    fn options_emit_are_laid_out_as_linux_does() {
+        let syn = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(STAMPS), ..Options::default() };
+        assert_eq!(written(&syn), [2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7]);
+        let bare = Options { sack_permitted: true, ..Options::default() };
+        assert_eq!(written(&bare), [1, 1, 4, 2]);
+        let data = Options { timestamps: Some(STAMPS), ..Options::default() };
+        assert_eq!(written(&data), [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(written(&Options::default()), []);
+    }
+
+    #[test]
+    fn options_emit_four_sack_blocks_beside_timestamps_keeps_the_first_three() {
+        let mut sack = SackBlocks::default();
+        for left in 1..=4 {
+            assert!(sack.push(Seq(left * 10), Seq(left * 10 + 5)));
+        }
+        assert!(!sack.push(Seq(50), Seq(55)));
+        let area = written(&Options { sack, timestamps: Some(STAMPS), ..Options::default() });
+        assert_eq!(area.len(), MAX_OPTIONS_LEN);
+        assert_eq!(read(&area).sack.as_slice(), &sack.as_slice()[..3]);
+        assert_eq!(written(&Options { sack, ..Options::default() }).len(), 36);
+    }
+}
