@@ -1,26 +1,35 @@
 //! The one loop: packets, calls and timers in; packets, wake-ups and records out.
+//!
+//! Loop and handles share one lock. Whoever changes something under it pumps: what follows goes out at once, in batches. The loop
+//! itself sleeps until a packet, a deadline, or a nudge that says that there is an earlier deadline or nothing more to do.
+
+mod alarm;
+mod waiters;
 
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::link::{self, Kind, Link, SendBatch};
-use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use std::collections::HashMap;
+use alarm::Alarm;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use tcpx_proto::config::ConnConfig;
-use tcpx_proto::event::{CloseReason, Signal};
+use tcpx_proto::event::CloseReason;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Status, TransmitError};
+use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use waiters::Waiters;
+
+pub(crate) use alarm::now;
+pub(crate) use waiters::Wait;
 
 /// Packets handed to the kernel in one call.
 const BATCH: usize = 32;
 
-/// Batches received in a row before timers are served.
+/// Batches received in a row before the lock is released.
 const BATCHES_IN_A_ROW: usize = 4;
 
 /// What the loop and every handle share.
@@ -36,50 +45,35 @@ struct Inner {
     batch: SendBatch,
     /// The connection of each packet in the batch.
     senders: Vec<(Option<ConnId>, SocketAddr)>,
-    waiters: HashMap<ConnId, Waiters>,
-    accepters: HashMap<ListenerId, Vec<Waker>>,
+    waiters: Waiters,
     /// Until when the loop sleeps.
     asleep_until: Option<Instant>,
-    /// Handles of the host are gone, or the link failed: nothing happens any more.
+    /// The last connection for whose segment the kernel knew no way.
+    unroutable: Option<ConnId>,
+    /// Nothing happens any more.
     ended: Option<Ended>,
 }
 
-/// Why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why nothing happens any more.
+#[derive(Clone, Debug)]
 enum Ended {
+    /// The last handle of the host is gone.
     Dropped,
-    Failed(io::ErrorKind),
+    /// The runtime shut down, or the link failed.
+    Failed(Arc<io::Error>),
+    /// Something panicked under the lock: the engine cannot be trusted any more.
+    Panicked,
 }
 
-/// Who waits for a connection. There is an entry for each that has a handle.
-#[derive(Default)]
-struct Waiters {
-    read: Option<Waker>,
-    write: Option<Waker>,
-    /// Those that wait for ESTABLISHED or CLOSED.
-    state: Vec<Waker>,
-    established: bool,
-    closed: Option<CloseReason>,
-}
-
-impl Waiters {
-    fn wake_all(&mut self) {
-        self.read.take().into_iter().chain(self.write.take()).chain(self.state.drain(..)).for_each(Waker::wake);
+impl Ended {
+    fn error(&self) -> Error {
+        let source = match self {
+            Ended::Dropped => io::Error::other("its last handle is gone"),
+            Ended::Failed(error) => io::Error::new(error.kind(), Arc::clone(error)),
+            Ended::Panicked => io::Error::other("a panic inside it"),
+        };
+        Error::Io { act: "go on: the host has ended", source }
     }
-}
-
-/// What a handle waits for.
-#[derive(Clone, Copy)]
-pub(crate) enum Wait {
-    Read,
-    Write,
-    State,
-}
-
-/// Now, on the clock that the timer uses, too.
-pub(crate) fn now() -> Instant {
-    let time = rustix::time::clock_gettime(ClockId::Monotonic);
-    Instant(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 impl Shared {
@@ -89,37 +83,38 @@ impl Shared {
             edge,
             batch,
             senders: Vec::with_capacity(BATCH),
-            waiters: HashMap::new(),
-            accepters: HashMap::new(),
+            waiters: Waiters::default(),
             asleep_until: None,
+            unroutable: None,
             ended: None,
         };
         Shared { link, inner: Mutex::new(inner), nudge: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held has ended the loop; the handles learn of that from `ended`.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does something with the edge, then everything that follows from it.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Edge, Instant) -> R) -> R {
+    /// Does something with the edge, then everything that follows from it. An error: a panic has ended the host.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Edge, Instant) -> R) -> Result<R, Error> {
         self.act(|inner, now| f(&mut inner.edge, now))
     }
 
     /// The same with the waiters at hand: whoever leaves a waker in `f` misses nothing.
-    fn act<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
-        let mut inner = self.lock();
+    fn act<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> Result<R, Error> {
+        let _alert = NudgeOnPanic(&self.nudge);
+        let Ok(mut inner) = self.inner.lock() else { return Err(Ended::Panicked.error()) };
         // Under the lock, so that the engine's time never runs backwards.
         let now = now();
         let result = f(&mut inner, now);
-        inner.pump(&self.link, now);
+        if inner.ended.is_none() {
+            inner.pump(&self.link, now);
+        }
         let deadline = inner.edge.deadline();
         if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until)) {
             inner.asleep_until = deadline;
             self.nudge.notify_one();
         }
-        result
+        let woken = inner.waiters.take_woken(Vec::new());
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
+        Ok(result)
     }
 
     /// A call of the engine that may have to wait; `None` leaves `waker` behind.
@@ -130,63 +125,115 @@ impl Shared {
         waker: &Waker,
         call: impl FnOnce(&mut Stack, Instant) -> Result<R, CallError>,
     ) -> Option<Result<R, Error>> {
-        self.act(|inner, now| match (call(&mut inner.edge.stack, now), inner.ended) {
-            (Err(CallError::WouldBlock), None) => {
-                inner.waiters.entry(id).or_default().leave(wait, waker);
-                None
+        let outcome = self.act(|inner, now| {
+            // What came before the end can still be read; what is written now would never go.
+            if let (Some(ended), Wait::Write) = (&inner.ended, wait) {
+                return Some(Err(ended.error()));
             }
-            (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
-            (Err(CallError::NoConnection), _) => {
-                let closed = inner.waiters.get(&id).and_then(|waiters| waiters.closed);
-                Some(Err(closed.map_or(Error::Call(CallError::NoConnection), Error::Ended)))
+            match (call(&mut inner.edge.stack, now), &inner.ended) {
+                (Err(CallError::WouldBlock), None) => {
+                    inner.waiters.of(id).leave(wait, waker);
+                    None
+                }
+                (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
+                (Err(CallError::NoConnection), _) => {
+                    let closed = inner.waiters.closed(id);
+                    Some(Err(closed.map_or(Error::Call(CallError::NoConnection), Error::Ended)))
+                }
+                (other, _) => Some(other.map_err(Error::from)),
             }
-            (other, _) => Some(other.map_err(Error::from)),
-        })
+        });
+        outcome.unwrap_or_else(|error| Some(Err(error)))
     }
 
-    /// Makes a connection and its handle's place among the waiters.
-    pub(crate) fn connect(&self, local: SocketAddr, remote: SocketAddr, config: &ConnConfig) -> Result<(ConnId, SocketAddr), CallError> {
+    /// Makes a connection, and its handle's place among the waiters.
+    pub(crate) fn connect(&self, local: SocketAddr, remote: SocketAddr, config: &ConnConfig) -> Result<(ConnId, SocketAddr), Error> {
         self.act(|inner, now| {
+            if let Some(ended) = &inner.ended {
+                return Err(ended.error());
+            }
             let id = inner.edge.stack.connect(now, local, remote, config)?;
-            inner.waiters.entry(id).or_default();
-            Ok((id, inner.edge.stack.status(id).map_or(local, |status| status.local)))
-        })
+            let local = inner.edge.stack.status(id).map_or(local, |status| status.local);
+            inner.unroutable = None;
+            inner.pump(&self.link, now);
+            // As connect(2) does, say at once that the SYN cannot leave, instead of trying again for minutes.
+            if inner.unroutable == Some(id) {
+                inner.edge.stack.close(now, id)?;
+                return Err(Error::NoRoute(remote.ip()));
+            }
+            inner.waiters.of(id);
+            Ok((id, local))
+        })?
     }
 
     /// Takes a connection of a listener, with its peer; `None` leaves `waker` behind.
     pub(crate) fn poll_accept(&self, listener: ListenerId, waker: &Waker) -> Option<Result<(ConnId, Option<Status>), Error>> {
-        self.act(|inner, now| match (inner.edge.stack.accept(now, listener), inner.ended) {
+        let outcome = self.act(|inner, now| match (inner.edge.stack.accept(now, listener), &inner.ended) {
             (Ok(id), _) => {
-                inner.waiters.entry(id).or_default().established = true;
-                Some(Ok((id, inner.edge.stack.status(id))))
+                let status = inner.edge.stack.status(id);
+                let handle = inner.waiters.of(id);
+                handle.established = true;
+                // It may have ended while it waited, when there was nobody to tell: a SEND of nothing says how.
+                if status.as_ref().is_some_and(|status| status.state == State::Closed)
+                    && let Err(CallError::Ended(reason)) = inner.edge.stack.send(now, id, &[])
+                {
+                    handle.closed = Some(reason);
+                }
+                Some(Ok((id, status)))
             }
             (Err(CallError::WouldBlock), None) => {
-                let accepters = inner.accepters.entry(listener).or_default();
-                if !accepters.iter().any(|known| known.will_wake(waker)) {
-                    accepters.push(waker.clone());
-                }
+                inner.waiters.leave_accept(listener, waker);
                 None
             }
             (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
             (Err(error), _) => Some(Err(error.into())),
-        })
+        });
+        outcome.unwrap_or_else(|error| Some(Err(error)))
     }
 
-    /// The handle is gone.
-    pub(crate) fn detach(&self, id: ConnId) {
-        self.lock().waiters.remove(&id);
+    /// The handle is gone: CLOSE, unless that was done.
+    pub(crate) fn release(&self, id: ConnId) {
+        // A host that ended has nothing to close, nor has a connection that was closed or aborted.
+        _ = self.act(|inner, now| {
+            _ = inner.edge.stack.close(now, id);
+            inner.waiters.forget(id);
+        });
+    }
+
+    /// The listener is gone.
+    pub(crate) fn close_listener(&self, listener: ListenerId) {
+        // A host that ended has none.
+        _ = self.act(|inner, now| {
+            inner.edge.stack.close_listener(now, listener);
+            inner.waiters.forget_listener(listener);
+        });
     }
 
     /// Whether the connection was established at some time, and how it ended if it has; leaves `waker` behind where it has not.
     pub(crate) fn poll_state(&self, id: ConnId, waker: &Waker) -> (bool, Option<Result<CloseReason, Error>>) {
-        let mut inner = self.lock();
-        let ended = inner.ended;
-        let waiters = inner.waiters.entry(id).or_default();
-        let closed = waiters.closed.map(Ok).or(ended.map(|ended| Err(ended.error())));
-        if closed.is_none() {
-            waiters.leave(Wait::State, waker);
-        }
-        (waiters.established, closed)
+        let outcome = self.act(|inner, _| {
+            let handle = inner.waiters.of(id);
+            let closed = handle.closed.map(Ok).or_else(|| inner.ended.as_ref().map(|ended| Err(ended.error())));
+            if closed.is_none() {
+                handle.leave(Wait::State, waker);
+            }
+            (handle.established, closed)
+        });
+        outcome.unwrap_or_else(|error| (false, Some(Err(error))))
+    }
+
+    /// Whether every connection is CLOSED; leaves `waker` behind where one is not.
+    pub(crate) fn poll_emptied(&self, waker: &Waker) -> Option<Result<(), Error>> {
+        let outcome = self.act(|inner, _| {
+            let stack = &inner.edge.stack;
+            let alive = |status: Status| !(status.state == State::Closed || status.passive && status.state == State::SynReceived);
+            if !stack.connections().filter_map(|id| stack.status(id)).any(alive) {
+                return Some(Ok(()));
+            }
+            inner.waiters.leave_emptied(waker);
+            inner.ended.as_ref().map(|ended| Err(ended.error()))
+        });
+        outcome.unwrap_or_else(|error| Some(Err(error)))
     }
 
     /// Ends the loop.
@@ -196,41 +243,32 @@ impl Shared {
     }
 
     fn finish(&self, why: Ended) {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
+        let poisoned = self.inner.is_poisoned();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.ended.get_or_insert(why);
-        inner.edge.flush();
-        inner.waiters.values_mut().for_each(Waiters::wake_all);
-        inner.accepters.drain().flat_map(|(_, wakers)| wakers).for_each(Waker::wake);
+        if !poisoned {
+            inner.edge.flush();
+        }
+        inner.waiters.signal_all();
+        let woken = inner.waiters.take_woken(Vec::new());
+        drop(inner);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
-impl Waiters {
-    fn leave(&mut self, wait: Wait, waker: &Waker) {
-        match wait {
-            Wait::Read => self.read = Some(waker.clone()),
-            Wait::Write => self.write = Some(waker.clone()),
-            Wait::State => {
-                if !self.state.iter().any(|known| known.will_wake(waker)) {
-                    self.state.push(waker.clone());
-                }
-            }
+/// After a panic under the lock the loop has to tell everybody.
+struct NudgeOnPanic<'a>(&'a Notify);
+
+impl Drop for NudgeOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
         }
     }
 }
 
-impl Ended {
-    fn error(self) -> Error {
-        let source = match self {
-            Ended::Dropped => io::Error::other("the host was closed"),
-            Ended::Failed(kind) => io::Error::from(kind),
-        };
-        Error::Io { act: "go on: the host has ended", source }
-    }
-}
-
 impl Inner {
-    /// Sends, wakes and tells until there is nothing left to do.
+    /// Sends and tells until there is nothing left to do, and notes whom to wake.
     fn pump(&mut self, link: &Link, now: Instant) {
         loop {
             let Some(slot) = self.batch.slot() else {
@@ -247,18 +285,23 @@ impl Inner {
             }
         }
         while let Some(signal) = self.edge.stack.poll_signal() {
-            self.wake(signal);
+            self.waiters.signal(signal);
         }
     }
 
     /// Hands the batch to the kernel and tells the engine what did not go.
     fn flush(&mut self, link: &Link, now: Instant) {
-        let (edge, senders) = (&mut self.edge, &self.senders);
+        let Inner { edge, senders, unroutable, .. } = self;
         link.flush(&mut self.batch, |index, error| {
             let Some((conn, destination)) = senders.get(index) else { return };
+            tracing::debug!(%destination, %error, "a packet did not go");
             let error = match error.raw_os_error() {
                 Some(libc::EMSGSIZE) => {
                     link::mtu_to(destination.ip()).map_or(TransmitError::Lost, |mtu| TransmitError::TooBig(u32::from(mtu)))
+                }
+                Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => {
+                    *unroutable = *conn;
+                    TransmitError::Lost
                 }
                 _ => TransmitError::Lost,
             };
@@ -266,116 +309,51 @@ impl Inner {
         });
         self.senders.clear();
     }
-
-    fn wake(&mut self, signal: Signal) {
-        if let Signal::Acceptable(listener) = signal {
-            self.accepters.remove(&listener).into_iter().flatten().for_each(Waker::wake);
-            return;
-        }
-        let (Signal::Established(id) | Signal::Readable(id) | Signal::Writable(id) | Signal::Closed(id, _)) = signal else { return };
-        let Some(waiters) = self.waiters.get_mut(&id) else { return };
-        match signal {
-            Signal::Established(_) => {
-                waiters.established = true;
-                waiters.state.drain(..).for_each(Waker::wake);
-            }
-            Signal::Readable(_) => waiters.read.take().into_iter().for_each(Waker::wake),
-            Signal::Writable(_) => waiters.write.take().into_iter().for_each(Waker::wake),
-            Signal::Closed(_, reason) => {
-                waiters.closed = Some(reason);
-                waiters.wake_all();
-            }
-            Signal::Acceptable(_) => {}
-        }
-    }
 }
 
-/// A timer on the monotonic clock, to the nanosecond where tokio's own rounds up to a millisecond.
-struct Alarm {
-    timer: AsyncFd<OwnedFd>,
-    set: Option<Instant>,
-}
-
-impl Alarm {
-    fn new() -> io::Result<Alarm> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: the AsyncFd owns the descriptor, and nobody replaces it.
-        let timer = unsafe { AsyncFd::register(timer) }?;
-        Ok(Alarm { timer, set: None })
-    }
-
-    /// Rings no later than `deadline`; perhaps earlier, where it was set for earlier before.
-    fn set(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(deadline) = deadline.filter(|deadline| self.set.is_none_or(|set| *deadline < set)) else { return Ok(()) };
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let (seconds, nanos) = (deadline.0 / 1_000_000_000, deadline.0 % 1_000_000_000);
-        let it_value = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: nanos as _ };
-        let time = Itimerspec { it_interval: zero, it_value };
-        rustix::time::timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &time)?;
-        self.set = Some(deadline);
-        Ok(())
-    }
-
-    async fn ring(&mut self) -> io::Result<()> {
-        let mut ready = self.timer.readable().await?;
-        let mut count = [0; 8];
-        match rustix::io::read(ready.get_inner(), &mut count) {
-            Ok(_) => self.set = None,
-            Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-}
-
-/// Makes the handles learn that the loop is over, however it ended.
+/// Makes the handles learn that the loop is over, however it ended: returned, panicked, or dropped with the runtime.
 struct Watch(Arc<Shared>, Ended);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.finish(self.1);
+        let panicked = self.0.inner.is_poisoned();
+        self.0.finish(if panicked { Ended::Panicked } else { self.1.clone() });
     }
 }
 
 /// Runs until [`Shared::end`], or until the link fails.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut watch = Watch(Arc::clone(&shared), Ended::Failed(io::ErrorKind::Other));
+    let stopped = io::Error::other("the runtime shut down");
+    let mut watch = Watch(Arc::clone(&shared), Ended::Failed(Arc::new(stopped)));
     watch.1 = match serve(&shared).await {
         Ok(()) => Ended::Dropped,
         Err(error) => {
-            tracing::error!(%error, "the link failed");
-            Ended::Failed(error.kind())
+            tracing::error!(%error, "the host ends");
+            Ended::Failed(Arc::new(error))
         }
     };
 }
 
 async fn serve(shared: &Shared) -> io::Result<()> {
     let mut alarm = Alarm::new()?;
-    loop {
-        let deadline = {
-            let mut inner = shared.lock();
-            if inner.ended.is_some() {
-                return Ok(());
-            }
-            inner.edge.flush();
-            let deadline = inner.edge.deadline();
-            inner.asleep_until = deadline;
-            deadline
-        };
+    let mut woken = Vec::new();
+    while let ControlFlow::Continue(deadline) = work(shared, &mut woken)? {
         alarm.set(deadline)?;
         tokio::select! {
             ready = shared.link.readable() => ready?,
             rung = alarm.ring() => rung?,
             () = shared.nudge.notified() => {}
         }
-        work(shared)?;
     }
+    Ok(())
 }
 
-/// Takes in what waits and does what is due.
-fn work(shared: &Shared) -> io::Result<()> {
-    let mut inner = shared.lock();
+/// Takes in what waits, does what is due, and says until when to sleep. `woken` only lends its room.
+fn work(shared: &Shared, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), Option<Instant>>> {
+    let Ok(mut inner) = shared.inner.lock() else { return Ok(ControlFlow::Break(())) };
+    if inner.ended.is_some() {
+        return Ok(ControlFlow::Break(()));
+    }
     for _ in 0..BATCHES_IN_A_ROW {
         let now = now();
         let edge = &mut inner.edge;
@@ -389,5 +367,11 @@ fn work(shared: &Shared) -> io::Result<()> {
             break;
         }
     }
-    Ok(())
+    inner.edge.flush();
+    inner.asleep_until = inner.edge.deadline();
+    let deadline = inner.asleep_until;
+    *woken = inner.waiters.take_woken(std::mem::take(woken));
+    drop(inner);
+    woken.drain(..).for_each(Waker::wake);
+    Ok(ControlFlow::Continue(deadline))
 }

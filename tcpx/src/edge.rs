@@ -7,13 +7,22 @@ use tcpx_proto::event::{Event, Label, SegmentRecord, What};
 use tcpx_proto::fault::{Direction, Gate, Judgement};
 use tcpx_proto::stack::{ConnId, Stack};
 use tcpx_proto::time::Instant;
-use tcpx_proto::wire::{ChecksumPolicy, Segment};
+use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Segment};
 
 /// A packet that is ready for the wire, in the buffer that the caller gave.
 pub(crate) struct Outgoing {
     pub(crate) conn: Option<ConnId>,
     pub(crate) len: usize,
     pub(crate) destination: SocketAddr,
+}
+
+/// What an observer's record needs to know of a connection.
+struct Known {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Window scale (RFC 7323) in our SYN, and in the peer's.
+    shift: Option<u8>,
+    peer_shift: Option<u8>,
 }
 
 pub(crate) struct Edge {
@@ -24,10 +33,8 @@ pub(crate) struct Edge {
     silent: bool,
     /// Somebody records, or a rule waits for an event.
     watched: bool,
-    /// The ends of the connections that live, for what is told about them.
-    ends: HashMap<ConnId, (SocketAddr, SocketAddr)>,
-    /// Those that ended since the host last slept: their RST may not be out yet.
-    gone: Vec<ConnId>,
+    /// The connections that live, for what is told about them.
+    known: HashMap<ConnId, Known>,
     /// A copy of the packet that the gate looks at.
     scratch: Vec<u8>,
 }
@@ -36,7 +43,7 @@ impl Edge {
     pub(crate) fn new(mut stack: Stack, gate: Gate, observers: Vec<Box<dyn Observer>>) -> Edge {
         let watched = !observers.is_empty() || !gate.rules().is_empty();
         stack.record(watched);
-        Edge { stack, gate, observers, silent: false, watched, ends: HashMap::new(), gone: Vec::new(), scratch: Vec::new() }
+        Edge { stack, gate, observers, silent: false, watched, known: HashMap::new(), scratch: Vec::new() }
     }
 
     /// From now on nothing passes, either way.
@@ -65,12 +72,25 @@ impl Edge {
         scratch.clear();
         scratch.extend_from_slice(packet);
         let judgement = self.gate.offer(now, Direction::In, None, &mut scratch);
-        self.tell_segment(now, None, &judgement, &scratch);
-        if judgement.goes_on() {
-            self.stack.packet_arrives(now, &scratch);
-        }
+        self.enters(now, &judgement, &scratch, judgement.goes_on());
         self.scratch = scratch;
+    }
+
+    /// Tells of a packet that came in after the gate, hands it to the engine if it `goes_on`, and tells what that did.
+    fn enters(&mut self, now: Instant, judgement: &Judgement, packet: &[u8], goes_on: bool) {
+        let before = self.conn_of(packet);
+        if goes_on {
+            self.stack.packet_arrives(now, packet);
+        }
+        // A SYN belongs to the connection that it opens, a RST to the one that it ends.
+        let conn = self.conn_of(packet).or(before);
+        self.tell_segment(now, conn, None, judgement, packet);
         self.tell_events(now);
+    }
+
+    fn conn_of(&self, packet: &[u8]) -> Option<ConnId> {
+        let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?;
+        self.stack.lookup(segment.header.destination, segment.header.source)
     }
 
     /// An ICMP message came from the wire.
@@ -106,7 +126,7 @@ impl Edge {
             }
             let Some(packet) = into.get_mut(..transmit.len).filter(|_| self.watched) else { return Some(outgoing) };
             let judgement = self.gate.offer(now, Direction::Out, Some(transmit.label), packet);
-            self.tell_segment(now, Some(transmit.label), &judgement, packet);
+            self.tell_segment(now, transmit.conn, Some(transmit.label), &judgement, packet);
             if judgement.goes_on() {
                 return Some(outgoing);
             }
@@ -119,16 +139,15 @@ impl Edge {
             if self.silent {
                 continue;
             }
-            self.tell_segment(now, released.label, &released.judgement, &released.packet);
             if released.direction == Direction::In {
-                self.stack.packet_arrives(now, &released.packet);
-                self.tell_events(now);
+                self.enters(now, &released.judgement, &released.packet, true);
                 continue;
             }
             let Ok(segment) = Segment::parse(&released.packet, ChecksumPolicy::Ignore) else { continue };
             let Some(place) = into.get_mut(..released.packet.len()) else { continue };
             place.copy_from_slice(&released.packet);
             let conn = self.stack.lookup(segment.header.source, segment.header.destination);
+            self.tell_segment(now, conn, released.label, &released.judgement, &released.packet);
             return Some(Outgoing { conn, len: released.packet.len(), destination: segment.header.destination });
         }
         None
@@ -141,9 +160,6 @@ impl Edge {
 
     /// The host is about to sleep.
     pub(crate) fn flush(&mut self) {
-        for id in self.gone.drain(..) {
-            self.ends.remove(&id);
-        }
         for observer in &mut self.observers {
             observer.flush();
         }
@@ -159,54 +175,207 @@ impl Edge {
         }
     }
 
-    /// Keeps the ends of connections known, and the gate informed of their states.
+    /// Keeps the connections known, and the gate informed of their states.
     fn follow(&mut self, now: Instant, event: &Event) {
         let Some(id) = event.conn else { return };
         match event.what {
             What::Opened { local, remote, .. } => {
-                self.ends.insert(id, (local, remote));
+                self.known.entry(id).or_insert(Known { local, remote, shift: None, peer_shift: None });
             }
             What::State { to, .. } => {
-                if let Some((local, remote)) = self.ends.get(&id) {
-                    self.gate.state_changed(now, *local, *remote, to);
+                if let Some(known) = self.known.get(&id) {
+                    self.gate.state_changed(now, known.local, known.remote, to);
                 }
             }
             What::Closed(_) => {
-                self.gone.push(id);
+                self.known.remove(&id);
             }
             _ => {}
         }
     }
 
     /// The one record of a segment: as it passes the gate, or does not.
-    fn tell_segment(&mut self, at: Instant, label: Option<Label>, judgement: &Judgement, packet: &[u8]) {
+    fn tell_segment(&mut self, at: Instant, conn: Option<ConnId>, label: Option<Label>, judgement: &Judgement, packet: &[u8]) {
         if self.observers.is_empty() {
             return;
         }
         let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return };
-        let header = &segment.header;
-        let out = label.is_some();
-        let (local, remote) = if out { (header.source, header.destination) } else { (header.destination, header.source) };
-        let record = SegmentRecord {
-            at,
-            conn: self.stack.lookup(local, remote).or_else(|| self.last_with(local, remote)),
-            out,
-            label,
-            flags: header.flags,
-            seq: header.seq,
-            ack: header.ack,
-            len: segment.payload.len() as u32,
-            window: u32::from(header.window),
-            id: header.id,
-            retransmission: judgement.retransmission,
-        };
+        let mut record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
+        if let Some(id) = conn {
+            record.window <<= self.shift(id, record.out, &segment.header);
+        }
         for observer in &mut self.observers {
             observer.segment(&record, judgement, packet);
         }
     }
 
-    /// A connection that the engine has let go of, while its last segment is on the way out.
-    fn last_with(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        self.ends.iter().filter(|(_, ends)| **ends == (local, remote)).map(|(id, _)| *id).max()
+    /// By how much the window in this header is to be shifted: by nothing in a SYN, and unless both SYNs had the option (RFC 7323 2.2).
+    fn shift(&mut self, id: ConnId, out: bool, header: &Header) -> u8 {
+        if header.flags.has(Flags::SYN) {
+            let (local, remote) = if out { (header.source, header.destination) } else { (header.destination, header.source) };
+            let known = self.known.entry(id).or_insert(Known { local, remote, shift: None, peer_shift: None });
+            let shift = if out { &mut known.shift } else { &mut known.peer_shift };
+            *shift = shift.or(header.options.window_scale);
+            return 0;
+        }
+        match self.known.get(&id) {
+            Some(Known { shift: Some(ours), peer_shift: Some(theirs), .. }) => *(if out { ours } else { theirs }).min(&14),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use tcpx_proto::config::Config;
+    use tcpx_proto::time::Duration;
+
+    /// What an observer was told, in order.
+    #[derive(Debug)]
+    enum Told {
+        Event(Event),
+        Segment(SegmentRecord),
+    }
+
+    #[derive(Clone, Default)]
+    struct Diary(Arc<Mutex<Vec<Told>>>);
+
+    impl Observer for Diary {
+        fn event(&mut self, event: &Event) {
+            self.0.lock().unwrap().push(Told::Event(event.clone()));
+        }
+
+        fn segment(&mut self, record: &SegmentRecord, _: &Judgement, _: &[u8]) {
+            self.0.lock().unwrap().push(Told::Segment(record.clone()));
+        }
+    }
+
+    impl Diary {
+        fn segments(&self) -> Vec<SegmentRecord> {
+            let told = self.0.lock().unwrap();
+            told.iter().filter_map(|told| if let Told::Segment(record) = told { Some(record.clone()) } else { None }).collect()
+        }
+    }
+
+    /// Two hosts and a wire without delay.
+    struct Pair {
+        now: Instant,
+        client: Edge,
+        server: Edge,
+        diaries: [Diary; 2],
+    }
+
+    const CLIENT: &str = "10.0.0.1:4000";
+    const SERVER: &str = "10.0.0.2:80";
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn edge(own: SocketAddr, observers: Vec<Box<dyn Observer>>) -> Edge {
+        let mut stack = Stack::new(Config::default(), u64::from(own.port()));
+        stack.reserve(own.ip(), own.port()..=own.port());
+        Edge::new(stack, Gate::new(Vec::new(), 1), observers)
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            let diaries = [Diary::default(), Diary::default()];
+            let client = edge(address(CLIENT), vec![Box::new(diaries[0].clone())]);
+            let server = edge(address(SERVER), vec![Box::new(diaries[1].clone())]);
+            Pair { now: Instant(1_000_000), client, server, diaries }
+        }
+
+        /// Carries packets to and fro until both are silent.
+        fn settle(&mut self) {
+            let mut packet = [0; 1500];
+            loop {
+                self.now = self.now + Duration::from_micros(1);
+                let (from, to) = (&mut self.client, &mut self.server);
+                if let Some(outgoing) = from.poll_transmit(self.now, &mut packet) {
+                    to.arrives(self.now, &packet[..outgoing.len]);
+                } else if let Some(outgoing) = to.poll_transmit(self.now, &mut packet) {
+                    from.arrives(self.now, &packet[..outgoing.len]);
+                } else {
+                    return;
+                }
+            }
+        }
+
+        /// Both ends of a connection that is established.
+        fn connect(&mut self) -> (ConnId, ConnId) {
+            let config = Config::default().conn;
+            let listener = self.server.stack.listen(self.now, address(SERVER), 4, &config).unwrap();
+            let client = self.client.stack.connect(self.now, address(CLIENT), address(SERVER), &config).unwrap();
+            self.settle();
+            (client, self.server.stack.accept(self.now, listener).unwrap())
+        }
+    }
+
+    #[test]
+    fn syn_that_opens_a_connection_is_told_before_its_events_and_belongs_to_it() {
+        let mut pair = Pair::new();
+        let (_, accepted) = pair.connect();
+        let told = pair.diaries[1].0.lock().unwrap();
+        let Some(Told::Segment(syn)) = told.iter().find(|told| matches!(told, Told::Segment(_))) else { panic!("{told:?}") };
+        assert!(!syn.out && syn.flags == Flags::SYN && syn.conn == Some(accepted), "{syn:?}");
+        let place = |wanted: fn(&Told) -> bool| told.iter().position(wanted).unwrap();
+        assert!(place(|told| matches!(told, Told::Segment(_))) < place(|told| matches!(told, Told::Event(Event { packet: Some(1), .. }))));
+    }
+
+    #[test]
+    fn window_is_told_unscaled_in_a_syn_and_scaled_after_it() {
+        let mut pair = Pair::new();
+        let (client, _) = pair.connect();
+        let windows: Vec<u32> = pair.diaries[0].segments().iter().map(|record| record.window).collect();
+        let receive = pair.client.stack.status(client).unwrap().rcv_wnd;
+        let [syn, syn_ack, ack] = windows[..] else { panic!("{windows:?}") };
+        assert!(syn <= 65_535 && syn_ack <= 65_535, "{windows:?}");
+        assert!(ack > 65_535 && ack.abs_diff(receive) < 256, "{ack} of {receive}");
+    }
+
+    #[test]
+    fn abort_is_told_with_its_connection_at_both_ends() {
+        let mut pair = Pair::new();
+        let (client, accepted) = pair.connect();
+        pair.client.stack.abort(pair.now, client).unwrap();
+        pair.settle();
+        for (diary, conn) in pair.diaries.iter().zip([client, accepted]) {
+            let last = diary.segments().pop().unwrap();
+            assert!(last.flags.has(Flags::RST) && last.conn == Some(conn), "{last:?}");
+        }
+        assert!(pair.client.known.is_empty() && pair.server.known.is_empty());
+    }
+
+    #[test]
+    fn vanished_host_says_and_hears_nothing_while_its_timers_run() {
+        let mut pair = Pair::new();
+        let (client, accepted) = pair.connect();
+        let before = pair.diaries[0].segments().len();
+        pair.client.vanish();
+        pair.server.stack.send(pair.now, accepted, b"anybody there?").unwrap();
+        pair.client.stack.send(pair.now, client, b"no").unwrap();
+        pair.settle();
+        let tries = |pair: &Pair| pair.client.stack.status(client).unwrap().retransmissions;
+        // Deadlines may come too early, so not each of them is a retransmission.
+        for _ in 0..12 {
+            pair.now = pair.client.deadline().unwrap();
+            pair.client.timeout(pair.now);
+            pair.settle();
+        }
+        assert!(tries(&pair) >= 3);
+        assert_eq!(pair.client.stack.status(client).unwrap().unread, 0);
+        assert_eq!(pair.server.stack.status(accepted).unwrap().unread, 0);
+        assert_eq!(pair.diaries[0].segments().len(), before);
+    }
+
+    #[test]
+    fn edge_without_observers_and_rules_keeps_no_record() {
+        let mut plain = edge(address(CLIENT), Vec::new());
+        plain.stack.connect(Instant(1), address(CLIENT), address(SERVER), &Config::default().conn).unwrap();
+        assert!(plain.poll_transmit(Instant(1), &mut [0; 1500]).is_some());
+        assert!(plain.stack.poll_event().is_none() && plain.known.is_empty());
     }
 }

@@ -7,9 +7,11 @@ use crate::link::{Link, LinkOptions};
 use crate::listener::Listener;
 use crate::record::Observer;
 use crate::stream::Stream;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::task::Poll;
 use tcpx_proto::config::{Config, ConnConfig};
 use tcpx_proto::fault::{Gate, Rule};
 use tcpx_proto::stack::{Counters, Stack, Status};
@@ -94,7 +96,7 @@ impl Host {
     /// Sends a SYN and gives the connection at once, in SYN-SENT.
     ///
     /// # Errors
-    /// A refused call: port not reserved or in use, no such remote address, a limit.
+    /// A refused call: port not reserved or in use, no such remote address, a limit. No route to it.
     pub fn start_connect(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
         let shared = &self.handle.shared;
         let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
@@ -109,38 +111,48 @@ impl Host {
     pub fn listen(&self, port: u16, backlog: usize, config: &ConnConfig) -> Result<Listener, Error> {
         let shared = &self.handle.shared;
         let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
-        let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))?;
+        let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))??;
         Ok(Listener::new(Arc::clone(&self.handle), id, local))
     }
 
     /// Says and hears nothing from now on, and stays: a host that lost its power. The guard keeps the kernel quiet, too.
     pub fn vanish(&self) {
-        self.handle.shared.with(|edge, _| edge.vanish());
+        // A host that ended is silent already.
+        _ = self.handle.shared.with(|edge, _| edge.vanish());
     }
 
     /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.
     pub fn abort_all(&self) {
-        self.handle.shared.with(|edge, now| {
+        // A host that ended has none, and one that has been let go of already finishes by itself, or ends with the host.
+        _ = self.handle.shared.with(|edge, now| {
             for id in edge.stack.connections().collect::<Vec<_>>() {
-                // One that has been let go of already finishes by itself, or ends with the host.
-                let _ = edge.stack.abort(now, id);
+                _ = edge.stack.abort(now, id);
             }
         });
     }
 
     /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
     pub fn lift(&self, preset: &str) {
-        self.handle.shared.with(|edge, now| edge.lift(now, preset));
+        // A host that ended holds nothing back.
+        _ = self.handle.shared.with(|edge, now| edge.lift(now, preset));
+    }
+
+    /// Waits until every connection is CLOSED, TIME-WAIT included. Cancel-safe. Listeners go on: drop them first.
+    ///
+    /// # Errors
+    /// The host ended first.
+    pub async fn closed(&self) -> Result<(), Error> {
+        poll_fn(|context| self.handle.shared.poll_emptied(context.waker()).map_or(Poll::Pending, Poll::Ready)).await
     }
 
     /// Every connection there is a record of.
     pub fn connections(&self) -> Vec<Status> {
-        self.handle.shared.with(|edge, _| edge.stack.connections().filter_map(|id| edge.stack.status(id)).collect())
+        self.handle.shared.with(|edge, _| edge.stack.connections().filter_map(|id| edge.stack.status(id)).collect()).unwrap_or_default()
     }
 
-    /// What the stack counted.
+    /// What the stack counted; zeros once a panic has ended the host.
     pub fn counters(&self) -> Counters {
-        self.handle.shared.with(|edge, _| edge.stack.counters())
+        self.handle.shared.with(|edge, _| edge.stack.counters()).unwrap_or_default()
     }
 
     /// The link.

@@ -53,6 +53,6 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.handle.shared.with(|edge, now| edge.stack.close_listener(now, self.id));
+        self.handle.shared.close_listener(self.id);
     }
 }

@@ -4,7 +4,7 @@ use crate::driver::Wait;
 use crate::error::Error;
 use crate::host::Handle;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use tcpx_proto::stack::{CallError, ConnId, Status};
 use tcpx_proto::tcb::State;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection; as with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown` sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still
-/// arrives, is then answered with a RST).
+/// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown`
+/// sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still arrives, is then answered
+/// with a RST).
 pub struct Stream {
     handle: Arc<Handle>,
     id: ConnId,
@@ -45,7 +46,7 @@ impl Stream {
 
     /// STATUS (RFC 9293 section 3.10.6); `None` once the connection was closed and is over.
     pub fn status(&self) -> Option<Status> {
-        self.handle.shared.with(|edge, _| edge.stack.status(self.id))
+        self.handle.shared.with(|edge, _| edge.stack.status(self.id)).ok().flatten()
     }
 
     /// The state; CLOSED once the connection is over.
@@ -81,13 +82,13 @@ impl Stream {
     /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received. The engine goes on to CLOSED by itself.
     pub fn close(&self) {
         // A connection that is over has nothing to close.
-        let _ = self.handle.shared.with(|edge, now| edge.stack.close(now, self.id));
+        _ = self.handle.shared.with(|edge, now| edge.stack.close(now, self.id));
     }
 
     /// ABORT (3.10.5): a RST, and CLOSED at once.
     pub fn abort(&self) {
         // A connection that is over has nothing to abort.
-        let _ = self.handle.shared.with(|edge, now| edge.stack.abort(now, self.id));
+        _ = self.handle.shared.with(|edge, now| edge.stack.abort(now, self.id));
     }
 
     /// Lets go the data and FIN that a removed third ACK holds back on this connection.
@@ -95,14 +96,13 @@ impl Stream {
     /// # Errors
     /// The connection has ended.
     pub fn lift(&self) -> Result<(), Error> {
-        Ok(self.handle.shared.with(|edge, now| edge.stack.lift(now, self.id))?)
+        Ok(self.handle.shared.with(|edge, now| edge.stack.lift(now, self.id))??)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.close();
-        self.handle.shared.detach(self.id);
+        self.handle.shared.release(self.id);
     }
 }
 
@@ -124,10 +124,27 @@ impl AsyncRead for &Stream {
 impl AsyncWrite for &Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| stack.send(now, self.id, data));
-        match call {
-            None => Poll::Pending,
-            Some(result) => Poll::Ready(result.map_err(io::Error::from)),
-        }
+        call.map_or(Poll::Pending, |result| Poll::Ready(result.map_err(io::Error::from)))
+    }
+
+    /// One SEND after the other, so that what belongs together leaves together.
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| {
+            let mut taken = 0;
+            for part in parts {
+                match stack.send(now, self.id, part) {
+                    Ok(octets) => taken += octets,
+                    Err(_) if taken > 0 => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(taken)
+        });
+        call.map_or(Poll::Pending, |result| Poll::Ready(result.map_err(io::Error::from)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// TCP decides by itself when data goes (MUST-60): there is nothing to wait for.
@@ -137,7 +154,7 @@ impl AsyncWrite for &Stream {
 
     /// The FIN follows what was written; receiving goes on. Once is enough.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.handle.shared.with(|edge, now| edge.stack.shutdown(now, self.id)) {
+        match self.handle.shared.with(|edge, now| edge.stack.shutdown(now, self.id))? {
             Ok(()) | Err(CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean)) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(Error::from(error).into())),
         }
@@ -153,6 +170,14 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
