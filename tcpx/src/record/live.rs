@@ -125,7 +125,7 @@ impl Countdown {
         if let Some(old) = self.bar.take() {
             old.finish_and_clear();
         }
-        let template = ProgressStyle::with_template("TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.4.2 (MUST-13)");
+        let template = ProgressStyle::with_template("TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.6.1 (MUST-13)");
         let Ok(style) = template else { return };
         let bar = self.display.0.add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
         bar.enable_steady_tick(Duration::from_millis(100));
