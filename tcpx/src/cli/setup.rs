@@ -336,7 +336,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn shorthand_is_the_preset_it_names() {
         for (short, long) in
             [("--skip-time-wait", "--without time-wait"), ("--no-third-ack", "--without third-ack"), ("--no-delay", "--without nagle")]
@@ -348,7 +347,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn unknown_rule_is_underlined_and_the_nearest_named() {
         let Err((message, code)) = run("--without time-wiat") else { panic!("accepted") };
         assert_eq!(code, 2);
@@ -356,7 +354,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn mistake_in_a_fault_is_underlined_where_it_is() {
         let probe = Probe::try_parse_from(["probe", "--fault", "drop out fni#1"]).unwrap();
         let Err(failure) = Run::new(&probe.common, "client") else { panic!("accepted") };

@@ -103,7 +103,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn run_with_a_dropped_ack_reads_back_with_interfaces_times_and_comments() {
         let octets = sample::written(|outlet| Box::new(Capture::new(outlet, sample::REALTIME).unwrap()));
         let mut reader = PcapNgReader::new(octets.as_slice()).unwrap();

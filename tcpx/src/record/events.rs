@@ -196,7 +196,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn run_with_a_dropped_ack_gives_these_lines() {
         let expected = [
             r#"{"event":"start","version":1,"role":"client","profile":"linux","seed":7,"monotonic":12.5,"realtime":1700000000.0}"#,

@@ -139,7 +139,6 @@ mod tests {
     use crate::record::sample;
 
     #[test]
-    #[ignore = "until the gate lands"]
     fn run_with_a_dropped_ack_gives_these_lines() {
         let octets = sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)));
         let text = anstream::adapter::strip_bytes(&octets).into_vec();
