@@ -1,5 +1,8 @@
 //! The gate of one host: judges each packet by the first rule that matches, and keeps those that go on later.
 
+#[cfg(test)]
+mod tests;
+
 use super::flow::{Flow, FlowKey, Parked, Tally};
 use super::held::{Due, Held, Kept, MAX_HELD_PER_FLOW, cost};
 use super::rule::{Action, Effect, Facts, Fault, Milestone, Release, When};

@@ -39,7 +39,7 @@ pub(super) struct Kept {
 /// All packets that wait.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub(super) struct Held {
-    queue: BTreeMap<(Due, u64), Kept>,
+    pub(super) queue: BTreeMap<(Due, u64), Kept>,
     next: u64,
     cost: usize,
 }

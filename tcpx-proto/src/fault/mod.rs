@@ -86,6 +86,7 @@ impl fmt::Display for Verdict {
         f.write_str(self.name())?;
         match self {
             Verdict::Full => f.write_str(" (gate full)"),
+            Verdict::Trickle(Duration::ZERO) => Ok(()),
             Verdict::Delay(time) | Verdict::Trickle(time) => write!(f, " {time:?}"),
             Verdict::Duplicate(n) | Verdict::Reorder(n) => write!(f, " {n}"),
             Verdict::CorruptFixed => f.write_str(" fixed"),

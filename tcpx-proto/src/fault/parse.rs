@@ -384,3 +384,149 @@ impl<'a> Word<'a> {
         RuleError { span: self.span(), message: message.into(), help }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Rule, check};
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    const DOCS: &str = include_str!("../../../docs/faults.md");
+
+    /// The lines of the blocks that are fenced with this word.
+    fn blocks(word: &str) -> Vec<&'static str> {
+        let fence = format!("```{word}\n");
+        DOCS.split(&*fence).skip(1).flat_map(|block| block.split("```").next().unwrap_or_default().lines()).collect()
+    }
+
+    fn fault(line: &str) -> Fault {
+        match action(line) {
+            Ok(Action::Fault(fault)) => fault,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn docs_every_example_is_accepted() {
+        let examples = blocks("fault");
+        assert!(examples.len() > 40);
+        for line in examples {
+            assert!(action(line).is_ok(), "{line}: {:?}", action(line));
+        }
+    }
+
+    #[test]
+    fn docs_every_refused_line_is_refused_within_the_line() {
+        let refused = blocks("refused");
+        assert!(refused.len() > 40);
+        for line in refused {
+            let error = action(line).expect_err(line);
+            assert!(error.span.start <= error.span.end && error.span.end <= line.len(), "{line}: {error:?}");
+            assert!(line.get(error.span.clone()).is_some() && !error.message.is_empty(), "{line}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn docs_name_every_word_of_the_language() {
+        let examples = blocks("fault").join("\n");
+        let verdicts =
+            ["drop", "delay=", "dup=", "reorder=", "corrupt ", "corrupt=fixed", "trickle=", "rewrite(", "hold=", "release=", "rate="];
+        let matches = KINDS.iter().map(|(name, _)| *name).chain(MILESTONES.iter().map(|(name, _)| *name));
+        for word in verdicts.into_iter().chain(matches) {
+            assert!(examples.contains(word), "no example of {word}");
+        }
+    }
+
+    #[test]
+    fn line_with_everything_is_read_part_by_part() {
+        let fault = fault("  rate=0.5%  rewrite( seq = +7 , flags=FA, win=0x10 )  in  data#2.1..3 ");
+        assert_eq!((fault.rate, fault.direction, fault.kind), (Some(5_000), Some(Direction::In), Kind::Data));
+        assert_eq!(fault.which, Which::Repeats { nth: 2, from: 1, to: 3 });
+        let Effect::Rewrite(text, edits) = fault.effect else { panic!("{:?}", fault.effect) };
+        assert_eq!(&*text, "seq = +7 , flags=FA, win=0x10");
+        assert_eq!(*edits, [(Field::Seq, Value::Plus(7)), (Field::Flags, Value::To(0x11)), (Field::Window, Value::To(16))]);
+    }
+
+    #[test]
+    fn range_each_spelling_has_its_meaning() {
+        let last = u32::MAX;
+        for (range, which) in [
+            ("", Which::Every),
+            ("#2", Which::First { from: 2, to: 2 }),
+            ("#2..4", Which::First { from: 2, to: 4 }),
+            ("#2..", Which::Onward { from: 2 }),
+            ("#2.0", Which::Repeats { nth: 2, from: 0, to: 0 }),
+            ("#2.3", Which::Repeats { nth: 2, from: 3, to: 3 }),
+            ("#2.*", Which::Repeats { nth: 2, from: 0, to: last }),
+            ("#2.1..", Which::Repeats { nth: 2, from: 1, to: last }),
+        ] {
+            assert_eq!(fault(&format!("drop out data{range}")).which, which, "{range}");
+        }
+    }
+
+    #[test]
+    fn time_each_unit_and_fraction_is_exact() {
+        for (text, nanos) in
+            [("1us", 1_000), ("2.5ms", 2_500_000), ("3s", 3_000_000_000), ("1m", 60_000_000_000), ("24h", 86_400_000_000_000)]
+        {
+            assert_eq!(fault(&format!("delay={text} out data")).effect, Effect::Delay(Duration::from_nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistake_is_underlined_and_the_nearest_word_is_named() {
+        for (line, wrong, help) in [
+            ("dorp out data", "dorp", "did you mean 'drop'?"),
+            ("drop ot data", "ot", "did you mean 'out'?"),
+            ("drop out third_ack", "third_ack", "did you mean 'third-ack'?"),
+            ("rate=5% delya=3s out data", "delya", "did you mean 'delay'?"),
+            ("drop out flags=AF", "AF", "did you mean 'FA'?"),
+            ("drop out flags=fa", "fa", "did you mean 'FA'?"),
+            ("rewrite(wim=0) out ack", "wim", "did you mean 'win'?"),
+            ("release=old on establised#2", "establised", "did you mean 'established'?"),
+            ("release=old on closed", "", "closed#1 is the first one"),
+            ("delay=3secs out data", "secs", "one of: us, ms, s, m, h"),
+            ("drop out ack#2.1", "1", "it uses no sequence space, so each time it is sent counts: ack#2..3"),
+            ("drop out", "", "for example: data#1, or segment for all"),
+        ] {
+            let error = action(line).expect_err(line);
+            assert_eq!((&line[error.span.clone()], error.help.as_deref()), (wrong, Some(help)), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn label_with_any_direction_is_refused_with_the_reason() {
+        for direction in ["in", "any"] {
+            let error = action(&format!("drop {direction} keepalive")).unwrap_err();
+            assert_eq!(error.to_string(), "'keepalive' can only be told of outgoing segments");
+            assert!(error.help.unwrap().starts_with("write 'out keepalive'"));
+        }
+    }
+
+    #[test]
+    fn release_without_its_hold_is_found() {
+        let rules = ["hold=old out data#1", "release=odl on closed#1"].map(|line| Rule::parse(line).unwrap());
+        let (index, error) = check(&rules).unwrap_err();
+        assert_eq!((index, error.span, error.help.as_deref()), (1, 8..11, Some("did you mean 'old'?")));
+        assert_eq!(check(&rules[..1]), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_or_refused_within_its_bounds(line in any::<String>()) {
+            if let Err(error) = action(&line) {
+                prop_assert!(line.get(error.span).is_some());
+            }
+        }
+
+        #[test]
+        fn any_words_of_the_language_are_read_or_refused_within_bounds(
+            line in "((rate|delay|dup|hold|release|rewrite|drop|out|in|any|data|flags|third-ack|on|after|closed|é)?[ =#.(),%*+-]?[0-9sA-F]{0,2}){0,12}"
+        ) {
+            if let Err(error) = action(&line) {
+                prop_assert!(line.get(error.span).is_some());
+            }
+        }
+    }
+}
