@@ -1,4 +1,5 @@
 //! The laboratory's commands as a user types them.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::{Command, Output};
 
