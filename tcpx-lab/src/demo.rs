@@ -6,13 +6,17 @@ use crate::exchange::{End, Exchange, pair};
 use crate::figure::Figure;
 use crate::netns::{self, Cable, Namespace};
 use crate::privilege;
+use crate::simulated::{self, Departure, Host};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-/// The initial sequence numbers of RFC 9293's own figures.
-const ISN: [&str; 2] = ["100", "300"];
+/// The two ends, with the initial sequence numbers of RFC 9293's own figures.
+const CLIENT: Host = Host { address: IpAddr::V4(netns::A), port: 40_000, isn: 100 };
+const SERVER: Host = Host { address: IpAddr::V4(netns::B), port: 7000, isn: 300 };
 
 /// One run.
 struct Scene {
@@ -21,22 +25,32 @@ struct Scene {
     client: &'static [&'static str],
     /// What the server is told.
     server: &'static [&'static str],
+    /// The same for the simulation.
+    departure: Departure,
     /// What was seen, in numbers of this run, and what it means.
     told: fn(&Exchange) -> String,
 }
 
 const SCENES: [Scene; 3] = [
-    Scene { title: "All rules in place", client: &[], server: &["--once"], told: tell_normal },
     Scene {
-        title: "Without the third ACK (--no-third-ack, held for 8 s)",
+        title: "All rules in place",
+        client: &[],
+        server: &["--once"],
+        departure: Departure { without: None, hold: None, count: 1 },
+        told: tell_normal,
+    },
+    Scene {
+        title: "Without the third ACK, for 8 s",
         client: &["--no-third-ack", "--hold", "8s"],
         server: &["--once"],
+        departure: Departure { without: Some("third-ack"), hold: Some(Duration::from_secs(8)), count: 1 },
         told: tell_third_ack,
     },
     Scene {
-        title: "Without TIME-WAIT (--skip-time-wait), twice on the same ports",
+        title: "Without TIME-WAIT, twice on the same ports",
         client: &["--skip-time-wait", "--bind", "10.77.0.1:40000", "--count", "2"],
         server: &[],
+        departure: Departure { without: Some("time-wait"), hold: None, count: 2 },
         told: tell_time_wait,
     },
 ];
@@ -47,13 +61,25 @@ const SCENES: [Scene; 3] = [
 /// # Errors
 /// The binaries are not built, or a run did not end as it should.
 pub fn run(out: &mut impl Write) -> Result<()> {
-    privilege::acquire()?;
-    let (a, b) = netns::pair(Cable::default()).context("no pair of namespaces")?;
+    let refused = privilege::acquire().err();
+    if let Some(refusal) = &refused {
+        writeln!(out, "No network namespaces here: {refusal}.\nSo what follows is the simulation: the same engine, on a virtual clock.")?;
+    }
+    let wire = if refused.is_none() { Some(netns::pair(Cable::default()).context("no pair of namespaces")?) } else { None };
     for (number, scene) in (1..).zip(&SCENES) {
         writeln!(out, "\n{number}. {}\n", scene.title)?;
-        writeln!(out, "   tcpx-server {}:7000 {}", netns::B, scene.server.join(" "))?;
-        writeln!(out, "   tcpx-client {}:7000 --send hello --msl 1s {}\n", netns::B, scene.client.join(" "))?;
-        let (client, server) = play(scene, &a, &b).with_context(|| format!("scene {number} failed"))?;
+        let (client, server) = match &wire {
+            Some((a, b)) => {
+                writeln!(
+                    out,
+                    "   tcpx-server {}\n   tcpx-client {}\n",
+                    server_arguments(scene).join(" "),
+                    client_arguments(scene).join(" ")
+                )?;
+                play(scene, a, b).with_context(|| format!("scene {number} failed"))?
+            }
+            None => simulated::play(&CLIENT, &SERVER, &scene.departure)?,
+        };
         for exchange in pair(&client, &server) {
             writeln!(out, "{}\n{}", Figure(&exchange), (scene.told)(&exchange))?;
         }
@@ -61,14 +87,22 @@ pub fn run(out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
+fn server_arguments(scene: &Scene) -> Vec<String> {
+    let common = [format!("{}:{}", SERVER.address, SERVER.port), "--isn".to_owned(), SERVER.isn.to_string()];
+    common.into_iter().chain(scene.server.iter().map(|word| (*word).to_owned())).collect()
+}
+
+fn client_arguments(scene: &Scene) -> Vec<String> {
+    let talk = ["--send", "hello", "--msl", "1s"].map(str::to_owned);
+    let common = [format!("{}:{}", SERVER.address, SERVER.port), "--isn".to_owned(), CLIENT.isn.to_string()];
+    common.into_iter().chain(talk).chain(scene.client.iter().map(|word| (*word).to_owned())).collect()
+}
+
 /// Runs server and client, and reads what both recorded.
 fn play(scene: &Scene, a: &Namespace, b: &Namespace) -> Result<(Log, Log)> {
-    let address = format!("{}:7000", netns::B);
-    let mut server = Process::start("tcpx-server", b, &[&[&address, "--isn", ISN[1]], scene.server].concat())?;
+    let mut server = Process::start("tcpx-server", b, &server_arguments(scene))?;
     server.wait_until_ready()?;
-    let common = ["--send", "hello", "--msl", "1s", "--isn", ISN[0]];
-    let client = Process::start("tcpx-client", a, &[&[address.as_str()], &common[..], scene.client].concat())?;
-    let client = client.finish(false)?;
+    let client = Process::start("tcpx-client", a, &client_arguments(scene))?.finish(false)?;
     // A server that serves on is told to end, which is clean for it.
     let server = server.finish(!scene.server.contains(&"--once"))?;
     Ok((client, server))
@@ -84,7 +118,7 @@ struct Process {
 
 impl Process {
     /// Starts it inside a namespace; its events come through a pipe, so that no file is left behind.
-    fn start(name: &'static str, inside: &Namespace, arguments: &[&str]) -> Result<Process> {
+    fn start(name: &'static str, inside: &Namespace, arguments: &[String]) -> Result<Process> {
         let program = sibling(name).with_context(|| format!("{name} is not built: cargo build --workspace --bins"))?;
         let mut command = Command::new(program);
         command.args(arguments).args(["--events", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -155,10 +189,11 @@ fn tell_third_ack(exchange: &Exchange) -> String {
     let times: Vec<String> = times.iter().map(|at| format!("{:.1}", at - first)).collect();
     let half_open = stay(exchange, End::B, "SYN-RECEIVED").map_or("to the end".to_owned(), |stay| format!("for {stay:.1} s"));
     format!(
-        "Seen: the client is ESTABLISHED, and the server stays in SYN-RECEIVED {half_open}. It sends its SYN,ACK after {} s; the client's
-answers were built, and stopped at its gate. When the hold ended they passed, and the rest is as above.
-Meant: the third ACK is what tells the server that its own SYN arrived. Until then the two ends do not agree whether they are connected,
-and each half-open connection holds a place in the server's backlog: a flood of them is the SYN flood.",
+        "Seen: the client is ESTABLISHED at once; the server stays in SYN-RECEIVED {half_open}, and sends its SYN,ACK after
+{} s: each wait is twice the one before (RFC 6298). The client answers each, and its gate stops the answer. When the
+rule came back, the next segment brought the acknowledgment along, and the rest is as above.
+Meant: the third ACK tells the server that its own SYN arrived. Without it the two ends do not agree whether they are connected, and
+each half-open connection holds a place in the server's backlog: many of them are a SYN flood.",
         times.join(", ")
     )
 }

@@ -6,6 +6,7 @@
 //! | [`netns`] | two hosts and a cable, made of nothing and gone with their owner |
 //! | [`hold`] | the same two, kept until they are taken down |
 //! | [`demo`] | what two rules of TCP are for, in three short runs |
+//! | [`simulated`] | those runs where no namespace is to be had |
 //! | [`doctor`] | what works on this machine, and what mends the rest |
 //! | [`events`] | what one end recorded |
 //! | [`exchange`] | one connection seen from both ends |
@@ -25,3 +26,4 @@ pub mod privilege;
 pub mod rules;
 #[cfg(test)]
 mod sample;
+pub mod simulated;
