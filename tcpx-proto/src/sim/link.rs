@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 /// them is believed, as on a machine whose network card is trusted: hosts at the ends of such a link want `Strict`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Link {
-    /// How long a packet takes.
+    /// How long a packet takes. Without any delay, two hosts that answer each other for ever never let the clock go on.
     pub delay: Duration,
     /// So many are lost.
     pub loss: u32,
