@@ -18,11 +18,11 @@ pub(super) fn sum(start: u64, octets: &[u8]) -> u64 {
 
 /// Up to four octets as a word in the machine's order, filled up with zeros.
 fn word_of(octets: &[u8]) -> u64 {
-    match octets {
-        &[a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
-        &[a, b, c] => u64::from(u32::from_ne_bytes([a, b, c, 0])),
-        &[a, b] => u64::from(u32::from_ne_bytes([a, b, 0, 0])),
-        &[a] => u64::from(u32::from_ne_bytes([a, 0, 0, 0])),
+    match *octets {
+        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        [a, b, c] => u64::from(u32::from_ne_bytes([a, b, c, 0])),
+        [a, b] => u64::from(u32::from_ne_bytes([a, b, 0, 0])),
+        [a] => u64::from(u32::from_ne_bytes([a, 0, 0, 0])),
         _ => 0,
     }
 }
