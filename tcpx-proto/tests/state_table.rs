@@ -1,4 +1,5 @@
 //! The state table as a golden file and as a graph: `TCPX_BLESS=1 cargo test -p tcpx-proto --test state_table` writes both anew.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Write as _;
 use std::path::Path;
