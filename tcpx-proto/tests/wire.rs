@@ -1,0 +1,257 @@
+//! What holds for every packet: written and read it is the same, pnet reads and writes it alike, and nothing that arrives makes the codec panic.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use pnet::ip::IpNextHeaderProtocols;
+use pnet::ipv4::{self, Ipv4Flags, Ipv4Packet};
+use pnet::ipv6::Ipv6Packet;
+use pnet::tcp::{self, MutableTcpPacket, TcpOption, TcpOptionNumber, TcpOptionPacket, TcpPacket};
+use pnet::{FromPacket, Packet};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::{ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, Options, SackBlocks, Segment, Timestamps};
+use tcpx_proto::wire::{fix_checksums, flip_bit, patch, spoil_checksum};
+
+/// Both ends, of one family, neither of which is refused.
+fn any_ends() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
+    let v4 = || any::<Ipv4Addr>().prop_filter("unicast", |ip| !(ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified()));
+    let v6 = || any::<Ipv6Addr>().prop_filter("unicast", |ip| !(ip.is_multicast() || ip.is_unspecified()));
+    let ips = prop_oneof![
+        (v4(), v4()).prop_map(|(a, b)| (IpAddr::from(a), IpAddr::from(b))),
+        (v6(), v6()).prop_map(|(a, b)| (IpAddr::from(a), IpAddr::from(b))),
+    ];
+    (ips, 1u16.., 1u16..).prop_map(|((source, destination), from, to)| (SocketAddr::new(source, from), SocketAddr::new(destination, to)))
+}
+
+/// Any set of options, and of SACK blocks as many as find room beside them.
+fn any_options() -> impl Strategy<Value = Options> {
+    let blocks = vec(any::<(u32, u32)>(), 0..=4);
+    (option::of(any::<u16>()), option::of(any::<u8>()), any::<bool>(), blocks, option::of(any::<(u32, u32)>())).prop_map(
+        |(mss, window_scale, sack_permitted, blocks, stamps)| {
+            let padded = 4 * usize::from(mss.is_some()) + 4 * usize::from(window_scale.is_some());
+            let others = padded + if stamps.is_some() { 12 } else { 4 * usize::from(sack_permitted) };
+            let mut sack = SackBlocks::default();
+            for (left, right) in blocks.into_iter().take((40 - others - 4) / 8) {
+                assert!(sack.push(Seq(left), Seq(right)));
+            }
+            let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
+            Options { mss, window_scale, sack_permitted, sack, timestamps }
+        },
+    )
+}
+
+fn any_header() -> impl Strategy<Value = Header> {
+    let numbers = any::<(u32, u32, u8, u16, u16, u8, u8, u16)>();
+    (any_ends(), any_options(), numbers).prop_map(|((source, destination), options, (seq, ack, flags, window, urgent, ttl, tos, id))| {
+        let id = if source.is_ipv4() { id } else { 0 };
+        let (seq, ack, flags) = (Seq(seq), Seq(ack), Flags(flags));
+        Header { source, destination, seq, ack, flags, window, urgent, options, ttl, tos, id }
+    })
+}
+
+fn any_text() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![8 => vec(any::<u8>(), 0..100), 1 => vec(any::<u8>(), 1400..1500), 1 => vec(any::<u8>(), 9000..9100)]
+}
+
+fn written(header: &Header, text: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0xee; text.len() + 100];
+    let len = header.emit((text, &[]), &mut packet).unwrap();
+    packet.truncate(len);
+    packet
+}
+
+fn any_packet() -> impl Strategy<Value = Vec<u8>> {
+    (any_header(), any_text()).prop_map(|(header, text)| written(&header, &text))
+}
+
+/// Where the TCP header begins in a packet that we wrote.
+fn tcp_at(packet: &[u8]) -> usize {
+    if packet[0] >> 4 == 4 { 20 } else { 40 }
+}
+
+/// Options as pnet finds them, read as RFC 9293 and RFC 7323 say: of a kind that comes twice the last one counts.
+fn meaning(list: &[TcpOption]) -> Options {
+    let mut options = Options::default();
+    let be32 = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
+    for option in list.iter().take_while(|option| option.number.0 != 0) {
+        match (option.number.0, &option.data[..]) {
+            (2, &[high, low]) => options.mss = Some(u16::from_be_bytes([high, low])),
+            (3, &[shift]) => options.window_scale = Some(shift),
+            (4, []) => options.sack_permitted = true,
+            (5, blocks) if blocks.len() % 8 == 0 => {
+                for block in blocks.chunks(8) {
+                    options.sack.push(Seq(be32(&block[..4])), Seq(be32(&block[4..])));
+                }
+            }
+            (8, stamps) if stamps.len() == 8 => {
+                options.timestamps = Some(Timestamps { value: be32(&stamps[..4]), echo: be32(&stamps[4..]) });
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// The checksum that pnet finds right.
+fn pnet_checksum(tcp: &TcpPacket<'_>, source: IpAddr, destination: IpAddr) -> u16 {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => tcp::ipv4_checksum(tcp, &source, &destination),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => tcp::ipv6_checksum(tcp, &source, &destination),
+        _ => panic!("two families"),
+    }
+}
+
+/// One option for pnet to write: known or not, of its own length or another, at whatever octet it comes to stand.
+fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
+    let raw = |number: u8, data: Vec<u8>| TcpOption { number: TcpOptionNumber(number), length: vec![data.len() as u8 + 2], data };
+    prop_oneof![
+        Just(TcpOption::nop()),
+        any::<u16>().prop_map(TcpOption::mss),
+        any::<u8>().prop_map(TcpOption::wscale),
+        Just(TcpOption::sack_perm()),
+        any::<(u32, u32)>().prop_map(|(value, echo)| TcpOption::timestamp(value, echo)),
+        vec(any::<[u32; 2]>(), 1..=2).prop_map(|blocks| TcpOption::selective_ack(&blocks.concat())),
+        (2u8.., vec(any::<u8>(), 0..10)).prop_map(move |(number, data)| raw(number, data)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn parse_of_emit_is_what_was_emitted(header in any_header(), text in any_text(), split: Index, spare in 0usize..4) {
+        let split = split.index(text.len() + 1);
+        let mut buffer = vec![0xee; text.len() + 104];
+        let len = header.emit(text.split_at(split), &mut buffer).unwrap();
+        prop_assert!(buffer[len..].iter().all(|octet| *octet == 0xee), "written past the end");
+        // What follows the packet in the buffer (padding of a short frame) is not the segment's.
+        let segment = Segment::parse(&buffer[..len + spare], ChecksumPolicy::Strict).unwrap();
+        prop_assert_eq!(segment, Segment { header, payload: &text, checksum: ChecksumKind::Full, options_malformed: false });
+        // Where the text was cut in two makes no difference.
+        prop_assert_eq!(&buffer[..len], &written(&header, &text));
+    }
+
+    #[test]
+    fn parse_of_any_beginning_is_refused(packet in any_packet(), cut: Index) {
+        prop_assert!(Segment::parse(&packet[..cut.index(packet.len())], ChecksumPolicy::Ignore).is_err());
+    }
+
+    #[test]
+    fn parse_of_one_turned_bit_under_the_checksum_is_refused(packet in any_packet(), at: Index, bit in 0u8..8) {
+        let mut packet = packet;
+        let covered = if packet[0] >> 4 == 4 { 12 } else { 8 };
+        let at = covered + at.index(packet.len() - covered);
+        packet[at] ^= 1 << bit;
+        prop_assert!(Segment::parse(&packet, ChecksumPolicy::Strict).is_err());
+    }
+
+    #[test]
+    fn pnet_reads_what_we_write(header in any_header(), text in any_text()) {
+        let packet = written(&header, &text);
+        let tcp = &packet[tcp_at(&packet)..];
+        match (header.source.ip(), header.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let ip = Ipv4Packet::new(&packet).unwrap();
+                prop_assert_eq!((ip.get_version(), ip.get_header_length(), usize::from(ip.get_total_length())), (4, 5, packet.len()));
+                prop_assert_eq!((ip.get_source(), ip.get_destination(), ip.get_ttl()), (source, destination, header.ttl));
+                prop_assert_eq!((ip.get_dscp() << 2 | ip.get_ecn(), ip.get_identification()), (header.tos, header.id));
+                prop_assert_eq!((ip.get_flags(), ip.get_fragment_offset()), (Ipv4Flags::DontFragment, 0));
+                prop_assert_eq!((ip.get_next_level_protocol(), ip.get_checksum()), (IpNextHeaderProtocols::Tcp, ipv4::checksum(&ip)));
+            }
+            (source, destination) => {
+                let ip = Ipv6Packet::new(&packet).unwrap();
+                prop_assert_eq!((ip.get_version(), usize::from(ip.get_payload_length())), (6, tcp.len()));
+                prop_assert_eq!((IpAddr::V6(ip.get_source()), IpAddr::V6(ip.get_destination())), (source, destination));
+                prop_assert_eq!((ip.get_traffic_class(), ip.get_hop_limit(), ip.get_flow_label()), (header.tos, header.ttl, 0));
+                prop_assert_eq!(ip.get_next_header(), IpNextHeaderProtocols::Tcp);
+            }
+        }
+        let tcp = TcpPacket::new(tcp).unwrap();
+        prop_assert_eq!((tcp.get_source(), tcp.get_destination()), (header.source.port(), header.destination.port()));
+        prop_assert_eq!((tcp.get_sequence(), tcp.get_acknowledgement()), (header.seq.0, header.ack.0));
+        prop_assert_eq!((tcp.get_flags(), tcp.get_reserved()), (header.flags.0, 0));
+        prop_assert_eq!((tcp.get_window(), tcp.get_urgent_ptr()), (header.window, header.urgent));
+        prop_assert_eq!(tcp.get_checksum(), pnet_checksum(&tcp, header.source.ip(), header.destination.ip()));
+        prop_assert_eq!(meaning(&tcp.get_options()), header.options);
+        prop_assert_eq!(tcp.payload(), &text);
+    }
+
+    #[test]
+    fn we_read_what_pnet_writes(header in any_header(), text in any_text(), list in vec(any_pnet_option(), 0..8)) {
+        // As many options as fit, and NOPs up to a multiple of four.
+        let mut list = list;
+        let len = |list: &[TcpOption]| list.iter().map(|option| option.data.len() + option.length.len() + 1).sum::<usize>();
+        while len(&list) > 40 {
+            list.pop();
+        }
+        while len(&list) % 4 != 0 {
+            list.push(TcpOption::nop());
+        }
+        let mut packet = written(&Header { options: Options::default(), ..header }, &vec![0; len(&list) + text.len()]);
+        let at = tcp_at(&packet);
+        {
+            let mut tcp = MutableTcpPacket::new(&mut packet[at..]).unwrap();
+            tcp.set_data_offset((5 + len(&list) / 4) as u8);
+            tcp.set_options(&list);
+            tcp.set_payload(&text);
+            let checksum = pnet_checksum(&tcp.to_immutable(), header.source.ip(), header.destination.ip());
+            tcp.set_checksum(checksum);
+        }
+        let segment = Segment::parse(&packet, ChecksumPolicy::Strict).unwrap();
+        let header = Header { options: meaning(&list), ..header };
+        prop_assert_eq!(segment, Segment { header, payload: &text, checksum: ChecksumKind::Full, options_malformed: false });
+    }
+
+    /// Pnet's reader swallows what is malformed, so only well-formed areas are compared.
+    #[test]
+    fn pnet_reads_any_option_area_as_we_do(header in any_header(), area in vec(prop_oneof![0u8..11, any::<u8>()], 0..=40)) {
+        let mut packet = vec![0; 200];
+        let len = header.emit_illegal((b"text", &[]), &Illegal { options: Some(&area), ..Illegal::default() }, &mut packet).unwrap();
+        let segment = Segment::parse(&packet[..len], ChecksumPolicy::Strict).unwrap();
+        prop_assert_eq!(segment.payload, b"text");
+        if !segment.options_malformed {
+            let tcp = TcpPacket::new(&packet[tcp_at(&packet)..len]).unwrap();
+            let list: Vec<TcpOption> = tcp.get_options_iter().map(|option: TcpOptionPacket<'_>| option.from_packet()).collect();
+            prop_assert_eq!(segment.header.options, meaning(&list));
+        }
+    }
+
+    #[test]
+    fn any_octets_and_changed_packets_never_panic(
+        packet in prop_oneof![
+            vec(any::<u8>(), 0..100),
+            (prop_oneof![Just(0x45), Just(0x4f), Just(0x60)], vec(any::<u8>(), 0..100)).prop_map(|(first, rest)| [vec![first], rest].concat()),
+            any_packet(),
+        ],
+        changes in vec(any::<(Index, u8)>(), 0..5),
+        cut: Index,
+        value: u32,
+        choice: u64,
+    ) {
+        let mut packet = packet;
+        for (at, octet) in changes.iter().filter(|_| !packet.is_empty()).collect::<Vec<_>>() {
+            let at = at.index(packet.len().min(80));
+            packet[at] = *octet;
+        }
+        if choice & 1 == 0 {
+            packet.truncate(cut.index(packet.len() + 1));
+        }
+        for _ in 0..2 {
+            for policy in [ChecksumPolicy::Partial, ChecksumPolicy::Strict, ChecksumPolicy::Ignore] {
+                if let Ok(segment) = Segment::parse(&packet, policy) {
+                    prop_assert!(segment.payload.len() + 40 <= packet.len());
+                }
+            }
+            Icmp::parse(&packet);
+            let fields = [Field::Seq, Field::Ack, Field::Flags, Field::Window, Field::Urgent, Field::Ttl, Field::Tos, Field::Id];
+            for field in fields {
+                patch(&mut packet, field, value);
+            }
+            flip_bit(&mut packet, choice);
+            spoil_checksum(&mut packet);
+            // The second time around the checksum is right, so that what lies behind it is reached.
+            fix_checksums(&mut packet);
+        }
+    }
+}
