@@ -98,9 +98,9 @@ impl Run {
         (sim, a, b)
     }
 
-    /// What an end has to say: no piece of it is like another.
+    /// What an end has to say.
     fn text(&self, end: usize) -> Vec<u8> {
-        (0..self.says[end] as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ end as u8).collect()
+        noise(self.says[end], end as u8)
     }
 
     /// Says everything, then that it was everything, and after a pause in which its window may close hears the other out.
@@ -128,6 +128,11 @@ impl Run {
         prop_assert_eq!(sim.deadline(), None);
         Ok(ids)
     }
+}
+
+/// Octets of which no piece is like another.
+fn noise(len: usize, salt: u8) -> Vec<u8> {
+    (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ salt).collect()
 }
 
 fn server() -> SocketAddr {
@@ -167,12 +172,61 @@ fn states(sim: &Sim, end: HostId, id: ConnId) -> Vec<State> {
     sim.trace().iter().filter_map(of).collect()
 }
 
+/// One thing that an application may do; it need not make sense.
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0usize..30_000).prop_map(|len| Step::Send(noise(len, len as u8))),
+        2 => (0u64..30_000).prop_map(Step::Receive),
+        2 => Just(Step::ReceiveToEnd),
+        2 => (0u64..20_000).prop_map(|ms| Step::Sleep(Duration::from_millis(ms))),
+        1 => Just(Step::Stall),
+        2 => Just(Step::Shutdown),
+        2 => Just(Step::Close),
+        1 => Just(Step::Abort),
+        1 => Just(Step::Vanish),
+    ]
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(any_step(), 0..7)
+}
+
+/// All that a script would say.
+fn said(steps: &[Step]) -> Vec<u8> {
+    let text = |step: &Step| if let Step::Send(text) = step { text.clone() } else { Vec::new() };
+    steps.iter().flat_map(text).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
     fn client_and_server_any_link_bytes_intact_and_closed(run in any_run()) {
         client_and_server(&run)?;
+    }
+
+    #[test]
+    fn any_scripts_any_link_what_is_heard_was_said_and_the_timers_end(run in any_run(), steps in [any_steps(), any_steps()], both in any::<bool>()) {
+        let (mut sim, a, b) = run.sim();
+        let script = |end: usize| Script { steps: steps[end].clone() };
+        let id = sim.connect(a, PORT, server(), &run.config(0).conn).unwrap();
+        sim.spawn(a, id, script(0));
+        if both {
+            let id = sim.connect(b, PORT, SocketAddr::new(A, PORT), &run.config(1).conn).unwrap();
+            sim.spawn(b, id, script(1));
+        } else {
+            sim.listen(b, PORT, 5, &run.config(1).conn, script(1)).unwrap();
+        }
+        sim.run_until(|_| false, HOUR);
+        for (end, host) in [(0, a), (1, b)] {
+            let peer = said(&steps[1 - end]);
+            for id in sim.connections(host) {
+                prop_assert!(peer.starts_with(sim.received(host, id)), "end {} heard what nobody said", end);
+                let status = sim.stack(host).unwrap().status(id);
+                let waits = status.as_ref().is_some_and(|status| status.snd_wnd == 0 && status.unacknowledged > 0);
+                prop_assert!(waits || status.as_ref().is_none_or(|status| status.deadline.is_none()), "a timer runs: {:#?}", status);
+            }
+        }
     }
 
     #[test]
