@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, Isn, Profile, Rto};
 use tcpx_proto::event::{Cause, CloseReason, What};
+use tcpx_proto::fault::Rule;
+use tcpx_proto::preset::PRESETS;
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
@@ -191,6 +193,21 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(any_step(), 0..7)
 }
 
+const FAULTS: &[&str] = &[
+    "drop out syn#1",
+    "drop in syn-ack#1",
+    "dup=3 out data",
+    "delay=2s out data#2",
+    "reorder=3 any data#1..4",
+    "corrupt=fixed in data#2",
+    "rewrite(win=0) in ack#2..5",
+    "rate=20% drop any ack",
+    "trickle=20ms out data",
+    "hold=old out data#1",
+    "release=old on established#2",
+    "drop out ack-of-fin#1",
+];
+
 /// All that a script would say.
 fn said(steps: &[Step]) -> Vec<u8> {
     let text = |step: &Step| if let Step::Send(text) = step { text.clone() } else { Vec::new() };
@@ -226,6 +243,33 @@ proptest! {
                 let waits = status.as_ref().is_some_and(|status| status.snd_wnd == 0 && status.unacknowledged > 0);
                 prop_assert!(waits || status.as_ref().is_none_or(|status| status.deadline.is_none()), "a timer runs: {:#?}", status);
             }
+        }
+    }
+
+    #[test]
+    fn any_rules_removed_any_faults_nothing_panics(
+        run in any_run(),
+        steps in [any_steps(), any_steps()],
+        removed in prop::sample::subsequence(PRESETS.iter().collect::<Vec<_>>(), 0..=4),
+        faults in prop::sample::subsequence(FAULTS.to_vec(), 0..=4),
+    ) {
+        let mut sim = Sim::new(run.seed);
+        let hosts = [A, B].map(|address| {
+            let end = usize::from(address == B);
+            let (mut config, mut rules) = (run.config(end), faults.iter().map(|line| Rule::parse(line).unwrap()).collect());
+            removed.iter().for_each(|preset| preset.apply(&mut config, &mut rules));
+            (sim.add_host(address, config.clone(), run.seed, rules), config.conn)
+        });
+        let [(a, conn_a), (b, conn_b)] = hosts;
+        // Never without any delay: an exchange without end would not let the clock go on.
+        sim.link(a, b, Link { delay: run.there.delay + Duration::from_millis(10), ..run.there });
+        sim.link(b, a, Link { delay: run.back.delay + Duration::from_millis(10), ..run.back });
+        sim.listen(b, PORT, 5, &conn_b, Script { steps: steps[1].clone() }).unwrap();
+        for _ in 0..3 {
+            if let Ok(id) = sim.connect(a, 40_000, server(), &conn_a) {
+                sim.spawn(a, id, Script { steps: steps[0].clone() });
+            }
+            sim.run_until(|_| false, Duration::from_secs(100));
         }
     }
 
