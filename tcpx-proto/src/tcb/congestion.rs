@@ -74,11 +74,14 @@ impl Control {
 
     /// A duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt` are outstanding.
     pub(crate) fn duplicate_ack(&mut self, una: Seq, nxt: Seq, flight: u32, mss: u32, threshold: u32) -> Reaction {
+        self.duplicates = self.duplicates.saturating_add(1);
         if self.in_recovery {
-            self.cwnd = self.cwnd.saturating_add(mss);
+            // Not more than what was in flight can leave the network (RFC 5681 section 3.2, against forged duplicates).
+            if self.duplicates.saturating_mul(mss) <= self.recover.since(una) {
+                self.cwnd = self.cwnd.saturating_add(mss);
+            }
             return Reaction::Nothing;
         }
-        self.duplicates += 1;
         // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss was noticed say nothing new.
         if self.duplicates != threshold || una.le(self.recover) {
             return Reaction::Nothing;
