@@ -101,6 +101,16 @@ impl ReceiveBuffer {
         !self.blocks.is_empty()
     }
 
+    /// How many octets after RCV.NXT the last one lies that is there.
+    pub(crate) fn reach(&self) -> u32 {
+        self.blocks.last().map_or(0, |block| block.end)
+    }
+
+    /// Octets of memory that it takes to store `len` octets of text there, beyond what is taken already.
+    pub(crate) fn growth(&self, offset: u32, len: usize) -> usize {
+        self.readable.saturating_add(offset as usize).saturating_add(len).saturating_sub(self.octets.capacity())
+    }
+
     /// Stores text that starts `offset` octets after RCV.NXT. What lies beyond the limit is refused; octets that are there already stay as
     /// they are.
     pub(crate) fn insert(&mut self, offset: u32, text: &[u8]) -> Inserted {

@@ -55,6 +55,7 @@ impl Tcb {
                 fin: None,
                 lifted: false,
                 retransmissions: 0,
+                probes: 0,
                 timed: None,
                 last_sent: now,
                 cause: Cause::Call,

@@ -183,6 +183,8 @@ pub(crate) struct Snd {
     lifted: bool,
     /// Retransmissions of the oldest octets by timer, in a row; in persist: unanswered probes.
     retransmissions: u32,
+    /// Zero-window probes since the window closed.
+    probes: u32,
     /// Without timestamps: the octet that is timed, and since when (Karn).
     timed: Option<(Seq, Instant)>,
     last_sent: Instant,

@@ -124,7 +124,9 @@ impl Tcb {
     fn syn_into_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK) && !header.flags.has(Flags::RST);
-        if self.state != State::TimeWait || !alone || !cx.listener {
+        // A listener drops SYN,FIN there, and Linux loses the TIME-WAIT with it. Ours stays.
+        let dropped = self.is_linux() && header.flags.has(Flags::FIN);
+        if self.state != State::TimeWait || !alone || dropped || !cx.listener {
             return Ok(());
         }
         let later = header.seq.gt(self.rcv.nxt) || (self.config.dialect == Dialect::Rfc9293 && header.seq == self.rcv.nxt);
@@ -447,7 +449,8 @@ impl Tcb {
         self.take_window(segment);
         if before == 0 && self.snd.wnd > 0 {
             self.snd.cause = Cause::Released;
-            if self.snd.una.lt(self.snd.nxt) {
+            // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC 6298 section 5.
+            if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
                 self.snd.cursor = Some(self.snd.una);
             }
         }
@@ -542,7 +545,7 @@ impl Tcb {
         let inside = &text[..text.len().min(fits)];
         let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
         let had_holes = transfer.receive.has_holes();
-        let over = inside.len() > cx.memory_left && inside.len() > transfer.receive.memory();
+        let over = transfer.receive.growth(offset, inside.len()) > cx.memory_left;
         if inside.is_empty() || over {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));
@@ -583,7 +586,9 @@ impl Tcb {
         if segment.header.flags.has(Flags::FIN) && self.rcv.fin.is_none() {
             let syn = u32::from(segment.header.flags.has(Flags::SYN));
             let fin = segment.header.seq + syn + segment.payload.len() as u32;
-            if fin.since(self.rcv.nxt) <= self.rcv.edge.since(self.rcv.nxt) {
+            // Not before text that is there already: one of the two is forged, and the first stands.
+            let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
+            if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
                 self.rcv.fin = Some(fin);
                 self.acknowledge(Cause::Ack);
             }

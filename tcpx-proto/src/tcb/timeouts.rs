@@ -76,13 +76,14 @@ impl Tcb {
             return self.fail(cx, Trigger::Timeout, CloseReason::RetransmissionTimeout);
         }
         self.snd.retransmissions += 1;
+        self.snd.probes += 1;
         self.pending.ack = Some(Cause::Probe);
     }
 
-    /// The interval to the next probe: one RTO, then doubled (SHLD-29, SHLD-30).
+    /// The interval to the next probe: one RTO, then doubled whether they are answered or not (SHLD-29, SHLD-30).
     pub(super) fn persist_interval(&self) -> Option<Duration> {
         let persist = self.config.persist?;
-        let backoff = self.config.rto.backoff.saturating_pow(self.snd.retransmissions.min(16));
+        let backoff = self.config.rto.backoff.saturating_pow(self.snd.probes.min(16));
         Some(self.estimator.rto().saturating_mul(backoff).clamp(persist.min, persist.max.max(persist.min)))
     }
 
@@ -129,7 +130,7 @@ impl Tcb {
         }
         if self.runs(Timer::Persist) {
             self.stop(cx, Timer::Persist);
-            self.snd.retransmissions = 0;
+            (self.snd.retransmissions, self.snd.probes) = (0, 0);
         }
         if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
             self.start(cx, Timer::Override, self.config.sws_override);
