@@ -4,5 +4,11 @@
 
 mod harness;
 
+mod guard;
 mod kernel;
+mod knobs;
+mod misuse;
 mod pair;
+mod signals;
+mod states;
+mod transfers;

@@ -111,6 +111,11 @@ impl Lab {
         Some(Lab { a: host(nth), b: host(nth + 1), directory: directory(), guard: &["--rst-guard", "listener"] })
     }
 
+    /// What this test needs is not here.
+    pub(crate) fn skip(&self, reason: &str) {
+        skip(if self.guard.is_empty() { "netns" } else { "loopback" }, reason);
+    }
+
     /// A path in the directory of this test.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
@@ -179,7 +184,7 @@ impl Drop for Lab {
     }
 }
 
-/// Says why a test does not run; panics if REQUIRE names its placement.
+/// Says why a test does not run, and panics if REQUIRE names its placement.
 fn skip(placement: &str, reason: &str) {
     let required = std::env::var("REQUIRE").is_ok_and(|list| list.split(',').any(|one| one.trim() == placement));
     assert!(!required, "REQUIRE names {placement}, and {reason}");

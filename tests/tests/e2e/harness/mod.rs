@@ -1,13 +1,14 @@
 //! What every test needs: two hosts that vanish with the test, programs on them that die with it, and witnesses that are not tcpx.
 
 mod capture;
+pub(crate) mod events;
 mod kernel;
 mod lab;
 mod process;
 
 pub(crate) use capture::{Capture, Seen, Segment};
 pub(crate) use kernel::{await_socket, iptables_rules, sockets};
-pub(crate) use lab::{Host, Lab, PORT, installed};
+pub(crate) use lab::{Host, Lab, PORT, built, installed};
 pub(crate) use process::{Ended, Program, Signal};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,116 @@
+//! Bad input, missing privileges, ports that others hold, outputs that fail: each error says what, why, and what to do.
+
+use crate::harness::{Ended, Lab, PORT, Program, built};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+/// Runs one of our programs where it is expected to fail.
+fn fails(lab: &Lab, name: &str, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+    let ended = Program::start(lab.tcpx(&lab.a, name).args(arguments)).finish();
+    assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+    for word in words {
+        assert!(ended.stderr.contains(word), "{arguments:?} does not say {word:?}: {}", ended.stderr);
+    }
+    ended
+}
+
+#[test]
+fn unknown_rule_is_underlined_and_the_nearest_named() {
+    let Some(lab) = Lab::netns() else { return };
+    fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--without", "time-wiat"], 2, &["time-wiat", "^^^^^^^^^", "'time-wait'"]);
+    fails(&lab, "tcpx-server", &["10.77.0.1:7000", "--fault", "drop out sin"], 2, &["drop out sin", "^^^"]);
+}
+
+#[test]
+fn address_that_is_not_ours_or_not_reachable_is_refused() {
+    let Some(lab) = Lab::netns() else { return };
+    fails(&lab, "tcpx-server", &["10.77.0.9:7000"], 1, &["10.77.0.9 is not an address of this machine", "ip address"]);
+    fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "10.77.0.9:0"], 1, &["10.77.0.9 is not an address"]);
+    fails(&lab, "tcpx-client", &["203.0.113.1:7000"], 8, &["no route to 203.0.113.1", "ip route get"]);
+}
+
+#[test]
+fn port_of_a_kernel_program_is_refused_with_its_name_and_state() {
+    let Some(lab) = Lab::netns() else { return };
+    let _holder = lab.a.listen(PORT);
+    let pid = format!("process {}", std::process::id());
+    fails(&lab, "tcpx-server", &["10.77.0.1:7000"], 7, &["10.77.0.1:7000 is in use by", &pid, "LISTEN"]);
+    fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "10.77.0.1:7000"], 7, &["is in use by", &pid]);
+}
+
+#[test]
+fn privilege_missing_is_named_with_the_command_that_gives_it() {
+    let Some(lab) = Lab::netns() else { return };
+    let without = |bounding: &str, arguments: &[&str]| {
+        let mut command = lab.a.command("setpriv");
+        command.arg(format!("--bounding-set={bounding}")).arg(built("tcpx-client")).arg("10.77.0.2:7000").args(arguments);
+        Program::start(&mut command).finish()
+    };
+    let ended = without("-net_raw", &[]);
+    assert!(ended.code == Some(6) && ended.stderr.contains("CAP_NET_RAW") && ended.stderr.contains("setcap"), "{}", ended.stderr);
+    let ended = without("-net_admin", &["--rst-guard", "iptables"]);
+    assert!(ended.code == Some(6) && ended.stderr.contains("CAP_NET_ADMIN"), "{}", ended.stderr);
+}
+
+#[test]
+fn record_on_a_full_disk_connection_goes_on_and_the_loss_is_told() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    for flag in ["--events", "--pcap"] {
+        let ended = lab.client(&["--send", "hello", "--msl", "50ms", flag, "/dev/full"]).finish();
+        assert_eq!(ended.code, Some(1), "{flag}: {}", ended.stderr);
+        assert_eq!(ended.stdout, b"hello", "{flag}");
+        assert!(ended.stderr.contains("No space left"), "{flag}: {}", ended.stderr);
+    }
+}
+
+/// A command whose stdout is something else than a pipe that is read.
+fn with_stdout(command: &mut Command, stdout: impl Into<Stdio>) -> Ended {
+    Program::spawn(command.stdin(Stdio::null()).stdout(stdout)).finish()
+}
+
+#[test]
+fn stdout_on_a_full_disk_or_closed_connection_ends_with_an_error() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    let arguments = ["--send", "hello", "--msl", "50ms"];
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for (stdout, word) in [(Stdio::from(full), "No space left"), (Stdio::from(closed), "roken pipe")] {
+        let ended = with_stdout(&mut lab.client_command(&arguments), stdout);
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains(word) && !ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn events_into_a_closed_pipe_connection_goes_on_and_the_loss_is_told() {
+    let Some(lab) = Lab::netns() else { return };
+    let listener = lab.b.listen(PORT);
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let heard = std::thread::spawn(move || {
+        let mut heard = String::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_string(&mut heard).unwrap();
+        stream.write_all(b"ok").unwrap();
+        heard
+    });
+    let ended = with_stdout(&mut lab.client_command(&["--send", "hello", "--msl", "50ms", "--events", "-"]), closed);
+    assert_eq!(heard.join().unwrap(), "hello");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("roken pipe"), "{}", ended.stderr);
+}
+
+#[test]
+fn forward_to_nobody_client_is_reset_and_the_server_serves_on() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut server = lab.server(&["--forward", "10.77.0.2:7009"]);
+    for _ in 0..2 {
+        let mut stream = lab.a.connect(lab.b.at(PORT));
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        server.wait_for("cannot reach 10.77.0.2:7009");
+    }
+}

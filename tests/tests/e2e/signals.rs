@@ -1,0 +1,59 @@
+//! SIGINT, SIGTERM and SIGHUP at any moment: the peer is told, nothing is left, and the exit status says which.
+
+use crate::harness::{Lab, PORT, Signal, iptables_rules};
+use std::io::{ErrorKind, Read};
+
+const ALL: [(Signal, i32); 3] = [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)];
+
+#[test]
+fn client_in_established_resets_its_peer_and_cleans_up() {
+    let Some(lab) = Lab::netns() else { return };
+    let listener = lab.b.listen(PORT);
+    for (signal, code) in ALL {
+        let client = lab.client(&["--send", "x", "--hold", "1h"]);
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let ended = client.end_by(signal);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{}", ended.stderr);
+        assert_eq!(iptables_rules(&lab.a), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn server_with_a_connection_resets_its_peer_and_cleans_up() {
+    let Some(lab) = Lab::netns() else { return };
+    for (signal, code) in ALL {
+        let mut server = lab.server(&[]);
+        let mut stream = lab.a.connect(lab.b.at(PORT));
+        server.wait_for("-> ESTABLISHED");
+        let ended = server.end_by(signal);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{}", ended.stderr);
+        assert_eq!(iptables_rules(&lab.b), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn client_in_syn_sent_ends_at_once() {
+    let Some(lab) = Lab::netns() else { return };
+    lab.b.output("iptables", &["-I", "INPUT", "-p", "tcp", "-j", "DROP"]);
+    for (signal, code) in ALL {
+        let mut client = lab.client(&["--send", "x"]);
+        client.wait_for("SYN-SENT");
+        let ended = client.end_by(signal);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(iptables_rules(&lab.a), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn client_in_time_wait_ends_well_and_says_which_rule_that_broke() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    let mut client = lab.client(&["--send", "x"]);
+    client.wait_for("-> TIME-WAIT");
+    let ended = client.end_by(Signal::INT);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("TIME-WAIT cut short") && ended.stderr.contains("2 MSL"), "{}", ended.stderr);
+}

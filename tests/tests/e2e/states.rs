@@ -1,0 +1,94 @@
+//! Each of the eleven states, with the two commands that show it.
+
+use crate::harness::{Lab, Program, Seen, Signal, events};
+use std::collections::BTreeSet;
+
+/// Both clients call each other, so that neither is a server.
+struct Crossed {
+    a: Vec<String>,
+    b: Vec<String>,
+    seen: Seen,
+}
+
+/// Two clients on fixed ports whose SYNs, and then whose FINs, are held back until both are on their way.
+fn cross(lab: &Lab) -> Crossed {
+    let capture = lab.capture();
+    let (a, b) = (lab.a.at(7001).to_string(), lab.b.at(7001).to_string());
+    let start = |host, own: &str, other: &str, name| {
+        let late = ["--fault", "delay=1s out syn#1", "--fault", "delay=500ms out fin#1"];
+        let rest = [other, "--bind", own, "--msl", "100ms", "--hold", "700ms", "--send", "x", "--events"];
+        Program::start(lab.tcpx(host, "tcpx-client").args(rest).arg(lab.path(name)).args(late))
+    };
+    let programs = [start(&lab.a, &a, &b, "a.jsonl"), start(&lab.b, &b, &a, "b.jsonl")];
+    for program in programs {
+        assert_eq!(program.succeed(), "x");
+    }
+    Crossed { a: events::states(&lab.path("a.jsonl")), b: events::states(&lab.path("b.jsonl")), seen: capture.finish() }
+}
+
+#[test]
+fn crossing_syns_and_fins_lead_through_the_rarest_states() {
+    let Some(lab) = Lab::netns() else { return };
+    let crossed = cross(&lab);
+    let story = crossed.seen.story(lab.a.address);
+    assert!(!story.contains('R'), "{story}");
+    // Neither SYN, and neither FIN, is an answer: the other's has not been acknowledged when it is sent.
+    for flag in ['S', 'F'] {
+        let first = |host| crossed.seen.from(host).into_iter().find(|segment| segment.flags.contains(flag)).unwrap();
+        let (ours, theirs) = (first(lab.a.address), first(lab.b.address));
+        let knows = |segment: &crate::harness::Segment, other: &crate::harness::Segment| {
+            segment.flags.contains('A') && segment.ack == other.seq.wrapping_add(other.len + 1)
+        };
+        assert!(!knows(ours, theirs) && !knows(theirs, ours), "{story}");
+    }
+    crossed.seen.assert_sound(lab.a.address);
+    crossed.seen.assert_sound(lab.b.address);
+    let expected = ["CLOSED", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "CLOSING", "TIME-WAIT", "CLOSED"];
+    assert_eq!(crossed.a, expected, "{story}");
+    assert_eq!(crossed.b, expected, "{story}");
+}
+
+#[test]
+fn client_and_server_lead_through_the_others() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let server_events = lab.file("server.jsonl");
+    // The server's FIN waits for a moment, so that the client is seen in FIN-WAIT-2.
+    let server = lab.server(&["--once", "--events", &server_events, "--fault", "delay=200ms out fin#1"]);
+    let client = lab.client(&["--send", "x", "--msl", "100ms", "--events", &lab.file("client.jsonl")]);
+    client.succeed();
+    server.succeed();
+    let seen = capture.finish();
+    let client = events::states(&lab.path("client.jsonl"));
+    let expected = ["CLOSED", "SYN-SENT", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSED"];
+    assert_eq!(client, expected, "{}", seen.story(lab.a.address));
+    let server = events::states(&lab.path("server.jsonl"));
+    let expected = ["LISTEN", "SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "LAST-ACK", "CLOSED"];
+    assert_eq!(server, expected, "{}", seen.story(lab.a.address));
+    let crossing = ["CLOSING"].map(str::to_owned);
+    let all: BTreeSet<String> = client.into_iter().chain(server).chain(crossing).collect();
+    assert_eq!(all.len(), 11);
+}
+
+#[test]
+fn events_and_pcap_say_what_the_capture_says() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let server = lab.server(&[]);
+    let pcap = lab.path("client.pcapng");
+    let arguments = ["--send", "hello", "--msl", "100ms", "--events", &lab.file("client.jsonl"), "--pcap", pcap.to_str().unwrap()];
+    assert_eq!(lab.client(&arguments).succeed(), "hello");
+    server.end_by(Signal::TERM);
+    let seen = capture.finish();
+    let wire = |seen: &Seen| -> BTreeSet<(bool, u32, u32, u32)> {
+        seen.0.iter().map(|segment| (*segment.from.ip() == lab.a.address, segment.seq, segment.ack, segment.len)).collect()
+    };
+    let recorded = events::read(&lab.path("client.jsonl")).into_iter().filter(|event| event["event"] == "segment").map(|event| {
+        let number = |name: &str| u32::try_from(event[name].as_u64().unwrap()).unwrap();
+        (event["dir"] == "out", number("seq"), number("ack"), number("len"))
+    });
+    assert_eq!(recorded.collect::<BTreeSet<_>>(), wire(&seen));
+    assert_eq!(wire(&Seen::read(&pcap)), wire(&seen));
+    let comments = lab.a.output("tshark", &["-r", pcap.to_str().unwrap(), "-T", "fields", "-e", "frame.comment"]);
+    assert!(comments.contains("SYN-SENT -> ESTABLISHED on SYN,ACK"), "{comments}");
+}

@@ -1,0 +1,138 @@
+//! Ten million octets through real programs, nginx and curl, over a good network and a bad one.
+
+use crate::harness::{Host, Lab, PORT, Program, installed};
+use std::io::{Read, Write};
+
+
+const LENGTH: usize = 10_000_000;
+const LOSSY: [&str; 2] = ["--fault", "rate=5% drop any data"];
+
+/// Octets without a pattern (xorshift), the same each time.
+fn noise() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(LENGTH).collect()
+}
+
+/// nginx on B that serves a file `noise`.
+fn nginx(lab: &Lab, port: u16) -> Option<Program> {
+    if !installed("nginx") || !installed("curl") {
+        lab.skip("no nginx or no curl here");
+        return None;
+    }
+    let root = lab.path("");
+    std::fs::write(lab.path("noise"), noise()).unwrap();
+    let listen = lab.b.at(port);
+    let config = format!(
+        "daemon off; master_process off; pid {root}nginx.pid; error_log {root}error.log;
+         events {{ worker_connections 64; }}
+         http {{ access_log off; client_body_temp_path {root}body; proxy_temp_path {root}proxy; fastcgi_temp_path {root}fastcgi;
+           uwsgi_temp_path {root}uwsgi; scgi_temp_path {root}scgi;
+           server {{ listen {listen}; root {root}; }} }}",
+        root = root.display()
+    );
+    std::fs::write(lab.path("nginx.conf"), config).unwrap();
+    let program = Program::start(lab.b.command("nginx").arg("-c").arg(lab.path("nginx.conf")).arg("-e").arg(lab.path("error.log")));
+    await_listener(&lab.b, port);
+    Some(program)
+}
+
+fn await_listener(host: &Host, port: u16) {
+    crate::harness::await_socket(host, "LISTEN", &format!("sport = :{port}"));
+}
+
+/// tcpx-client fetches from nginx.
+fn download(lab: &Lab, arguments: &[&str]) {
+    let Some(_nginx) = nginx(lab, PORT) else { return };
+    let capture = lab.capture();
+    let client = lab.client(&[&["--send", "GET /noise HTTP/1.0\r\n\r\n", "--msl", "50ms", "-q"], arguments].concat());
+    let ended = client.finish();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let body = ended.stdout.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);
+    assert!(ended.stdout[body..] == noise(), "{} octets came, of {LENGTH}", ended.stdout.len() - body);
+    capture.finish().assert_sound(lab.a.address);
+}
+
+#[test]
+fn client_fetches_from_nginx() {
+    let Some(lab) = Lab::netns() else { return };
+    download(&lab, &[]);
+}
+
+#[test]
+fn client_fetches_from_nginx_over_a_bad_network() {
+    let Some(lab) = Lab::netns() else { return };
+    download(&lab, &LOSSY);
+}
+
+/// curl fetches through tcpx-server from nginx.
+fn forwarded(lab: &Lab, arguments: &[&str]) {
+    let Some(_nginx) = nginx(lab, 8080) else { return };
+    let capture = lab.capture();
+    let service = lab.b.at(8080).to_string();
+    let _server = lab.server(&[&["--forward", &service, "-v"], arguments].concat());
+    let url = format!("http://{}/noise", lab.b.at(PORT));
+    let curl = lab.a.command("curl").args(["-sSf", "--max-time", "60", &url]).output().unwrap();
+    assert!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
+    assert!(curl.stdout == noise(), "{} octets came, of {LENGTH}", curl.stdout.len());
+    capture.finish().assert_sound(lab.b.address);
+}
+
+#[test]
+fn curl_fetches_through_the_server() {
+    let Some(lab) = Lab::netns() else { return };
+    forwarded(&lab, &[]);
+}
+
+#[test]
+fn curl_fetches_through_the_server_over_a_bad_network() {
+    let Some(lab) = Lab::netns() else { return };
+    forwarded(&lab, &LOSSY);
+}
+
+/// tcpx-client sends to a program on the kernel's TCP.
+fn upload(lab: &Lab, arguments: &[&str]) {
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let mut command = lab.client_command(&[&["--msl", "50ms", "-q"], arguments].concat());
+    let (client, mut input) = Program::start_with_input(&mut command);
+    let writer = std::thread::spawn(move || input.write_all(&noise()).unwrap());
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    drop(stream);
+    assert!(heard == noise(), "{} octets came, of {LENGTH}", heard.len());
+    writer.join().unwrap();
+    client.succeed();
+    capture.finish().assert_sound(lab.a.address);
+}
+
+#[test]
+fn client_sends_to_the_kernel() {
+    let Some(lab) = Lab::netns() else { return };
+    upload(&lab, &[]);
+}
+
+#[test]
+fn client_sends_to_the_kernel_over_a_bad_network() {
+    let Some(lab) = Lab::netns() else { return };
+    upload(&lab, &LOSSY);
+}
+
+#[test]
+fn corrupted_segment_is_seen_so_and_made_good() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let _server = lab.server(&[]);
+    let client = lab.client(&["--send", "hello", "--msl", "50ms", "--fault", "corrupt out data#1"]);
+    assert_eq!(client.succeed(), "hello");
+    let seen = capture.finish();
+    let data: Vec<_> = seen.from(lab.a.address).into_iter().filter(|segment| segment.len > 0).collect();
+    assert!(data.len() == 2 && data[0].seq == data[1].seq, "{}", seen.story(lab.a.address));
+    assert!(!data[0].is_good() && data[1].is_good(), "{data:?}");
+}
