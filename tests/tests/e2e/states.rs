@@ -10,14 +10,17 @@ struct Crossed {
     seen: Seen,
 }
 
-/// Two clients on fixed ports whose SYNs, and then whose FINs, are held back until both are on their way.
+/// Two clients on fixed ports. Neither speaks before both are there; and neither hears the other's SYN, and later FIN, before its own is
+/// on the wire, nor its answer before that, however far apart they started (up to half a second).
 fn cross(lab: &Lab) -> Crossed {
     let capture = lab.capture();
     let (a, b) = (lab.a.at(7001).to_string(), lab.b.at(7001).to_string());
     let start = |host, own: &str, other: &str, name| {
-        let late = ["--fault", "delay=1s out syn#1", "--fault", "delay=500ms out fin#1"];
-        let rest = [other, "--bind", own, "--msl", "100ms", "--hold", "700ms", "--send", "x", "--events"];
-        Program::start(lab.tcpx(host, "tcpx-client").args(rest).arg(lab.path(name)).args(late))
+        let late = ["700ms out syn", "500ms in syn", "500ms out syn-ack", "500ms in fin", "500ms out ack-of-fin"];
+        let late = late.map(|what| ["--fault".to_owned(), format!("delay={what}")]);
+        let timers = ["--msl", "500ms", "--rto-initial", "5s", "--rto-min", "5s"];
+        let rest = [&[other, "--bind", own, "--hold", "300ms", "--send", "x"], &timers[..], &["--events"]].concat();
+        Program::start(lab.tcpx(host, "tcpx-client").args(rest).arg(lab.path(name)).args(late.concat()))
     };
     let programs = [start(&lab.a, &a, &b, "a.jsonl"), start(&lab.b, &b, &a, "b.jsonl")];
     for program in programs {

@@ -3,7 +3,6 @@
 use crate::harness::{Host, Lab, PORT, Program, installed};
 use std::io::{Read, Write};
 
-
 const LENGTH: usize = 10_000_000;
 const LOSSY: [&str; 2] = ["--fault", "rate=5% drop any data"];
 
@@ -50,7 +49,12 @@ fn await_listener(host: &Host, port: u16) {
 fn download(lab: &Lab, arguments: &[&str]) {
     let Some(_nginx) = nginx(lab, PORT) else { return };
     let capture = lab.capture();
-    let client = lab.client(&[&["--send", "GET /noise HTTP/1.0\r\n\r\n", "--msl", "50ms", "-q"], arguments].concat());
+    let mut command = lab.client_command(&[&["--msl", "50ms"], arguments].concat());
+    let (mut client, mut input) = Program::start_with_input(&mut command);
+    // A FIN right after its question would make nginx give up halfway.
+    input.write_all(b"GET /noise HTTP/1.0\r\n\r\n").unwrap();
+    client.wait_for("-> CLOSE-WAIT");
+    drop(input);
     let ended = client.finish();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let body = ended.stdout.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);

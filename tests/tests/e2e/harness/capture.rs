@@ -156,7 +156,8 @@ impl Segment {
 
     fn parse(line: &str) -> Segment {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [at, source, source_port, destination, destination_port, flags, seq, ack, len, window, kinds, tcp, ip, malformed] = fields[..] else {
+        let [at, source, source_port, destination, destination_port, flags, seq, ack, len, window, kinds, tcp, ip, malformed] = fields[..]
+        else {
             panic!("tshark gave {line:?}");
         };
         let end = |address: &str, port: &str| SocketAddrV4::new(address.parse().unwrap(), port.parse().unwrap());
