@@ -194,9 +194,9 @@ impl Edge {
         }
     }
 
-    /// The one record of a segment: as it passes the gate, or does not.
+    /// The one record of a segment: when it passes the gate, or is dropped there.
     fn tell_segment(&mut self, at: Instant, conn: Option<ConnId>, label: Option<Label>, judgement: &Judgement, packet: &[u8]) {
-        if self.observers.is_empty() {
+        if self.observers.is_empty() || judgement.waits() {
             return;
         }
         let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return };

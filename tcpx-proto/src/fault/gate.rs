@@ -62,7 +62,7 @@ impl Gate {
         let mut facts = Facts { direction, label, header, text, third: false };
         let retransmission = self.flow(key).see(&mut facts);
         let rule = self.choose(now, key, &facts);
-        let judgement = self.carry_out(now, key, &facts, packet, Judgement { verdict: Verdict::Pass, rule, retransmission });
+        let judgement = self.carry_out(now, key, &facts, packet, Judgement { rule, retransmission, ..Judgement::PASS });
         if judgement.goes_on() {
             self.passed(now, key, direction);
         }
@@ -207,7 +207,8 @@ impl Gate {
         };
         let (direction, label) = (facts.direction, facts.label);
         for _ in 0..copies {
-            let released = Released { direction, label, packet: packet.to_vec(), judgement: judgement.clone() };
+            let later = Judgement { released: true, ..judgement.clone() };
+            let released = Released { direction, label, packet: packet.to_vec(), judgement: later };
             let ticket = self.held.keep(due, Kept { flow: key, rule, released });
             flow.held += cost(packet);
             if let (Verdict::Reorder(left), Some(tally)) = (&judgement.verdict, flow.tallies.get_mut(rule)) {

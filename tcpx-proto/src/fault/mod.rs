@@ -105,15 +105,22 @@ pub struct Judgement {
     pub rule: Option<usize>,
     /// 0 for the first time, else how often these octets passed before in this direction.
     pub retransmission: u32,
+    /// The gate kept it, or a copy of it, and lets it go now.
+    pub released: bool,
 }
 
 impl Judgement {
     /// Nothing happens to a packet that no rule speaks of.
-    pub const PASS: Judgement = Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0 };
+    pub const PASS: Judgement = Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0, released: false };
 
-    /// Whether the packet goes on at once.
+    /// Whether the packet goes on now.
     pub fn goes_on(&self) -> bool {
-        self.verdict.goes_on()
+        self.released || self.verdict.goes_on()
+    }
+
+    /// Whether the gate keeps the packet: it is to be recorded when it is released, with the time at which it really goes on.
+    pub fn waits(&self) -> bool {
+        !self.goes_on() && !matches!(self.verdict, Verdict::Drop | Verdict::Full)
     }
 }
 

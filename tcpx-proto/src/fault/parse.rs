@@ -75,22 +75,31 @@ pub(super) fn action(line: &str) -> Parsed<Action> {
 }
 
 /// The mistake of a release that nothing waits for.
-pub(super) fn no_such_hold(release: &Release, names: &[&str]) -> RuleError {
-    let help = match nearest(&release.name, names.iter().copied()) {
-        Some(name) => did_you_mean(name),
-        None => format!("add a rule such as: hold={} out data#1", release.name),
-    };
-    RuleError { span: release.span.clone(), message: format!("no rule holds anything as '{}'", release.name), help: Some(help) }
+pub(super) fn no_such_hold(line: &str, name: &str, held: &[&str]) -> RuleError {
+    unpaired(line, name, held, format!("no rule holds anything as '{name}'"), format!("add a rule such as: hold={name} out data#1"))
+}
+
+/// The mistake of a hold that nothing ends.
+pub(super) fn no_such_release(line: &str, name: &str, released: &[&str]) -> RuleError {
+    let help = format!("add a rule such as: release={name} on established#2; what is never to go on can be dropped");
+    unpaired(line, name, released, format!("no rule releases '{name}'"), help)
+}
+
+fn unpaired(line: &str, name: &str, others: &[&str], message: String, help: String) -> RuleError {
+    let key = if line.contains("release=") { "release=" } else { "hold=" };
+    let start = line.find(key).map_or(0, |at| at + key.len());
+    let help = nearest(name, others.iter().copied()).map_or(help, did_you_mean);
+    RuleError { span: start..start + name.len(), message, help: Some(help) }
 }
 
 fn release(name: Word<'_>, words: &mut Words<'_>) -> Parsed<Release> {
     const HELP: &str = "for example: on established#2, or: after 5s";
-    let (span, name) = (name.span(), label(name)?);
+    let name = label(name)?;
     let when = match one_of(words.expect("'on' or 'after'", HELP)?, "word", &[("on", true), ("after", false)])? {
         true => event(words.expect("an event", "established#n, closed#n or time-wait#n")?)?,
         false => When::After(duration(words.expect("a time", "a number and us, ms, s, m or h")?)?),
     };
-    Ok(Release { name: name.into(), span, when })
+    Ok(Release { name: name.into(), when })
 }
 
 fn event(word: Word<'_>) -> Parsed<When> {
@@ -505,11 +514,17 @@ mod tests {
     }
 
     #[test]
-    fn release_without_its_hold_is_found() {
-        let rules = ["hold=old out data#1", "release=odl on closed#1"].map(|line| Rule::parse(line).unwrap());
-        let (index, error) = check(&rules).unwrap_err();
-        assert_eq!((index, error.span, error.help.as_deref()), (1, 8..11, Some("did you mean 'old'?")));
-        assert_eq!(check(&rules[..1]), Ok(()));
+    fn hold_and_release_without_the_other_are_found() {
+        let mistake = |lines: &[&str]| {
+            let rules: Vec<_> = lines.iter().map(|line| Rule::parse(line).unwrap()).collect();
+            let found = check(&rules).err();
+            found.map(|(rule, error)| (rule.text[error.span].to_string(), error.message, error.help.unwrap()))
+        };
+        let release = mistake(&["hold=old out data#1", "release=old on closed#1", "release=odl on closed#1"]).unwrap();
+        assert_eq!((release.0.as_str(), release.2.as_str()), ("odl", "did you mean 'old'?"));
+        let hold = mistake(&["drop out fin", "rate=5% hold=old out data#1"]).unwrap();
+        assert_eq!((hold.0.as_str(), hold.1.as_str()), ("old", "no rule releases 'old'"));
+        assert_eq!(mistake(&["hold=old out data#1", "release=old on closed#1"]), None);
     }
 
     proptest! {

@@ -46,17 +46,19 @@ impl Rule {
     }
 }
 
-/// Looks at the rules of one gate together: every `release` needs a `hold` of its name.
+/// Looks at the rules of one gate together: every `release` needs a `hold` of its name, and every `hold` a `release`.
 ///
 /// # Errors
-/// The index of the first rule that has none, and what is wrong with it.
-pub fn check(rules: &[Rule]) -> Result<(), (usize, RuleError)> {
-    let names: Vec<&str> = rules.iter().filter_map(|rule| rule.holds()).map(AsRef::as_ref).collect();
-    let unpaired = rules.iter().enumerate().find_map(|(index, rule)| {
-        let release = rule.releases()?;
-        (!names.contains(&&*release.name)).then(|| (index, parse::no_such_hold(release, &names)))
-    });
-    unpaired.map_or(Ok(()), Err)
+/// The first rule that has none, and what is wrong with it.
+pub fn check(rules: &[Rule]) -> Result<(), (&Rule, RuleError)> {
+    let held: Vec<&str> = rules.iter().filter_map(|rule| rule.holds()).map(AsRef::as_ref).collect();
+    let released: Vec<&str> = rules.iter().filter_map(|rule| rule.releases()).map(|release| &*release.name).collect();
+    let unpaired = |rule: &Rule| match (rule.holds(), rule.releases()) {
+        (Some(name), _) if !released.contains(&&**name) => Some(parse::no_such_release(&rule.text, name, &released)),
+        (_, Some(release)) if !held.contains(&&*release.name) => Some(parse::no_such_hold(&rule.text, &release.name, &held)),
+        _ => None,
+    };
+    rules.iter().find_map(|rule| unpaired(rule).map(|error| (rule, error))).map_or(Ok(()), Err)
 }
 
 /// What is wrong with a line, where, and what to write instead.
@@ -200,8 +202,6 @@ pub(super) enum Which {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Release {
     pub(super) name: Arc<str>,
-    /// Where the name stands in the line.
-    pub(super) span: Range<usize>,
     pub(super) when: When,
 }
 

@@ -214,7 +214,7 @@ impl Host {
         }
     }
 
-    /// Notes a segment as it passes the gate, or does not, and says where the note is and where the segment goes.
+    /// Notes a segment when it passes the gate, or is dropped there, and says where the note is and where the segment goes.
     fn observe(
         &self,
         at: Instant,
@@ -224,7 +224,7 @@ impl Host {
         departed: Option<usize>,
         trace: &mut Vec<Observation>,
     ) -> Option<(usize, IpAddr)> {
-        let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?;
+        let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok().filter(|_| !judgement.waits())?;
         let header = &segment.header;
         let (local, remote) = if label.is_some() { (header.source, header.destination) } else { (header.destination, header.source) };
         let last = || self.conns.iter().rev().find(|conn| (conn.local, conn.remote) == (local, remote)).map(|conn| conn.id);

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use tcpx_proto::config::{Config, Isn, Profile};
-use tcpx_proto::fault::{Rule, RuleError};
+use tcpx_proto::fault::{self, Rule, RuleError};
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::tcb::State;
@@ -75,6 +75,7 @@ impl Run {
         for line in &common.fault {
             rules.push(parse(line)?);
         }
+        fault::check(&rules).map_err(|(rule, error)| underlined("--fault", &rule.text, &error))?;
         let seed = match common.seed {
             Some(seed) => seed,
             None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,

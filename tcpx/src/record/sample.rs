@@ -77,11 +77,11 @@ fn record(micros: u64, conn: Option<ConnId>, out: bool, label: Option<Label>, fl
 }
 
 fn pass() -> Judgement {
-    Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0 }
+    Judgement::PASS
 }
 
 fn dropped() -> Judgement {
-    Judgement { verdict: Verdict::Drop, rule: Some(0), retransmission: 0 }
+    Judgement { verdict: Verdict::Drop, rule: Some(0), ..Judgement::PASS }
 }
 
 fn packet(source: SocketAddr, destination: SocketAddr, flags: Flags, (seq, ack): (u32, u32)) -> Vec<u8> {

@@ -583,7 +583,7 @@ proptest! {
                     let judgement = bench.gate.offer(bench.now, direction, None, &mut packet);
                     offered += 1;
                     passed += usize::from(judgement.goes_on());
-                    dropped += usize::from(matches!(judgement.verdict, Verdict::Drop | Verdict::Full));
+                    dropped += usize::from(!judgement.goes_on() && !judgement.waits());
                     if let Verdict::Duplicate(copies) = judgement.verdict {
                         offered += copies as usize;
                     }
@@ -592,7 +592,8 @@ proptest! {
                 Act::Wait(millis) => bench.wait(millis),
                 Act::Lift => bench.gate.lift("paws"),
             }
-            while bench.gate.poll(bench.now).is_some() {
+            while let Some(released) = bench.gate.poll(bench.now) {
+                prop_assert!(released.judgement.goes_on() && !released.judgement.waits());
                 passed += 1;
             }
             prop_assert!(bench.gate.deadline().is_none_or(|deadline| deadline > bench.now));
