@@ -202,6 +202,9 @@ impl Bench {
         let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0, 0];
         packet.extend(mtu.to_be_bytes());
         packet.extend(&tcp[..28]);
+        let sum: u32 = packet[20..].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        packet[22..24].copy_from_slice(&checksum.to_be_bytes());
         self.stack.icmp_arrives(self.now, &packet);
         self.drain()
     }
