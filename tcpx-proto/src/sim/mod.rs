@@ -35,7 +35,7 @@ pub enum Observation {
         /// What it noted.
         event: Event,
     },
-    /// A segment at the gate of a host. One that the gate kept is seen again when the gate lets it go.
+    /// A segment that passes the gate of a host, or is dropped there. One that the gate keeps is seen when the gate lets it go.
     Segment {
         /// The host.
         host: HostId,
