@@ -1,4 +1,5 @@
 //! What holds for every packet: written and read it is the same, pnet reads and writes it alike, and nothing that arrives makes the codec panic.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
