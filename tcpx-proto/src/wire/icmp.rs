@@ -191,6 +191,12 @@ mod tests {
         assert_eq!(Icmp::parse(&error(V4, 3, 3, 0, &fragment)), None);
         let mut v6_in_v4 = error(V4, 3, 3, 0, &syn(V4));
         v6_in_v4[9] = ICMP_V6;
+        // Its checksum is the one that an ICMPv6 message would have here: only the family is wrong.
+        v6_in_v4[22..24].fill(0);
+        let [source, destination] = [V4[1], V4[0]].map(|end| end.parse::<SocketAddr>().unwrap().ip());
+        let pseudo = ip::pseudo_header_sum(source, destination, ICMP_V6, v6_in_v4.len() - 20);
+        let field = !checksum::fold(checksum::sum(pseudo, &v6_in_v4[20..]));
+        v6_in_v4[22..24].copy_from_slice(&field.to_be_bytes());
         assert_eq!(Icmp::parse(&v6_in_v4), None);
     }
 
