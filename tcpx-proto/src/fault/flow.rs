@@ -205,7 +205,7 @@ impl Tally {
             return Some(0);
         }
         let (lane, place) = self.place?;
-        if first || lane != direction || !place.in_window(seq, len) {
+        if lane != direction || !place.in_window(seq, len) {
             return None;
         }
         self.repeats = self.repeats.saturating_add(1);

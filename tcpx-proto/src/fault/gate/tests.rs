@@ -160,6 +160,9 @@ fn retransmission_cut_differently_is_told_by_its_first_octet() {
     bench.out(A, 101, "ab");
     bench.out(A, 103, "cd");
     assert_eq!([bench.out(A, 101, "ab"), bench.out(A, 101, "abcd")], ["pass", "drop"]);
+    // With new text behind it, too.
+    let mut bench = Bench::new(&["drop out data#1.1"]);
+    assert_eq!([bench.out(A, 101, "ab"), bench.out(A, 101, "abcd")], ["pass", "drop"]);
 }
 
 #[test]
