@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, getuid, kill_process, setsid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::{self, DirBuilder, File};
-use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
@@ -69,10 +68,9 @@ pub fn down() -> Result<()> {
         }
         None => println!("the namespaces were not up"),
     }
-    match fs::remove_file(state_file()?) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    let file = state_file()?;
+    let _was_not_there = fs::remove_file(&file);
+    Ok(file.parent().map_or(Ok(()), fs::remove_dir)?)
 }
 
 /// What the holder does.
