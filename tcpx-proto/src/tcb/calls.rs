@@ -40,12 +40,14 @@ impl Tcb {
             wake: Wake::default(),
             snd: Snd {
                 iss,
+                syn_acked: false,
                 una: iss,
                 nxt: iss,
                 wnd: 0,
                 wl1: Seq(0),
                 wl2: Seq(0),
                 max_wnd: 0,
+                oldest: iss,
                 shift: 0,
                 scaled: false,
                 mss: default_mss(remote),
@@ -164,6 +166,7 @@ impl Tcb {
         if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent {
             self.snd.nxt = self.snd.iss + 1;
             self.snd.una = self.snd.nxt;
+            self.snd.syn_acked = true;
         }
     }
 

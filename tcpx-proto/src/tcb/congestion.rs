@@ -42,6 +42,8 @@ impl Control {
     pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, mss: u32) -> Reaction {
         self.duplicates = 0;
         if !self.in_recovery {
+            // Never half the sequence space behind, where it would seem to lie ahead.
+            self.recover = self.recover.max(una.back(1 << 30));
             self.grow(acked, mss);
             return Reaction::Nothing;
         }
@@ -171,6 +173,19 @@ mod tests {
         assert_eq!(control.window(), 5 * MSS);
         control.acked(MSS, Seq(3001), 0, MSS);
         assert_eq!(control.window(), 5 * MSS, "congestion avoidance grows by one segment a round trip");
+    }
+
+    #[test]
+    fn control_notices_a_loss_however_long_ago_the_last_one_was() {
+        for gibibytes in 1..=4u32 {
+            let mut control = control();
+            let una = (1..=gibibytes).fold(Seq(0), |una, _| {
+                control.acked(1 << 30, una + (1 << 30), 0, MSS);
+                una + (1 << 30)
+            });
+            let reactions: [Reaction; 3] = core::array::from_fn(|_| control.duplicate_ack(una, una + 9000, 9000, MSS, 3));
+            assert_eq!(reactions[2], Reaction::Retransmit, "{gibibytes} GiB");
+        }
     }
 
     #[test]

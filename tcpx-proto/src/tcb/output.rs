@@ -64,13 +64,13 @@ impl Tcb {
     pub(super) fn may_send_text(&self) -> bool {
         let state = matches!(self.state, State::Established | State::CloseWait | State::FinWait1 | State::Closing | State::LastAck);
         // Our SYN comes first, but for the FIN of a CLOSE in SYN-RECEIVED (3.10.4).
-        let turn = self.snd.una != self.snd.iss || (self.state == State::FinWait1 && self.syn_outstanding());
+        let turn = self.snd.syn_acked || (self.state == State::FinWait1 && self.syn_outstanding());
         state && turn && !self.holds_back()
     }
 
     /// One past the last octet that SEND took.
     fn text_end(&self) -> Seq {
-        self.snd.una.max(self.snd.iss + 1) + self.unacknowledged() as u32
+        self.text_start() + self.unacknowledged() as u32
     }
 
     fn plan_text(&self) -> Option<Plan> {
@@ -153,8 +153,7 @@ impl Tcb {
 
     fn payload(&self, plan: &Plan) -> Payload<'_> {
         let Some(transfer) = self.transfer.as_ref().filter(|_| plan.len > 0) else { return (&[], &[]) };
-        let base = self.snd.una.max(self.snd.iss + 1);
-        transfer.send.slices(plan.seq.since(base) as usize, plan.len as usize)
+        transfer.send.slices(plan.seq.since(self.text_start()) as usize, plan.len as usize)
     }
 
     fn header(&self, now: Instant, plan: &Plan, id: u16) -> Header {

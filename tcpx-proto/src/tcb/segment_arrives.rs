@@ -89,6 +89,7 @@ impl Tcb {
     fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         self.sample(cx.now, segment, segment.header.ack);
         self.snd.una = self.snd.iss + 1;
+        self.snd.syn_acked = true;
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;
         self.stop(cx, Timer::Retransmission);
@@ -340,8 +341,7 @@ impl Tcb {
 
     /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first octet, is a blind guess.
     fn too_old(&self, ack: Seq) -> bool {
-        let most = self.snd.max_wnd.min(self.snd.una.since(self.snd.iss));
-        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.una.back(most))
+        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
     }
 
     /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
@@ -377,6 +377,7 @@ impl Tcb {
         let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.fin_acknowledged();
         let acked = ack.since(self.snd.una);
         self.snd.una = ack;
+        self.snd.oldest = self.snd.oldest.max(ack.back(self.snd.max_wnd));
         self.snd.retransmissions = 0;
         self.snd.cause = Cause::Released;
         self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
