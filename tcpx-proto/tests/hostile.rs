@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent};
+use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, seal};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, ConnConfig, Isn, Profile};
 use tcpx_proto::event::Cause;
@@ -268,9 +268,11 @@ fn i09_icmp_with_a_truncated_quote_is_ignored() {
     let mut packet = [0; 60];
     packet[0] = 0x45;
     (packet[9], packet[20], packet[21], packet[28]) = (1, 3, 3, 0x45);
-    for len in 0..packet.len() {
+    for len in 28..packet.len() {
+        let mut packet = packet[..len].to_vec();
         packet[3] = len as u8;
-        bench.stack.icmp_arrives(bench.now, &packet[..len]);
+        seal(&mut packet);
+        bench.stack.icmp_arrives(bench.now, &packet);
     }
     assert_eq!(bench.state(), State::SynSent);
 }

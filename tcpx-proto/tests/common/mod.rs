@@ -202,9 +202,7 @@ impl Bench {
         let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0, 0];
         packet.extend(mtu.to_be_bytes());
         packet.extend(&tcp[..28]);
-        let sum: u32 = packet[20..].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-        let checksum = !((sum & 0xffff) + (sum >> 16)) as u16;
-        packet[22..24].copy_from_slice(&checksum.to_be_bytes());
+        seal(&mut packet);
         self.stack.icmp_arrives(self.now, &packet);
         self.drain()
     }
@@ -274,6 +272,13 @@ impl Bench {
         let found = self.stack.lookup(self.local, self.remote).and_then(|id| self.stack.status(id));
         found.map_or(State::Closed, |status| status.state)
     }
+}
+
+/// Puts the right checksum into an ICMPv4 message behind 20 octets of IP header.
+pub(crate) fn seal(packet: &mut [u8]) {
+    let sum: u32 = packet[20..].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    packet[22..24].copy_from_slice(&(!(folded as u16)).to_be_bytes());
 }
 
 /// A segment as `SEQ ACK FLAGS`, PSH left out.
