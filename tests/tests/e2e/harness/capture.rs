@@ -1,4 +1,4 @@
-//! What was on the wire, as tcpdump caught it and tshark reads it.
+//! What was on the wire, as dumpcap caught it and tshark reads it.
 
 use super::{Host, Lab, Program, Signal, until};
 use std::fs::File;
@@ -14,7 +14,7 @@ const DISCARD: u16 = 9;
 
 /// A capture that goes on.
 pub(crate) struct Capture {
-    tcpdump: Program,
+    dumpcap: Program,
     path: PathBuf,
     marker: UdpSocket,
     discard: SocketAddr,
@@ -46,13 +46,14 @@ impl Capture {
         let path = lab.path("capture.pcap");
         // The guard's probe, from an address to itself, is left out.
         let addresses = format!("host {} and host {} and (tcp or udp port {DISCARD})", lab.a.address, lab.b.address);
-        let mut command = host.command("tcpdump");
-        command.args(["-i", host.device(), "-n", "-U", "--immediate-mode", "-B", "32768", "-Z", "root", "-w", "-"]).arg(addresses);
-        let mut tcpdump = Program::spawn(command.stdin(Stdio::null()).stdout(File::create(&path).unwrap()));
-        tcpdump.wait_for("listening on");
+        // Not tcpdump, which insists on changing its user, and cannot in an ordinary user's namespace.
+        let mut command = host.command("dumpcap");
+        command.args(["-i", host.device(), "-p", "-B", "32", "-P", "-w", "-", "-f", &addresses]);
+        let mut dumpcap = Program::spawn(command.stdin(Stdio::null()).stdout(File::create(&path).unwrap()));
+        dumpcap.wait_for("File: ");
         let marker = host.run(|| UdpSocket::bind(host.at(0)));
         let far = if host.address == lab.b.address { &lab.a } else { &lab.b };
-        Capture { tcpdump, path, marker, discard: far.at(DISCARD) }
+        Capture { dumpcap, path, marker, discard: far.at(DISCARD) }
     }
 
     /// What has been captured so far, while it goes on.
@@ -66,8 +67,8 @@ impl Capture {
     /// Ends the capture.
     pub(crate) fn finish(self) -> Seen {
         let seen = self.so_far();
-        let ended = self.tcpdump.end_by(Signal::INT);
-        assert!(ended.stderr.contains("\n0 packets dropped by kernel"), "{}", ended.stderr);
+        let ended = self.dumpcap.end_by(Signal::INT);
+        assert!(ended.stderr.contains("/0 (pcap:0/dumpcap:0/"), "the capture is incomplete: {}", ended.stderr);
         seen
     }
 }

@@ -82,7 +82,7 @@ impl Lab {
     /// Two namespaces, every offload off so that a capture shows what is on the cable; None, with the reason on stderr, where they are
     /// not to be had.
     pub(crate) fn netns() -> Option<Lab> {
-        let tools = ["tcpdump", "tshark", "ss"].iter().find(|tool| !installed(tool));
+        let tools = ["dumpcap", "tshark", "ss"].iter().find(|tool| !installed(tool));
         let made = match tools {
             Some(tool) => Err(format!("no {tool} here")),
             None => netns::pair(Cable::PLAIN).map_err(|error| format!("a network namespace cannot be made: {error}")),
@@ -98,7 +98,7 @@ impl Lab {
         let reason = if !privilege::has(CapabilitySet::NET_RAW) {
             Some("no capability NET_RAW".to_owned())
         } else {
-            ["tcpdump", "tshark", "setpriv"].iter().find(|tool| !installed(tool)).map(|tool| format!("no {tool} here"))
+            ["dumpcap", "tshark", "setpriv"].iter().find(|tool| !installed(tool)).map(|tool| format!("no {tool} here"))
         };
         if let Some(reason) = reason {
             skip("loopback", &reason);

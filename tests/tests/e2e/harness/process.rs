@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 /// A running program. Killed when dropped before its end.
 pub(crate) struct Program {
     child: Child,
-    started: Instant,
     lines: Receiver<String>,
     said: String,
     stdout: Option<JoinHandle<Vec<u8>>>,
@@ -25,8 +24,6 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
-    /// From its start to its end.
-    pub(crate) took: Duration,
 }
 
 impl Program {
@@ -55,7 +52,7 @@ impl Program {
                 all
             })
         });
-        Program { child, started: Instant::now(), lines, said: String::new(), stdout }
+        Program { child, lines, said: String::new(), stdout }
     }
 
     /// Waits for a line on stderr that contains `words`.
@@ -100,9 +97,8 @@ impl Program {
             }
         }
         let status = self.child.wait().unwrap();
-        let took = self.started.elapsed();
         let stdout = self.stdout.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
-        Ended { code: status.code(), stdout, stderr: std::mem::take(&mut self.said), took }
+        Ended { code: status.code(), stdout, stderr: std::mem::take(&mut self.said) }
     }
 
     /// Waits for an end with status 0 and gives what it wrote to stdout.
