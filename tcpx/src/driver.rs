@@ -321,11 +321,14 @@ impl Drop for Watch {
     }
 }
 
-/// Runs until [`Shared::end`], or until the link fails.
-pub(crate) async fn run(shared: Arc<Shared>) {
+/// Runs until [`Shared::end`], or until the link fails. The watch is there before the first poll: a runtime may drop a task unpolled.
+pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> {
     let stopped = io::Error::other("the runtime shut down");
-    let mut watch = Watch(Arc::clone(&shared), Ended::Failed(Arc::new(stopped)));
-    watch.1 = match serve(&shared).await {
+    watched(Watch(shared, Ended::Failed(Arc::new(stopped))))
+}
+
+async fn watched(mut watch: Watch) {
+    watch.1 = match serve(&watch.0).await {
         Ok(()) => Ended::Dropped,
         Err(error) => {
             tracing::error!(%error, "the host ends");
@@ -375,3 +378,6 @@ fn work(shared: &Shared, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), O
     woken.drain(..).for_each(Waker::wake);
     Ok(ControlFlow::Continue(deadline))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Hosts of our own against the kernel's TCP and each other, each test in a network namespace of its own.
+
+use super::*;
+use crate::guard::GuardKind;
+use crate::guard::tests::{LOCALHOST, in_namespace};
+use crate::host::{Host, HostOptions};
+use crate::link::{LinkOptions, Ports};
+use crate::record::Observer;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use tcpx_proto::config::Config;
+use tcpx_proto::event::{Event, SegmentRecord};
+use tcpx_proto::fault::Judgement;
+use tcpx_proto::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const OURS: SocketAddr = SocketAddr::new(LOCALHOST, 7000);
+
+/// Runs `test` in a namespace and in a tokio runtime with two threads.
+fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
+    in_namespace(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test()).await.expect("still waiting after 20 s") });
+    });
+}
+
+fn host_with(ports: Ports, options: HostOptions) -> Host {
+    Host::open(LinkOptions { guard: GuardKind::Listener, ..LinkOptions::new(LOCALHOST, ports) }, options).unwrap()
+}
+
+fn host(ports: Ports) -> Host {
+    let mut config = Config::default();
+    config.conn.msl = Duration::from_millis(20);
+    host_with(ports, HostOptions { config, ..HostOptions::default() })
+}
+
+fn listen(host: &Host) -> crate::Listener {
+    host.listen(OURS.port(), 16, &host.config().conn).unwrap()
+}
+
+/// The kernel's TCP does something, on a thread of its own in the same namespace.
+async fn kernel<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let namespace = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+    let entered = move || {
+        let network = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), network).unwrap();
+        work()
+    };
+    tokio::task::spawn_blocking(entered).await.unwrap()
+}
+
+fn pattern(octets: usize) -> Vec<u8> {
+    (0..octets).map(|at| (at % 251) as u8).collect()
+}
+
+#[test]
+fn kernel_client_gets_a_megabyte_back_and_both_ends_close_clean() {
+    on_a_wire(|| async {
+        let host = host(Ports::Exact(OURS.port()));
+        let listener = listen(&host);
+        let client = tokio::spawn(kernel(|| {
+            use std::io::{Read, Write};
+            let sent = pattern(1 << 20);
+            let mut stream = TcpStream::connect(OURS).unwrap();
+            let mut writer = stream.try_clone().unwrap();
+            let copy = sent.clone();
+            let writing = std::thread::spawn(move || {
+                writer.write_all(&copy).unwrap();
+                writer.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).unwrap();
+            writing.join().unwrap();
+            assert!(received == sent);
+        }));
+        let stream = listener.accept().await.unwrap();
+        let (mut reader, mut writer) = (&stream, &stream);
+        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+        writer.shutdown().await.unwrap();
+        client.await.unwrap();
+        assert_eq!(stream.closed().await.unwrap(), CloseReason::Clean);
+    });
+}
+
+#[test]
+fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait() {
+    on_a_wire(|| async {
+        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let listener = listen(&server);
+        let mut near = client.connect(OURS).await.unwrap();
+        let mut far = listener.accept().await.unwrap();
+        assert_eq!((near.local_addr(), near.peer_addr()), (far.peer_addr(), far.local_addr()));
+        let parts = [io::IoSlice::new(b"one, "), io::IoSlice::new(b""), io::IoSlice::new(b"two")];
+        assert_eq!(near.write_vectored(&parts).await.unwrap(), 8);
+        near.shutdown().await.unwrap();
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "one, two");
+        far.shutdown().await.unwrap();
+        assert_eq!(near.read(&mut [0; 8]).await.unwrap(), 0);
+        drop(near);
+        let start = now();
+        client.closed().await.unwrap();
+        assert!(client.connections().is_empty());
+        assert!(now().since(start) < Duration::from_secs(1), "TIME-WAIT of 40 ms");
+        assert_eq!(far.closed().await.unwrap(), CloseReason::Clean);
+    });
+}
+
+#[test]
+fn connect_to_a_closed_port_is_refused_and_without_a_route_fails_at_once() {
+    on_a_wire(|| async {
+        let host = host(Ports::Block(4));
+        let refused = host.connect(SocketAddr::new(LOCALHOST, 9)).await.err().unwrap();
+        assert!(matches!(refused, Error::Ended(CloseReason::Refused)), "{refused}");
+        let nowhere = Ipv4Addr::new(192, 0, 2, 1);
+        let unroutable = host.connect(SocketAddr::new(nowhere.into(), 9)).await.err().unwrap();
+        assert!(matches!(unroutable, Error::NoRoute(address) if address == nowhere), "{unroutable}");
+        assert!(host.connections().is_empty());
+    });
+}
+
+#[test]
+fn connection_that_was_reset_before_accept_says_so_after_it() {
+    on_a_wire(|| async {
+        let host = host(Ports::Exact(OURS.port()));
+        let listener = listen(&host);
+        kernel(|| {
+            let client = socket2::Socket::from(TcpStream::connect(OURS).unwrap());
+            client.set_linger(Some(Duration::ZERO)).unwrap();
+        })
+        .await;
+        while host.connections().iter().any(|status| status.state != State::Closed) {
+            tokio::task::yield_now().await;
+        }
+        let mut stream = listener.accept().await.unwrap();
+        assert_eq!(stream.closed().await.unwrap(), CloseReason::Reset);
+        assert_eq!(stream.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn last_handle_dropped_frees_the_port_for_the_kernel() {
+    on_a_wire(|| async {
+        let host = host(Ports::Exact(OURS.port()));
+        let listener = listen(&host);
+        drop(host);
+        assert!(TcpListener::bind(OURS).is_err(), "the listener is a handle, too");
+        drop(listener);
+        while TcpListener::bind(OURS).is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Panics at the first segment that carries text.
+struct Squeamish;
+
+impl Observer for Squeamish {
+    fn event(&mut self, _: &Event) {}
+
+    fn segment(&mut self, record: &SegmentRecord, _: &Judgement, _: &[u8]) {
+        assert_eq!(record.len, 0, "text");
+    }
+}
+
+#[test]
+fn panic_in_the_loop_ends_what_waits_with_an_error() {
+    on_a_wire(|| async {
+        let server = host_with(Ports::Exact(OURS.port()), HostOptions { observers: vec![Box::new(Squeamish)], ..HostOptions::default() });
+        let listener = listen(&server);
+        let client = host(Ports::Block(4));
+        let mut near = client.connect(OURS).await.unwrap();
+        let mut far = listener.accept().await.unwrap();
+        let reader = tokio::spawn(async move { far.read(&mut [0; 8]).await });
+        let accepter = tokio::spawn(async move { listener.accept().await.err() });
+        near.write_all(b"text").await.unwrap();
+        let error = reader.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("panic"), "{error}");
+        assert!(accepter.await.unwrap().is_some());
+        assert!(server.closed().await.is_err());
+    });
+}
+
+#[test]
+fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
+    in_namespace(|| {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (own, other) = (runtime(), runtime());
+        let listener = own.block_on(async { listen(&host(Ports::Exact(OURS.port()))) });
+        drop(own);
+        assert!(other.block_on(listener.accept()).is_err());
+    });
+}
+
+#[test]
+fn vanished_host_answers_nothing_and_its_peer_is_left_alone() {
+    on_a_wire(|| async {
+        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let listener = listen(&server);
+        let mut near = client.connect(OURS).await.unwrap();
+        let far = listener.accept().await.unwrap();
+        server.vanish();
+        near.write_all(b"anybody there?").await.unwrap();
+        while near.status().unwrap().retransmissions == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(far.status().unwrap().unread, 0);
+    });
+}
