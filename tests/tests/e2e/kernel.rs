@@ -1,6 +1,6 @@
 //! tcpx against this machine's Linux TCP, in both roles.
 
-use crate::harness::{Lab, PORT, Signal, await_socket, sockets, until};
+use crate::harness::{Lab, PORT, Program, Signal, await_socket, sockets, until};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
@@ -199,4 +199,78 @@ fn client_that_vanishes_leaves_the_kernel_alone() {
     assert!(!story.contains('R'), "{story}");
     await_socket(&lab.b, "ESTAB", &format!("sport = :{PORT}"));
     assert_eq!(client.end_by(Signal::INT).code, Some(0));
+}
+
+#[test]
+fn kernel_that_does_not_read_is_probed_until_it_does() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let sent = octets(8_000_000);
+    let (client, mut input) = Program::start_with_input(&mut lab.client_command(&["-q", "--msl", "50ms", "--rto-max", "400ms"]));
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut heard = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            input.write_all(&sent).unwrap();
+            drop(input);
+        });
+        // The window of zero, then probes that the kernel counts as such, and answers.
+        until("three answers of a window of zero", || {
+            let seen = capture.so_far();
+            let closed = seen.from(lab.b.address).iter().filter(|segment| segment.window == 0).count();
+            (closed >= 4).then_some(())
+        });
+        stream.read_to_end(&mut heard).unwrap();
+    });
+    drop(stream);
+    assert!(heard == sent, "{} octets came of {}", heard.len(), sent.len());
+    client.succeed();
+}
+
+#[test]
+fn client_that_closes_both_directions_resets_what_still_comes() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let client = lab.client(&["--send", "enough", "--close"]);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    stream.write_all(b"but listen").unwrap();
+    until("the RST", || stream.write_all(b"!").err());
+    client.finish();
+    let story = capture.finish().story(lab.a.address);
+    let (fin, rst) = (story.find("a:FA"), story.find("a:R"));
+    assert!(fin.is_some() && fin < rst, "{story}");
+}
+
+#[test]
+fn last_ack_lost_time_wait_answers_the_kernels_fin_again() {
+    let Some(lab) = Lab::netns() else { return };
+    let listener = lab.b.listen(PORT);
+    for (skipped, answer) in [(&[][..], "a:A"), (&["--skip-time-wait"][..], "a:R")] {
+        let capture = lab.capture();
+        let client =
+            lab.client(&[&["--send", "x", "--msl", "1s", "--fault", "drop out ack-of-fin#1", "--bind", "10.77.0.1:0"], skipped].concat());
+        let (mut stream, peer) = listener.accept().unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        drop(stream);
+        until("the kernel's end of the connection", || sockets(&lab.b, &format!("dport = :{}", peer.port())).is_empty().then_some(()));
+        client.succeed();
+        let story = capture.finish().story(lab.a.address);
+        assert!(story.ends_with(&format!("b:FA b:FA {answer}")), "{skipped:?}: {story}");
+    }
+}
+
+#[test]
+fn flood_of_half_open_connections_leaves_room_for_a_real_one() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&["--backlog", "4"]);
+    let mut flood = lab.client(&["--no-third-ack", "--parallel", "20", "--send", "x"]);
+    for _ in 0..20 {
+        flood.wait_for("SYN-SENT -> ESTABLISHED");
+    }
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    stream.write_all(b"let me in").unwrap();
+    stream.read_exact(&mut [0; 9]).unwrap();
 }

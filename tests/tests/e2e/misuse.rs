@@ -3,6 +3,7 @@
 use crate::harness::{Ended, Lab, PORT, Program, built};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 /// Runs one of our programs where it is expected to fail.
@@ -109,8 +110,60 @@ fn forward_to_nobody_client_is_reset_and_the_server_serves_on() {
     let Some(lab) = Lab::netns() else { return };
     let mut server = lab.server(&["--forward", "10.77.0.2:7009"]);
     for _ in 0..2 {
-        let mut stream = lab.a.connect(lab.b.at(PORT));
-        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+        // The RST may be faster than the return of connect.
+        let stream = lab.a.run(|| Ok(TcpStream::connect(lab.b.at(PORT))));
+        let read = stream.and_then(|mut stream| stream.read(&mut [0]));
+        assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
         server.wait_for("cannot reach 10.77.0.2:7009");
     }
+}
+
+#[test]
+fn iptables_missing_is_told_and_auto_takes_the_listener() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    let without_iptables = |guard: &str| {
+        let script = "mount -t tmpfs none /usr/sbin && mount -t tmpfs none /usr/local/sbin && exec \"$@\"";
+        let mut command = lab.a.command("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(built("tcpx-client")).env("PATH", "/usr/bin:/bin");
+        Program::start(command.args(["10.77.0.2:7000", "--send", "x", "--msl", "50ms", "-v", "--rst-guard", guard])).finish()
+    };
+    let ended = without_iptables("iptables");
+    assert!(ended.code == Some(6) && ended.stderr.contains("no iptables program here"), "{}", ended.stderr);
+    let ended = without_iptables("auto");
+    assert!(ended.code == Some(0) && ended.stderr.contains("guard: listener"), "{}", ended.stderr);
+}
+
+#[test]
+fn more_ports_than_descriptors_is_refused_with_the_limit() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut command = lab.a.command("prlimit");
+    command.arg("--nofile=64:64").arg(built("tcpx-client")).args(["10.77.0.2:7000", "--send", "x", "--parallel", "200"]);
+    let ended = Program::start(&mut command).finish();
+    assert!(ended.code == Some(1) && ended.stderr.contains("ulimit -Hn"), "{}", ended.stderr);
+}
+
+#[test]
+fn garbage_for_our_port_does_no_harm() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let mut server = lab.server(&[]);
+    let noise = |length: usize| (0..length).map(|nth| (nth * 7 % 256) as u8).collect::<Vec<u8>>();
+    // TCP packets of every length, with ports that are right and everything else that is not.
+    lab.a.run(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(socket2::Protocol::TCP))?;
+        for length in (0..100).chain([1400]) {
+            let mut packet = noise(length);
+            for (octet, right) in packet.iter_mut().zip([0x9c, 0x40, 0x1b, 0x58]) {
+                *octet = right;
+            }
+            socket.send_to(&packet, &lab.b.at(0).into())?;
+        }
+        Ok(())
+    });
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    stream.write_all(b"sane").unwrap();
+    stream.read_exact(&mut [0; 4]).unwrap();
+    server.wait_for("ESTABLISHED");
+    capture.finish().assert_sound(lab.b.address);
 }

@@ -1,6 +1,7 @@
 //! tcpx-client and tcpx-server with each other: handshake, data both ways, close.
 
-use crate::harness::Lab;
+use crate::harness::{Lab, Program};
+use std::io::Write;
 
 /// A whole connection: the segments that RFC 9293's figures 6 and 12 show, and nothing but those.
 fn whole_connection(lab: &Lab) {
@@ -36,4 +37,33 @@ fn connection_in_namespaces_is_opened_used_and_closed() {
 fn connection_over_loopback_with_net_raw_alone_is_opened_used_and_closed() {
     let Some(lab) = Lab::loopback() else { return };
     whole_connection(&lab);
+}
+
+#[test]
+fn many_connections_at_a_time_and_in_a_row_all_close_cleanly() {
+    let Some(lab) = Lab::netns() else { return };
+    let capture = lab.capture();
+    let _server = lab.server(&[]);
+    let client = lab.client(&["--send", "hello ", "--parallel", "20", "--count", "5", "--msl", "50ms"]);
+    assert_eq!(client.succeed(), "hello ".repeat(100));
+    let seen = capture.finish();
+    let tuples: std::collections::BTreeSet<_> = seen.flagged(lab.a.address, "S").iter().map(|segment| segment.from).collect();
+    assert_eq!(tuples.len(), 100);
+    assert!(!seen.story(lab.a.address).contains('R'));
+}
+
+#[test]
+fn input_open_peers_fin_still_ends_the_output() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&["--respond", "that is all"]);
+    let (reader, stdout) = std::io::pipe().unwrap();
+    let mut command = lab.client_command(&["--msl", "50ms"]);
+    let (stdin, mut input) = std::io::pipe().unwrap();
+    let client = Program::spawn(command.stdin(stdin).stdout(stdout));
+    // Or the command's own copies keep the pipes open.
+    drop(command);
+    input.write_all(b"?").unwrap();
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "that is all");
+    drop(input);
+    client.succeed();
 }

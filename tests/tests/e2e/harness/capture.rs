@@ -161,9 +161,10 @@ impl Segment {
         else {
             panic!("tshark gave {line:?}");
         };
-        let end = |address: &str, port: &str| SocketAddrV4::new(address.parse().unwrap(), port.parse().unwrap());
-        let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("tshark gave {line:?}"));
-        let bits = u16::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap();
+        // What a malformed segment lacks is left at zero; its verdict says what is wrong.
+        let number = |text: &str| text.parse().unwrap_or(0);
+        let end = |address: &str, port: &str| SocketAddrV4::new(address.parse().unwrap(), port.parse().unwrap_or(0));
+        let bits = u16::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap_or(0);
         let letters = [(1, 'F'), (2, 'S'), (4, 'R'), (16, 'A'), (32, 'U'), (64, 'E'), (128, 'W')];
         Segment {
             at: at.parse().unwrap(),
