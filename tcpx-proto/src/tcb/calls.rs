@@ -2,7 +2,7 @@
 
 use super::congestion::Control;
 use super::rto::Estimator;
-use super::{Cx, MIN_MTU, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
+use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
 use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
 use crate::event::{Cause, CloseReason, Timer, Trigger, What};
 use crate::seq::Seq;
@@ -322,13 +322,19 @@ impl Tcb {
 
     /// A smaller path MTU was learnt; what is in flight goes again in smaller pieces.
     pub(super) fn shrink_path(&mut self, mtu: u16) {
+        let mtu = mtu.max(min_mtu(self.remote));
         if mtu < self.snd.path_mtu {
-            self.snd.path_mtu = mtu.max(MIN_MTU);
+            self.snd.path_mtu = mtu;
             if self.snd.una.lt(self.snd.nxt) && !self.syn_outstanding() {
                 self.snd.cursor = Some(self.snd.una);
             }
         }
     }
+}
+
+/// The smallest path MTU that is believed, octets: over IPv4 that of Linux (`min_pmtu`), over IPv6 that of RFC 8200 section 5.
+const fn min_mtu(remote: SocketAddr) -> u16 {
+    if remote.is_ipv4() { 552 } else { 1280 }
 }
 
 /// A smaller MSS is taken for this one, octets (`TCP_MIN_MSS` less options; CVE-2019-11479).

@@ -456,9 +456,6 @@ impl Tcb {
 /// Later than every time there is.
 const NEVER: Instant = Instant(u64::MAX);
 
-/// The smallest path MTU that is believed, octets (Linux `ip_no_pmtu_disc` floor: 552).
-const MIN_MTU: u16 = 552;
-
 #[cfg(test)]
 mod tests {
     use super::*;
