@@ -450,14 +450,24 @@ fn e10_e11_window_scale_and_mss_outside_a_syn_change_nothing() {
 
 #[test]
 fn e18_timestamp_from_the_future_only_counts_if_its_segment_does() {
-    let mut bench = Bench::new(with(plain(), |conn| conn.timestamps = true)).with_timestamps(1000);
-    bench.enter("ESTABLISHED");
-    let future = Some(Timestamps { value: 1_000_000, echo: 0 });
-    let mut forged = bench.header(bench.rcv_nxt + 500_000, bench.snd_nxt, ACK);
-    forged.options.timestamps = future;
-    bench.say(forged, b"forged");
-    bench.text(b"right");
-    assert_eq!(bench.receive(10).unwrap(), b"right");
+    type Forge = fn(&Bench) -> (Seq, Seq, Flags);
+    let forged: [Forge; 5] = [
+        |bench| (bench.rcv_nxt + 500_000, bench.snd_nxt, ACK),
+        |bench| (bench.rcv_nxt.back(500_000), bench.snd_nxt, ACK),
+        |bench| (bench.rcv_nxt.back(500_000), bench.snd_nxt, Flags::SYN),
+        |bench| (bench.rcv_nxt, bench.snd_nxt + 500_000, ACK),
+        |bench| (bench.rcv_nxt, Seq(0), Flags::NONE),
+    ];
+    for (kind, forge) in forged.iter().enumerate() {
+        let mut bench = Bench::new(with(plain(), |conn| conn.timestamps = true)).with_timestamps(1000);
+        bench.enter("ESTABLISHED");
+        let (seq, ack, flags) = forge(&bench);
+        let mut header = bench.header(seq, ack, flags);
+        header.options.timestamps = Some(Timestamps { value: 1_000_000, echo: 0 });
+        bench.say(header, b"forged");
+        bench.text(b"right");
+        assert_eq!((kind, bench.receive(10).unwrap()), (kind, b"right".to_vec()));
+    }
 }
 
 // ---- Games with ACKs and windows

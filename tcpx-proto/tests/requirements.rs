@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, Stack};
+use tcpx_proto::stack::{CallError, Stack, TransmitError};
 use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{Flags, Options, Timestamps};
@@ -993,6 +993,24 @@ fn rfc_5927_7_path_mtu_has_a_floor_and_never_grows_by_icmp() {
     assert_eq!(mss(0, |bench| bench.snd_una), 1125 - 40);
     assert_eq!(mss(9000, |bench| bench.snd_una), MSS);
     assert_eq!(mss(1000, |bench| bench.snd_nxt), MSS, "not in flight");
+}
+
+#[test]
+fn rfc_8200_5_path_mtu_over_ipv6_has_a_floor_of_1280() {
+    let mut bench = Bench::new(plain());
+    (bench.local, bench.remote) = ("[fd00::1]:7000".parse().unwrap(), "[fd00::2]:9000".parse().unwrap());
+    bench.stack.reserve(bench.local.ip(), 7000..=7000);
+    bench.enter("ESTABLISHED");
+    bench.stack.transmit_failed(bench.now, bench.id, TransmitError::TooBig(600));
+    assert_eq!(bench.status().mss, 1220);
+}
+
+#[test]
+fn path_mtu_of_a_link_below_the_floor_does_not_grow() {
+    let mut bench = open(with(plain(), |conn| conn.mtu = 500));
+    bench.send(b"x");
+    bench.icmp(3, 4, 400, bench.snd_una);
+    assert_eq!(bench.status().mss, 460);
 }
 
 // ---- 3.6, 3.10.4: closing

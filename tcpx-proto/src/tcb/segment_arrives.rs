@@ -108,6 +108,7 @@ impl Tcb {
         self.rcv.keepalive_probes = 0;
         if self.state == State::TimeWait && self.is_linux() {
             // Linux looks at no ACK there.
+            self.take_timestamp(cx.now, segment);
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
@@ -160,20 +161,28 @@ impl Tcb {
             return if linux || flags.has(Flags::RST) { Ok(()) } else { Err(Stop::Discard(Discard::TimestampMissing)) };
         };
         let exempt = flags.has(Flags::RST) && !(linux && self.state == State::TimeWait);
-        let alive = cx.now.since(self.stamps.recent_at) < STAMP_LIFE;
-        let old = alive && newer(self.stamps.recent, stamps.value);
-        if old && self.config.paws && !exempt {
+        if self.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
             if !flags.has(Flags::RST) {
                 self.acknowledge(Cause::Ack);
             }
             return Err(Stop::Discard(Discard::Paws));
         }
-        // RFC 7323 4.3: echo the stamp of the segment that covers Last.ACK.sent.
-        if !old && segment.header.seq.le(self.rcv.acked) && !flags.has(Flags::RST) {
-            self.stamps.recent = stamps.value;
-            self.stamps.recent_at = cx.now;
-        }
         Ok(())
+    }
+
+    /// Earlier than TS.Recent, unless that is so old that it says nothing any more (RFC 7323 sections 5.2, 5.5).
+    fn is_old(&self, now: Instant, stamp: u32) -> bool {
+        now.since(self.stamps.recent_at) < STAMP_LIFE && newer(self.stamps.recent, stamp)
+    }
+
+    /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent; only of one that passed all checks
+    /// (5.3 R2, R3), or a stranger could make every later one look old.
+    fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
+        let Some(stamps) = segment.header.options.timestamps.filter(|_| self.stamps.on) else { return };
+        if !self.is_old(now, stamps.value) && segment.header.seq.le(self.rcv.acked) {
+            self.stamps.recent = stamps.value;
+            self.stamps.recent_at = now;
+        }
     }
 
     /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else: the listener answers a wrong one.
@@ -323,6 +332,7 @@ impl Tcb {
             self.challenge(cx.now);
             return Err(Stop::Discard(Discard::AckCheck));
         }
+        self.take_timestamp(cx.now, segment);
         if self.state == State::TimeWait {
             return self.ack_in_time_wait(cx, segment);
         }
