@@ -4,7 +4,7 @@ use crate::record::Observer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, Label, SegmentRecord, What};
-use tcpx_proto::fault::{Direction, Gate, Judgement};
+use tcpx_proto::fault::{Direction, Gate, Judgement, Verdict};
 use tcpx_proto::stack::{ConnId, Stack};
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Segment};
@@ -72,7 +72,9 @@ impl Edge {
         scratch.clear();
         scratch.extend_from_slice(packet);
         let judgement = self.gate.offer(now, Direction::In, None, &mut scratch);
-        self.enters(now, &judgement, &scratch, judgement.goes_on());
+        if !kept(&judgement) {
+            self.enters(now, &judgement, &scratch, judgement.goes_on());
+        }
         self.scratch = scratch;
     }
 
@@ -126,7 +128,9 @@ impl Edge {
             }
             let Some(packet) = into.get_mut(..transmit.len).filter(|_| self.watched) else { return Some(outgoing) };
             let judgement = self.gate.offer(now, Direction::Out, Some(transmit.label), packet);
-            self.tell_segment(now, transmit.conn, Some(transmit.label), &judgement, packet);
+            if !kept(&judgement) {
+                self.tell_segment(now, transmit.conn, Some(transmit.label), &judgement, packet);
+            }
             if judgement.goes_on() {
                 return Some(outgoing);
             }
@@ -225,11 +229,17 @@ impl Edge {
     }
 }
 
+/// Whether the gate keeps the packet for later: it is told of once, when it really goes.
+fn kept(judgement: &Judgement) -> bool {
+    !judgement.goes_on() && !matches!(judgement.verdict, Verdict::Drop | Verdict::Full)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
     use tcpx_proto::config::Config;
+    use tcpx_proto::fault::Rule;
     use tcpx_proto::time::Duration;
 
     /// What an observer was told, in order.
@@ -274,17 +284,22 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn edge(own: SocketAddr, observers: Vec<Box<dyn Observer>>) -> Edge {
+    fn edge(own: SocketAddr, faults: &[&str], observers: Vec<Box<dyn Observer>>) -> Edge {
         let mut stack = Stack::new(Config::default(), u64::from(own.port()));
         stack.reserve(own.ip(), own.port()..=own.port());
-        Edge::new(stack, Gate::new(Vec::new(), 1), observers)
+        Edge::new(stack, Gate::new(faults.iter().map(|line| Rule::parse(line).unwrap()).collect(), 1), observers)
     }
 
     impl Pair {
         fn new() -> Pair {
+            Pair::with(&[])
+        }
+
+        /// A pair whose client's gate has these rules.
+        fn with(faults: &[&str]) -> Pair {
             let diaries = [Diary::default(), Diary::default()];
-            let client = edge(address(CLIENT), vec![Box::new(diaries[0].clone())]);
-            let server = edge(address(SERVER), vec![Box::new(diaries[1].clone())]);
+            let client = edge(address(CLIENT), faults, vec![Box::new(diaries[0].clone())]);
+            let server = edge(address(SERVER), &[], vec![Box::new(diaries[1].clone())]);
             Pair { now: Instant(1_000_000), client, server, diaries }
         }
 
@@ -372,8 +387,60 @@ mod tests {
     }
 
     #[test]
+    fn segment_that_the_gate_drops_is_told_and_does_not_arrive() {
+        let mut pair = Pair::with(&["drop out ack-of-syn"]);
+        let config = Config::default().conn;
+        pair.server.stack.listen(pair.now, address(SERVER), 4, &config).unwrap();
+        pair.client.stack.connect(pair.now, address(CLIENT), address(SERVER), &config).unwrap();
+        pair.settle();
+        let flags = |diary: &Diary| diary.segments().iter().map(|record| record.flags.to_string()).collect::<Vec<_>>();
+        assert_eq!(flags(&pair.diaries[0]), ["S", "SA", "A"]);
+        assert_eq!(flags(&pair.diaries[1]), ["S", "SA"]);
+    }
+
+    #[test]
+    fn segment_that_the_gate_delays_is_told_once_when_it_goes() {
+        for (rule, out) in [("delay=30ms out data", true), ("delay=30ms in data", false)] {
+            let mut pair = Pair::with(&[rule]);
+            let (client, accepted) = pair.connect();
+            let data = |pair: &Pair| pair.diaries[0].segments().into_iter().filter(|record| record.len > 0).collect::<Vec<_>>();
+            let sent = pair.now;
+            if out {
+                pair.client.stack.send(sent, client, b"late").unwrap();
+            } else {
+                pair.server.stack.send(sent, accepted, b"late").unwrap();
+            }
+            pair.settle();
+            assert_eq!(data(&pair), []);
+            pair.now = sent + Duration::from_millis(31);
+            pair.settle();
+            let [told] = &data(&pair)[..] else { panic!("{:?}", data(&pair)) };
+            assert!(told.out == out && told.at >= sent + Duration::from_millis(30), "{told:?}");
+            assert_eq!(told.conn, Some(client));
+            let unread = [pair.client.stack.status(client), pair.server.stack.status(accepted)].map(|status| status.unwrap().unread);
+            assert_eq!(unread, if out { [0, 4] } else { [4, 0] });
+        }
+    }
+
+    #[test]
+    fn segment_held_back_goes_into_the_next_connection_of_the_four_tuple() {
+        let mut pair = Pair::with(&["hold=old out data#1", "release=old on established#2"]);
+        let (client, accepted) = pair.connect();
+        pair.client.stack.send(pair.now, client, b"old").unwrap();
+        pair.settle();
+        pair.client.stack.abort(pair.now, client).unwrap();
+        pair.settle();
+        pair.server.stack.close(pair.now, accepted).unwrap();
+        pair.client.stack.connect(pair.now, address(CLIENT), address(SERVER), &Config::default().conn).unwrap();
+        pair.settle();
+        let old: Vec<_> = pair.diaries[1].segments().into_iter().filter(|record| !record.out && record.len == 3).collect();
+        assert_eq!(old.len(), 1, "{old:?}");
+        assert!(old[0].conn.is_some_and(|conn| conn != accepted), "{old:?}");
+    }
+
+    #[test]
     fn edge_without_observers_and_rules_keeps_no_record() {
-        let mut plain = edge(address(CLIENT), Vec::new());
+        let mut plain = edge(address(CLIENT), &[], Vec::new());
         plain.stack.connect(Instant(1), address(CLIENT), address(SERVER), &Config::default().conn).unwrap();
         assert!(plain.poll_transmit(Instant(1), &mut [0; 1500]).is_some());
         assert!(plain.stack.poll_event().is_none() && plain.known.is_empty());
