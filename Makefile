@@ -32,7 +32,7 @@ check: ## format, lints, documentation, and what must never import what
 
 bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
 	cargo build --release --bins
-	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --benches
+	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
 doctor: build ## what works on this machine, and the command that mends the rest
 	@$(LAB) doctor

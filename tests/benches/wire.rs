@@ -1,0 +1,259 @@
+//! tcpx on a real wire beside the kernel's TCP: two namespaces, MTU 1500, no offloads, reno, all in one run. Ratios count, not figures.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use tcpx::guard::GuardKind;
+use tcpx::link::{LinkOptions, Ports};
+use tcpx::{Host, HostOptions, Listener, Stream};
+use tcpx_lab::netns::{self, Cable, Namespace};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const PORT: u16 = 7000;
+/// No SYN is dropped because a server is slow to accept.
+const BACKLOG: i32 = 4096;
+const CHUNK: usize = 64 * 1024;
+/// Each figure is the median of so many runs, the four pairs of ends taking turns.
+const ROUNDS: usize = 5;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Kernel,
+    Tcpx,
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    /// Connect, accept, reset, one at a time.
+    Connections(u32),
+    /// Octets from the client to the server.
+    Bulk(usize),
+    /// One octet there and back, so many times.
+    Echo(u32),
+}
+
+enum Listening {
+    Kernel(TcpListener),
+    Tcpx(Listener),
+}
+
+enum Connection {
+    Kernel(TcpStream),
+    Tcpx(Stream),
+}
+
+/// The cheaper guard: under a firewall rule the kernel still makes a RST for each segment before it drops it.
+fn link(address: IpAddr, ports: Ports) -> LinkOptions {
+    LinkOptions { guard: GuardKind::Listener, ..LinkOptions::new(address, ports) }
+}
+
+impl Side {
+    async fn listen(self, address: IpAddr) -> io::Result<Listening> {
+        let at = SocketAddr::new(address, PORT);
+        if self == Side::Kernel {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.set_tcp_congestion(b"reno")?;
+            socket.bind(&at.into())?;
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            return Ok(Listening::Kernel(TcpListener::from_std(socket.into())?));
+        }
+        let host = Host::open(link(address, Ports::Exact(PORT)), HostOptions::default())?;
+        Ok(Listening::Tcpx(host.listen(PORT, BACKLOG as usize, &host.config().conn)?))
+    }
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<Connection> {
+        match self {
+            Listening::Kernel(listener) => Ok(Connection::Kernel(listener.accept().await?.0)),
+            Listening::Tcpx(listener) => Ok(Connection::Tcpx(listener.accept().await?)),
+        }
+    }
+}
+
+impl Connection {
+    async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Connection::Kernel(stream) => stream.read(into).await,
+            Connection::Tcpx(stream) => stream.read(into).await,
+        }
+    }
+
+    async fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Connection::Kernel(stream) => stream.write_all(data).await,
+            Connection::Tcpx(stream) => stream.write_all(data).await,
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Connection::Kernel(stream) => stream.shutdown().await,
+            Connection::Tcpx(stream) => stream.shutdown().await,
+        }
+    }
+
+    /// Ends with a RST, so that no TIME-WAIT stands in the way.
+    fn abort(self) -> io::Result<()> {
+        match self {
+            Connection::Kernel(stream) => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Connection::Tcpx(stream) => {
+                stream.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Makes connections: the kernel's own way, or a host of ours.
+enum Dialer {
+    Kernel,
+    Tcpx(Host),
+}
+
+impl Dialer {
+    fn new(side: Side, address: IpAddr) -> io::Result<Dialer> {
+        if side == Side::Kernel {
+            return Ok(Dialer::Kernel);
+        }
+        Ok(Dialer::Tcpx(Host::open(link(address, Ports::Block(64)), HostOptions::default())?))
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<Connection> {
+        match self {
+            Dialer::Kernel => {
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket2::SockRef::from(&socket).set_tcp_congestion(b"reno")?;
+                let stream = socket.connect(to).await?;
+                stream.set_nodelay(true)?;
+                Ok(Connection::Kernel(stream))
+            }
+            Dialer::Tcpx(host) => Ok(Connection::Tcpx(host.connect(to).await?)),
+        }
+    }
+}
+
+async fn serve(listening: Listening, work: Work) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let connections = if let Work::Connections(count) = work { count } else { 1 };
+    for _ in 0..connections {
+        let mut connection = listening.accept().await?;
+        loop {
+            match connection.read(&mut buffer).await {
+                // The end of the work, or the RST that ends a connection here.
+                Ok(0) | Err(_) => break,
+                Ok(got) if matches!(work, Work::Echo(_)) => connection.write_all(&buffer[..got]).await?,
+                Ok(_) => {}
+            }
+        }
+        if matches!(work, Work::Bulk(_)) {
+            connection.shutdown().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn drive(dialer: Dialer, to: SocketAddr, work: Work) -> io::Result<f64> {
+    let start = Instant::now();
+    match work {
+        Work::Connections(count) => {
+            for _ in 0..count {
+                dialer.connect(to).await?.abort()?;
+            }
+            Ok(f64::from(count) / start.elapsed().as_secs_f64())
+        }
+        Work::Bulk(octets) => {
+            let mut connection = dialer.connect(to).await?;
+            let chunk = vec![7; CHUNK];
+            for _ in 0..octets / CHUNK {
+                connection.write_all(&chunk).await?;
+            }
+            connection.shutdown().await?;
+            // The peer's FIN says that it has read everything.
+            connection.read(&mut [0; 1]).await?;
+            let rate = octets as f64 * 8.0 / 1e6 / start.elapsed().as_secs_f64();
+            connection.abort()?;
+            Ok(rate)
+        }
+        Work::Echo(count) => {
+            let mut connection = dialer.connect(to).await?;
+            let (mut times, mut octet) = (Vec::new(), [1]);
+            for _ in 0..count {
+                let sent = Instant::now();
+                connection.write_all(&octet).await?;
+                connection.read(&mut octet).await?;
+                times.push(sent.elapsed().as_secs_f64() * 1e6);
+            }
+            connection.abort()?;
+            Ok(median(&mut times))
+        }
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn inside<T: Send>(namespace: &Namespace, work: impl AsyncFnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    namespace.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work())
+    })
+}
+
+/// One run of the work between two kinds of ends.
+fn measure(ends: &(Namespace, Namespace), client: Side, server: Side, work: Work) -> io::Result<f64> {
+    let (ready, wait) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            inside(&ends.1, async || {
+                let listening = server.listen(netns::B.into()).await?;
+                ready.send(()).map_err(io::Error::other)?;
+                serve(listening, work).await
+            })
+        });
+        wait.recv().map_err(|_| io::Error::other("the server did not start"))?;
+        let result = inside(&ends.0, async || drive(Dialer::new(client, netns::A.into())?, (netns::B, PORT).into(), work).await);
+        serving.join().map_err(|_| io::Error::other("the server failed"))??;
+        result
+    })
+}
+
+fn main() -> io::Result<()> {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let ends = netns::pair(Cable::PLAIN)?;
+    let (connections, octets, echoes) = if quick { (300, 8 << 20, 500) } else { (3000, 64 << 20, 5000) };
+    let works = [
+        ("connections/s (connect, accept, reset; one at a time)", Work::Connections(connections), false),
+        ("bulk, Mbit/s", Work::Bulk(octets), false),
+        ("echo round trip, median, us (less is better)", Work::Echo(echoes), true),
+    ];
+    let pairs = [
+        ("kernel -> kernel", Side::Kernel, Side::Kernel),
+        ("tcpx   -> tcpx", Side::Tcpx, Side::Tcpx),
+        ("tcpx   -> kernel", Side::Tcpx, Side::Kernel),
+        ("kernel -> tcpx", Side::Kernel, Side::Tcpx),
+    ];
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    for (title, work, less_is_better) in works.into_iter().filter(|(title, ..)| title.contains(&filter)) {
+        println!("{title}");
+        let mut results = vec![Vec::new(); pairs.len()];
+        for _ in 0..ROUNDS {
+            for ((_, client, server), results) in pairs.iter().zip(&mut results) {
+                results.push(measure(&ends, *client, *server, work)?);
+            }
+        }
+        let medians: Vec<f64> = results.iter_mut().map(|values| median(values)).collect();
+        for ((name, ..), value) in pairs.iter().zip(&medians) {
+            let ratio = if less_is_better { medians[0] / value } else { value / medians[0] };
+            println!("  {name:<18} {value:>10.0}   {ratio:>5.2} x the kernel's");
+        }
+    }
+    Ok(())
+}
