@@ -506,6 +506,19 @@ fn rfc_5681_3_2_third_duplicate_ack_sends_the_missing_segment_at_once() {
 }
 
 #[test]
+fn rfc_5681_3_2_loss_that_an_ack_of_the_same_batch_disproves_sends_nothing_again() {
+    let mut bench = open(plain());
+    bench.send(&text(5 * MSS));
+    let mut packet = [0; 100];
+    for ack in [bench.snd_una, bench.snd_una, bench.snd_una, bench.snd_nxt] {
+        let len = bench.header(bench.rcv_nxt, ack, ACK).emit((b"", b""), &mut packet).unwrap();
+        bench.stack.packet_arrives(bench.now, &packet[..len]);
+    }
+    assert_eq!(bench.drain(), []);
+    assert_eq!(bench.send(b"next").len(), 1);
+}
+
+#[test]
 fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
     let mut bench = open(plain());
     let una = bench.snd_una;

@@ -398,9 +398,8 @@ impl Tcb {
             let before = transfer.send.room();
             transfer.send.release(text as usize);
             self.wake.writable |= text > 0 || before == 0;
-            if transfer.control.acked(text, ack, flight, mss) == Reaction::Retransmit {
-                self.pending.retransmission = true;
-            }
+            // What a duplicate before it in the batch asked for is settled.
+            self.pending.retransmission = transfer.control.acked(text, ack, flight, mss) == Reaction::Retransmit;
         }
         self.stop(cx, Timer::Override);
         if flight == 0 {
