@@ -22,6 +22,8 @@ pub(crate) struct Control {
     recover: Seq,
     in_recovery: bool,
     duplicates: u32,
+    /// What the first two duplicates let out beyond the window (RFC 3042).
+    limited: u32,
     /// Octets acknowledged since the window last grew in congestion avoidance.
     credit: u32,
 }
@@ -30,17 +32,18 @@ impl Control {
     /// `syn_lost`: the SYN or SYN,ACK had to be sent again, so that the initial window is one segment (RFC 5681 section 3.1).
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
         let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
-        Control { policy: config.congestion, cwnd, ssthresh: u32::MAX, recover: iss, in_recovery: false, duplicates: 0, credit: 0 }
+        let (policy, ssthresh, recover) = (config.congestion, u32::MAX, iss);
+        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, credit: 0 }
     }
 
     /// How many octets may be in flight; without congestion control any number.
     pub(crate) fn window(&self) -> u32 {
-        if self.policy == Congestion::Off { u32::MAX } else { self.cwnd }
+        if self.policy == Congestion::Off { u32::MAX } else { self.cwnd.saturating_add(self.limited) }
     }
 
     /// `acked` new octets were acknowledged, up to `una`; `flight` octets are outstanding after that.
     pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, mss: u32) -> Reaction {
-        self.duplicates = 0;
+        (self.duplicates, self.limited) = (0, 0);
         if !self.in_recovery {
             // Never half the sequence space behind, where it would seem to lie ahead.
             self.recover = self.recover.max(una.back(1 << 30));
@@ -84,13 +87,16 @@ impl Control {
             }
             return Reaction::Nothing;
         }
+        self.limited = self.duplicates.min(2).saturating_mul(mss);
         // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss was noticed say nothing new.
         if self.duplicates != threshold || una.le(self.recover) {
             return Reaction::Nothing;
         }
         self.in_recovery = true;
+        self.limited = 0;
         self.recover = nxt.back(1);
-        self.ssthresh = halved(flight, mss);
+        // What limited transmit let out does not count (RFC 5681 section 3.2, step 2).
+        self.ssthresh = halved(flight.min(self.cwnd), mss);
         self.cwnd = self.ssthresh.saturating_add(threshold * mss);
         Reaction::Retransmit
     }
@@ -103,7 +109,7 @@ impl Control {
         self.cwnd = mss;
         self.recover = nxt.back(1);
         self.in_recovery = false;
-        self.duplicates = 0;
+        (self.duplicates, self.limited) = (0, 0);
         self.credit = 0;
     }
 
