@@ -134,25 +134,10 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
     while let Some(ended) = workers.join_next().await {
         let codes = ended.unwrap_or_else(|error| vec![Err(AppError::Own(format!("a task failed: {error}")))]);
         for outcome in codes {
-            worst = worst.max(report(run, outcome));
+            worst = worst.max(run.report(outcome));
         }
     }
     worst
-}
-
-/// Says how a connection ended and gives its exit status.
-fn report(run: &Run, ended: Result<(), AppError>) -> u8 {
-    match ended {
-        Ok(()) => 0,
-        Err(AppError::Connection(error)) => {
-            run.complain(&format!("tcpx-client: {error}"));
-            error.exit_code()
-        }
-        Err(AppError::Own(message)) => {
-            run.complain(&format!("tcpx-client: {message}"));
-            1
-        }
-    }
 }
 
 /// One connection after the other. With a fixed port the four-tuple must be free again before the next.

@@ -121,31 +121,16 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
         let stream = tokio::select! {
             stream = listener.accept() => stream?,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                report(run, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                run.report(ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
                 continue;
             }
         };
         let handling = handle(host.clone(), stream, Arc::clone(&script), cli.mode.forward.clone(), cli.close_after);
         if cli.once {
             drop(listener);
-            return Ok(report(run, handling.await));
+            return Ok(run.report(handling.await));
         }
         tasks.spawn(handling);
-    }
-}
-
-/// Says how a connection ended and gives its exit status.
-fn report(run: &Run, ended: Result<(), AppError>) -> u8 {
-    match ended {
-        Ok(()) => 0,
-        Err(AppError::Connection(error)) => {
-            run.complain(&format!("tcpx-server: {error}"));
-            error.exit_code()
-        }
-        Err(AppError::Own(message)) => {
-            run.complain(&format!("tcpx-server: {message}"));
-            1
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From flags to a running host: configuration, rules, observers, link, and the end of the run.
 
 use super::{Common, ThirdAck};
+use crate::app::AppError;
 use crate::error::Error;
 use crate::host::{Host, HostOptions};
 use crate::link::{Link, LinkOptions, Ports};
@@ -70,7 +71,9 @@ impl Run {
             find(name)?.apply(&mut config, &mut rules);
         }
         if common.no_third_ack == Some(ThirdAck::ButData) {
-            rules.push(parse("drop out third-ack")?);
+            let mut rule = parse("drop out third-ack")?;
+            rule.preset = Some("third-ack");
+            rules.push(rule);
         }
         for line in &common.fault {
             rules.push(parse(line)?);
@@ -155,6 +158,17 @@ impl Run {
     /// An error, which is said even to those who asked for silence.
     pub fn complain(&self, line: &str) {
         let _nobody_reads_stderr = writeln!(self.display.clone(), "{line}");
+    }
+
+    /// Says how a connection ended, where that is not well, and gives its exit status.
+    pub fn report(&self, ended: Result<(), AppError>) -> u8 {
+        let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
+            Ok(()) => return 0,
+            Err(AppError::Connection(error)) => (error, error.exit_code()),
+            Err(AppError::Own(message)) => (message, 1),
+        };
+        self.complain(&format!("tcpx-{}: {error}", self.role));
+        code
     }
 
     /// Whether the events file is stdout, so that data must go elsewhere.
