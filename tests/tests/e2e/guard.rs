@@ -1,6 +1,6 @@
 //! The kernel is kept quiet on our ports, on no others, and for no longer than we live.
 
-use crate::harness::{Host, Lab, PORT, Signal, iptables_rules, until};
+use crate::harness::{Host, Lab, PORT, Program, Signal, iptables_rules, until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
@@ -62,7 +62,7 @@ fn client_killed_in_a_transfer_its_rule_goes_and_a_new_one_connects() {
     let listener = lab.b.listen(PORT);
     let bind = lab.a.at(40_000).to_string();
     let mut zeros = lab.client_command(&["--bind", &bind, "--rst-guard", "iptables"]);
-    let client = crate::harness::Program::spawn(zeros.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(std::process::Stdio::null()));
+    let client = Program::spawn(zeros.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(std::process::Stdio::null()));
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 100_000]).unwrap();
     client.end_by(Signal::KILL);

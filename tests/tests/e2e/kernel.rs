@@ -28,7 +28,7 @@ fn client_to_kernel(lab: &Lab) {
     let story = seen.story(lab.a.address);
     assert!(story.starts_with("a:S b:SA a:A ") && !story.contains('R'), "{story}");
     // The peer closed in LAST-ACK: nothing of it is left but what the listener's thread dropped.
-    assert_eq!(sockets(&lab.b, &format!("sport = :{PORT}")), Vec::<String>::new());
+    assert_eq!(sockets(&lab.b, &format!("src {}", lab.b.at(PORT))), Vec::<String>::new());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn kernel_to_server(lab: &Lab) {
     });
     assert!(heard == sent, "{} octets came back of {}", heard.len(), sent.len());
     // The active closer, and it alone, is in TIME-WAIT.
-    await_socket(&lab.a, "TIME-WAIT", &format!("dport = :{PORT}"));
+    await_socket(&lab.a, "TIME-WAIT", &format!("dst {}", lab.b.at(PORT)));
     server.succeed();
     let seen = capture.finish();
     seen.assert_sound(lab.b.address);

@@ -1,6 +1,6 @@
 //! What the flags change, seen from outside: MSL, TIME-WAIT, the third ACK, options, timers.
 
-use crate::harness::{Lab, PORT, Signal, await_socket, until};
+use crate::harness::{Lab, PORT, Program, Seen, Signal, await_socket, until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -188,16 +188,18 @@ fn connect_to_silence_times_out_after_the_last_syn() {
     // Linux' tcp_syn_linear_timeouts, then its tcp_syn_retries: 4 + 6 more.
     assert_eq!(seen.story(lab.a.address), ["a:S"; 11].join(" "));
     let gaps: Vec<f64> = seen.0.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-    for (gap, due) in gaps.iter().zip([0.05, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1]) {
-        assert!((due - 0.005..due + 0.045).contains(gap), "{gaps:?}");
-    }
+    let due = [0.05, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1];
+    let late: Vec<f64> = gaps.iter().zip(due).map(|(gap, due)| gap - due).collect();
+    assert!(late.iter().all(|late| *late > -0.005), "{gaps:?}");
+    // A busy machine may be late now and then.
+    assert!(late.iter().filter(|late| **late < 0.03).count() >= 7, "{gaps:?}");
 }
 
 #[test]
 fn data_to_silence_times_out_by_the_user_timeout() {
     let Some(lab) = Lab::netns() else { return };
     let listener = lab.b.listen(PORT);
-    let (mut client, mut input) = crate::harness::Program::start_with_input(&mut lab.client_command(&["--user-timeout", "600ms"]));
+    let (mut client, mut input) = Program::start_with_input(&mut lab.client_command(&["--user-timeout", "600ms"]));
     client.wait_for("ESTABLISHED");
     let (_stream, _) = listener.accept().unwrap();
     deafen(&lab);
@@ -216,7 +218,7 @@ fn data_to_silence_times_out_after_the_last_retransmission() {
     let listener = lab.b.listen(PORT);
     let capture = lab.capture();
     let timers = ["--rto-initial", "30ms", "--rto-min", "30ms", "--rto-max", "60ms"];
-    let (mut client, mut input) = crate::harness::Program::start_with_input(&mut lab.client_command(&timers));
+    let (mut client, mut input) = Program::start_with_input(&mut lab.client_command(&timers));
     client.wait_for("ESTABLISHED");
     let (_stream, _) = listener.accept().unwrap();
     deafen(&lab);
@@ -237,7 +239,7 @@ fn keepalive_probes_are_answered_by_the_kernel_and_missed_in_silence() {
     let mut client = lab.client(&["--send", "x", "--hold", "1h", "--keepalive", "200ms,100ms,3"]);
     client.wait_for("ESTABLISHED");
     let (_stream, _) = listener.accept().unwrap();
-    let probes = |seen: &crate::harness::Seen| {
+    let probes = |seen: &Seen| {
         let next = seen.from(lab.a.address).iter().find(|segment| segment.len == 1).map(|segment| segment.seq.wrapping_add(1));
         let ours = seen.from(lab.a.address);
         ours.iter().filter(|segment| next.is_some_and(|next| segment.flags == "A" && segment.seq == next.wrapping_sub(1))).count()

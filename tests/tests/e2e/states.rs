@@ -1,6 +1,6 @@
 //! Each of the eleven states, with the two commands that show it.
 
-use crate::harness::{Lab, Program, Seen, Signal, events};
+use crate::harness::{Lab, Program, Seen, Segment, Signal, events};
 use std::collections::BTreeSet;
 
 /// Both clients call each other, so that neither is a server.
@@ -39,9 +39,8 @@ fn crossing_syns_and_fins_lead_through_the_rarest_states() {
     for flag in ['S', 'F'] {
         let first = |host| crossed.seen.from(host).into_iter().find(|segment| segment.flags.contains(flag)).unwrap();
         let (ours, theirs) = (first(lab.a.address), first(lab.b.address));
-        let knows = |segment: &crate::harness::Segment, other: &crate::harness::Segment| {
-            segment.flags.contains('A') && segment.ack == other.seq.wrapping_add(other.len + 1)
-        };
+        let knows =
+            |segment: &Segment, other: &Segment| segment.flags.contains('A') && segment.ack == other.seq.wrapping_add(other.len + 1);
         assert!(!knows(ours, theirs) && !knows(theirs, ours), "{story}");
     }
     crossed.seen.assert_sound(lab.a.address);

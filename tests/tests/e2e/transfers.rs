@@ -1,6 +1,6 @@
 //! Millions of octets through real programs, nginx and curl, over a good network and a bad one.
 
-use crate::harness::{Host, Lab, PORT, Program, installed};
+use crate::harness::{Lab, PORT, Program, await_socket, installed};
 use std::io::{Read, Write};
 
 /// Over a good network, octets.
@@ -41,12 +41,8 @@ fn nginx(lab: &Lab, port: u16, length: usize) -> Option<Program> {
     );
     std::fs::write(lab.path("nginx.conf"), config).unwrap();
     let program = Program::start(lab.b.command("nginx").arg("-c").arg(lab.path("nginx.conf")).arg("-e").arg(lab.path("error.log")));
-    await_listener(&lab.b, port);
+    await_socket(&lab.b, "LISTEN", &format!("sport = :{port}"));
     Some(program)
-}
-
-fn await_listener(host: &Host, port: u16) {
-    crate::harness::await_socket(host, "LISTEN", &format!("sport = :{port}"));
 }
 
 /// tcpx-client fetches from nginx.

@@ -3,7 +3,7 @@
 use super::PATIENCE;
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -27,12 +27,12 @@ pub(crate) struct Ended {
 }
 
 impl Program {
-    /// Starts it with an empty stdin, unless the command says otherwise by [`Program::start_with_input`].
+    /// Starts it with an empty stdin; its stdout is collected.
     pub(crate) fn start(command: &mut Command) -> Program {
         Program::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
     }
 
-    /// Starts it with a pipe for its stdin.
+    /// Starts it with a pipe for its stdin; its stdout is collected.
     pub(crate) fn start_with_input(command: &mut Command) -> (Program, ChildStdin) {
         let mut program = Program::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let input = program.child.stdin.take().unwrap();
@@ -120,6 +120,5 @@ impl Drop for Program {
             // By the test runner's stderr: shown with the failure.
             eprintln!("a program that the test left behind had said:\n{}", self.said);
         }
-        let _reader_is_gone = std::io::stderr().flush();
     }
 }
