@@ -182,17 +182,16 @@ fn connect_to_silence_times_out_after_the_last_syn() {
     let Some(lab) = Lab::netns() else { return };
     deafen(&lab);
     let capture = lab.capture();
-    let ended = lab.client(&["--send", "x", "--rto-initial", "50ms", "--rto-max", "100ms"]).finish();
+    let ended = lab.client(&["--send", "x", "--rto-initial", "200ms", "--rto-max", "400ms"]).finish();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     let seen = capture.finish();
     // Linux' tcp_syn_linear_timeouts, then its tcp_syn_retries: 4 + 6 more.
     assert_eq!(seen.story(lab.a.address), ["a:S"; 11].join(" "));
     let gaps: Vec<f64> = seen.0.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-    let due = [0.05, 0.05, 0.05, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1];
-    let late: Vec<f64> = gaps.iter().zip(due).map(|(gap, due)| gap - due).collect();
-    assert!(late.iter().all(|late| *late > -0.005), "{gaps:?}");
+    let due = [0.2, 0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4];
     // A busy machine may be late now and then.
-    assert!(late.iter().filter(|late| **late < 0.03).count() >= 7, "{gaps:?}");
+    let punctual = gaps.iter().zip(due).filter(|(gap, due)| (*gap - due).abs() < 0.09).count();
+    assert!(punctual >= 7, "{gaps:?}");
 }
 
 #[test]
