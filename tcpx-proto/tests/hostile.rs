@@ -120,6 +120,19 @@ fn memory_limit_of_the_stack_bounds_all_connections_together() {
 }
 
 #[test]
+fn memory_limit_reached_leaves_each_connection_the_buffer_that_it_has() {
+    let mut bench = open(Config { max_memory: 20_000, ..plain() });
+    for round in 0..10 {
+        let taken = bench.stack.send(bench.now, bench.conn(), &[0; 30_000]);
+        assert!(taken.is_ok_and(|taken| (10_000..=30_000).contains(&taken)), "{round}: {taken:?}");
+        while bench.status().unacknowledged > 0 {
+            bench.drain();
+            bench.acknowledge();
+        }
+    }
+}
+
+#[test]
 fn syn_flood_takes_no_more_memory_than_the_backlog() {
     let mut bench = Bench::new(plain());
     bench.stack.record(false);

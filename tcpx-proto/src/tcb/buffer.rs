@@ -25,6 +25,11 @@ impl SendBuffer {
         self.limit.saturating_sub(self.octets.len())
     }
 
+    /// Octets that there is memory for already.
+    pub(crate) fn spare(&self) -> usize {
+        self.octets.capacity() - self.octets.len()
+    }
+
     /// Takes as much of `data` as there is room for, and says how much.
     pub(crate) fn push(&mut self, data: &[u8]) -> usize {
         let taken = data.len().min(self.room());

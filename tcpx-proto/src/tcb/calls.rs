@@ -177,7 +177,7 @@ impl Tcb {
             return Err(CallError::Closing);
         }
         let Some(transfer) = &mut self.transfer else { return Err(CallError::WouldBlock) };
-        let room = transfer.send.room().min(cx.memory_left);
+        let room = transfer.send.room().min(cx.memory_left.saturating_add(transfer.send.spare()));
         if room == 0 && !data.is_empty() {
             return Err(CallError::WouldBlock);
         }
