@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const EXAMPLES: &str = "  tcpx-server 127.0.0.1:7000                            
 #[derive(Parser)]
 #[command(version, max_term_width = 120)]
 struct Cli {
-    /// One of this machine's addresses, and the port to listen on
+    /// One of this machine's addresses, and the port to listen on (0: any)
     #[arg(value_name = "ADDR:PORT")]
     address: SocketAddr,
 
@@ -103,7 +104,8 @@ fn main() -> ExitCode {
 fn serve(cli: &Cli) -> Result<u8, Failure> {
     let script = Arc::new(cli.script()?);
     let run = Run::new(&cli.common, "server")?;
-    let (link, options) = run.open(cli.address.ip(), Ports::Exact(cli.address.port()))?;
+    let ports = if cli.address.port() == 0 { Ports::Block(1) } else { Ports::Exact(cli.address.port()) };
+    let (link, options) = run.open(cli.address.ip(), ports)?;
     run.host(link, options, async |host| {
         let signalled = app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
         tokio::select! {
@@ -114,7 +116,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
 }
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
-    let listener = host.listen(cli.address.port(), cli.backlog as usize, &host.config().conn)?;
+    let listener = host.listen(*host.ports().start(), cli.backlog as usize, &host.config().conn)?;
     run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.link().guard_description()));
     let mut tasks = JoinSet::new();
     loop {
@@ -142,39 +144,51 @@ async fn handle(
     forward: Option<String>,
     close_after: Option<Duration>,
 ) -> Result<(), AppError> {
-    let mut ends = match forward {
-        Some(to) => {
-            let service = tokio::net::TcpStream::connect(&to).await;
-            let service = service.map_err(|error| AppError::Own(format!("cannot reach {to}: {error}; the connection is aborted")));
-            match service {
-                Ok(service) => {
-                    let (input, output) = service.into_split();
-                    Ends { input: Box::new(input), output: Box::new(output) }
-                }
-                Err(error) => {
-                    stream.abort();
-                    return Err(error);
-                }
-            }
-        }
-        None => Ends::none(),
+    let joined = match forward {
+        Some(to) => Service::reach(&to).await,
+        None => Ok((Ends::none(), None)),
     };
-    match close_after {
-        None => app::run(&script, &host, &mut stream, &mut ends).await?,
-        Some(limit) => {
-            if let Ok(ended) = tokio::time::timeout(limit, app::run(&script, &host, &mut stream, &mut ends)).await {
-                ended?;
-            } else {
-                let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
-                app::run(&close, &host, &mut stream, &mut Ends::none()).await?;
-            }
-        }
-    }
+    let (mut ends, service) = joined.inspect_err(|_| stream.abort())?;
+    // What broke on one side must not look complete on the other.
+    play(&host, &mut stream, &script, &mut ends, close_after).await.inspect_err(|_| {
+        stream.abort();
+        service.iter().for_each(Service::reset);
+    })?;
     stream.close();
     match stream.closed().await {
         Ok(reason) if Error::Ended(reason).exit_code() == 0 => Ok(()),
         Ok(reason) => Err(AppError::Connection(Error::Ended(reason))),
         Err(error) => Err(AppError::Connection(error)),
+    }
+}
+
+/// The steps of the script, or the close that comes first.
+async fn play(host: &Host, stream: &mut Stream, script: &Script, ends: &mut Ends, close_after: Option<Duration>) -> Result<(), AppError> {
+    let Some(limit) = close_after else { return app::run(script, host, stream, ends).await };
+    if let Ok(ended) = tokio::time::timeout(limit, app::run(script, host, stream, ends)).await {
+        return ended;
+    }
+    let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
+    app::run(&close, host, stream, &mut Ends::none()).await
+}
+
+/// The other side of `--forward`: an ordinary connection of the kernel's, to be reset with this.
+struct Service(OwnedFd);
+
+impl Service {
+    async fn reach(to: &str) -> Result<(Ends, Option<Service>), AppError> {
+        let failed = |error| AppError::Own(format!("cannot reach {to}: {error}; the connection is aborted"));
+        let connection = tokio::net::TcpStream::connect(to).await.map_err(failed)?;
+        let service = Service(connection.as_fd().try_clone_to_owned().map_err(failed)?);
+        // Not `into_split`: a half of that, dropped, sends a FIN.
+        let (input, output) = tokio::io::split(connection);
+        Ok((Ends { input: Box::new(input), output: Box::new(output) }, Some(service)))
+    }
+
+    /// The end of the connection will be a RST.
+    fn reset(&self) {
+        // On a socket of ours it cannot fail; if it did, the end would be a FIN.
+        let _infallible = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -167,3 +167,35 @@ fn garbage_for_our_port_does_no_harm() {
     server.wait_for("ESTABLISHED");
     capture.finish().assert_sound(lab.b.address);
 }
+
+#[test]
+fn forward_broken_on_one_side_is_reset_on_the_other() {
+    let Some(lab) = Lab::netns() else { return };
+    let service = lab.b.listen(7009);
+    let _server = lab.server(&["--forward", "10.77.0.2:7009"]);
+    let join = || {
+        let mut client = lab.a.connect(lab.b.at(PORT));
+        client.write_all(b"begin").unwrap();
+        let (mut served, _) = service.accept().unwrap();
+        served.read_exact(&mut [0; 5]).unwrap();
+        (client, served)
+    };
+    let reset = |stream: TcpStream| socket2::Socket::from(stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    let (client, mut served) = join();
+    reset(client);
+    assert_eq!(served.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    let (mut client, served) = join();
+    reset(served);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn port_zero_server_takes_any_and_says_which() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut server = lab.server_at("10.77.0.2:0", &[]);
+    let line = server.wait_for("listening on");
+    let address = line.split_whitespace().nth(2).unwrap();
+    let mut stream = lab.a.connect(address.parse().unwrap());
+    stream.write_all(b"hello").unwrap();
+    stream.read_exact(&mut [0; 5]).unwrap();
+}
