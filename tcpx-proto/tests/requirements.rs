@@ -651,6 +651,21 @@ fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
     }
 }
 
+#[test]
+fn must_32_urgent_pointer_to_what_is_there_already_announces_nothing() {
+    let mut bench = open(plain());
+    let mut announced = |text: &[u8], urgent| {
+        let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::URG);
+        header.urgent = urgent;
+        bench.events.clear();
+        bench.say(header, text);
+        bench.events.iter().any(|event| matches!(event.what, What::Urgent { .. }))
+    };
+    assert!(announced(b"0123456789", 5));
+    assert!(!announced(b"", 0));
+    assert!(announced(b"", 3), "the second time as well");
+}
+
 // ---- 3.8.6: windows
 
 #[test]

@@ -216,7 +216,7 @@ pub(crate) struct Rcv {
     sack: bool,
     /// First ACKs still to send without delay.
     quick: u32,
-    /// The peer's urgent pointer, as a sequence number.
+    /// The peer's urgent pointer, as a sequence number, until the text has reached it.
     urgent: Option<Seq>,
     last_heard: Instant,
     last_challenge: Option<Instant>,

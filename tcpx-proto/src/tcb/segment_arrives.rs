@@ -508,7 +508,7 @@ impl Tcb {
             return;
         }
         let up_to = header.seq + u32::from(header.urgent);
-        if self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
+        if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
             self.rcv.urgent = Some(up_to);
             cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
             self.wake.readable = true;
@@ -563,6 +563,7 @@ impl Tcb {
         let inserted = transfer.receive.insert(offset, inside);
         let holes = had_holes || transfer.receive.has_holes();
         self.rcv.nxt += inserted.advanced;
+        self.rcv.urgent = self.rcv.urgent.filter(|up_to| up_to.gt(self.rcv.nxt));
         self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;
         if inserted.new == 0 {
