@@ -69,3 +69,16 @@ fn input_open_peers_fin_still_ends_the_output() {
     drop(input);
     client.succeed();
 }
+
+#[test]
+fn events_on_stdout_leave_the_peers_data_to_the_output_file() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    let output = lab.file("heard");
+    let said = lab.client(&["--send", "hello", "--msl", "50ms", "--events", "-", "--output", &output]).succeed();
+    assert_eq!(std::fs::read_to_string(output).unwrap(), "hello");
+    let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&events[0]["event"], &events[0]["version"], &events[0]["role"]), (&"start".into(), &1.into(), &"client".into()));
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["reason"]), (&"closed".into(), &"clean".into()));
+}

@@ -1,6 +1,6 @@
 //! Millions of octets through real programs, nginx and curl, over a good network and a bad one.
 
-use crate::harness::{Lab, PORT, Program, await_socket, installed};
+use crate::harness::{Lab, PORT, Program, await_socket, built, installed};
 use std::io::{Read, Write};
 
 /// Over a good network, octets.
@@ -114,6 +114,9 @@ fn upload(lab: &Lab, length: usize, arguments: &[&str]) {
     writer.join().unwrap();
     client.succeed();
     capture.finish().assert_sound(lab.a.address);
+    let counters = lab.b.output("nstat", &["-asz", "TcpInErrs", "TcpInCsumErrors"]);
+    let counted: Vec<_> = counters.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(counted, ["0", "0"], "{counters}");
 }
 
 #[test]
@@ -126,6 +129,20 @@ fn client_sends_to_the_kernel() {
 fn client_sends_to_the_kernel_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
     upload(&lab, LOSSY_LENGTH, &LOSSY);
+}
+
+#[test]
+fn curl_fetches_from_hyper_over_our_stream() {
+    let Some(lab) = Lab::netns() else { return };
+    if !installed("curl") {
+        return lab.skip("no curl here");
+    }
+    let mut server = Program::start(lab.b.command(built("examples/http_server")).arg(lab.b.at(PORT).to_string()));
+    server.wait_for("serving");
+    let url = |path| format!("http://{}/{path}", lab.b.at(PORT));
+    // Two requests on one connection, which curl keeps alive.
+    let heard = lab.a.output("curl", &["-sSf", "--max-time", "20", &url("one"), &url("two")]);
+    assert_eq!(heard, "You asked a hand-built TCP for /one\nYou asked a hand-built TCP for /two\n");
 }
 
 #[test]

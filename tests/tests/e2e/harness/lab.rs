@@ -212,6 +212,6 @@ fn directory() -> PathBuf {
 pub(crate) fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins`, as `make test` does", path.display());
+    assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins --examples`; `make test` does it", path.display());
     path
 }
