@@ -7,6 +7,7 @@ mod output;
 mod rto;
 mod segment_arrives;
 mod table;
+mod text;
 mod timeouts;
 
 pub(crate) use calls::default_mss;

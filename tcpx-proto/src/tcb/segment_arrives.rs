@@ -9,7 +9,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Icmp, IcmpKind, Segment};
 
 /// Why the checks end before the last one.
-enum Stop {
+pub(super) enum Stop {
     /// The segment is dropped; whatever had to be sent was noted.
     Discard(Discard),
     /// It did all that it could.
@@ -18,7 +18,7 @@ enum Stop {
     Reopen(Option<Seq>),
 }
 
-type Check = Result<(), Stop>;
+pub(super) type Check = Result<(), Stop>;
 
 /// A timestamp older than this says nothing any more (RFC 7323 section 5.5).
 const STAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
@@ -499,127 +499,6 @@ impl Tcb {
         if self.state == State::FinWait1 && self.fin_acknowledged() {
             self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
         }
-    }
-
-    /// Sixth: URG (RFC 6093: the data stays in line; the application is told).
-    fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
-        let header = &segment.header;
-        if !header.flags.has(Flags::URG) || self.rcv.fin_reached {
-            return;
-        }
-        let up_to = header.seq + u32::from(header.urgent);
-        if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
-            self.rcv.urgent = Some(up_to);
-            cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
-            self.wake.readable = true;
-        }
-    }
-
-    /// Seventh: the text.
-    fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
-        let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
-        let end = start + segment.payload.len() as u32;
-        if self.released && end.gt(self.rcv.nxt) && matches!(self.state, State::FinWait1 | State::FinWait2) {
-            // SHLD-3: nobody will ever read this.
-            self.reply_reset_to(cx, segment);
-            self.pending.ack = None;
-            self.fail(cx, Trigger::Abort, CloseReason::Aborted);
-            return Err(Stop::Discard(Discard::AfterClose));
-        }
-        if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
-            if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
-                self.acknowledge(Cause::Ack);
-                return Err(Stop::Discard(Discard::Duplicate));
-            }
-            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq: segment.header.seq, text: 0 });
-            return Ok(());
-        }
-        if segment.payload.is_empty() {
-            return Ok(());
-        }
-        if self.rcv.fin_reached {
-            return Err(Stop::Discard(Discard::AfterClose));
-        }
-        let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
-        match segment.payload.get(skip as usize..) {
-            Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
-            _ => Ok(()),
-        }
-    }
-
-    fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8]) -> Check {
-        let window = self.window();
-        let offset = seq.since(self.rcv.nxt);
-        let limit = self.rcv.fin.map_or(window, |fin| window.min(fin.since(self.rcv.nxt)));
-        let fits = limit.saturating_sub(offset) as usize;
-        let inside = &text[..text.len().min(fits)];
-        let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
-        let had_holes = transfer.receive.has_holes();
-        let over = transfer.receive.growth(offset, inside.len()) > cx.memory_left;
-        if inside.is_empty() || over {
-            self.acknowledge(Cause::Ack);
-            return Err(Stop::Discard(Discard::NoRoom));
-        }
-        let inserted = transfer.receive.insert(offset, inside);
-        let holes = had_holes || transfer.receive.has_holes();
-        self.rcv.nxt += inserted.advanced;
-        self.rcv.urgent = self.rcv.urgent.filter(|up_to| up_to.gt(self.rcv.nxt));
-        self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
-        self.wake.readable |= inserted.advanced > 0;
-        if inserted.new == 0 {
-            let reason = if inserted.refused { Discard::NoRoom } else { Discard::Duplicate };
-            cx.record.note(cx.now, Some(cx.id), What::Discarded(reason));
-        } else {
-            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq, text: inserted.new });
-        }
-        self.plan_ack(cx, holes || inserted.new == 0 || inside.len() < text.len());
-        Ok(())
-    }
-
-    /// When text is acknowledged: at once where it is out of order, fills a hole, is the second full segment, or ACKs are not delayed
-    /// (MUST-40, SHLD-18, SHLD-19, MAY-13).
-    fn plan_ack(&mut self, cx: &mut Cx<'_>, at_once: bool) {
-        let waiting = self.rcv.nxt.since(self.rcv.acked);
-        let Some(delay) = self.config.delayed_ack.filter(|_| !at_once && self.rcv.quick == 0 && waiting < 2 * self.rcv.full) else {
-            self.acknowledge(Cause::Ack);
-            return;
-        };
-        if !self.runs(Timer::DelayedAck) {
-            self.start(cx, Timer::DelayedAck, delay);
-        }
-    }
-
-    /// Eighth: the FIN, once everything before it is there.
-    fn fin(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
-        if self.is_over() {
-            return Err(Stop::Done);
-        }
-        if segment.header.flags.has(Flags::FIN) && self.rcv.fin.is_none() {
-            let syn = u32::from(segment.header.flags.has(Flags::SYN));
-            let fin = segment.header.seq + syn + segment.payload.len() as u32;
-            // Not before text that is there already: one of the two is forged, and the first stands.
-            let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
-            if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
-                self.rcv.fin = Some(fin);
-                self.acknowledge(Cause::Ack);
-            }
-        }
-        if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
-            return Ok(());
-        }
-        self.rcv.nxt += 1;
-        self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
-        self.rcv.fin_reached = true;
-        self.wake.readable = true;
-        self.acknowledge(Cause::Ack);
-        match self.state {
-            State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
-            State::FinWait1 if self.fin_acknowledged() => self.change_state(cx, Trigger::FinAckOfFin, State::TimeWait),
-            State::FinWait1 => self.change_state(cx, Trigger::Fin, State::Closing),
-            State::FinWait2 => self.change_state(cx, Trigger::Fin, State::TimeWait),
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Notes that an ACK goes out at the next turn.

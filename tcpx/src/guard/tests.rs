@@ -182,6 +182,8 @@ fn auto_takes_iptables_with_net_admin_and_the_listener_without() {
     in_namespace(|| {
         let by_rule = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
         assert!(by_rule.starts_with("iptables: rule tcpx-") && by_rule.ends_with("from 127.0.0.1:7000"), "{by_rule}");
+    });
+    in_namespace(|| {
         lose(NET_ADMIN);
         let by_listener = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
         assert!(by_listener.starts_with("listener: ") && by_listener.contains("CAP_NET_ADMIN"), "{by_listener}");
