@@ -67,7 +67,7 @@ impl Control {
     /// Slow start by octets, then one segment per round trip (RFC 5681 section 3.1).
     fn grow(&mut self, acked: u32, mss: u32) {
         if self.cwnd < self.ssthresh {
-            self.cwnd = self.cwnd.saturating_add(acked.min(mss.saturating_mul(2)));
+            self.cwnd = self.cwnd.saturating_add(acked.min(mss));
             return;
         }
         self.credit = self.credit.saturating_add(acked);
