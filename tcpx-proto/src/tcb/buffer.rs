@@ -33,7 +33,7 @@ impl SendBuffer {
     /// Takes as much of `data` as there is room for, and says how much.
     pub(crate) fn push(&mut self, data: &[u8]) -> usize {
         let taken = data.len().min(self.room());
-        self.octets.extend(data.iter().take(taken));
+        self.octets.extend(data.get(..taken).unwrap_or_default());
         taken
     }
 

@@ -55,6 +55,13 @@ impl Options {
     /// Reads an option area; `true`: it was cut short at an illegal length, and the options before that count (MUST-7, as Linux does).
     pub(super) fn parse(mut area: &[u8]) -> (Options, bool) {
         let mut options = Options::default();
+        // What every segment but the SYN carries on most connections.
+        if let [NOP, NOP, TIMESTAMPS, 10, stamps @ ..] = area
+            && stamps.len() == 8
+        {
+            options.take(TIMESTAMPS, stamps);
+            return (options, false);
+        }
         loop {
             match area {
                 [] | [END, ..] => return (options, false),
