@@ -1,6 +1,6 @@
 //! Two hosts: network namespaces on a cable, or two addresses of this machine's loopback.
 
-use super::{Capture, Program};
+use super::{Capture, PATIENCE, Program};
 use rustix::thread::CapabilitySet;
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
@@ -50,7 +50,7 @@ impl Host {
     /// A connection of the kernel's from this host's address.
     pub(crate) fn connect(&self, to: SocketAddr) -> TcpStream {
         self.run(|| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            let socket = patient_socket()?;
             socket.bind(&self.at(0).into())?;
             socket.connect(&to.into())?;
             Ok(socket.into())
@@ -59,7 +59,13 @@ impl Host {
 
     /// A listener of the kernel's on this host's address.
     pub(crate) fn listen(&self, port: u16) -> TcpListener {
-        self.run(|| TcpListener::bind(self.at(port)))
+        self.run(|| {
+            let socket = patient_socket()?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&self.at(port).into())?;
+            socket.listen(128)?;
+            Ok(socket.into())
+        })
     }
 
     /// The address with a port.
@@ -197,6 +203,14 @@ fn skip(placement: &str, reason: &str) {
 pub(crate) fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// A socket of the kernel's on which nothing waits for ever; the connections that it accepts inherit that.
+fn patient_socket() -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket)
 }
 
 /// A directory of this test's own.
