@@ -157,6 +157,19 @@ fn opening_a_guard_sweeps_what_a_dead_program_left() {
 }
 
 #[test]
+fn rule_is_gone_after_a_panic() {
+    in_namespace(|| {
+        let panicked = std::panic::catch_unwind(|| {
+            let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+            assert_eq!(rules().len(), 1);
+            std::panic::resume_unwind(Box::new("as if the program had a bug"));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(rules(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn silence_that_was_there_before_is_called_unproven() {
     in_namespace(|| {
         sh("iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP");
