@@ -88,7 +88,7 @@ fn script(cli: &Cli, run: &Run) -> Script {
         steps.push(Step::SendInput);
     }
     if run.holds_third_ack() {
-        steps.extend(cli.hold.map_or([Step::Stall, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
+        steps.extend(cli.hold.map_or([Step::StopReading, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
     } else if cli.send.is_some() || ends_at_once {
         steps.extend(cli.hold.map(Step::Sleep));
     }

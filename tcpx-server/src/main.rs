@@ -86,11 +86,11 @@ impl Cli {
         } else if mode.forward.is_some() {
             vec![Step::Relay]
         } else if mode.stall {
-            vec![Step::Stall]
+            vec![Step::StopReading]
         } else {
             vec![Step::Echo]
         };
-        steps.push(if self.never_close { Step::Stall } else { Step::Close });
+        steps.push(if self.never_close { Step::StopReading } else { Step::Close });
         Ok(Script { steps })
     }
 }
@@ -210,9 +210,9 @@ mod tests {
     #[test]
     fn flags_are_shorthand_for_these_scripts() {
         assert_eq!(script(""), Ok(vec![Step::Echo, Step::Close]));
-        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::Stall]));
+        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::StopReading]));
         assert_eq!(script("--discard"), Ok(vec![Step::ReceiveToEnd, Step::Close]));
-        assert_eq!(script("--stall"), Ok(vec![Step::Stall, Step::Close]));
+        assert_eq!(script("--stall"), Ok(vec![Step::StopReading, Step::Close]));
         assert_eq!(script("--forward 127.0.0.1:80"), Ok(vec![Step::Relay, Step::Close]));
         let respond = vec![Step::Receive(1), Step::Send(b"hello".to_vec()), Step::Shutdown, Step::ReceiveToEnd, Step::Close];
         assert_eq!(script("--respond hello"), Ok(respond));

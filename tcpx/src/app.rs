@@ -55,12 +55,12 @@ pub async fn run(script: &Script, host: &Host, stream: &mut Stream, ends: &mut E
                     ended = stream.closed() => return ended_early(ended),
                 }
             }
-            Step::Stall => return ended_early(stream.closed().await),
+            Step::StopReading => return ended_early(stream.closed().await),
             Step::Lift => host.lift("third-ack"),
             Step::Shutdown => stream.shutdown().await.map_err(connection)?,
             Step::Close => stream.close(),
             Step::Abort => stream.abort(),
-            Step::Vanish => host.vanish(),
+            Step::GoSilent => host.vanish(),
         }
     }
     Ok(())

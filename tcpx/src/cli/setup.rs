@@ -14,10 +14,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use tcpx_proto::config::{Config, Isn, Profile};
-use tcpx_proto::fault::{self, Rule, RuleError};
+use tcpx_proto::fault::{self, Rule};
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::tcb::State;
+use tcpx_proto::words::Mistake;
 use tracing_subscriber::EnvFilter;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.
@@ -230,7 +231,7 @@ fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
 fn find(name: &str) -> Result<&'static Preset, Failure> {
     Preset::find(name).ok_or_else(|| {
         let help = Preset::nearest(name).map(|preset| format!("the nearest is '{}'; --help lists them all", preset.name));
-        let error = RuleError { span: 0..name.len(), message: format!("there is no rule '{name}' to remove"), help };
+        let error = Mistake { span: 0..name.len(), message: format!("there is no rule '{name}' to remove"), help };
         underlined("--without", name, &error)
     })
 }
@@ -240,7 +241,7 @@ fn parse(line: &str) -> Result<Rule, Failure> {
 }
 
 /// A mistake in a value, with the wrong part underlined.
-fn underlined(flag: &str, line: &str, error: &RuleError) -> Failure {
+fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
     let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
     let span = error.span.start.min(end)..end;
     let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));
