@@ -1,9 +1,11 @@
 //! The flags that both binaries share, and what follows from them.
 
+mod script;
 mod setup;
 mod text;
 mod value;
 
+pub use script::{script, script_ports};
 pub use setup::{Failure, Run, finish};
 pub use text::{after_help, exit_codes};
 pub use value::{duration, octets};

@@ -166,6 +166,7 @@ impl Run {
         let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
             Ok(()) => return 0,
             Err(AppError::Connection(error)) => (error, error.exit_code()),
+            Err(AppError::Step(error)) => (error, 1),
             Err(AppError::Own(message)) => (message, 1),
         };
         self.complain(&format!("tcpx-{}: {error}", self.role));
@@ -241,7 +242,7 @@ fn parse(line: &str) -> Result<Rule, Failure> {
 }
 
 /// A mistake in a value, with the wrong part underlined.
-fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
+pub(super) fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
     let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
     let span = error.span.start.min(end)..end;
     let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));
