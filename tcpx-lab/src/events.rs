@@ -44,6 +44,9 @@ pub enum What {
         local: SocketAddr,
         /// The peer's end.
         remote: SocketAddr,
+        /// By a SYN to a listener rather than by a call.
+        #[serde(default)]
+        passive: bool,
     },
     /// The state changed.
     State {
@@ -70,6 +73,14 @@ pub enum What {
     Closed {
         /// How.
         reason: String,
+    },
+    /// The application did something.
+    App {
+        /// `began`, `done`, `failed`, `sent`, `received` or `over`.
+        did: String,
+        /// The step, the reason, or octets with escapes.
+        #[serde(default)]
+        text: String,
     },
     /// Something that no picture shows.
     #[serde(other)]
@@ -104,6 +115,9 @@ pub struct Segment {
     /// The line of the fault language that decided.
     #[serde(default)]
     pub rule: Option<String>,
+    /// Nobody sent it: the laboratory forged it.
+    #[serde(default)]
+    pub forged: bool,
 }
 
 /// Which way a segment passed its recorder.
@@ -177,7 +191,7 @@ impl Log {
     /// The two ends of each connection, ours first.
     pub fn connections(&self) -> HashMap<u64, (SocketAddr, SocketAddr)> {
         let opened = |entry: &Entry| match (entry.conn, &entry.what) {
-            (Some(conn), What::Opened { local, remote }) => Some((conn, (*local, *remote))),
+            (Some(conn), What::Opened { local, remote, .. }) => Some((conn, (*local, *remote))),
             _ => None,
         };
         self.entries.iter().filter_map(opened).collect()

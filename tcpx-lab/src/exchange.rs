@@ -63,6 +63,10 @@ pub struct Step {
     pub segment: Option<Segment>,
     /// What else there is to say.
     pub remarks: Vec<String>,
+    /// What the application received by it, escaped.
+    pub received: Option<String>,
+    /// Why a step of the application's script failed.
+    pub failed: Option<String>,
     /// The segment belonged to no connection of its recorder, and so has no addresses.
     stranger: bool,
 }
@@ -87,7 +91,7 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
     let mut tuples: Vec<[SocketAddr; 2]> = Vec::new();
     for (log, end) in [(a, End::A), (b, End::B)] {
         for entry in &log.entries {
-            let What::Opened { local, remote } = entry.what else { continue };
+            let What::Opened { local, remote, .. } = entry.what else { continue };
             let ends = if end == End::A { [local, remote] } else { [remote, local] };
             if !tuples.contains(&ends) {
                 tuples.push(ends);
@@ -153,6 +157,7 @@ impl Walk {
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
             What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
+            What::App { did, text } => self.deed(at, did, text),
             What::Opened { .. } | What::Other => {}
         }
     }
@@ -175,6 +180,24 @@ impl Walk {
         (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
     }
 
+    /// What an application heard, and what went wrong for it.
+    fn deed(&mut self, at: f64, did: &str, text: &str) {
+        match did {
+            "received" => {
+                let step = self.step(at, |last| last.received.is_none());
+                step.received = Some(text.to_owned());
+                step.remarks.push(format!("received {}", short(text)));
+            }
+            "failed" => {
+                let step = self.step(at, |last| last.failed.is_none());
+                step.failed = Some(text.to_owned());
+                step.remarks.push(format!("the application: {text}"));
+            }
+            "began" if matches!(text, "restart" | "go silent") => self.remark(at, format!("the host: {text}")),
+            _ => {}
+        }
+    }
+
     fn remark(&mut self, at: f64, text: String) {
         self.step(at, |_| true).remarks.push(text);
     }
@@ -183,10 +206,19 @@ impl Walk {
     fn step(&mut self, at: f64, joins: impl Fn(&Step) -> bool) -> &mut Step {
         if !self.steps.last().is_some_and(|last| at - last.at < TOGETHER && joins(last)) {
             let state = self.state.clone();
-            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks: Vec::new(), stranger: false });
+            let (remarks, received, failed) = (Vec::new(), None, None);
+            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks, received, failed, stranger: false });
         }
         let last = self.steps.len() - 1;
         &mut self.steps[last]
+    }
+}
+
+/// A text in quotes, its middle left out where it is long.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("\"{}...\" ({} octets)", text.get(..end).unwrap_or_default(), text.len()),
+        None => format!("\"{text}\""),
     }
 }
 

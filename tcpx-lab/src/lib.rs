@@ -12,18 +12,24 @@
 //! | [`exchange`] | one connection seen from both ends |
 //! | [`figure`] | that, drawn as RFC 9293 draws it |
 //! | [`ladder`] | that, drawn with both clocks |
+//! | [`experiment`] | a question, the rule that is removed, and what must happen with and without it |
+//! | [`world`] | where an experiment is run: simulation, wire, beside Linux |
+//! | [`oracle`] | what must hold of every TCP, judged from both ends' records |
 //! | [`rules`] | which rules can be removed |
 
 pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod exchange;
+pub mod experiment;
 pub mod figure;
 pub mod hold;
 pub mod ladder;
 pub mod netns;
+pub mod oracle;
 pub mod privilege;
 pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod simulated;
+pub mod world;
