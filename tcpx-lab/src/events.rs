@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// One end's record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Log {
     /// Who wrote it: `client`, `server`.
     pub role: String,

@@ -1,6 +1,7 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
 use crate::events::{Direction, Entry, Log, Segment, What};
+use std::fmt;
 use std::net::SocketAddr;
 
 /// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a batch.
@@ -18,6 +19,9 @@ pub enum End {
 }
 
 impl End {
+    /// Both, A first.
+    pub const BOTH: [End; 2] = [End::A, End::B];
+
     /// The other one.
     pub fn other(self) -> End {
         match self {
@@ -32,6 +36,15 @@ impl End {
             End::A => a,
             End::B => b,
         }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            End::A => "a",
+            End::B => "b",
+        })
     }
 }
 

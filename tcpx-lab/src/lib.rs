@@ -15,8 +15,11 @@
 //! | [`experiment`] | a question, the rule that is removed, and what must happen with and without it |
 //! | [`world`] | where an experiment is run: simulation, wire, beside Linux |
 //! | [`oracle`] | what must hold of every TCP, judged from both ends' records |
+//! | [`verdict`], [`compare`] | whether a run met its expectations, and the prediction |
+//! | [`laboratory`] | all runs of all experiments, many at a time |
 //! | [`rules`] | which rules can be removed |
 
+pub mod compare;
 pub mod demo;
 pub mod doctor;
 pub mod events;
@@ -24,6 +27,7 @@ pub mod exchange;
 pub mod experiment;
 pub mod figure;
 pub mod hold;
+pub mod laboratory;
 pub mod ladder;
 pub mod netns;
 pub mod oracle;
@@ -32,4 +36,5 @@ pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod simulated;
+pub mod verdict;
 pub mod world;

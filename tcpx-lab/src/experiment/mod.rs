@@ -5,7 +5,7 @@ mod plan;
 mod rung;
 
 pub use mistake::Mistake;
-pub use plan::{HostPlan, Injection, Plan, Scale};
+pub use plan::{FORGED_ID, HostPlan, Injection, Plan, Scale};
 pub use rung::{Rung, Sight};
 
 use crate::exchange::End;

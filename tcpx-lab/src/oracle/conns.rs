@@ -83,7 +83,7 @@ impl Run {
     }
 
     /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it.
-    pub fn peer(&self, conn: &Conn) -> Option<&Conn> {
+    pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
@@ -91,7 +91,7 @@ impl Run {
         }
     }
 
-    fn earlier(&self, passive: &Conn) -> Option<&Conn> {
+    fn earlier<'a>(&'a self, passive: &'a Conn) -> Option<&'a Conn> {
         let mut theirs = self.theirs(passive).filter(|other| !other.passive);
         theirs.rfind(|other| other.opened <= passive.opened + SLACK)
     }

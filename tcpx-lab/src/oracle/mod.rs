@@ -5,7 +5,7 @@ mod conns;
 mod octets;
 mod progress;
 
-pub use conns::{Conn, Run};
+pub use conns::{Conn, Run, seconds, start};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
