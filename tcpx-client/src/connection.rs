@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tcpx::app::{self, AppError, Ends};
+use tcpx::app::{AppError, Ends, Player};
 use tcpx::cli::{Failure, Run};
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
@@ -88,7 +88,7 @@ fn script(cli: &Cli, run: &Run) -> Script {
         steps.push(Step::SendInput);
     }
     if run.holds_third_ack() {
-        steps.extend(cli.hold.map_or([Step::Stall, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
+        steps.extend(cli.hold.map_or([Step::StopReading, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
     } else if cli.send.is_some() || ends_at_once {
         steps.extend(cli.hold.map(Step::Sleep));
     }
@@ -159,12 +159,14 @@ async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Ve
 }
 
 /// One connection, from its SYN to the last step of the script.
-async fn one(cli: &Cli, host: &Host, port: u16, script: &Script, output: &Output) -> Result<Stream, AppError> {
-    let mut stream = host.connect_with(port, cli.remote, &host.config().conn).await.map_err(AppError::Connection)?;
+async fn one(cli: &Cli, host: &Host, port: u16, script: &Script, output: &Output) -> Result<Arc<Stream>, AppError> {
+    let stream = host.connect_with(port, cli.remote, &host.config().conn).await.map_err(AppError::Connection)?;
+    let stream = Arc::new(stream);
     let at_once = cli.close || cli.abort || script.steps.contains(&Step::Lift);
     let output = output.writer().map_err(|error| AppError::Own(format!("cannot use the output: {error}")))?;
-    let mut ends = Ends { input: input(cli, at_once), output: Box::new(output) };
-    let steps = app::run(script, host, &mut stream, &mut ends);
+    let ends = Ends { input: input(cli, at_once), output: Box::new(output) };
+    let mut player = Player::on(host, Arc::clone(&stream), ends);
+    let steps = player.play(script);
     let ended = match cli.vanish_after {
         None => steps.await,
         Some(after) => tokio::select! {

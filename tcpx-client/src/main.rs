@@ -4,11 +4,12 @@ mod connection;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tcpx::cli::{self, Common, Failure, Run};
 use tcpx::link::{self, Ports};
+use tcpx_proto::sim::Place;
 
 const APPLICATION: &str = "What to do with the connection";
 
@@ -35,6 +36,14 @@ pub(crate) struct Cli {
     /// Send TEXT instead of stdin
     #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]
     send: Option<String>,
+    /// Play the script of FILE instead: connect, send, receive, close and more, step by step; docs/scripts.md
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["send", "output", "close", "abort", "hold", "vanish_after", "count", "parallel", "no_wait"],
+        help_heading = APPLICATION
+    )]
+    script: Option<PathBuf>,
     /// Write the peer's data to FILE instead of stdout
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
@@ -80,12 +89,16 @@ impl Cli {
         Ok(())
     }
 
+    fn address(&self) -> Result<IpAddr, Failure> {
+        match self.bind {
+            Some(bind) if bind.ip() != IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ok(bind.ip()),
+            _ => Ok(link::source_for(self.remote)?),
+        }
+    }
+
     /// Our address and the ports to reserve.
     fn local(&self) -> Result<(IpAddr, Ports), Failure> {
-        let address = match self.bind {
-            Some(bind) if bind.ip() != IpAddr::V4(Ipv4Addr::UNSPECIFIED) => bind.ip(),
-            _ => link::source_for(self.remote)?,
-        };
+        let address = self.address()?;
         let ports = match self.bind {
             Some(bind) if bind.port() != 0 => Ports::Exact(bind.port()),
             // One connection after the other takes another port as long as there are some: their TIME-WAITs overlap.
@@ -104,6 +117,9 @@ fn main() -> ExitCode {
 fn connect(cli: &Cli) -> Result<u8, Failure> {
     cli.check()?;
     let run = Run::new(&cli.common, "client")?;
+    if let Some(path) = &cli.script {
+        return play(cli, &run, path);
+    }
     let (address, ports) = cli.local()?;
     let output = connection::Output::open(cli, &run)?;
     let (link, options) = run.open(address, ports)?;
@@ -114,6 +130,12 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
             code = signalled => Ok(connection::interrupted(cli, &run, host, code)),
         }
     })
+}
+
+fn play(cli: &Cli, run: &Run, path: &Path) -> Result<u8, Failure> {
+    let (script, port) = (cli::script(path)?, cli.bind.map_or(0, |bind| bind.port()));
+    let (link, options) = run.open(cli.address()?, cli::script_ports(&script, port)?)?;
+    run.play(link, options, &script, Place { port, peer: Some(cli.remote) })
 }
 
 #[cfg(test)]

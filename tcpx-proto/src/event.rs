@@ -116,6 +116,8 @@ pub enum Trigger {
     Timeout,
     /// A hard ICMP error was believed.
     Icmp,
+    /// The host was started anew and knows nothing of its connections: no event of TCP's own.
+    Restart,
 }
 
 impl Trigger {
@@ -136,6 +138,7 @@ impl Trigger {
             Trigger::TimeWaitTimeout => "2 MSL timeout",
             Trigger::Timeout => "timeout",
             Trigger::Icmp => "ICMP error",
+            Trigger::Restart => "restart",
         }
     }
 }
@@ -390,9 +393,27 @@ pub enum CloseReason {
     Unreachable(IcmpKind),
     /// An embryonic connection was given up by the stack (backlog, limits).
     Dropped,
+    /// The host was started anew.
+    Restarted,
 }
 
 impl CloseReason {
+    /// All the words that [`name`](CloseReason::name) gives.
+    pub const NAMES: [&str; 12] = [
+        "clean",
+        "aborted",
+        "refused",
+        "reset",
+        "connect-timeout",
+        "retransmission-timeout",
+        "user-timeout",
+        "keepalive-timeout",
+        "fin-wait-2-timeout",
+        "unreachable",
+        "dropped",
+        "restarted",
+    ];
+
     /// A word for the events file.
     pub const fn name(self) -> &'static str {
         match self {
@@ -407,6 +428,7 @@ impl CloseReason {
             CloseReason::FinWait2Timeout => "fin-wait-2-timeout",
             CloseReason::Unreachable(_) => "unreachable",
             CloseReason::Dropped => "dropped",
+            CloseReason::Restarted => "restarted",
         }
     }
 }

@@ -11,9 +11,10 @@
 //! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
 //! | [`fault`] | what the network does to a segment: the gate at the edge |
 //! | [`script`] | what an application does and when |
+//! | [`words`] | how a line of our small languages is read, and what is said of a mistake |
 //! | [`sim`] | hosts and links on one virtual clock |
 //!
-//! Arrows: `seq, time <- wire <- config, event <- tcb <- stack <- sim`; `fault` reads `wire`, `event` and `time` only.
+//! Arrows: `seq, time <- wire <- config, event <- tcb <- stack <- sim`; `fault` reads `wire`, `event`, `time` and `words` only.
 //!
 //! # The drive contract
 //! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time, and **after every `&mut` call
@@ -38,3 +39,4 @@ pub mod stack;
 pub mod tcb;
 pub mod time;
 pub mod wire;
+pub mod words;

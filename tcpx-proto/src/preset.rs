@@ -2,8 +2,9 @@
 
 use crate::config::{Config, Detour, HoldBack, Isn, Overflow, ResetChecks, SynAcknowledged, TimeWaitRestart};
 use crate::event::Trigger;
-use crate::fault::{Rule, nearest};
+use crate::fault::Rule;
 use crate::tcb::State;
+use crate::words::nearest;
 use alloc::vec::Vec;
 
 /// One removable rule.

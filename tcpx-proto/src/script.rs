@@ -1,15 +1,46 @@
-//! What an application does and when. The binaries' application flags are shorthand for these steps.
+//! What an application does and when. The binaries' application flags are shorthand for these steps; `docs/scripts.md` has the language.
 
-use crate::time::Duration;
+mod parse;
+
+use crate::event::CloseReason;
+use crate::stack::{CallError, ConnId};
+use crate::tcb::State;
+use crate::time::{Duration, Instant};
+use crate::words::Mistake;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
 
-/// One thing that an application does with its connection. Steps are done in order, each to its end.
+/// One thing that an application does. Steps are done in order, each to its end. Those of a connection concern the one that was
+/// connected, accepted or named last.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Step {
+    /// Passive OPEN on this port, or on the host's own.
+    Listen {
+        /// `None`: the one that the host was given.
+        port: Option<u16>,
+        /// The most connections in SYN-RECEIVED, and the most that wait to be accepted, each; at least 1.
+        backlog: usize,
+    },
+    /// No more passive OPEN: who waits to be accepted is reset.
+    StopListening,
+    /// Wait for a connection and take it.
+    Accept {
+        /// What to call it.
+        name: Option<Arc<str>>,
+    },
+    /// Active OPEN, and wait until it is established.
+    Connect(Connect),
+    /// From here on the steps concern the connection of this name.
+    On(Arc<str>),
     /// SEND all of this.
     Send(Vec<u8>),
     /// RECEIVE this many octets, or to the end if it comes sooner.
     Receive(u64),
+    /// RECEIVE until this has come, or to the end.
+    ReceiveUntil(Vec<u8>),
     /// RECEIVE until the peer's FIN.
     ReceiveToEnd,
     /// Send back what is received, until the peer's FIN.
@@ -21,8 +52,8 @@ pub enum Step {
     Relay,
     /// Do nothing, and do not read either.
     Sleep(Duration),
-    /// Do nothing for good: the connection stays as it is.
-    Stall,
+    /// Do nothing for good: the connection stays as it is, and nobody reads.
+    StopReading,
     /// Let go what a removed third ACK holds back.
     Lift,
     /// CLOSE of our direction alone.
@@ -32,12 +63,182 @@ pub enum Step {
     /// ABORT.
     Abort,
     /// Say and hear nothing any more, as a host that lost its power.
-    Vanish,
+    GoSilent,
+    /// Lose every connection and listener without a word, and go on, as a host that was started anew.
+    Restart,
+    /// Wait until something is so; if it cannot become so any more, the script fails.
+    Expect(Expected),
 }
 
-/// What an application does, from the moment its connection is established (a client's) or accepted (a server's).
+/// An active OPEN.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Connect {
+    /// Whereto; `None`: the peer that the host was given.
+    pub to: Option<SocketAddr>,
+    /// From which port; `None`: the one that the host was given, or any.
+    pub from: Option<u16>,
+    /// How often it is tried at the most before the step fails.
+    pub tries: u32,
+    /// What to call it.
+    pub name: Option<Arc<str>>,
+}
+
+/// What a script waits for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Expected {
+    /// These octets come next.
+    Text(Vec<u8>),
+    /// The connection is in this state.
+    State(State),
+    /// The connection is CLOSED, and ended like this if a way is named (see [`CloseReason::name`]).
+    Closed(Option<Arc<str>>),
+}
+
+/// What an application does, from the beginning, or from the moment its connection is established (a client's) or accepted (a server's).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Script {
-    /// The steps, in order. After the last one the connection is left as it is.
+    /// The steps, in order. After the last one the connections are left as they are.
     pub steps: Vec<Step>,
+}
+
+impl Script {
+    /// Reads a script: a step a line, or several with `;` between.
+    ///
+    /// # Errors
+    /// The first mistake, its place counted in octets of the whole text.
+    pub fn parse(text: &str) -> Result<Script, Mistake> {
+        parse::script(text).map(|steps| Script { steps })
+    }
+
+    /// Where a script goes on after the step before `at` failed because its connection ended: after the step that expects that end.
+    /// Only the steps of the same connection are looked through, and none that opens another.
+    pub fn after_end(&self, at: usize, reason: CloseReason) -> Option<usize> {
+        let rest = self.steps.get(at..)?;
+        let opens = |step: &Step| matches!(step, Step::Accept { .. } | Step::Connect(_) | Step::On(_));
+        let found = rest.iter().take_while(|step| !opens(step)).position(|step| match step {
+            Step::Expect(Expected::Closed(named)) => named.as_deref().is_none_or(|named| named == reason.name()),
+            _ => false,
+        })?;
+        Some(at + found + 1)
+    }
+}
+
+/// What an application did, as it is recorded.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Did {
+    /// It came to a step, spelled as in a script.
+    Began(String),
+    /// The step is done.
+    Done,
+    /// It could not be done, and why.
+    Failed(String),
+    /// Octets that SEND took.
+    Sent(Vec<u8>),
+    /// Octets that RECEIVE gave.
+    Received(Vec<u8>),
+    /// The script is over.
+    Over,
+}
+
+/// Something that an application did: when, and with which connection.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Deed {
+    /// When.
+    pub at: Instant,
+    /// On which connection, where it concerns one.
+    pub conn: Option<ConnId>,
+    /// What.
+    pub did: Did,
+}
+
+/// Why a step could not be done.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum StepError {
+    /// A call was refused, or the connection ended.
+    Call(CallError),
+    /// There is no connection of this name, or none at all.
+    NoSuchConnection(Option<Arc<str>>),
+    /// `accept` without `listen`.
+    NotListening,
+    /// `connect` without an address, on a host that was given none.
+    NoPeer,
+    /// Something else came.
+    Unexpected(String),
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StepError::Call(error) => error.fmt(f),
+            StepError::NoSuchConnection(Some(name)) => write!(f, "there is no connection '{name}'"),
+            StepError::NoSuchConnection(None) => f.write_str("there is no connection yet: connect or accept first"),
+            StepError::NotListening => f.write_str("nothing listens: accept needs listen before it"),
+            StepError::NoPeer => f.write_str("whereto? write: connect ADDR:PORT"),
+            StepError::Unexpected(what) => f.write_str(what),
+        }
+    }
+}
+
+impl core::error::Error for StepError {}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Listen { port, backlog } => {
+                f.write_str("listen")?;
+                port.iter().try_for_each(|port| write!(f, " {port}"))?;
+                write!(f, " backlog {backlog}")
+            }
+            Step::StopListening => f.write_str("stop listening"),
+            Step::Accept { name } => {
+                f.write_str("accept")?;
+                name.iter().try_for_each(|name| write!(f, " as {name}"))
+            }
+            Step::Connect(connect) => connect.fmt(f),
+            Step::On(name) => write!(f, "{name}:"),
+            Step::Send(data) => write!(f, "send {}", Quoted(data)),
+            Step::Receive(octets) => write!(f, "receive {octets}"),
+            Step::ReceiveUntil(text) => write!(f, "receive until {}", Quoted(text)),
+            Step::ReceiveToEnd => f.write_str("receive to end"),
+            Step::Echo => f.write_str("echo"),
+            Step::SendInput => f.write_str("send input"),
+            Step::Relay => f.write_str("relay"),
+            Step::Sleep(duration) => write!(f, "sleep {duration:?}"),
+            Step::StopReading => f.write_str("stop reading"),
+            Step::Lift => f.write_str("lift"),
+            Step::Shutdown => f.write_str("shutdown"),
+            Step::Close => f.write_str("close"),
+            Step::Abort => f.write_str("abort"),
+            Step::GoSilent => f.write_str("go silent"),
+            Step::Restart => f.write_str("restart"),
+            Step::Expect(Expected::Text(text)) => write!(f, "expect {}", Quoted(text)),
+            Step::Expect(Expected::State(state)) => write!(f, "expect {}", state.name()),
+            Step::Expect(Expected::Closed(reason)) => {
+                f.write_str("expect closed")?;
+                reason.iter().try_for_each(|reason| write!(f, " {reason}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connect")?;
+        self.to.iter().try_for_each(|to| write!(f, " {to}"))?;
+        self.from.iter().try_for_each(|from| write!(f, " from {from}"))?;
+        Some(self.tries).filter(|tries| *tries > 1).iter().try_for_each(|tries| write!(f, " tries {tries}"))?;
+        self.name.iter().try_for_each(|name| write!(f, " as {name}"))
+    }
+}
+
+/// Octets as a script writes them; long ones by their number alone.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            0..=40 => write!(f, "\"{}\"", self.0.escape_ascii()),
+            octets => write!(f, "{octets}"),
+        }
+    }
 }

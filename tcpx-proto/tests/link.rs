@@ -181,11 +181,11 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (0u64..30_000).prop_map(Step::Receive),
         2 => Just(Step::ReceiveToEnd),
         2 => (0u64..20_000).prop_map(|ms| Step::Sleep(Duration::from_millis(ms))),
-        1 => Just(Step::Stall),
+        1 => Just(Step::StopReading),
         2 => Just(Step::Shutdown),
         2 => Just(Step::Close),
         1 => Just(Step::Abort),
-        1 => Just(Step::Vanish),
+        1 => Just(Step::GoSilent),
     ]
 }
 

@@ -3,14 +3,16 @@
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tcpx::app::{self, AppError, Ends};
+use tcpx::app::{self, AppError, Ends, Player};
 use tcpx::cli::{self, Common, Failure, Run};
 use tcpx::link::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::script::{Script, Step};
+use tcpx_proto::sim::Place;
 use tokio::task::JoinSet;
 
 const APPLICATION: &str = "What to do with a connection";
@@ -32,6 +34,14 @@ struct Cli {
     #[command(flatten)]
     mode: Mode,
 
+    /// Play the script of FILE instead: listen, accept, send, receive, close and more, step by step; docs/scripts.md
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["Mode", "once", "backlog", "close_after", "never_close"],
+        help_heading = APPLICATION
+    )]
+    script: Option<PathBuf>,
     /// End after the first connection is CLOSED
     #[arg(long, help_heading = APPLICATION)]
     once: bool,
@@ -86,11 +96,11 @@ impl Cli {
         } else if mode.forward.is_some() {
             vec![Step::Relay]
         } else if mode.stall {
-            vec![Step::Stall]
+            vec![Step::StopReading]
         } else {
             vec![Step::Echo]
         };
-        steps.push(if self.never_close { Step::Stall } else { Step::Close });
+        steps.push(if self.never_close { Step::StopReading } else { Step::Close });
         Ok(Script { steps })
     }
 }
@@ -101,7 +111,16 @@ fn main() -> ExitCode {
     cli::finish("tcpx-server", outcome)
 }
 
+fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
+    let (script, run, port) = (cli::script(path)?, Run::new(&cli.common, "server")?, cli.address.port());
+    let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
+    run.play(link, options, &script, Place { port, peer: None })
+}
+
 fn serve(cli: &Cli) -> Result<u8, Failure> {
+    if let Some(path) = &cli.script {
+        return play(cli, path);
+    }
     let script = Arc::new(cli.script()?);
     let run = Run::new(&cli.common, "server")?;
     let ports = if cli.address.port() == 0 { Ports::Block(1) } else { Ports::Exact(cli.address.port()) };
@@ -139,7 +158,7 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
 /// One connection from accept to CLOSED.
 async fn handle(
     host: Host,
-    mut stream: Stream,
+    stream: Stream,
     script: Arc<Script>,
     forward: Option<String>,
     close_after: Option<Duration>,
@@ -148,9 +167,10 @@ async fn handle(
         Some(to) => Service::reach(&to).await,
         None => Ok((Ends::none(), None)),
     };
-    let (mut ends, service) = joined.inspect_err(|_| stream.abort())?;
+    let stream = Arc::new(stream);
+    let (ends, service) = joined.inspect_err(|_| stream.abort())?;
     // What broke on one side must not look complete on the other.
-    play(&host, &mut stream, &script, &mut ends, close_after).await.inspect_err(|_| {
+    run_script(&host, &stream, &script, ends, close_after).await.inspect_err(|_| {
         stream.abort();
         service.iter().for_each(Service::reset);
     })?;
@@ -163,13 +183,14 @@ async fn handle(
 }
 
 /// The steps of the script, or the close that comes first.
-async fn play(host: &Host, stream: &mut Stream, script: &Script, ends: &mut Ends, close_after: Option<Duration>) -> Result<(), AppError> {
-    let Some(limit) = close_after else { return app::run(script, host, stream, ends).await };
-    if let Ok(ended) = tokio::time::timeout(limit, app::run(script, host, stream, ends)).await {
+async fn run_script(host: &Host, stream: &Arc<Stream>, script: &Script, ends: Ends, close_after: Option<Duration>) -> Result<(), AppError> {
+    let mut player = Player::on(host, Arc::clone(stream), ends);
+    let Some(limit) = close_after else { return player.play(script).await };
+    if let Ok(ended) = tokio::time::timeout(limit, player.play(script)).await {
         return ended;
     }
     let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
-    app::run(&close, host, stream, &mut Ends::none()).await
+    Player::on(host, Arc::clone(stream), Ends::none()).play(&close).await
 }
 
 /// The other side of `--forward`: an ordinary connection of the kernel's, to be reset with this.
@@ -210,9 +231,9 @@ mod tests {
     #[test]
     fn flags_are_shorthand_for_these_scripts() {
         assert_eq!(script(""), Ok(vec![Step::Echo, Step::Close]));
-        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::Stall]));
+        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::StopReading]));
         assert_eq!(script("--discard"), Ok(vec![Step::ReceiveToEnd, Step::Close]));
-        assert_eq!(script("--stall"), Ok(vec![Step::Stall, Step::Close]));
+        assert_eq!(script("--stall"), Ok(vec![Step::StopReading, Step::Close]));
         assert_eq!(script("--forward 127.0.0.1:80"), Ok(vec![Step::Relay, Step::Close]));
         let respond = vec![Step::Receive(1), Step::Send(b"hello".to_vec()), Step::Shutdown, Step::ReceiveToEnd, Step::Close];
         assert_eq!(script("--respond hello"), Ok(respond));

@@ -222,6 +222,23 @@ impl Shared {
         outcome.unwrap_or_else(|error| (false, Some(Err(error))))
     }
 
+    /// Whether the connection is in this state, or how it ended; leaves `waker` behind where neither is so.
+    pub(crate) fn poll_reached(&self, id: ConnId, wanted: State, waker: &Waker) -> Option<Result<(), Error>> {
+        let outcome = self.act(|inner, _| {
+            let state = inner.edge.state(id);
+            if state == wanted {
+                return Some(Ok(()));
+            }
+            let ended = inner.waiters.closed(id).map(|reason| Err(Error::Ended(reason)));
+            let ended = ended.or_else(|| inner.ended.as_ref().map(|ended| Err(ended.error())));
+            if ended.is_none() {
+                inner.waiters.watch(id, state, waker);
+            }
+            ended
+        });
+        outcome.unwrap_or_else(|error| Some(Err(error)))
+    }
+
     /// Whether every connection is CLOSED; leaves `waker` behind where one is not.
     pub(crate) fn poll_emptied(&self, waker: &Waker) -> Option<Result<(), Error>> {
         let outcome = self.act(|inner, _| {
@@ -287,6 +304,8 @@ impl Inner {
         while let Some(signal) = self.edge.stack.poll_signal() {
             self.waiters.signal(signal);
         }
+        let edge = &self.edge;
+        self.waiters.changed(|id| edge.state(id));
     }
 
     /// Hands the batch to the kernel and tells the engine what did not go.

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, Label, SegmentRecord, What};
 use tcpx_proto::fault::{Direction, Gate, Judgement, Verdict};
+use tcpx_proto::script::{Deed, Did};
 use tcpx_proto::stack::{ConnId, Stack};
+use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Segment};
 
@@ -155,6 +157,20 @@ impl Edge {
             return Some(Outgoing { conn, len: released.packet.len(), destination: segment.header.destination });
         }
         None
+    }
+
+    /// A connection's state; CLOSED once it is forgotten.
+    pub(crate) fn state(&self, id: ConnId) -> State {
+        self.stack.status(id).map_or(State::Closed, |status| status.state)
+    }
+
+    /// An application did something.
+    pub(crate) fn tell_deed(&mut self, at: Instant, conn: Option<ConnId>, did: Did) {
+        self.tell_events(at);
+        let deed = Deed { at, conn, did };
+        for observer in &mut self.observers {
+            observer.deed(&deed);
+        }
     }
 
     /// When something is due next.

@@ -198,6 +198,7 @@ const fn ended(reason: CloseReason) -> &'static str {
         CloseReason::Unreachable(_) => {
             "unreachable: a router or the peer's host answered with an ICMP error. `ip route get` and `traceroute` show the way"
         }
+        CloseReason::Restarted => "the connection is forgotten: this host was started anew",
         CloseReason::Dropped => "the connection was given up before it was established: a limit of this stack is reached (backlog, memory)",
     }
 }
@@ -213,14 +214,14 @@ const fn ended_code(reason: CloseReason) -> u8 {
         | CloseReason::FinWait2Timeout => 4,
         CloseReason::Reset => 5,
         CloseReason::Unreachable(_) => 8,
-        CloseReason::Dropped => 1,
+        CloseReason::Dropped | CloseReason::Restarted => 1,
     }
 }
 
 const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
     match reason {
         CloseReason::Clean => io::ErrorKind::NotConnected,
-        CloseReason::Aborted | CloseReason::Dropped => io::ErrorKind::ConnectionAborted,
+        CloseReason::Aborted | CloseReason::Dropped | CloseReason::Restarted => io::ErrorKind::ConnectionAborted,
         CloseReason::Refused => io::ErrorKind::ConnectionRefused,
         CloseReason::Reset => io::ErrorKind::ConnectionReset,
         CloseReason::ConnectTimeout

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use tcpx_proto::config::{Config, ConnConfig};
 use tcpx_proto::fault::{Gate, Rule};
-use tcpx_proto::stack::{Counters, Stack, Status};
+use tcpx_proto::script::Did;
+use tcpx_proto::stack::{ConnId, Counters, Stack, Status};
 
 /// What a host is made of, beside its link.
 #[derive(Default)]
@@ -119,6 +120,18 @@ impl Host {
     pub fn vanish(&self) {
         // A host that ended is silent already.
         _ = self.handle.shared.with(|edge, _| edge.vanish());
+    }
+
+    /// Loses every connection and listener without a segment, and goes on: a host that was started anew.
+    pub fn restart(&self) {
+        // A host that ended has none.
+        _ = self.handle.shared.with(|edge, now| edge.stack.restart(now));
+    }
+
+    /// Tells the observers what an application did.
+    pub(crate) fn tell(&self, conn: Option<ConnId>, did: Did) {
+        // A host that ended has none.
+        _ = self.handle.shared.with(|edge, now| edge.tell_deed(now, conn, did));
     }
 
     /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tcpx_proto::event::CloseReason;
+use tcpx_proto::script::Did;
 use tcpx_proto::stack::{CallError, ConnId, Status};
 use tcpx_proto::tcb::State;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -77,6 +78,20 @@ impl Stream {
             (_, None) => Poll::Pending,
         })
         .await
+    }
+
+    /// Waits until the connection is in this state. Cancel-safe.
+    ///
+    /// # Errors
+    /// How the connection ended instead.
+    pub async fn reached(&self, state: State) -> Result<(), Error> {
+        poll_fn(|context| self.handle.shared.poll_reached(self.id, state, context.waker()).map_or(Poll::Pending, Poll::Ready)).await
+    }
+
+    /// Tells the host's observers what the application did.
+    pub(crate) fn tell(&self, did: Did) {
+        // A host that ended has none.
+        _ = self.handle.shared.with(|edge, now| edge.tell_deed(now, Some(self.id), did));
     }
 
     /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received. The engine goes on to CLOSED by itself.

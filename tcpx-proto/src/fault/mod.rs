@@ -11,8 +11,7 @@ mod rule;
 
 pub use gate::Gate;
 pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
-pub(crate) use parse::nearest;
-pub use rule::{Rule, RuleError, check};
+pub use rule::{Rule, check};
 
 use crate::event::Label;
 use crate::time::Duration;

@@ -1,17 +1,15 @@
 //! One line of the fault language, read word by word; a mistake says where it is and what would be right.
 
 use super::Direction;
-use super::rule::{Action, Effect, Fault, Kind, Milestone, Release, RuleError, Value, When, Which};
-use crate::time::Duration;
+use super::rule::{Action, Effect, Fault, Kind, Milestone, Release, Value, When, Which};
 use crate::wire::{Field, Flags};
+use crate::words::{Mistake, Parsed, Word, Words, decimal, did_you_mean, duration, nearest, number, one_of};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 /// The most copies and the most segments to wait for.
 const MAX_COUNT: u32 = 1000;
-const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 const DIRECTIONS: &[(&str, Option<Direction>)] = &[("out", Some(Direction::Out)), ("in", Some(Direction::In)), ("any", None)];
 
@@ -46,13 +44,9 @@ const FIELDS: &[(&str, Field)] = &[
     ("id", Field::Id),
 ];
 
-const UNITS: &[(&str, u64)] = &[("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
-
-type Parsed<T> = Result<T, RuleError>;
-
 /// Reads a whole line.
 pub(super) fn action(line: &str) -> Parsed<Action> {
-    let mut words = Words { line, at: 0 };
+    let mut words = Words::new(line, 0);
     let mut word = words.expect("a rule", "for example: drop out syn#1")?;
     let (key, name) = word.cut("=");
     let action = if let ("release", Some(name)) = (key.text, name) {
@@ -75,21 +69,21 @@ pub(super) fn action(line: &str) -> Parsed<Action> {
 }
 
 /// The mistake of a release that nothing waits for.
-pub(super) fn no_such_hold(line: &str, name: &str, held: &[&str]) -> RuleError {
+pub(super) fn no_such_hold(line: &str, name: &str, held: &[&str]) -> Mistake {
     unpaired(line, name, held, format!("no rule holds anything as '{name}'"), format!("add a rule such as: hold={name} out data#1"))
 }
 
 /// The mistake of a hold that nothing ends.
-pub(super) fn no_such_release(line: &str, name: &str, released: &[&str]) -> RuleError {
+pub(super) fn no_such_release(line: &str, name: &str, released: &[&str]) -> Mistake {
     let help = format!("add a rule such as: release={name} on established#2; what is never to go on can be dropped");
     unpaired(line, name, released, format!("no rule releases '{name}'"), help)
 }
 
-fn unpaired(line: &str, name: &str, others: &[&str], message: String, help: String) -> RuleError {
+fn unpaired(line: &str, name: &str, others: &[&str], message: String, help: String) -> Mistake {
     let key = if line.contains("release=") { "release=" } else { "hold=" };
     let start = line.find(key).map_or(0, |at| at + key.len());
     let help = nearest(name, others.iter().copied()).map_or(help, did_you_mean);
-    RuleError { span: start..start + name.len(), message, help: Some(help) }
+    Mistake { span: start..start + name.len(), message, help: Some(help) }
 }
 
 fn release(name: Word<'_>, words: &mut Words<'_>) -> Parsed<Release> {
@@ -240,164 +234,17 @@ fn label(word: Word<'_>) -> Parsed<&str> {
     Ok(word.text)
 }
 
-fn number(word: Word<'_>, least: u32, most: u32) -> Parsed<u32> {
-    let parsed = match word.text.strip_prefix("0x") {
-        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
-        _ if word.text.starts_with('+') => None,
-        _ => word.text.parse().ok(),
-    };
-    let message = || match most {
-        u32::MAX => format!("a number from {least} on is needed here"),
-        _ => format!("a number from {least} to {most} is needed here"),
-    };
-    parsed.filter(|n| (least..=most).contains(n)).ok_or_else(|| word.wrong(message(), None))
-}
-
-/// A decimal number with up to nine digits on either side of the point, in billionths.
-fn decimal(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let fraction = format!("{fraction:0<9}").parse::<u64>().ok()?;
-    Some(whole.parse::<u64>().ok()? * 1_000_000_000 + fraction)
-}
-
 fn percent(word: Word<'_>) -> Parsed<u32> {
     let wrong = || word.wrong("a rate is a percentage from 0% to 100%", Some("for example: rate=20%".into()));
     let billionths = word.text.strip_suffix('%').and_then(decimal).ok_or_else(wrong)?;
     u32::try_from(billionths / 100_000).ok().filter(|rate| *rate <= 1_000_000).ok_or_else(wrong)
 }
 
-fn duration(word: Word<'_>) -> Parsed<Duration> {
-    let wrong = |help: &str| word.wrong("a time is a number and us, ms, s, m or h, up to 24 h", Some(help.into()));
-    let unit = word.text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
-    let nanos = one_of(word.part(unit..word.text.len()), "unit of time", UNITS)?;
-    let number = decimal(word.part(0..unit).text).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
-    let total = u128::from(number) * u128::from(nanos) / 1_000_000_000;
-    let time = u64::try_from(total).ok().map(Duration::from_nanos);
-    time.filter(|time| *time <= MAX_TIME).ok_or_else(|| wrong("24h is the longest"))
-}
-
-fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -> Parsed<T> {
-    let found = known.iter().find(|(name, _)| *name == word.text);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let names = known.iter().map(|(name, _)| *name);
-        let help = match nearest(word.text, names.clone()) {
-            Some(name) => did_you_mean(name),
-            None => format!("one of: {}", names.collect::<Vec<_>>().join(", ")),
-        };
-        let message = if word.text.is_empty() { format!("a {what} is missing") } else { format!("'{}' is no {what}", word.text) };
-        word.wrong(message, Some(help))
-    })
-}
-
-fn did_you_mean(name: &str) -> String {
-    format!("did you mean '{name}'?")
-}
-
-/// The one that needs the fewest letters changed, if those are few, or that begins like it.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.map(|name| (if word.len() > 1 && name.starts_with(word) { 1 } else { distance(word, name) }, name));
-    let (changes, name) = distances.min_by_key(|(changes, _)| *changes)?;
-    (changes <= 1 + word.len() / 4 && changes < word.len()).then_some(name)
-}
-
-/// Letters to insert, remove, replace or swap with their neighbour.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut before = Vec::new();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    let mut last = None;
-    for (line, letter) in from.chars().enumerate() {
-        let mut next = alloc::vec![line + 1];
-        for (column, other) in to.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
-            let replaced = at(&row, column) + usize::from(letter != *other);
-            let changed = at(&row, column + 1).min(at(&next, column)) + 1;
-            let swapped = match column.checked_sub(1).and_then(|left| to.get(left)) {
-                Some(left) if *left == letter && last == Some(*other) => at(&before, column - 1) + 1,
-                _ => usize::MAX,
-            };
-            next.push(replaced.min(changed).min(swapped));
-        }
-        before = core::mem::replace(&mut row, next);
-        last = Some(letter);
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
-/// The words of a line. Blanks inside brackets do not end a word.
-struct Words<'a> {
-    line: &'a str,
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<Word<'a>> {
-        let rest = self.line.get(self.at..)?;
-        let start = self.at + (rest.len() - rest.trim_start().len());
-        let mut depth = 0usize;
-        let ends = |c: char| {
-            depth = if c == '(' { depth + 1 } else { depth.saturating_sub(usize::from(c == ')')) };
-            c.is_whitespace() && depth == 0
-        };
-        let rest = self.line.get(start..)?;
-        let len = rest.find(ends).unwrap_or(rest.len());
-        self.at = start + len;
-        (len > 0).then_some(Word { text: rest.get(..len)?, at: start })
-    }
-
-    fn expect(&mut self, what: &str, help: &str) -> Parsed<Word<'a>> {
-        let end = self.line.trim_end().len();
-        self.next().ok_or_else(|| RuleError { span: end..end, message: format!("{what} is missing"), help: Some(help.into()) })
-    }
-}
-
-/// A part of the line, and where it stands.
-#[derive(Clone, Copy)]
-struct Word<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Word<'a> {
-    fn span(self) -> Range<usize> {
-        self.at..self.at + self.text.len()
-    }
-
-    fn part(self, range: Range<usize>) -> Word<'a> {
-        Word { at: self.at + range.start, text: self.text.get(range).unwrap_or_default() }
-    }
-
-    /// What stands before the first `separator`, and what after it.
-    fn cut(self, separator: &str) -> (Word<'a>, Option<Word<'a>>) {
-        match self.text.find(separator) {
-            Some(at) => (self.part(0..at), Some(self.part(at + separator.len()..self.text.len()))),
-            None => (self, None),
-        }
-    }
-
-    fn trim(self) -> Word<'a> {
-        let start = self.text.len() - self.text.trim_start().len();
-        self.part(start..start.max(self.text.trim_end().len()))
-    }
-
-    /// The place right after it.
-    fn end(self) -> Word<'a> {
-        self.part(self.text.len()..self.text.len())
-    }
-
-    fn wrong(self, message: impl Into<String>, help: Option<String>) -> RuleError {
-        RuleError { span: self.span(), message: message.into(), help }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Rule, check};
     use super::*;
+    use crate::time::Duration;
     use alloc::string::ToString;
     use proptest::prelude::*;
 

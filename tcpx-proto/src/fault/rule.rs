@@ -4,11 +4,10 @@ use super::{Direction, parse};
 use crate::event::{Carries, Cause, Label};
 use crate::time::Duration;
 use crate::wire::{Field, Flags, Header};
+use crate::words::Mistake;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
-use core::ops::Range;
 
 /// One line of the fault language, parsed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -24,8 +23,8 @@ impl Rule {
     /// Reads one line.
     ///
     /// # Errors
-    /// [`RuleError`]: the first mistake.
-    pub fn parse(line: &str) -> Result<Rule, RuleError> {
+    /// [`Mistake`]: the first mistake.
+    pub fn parse(line: &str) -> Result<Rule, Mistake> {
         Ok(Rule { text: line.into(), preset: None, action: parse::action(line)? })
     }
 
@@ -50,7 +49,7 @@ impl Rule {
 ///
 /// # Errors
 /// The first rule that has none, and what is wrong with it.
-pub fn check(rules: &[Rule]) -> Result<(), (&Rule, RuleError)> {
+pub fn check(rules: &[Rule]) -> Result<(), (&Rule, Mistake)> {
     let held: Vec<&str> = rules.iter().filter_map(|rule| rule.holds()).map(AsRef::as_ref).collect();
     let released: Vec<&str> = rules.iter().filter_map(|rule| rule.releases()).map(|release| &*release.name).collect();
     let unpaired = |rule: &Rule| match (rule.holds(), rule.releases()) {
@@ -60,25 +59,6 @@ pub fn check(rules: &[Rule]) -> Result<(), (&Rule, RuleError)> {
     };
     rules.iter().find_map(|rule| unpaired(rule).map(|error| (rule, error))).map_or(Ok(()), Err)
 }
-
-/// What is wrong with a line, where, and what to write instead.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct RuleError {
-    /// The octets of the line that are wrong; empty at its end when something is missing.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// The nearest thing that is right.
-    pub help: Option<String>,
-}
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl core::error::Error for RuleError {}
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Action {

@@ -1,11 +1,11 @@
 //! One host: its TCP, the gate at its edge, and its applications, driven as the crate's page says.
 
-use super::app::{App, Asks};
+use super::app::{App, Asks, Place, World};
 use super::{HostId, Observation};
 use crate::config::Config;
 use crate::event::{CloseReason, Event, Label, SegmentRecord, Signal, What};
 use crate::fault::{Direction, Gate, Judgement, Rule};
-use crate::script::Script;
+use crate::script::{Deed, Did, Script, StepError};
 use crate::stack::{ConnId, ListenerId, Stack};
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Segment};
@@ -21,7 +21,8 @@ pub(super) struct Conn {
     local: SocketAddr,
     remote: SocketAddr,
     pub(super) closed: Option<CloseReason>,
-    pub(super) app: Option<App>,
+    /// All that an application received on it.
+    pub(super) received: Vec<u8>,
 }
 
 /// A listener with what is done on each of its connections.
@@ -49,6 +50,7 @@ pub(super) struct Host {
     servers: Vec<Server>,
     /// In the order in which they were opened.
     pub(super) conns: Vec<Conn>,
+    apps: Vec<App>,
     /// Nothing goes out or comes in any more.
     silent: bool,
     buffer: Vec<u8>,
@@ -60,7 +62,7 @@ impl Host {
         stack.record(true);
         stack.reserve(address, 1..=u16::MAX);
         let (gate, buffer) = (Gate::new(rules, seed), vec![0; usize::from(u16::MAX)]);
-        Host { id, address, stack, gate, servers: Vec::new(), conns: Vec::new(), silent: false, buffer }
+        Host { id, address, stack, gate, servers: Vec::new(), conns: Vec::new(), apps: Vec::new(), silent: false, buffer }
     }
 
     pub(super) fn serve(&mut self, listener: ListenerId, script: Script) {
@@ -68,26 +70,34 @@ impl Host {
     }
 
     pub(super) fn spawn(&mut self, id: ConnId, script: Arc<Script>) {
-        if let Some(conn) = self.conn_mut(id) {
-            conn.app = Some(App::new(script));
-        }
+        self.apps.push(App::on(script, id));
+    }
+
+    pub(super) fn play(&mut self, script: Arc<Script>, place: Place) {
+        self.apps.push(App::new(script, place));
+    }
+
+    /// How the script that has this connection ended early, if it did.
+    pub(super) fn failed(&self, id: ConnId) -> Option<&StepError> {
+        self.apps.iter().rev().find(|app| app.has(id))?.error.as_ref()
+    }
+
+    /// Every script came to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.apps.iter().all(|app| app.over)
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<&Conn> {
         self.conns.iter().rev().find(|conn| conn.id == id)
     }
 
-    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.conns.iter_mut().rev().find(|conn| conn.id == id)
-    }
-
     /// A packet came off the link.
-    pub(super) fn arrives(&mut self, now: Instant, mut packet: Vec<u8>, departed: usize, trace: &mut Vec<Observation>) {
+    pub(super) fn arrives(&mut self, now: Instant, mut packet: Vec<u8>, departed: Option<usize>, trace: &mut Vec<Observation>) {
         if self.silent {
             return;
         }
         let judgement = self.gate.offer(now, Direction::In, None, &mut packet);
-        self.observe(now, None, &judgement, &packet, Some(departed), trace);
+        self.observe(now, None, &judgement, &packet, departed, trace);
         if judgement.goes_on() {
             self.stack.packet_arrives(now, &packet);
         }
@@ -96,14 +106,14 @@ impl Host {
     /// Wakes whoever slept until now.
     pub(super) fn timeout(&mut self, now: Instant) {
         self.stack.timeout(now);
-        for app in self.conns.iter_mut().filter_map(|conn| conn.app.as_mut()) {
+        for app in &mut self.apps {
             app.awake |= app.until.is_some_and(|until| until <= now);
         }
     }
 
     /// When something is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let asleep = self.conns.iter().filter_map(|conn| conn.app.as_ref()).filter(|app| !app.awake && app.error.is_none());
+        let asleep = self.apps.iter().filter(|app| !app.awake && !app.over);
         let timers = [self.stack.deadline(), self.gate.deadline()];
         timers.into_iter().flatten().chain(asleep.filter_map(|app| app.until)).min()
     }
@@ -140,7 +150,7 @@ impl Host {
                 }
             } else if let Some(signal) = self.stack.poll_signal() {
                 self.wake(signal);
-            } else if !self.accept(now) && !self.act(now) {
+            } else if !self.accept(now) && !self.act(now, trace) {
                 return None;
             }
         }
@@ -155,14 +165,16 @@ impl Host {
     fn follow(&mut self, now: Instant, event: &Event) {
         let Some(id) = event.conn else { return };
         if let What::Opened { local, remote, .. } = event.what {
-            self.conns.push(Conn { id, local, remote, closed: None, app: None });
+            self.conns.push(Conn { id, local, remote, closed: None, received: Vec::new() });
         }
         let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) else { return };
         match event.what {
             What::State { to, .. } => self.gate.state_changed(now, conn.local, conn.remote, to),
             What::Closed(reason) => conn.closed = Some(reason),
-            _ => {}
+            _ => return,
         }
+        // No signal tells of a state, nor of the end of what an application has closed: whoever waits for one looks again.
+        self.apps.iter_mut().filter(|app| app.has(id)).for_each(|app| app.awake = true);
     }
 
     fn wake(&mut self, signal: Signal) {
@@ -171,13 +183,12 @@ impl Host {
                 for server in self.servers.iter_mut().filter(|server| server.listener == listener) {
                     server.awake = true;
                 }
+                self.apps.iter_mut().filter(|app| app.listens_on(listener)).for_each(|app| app.awake = true);
                 return;
             }
             Signal::Established(id) | Signal::Readable(id) | Signal::Writable(id) | Signal::Closed(id, _) => id,
         };
-        if let Some(app) = self.conn_mut(id).and_then(|conn| conn.app.as_mut()) {
-            app.awake = true;
-        }
+        self.apps.iter_mut().filter(|app| app.has(id)).for_each(|app| app.awake = true);
     }
 
     /// One accept; `false`: nobody wants to.
@@ -194,15 +205,32 @@ impl Host {
     }
 
     /// One call of an application; `false`: all of them wait.
-    fn act(&mut self, now: Instant) -> bool {
-        let awake = self.conns.iter_mut().find_map(|conn| Some((conn.id, conn.app.as_mut().filter(|app| app.awake)?)));
-        let Some((id, app)) = awake else { return false };
-        match app.act(now, id, &mut self.stack) {
+    fn act(&mut self, now: Instant, trace: &mut Vec<Observation>) -> bool {
+        let Some(app) = self.apps.iter_mut().find(|app| app.awake) else { return false };
+        let mut deeds = Vec::new();
+        let (address, stack, conns) = (self.address, &mut self.stack, &self.conns);
+        let asks = app.act(&mut World { now, address, stack, conns, deeds: &mut deeds });
+        for (conn, did) in deeds {
+            if let (Did::Received(octets), Some(conn)) = (&did, conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)))
+            {
+                conn.received.extend_from_slice(octets);
+            }
+            trace.push(Observation::Deed { host: self.id, deed: Deed { at: now, conn, did } });
+        }
+        match asks {
             Asks::Nothing => {}
-            Asks::Vanish => self.silent = true,
+            Asks::GoSilent => self.silent = true,
             Asks::Lift => self.lift(now),
+            Asks::Restart => self.restart(now),
         }
         true
+    }
+
+    /// Everything but the applications themselves begins anew.
+    fn restart(&mut self, now: Instant) {
+        self.stack.restart(now);
+        self.servers.clear();
+        self.apps.iter_mut().for_each(App::forget);
     }
 
     /// The end of a removed third ACK, for all connections of the host.
@@ -230,7 +258,7 @@ impl Host {
         let last = || self.conns.iter().rev().find(|conn| (conn.local, conn.remote) == (local, remote)).map(|conn| conn.id);
         let conn = self.stack.lookup(local, remote).or_else(last);
         let record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
-        trace.push(Observation::Segment { host: self.id, record, judgement: judgement.clone(), departed });
+        trace.push(Observation::Segment { host: self.id, record, judgement: judgement.clone(), packet: packet.to_vec(), departed });
         Some((trace.len() - 1, header.destination.ip()))
     }
 }

@@ -6,12 +6,13 @@ mod app;
 mod host;
 mod link;
 
+pub use app::Place;
 pub use link::Link;
 
 use crate::config::{Config, ConnConfig};
 use crate::event::{CloseReason, Event, SegmentRecord};
 use crate::fault::{Judgement, Rule};
-use crate::script::Script;
+use crate::script::{Deed, Script, StepError};
 use crate::stack::{CallError, ConnId, ListenerId, Stack};
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
@@ -43,8 +44,17 @@ pub enum Observation {
         record: SegmentRecord,
         /// What the gate did to it.
         judgement: Judgement,
+        /// The IP packet.
+        packet: Vec<u8>,
         /// Of a segment that came off a link: the index of the observation with which it departed at the other end.
         departed: Option<usize>,
+    },
+    /// An application of a host did something.
+    Deed {
+        /// The host.
+        host: HostId,
+        /// What it did.
+        deed: Deed,
     },
     /// A link lost a segment, or nobody has its destination address.
     Lost {
@@ -111,12 +121,17 @@ impl Sim {
 
     /// All that the application of a connection received.
     pub fn received(&self, host: HostId, conn: ConnId) -> &[u8] {
-        self.conn(host, conn).and_then(|conn| conn.app.as_ref()).map_or(&[], |app| &app.received)
+        self.conn(host, conn).map_or(&[], |conn| &conn.received)
     }
 
     /// The error at which a connection's script ended early.
-    pub fn failed(&self, host: HostId, conn: ConnId) -> Option<CallError> {
-        self.conn(host, conn)?.app.as_ref()?.error
+    pub fn failed(&self, host: HostId, conn: ConnId) -> Option<&StepError> {
+        self.host(host)?.failed(conn)
+    }
+
+    /// Every script on every host came to its end.
+    pub fn is_over(&self) -> bool {
+        self.hosts.iter().all(Host::is_over)
     }
 
     /// Passive OPEN. Each connection is accepted as soon as it can be, and runs `script`.
@@ -156,6 +171,22 @@ impl Sim {
         self.settle(host);
     }
 
+    /// Runs `script` on a host, from its first step: it opens its connections itself.
+    pub fn play(&mut self, host: HostId, script: Script, place: Place) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.play(Arc::new(script), place);
+        }
+        self.settle(host);
+    }
+
+    /// A packet that nobody sent arrives at a host.
+    pub fn inject(&mut self, host: HostId, packet: Vec<u8>) {
+        if let Some(host) = self.hosts.get_mut(host.0) {
+            host.arrives(self.now, packet, None, &mut self.trace);
+        }
+        self.settle(host);
+    }
+
     /// Any other call, with the time to make it at.
     ///
     /// # Errors
@@ -178,7 +209,7 @@ impl Sim {
         self.now = self.now.max(at);
         if let Some(Passage { to, departed, packet }) = self.net.arrive(self.now) {
             if let Some(host) = self.hosts.get_mut(to.0) {
-                host.arrives(self.now, packet, departed, &mut self.trace);
+                host.arrives(self.now, packet, Some(departed), &mut self.trace);
             }
             self.settle(to);
         } else if let Some(host) = self.hosts.iter_mut().find(|host| host.deadline() == Some(at)) {
@@ -331,8 +362,8 @@ mod tests {
 
     #[test]
     fn stall_lasts_and_a_peer_that_vanishes_says_nothing() {
-        let client = vec![Step::Sleep(Duration::from_secs(1)), Step::Vanish, Step::Send(b"lost".to_vec()), Step::Close];
-        let (sim, [client, server]) = run(client, vec![Step::Stall, Step::Close], MINUTES * 10);
+        let client = vec![Step::Sleep(Duration::from_secs(1)), Step::GoSilent, Step::Send(b"lost".to_vec()), Step::Close];
+        let (sim, [client, server]) = run(client, vec![Step::StopReading, Step::Close], MINUTES * 10);
         assert_eq!(state(&sim, server), Some(State::Established));
         assert_eq!(sim.received(server.0, server.1), b"");
         assert_eq!(segments(&sim).len(), 6, "the handshake and nothing else");
@@ -345,7 +376,7 @@ mod tests {
         let conn = sim.connect(a, 0, server(), &ConnConfig::default()).unwrap();
         sim.spawn(a, conn, Script { steps: vec![Step::Send(b"hello".to_vec()), Step::Close] });
         assert!(sim.run_until(|sim| sim.closed(a, conn).is_some(), MINUTES));
-        assert_eq!(sim.failed(a, conn), Some(CallError::Ended(CloseReason::Refused)));
+        assert_eq!(sim.failed(a, conn), Some(&StepError::Call(CallError::Ended(CloseReason::Refused))));
     }
 
     #[test]
@@ -383,6 +414,7 @@ mod tests {
         let at = |seen: &Observation| match seen {
             Observation::Event { event, .. } => event.at,
             Observation::Segment { record, .. } => record.at,
+            Observation::Deed { deed, .. } => deed.at,
             Observation::Lost { at, .. } => *at,
         };
         assert!(sim.trace().iter().map(at).is_sorted());

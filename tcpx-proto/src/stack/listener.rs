@@ -56,6 +56,11 @@ impl Listeners {
         Some(listener)
     }
 
+    /// None of them, and their names are not given again.
+    pub(super) fn emptied(&self) -> Listeners {
+        Listeners { next: self.next, ..Listeners::default() }
+    }
+
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {
         self.by_id.get(&id)
     }

@@ -231,6 +231,18 @@ impl Stack {
         self.call(now, id, Tcb::lift)?
     }
 
+    /// The host is started anew: every connection and listener is gone without a segment, and the secrets are new. Whoever kept a
+    /// connection learns it by [`CloseReason::Restarted`](crate::event::CloseReason::Restarted).
+    pub fn restart(&mut self, now: Instant) {
+        for id in self.connections().collect::<Vec<_>>() {
+            self.with(now, id, Tcb::forget);
+        }
+        self.listeners = self.listeners.emptied();
+        self.replies.clear();
+        let seed = u64::from(self.random.draw()) << 32 | u64::from(self.random.draw());
+        (self.starts, self.cookies) = (Starts::new(seed), Cookies::new(seed));
+    }
+
     /// STATUS (3.10.6); `None` once the connection is forgotten.
     pub fn status(&self, id: ConnId) -> Option<Status> {
         self.table.get(id).map(|entry| entry.tcb.status())

@@ -10,6 +10,7 @@ use crate::stack::CallError;
 use crate::time::Instant;
 use crate::wire::{Options, Segment};
 use alloc::sync::Arc;
+use core::mem;
 use core::net::SocketAddr;
 
 /// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
@@ -280,6 +281,18 @@ impl Tcb {
             }
             _ => self.reset(cx, CloseReason::Aborted),
         }
+    }
+
+    /// The host lost its memory: CLOSED without a word. No edge of the state diagram.
+    pub(crate) fn forget(&mut self, cx: &mut Cx<'_>) {
+        self.released = true;
+        if self.state != State::Closed {
+            let from = mem::replace(&mut self.state, State::Closed);
+            cx.record.note(cx.now, Some(cx.id), What::State { from, to: State::Closed, on: Trigger::Restart });
+            self.pending.ack = None;
+            self.end(cx, CloseReason::Restarted);
+        }
+        self.transfer = None;
     }
 
     /// Sends a RST and ends.

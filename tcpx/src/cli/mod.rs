@@ -1,9 +1,13 @@
 //! The flags that both binaries share, and what follows from them.
 
+mod script;
+mod settings;
 mod setup;
 mod text;
 mod value;
 
+pub use script::{script, script_ports};
+pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish};
 pub use text::{after_help, exit_codes};
 pub use value::{duration, octets};
@@ -12,7 +16,7 @@ use crate::guard::GuardKind;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpx_proto::config::{KeepAlive, Profile};
+use tcpx_proto::config::{KeepAlive, Persist, Profile};
 use tcpx_proto::wire::ChecksumPolicy;
 
 const CONNECTION: &str = "Connection";
@@ -50,6 +54,12 @@ pub struct Common {
     /// Offer no window scaling (RFC 7323)
     #[arg(long, help_heading = BREAK)]
     pub no_window_scaling: bool,
+    /// Drop a SYN when the backlog is full instead of answering with a SYN cookie (RFC 4987)
+    #[arg(long, help_heading = BREAK)]
+    pub no_syn_cookies: bool,
+    /// Ignore a RST in TIME-WAIT (RFC 1337)
+    #[arg(long, help_heading = BREAK)]
+    pub rfc1337: bool,
 
     /// Maximum segment lifetime; TIME-WAIT lasts twice that [default: the profile's, 30s for linux]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
@@ -69,6 +79,30 @@ pub struct Common {
     /// Largest retransmission timeout [default: 120s]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_max: Option<Duration>,
+    /// R2: give up after N retransmissions of data, or zero-window probes, without an answer [default: 15]
+    #[arg(long, value_name = "N", help_heading = TIMERS)]
+    pub r2: Option<u8>,
+    /// R2 once the application has closed [default: the profile's, 8 for linux]
+    #[arg(long, value_name = "N", help_heading = TIMERS)]
+    pub orphan_retries: Option<u8>,
+    /// R2 of a SYN [default: the profile's, 10 for linux]
+    #[arg(long, value_name = "N", help_heading = TIMERS)]
+    pub syn_retries: Option<u8>,
+    /// R2 of a SYN,ACK [default: the profile's, 5 for linux]
+    #[arg(long, value_name = "N", help_heading = TIMERS)]
+    pub synack_retries: Option<u8>,
+    /// How long FIN-WAIT-2 may last once the application has closed [default: the profile's, 60s for linux]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub fin_wait_2: Option<Duration>,
+    /// Probe a zero window no sooner than MIN and no later than MAX after the last time [default: the profile's, 200ms,120s for linux]
+    #[arg(long, value_name = "MIN,MAX", value_parser = value::persist, help_heading = TIMERS)]
+    pub persist: Option<Persist>,
+    /// The longest that an ACK waits for something to travel with, below 500ms [default: the profile's, 40ms for linux]
+    #[arg(long, value_name = "DUR", value_parser = value::delayed_ack, help_heading = TIMERS)]
+    pub delayed_ack: Option<Duration>,
+    /// At most one challenge ACK of a connection in this time (RFC 5961) [default: 500ms]
+    #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
+    pub challenge_interval: Option<Duration>,
 
     /// Seed of all randomness, to repeat a run [default: from the system; -v prints it]
     #[arg(long, value_name = "N", help_heading = CONNECTION)]

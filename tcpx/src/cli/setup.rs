@@ -1,5 +1,6 @@
-//! From flags to a running host: configuration, rules, observers, link, and the end of the run.
+//! From settings to a running host: observers, link, and the end of the run.
 
+use super::settings::{Settings, settings};
 use super::{Common, ThirdAck};
 use crate::app::AppError;
 use crate::error::Error;
@@ -13,11 +14,10 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use tcpx_proto::config::{Config, Isn, Profile};
-use tcpx_proto::fault::{self, Rule, RuleError};
-use tcpx_proto::preset::Preset;
-use tcpx_proto::seq::Seq;
+use tcpx_proto::config::{Config, Profile};
+use tcpx_proto::fault::Rule;
 use tcpx_proto::tcb::State;
+use tcpx_proto::words::Mistake;
 use tracing_subscriber::EnvFilter;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.
@@ -63,22 +63,7 @@ impl Run {
     /// # Errors
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
     pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
-        let profile = Profile::from(common.profile);
-        let mut config = profile.config();
-        let mut rules = Vec::new();
-        parameters(common, &mut config)?;
-        for name in presets(common) {
-            find(name)?.apply(&mut config, &mut rules);
-        }
-        if common.no_third_ack == Some(ThirdAck::ButData) {
-            let mut rule = parse("drop out third-ack")?;
-            rule.preset = Some("third-ack");
-            rules.push(rule);
-        }
-        for line in &common.fault {
-            rules.push(parse(line)?);
-        }
-        fault::check(&rules).map_err(|(rule, error)| underlined("--fault", &rule.text, &error))?;
+        let Settings { profile, config, rules } = settings(common)?;
         let seed = match common.seed {
             Some(seed) => seed,
             None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
@@ -165,6 +150,7 @@ impl Run {
         let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
             Ok(()) => return 0,
             Err(AppError::Connection(error)) => (error, error.exit_code()),
+            Err(AppError::Step(error)) => (error, 1),
             Err(AppError::Own(message)) => (message, 1),
         };
         self.complain(&format!("tcpx-{}: {error}", self.role));
@@ -198,49 +184,8 @@ impl Run {
     }
 }
 
-/// The presets that the flags name, in the order of the table of flags.
-fn presets(common: &Common) -> impl Iterator<Item = &str> {
-    let short =
-        [(common.skip_time_wait, "time-wait"), (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"), (common.no_delay, "nagle")];
-    common.without.iter().map(String::as_str).chain(short.into_iter().filter(|(on, _)| *on).map(|(_, name)| name))
-}
-
-fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
-    config.checksum = common.checksum.into();
-    let conn = &mut config.conn;
-    conn.msl = common.msl.unwrap_or(conn.msl);
-    conn.keepalive = common.keepalive.or(conn.keepalive);
-    conn.user_timeout = common.user_timeout.or(conn.user_timeout);
-    conn.rto.initial = common.rto_initial.unwrap_or(conn.rto.initial);
-    conn.rto.max = common.rto_max.unwrap_or(conn.rto.max);
-    // What was asked for holds: an initial value below the least one, or a small largest one, lowers the least.
-    conn.rto.min = common.rto_min.unwrap_or(conn.rto.min.min(conn.rto.max).min(conn.rto.initial));
-    if conn.rto.min > conn.rto.max {
-        return Err(Failure::usage("--rto-min is above --rto-max: give a least timeout that is no larger than the largest"));
-    }
-    conn.isn = common.isn.map_or(conn.isn, |isn| Isn::Fixed(Seq(isn)));
-    conn.mss = common.mss.or(conn.mss);
-    conn.receive_buffer = common.window.unwrap_or(conn.receive_buffer);
-    conn.timestamps &= !common.no_timestamps;
-    conn.sack &= !common.no_sack;
-    conn.window_scaling &= !common.no_window_scaling;
-    Ok(())
-}
-
-fn find(name: &str) -> Result<&'static Preset, Failure> {
-    Preset::find(name).ok_or_else(|| {
-        let help = Preset::nearest(name).map(|preset| format!("the nearest is '{}'; --help lists them all", preset.name));
-        let error = RuleError { span: 0..name.len(), message: format!("there is no rule '{name}' to remove"), help };
-        underlined("--without", name, &error)
-    })
-}
-
-fn parse(line: &str) -> Result<Rule, Failure> {
-    Rule::parse(line).map_err(|error| underlined("--fault", line, &error))
-}
-
 /// A mistake in a value, with the wrong part underlined.
-fn underlined(flag: &str, line: &str, error: &RuleError) -> Failure {
+pub(super) fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
     let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
     let span = error.span.start.min(end)..end;
     let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));
@@ -277,105 +222,5 @@ pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
             let _nobody_reads_stderr = writeln!(anstream::stderr(), "{program}: {}", failure.message);
             ExitCode::from(failure.code)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::{CommandFactory, Parser};
-    use tcpx_proto::time::Duration;
-
-    #[derive(Parser)]
-    struct Probe {
-        #[command(flatten)]
-        common: Common,
-    }
-
-    /// What these flags come to, or the error and its exit status.
-    fn run(flags: &str) -> Result<Run, (String, u8)> {
-        let flags = std::iter::once("probe").chain(flags.split(' ').filter(|flag| !flag.is_empty()));
-        let probe = Probe::try_parse_from(flags).map_err(|error| (error.to_string(), error.exit_code() as u8))?;
-        Run::new(&probe.common, "client").map_err(|failure| (failure.message, failure.code))
-    }
-
-    fn config(flags: &str) -> Config {
-        run(flags).map(|run| run.config).unwrap_or_else(|(message, _)| panic!("{flags}: {message}"))
-    }
-
-    #[test]
-    fn flags_are_consistent() {
-        Probe::command().debug_assert();
-    }
-
-    #[test]
-    fn parameter_given_changes_the_profile_s() {
-        assert_eq!(config("").conn, Profile::Linux.config().conn);
-        assert_eq!(config("--profile rfc793").conn, Profile::Rfc793.config().conn);
-        assert_eq!(config("--msl 1s").conn.msl, Duration::from_secs(1));
-        assert_eq!(config("--isn 4294967295").conn.isn, Isn::Fixed(Seq(u32::MAX)));
-        assert_eq!(config("--window 64k").conn.receive_buffer, 65_536);
-        assert_eq!(config("--mss 536").conn.mss, Some(536));
-        assert_eq!(config("--user-timeout 5s").conn.user_timeout, Some(Duration::from_secs(5)));
-        let conn = config("--no-timestamps --no-sack --no-window-scaling").conn;
-        assert!(!conn.timestamps && !conn.sack && !conn.window_scaling);
-        let rto = config("--rto-initial 50ms --rto-max 1s").conn.rto;
-        assert_eq!((rto.initial, rto.min, rto.max), (Duration::from_millis(50), Duration::from_millis(50), Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn wrong_value_is_a_usage_error() {
-        for flags in [
-            "--msl 0s",
-            "--msl 5",
-            "--mss 87",
-            "--mss 65496",
-            "--window 0",
-            "--window 2000M",
-            "--isn 4294967296",
-            "--seed -1",
-            "--mark 0",
-            "--keepalive 1s,1s",
-            "--keepalive 1s,1s,1",
-            "--rto-min 2s --rto-max 1s",
-            "--profile bsd",
-            "--rst-guard firewall",
-            "--checksum none",
-            "--no-third-ack=fin",
-            "-v -q",
-            "--unknown",
-        ] {
-            let code = run(flags).err().map(|(_, code)| code);
-            assert_eq!(code, Some(2), "{flags}");
-        }
-    }
-
-    #[test]
-    fn shorthand_is_the_preset_it_names() {
-        for (short, long) in
-            [("--skip-time-wait", "--without time-wait"), ("--no-third-ack", "--without third-ack"), ("--no-delay", "--without nagle")]
-        {
-            let (short, long) = (run(short).unwrap_or_else(|e| panic!("{e:?}")), run(long).unwrap_or_else(|e| panic!("{e:?}")));
-            assert_eq!((short.config, short.rules), (long.config, long.rules));
-        }
-        assert!(config("--no-third-ack").conn != config("--no-third-ack=data").conn, "with =data nothing is held back");
-    }
-
-    #[test]
-    fn unknown_rule_is_underlined_and_the_nearest_named() {
-        let Err((message, code)) = run("--without time-wiat") else { panic!("accepted") };
-        assert_eq!(code, 2);
-        assert!(message.contains("time-wait") && message.contains("^^^^^^^^^"), "{message}");
-    }
-
-    #[test]
-    fn mistake_in_a_fault_is_underlined_where_it_is() {
-        let probe = Probe::try_parse_from(["probe", "--fault", "drop out fni#1"]).unwrap();
-        let Err(failure) = Run::new(&probe.common, "client") else { panic!("accepted") };
-        assert_eq!(failure.code, 2);
-        let underlined = failure.message.lines().find(|line| line.contains('^')).unwrap();
-        let source = failure.message.lines().find(|line| line.contains("drop out fni#1")).unwrap();
-        assert_eq!(underlined.find('^'), source.find("fni"), "{}", failure.message);
-        assert!(failure.message.contains("'fin'") || failure.message.contains("`fin`"), "{}", failure.message);
     }
 }

@@ -1,7 +1,7 @@
 //! Values on the command line: durations, sizes, marks.
 
 use std::time::Duration;
-use tcpx_proto::config::KeepAlive;
+use tcpx_proto::config::{KeepAlive, Persist};
 
 /// A duration such as `1s`, `200ms` or `2h 30m`, above zero and up to a year.
 ///
@@ -47,6 +47,19 @@ pub(super) fn keepalive(text: &str) -> Result<KeepAlive, String> {
     })
 }
 
+/// MIN,MAX.
+pub(super) fn persist(text: &str) -> Result<Persist, String> {
+    let (min, max) = text.split_once(',').ok_or("write two values, such as 200ms,120s")?;
+    let (min, max) = (duration(min)?, duration(max)?);
+    if min <= max { Ok(Persist { min, max }) } else { Err("the first must not be above the second".into()) }
+}
+
+/// How long an ACK may wait.
+pub(super) fn delayed_ack(text: &str) -> Result<Duration, String> {
+    let long = || "must be below 500ms (MUST-40); --without delayed-ack sends each at once".to_owned();
+    duration(text).and_then(|wait| Some(wait).filter(|wait| *wait < Duration::from_millis(500)).ok_or_else(long))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +87,23 @@ mod tests {
         assert_eq!(keepalive("2h,75s,9"), Ok(KeepAlive::default()));
         for wrong in ["2h", "2h,75s", "2h,75s,1", "2h,75s,9,1", ",,"] {
             assert!(keepalive(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn persist_wants_two_values_in_order() {
+        let expected = Persist { min: Duration::from_millis(200), max: Duration::from_secs(120) };
+        assert_eq!((persist("200ms,2m"), persist("1s,1s").is_ok()), (Ok(expected), true));
+        for wrong in ["", "1s", ",", "1s,", "2s,1s", "1s,2s,3s", "0s,1s"] {
+            assert!(persist(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn delayed_ack_is_below_half_a_second() {
+        assert_eq!(delayed_ack("499ms"), Ok(Duration::from_millis(499)));
+        for wrong in ["", "0ms", "500ms", "1s", "40"] {
+            assert!(delayed_ack(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::task::Waker;
 use tcpx_proto::event::{CloseReason, Signal};
 use tcpx_proto::stack::{ConnId, ListenerId};
+use tcpx_proto::tcb::State;
 
 /// What the handle of a connection waits for.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub(super) struct Waiters {
     /// One for each connection with a handle.
     connections: HashMap<ConnId, Handle>,
     listeners: HashMap<ListenerId, Vec<Waker>>,
+    /// They wait until a connection has another state than this.
+    watching: Vec<(ConnId, State, Waker)>,
     /// They wait until no connection is left.
     emptied: Vec<Waker>,
     /// To be woken.
@@ -81,6 +84,15 @@ impl Waiters {
         add(&mut self.emptied, waker);
     }
 
+    pub(super) fn watch(&mut self, id: ConnId, state: State, waker: &Waker) {
+        self.watching.push((id, state, waker.clone()));
+    }
+
+    /// Notes those whose connection has another state now.
+    pub(super) fn changed(&mut self, state: impl Fn(ConnId) -> State) {
+        self.woken.extend(self.watching.extract_if(.., |(id, before, _)| state(*id) != *before).map(|(.., waker)| waker));
+    }
+
     /// Notes whom the engine wants woken.
     pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
@@ -113,6 +125,7 @@ impl Waiters {
     pub(super) fn signal_all(&mut self) {
         self.woken.extend(self.connections.values_mut().flat_map(Handle::all));
         self.woken.extend(self.listeners.values_mut().flat_map(|wakers| wakers.drain(..)));
+        self.woken.extend(self.watching.drain(..).map(|(.., waker)| waker));
         self.woken.append(&mut self.emptied);
     }
 

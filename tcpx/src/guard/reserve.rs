@@ -29,20 +29,24 @@ impl Reservation {
     /// Binds a socket to each port. SO_REUSEADDR is never set: with it a port is given out while a kernel TIME-WAIT still answers for it.
     pub(crate) fn make(address: IpAddr, ports: Ports) -> Result<(Reservation, RangeInclusive<u16>), Error> {
         match ports {
-            Ports::Exact(port) => Ok((Reservation { sockets: vec![bind(SocketAddr::new(address, port))?] }, port..=port)),
+            Ports::Exact(port) => Reservation::make_row(address, port..=port),
+            Ports::Row { first, last } => Reservation::make_row(address, first..=last),
             Ports::Block(count) => Reservation::make_block(address, count.max(1)),
         }
     }
 
+    fn make_row(address: IpAddr, range: RangeInclusive<u16>) -> Result<(Reservation, RangeInclusive<u16>), Error> {
+        allow_files(u16::try_from(range.len()).unwrap_or(u16::MAX))?;
+        let sockets = range.clone().map(|port| bind(SocketAddr::new(address, port))).collect::<Result<_, _>>()?;
+        Ok((Reservation { sockets }, range))
+    }
+
     fn make_block(address: IpAddr, count: u16) -> Result<(Reservation, RangeInclusive<u16>), Error> {
-        allow_files(count)?;
         for _ in 0..ATTEMPTS {
             let range = pick(count).ok_or(Error::NoFreeBlock { address, count })?;
-            let sockets: Result<Vec<Socket>, Error> = range.clone().map(|port| bind(SocketAddr::new(address, port))).collect();
-            match sockets {
-                Ok(sockets) => return Ok((Reservation { sockets }, range)),
+            match Reservation::make_row(address, range) {
                 Err(Error::PortInUse { .. }) => {}
-                Err(other) => return Err(other),
+                made => return made,
             }
         }
         Err(Error::NoFreeBlock { address, count })
@@ -53,6 +57,7 @@ impl Reservation {
 pub(crate) fn choose(address: IpAddr, ports: Ports) -> Result<RangeInclusive<u16>, Error> {
     match ports {
         Ports::Exact(port) => Ok(port..=port),
+        Ports::Row { first, last } => Ok(first..=last),
         Ports::Block(count) => pick(count.max(1)).ok_or(Error::NoFreeBlock { address, count }),
     }
 }

@@ -24,6 +24,13 @@ pub use interface::{mtu_to, source_for};
 pub enum Ports {
     /// This one.
     Exact(u16),
+    /// All of these.
+    Row {
+        /// The lowest.
+        first: u16,
+        /// The highest.
+        last: u16,
+    },
     /// So many in a row (at least one), from a base picked at random (RFC 6056).
     Block(u16),
 }

@@ -1,10 +1,11 @@
 //! JSON Lines: one object per event, described by `docs/events.schema.json`.
 
-use super::{Noted, Outlet, Seen, Sink, words};
+use super::{Done, Noted, Outlet, Seen, Sink, words};
 use serde::Serialize;
 use std::io::Write;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, TimerAction, What};
+use tcpx_proto::script::Did;
 use tcpx_proto::time::{Duration, Instant};
 
 /// The version of the format.
@@ -106,6 +107,12 @@ enum Body<'a> {
     Closed {
         reason: &'static str,
     },
+    App {
+        did: &'static str,
+        /// The step, the reason, or octets, in which all that is not printable ASCII is written as in a script.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    },
 }
 
 /// Writes the lines.
@@ -177,6 +184,19 @@ impl Sink for Events {
     fn event(&mut self, noted: &Noted<'_>) {
         let body = self.body(noted.event);
         self.line(&Line { t: noted.t.as_secs_f64(), conn: noted.conn, body });
+    }
+
+    fn deed(&mut self, done: &Done<'_>) {
+        let octets = |octets: &[u8]| Some(octets.escape_ascii().to_string());
+        let (did, text) = match done.did {
+            Did::Began(step) => ("began", Some(step.clone())),
+            Did::Done => ("done", None),
+            Did::Failed(why) => ("failed", Some(why.clone())),
+            Did::Sent(data) => ("sent", octets(data)),
+            Did::Received(data) => ("received", octets(data)),
+            Did::Over => ("over", None),
+        };
+        self.line(&Line { t: done.t.as_secs_f64(), conn: done.conn, body: Body::App { did, text } });
     }
 
     fn flush(&mut self) {

@@ -1,6 +1,6 @@
 //! The live view on stderr: one line per segment and per change of state, and a countdown while TIME-WAIT lasts.
 
-use super::{Noted, Outlet, Seen, Sink, words};
+use super::{Done, Noted, Outlet, Seen, Sink, words};
 use anstream::AutoStream;
 use clap::builder::styling::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 use tcpx_proto::event::{Timer, TimerAction, What};
+use tcpx_proto::script::Did;
 use tcpx_proto::time::{Duration, Instant};
 
 const STATE: Style = AnsiColor::Green.on_default().bold();
@@ -71,6 +72,15 @@ impl Sink for Live {
             What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } => return,
         };
         self.line(noted.t, noted.conn, format_args!("{style}{}{style:#}", words::event(noted.event)));
+    }
+
+    fn deed(&mut self, done: &Done<'_>) {
+        match done.did {
+            Did::Began(step) => self.line(done.t, done.conn, format_args!("{DETAIL}script: {step}{DETAIL:#}")),
+            Did::Failed(why) => self.line(done.t, done.conn, format_args!("{FAULT}script: {why}{FAULT:#}")),
+            Did::Over => self.line(done.t, done.conn, format_args!("{DETAIL}script: over{DETAIL:#}")),
+            Did::Done | Did::Sent(_) | Did::Received(_) => {}
+        }
     }
 
     fn flush(&mut self) {

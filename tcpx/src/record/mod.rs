@@ -14,11 +14,12 @@ pub use capture::Capture;
 pub use events::{Events, Start};
 pub use live::{Display, Live};
 pub use outlet::{Failures, Outlet};
-pub use recorder::{Noted, Recorder, Seen, Sink};
+pub use recorder::{Done, Noted, Recorder, Seen, Sink};
 pub use spans::Spans;
 
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
+use tcpx_proto::script::Deed;
 
 /// Somebody who is told everything that happens on a host, in order, from inside the driver's loop: it must not block for long.
 pub trait Observer: Send {
@@ -27,6 +28,9 @@ pub trait Observer: Send {
 
     /// A segment at the edge, after the gate judged it: `packet` is the IP packet as it went (or would have gone) on.
     fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]);
+
+    /// An application did something that a script tells of.
+    fn deed(&mut self, _: &Deed) {}
 
     /// The host is about to sleep: write out what is buffered.
     fn flush(&mut self) {}

@@ -4,6 +4,7 @@ use super::Observer;
 use std::collections::{HashMap, VecDeque};
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::Judgement;
+use tcpx_proto::script::{Deed, Did};
 use tcpx_proto::stack::ConnId;
 use tcpx_proto::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ pub trait Sink: Send {
 
     /// Anything else that happened; what a segment caused comes here as well, after it.
     fn event(&mut self, noted: &Noted<'_>);
+
+    /// What an application did.
+    fn deed(&mut self, _: &Done<'_>) {}
 
     /// Nothing more for now.
     fn flush(&mut self);
@@ -48,6 +52,16 @@ pub struct Noted<'a> {
     pub conn: Option<u64>,
     /// The event.
     pub event: &'a Event,
+}
+
+/// A deed of an application.
+pub struct Done<'a> {
+    /// Time since the start of the run.
+    pub t: Duration,
+    /// The connection's number; `None` for what concerns none.
+    pub conn: Option<u64>,
+    /// What it did.
+    pub did: &'a Did,
 }
 
 /// The observer.
@@ -118,6 +132,13 @@ impl Observer for Recorder {
         } else {
             self.held = Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
         }
+    }
+
+    fn deed(&mut self, deed: &Deed) {
+        self.release();
+        let conn = deed.conn.map(|id| self.numbers.of(id));
+        let done = Done { t: deed.at.since(self.start), conn, did: &deed.did };
+        self.sinks.iter_mut().for_each(|sink| sink.deed(&done));
     }
 
     fn flush(&mut self) {

@@ -1,0 +1,351 @@
+//! The language of scripts, read statement by statement.
+
+use super::{Connect, Expected, Step};
+use crate::event::CloseReason;
+use crate::tcb::State;
+use crate::words::{Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of};
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// The most octets that one `send` makes up.
+const MOST: u32 = 1 << 24;
+const DEFAULT_BACKLOG: usize = 8;
+
+type Rest<'w, 'a> = &'w mut Words<'a>;
+type Read = fn(Word<'_>, Rest<'_, '_>) -> Parsed<Step>;
+
+const STEPS: &[(&str, Read)] = &[
+    ("listen", |_, rest| listen(rest)),
+    ("accept", |_, rest| Ok(Step::Accept { name: named(rest)? })),
+    ("connect", |_, rest| connect(rest).map(Step::Connect)),
+    ("send", |_, rest| send(rest)),
+    ("receive", |_, rest| receive(rest)),
+    ("echo", |_, _| Ok(Step::Echo)),
+    ("relay", |_, _| Ok(Step::Relay)),
+    ("sleep", |_, rest| duration(rest.expect("a time", "a number and us, ms, s, m or h")?).map(Step::Sleep)),
+    ("stop", |_, rest| two(rest, &[("reading", Step::StopReading), ("listening", Step::StopListening)])),
+    ("go", |_, rest| two(rest, &[("silent", Step::GoSilent)])),
+    ("restart", |_, _| Ok(Step::Restart)),
+    ("lift", |_, _| Ok(Step::Lift)),
+    ("shutdown", |_, _| Ok(Step::Shutdown)),
+    ("close", |_, _| Ok(Step::Close)),
+    ("abort", |_, _| Ok(Step::Abort)),
+    ("expect", |_, rest| expect(rest)),
+];
+
+/// Reads a whole script.
+pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let (end, next) = statement_end(text, start);
+        statement(text.get(..end).unwrap_or_default(), start, &mut steps)?;
+        start = next;
+    }
+    Ok(steps)
+}
+
+/// Where the statement that begins at `start` ends, and where the next one begins: a line's end, a `;`, or a `#` comment outside of quotes.
+fn statement_end(text: &str, start: usize) -> (usize, usize) {
+    let (mut quoted, mut escaped, mut comment) = (false, false, None);
+    for (at, c) in text.get(start..).unwrap_or_default().char_indices() {
+        let at = start + at;
+        match c {
+            '\n' => return (comment.unwrap_or(at), at + 1),
+            ';' if !quoted && comment.is_none() => return (at, at + 1),
+            '#' if !quoted && comment.is_none() => comment = Some(at),
+            '"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    (comment.unwrap_or(text.len()), text.len())
+}
+
+fn statement(text: &str, start: usize, steps: &mut Vec<Step>) -> Parsed<()> {
+    let mut words = Words::new(text, start);
+    let Some(mut word) = words.next() else { return Ok(()) };
+    if let Some(name) = word.text.strip_suffix(':') {
+        steps.push(Step::On(label(word.part(0..name.len()))?));
+        word = words.expect("a step", "for example: a: send \"hello\"")?;
+    }
+    let read = one_of(word, "step", STEPS)?;
+    steps.push(read(word, &mut words)?);
+    match words.next() {
+        Some(more) => Err(more.wrong("nothing more is expected here", Some("a step a line, or a ; between two".into()))),
+        None => Ok(()),
+    }
+}
+
+fn two(rest: Rest<'_, '_>, known: &[(&str, Step)]) -> Parsed<Step> {
+    let indices: Vec<(&str, usize)> = known.iter().enumerate().map(|(index, (name, _))| (*name, index)).collect();
+    let first = known.first().map_or("", |(name, _)| name);
+    let index = one_of(rest.expect("a word", first)?, "word here", &indices)?;
+    Ok(known.get(index).map_or(Step::StopReading, |(_, step)| step.clone()))
+}
+
+fn listen(rest: Rest<'_, '_>) -> Parsed<Step> {
+    let (mut port, mut backlog) = (None, DEFAULT_BACKLOG);
+    while let Some(word) = rest.next() {
+        match word.text {
+            "backlog" => backlog = number(rest.expect("a number", "at least 1")?, 1, 65_535)? as usize,
+            _ if port.is_none() => port = Some(self::port(word)?),
+            _ => return Err(word.wrong("listen takes a port and a backlog", Some("for example: listen 7000 backlog 8".into()))),
+        }
+    }
+    Ok(Step::Listen { port, backlog })
+}
+
+fn connect(rest: Rest<'_, '_>) -> Parsed<Connect> {
+    let mut connect = Connect { to: None, from: None, tries: 1, name: None };
+    while let Some(word) = rest.next() {
+        match word.text {
+            "from" => connect.from = Some(port(rest.expect("a port", "for example: from 40000")?)?),
+            "tries" => connect.tries = number(rest.expect("a number", "for example: tries 3")?, 1, 1000)?,
+            "as" => connect.name = Some(label(rest.expect("a name", "for example: as b")?)?),
+            address => match address.parse::<SocketAddr>() {
+                Ok(to) if connect.to.is_none() => connect.to = Some(to),
+                _ => {
+                    let help = "connect [ADDR:PORT] [from PORT] [tries N] [as NAME]";
+                    return Err(word.wrong(format!("'{address}' is no address with a port"), Some(help.into())));
+                }
+            },
+        }
+    }
+    Ok(connect)
+}
+
+fn named(rest: Rest<'_, '_>) -> Parsed<Option<Arc<str>>> {
+    match rest.next() {
+        None => Ok(None),
+        Some(word) if word.text == "as" => label(rest.expect("a name", "for example: as b")?).map(Some),
+        Some(word) => Err(word.wrong("only a name can follow", Some("for example: accept as b".into()))),
+    }
+}
+
+fn send(rest: Rest<'_, '_>) -> Parsed<Step> {
+    let word = rest.expect("what to send", "a text in quotes, a number of octets, or input")?;
+    match word.text {
+        "input" => Ok(Step::SendInput),
+        text if text.starts_with('"') => string(word).map(Step::Send),
+        _ => size(word).map(|octets| Step::Send(counted(octets as usize))),
+    }
+}
+
+/// Octets that tell where they stand: each ten of them begin with their own place.
+fn counted(octets: usize) -> Vec<u8> {
+    let marks = (0..octets.div_ceil(10)).flat_map(|mark| format!("{:09} ", mark * 10).into_bytes());
+    marks.take(octets).collect()
+}
+
+fn receive(rest: Rest<'_, '_>) -> Parsed<Step> {
+    let word = rest.expect("how much", "receive 5, receive until \"text\" or receive to end")?;
+    match word.text {
+        "until" => string(rest.expect("a text", "for example: receive until \"\\n\"")?).map(Step::ReceiveUntil),
+        "to" => two(rest, &[("end", Step::ReceiveToEnd)]),
+        _ => size(word).map(|octets| Step::Receive(octets.into())),
+    }
+}
+
+fn expect(rest: Rest<'_, '_>) -> Parsed<Step> {
+    let word = rest.expect("what to expect", "a text in quotes, a state, or closed")?;
+    if word.text.starts_with('"') {
+        return string(word).map(|text| Step::Expect(Expected::Text(text)));
+    }
+    if word.text == "closed" {
+        let reasons: Vec<(&str, ())> = CloseReason::NAMES.iter().map(|name| (*name, ())).collect();
+        let reason = match rest.next() {
+            Some(word) => one_of(word, "way to end", &reasons).map(|()| Some(word.text.into()))?,
+            None => None,
+        };
+        return Ok(Step::Expect(Expected::Closed(reason)));
+    }
+    let states: Vec<(&str, State)> = State::ALL.iter().map(|state| (state.name(), *state)).collect();
+    one_of(word, "state", &states).map(|state| Step::Expect(Expected::State(state)))
+}
+
+fn label(word: Word<'_>) -> Parsed<Arc<str>> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if word.text.is_empty() || !word.text.chars().all(fits) {
+        return Err(word.wrong("a name is letters, digits, - and _", Some("for example: as b".into())));
+    }
+    Ok(word.text.into())
+}
+
+fn port(word: Word<'_>) -> Parsed<u16> {
+    number(word, 1, u16::MAX.into()).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
+}
+
+/// A number of octets, such as 5, 64k or 1M.
+fn size(word: Word<'_>) -> Parsed<u32> {
+    let (digits, unit) = match word.text.as_bytes().last() {
+        Some(b'k' | b'K') => (word.part(0..word.text.len() - 1), 1 << 10),
+        Some(b'm' | b'M') => (word.part(0..word.text.len() - 1), 1 << 20),
+        _ => (word, 1),
+    };
+    Ok(number(digits, 1, MOST / unit)? * unit)
+}
+
+/// A text in quotes.
+fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
+    let inner = word.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(|_| word.text.len() >= 2);
+    let Some(inner) = inner else {
+        return Err(word.wrong("a text stands in quotes", Some(format!("\"{}\"", word.text.trim_matches('"')))));
+    };
+    let mut octets = Vec::new();
+    let mut rest = inner;
+    while let Some(at) = rest.find('\\') {
+        octets.extend_from_slice(rest.get(..at).unwrap_or_default().as_bytes());
+        let escape = rest.get(at + 1..).unwrap_or_default();
+        let (octet, length) = escaped(escape).ok_or_else(|| {
+            let known = "an octet can be written as \\n, \\r, \\t, \\0, \\\\, \\\" or \\x41".to_owned();
+            word.wrong(format!("'\\{}' stands for nothing", escape.chars().next().map(|c| c.to_string()).unwrap_or_default()), Some(known))
+        })?;
+        octets.push(octet);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    octets.extend_from_slice(rest.as_bytes());
+    match octets.is_empty() {
+        true => Err(Mistake { span: word.span(), message: "an empty text".into(), help: Some(did_you_mean("\"hello\"")) }),
+        false => Ok(octets),
+    }
+}
+
+/// What stands after a backslash, and how long it is.
+fn escaped(text: &str) -> Option<(u8, usize)> {
+    Some(match text.as_bytes().first()? {
+        b'n' => (b'\n', 1),
+        b'r' => (b'\r', 1),
+        b't' => (b'\t', 1),
+        b'0' => (0, 1),
+        b'\\' => (b'\\', 1),
+        b'"' => (b'"', 1),
+        b'x' => (u8::from_str_radix(text.get(1..3)?, 16).ok()?, 3),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Script;
+    use super::*;
+    use crate::time::Duration;
+    use alloc::string::String;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    const DOCS: &str = include_str!("../../../docs/scripts.md");
+
+    /// The blocks that are fenced with this word.
+    fn blocks(word: &str) -> Vec<&'static str> {
+        let fence = format!("```{word}\n");
+        DOCS.split(&*fence).skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn docs_every_example_is_accepted_and_every_step_has_one() {
+        let examples = blocks("script");
+        assert!(examples.len() >= 3);
+        for example in &examples {
+            assert!(Script::parse(example).is_ok(), "{example}: {:?}", Script::parse(example));
+        }
+        let all = examples.join("\n");
+        for (name, _) in STEPS {
+            assert!(all.contains(name), "no example of {name}");
+        }
+    }
+
+    #[test]
+    fn docs_every_refused_line_is_refused_within_the_line() {
+        let refused: Vec<&str> = blocks("refused").into_iter().flat_map(str::lines).collect();
+        assert!(refused.len() > 20);
+        for line in refused {
+            let error = Script::parse(line).expect_err(line);
+            assert!(line.get(error.span.clone()).is_some() && !error.message.is_empty(), "{line}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn script_with_names_comments_and_semicolons_is_read_in_order() {
+        let script =
+            "listen 7000 backlog 3 # here\naccept as b; b: send \"a;\\x41#\\n\"\n\n receive to end;sleep 1.5s\nexpect closed reset";
+        let expected = [
+            Step::Listen { port: Some(7000), backlog: 3 },
+            Step::Accept { name: Some("b".into()) },
+            Step::On("b".into()),
+            Step::Send(b"a;A#\n".to_vec()),
+            Step::ReceiveToEnd,
+            Step::Sleep(Duration::from_millis(1500)),
+            Step::Expect(Expected::Closed(Some("reset".into()))),
+        ];
+        assert_eq!(script_steps(script), expected);
+    }
+
+    fn script_steps(text: &str) -> Vec<Step> {
+        Script::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).steps
+    }
+
+    #[test]
+    fn connect_takes_its_parts_in_any_order() {
+        let connect = |text: &str| match script_steps(text).remove(0) {
+            Step::Connect(connect) => connect,
+            other => panic!("{other:?}"),
+        };
+        let plain = Connect { to: None, from: None, tries: 1, name: None };
+        assert_eq!(connect("connect"), plain);
+        let full = Connect { to: "10.0.0.2:7000".parse().ok(), from: Some(40_000), tries: 3, name: Some("b".into()) };
+        assert_eq!(connect("connect as b from 40000 tries 3 10.0.0.2:7000"), full);
+        assert_eq!(connect(&full.to_string()), full);
+    }
+
+    #[test]
+    fn step_spelled_out_is_read_back() {
+        let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\na:send \"x\"\nreceive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
+                    relay\nsleep 20ms\nstop reading\nstop listening\nlift\nshutdown\nclose\nabort\ngo silent\nrestart\nexpect \"hi\"\n\
+                    expect FIN-WAIT-2\nexpect closed\nexpect closed clean";
+        for step in script_steps(&text.replace("a:send", "send")) {
+            assert_eq!(script_steps(&step.to_string()), vec![step]);
+        }
+    }
+
+    #[test]
+    fn counted_octets_tell_their_place() {
+        assert_eq!(counted(23), b"000000000 000000010 000");
+    }
+
+    #[test]
+    fn mistake_is_in_its_own_line_and_the_nearest_word_is_named() {
+        for (text, wrong, help) in [
+            ("connect\nsned \"x\"", "sned", "did you mean 'send'?"),
+            ("connect; expect ESTABLISHD", "ESTABLISHD", "did you mean 'ESTABLISHED'?"),
+            ("expect closed rest", "rest", "did you mean 'reset'?"),
+            ("stop readin", "readin", "did you mean 'reading'?"),
+            ("close now", "now", "a step a line, or a ; between two"),
+        ] {
+            let error = Script::parse(text).expect_err(text);
+            assert_eq!((&text[error.span.clone()], error.help.as_deref()), (wrong, Some(help)), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_within_its_bounds(text in any::<String>()) {
+            if let Err(error) = Script::parse(&text) {
+                prop_assert!(text.get(error.span).is_some());
+            }
+        }
+
+        #[test]
+        fn any_words_of_the_language_are_read_or_refused_within_bounds(
+            text in "((listen|accept|as|connect|send|receive|until|to end|expect|closed|stop|a:|;|\n|\"x|\"|#|é)[ ]?[0-9sA-F]{0,2}){0,12}"
+        ) {
+            if let Err(error) = Script::parse(&text) {
+                prop_assert!(text.get(error.span).is_some());
+            }
+        }
+    }
+}

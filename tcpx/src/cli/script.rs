@@ -1,0 +1,74 @@
+//! `--script`: a file's script instead of the application flags.
+
+use super::setup::{Failure, Run, underlined};
+use crate::app::{AppError, Ends, Player, signalled};
+use crate::host::{Host, HostOptions};
+use crate::link::{Link, Ports};
+use std::path::Path;
+use tcpx_proto::script::{Connect, Script, Step};
+use tcpx_proto::sim::Place;
+
+/// The most ports in a row that a script may name.
+const MOST_PORTS: u16 = 20_000;
+
+/// Reads and checks a script.
+///
+/// # Errors
+/// The file cannot be read; a mistake in it, underlined.
+pub fn script(path: &Path) -> Result<Script, Failure> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("--script: cannot read {name}: {error}. Name a file with a script")))?;
+    Script::parse(&text).map_err(|mistake| underlined(&name, &text, &mistake))
+}
+
+/// The ports to reserve for a script on a host that was given this port, or any (0).
+///
+/// # Errors
+/// The ports that it names are too far apart.
+pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
+    let named = script.steps.iter().filter_map(|step| match step {
+        Step::Listen { port, .. } => *port,
+        Step::Connect(Connect { from, .. }) => *from,
+        _ => None,
+    });
+    let named: Vec<u16> = named.chain(Some(own).filter(|port| *port != 0)).collect();
+    let (Some(first), Some(last)) = (named.iter().min(), named.iter().max()) else {
+        let connects = script.steps.iter().map(|step| if let Step::Connect(connect) = step { connect.tries } else { 0 }).sum::<u32>();
+        return Ok(Ports::Block(u16::try_from(connects).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS)));
+    };
+    match last - first {
+        0 => Ok(Ports::Exact(*first)),
+        apart if apart < MOST_PORTS => Ok(Ports::Row { first: *first, last: *last }),
+        _ => Err(Failure::usage(format!("the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} apart"))),
+    }
+}
+
+impl Run {
+    /// Starts a host, plays a script on it and waits until every connection is CLOSED. The exit status is that of the script.
+    ///
+    /// # Errors
+    /// Those of [`host`](Run::host).
+    pub fn play(&self, link: Link, options: HostOptions, script: &Script, place: Place) -> Result<u8, Failure> {
+        self.host(link, options, async |host| {
+            let signalled = signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+            let listens = script.steps.iter().any(|step| matches!(step, Step::Listen { .. }));
+            self.say(&format!("{} on {}", if listens { "listening" } else { "playing" }, host.address()));
+            tokio::select! {
+                code = self.play_on(host, script, place) => Ok(code),
+                code = signalled => Ok(self.interrupted(host, code)),
+            }
+        })
+    }
+
+    async fn play_on(&self, host: &Host, script: &Script, place: Place) -> u8 {
+        let (input, silent) = (Box::new(tokio::io::stdin()), self.events_on_stdout());
+        let ends = if silent { Ends { input, ..Ends::none() } } else { Ends { input, output: Box::new(tokio::io::stdout()) } };
+        let mut player = Player::new(host, place, ends);
+        let code = self.report(player.play(script).await);
+        match host.closed().await {
+            Ok(()) => code,
+            Err(error) => code.max(self.report(Err(AppError::Connection(error)))),
+        }
+    }
+}
