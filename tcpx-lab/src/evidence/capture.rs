@@ -40,10 +40,14 @@ impl Capture {
     /// # Errors
     /// Those of opening a packet socket in the namespace.
     pub fn start(inside: &Namespace) -> io::Result<Capture> {
+        Capture::limited(inside, LIMIT)
+    }
+
+    fn limited(inside: &Namespace, limit: usize) -> io::Result<Capture> {
         let ring = inside.run(|| Ring::open(DEVICE))?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let told = stop.try_clone()?;
-        let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || Reader::new(ring).run(&told))?;
+        let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || Reader::new(ring, limit).run(&told))?;
         Ok(Capture { reader: Some(reader), stop })
     }
 
@@ -77,13 +81,14 @@ struct Reader {
     /// What is kept.
     packets: Vec<Packet>,
     octets: usize,
+    limit: usize,
     /// A packet was longer than a frame.
     cut: bool,
 }
 
 impl Reader {
-    fn new(ring: Ring) -> Reader {
-        Reader { ring, taken: 0, packets: Vec::new(), octets: 0, cut: false }
+    fn new(ring: Ring, limit: usize) -> Reader {
+        Reader { ring, taken: 0, packets: Vec::new(), octets: 0, limit, cut: false }
     }
 
     fn run(mut self, stop: &OwnedFd) -> io::Result<Vec<Packet>> {
@@ -95,8 +100,8 @@ impl Reader {
                 self.ring.forgive()?;
             }
             self.take();
-            if self.octets > LIMIT {
-                return Err(io::Error::other(format!("the capture ended at its limit of {LIMIT} octets")));
+            if self.octets > self.limit {
+                return Err(io::Error::other(format!("the capture ended at its limit of {} octets", self.limit)));
             }
             if told.contains(PollFlags::IN) {
                 return self.drain();
@@ -123,9 +128,9 @@ impl Reader {
 
     fn take(&mut self) {
         let calendar = super::calendar();
-        let Reader { ring, packets, octets, cut, .. } = self;
+        let Reader { ring, packets, octets, limit, cut, .. } = self;
         self.taken += ring.take(|frame| {
-            if !wanted(&frame) || *octets > LIMIT {
+            if !wanted(&frame) || *octets > *limit {
                 return;
             }
             *cut |= frame.cut;
@@ -218,15 +223,13 @@ mod tests {
 
     #[test]
     fn capture_past_its_limit_says_so() {
-        let Some((a, b)) = pair_or_reason() else { return };
-        let capture = Capture::start(&b).unwrap();
-        let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
-        let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
-        let server = thread::spawn(move || io::copy(&mut listener.accept().unwrap().0, &mut io::sink()).unwrap());
-        client.write_all(&vec![7; LIMIT]).unwrap();
-        drop(client);
-        server.join().unwrap();
-        assert!(capture.stop().unwrap_err().to_string().contains("limit"));
+        let Some((a, _b)) = pair_or_reason() else { return };
+        let limits = [80, 79].map(|limit| Capture::limited(&a, limit).unwrap());
+        (1..=2).for_each(|id| kernel::send(&a, &rst(id)).unwrap());
+        let [enough, capture] = limits;
+        assert_eq!(ids(&enough.stop().unwrap()), [1, 2]);
+        let error = capture.stop().unwrap_err().to_string();
+        assert!(error.contains("limit"), "{error}");
     }
 
     #[test]
