@@ -8,6 +8,7 @@
 //! | [`demo`] | what two rules of TCP are for, in three short runs |
 //! | [`simulated`] | those runs where no namespace is to be had |
 //! | [`doctor`] | what works on this machine, and what mends the rest |
+//! | [`evidence`] | what the kernel and the cable saw, whatever the logs say |
 //! | [`events`] | what one end recorded |
 //! | [`exchange`] | one connection seen from both ends |
 //! | [`figure`] | that, drawn as RFC 9293 draws it |
@@ -23,6 +24,7 @@ pub mod compare;
 pub mod demo;
 pub mod doctor;
 pub mod events;
+pub mod evidence;
 pub mod exchange;
 pub mod experiment;
 pub mod figure;
