@@ -10,18 +10,16 @@
 //! | [`doctor`] | what works on this machine, and what mends the rest |
 //! | [`events`] | what one end recorded |
 //! | [`exchange`] | one connection seen from both ends |
-//! | [`figure`] | that, drawn as RFC 9293 draws it |
-//! | [`ladder`] | that, drawn with both clocks |
+//! | [`picture`] | that, drawn: with both clocks, as RFC 9293 draws it, for a browser, for GitHub |
 //! | [`rules`] | which rules can be removed |
 
 pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod exchange;
-pub mod figure;
 pub mod hold;
-pub mod ladder;
 pub mod netns;
+pub mod picture;
 pub mod privilege;
 pub mod rules;
 #[cfg(test)]

@@ -1,66 +1,80 @@
-//! The two-clock ladder: two rails with their states, time running down, and each segment slanting from its true sending to its true
-//! receipt.
+//! The two-clock ladder: two rails with their states, time running down, each segment slanting from its true sending to its true receipt,
+//! and beside the rails the timers that ran out.
 
-use crate::events::Direction;
-use crate::exchange::{End, Exchange, Flight, Step};
+use super::story::{Bracket, Fate, Line, Story};
+use crate::exchange::{End, Flight, Step};
 use std::fmt;
 
 /// Columns between the rails.
 const WIDTH: usize = 60;
-/// Columns for a time and a state beside a rail.
+/// Columns for a time and a state beside a rail, at least.
 const SIDE: usize = 22;
-/// A silence longer than this, seconds, is drawn as a gap.
-const GAP: f64 = 0.2;
 
 /// Draws one story.
-pub struct Ladder<'a>(pub &'a Exchange);
+pub(super) struct Ladder<'a>(pub(super) &'a Story<'a>);
 
 impl fmt::Display for Ladder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sheet = Sheet::new(self.0);
-        let labels = labels(&self.0.flights);
-        for (flight, label) in self.0.flights.iter().zip(&labels) {
-            sheet.draw(self.0, flight, label.chars().count());
+        let story = self.0;
+        let mut sheet = Sheet::new(story);
+        for (flight, label) in story.flights() {
+            sheet.draw(story, flight, label.chars().count());
         }
-        for (flight, label) in self.0.flights.iter().zip(&labels) {
-            sheet.label(flight, label);
+        for (flight, label) in story.flights() {
+            sheet.label(story, flight, label);
         }
         for row in &mut sheet.rows {
             row.note.take().into_iter().for_each(|(end, text)| row.text(end, 0, &text));
         }
-        let ([a, b], [before_a, before_b]) = (&self.0.ends.map(|end| end.to_string()), &self.0.initial);
+        let margins = sheet.margins(story);
+        let [a, b] = [End::A, End::B].map(|end| story.name(end));
         let pad = WIDTH.saturating_sub(a.len() + b.len());
-        writeln!(f, "{:SIDE$}A {a}{:pad$}{b} B", "", "")?;
-        writeln!(f, "{before_a:>SIDE$} │{:WIDTH$}│ {before_b}", "")?;
-        sheet.rows.iter().try_for_each(|row| writeln!(f, "{row}"))
+        writeln!(f, "{:side$}A {a}{:pad$}{b} B", "", "", side = margins.before)?;
+        sheet.rows.iter().try_for_each(|row| writeln!(f, "{}", row.line(&margins).trim_end()))
     }
+}
+
+/// What is beside the rails.
+struct Margins {
+    /// Columns for words before A's rail.
+    side: usize,
+    /// Columns for brackets beside each rail.
+    lanes: [usize; 2],
+    /// All columns before A's rail but one.
+    before: usize,
 }
 
 /// One line of the picture.
 struct Row {
     left: String,
-    rail: char,
+    rails: [char; 2],
     middle: Vec<char>,
     right: String,
+    /// A piece of a bracket beside a rail, in that lane.
+    brackets: Vec<(End, usize, char)>,
     /// Words beside a rail, over all lines.
     note: Option<(End, String)>,
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let middle: String = self.middle.iter().collect();
-        let right = if self.right.is_empty() { String::new() } else { format!(" {}", self.right) };
-        write!(f, "{:>SIDE$} {rail}{middle}{rail}{right}", self.left, rail = self.rail)
-    }
-}
-
 impl Row {
-    fn new(rail: char) -> Row {
-        Row { left: String::new(), rail, middle: vec![' '; WIDTH], right: String::new(), note: None }
+    fn new(rails: [char; 2]) -> Row {
+        Row { left: String::new(), rails, middle: vec![' '; WIDTH], right: String::new(), brackets: Vec::new(), note: None }
+    }
+
+    fn line(&self, margins: &Margins) -> String {
+        let beside = |end: End| -> String {
+            let piece = |lane: usize| self.brackets.iter().find(|(at, of, _)| (*at, *of) == (end, lane)).map_or(' ', |(_, _, ch)| *ch);
+            let lanes = *end.of(&margins.lanes);
+            let pieces = (0..lanes).map(piece);
+            let gap = if lanes > 0 { " " } else { "" };
+            if end == End::A { pieces.rev().chain(gap.chars()).collect() } else { gap.chars().chain(pieces).collect() }
+        };
+        let (middle, [a, b]): (String, _) = (self.middle.iter().collect(), self.rails);
+        format!("{:>side$} {}{a}{middle}{b}{} {}", self.left, beside(End::A), beside(End::B), self.right, side = margins.side)
     }
 
     /// Puts a line's character; lines that cross are drawn so.
-    fn line(&mut self, from: End, travelled: usize, ch: char) {
+    fn put(&mut self, from: End, travelled: usize, ch: char) {
         if let Some(cell) = self.middle.get_mut(column(from, travelled)) {
             *cell = if *cell == ' ' || *cell == ch { ch } else { '┼' };
         }
@@ -85,52 +99,101 @@ fn column(from: End, travelled: usize) -> usize {
 /// The picture.
 struct Sheet {
     rows: Vec<Row>,
-    /// The row of each step.
-    of_step: Vec<usize>,
+    /// The row of each line.
+    of_line: Vec<usize>,
+    /// What a rail is drawn with: an end without a record has a thin one.
+    rails: [char; 2],
 }
 
 impl Sheet {
-    /// The rails, with times, states and remarks.
-    fn new(exchange: &Exchange) -> Sheet {
-        let mut sheet = Sheet { rows: Vec::new(), of_step: Vec::new() };
-        let start = exchange.steps.first().map_or(0.0, |step| step.at);
-        let mut last = start;
-        for step in &exchange.steps {
-            if step.at - last > GAP {
-                let mut gap = Row::new('┊');
-                gap.left = format!("{:.3} s later", step.at - last);
-                sheet.rows.push(gap);
-            }
-            last = step.at;
-            sheet.step(step, step.at - start);
+    /// The rails, with times, states, remarks and timers.
+    fn new(story: &Story) -> Sheet {
+        let rails = story.exchange.recorded.map(|recorded| if recorded { '│' } else { '╎' });
+        let mut sheet = Sheet { rows: vec![Row::new(rails)], of_line: Vec::new(), rails };
+        let [a, b] = &story.exchange.initial;
+        (sheet.rows[0].left, sheet.rows[0].right) = (a.clone(), b.clone());
+        for line in &story.lines {
+            sheet.of_line.push(sheet.rows.len());
+            sheet.line(story, line);
+        }
+        for bracket in &story.brackets {
+            sheet.bracket(bracket);
         }
         sheet
     }
 
+    fn line(&mut self, story: &Story, line: &Line) {
+        let mut row = Row::new(self.rails);
+        match line {
+            Line::Step(step) => {
+                let step = &story.exchange.steps[*step];
+                return self.step(step, step.at - story.start());
+            }
+            Line::Silence(seconds) => (row.rails, row.left) = (['┊'; 2], format!("{seconds:.3} s later")),
+            Line::More(run) => {
+                row.rails = ['┊'; 2];
+                let text = story.more(run);
+                row.text(End::A, (WIDTH - text.chars().count().min(WIDTH)) / 2, &text);
+            }
+            Line::Starts(_) | Line::Ends(_) => {}
+        }
+        self.rows.push(row);
+    }
+
     fn step(&mut self, step: &Step, t: f64) {
-        let mut row = Row::new('│');
+        let mut row = Row::new(self.rails);
         let state = if step.on.is_some() { step.state.as_str() } else { "" };
         match step.end {
             End::A => row.left = format!("{t:.6} {state:>12}"),
             End::B => row.right = format!("{state:<12} {t:.6}"),
         }
         row.note = step.on.as_ref().filter(|_| step.segment.is_none()).map(|on| (step.end, format!(" ({on}) ")));
-        self.of_step.push(self.rows.len());
         self.rows.push(row);
         for remark in &step.remarks {
-            let mut row = Row::new('│');
+            let mut row = Row::new(self.rails);
             row.note = Some((step.end, format!(" ({remark}) ")));
             self.rows.push(row);
         }
     }
 
+    /// Draws a timer beside its rail, with its words where it ends.
+    fn bracket(&mut self, bracket: &Bracket) {
+        let (end, first, last) = (bracket.span.end, self.of_line[bracket.first], self.of_line[bracket.last]);
+        for (index, row) in self.rows.iter_mut().enumerate().take(last + 1).skip(first) {
+            let ch = match index {
+                _ if index == first => '╷',
+                _ if index == last => '╵',
+                _ => '╎',
+            };
+            row.brackets.push((end, bracket.lane, ch));
+        }
+        let words = bracket.span.words();
+        match end {
+            End::A => self.rows[last].left = words,
+            End::B => self.rows[last].right = words,
+        }
+    }
+
+    fn margins(&self, story: &Story) -> Margins {
+        let lanes = |end: End| story.brackets.iter().filter(|bracket| bracket.span.end == end).map(|bracket| bracket.lane + 1).max();
+        let lanes = [End::A, End::B].map(|end| lanes(end).unwrap_or_default());
+        let side = self.rows.iter().map(|row| row.left.chars().count()).fold(SIDE, usize::max);
+        Margins { side, lanes, before: side + lanes[0] + usize::from(lanes[0] > 0) }
+    }
+
+    /// The row of a step.
+    fn of_step(&self, story: &Story, step: usize) -> usize {
+        self.of_line[story.line_of(step)]
+    }
+
     /// Draws a segment's lines, one to each receipt; the first row leaves room for a label of that many characters.
-    fn draw(&mut self, exchange: &Exchange, flight: &Flight, label: usize) {
-        let Some(first) = flight.sent.map(|step| self.of_step[step]) else { return };
+    fn draw(&mut self, story: &Story, flight: &Flight, label: usize) {
+        let Some(sent) = flight.sent else { return };
+        let first = self.of_step(story, sent);
         for step in &flight.received {
-            let rows = self.of_step[*step].saturating_sub(first) + 1;
+            let rows = self.of_step(story, *step).saturating_sub(first) + 1;
             let bends = bends(rows, label + 5);
-            let stopped = exchange.steps[*step].segment.as_ref().is_some_and(|segment| segment.verdict.starts_with("drop"));
+            let stopped = story.stopped(*step);
             for (index, (row, bend)) in self.rows.iter_mut().skip(first).zip(bends.windows(2)).enumerate() {
                 let end = if index + 1 < rows { Turn::Down } else { head(flight.from, stopped) };
                 slant(row, flight.from, (bend[0], bend[1]), index > 0, end);
@@ -139,24 +202,26 @@ impl Sheet {
     }
 
     /// Writes a segment's label at its sending, and what became of it.
-    fn label(&mut self, flight: &Flight, label: &str) {
+    fn label(&mut self, story: &Story, flight: &Flight, label: &str) {
         let (from, to) = (flight.from, flight.from.other());
+        let Some(step) = flight.sent.or(flight.received.first().copied()) else { return };
+        let row = self.of_step(story, step);
+        let row = &mut self.rows[row];
         let stub = |mark: char, word: &str| match from {
             End::A => format!("── {label} ──{mark} {word} "),
             End::B => format!(" {word} {mark}── {label} ──"),
         };
-        let (step, near, text) = match (flight.sent, flight.received.first()) {
-            (Some(sent), None) if flight.unwitnessed => (sent, from, stub('?', "the peer's record had ended")),
-            (Some(sent), None) => (sent, from, stub('✗', flight.segment.fault().unwrap_or("lost"))),
-            (Some(sent), Some(_)) => {
-                self.rows[self.of_step[sent]].text(from, 2, &format!(" {label} "));
-                return;
+        match story.fate(flight) {
+            Fate::Arrived => row.text(from, 2, &format!(" {label} ")),
+            Fate::Lost(why) => row.text(from, 0, &stub('✗', why)),
+            Fate::Unwitnessed => row.text(from, 0, &stub('?', "the peer's record had ended")),
+            Fate::Assumed => {
+                slant(row, from, (0, WIDTH - 1), false, head(from, false));
+                row.text(from, 2, &format!(" {label} "));
             }
-            (None, Some(received)) if from == End::A => (*received, to, format!("not recorded ?── {label} ──▶")),
-            (None, Some(received)) => (*received, to, format!("◀── {label} ──? not recorded")),
-            (None, None) => return,
-        };
-        self.rows[self.of_step[step]].text(near, 0, &text);
+            Fate::Unsent(why) if from == End::A => row.text(to, 0, &format!("{why} ?── {label} ──▶")),
+            Fate::Unsent(why) => row.text(to, 0, &format!("◀── {label} ──? {why}")),
+        }
     }
 }
 
@@ -188,50 +253,22 @@ fn bends(rows: usize, label: usize) -> Vec<usize> {
 fn slant(row: &mut Row, from: End, (start, end): (usize, usize), from_above: bool, turn: Turn) {
     let (down, up) = if from == End::A { ('╮', '╰') } else { ('╭', '╯') };
     match turn {
-        Turn::Down if from_above && start == end => return row.line(from, start, '│'),
-        Turn::Down => row.line(from, end, down),
-        Turn::Head(head) => row.line(from, end, head),
+        Turn::Down if from_above && start == end => return row.put(from, start, '│'),
+        Turn::Down => row.put(from, end, down),
+        Turn::Head(head) => row.put(from, end, head),
     }
-    (start + 1..end).for_each(|column| row.line(from, column, '─'));
-    row.line(from, start, if from_above { up } else { '─' });
-}
-
-/// What to call each segment. Numbers count from the sender's latest SYN.
-fn labels(flights: &[Flight]) -> Vec<String> {
-    let first = |end: End| flights.iter().find(|flight| flight.from == end).map_or(0, |flight| flight.segment.seq);
-    let mut zero = [first(End::A), first(End::B)];
-    let label = |flight: &Flight| {
-        let segment = &flight.segment;
-        if segment.flags.contains('S') {
-            zero[flight.from as usize] = segment.seq;
-        }
-        let relative = |number: u32, end: End| number.wrapping_sub(*end.of(&zero)).cast_signed();
-        let mut text = format!("{} seq {}", segment.control(), relative(segment.seq, flight.from));
-        if segment.flags.contains('A') {
-            text += &format!(" ack {}", relative(segment.ack, flight.from.other()));
-        }
-        if segment.len > 0 {
-            text += &format!(" len {}", segment.len);
-        }
-        if segment.retransmission > 0 {
-            text += &format!(" again ({})", segment.retransmission);
-        }
-        if let Some(fault) = segment.fault().filter(|_| segment.dir == Direction::Out && !flight.received.is_empty()) {
-            text += &format!(" [{fault}]");
-        }
-        text
-    };
-    flights.iter().map(label).collect()
+    (start + 1..end).for_each(|column| row.put(from, column, '─'));
+    row.put(from, start, if from_above { up } else { '─' });
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::events::Log;
+    use crate::picture::{Format, draw};
     use crate::sample::{handshake, story};
 
     fn drawn(a: &Log, b: &Log) -> Vec<String> {
-        Ladder(&story(a, b)).to_string().lines().map(|line| line.trim_end().to_owned()).collect()
+        draw(&story(a, b), Format::Text).lines().map(str::to_owned).collect()
     }
 
     #[test]
