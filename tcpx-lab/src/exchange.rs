@@ -381,6 +381,23 @@ mod tests {
     }
 
     #[test]
+    fn forged_segment_is_not_taken_for_the_one_that_it_copies() {
+        let (client, server) = handshake();
+        let (client, server) = (client.sends(0.004, ACK, "pass"), server.receives(0.105, ACK, 2, "pass"));
+        let exchange = story(&client.log(), &server.receives(0.2, ACK, 2, "pass").forged().log());
+        assert_eq!(flights(&exchange)[2..], [("A".into(), Some(4), vec![5]), ("A".into(), None, vec![100])]);
+        assert_eq!(exchange.flights.iter().map(|flight| flight.forged).collect::<Vec<_>>(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn end_without_a_record_is_known_to_have_none() {
+        let (client, _) = handshake();
+        let exchange = story(&client.log(), &Log::none(&client.log()));
+        assert_eq!((exchange.recorded, exchange.initial), ([true, false], ["CLOSED".to_owned(), String::new()]));
+        assert_eq!(exchange.flights.len(), 2);
+    }
+
+    #[test]
     fn call_and_its_segment_are_one_step_and_a_timeout_is_its_own() {
         let (client, server) = handshake();
         let client = client.sends(0.4998, DATA, "pass").state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE");

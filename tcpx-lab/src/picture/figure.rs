@@ -11,12 +11,15 @@ const STATE: usize = 13;
 const HEADER: usize = 46;
 
 /// Draws one story.
-pub(super) struct Figure<'a>(pub(super) &'a Story<'a>);
+pub(super) struct Figure<'a> {
+    story: &'a Story<'a>,
+    /// Columns for a header: numbers as small as the RFC's need few.
+    width: usize,
+}
 
 impl fmt::Display for Figure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let story = self.0;
-        let width = STATE + self.width() + 10;
+        let (story, width) = (self.story, STATE + self.width + 10);
         writeln!(f, "     {:<width$}TCP Peer B", "TCP Peer A")?;
         writeln!(f, "{:>3}. {:<width$}{}", 1, story.exchange.initial[0], story.exchange.initial[1])?;
         let mut numbers = 2..;
@@ -40,18 +43,23 @@ impl fmt::Display for Figure<'_> {
 }
 
 impl<'a> Figure<'a> {
+    pub(super) fn new(story: &'a Story<'a>) -> Figure<'a> {
+        let width = story.flights().map(|(flight, _)| header(&flight.segment).len()).fold(HEADER, usize::max);
+        Figure { story, width }
+    }
+
     /// What a step has to show, and the notes on it.
     fn step(&self, index: usize) -> Option<(String, Vec<String>)> {
-        match self.0.flight_at(index) {
+        match self.story.flight_at(index) {
             Some((flight, _)) => Some((self.flight(flight, index), self.notes(flight))),
-            None => Some((self.alone(&self.0.exchange.steps[index], index)?, Vec::new())),
+            None => Some((self.alone(&self.story.exchange.steps[index], index)?, Vec::new())),
         }
     }
 
     /// A segment, from whoever sent it.
     fn flight(&self, flight: &'a Flight, index: usize) -> String {
         let from = flight.from;
-        let arrived = !matches!(self.0.fate(flight), Fate::Lost(_) | Fate::Unwitnessed) && self.0.kept_by(flight).is_none();
+        let arrived = !matches!(self.story.fate(flight), Fate::Lost(_) | Fate::Unwitnessed) && self.story.kept_by(flight).is_none();
         let arrival = flight.received.first().copied().unwrap_or(index);
         let state = |end: End| if end == from { self.state(end, index) } else { self.state(end, arrival) };
         let arrow = if from == End::A { "-->" } else { "<--" };
@@ -60,7 +68,7 @@ impl<'a> Figure<'a> {
             (End::A, false) => (arrow, " X "),
             (End::B, false) => (" X ", arrow),
         };
-        let (header, width) = (header(&flight.segment), self.width());
+        let (header, width) = (header(&flight.segment), self.width);
         format!("{:<STATE$}{left} {header:<width$} {right}  {:<12}", state(End::A), state(End::B))
     }
 
@@ -68,19 +76,14 @@ impl<'a> Figure<'a> {
     fn alone(&self, step: &Step, index: usize) -> Option<String> {
         let on = step.on.as_ref().filter(|_| step.segment.is_none())?;
         let on = format!("({on})");
-        let width = self.width() + 8;
+        let width = self.width + 8;
         let middle = if step.end == End::A { format!("{on:<width$}") } else { format!("{on:>width$}") };
         Some(format!("{:<STATE$}{middle}  {:<12}", self.state(End::A, index), self.state(End::B, index)))
     }
 
-    /// Columns for a header: numbers as small as the RFC's need few.
-    fn width(&self) -> usize {
-        self.0.flights().map(|(flight, _)| header(&flight.segment).len()).fold(HEADER, usize::max)
-    }
-
     /// The state of an end after that step.
     fn state(&self, end: End, index: usize) -> &str {
-        let exchange = self.0.exchange;
+        let exchange = self.story.exchange;
         let before = exchange.steps.iter().take(index + 1).rev().find(|step| step.end == end);
         before.map_or(end.of::<String>(&exchange.initial), |step| &step.state)
     }
@@ -89,8 +92,8 @@ impl<'a> Figure<'a> {
     fn notes(&self, flight: &'a Flight) -> Vec<String> {
         let again = (flight.segment.retransmission > 0).then(|| format!("again ({})", flight.segment.retransmission));
         let gate = flight.segment.fault().map(str::to_owned);
-        let kept = self.0.kept_by(flight).map(str::to_owned);
-        let way = match self.0.fate(flight) {
+        let kept = self.story.kept_by(flight).map(str::to_owned);
+        let way = match self.story.fate(flight) {
             Fate::Unwitnessed => Some("the peer's record had ended".to_owned()),
             Fate::Lost(_) if gate.is_none() => Some("lost".to_owned()),
             Fate::Unsent(why) => Some(why.to_owned()),
@@ -116,7 +119,7 @@ fn header(segment: &Segment) -> String {
 #[cfg(test)]
 mod tests {
     use crate::picture::{Format, draw};
-    use crate::sample::{handshake, story};
+    use crate::sample::{eventful, handshake, story};
 
     #[test]
     fn handshake_drawn_is_figure_6() {
@@ -143,5 +146,13 @@ mod tests {
         let last = drawn.lines().rev().nth(1).unwrap();
         assert!(last.contains("-->") && last.contains(" X   SYN-RECEIVED") && last.ends_with("drop"), "{drawn}");
         assert!(drawn.lines().last().unwrap().contains("(2 MSL timeout)"), "{drawn}");
+    }
+
+    #[test]
+    fn timer_that_ran_out_is_noted_on_what_it_led_to() {
+        let (client, server) = eventful();
+        let drawn = draw(&story(&client.log(), &server.log()), Format::Figure);
+        let notes: Vec<&str> = drawn.lines().skip(4).filter_map(|line| line.split_once(" s  ")).map(|(_, note)| note).collect();
+        assert_eq!(notes, ["drop", "RTO over, 0.200 s", "2 MSL over, 2.000 s"]);
     }
 }

@@ -265,7 +265,7 @@ fn slant(row: &mut Row, from: End, (start, end): (usize, usize), from_above: boo
 mod tests {
     use crate::events::Log;
     use crate::picture::{Format, draw};
-    use crate::sample::{handshake, story};
+    use crate::sample::{eventful, handshake, story};
 
     fn drawn(a: &Log, b: &Log) -> Vec<String> {
         draw(&story(a, b), Format::Text).lines().map(str::to_owned).collect()
@@ -320,5 +320,44 @@ mod tests {
         let client = client.sends(0.004, long, "drop").sends(0.005, long, "pass").receives(9.0, long, 9, "corrupt");
         let lines = drawn(&client.log(), &server.sends(0.9, long, "reorder=3").log());
         assert!(lines.iter().skip(1).all(|line| line.chars().filter(|ch| matches!(ch, '│' | '┊')).count() >= 2), "{lines:#?}");
+    }
+
+    #[test]
+    fn timers_that_ran_out_are_brackets_beside_the_rail() {
+        let (client, server) = eventful();
+        let expected = "
+ 0.004000   FIN-WAIT-1 ╷ │── FIN,ACK seq 1 ack 1 ──✗ drop                             │
+     RTO over, 0.200 s ╵ │                                                            │
+ 0.204000                │── FIN,ACK seq 1 ack 1 ───────╮                             │
+                         │                              ╰────────────────────────────▶│ CLOSE-WAIT   0.205000
+                         │                             ╭─────── FIN,ACK seq 1 ack 2 ──│ LAST-ACK     0.206000
+ 0.207000    TIME-WAIT ╷ │◀────────────────────────────╯                              │
+         2.000 s later ╎ ┊                                                            ┊
+   2 MSL over, 2.000 s ╵ │                                                            │
+ 2.207000       CLOSED   │ (2 MSL timeout)                                            │";
+        assert_eq!(drawn(&client.log(), &server.log()).get(6..).unwrap(), expected.lines().skip(1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn forged_segment_has_no_sender() {
+        let (client, server) = handshake();
+        let (client, server) =
+            (client.receives(0.1, ("R", 301, 0, 0), 7, "pass").forged(), server.receives(0.3, ("R", 101, 0, 0), 7, "pass"));
+        let lines = drawn(&client.log(), &server.log());
+        assert!(lines[6].contains("│◀── RST seq 1 ──? forged  "), "{lines:#?}");
+        assert!(lines[7].contains("  not recorded ?── RST seq 1 ──▶│"), "{lines:#?}");
+    }
+
+    #[test]
+    fn end_without_a_record_is_drawn_from_what_the_other_saw() {
+        let (client, _) = handshake();
+        let client = client.sends(0.004, ("A", 101, 301, 0), "drop").log();
+        let expected = "
+                      A 10.0.0.1:40000                     10.0.0.2:7000 (no record) B
+                CLOSED │                                                            ╎
+ 0.000000     SYN-SENT │── SYN seq 0 ──────────────────────────────────────────────▶╎
+ 0.003000  ESTABLISHED │◀──────────────────────────────────── SYN,ACK seq 0 ack 1 ──╎
+ 0.004000              │── ACK seq 1 ack 1 ──✗ drop                                 ╎";
+        assert_eq!(drawn(&client, &Log::none(&client)), expected.lines().skip(1).collect::<Vec<_>>());
     }
 }

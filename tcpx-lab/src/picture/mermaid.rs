@@ -121,3 +121,46 @@ fn escape(text: &str) -> String {
     };
     text.chars().map(sign).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+    use crate::picture::{Format, draw};
+    use crate::sample::{eventful, story};
+
+    #[test]
+    fn story_drawn_has_losses_states_and_timers() {
+        let (client, server) = eventful();
+        let expected = "
+```mermaid
+sequenceDiagram
+    participant A as A 10.0.0.1:40000
+    participant B as B 10.0.0.2:7000
+    Note over A: CLOSED
+    Note over B: LISTEN
+    Note over A: SYN-SENT
+    A->>B: SYN seq 0
+    Note over B: SYN-RECEIVED
+    B->>A: SYN,ACK seq 0 ack 1
+    Note over A: ESTABLISHED
+    Note over A: FIN-WAIT-1
+    A-xB: FIN,ACK seq 1 ack 1, drop
+    Note left of A: RTO over, 0.200 s
+    A->>B: FIN,ACK seq 1 ack 1
+    Note over B: CLOSE-WAIT
+    Note over B: LAST-ACK
+    B->>A: FIN,ACK seq 1 ack 2
+    Note over A: TIME-WAIT
+    Note over A,B: 2.000 s later
+    Note left of A: 2 MSL over, 2.000 s
+    Note over A: CLOSED (2 MSL timeout)
+```";
+        let drawn = draw(&story(&client.log(), &server.log()), Format::Mermaid);
+        assert_eq!(drawn.lines().collect::<Vec<_>>(), expected.lines().skip(1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn signs_of_mermaid_in_a_text_are_named() {
+        assert_eq!(escape("drop out fin#1; <b>"), "drop out fin#35;1#59; #lt;b#gt;");
+    }
+}

@@ -33,7 +33,7 @@ pub fn draw(exchange: &Exchange, format: Format) -> String {
     let story = Story::new(exchange);
     match format {
         Format::Text => ladder::Ladder(&story).to_string(),
-        Format::Figure => figure::Figure(&story).to_string(),
+        Format::Figure => figure::Figure::new(&story).to_string(),
         Format::Svg => svg::Svg(&story).to_string(),
         Format::Mermaid => mermaid::Mermaid(&story).to_string(),
     }

@@ -85,3 +85,57 @@ fn likeness<'a>(step: &'a Step, index: usize, flight: Option<(&'a Flight, &'a st
         received: flight.map_or(Vec::new(), |(flight, _)| flight.received.iter().map(|step| away(*step)).collect()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::picture::{Format, draw};
+    use crate::sample::{File, handshake, story};
+
+    const PROBE: (&str, u32, u32, u32) = ("A", 100, 301, 0);
+    const ANSWER: (&str, u32, u32, u32) = ("A", 301, 101, 0);
+
+    /// Client and server with so many probes, a second apart.
+    fn probed(times: u16, answered: bool) -> (File, File) {
+        (0..times).fold(handshake(), |(client, server), number| {
+            let t = f64::from(number + 1);
+            let client = client.sends(t, PROBE, if answered { "pass" } else { "drop" });
+            if !answered {
+                return (client, server);
+            }
+            let client = client.receives(t + 0.003, ANSWER, 2 + number, "pass");
+            (client, server.receives(t + 0.101, PROBE, 2 + number, "pass").sends(t + 0.102, ANSWER, "pass"))
+        })
+    }
+
+    /// The lines of the picture that are left out and those that have a probe.
+    fn drawn((client, server): &(File, File)) -> (Vec<String>, usize) {
+        let drawn = draw(&story(&client.log(), &server.log()), Format::Text);
+        let more = drawn.lines().filter_map(|line| line.split_once('…')).map(|(_, rest)| rest.replace('┊', "").trim().to_owned());
+        (more.collect(), drawn.matches("ACK seq 0 ack 1 ─").count() - 1)
+    }
+
+    #[test]
+    fn lost_probes_are_drawn_as_the_first_and_the_last() {
+        assert_eq!(drawn(&probed(9, false)), (vec!["7 more, until 8.000 s".to_owned()], 2));
+    }
+
+    #[test]
+    fn answered_probes_are_left_out_with_their_answers() {
+        assert_eq!(drawn(&probed(9, true)), (vec!["7 more of these 2, until 8.003 s".to_owned()], 2));
+    }
+
+    #[test]
+    fn three_probes_are_drawn() {
+        assert_eq!(drawn(&probed(3, false)), (Vec::new(), 3));
+    }
+
+    #[test]
+    fn another_fate_or_a_state_between_ends_the_repetition() {
+        let (client, server) = probed(3, false);
+        let other = client.sends(4.0, PROBE, "corrupt").sends(5.0, PROBE, "drop");
+        assert_eq!(drawn(&(other, server)).0, [""; 0]);
+        let (client, server) = probed(2, false);
+        let state = client.state(2.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE").sends(3.0, PROBE, "drop").sends(4.0, PROBE, "drop");
+        assert_eq!(drawn(&(state, server)).0, [""; 0]);
+    }
+}

@@ -109,3 +109,45 @@ fn joined<'a>(spans: Vec<Span<'a>>, steps: &[Step]) -> Vec<Span<'a>> {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{File, handshake, story};
+
+    fn words(client: &File) -> Vec<String> {
+        let (_, server) = handshake();
+        spans(&story(&client.log(), &server.log())).iter().map(Span::words).collect()
+    }
+
+    #[test]
+    fn rto_fired_runs_from_its_last_start_and_rto_stopped_is_not_shown() {
+        let (client, _) = handshake();
+        let client = client.timer(0.1, "retransmission", "started").timer(0.2, "retransmission", "started");
+        let client = client.timer(1.2, "retransmission", "fired").timer(1.2, "retransmission", "started");
+        assert_eq!(words(&client.timer(1.3, "retransmission", "stopped")), ["RTO over, 1.000 s"]);
+    }
+
+    #[test]
+    fn time_wait_is_shown_however_it_ends() {
+        let (client, _) = handshake();
+        let client = client.timer(0.0, "time-wait", "started").timer(0.5, "time-wait", "started").timer(0.75, "time-wait", "stopped");
+        let client = client.timer(1.0, "time-wait", "started").sends(2.0, ("A", 1, 1, 0), "pass");
+        assert_eq!(words(&client), ["2 MSL restarted, 0.500 s", "2 MSL stopped, 0.250 s", "2 MSL not over, 1.000 s"]);
+    }
+
+    #[test]
+    fn keepalive_that_fires_only_to_be_put_off_is_one_run() {
+        let (client, _) = handshake();
+        let client = client.timer(0.004, "keepalive", "started").timer(2.004, "keepalive", "fired").timer(2.004, "keepalive", "started");
+        let client = client.timer(2.504, "keepalive", "fired").sends(2.504, ("A", 100, 301, 0), "drop");
+        let client = client.timer(2.504, "keepalive", "started").timer(3.504, "keepalive", "fired");
+        assert_eq!(words(&client), ["keepalive over, 2.500 s", "keepalive over, 1.000 s"]);
+    }
+
+    #[test]
+    fn timers_that_fire_all_the_time_are_not_shown() {
+        let (client, _) = handshake();
+        assert_eq!(words(&client.timer(0.0, "delayed-ack", "started").timer(0.04, "delayed-ack", "fired")), [""; 0]);
+    }
+}
