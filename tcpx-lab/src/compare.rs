@@ -46,7 +46,7 @@ fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
         let What::Segment(segment) = &entry.what else { continue };
         if segment.flags.contains('S') && !segment.forged {
             let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
-            side.insert(entry.conn, segment.seq);
+            side.extend([(entry.conn, segment.seq), (None, segment.seq)]);
         }
         let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| number.wrapping_sub(side.get(&entry.conn).copied().unwrap_or(0));
         if segment.dir != Direction::Out || tolerated(segment, tolerance) {

@@ -15,6 +15,8 @@ use std::time::Instant;
 pub struct Options {
     /// In which worlds.
     pub worlds: Vec<World>,
+    /// Why no world but the simulation is to be had on this machine.
+    pub refused: Option<String>,
     /// Decides all chance.
     pub seed: u64,
     /// Stretches every upper bound and every limit, for a loaded machine.
@@ -83,9 +85,13 @@ impl Job<'_> {
             happened: String::new(),
             findings: Vec::new(),
             wrong: Vec::new(),
-            skipped: self.excuse(),
+            skipped: self.experiment.excuse(self.world).or_else(|| self.kernel_excuse()),
+            unavailable: false,
             took: 0.0,
         };
+        if verdict.skipped.is_none() && self.world != World::Sim && options.refused.is_some() {
+            (verdict.skipped, verdict.unavailable) = (options.refused.clone(), true);
+        }
         if verdict.skipped.is_some() {
             return Report { verdict, outcome: None, foretold: None };
         }
@@ -100,13 +106,9 @@ impl Job<'_> {
         Report { verdict, outcome, foretold }
     }
 
-    /// Why the experiment cannot be had in this world.
-    fn excuse(&self) -> Option<String> {
-        match self.world {
-            World::Sim => self.experiment.sim.as_ref().map(|excuse| excuse.no.clone()),
-            World::Wire => self.experiment.wire.as_ref().map(|excuse| excuse.no.clone()),
-            World::Kernel => self.experiment.refused_by_kernel(self.arm),
-        }
+    /// Why this arm cannot be had beside Linux.
+    fn kernel_excuse(&self) -> Option<String> {
+        if self.world == World::Kernel { self.experiment.refused_by_kernel(self.arm) } else { None }
     }
 
     fn judged(&self, options: &Options, verdict: &mut Verdict) -> Result<(Outcome, Option<Outcome>)> {

@@ -30,6 +30,9 @@ pub struct Verdict {
     pub wrong: Vec<String>,
     /// Why it was not run.
     pub skipped: Option<String>,
+    /// It could not be run on this machine, though it can be in this world.
+    #[serde(skip)]
+    pub unavailable: bool,
     /// Real seconds that it took.
     pub took: f64,
 }
@@ -71,10 +74,13 @@ struct Place<'a> {
 /// The first rung that is not found in its place.
 fn climb(ladder: &[Rung], outcome: &Outcome, slow: f64) -> Option<String> {
     let stories = stories(outcome);
-    let steps = |exchange: &'_ Exchange| exchange.steps.iter().enumerate().map(move |(index, step)| Place { exchange, index, step });
-    let mut places: Vec<Place<'_>> = stories.iter().flat_map(steps).collect();
+    let mut places: Vec<Place<'_>> = Vec::new();
+    for exchange in &stories {
+        places.extend(exchange.steps.iter().enumerate().map(|(index, step)| Place { exchange, index, step }));
+    }
     places.sort_by(|a, b| a.step.at.total_cmp(&b.step.at));
-    let mut used = vec![false; places.len()];
+    // A state and the segment with it are one step: each of the two can be a rung.
+    let mut used = [vec![false; places.len()], vec![false; places.len()]];
     let mut before: Option<f64> = None;
     for rung in ladder {
         let after = before.unwrap_or(f64::NEG_INFINITY);
@@ -84,13 +90,13 @@ fn climb(ladder: &[Rung], outcome: &Outcome, slow: f64) -> Option<String> {
         };
         let candidates = || places.iter().enumerate().filter(|(_, place)| place.step.at >= after - SLACK);
         let fits = |place: &Place<'_>| rung.fits(place.exchange, place.index, place.step);
-        let found = candidates().find(|(nth, place)| (!used[*nth] || rung.shares()) && fits(place) && timely(place.step.at));
+        let found = candidates().find(|(nth, place)| !used[usize::from(rung.is_segment())][*nth] && fits(place) && timely(place.step.at));
         let Some((nth, place)) = found else {
             let late = candidates().find(|(_, place)| fits(place)).and_then(|(_, place)| Some(place.step.at - before?));
             let late = late.map(|late| format!(" (it was seen {} after the one before)", crate::oracle::seconds(late.max(0.0))));
             return Some(format!("the ladder misses \"{}\"{}", rung.text, late.unwrap_or_default()));
         };
-        used[nth] = true;
+        used[usize::from(rung.is_segment())][nth] = true;
         before = Some(place.step.at);
     }
     None

@@ -5,11 +5,12 @@ mod plan;
 mod rung;
 
 pub use mistake::Mistake;
-pub use plan::{FORGED_ID, HostPlan, Injection, Plan, Scale};
+pub use plan::{HostPlan, Injection, Plan, Scale};
 pub use rung::{Rung, Sight};
 
 use crate::exchange::End;
 use crate::oracle::Oracle;
+use crate::world::World;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -362,11 +363,26 @@ impl Experiment {
         }
     }
 
-    /// Whether an arm can be had beside Linux, and why not.
-    pub fn refused_by_kernel(&self, arm: &Arm) -> Option<String> {
-        if let Some(no) = &self.kernel.no {
-            return Some(no.clone());
+    /// Why a world cannot show it.
+    pub fn excuse(&self, world: World) -> Option<String> {
+        match world {
+            World::Sim => self.sim.as_ref().map(|excuse| excuse.no.clone()),
+            World::Wire => self.wire.as_ref().map(|excuse| excuse.no.clone()),
+            World::Kernel => self.kernel.no.clone(),
         }
+    }
+
+    /// The rules that its arms remove, each once.
+    pub fn removed(&self) -> Vec<String> {
+        let hosts = self.arms.iter().flat_map(|arm| [&arm.a, &arm.b]).chain([&self.a, &self.b]);
+        let mut names: Vec<String> = hosts.flat_map(|host| &host.without).map(|name| name.get_ref().clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Why an arm cannot be had beside Linux.
+    pub fn refused_by_kernel(&self, arm: &Arm) -> Option<String> {
         if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
             return Some(no);
         }

@@ -14,14 +14,14 @@ use tcpx::cli::{Common, Settings, settings};
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::Place;
-use tcpx_proto::wire::{Flags, Header, Options, Timestamps};
+use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
 
 /// A, B, and whom nobody knows.
-pub const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
+const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 66)), 40_000);
 
-/// IP identifications of forged segments begin here, so that they can be told in a record.
-pub const FORGED_ID: u16 = 0xf000;
+/// IP identifications of forged segments begin here.
+const FORGED_ID: u16 = 0xf000;
 
 /// Which values the constants have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +57,17 @@ pub struct Plan {
     pub tolerance: Vec<Tolerance>,
     /// In the fewest words.
     pub says: String,
+}
+
+impl Plan {
+    /// Whether the laboratory forged the packet with this IP identification and SEG.SEQ that came to this end.
+    pub fn is_forged(&self, to: End, id: u16, seq: u32) -> bool {
+        let same = |packet: &Vec<u8>| {
+            let header = Segment::parse(packet, ChecksumPolicy::Ignore).map(|segment| segment.header);
+            header.is_ok_and(|header| (header.id, header.seq.0) == (id, seq))
+        };
+        self.inject.iter().filter(|inject| inject.to == to).flat_map(|inject| &inject.packets).any(same)
+    }
 }
 
 /// What a host is told.
@@ -224,7 +235,7 @@ impl Experiment {
 /// Adds a host's flags, and checks after each of its texts what they come to, so that a mistake is found where it stands.
 fn add_flags(host: &Host, names: &Names, flags: &mut Vec<String>) -> Result<Option<Common>, Wrong> {
     let mut common = None;
-    for text in &host.options {
+    if let Some(text) = &host.options {
         flags.extend(names.resolve(text)?.split_whitespace().map(str::to_owned));
         common = Some(checked(flags).map_err(|message| Wrong::of(text, message))?);
     }

@@ -70,9 +70,9 @@ impl Rung {
         Ok(Rung { text: line.to_owned(), end, sight: sight(rest.trim())?, within })
     }
 
-    /// A state and the segment with it can be one step.
-    pub fn shares(&self) -> bool {
-        !matches!(self.sight, Sight::Sent(_))
+    /// It is a segment.
+    pub fn is_segment(&self) -> bool {
+        matches!(self.sight, Sight::Sent(_))
     }
 
     /// Whether this step, or the flight that begins with it, is what is meant.

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::events::{Direction, Log, What};
 use crate::exchange::End;
-use crate::experiment::{FORGED_ID, Injection, Plan, Rung, Scale, Sight};
+use crate::experiment::{Injection, Plan, Rung, Scale, Sight};
 use anyhow::{Result, anyhow};
 use std::io::{Read, pipe};
 use std::thread;
@@ -125,15 +125,15 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
     let events = String::from_utf8(events.join().map_err(unread)??)?;
     let capture = capture.map_or(Ok(Ok(Vec::new())), |octets| octets.join()).map_err(unread)??;
     let mut log = Log::parse(&events)?;
-    mark_forged(&mut log);
+    mark_forged(plan, end, &mut log);
     Ok(Record { log, events, capture })
 }
 
 /// Tells the segments that nobody sent.
-pub(super) fn mark_forged(log: &mut Log) {
+pub(super) fn mark_forged(plan: &Plan, end: End, log: &mut Log) {
     for entry in &mut log.entries {
         if let What::Segment(segment) = &mut entry.what {
-            segment.forged = segment.dir == Direction::In && segment.id > FORGED_ID;
+            segment.forged = segment.dir == Direction::In && plan.is_forged(end, segment.id, segment.seq);
         }
     }
 }
