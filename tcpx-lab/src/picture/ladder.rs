@@ -339,6 +339,16 @@ mod tests {
     }
 
     #[test]
+    fn time_wait_among_what_arrives_at_once_begins_with_its_state() {
+        let (client, server) = handshake();
+        let client = client.receives(0.5, ("A", 301, 101, 0), 2, "pass").receives(0.5, ("FA", 301, 101, 0), 3, "pass");
+        let client = client.state(0.5, "FIN-WAIT-2", "TIME-WAIT", "FIN").timer(0.5, "time-wait", "started");
+        let client = client.sends(0.5, ("A", 101, 302, 0), "drop").timer(2.5, "time-wait", "fired");
+        let lines = drawn(&client.log(), &server.log());
+        assert!(lines[7].starts_with(" 0.500000                │") && lines[8].starts_with(" 0.500000    TIME-WAIT ╷ │"), "{lines:#?}");
+    }
+
+    #[test]
     fn forged_segment_has_no_sender() {
         let (client, server) = handshake();
         let (client, server) =

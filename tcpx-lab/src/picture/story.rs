@@ -196,14 +196,11 @@ fn repeated(exchange: &Exchange, runs: &[Run], span: &Span) -> bool {
     runs.iter().any(inside)
 }
 
-/// The step with which a timer starts, if one is near enough: of several at that moment, the sending or the first.
+/// The step with which a timer starts, if one is near enough: of several at that moment the likeliest, and of those the first.
 fn starting_step(steps: &[Step], span: &Span) -> Option<usize> {
     let near = steps.iter().enumerate().filter(|(_, step)| step.end == span.end && (step.at - span.from).abs() < TOGETHER);
-    let wanted = |step: &Step| span.awaits() && step.segment.as_ref().is_some_and(|segment| segment.dir == Direction::Out);
-    let best = near.min_by(|(_, x), (_, y)| {
-        let away = |step: &Step| (step.at - span.from).abs();
-        away(x).total_cmp(&away(y)).then(wanted(y).cmp(&wanted(x)))
-    });
+    let away = |step: &Step| (step.at - span.from).abs();
+    let best = near.min_by(|(_, x), (_, y)| away(x).total_cmp(&away(y)).then(span.likelihood(y).cmp(&span.likelihood(x))));
     best.map(|(index, _)| index)
 }
 

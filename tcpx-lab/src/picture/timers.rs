@@ -1,6 +1,6 @@
 //! Which timers a picture shows, and from when to when each ran.
 
-use crate::events::Action;
+use crate::events::{Action, Direction};
 use crate::exchange::{End, Exchange, Step, Tick};
 
 /// The timers that make a story, and what a picture calls them. The others (delayed ACK, silly window) fire all the time.
@@ -54,9 +54,16 @@ impl Span<'_> {
         format!("{name} {outcome}, {:.3} s", self.to - self.from)
     }
 
-    /// Whether it begins with a sending: the timers that wait for an answer do, the others begin with what arrived.
-    pub(super) fn awaits(&self) -> bool {
-        ["retransmission", "persist", "user"].contains(&self.timer)
+    /// How likely it starts with that step: a timer that waits for an answer with a sending, a state's timer with that state, and
+    /// TIME-WAIT's anew with a FIN.
+    pub(super) fn likelihood(&self, step: &Step) -> u8 {
+        let (sends, fin) = step.segment.as_ref().map_or((false, false), |s| (s.dir == Direction::Out, s.flags.contains('F')));
+        match self.timer {
+            "retransmission" | "persist" | "user" => u8::from(sends),
+            _ if step.on.is_some() && step.state.eq_ignore_ascii_case(self.timer) => 2,
+            ALWAYS => u8::from(fin && !sends),
+            _ => 0,
+        }
     }
 
     /// Whether the record ends before it does.
