@@ -22,6 +22,9 @@ pub struct SackBlocks {
 }
 
 impl SackBlocks {
+    /// No blocks.
+    pub const NONE: SackBlocks = SackBlocks { blocks: [(Seq(0), Seq(0)); 4], count: 0 };
+
     /// The blocks, first to last.
     pub fn as_slice(&self) -> &[(Seq, Seq)] {
         &self.blocks[..usize::from(self.count)]
@@ -53,7 +56,7 @@ pub struct Options {
 
 impl Options {
     /// Reads an option area; `true`: it was cut short at an illegal length, and the options before that count (MUST-7, as Linux does).
-    pub(super) fn parse(mut area: &[u8]) -> (Options, bool) {
+    pub(super) fn parse(area: &[u8]) -> (Options, bool) {
         let mut options = Options::default();
         // What every segment but the SYN carries on most connections.
         if let [NOP, NOP, TIMESTAMPS, 10, stamps @ ..] = area
@@ -62,19 +65,11 @@ impl Options {
             options.take(TIMESTAMPS, stamps);
             return (options, false);
         }
-        loop {
-            match area {
-                [] | [END, ..] => return (options, false),
-                [NOP, rest @ ..] => area = rest,
-                [kind, len, ..] => {
-                    let len = usize::from(*len);
-                    let Some(value) = area.get(2..len) else { return (options, true) };
-                    options.take(*kind, value);
-                    area = area.get(len..).unwrap_or_default();
-                }
-                [_] => return (options, true),
-            }
+        let mut walk = Walk::new(area);
+        for Place { kind, at, len } in walk.by_ref() {
+            options.take(kind, area.get(at + 2..at + len).unwrap_or_default());
         }
+        (options, walk.cut)
     }
 
     /// One option; those of another kind, and known ones of another length, are skipped (MUST-6).
@@ -118,6 +113,49 @@ impl Options {
     }
 }
 
+/// The options of an area, NOPs left out, up to its end or the first illegal length.
+pub(super) struct Walk<'a> {
+    area: &'a [u8],
+    at: usize,
+    /// It ended at an illegal length.
+    cut: bool,
+}
+
+/// Where one option stands in its area, kind and length octets included.
+pub(super) struct Place {
+    pub(super) kind: u8,
+    pub(super) at: usize,
+    pub(super) len: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(area: &'a [u8]) -> Walk<'a> {
+        Walk { area, at: 0, cut: false }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        loop {
+            match *self.area.get(self.at..).unwrap_or_default() {
+                [] | [END, ..] => return None,
+                [NOP, ..] => self.at += 1,
+                [kind, len, ..] if len >= 2 && self.at + usize::from(len) <= self.area.len() => {
+                    let place = Place { kind, at: self.at, len: len.into() };
+                    self.at += place.len;
+                    return Some(place);
+                }
+                _ => {
+                    self.cut = true;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
 struct Area<'a> {
     area: &'a mut [u8; MAX_OPTIONS_LEN],
     len: usize,
@@ -152,12 +190,12 @@ fn be32(octets: &[u8], at: usize) -> u32 {
 }
 
 const END: u8 = 0;
-const NOP: u8 = 1;
-const MSS: u8 = 2;
-const WINDOW_SCALE: u8 = 3;
-const SACK_PERMITTED: u8 = 4;
-const SACK: u8 = 5;
-const TIMESTAMPS: u8 = 8;
+pub(super) const NOP: u8 = 1;
+pub(super) const MSS: u8 = 2;
+pub(super) const WINDOW_SCALE: u8 = 3;
+pub(super) const SACK_PERMITTED: u8 = 4;
+pub(super) const SACK: u8 = 5;
+pub(super) const TIMESTAMPS: u8 = 8;
 
 #[cfg(test)]
 mod tests {
