@@ -5,11 +5,11 @@ use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tcpx_lab::commands::run::RunArguments;
+use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::events::Log;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::picture::{Format, draw};
-use tcpx_lab::commands::run::RunArguments;
-use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::{demo, doctor, experiment, hold, rules};
 
 /// Shows what each rule of TCP is for.
