@@ -72,6 +72,7 @@ fn remark(log: &Log, packet: &Packet) -> Option<String> {
 }
 
 /// What a run left.
+#[derive(Clone)]
 pub struct Outcome {
     /// What A recorded, and what B did, forged segments marked.
     pub logs: [Log; 2],
