@@ -71,6 +71,14 @@ pub enum What {
         /// How.
         reason: String,
     },
+    /// The application did something.
+    App {
+        /// `began`, `done`, `failed`, `sent`, `received`, `over`.
+        did: String,
+        /// The step, why it failed, or the octets.
+        #[serde(default)]
+        text: Option<String>,
+    },
     /// Something that no picture shows.
     #[serde(other)]
     Other,

@@ -153,7 +153,7 @@ impl Walk {
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
             What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
-            What::Opened { .. } | What::Other => {}
+            What::Opened { .. } | What::App { .. } | What::Other => {}
         }
     }
 
