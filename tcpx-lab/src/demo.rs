@@ -3,8 +3,8 @@
 use crate::doctor::sibling;
 use crate::events::Log;
 use crate::exchange::{End, Exchange, pair};
-use crate::figure::Figure;
 use crate::netns::{self, Cable, Namespace};
+use crate::picture::{Format, draw};
 use crate::privilege;
 use crate::simulated::{self, Departure, Host};
 use anyhow::{Context, Result, bail};
@@ -81,7 +81,7 @@ pub fn run(out: &mut impl Write) -> Result<()> {
             None => simulated::play(&CLIENT, &SERVER, &scene.departure)?,
         };
         for exchange in pair(&client, &server) {
-            writeln!(out, "{}\n{}", Figure(&exchange), (scene.told)(&exchange))?;
+            writeln!(out, "{}\n{}", draw(&exchange, Format::Figure), (scene.told)(&exchange))?;
         }
     }
     Ok(())

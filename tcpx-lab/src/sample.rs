@@ -32,6 +32,18 @@ impl File {
         self.line(t, &format!("\"event\":\"state\",\"from\":\"{from}\",\"to\":\"{to}\",\"on\":\"{on}\""))
     }
 
+    /// A timer: `started`, `fired` or `stopped`.
+    pub(crate) fn timer(self, t: f64, timer: &str, action: &str) -> File {
+        self.line(t, &format!("\"event\":\"timer\",\"timer\":\"{timer}\",\"action\":\"{action}\""))
+    }
+
+    /// What was written last was made by neither TCP.
+    pub(crate) fn forged(mut self) -> File {
+        self.text.truncate(self.text.len() - 2);
+        self.text += ",\"forged\":true}\n";
+        self
+    }
+
     /// A segment that is sent: flags, SEG.SEQ, SEG.ACK and octets, and what the gate did.
     pub(crate) fn sends(mut self, t: f64, segment: (&str, u32, u32, u32), verdict: &str) -> File {
         self.id += 1;
@@ -69,6 +81,29 @@ pub(crate) fn story(a: &Log, b: &Log) -> Exchange {
     let mut stories = pair(a, b);
     assert_eq!(stories.len(), 1);
     stories.remove(0)
+}
+
+/// A segment that is lost and sent again when its timer is over, and a TIME-WAIT of its own length.
+pub(crate) fn eventful() -> (File, File) {
+    let (client, server) = handshake();
+    let client = client
+        .state(0.004, "ESTABLISHED", "FIN-WAIT-1", "CLOSE")
+        .timer(0.004, "retransmission", "started")
+        .sends(0.004, ("FA", 101, 301, 0), "drop")
+        .timer(0.204, "retransmission", "fired")
+        .sends(0.204, ("FA", 101, 301, 0), "pass")
+        .receives(0.207, ("FA", 301, 102, 0), 2, "pass")
+        .state(0.207, "FIN-WAIT-1", "TIME-WAIT", "FIN")
+        .timer(0.207, "time-wait", "started")
+        .timer(2.207, "time-wait", "fired")
+        .state(2.207, "TIME-WAIT", "CLOSED", "2 MSL timeout");
+    let server = server
+        .receives(0.305, ("FA", 101, 301, 0), 3, "pass")
+        .state(0.305, "SYN-RECEIVED", "CLOSE-WAIT", "FIN")
+        .state(0.306, "CLOSE-WAIT", "LAST-ACK", "CLOSE")
+        .sends(0.306, ("FA", 301, 102, 0), "pass")
+        .line(9.0, "\"event\":\"r1\"");
+    (client, server)
 }
 
 /// Times are seconds of each run; the client's began 0.1 s after the server's, so that their numbers differ by that.

@@ -73,3 +73,24 @@ fn ladder_of_a_file_that_is_not_one_says_which_and_why() {
     let message = stderr(&lab(&["ladder", "/nowhere", &file], &directory));
     assert!(message.contains("cannot read /nowhere"), "{message}");
 }
+
+#[test]
+fn ladder_of_one_file_is_drawn_in_each_format() {
+    let directory = directory("one");
+    let file = format!("{directory}/events");
+    let lines = [
+        r#"{"event":"start","version":1,"role":"client","monotonic":0,"realtime":0}"#,
+        r#"{"t":0,"conn":1,"event":"opened","local":"10.0.0.1:40000","remote":"10.0.0.2:7000"}"#,
+        r#"{"t":0,"conn":1,"event":"segment","dir":"out","flags":"S","seq":9,"ack":0,"len":0,"win":1,"id":1,"verdict":"pass"}"#,
+        r#"{"t":0,"conn":2,"event":"opened","local":"10.0.0.1:40001","remote":"10.0.0.2:7000"}"#,
+        r#"{"t":0,"conn":2,"event":"segment","dir":"out","flags":"S","seq":9,"ack":0,"len":0,"win":1,"id":1,"verdict":"pass"}"#,
+    ];
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    for (format, begins) in [("text", "     "), ("figure", "     TCP Peer A"), ("mermaid", "```mermaid"), ("svg", "<svg ")] {
+        let drawn = stdout(&lab(&["ladder", &file, "--format", format, "--only", "2"], &directory));
+        assert!(drawn.starts_with(begins) && !drawn.contains("40000"), "{drawn}");
+    }
+    assert_eq!(stdout(&lab(&["ladder", &file], &directory)).matches("SYN seq 0").count(), 2);
+    let message = stderr(&lab(&["ladder", &file, "--format", "svg"], &directory));
+    assert!(message.contains("2 connections") && message.contains("--only"), "{message}");
+}

@@ -75,8 +75,8 @@ struct Life {
 
 impl Life {
     fn tell(&self, mut push: impl FnMut(f64, Rank, What)) {
-        let Life { local, remote, .. } = *self;
-        push(self.began, if self.passive { Rank::Change } else { Rank::Call }, What::Opened { local, remote });
+        let Life { local, remote, passive, .. } = *self;
+        push(self.began, if passive { Rank::Change } else { Rank::Call }, What::Opened { local, remote, passive });
         for Step { at, from, to, on, .. } in &self.states {
             let called = ["active OPEN", "CLOSE", "ABORT"].contains(on);
             let what = What::State { from: (*from).to_owned(), to: (*to).to_owned(), on: (*on).to_owned() };
@@ -95,7 +95,7 @@ impl Restarts {
     fn of(calls: &[Entry], monotonic: f64) -> Restarts {
         let restart = |call: &Entry| {
             let What::App { did, text } = &call.what else { return None };
-            (did == "began" && text.as_deref() == Some("restart")).then_some(call.t + monotonic)
+            (did == "began" && text == "restart").then_some(call.t + monotonic)
         };
         Restarts(calls.iter().filter_map(restart).collect())
     }
@@ -117,7 +117,7 @@ fn owners(segments: &[Captured], lives: &[Life]) -> Vec<Option<u64>> {
 /// The player's numbers and ours: of the incarnations of the four-tuple the last one that had begun when the player spoke of it.
 fn numbers(calls: &[Entry], lives: &[Life], monotonic: f64) -> Vec<(u64, u64)> {
     let named = calls.iter().filter_map(|call| match call.what {
-        What::Opened { local, remote } => Some((call.conn?, call.t + monotonic, local, remote)),
+        What::Opened { local, remote, .. } => Some((call.conn?, call.t + monotonic, local, remote)),
         _ => None,
     });
     let number = |(theirs, at, local, remote): (u64, f64, SocketAddr, SocketAddr)| {

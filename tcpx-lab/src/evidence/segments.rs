@@ -51,6 +51,7 @@ pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
             retransmission,
             verdict: "pass".to_owned(),
             rule: None,
+            forged: false,
         };
         seen.push(Captured { at: packet.at, own: own_end, peer, incarnation: flow.incarnation, segment });
     }

@@ -275,8 +275,8 @@ fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
 
 #[test]
 fn calls_of_the_player_are_told_with_the_number_of_their_connection() {
-    let app = |t, conn, did: &str, text: &str| Entry { t, conn, what: What::App { did: did.to_owned(), text: Some(text.to_owned()) } };
-    let opened = Entry { t: 0.55, conn: Some(7), what: What::Opened { local: (B, 7).into(), remote: (A, 9).into() } };
+    let app = |t, conn, did: &str, text: &str| Entry { t, conn, what: What::App { did: did.to_owned(), text: text.to_owned() } };
+    let opened = Entry { t: 0.55, conn: Some(7), what: What::Opened { local: (B, 7).into(), remote: (A, 9).into(), passive: true } };
     let calls =
         vec![app(0.05, None, "began", "accept"), opened, app(0.85, Some(7), "sent", "hello"), app(0.899, Some(7), "began", "restart")];
     let seen = looked(&[(0.1, "SYN-RECEIVED", None, 0), (0.5, "ESTABLISHED", None, 0), (0.9, "CLOSED", None, 0)]);
@@ -285,7 +285,7 @@ fn calls_of_the_player_are_told_with_the_number_of_their_connection() {
         .entries
         .iter()
         .filter_map(|entry| match &entry.what {
-            What::App { text, .. } => Some((entry.conn, text.clone().unwrap())),
+            What::App { text, .. } => Some((entry.conn, text.clone())),
             _ => None,
         })
         .collect();
