@@ -1,5 +1,6 @@
 //! Where an experiment is run: in the simulation, on a wire, or beside Linux.
 
+pub mod kernel;
 mod process;
 pub mod sim;
 pub mod wire;
