@@ -6,7 +6,6 @@
 //! | [`netns`] | two hosts and a cable, made of nothing and gone with their owner |
 //! | [`hold`] | the same two, kept until they are taken down |
 //! | [`demo`] | what two rules of TCP are for, in three short runs |
-//! | [`simulated`] | those runs where no namespace is to be had |
 //! | [`doctor`] | what works on this machine, and what mends the rest |
 //! | [`evidence`] | what the kernel and the cable saw, whatever the logs say |
 //! | [`events`] | what one end recorded |
@@ -42,7 +41,6 @@ pub mod report;
 pub mod rules;
 #[cfg(test)]
 mod sample;
-pub mod simulated;
 pub mod sweep;
 pub mod verdict;
 pub mod world;
