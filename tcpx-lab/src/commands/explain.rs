@@ -39,7 +39,8 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
     Ok(text)
 }
 
-fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
+/// How to do an arm's run with the two binaries.
+pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
     let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.says);
     for (host, name) in plan.hosts.iter().zip(["a", "b"]).rev() {
         let file = format!("{name}.script");
@@ -57,7 +58,7 @@ fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
 }
 
 /// Lines of at most a hundred characters.
-fn fill(text: &str) -> String {
+pub(crate) fn fill(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let last = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < 100);
