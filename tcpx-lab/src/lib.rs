@@ -13,6 +13,7 @@
 //! | [`figure`] | that, drawn as RFC 9293 draws it |
 //! | [`ladder`] | that, drawn with both clocks |
 //! | [`rules`] | which rules can be removed |
+//! | [`nft`] | which faults nftables can do, between two kernels |
 
 pub mod demo;
 pub mod doctor;
@@ -22,6 +23,7 @@ pub mod figure;
 pub mod hold;
 pub mod ladder;
 pub mod netns;
+pub mod nft;
 pub mod privilege;
 pub mod rules;
 #[cfg(test)]
