@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// One end's record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Log {
     /// Who wrote it: `client`, `server`.
     pub role: String,
@@ -44,6 +44,9 @@ pub enum What {
         local: SocketAddr,
         /// The peer's end.
         remote: SocketAddr,
+        /// By a SYN to a listener rather than by a call.
+        #[serde(default)]
+        passive: bool,
     },
     /// The state changed.
     State {
@@ -56,6 +59,13 @@ pub enum What {
     },
     /// A segment at the edge.
     Segment(Segment),
+    /// Something about a timer of the connection.
+    Timer {
+        /// Which, by the word that `tcpx_proto::event::Timer` has for it.
+        timer: String,
+        /// What.
+        action: Action,
+    },
     /// A removed rule took effect.
     Deviated {
         /// The preset.
@@ -70,6 +80,14 @@ pub enum What {
     Closed {
         /// How.
         reason: String,
+    },
+    /// The application did something.
+    App {
+        /// `began`, `done`, `failed`, `sent`, `received` or `over`.
+        did: String,
+        /// The step, the reason, or octets with escapes.
+        #[serde(default)]
+        text: String,
     },
     /// Something that no picture shows.
     #[serde(other)]
@@ -104,6 +122,21 @@ pub struct Segment {
     /// The line of the fault language that decided.
     #[serde(default)]
     pub rule: Option<String>,
+    /// Neither TCP made it: somebody put it on the wire in the name of one.
+    #[serde(default)]
+    pub forged: bool,
+}
+
+/// What happens to a timer.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It runs, anew if it ran already.
+    Started,
+    /// It ran out.
+    Fired,
+    /// It runs no longer.
+    Stopped,
 }
 
 /// Which way a segment passed its recorder.
@@ -146,6 +179,11 @@ impl Segment {
 }
 
 impl Log {
+    /// What the peer of `other` would have written if it had kept a record: nothing, by the same clock.
+    pub fn none(other: &Log) -> Log {
+        Log { role: String::new(), monotonic: other.monotonic, realtime: other.realtime, entries: Vec::new(), truncated: false }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -177,7 +215,7 @@ impl Log {
     /// The two ends of each connection, ours first.
     pub fn connections(&self) -> HashMap<u64, (SocketAddr, SocketAddr)> {
         let opened = |entry: &Entry| match (entry.conn, &entry.what) {
-            (Some(conn), What::Opened { local, remote }) => Some((conn, (*local, *remote))),
+            (Some(conn), What::Opened { local, remote, .. }) => Some((conn, (*local, *remote))),
             _ => None,
         };
         self.entries.iter().filter_map(opened).collect()
@@ -193,17 +231,19 @@ mod tests {
     #[test]
     fn file_of_known_and_unknown_events_is_read_in_order() {
         let text = format!(
-            "{START}\n{}\n{}\n{}\n",
+            "{START}\n{}\n{}\n{}\n{}\n",
             r#"{"event":"opened","t":0.1,"conn":1,"local":"10.0.0.1:40000","remote":"10.0.0.2:7000"}"#,
             r#"{"event":"timer","t":0.1,"conn":1,"timer":"retransmission","action":"started","until":1.1}"#,
+            r#"{"event":"accepted","t":0.1,"conn":1,"seq":5,"text":0}"#,
             r#"{"event":"segment","t":0.2,"conn":1,"dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":9,"ack":0,"len":0,"win":100,"id":3,"retransmission":0,"verdict":"pass"}"#,
         );
         let log = Log::parse(&text).unwrap();
         assert_eq!((log.role.as_str(), log.monotonic, log.truncated), ("client", 12.5, false));
         assert_eq!(log.connections()[&1].1, "10.0.0.2:7000".parse().unwrap());
-        assert!(matches!(log.entries[1].what, What::Other));
-        let What::Segment(segment) = &log.entries[2].what else { panic!("{:?}", log.entries[2]) };
-        assert_eq!((segment.control().as_str(), segment.id, segment.fault()), ("SYN", 3, None));
+        assert!(matches!(log.entries[1].what, What::Timer { action: Action::Started, .. }));
+        assert!(matches!(log.entries[2].what, What::Other));
+        let What::Segment(segment) = &log.entries[3].what else { panic!("{:?}", log.entries[3]) };
+        assert_eq!((segment.control().as_str(), segment.id, segment.fault(), segment.forged), ("SYN", 3, None, false));
     }
 
     #[test]

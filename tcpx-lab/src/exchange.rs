@@ -1,12 +1,13 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
-use crate::events::{Direction, Entry, Log, Segment, What};
+use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use std::fmt;
 use std::net::SocketAddr;
 
 /// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a batch.
 const SLACK: f64 = 0.002;
 /// How close together an event and the segment that it belongs to are stamped, seconds.
-const TOGETHER: f64 = 0.001;
+pub(crate) const TOGETHER: f64 = 0.001;
 
 /// Which of the two ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,9 @@ pub enum End {
 }
 
 impl End {
+    /// Both, A first.
+    pub const BOTH: [End; 2] = [End::A, End::B];
+
     /// The other one.
     pub fn other(self) -> End {
         match self {
@@ -35,6 +39,15 @@ impl End {
     }
 }
 
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            End::A => "a",
+            End::B => "b",
+        })
+    }
+}
+
 /// The story of a four-tuple, all its incarnations included.
 #[derive(Debug)]
 pub struct Exchange {
@@ -46,6 +59,25 @@ pub struct Exchange {
     pub steps: Vec<Step>,
     /// Every segment, by the steps at which it was sent and received.
     pub flights: Vec<Flight>,
+    /// What happened to timers, in the order of each end.
+    pub ticks: Vec<Tick>,
+    /// Whether A, then B, kept a record at all.
+    pub recorded: [bool; 2],
+}
+
+/// Something that happened to a timer of one end.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    /// Where.
+    pub end: End,
+    /// The connection's number there: each incarnation has its own timers.
+    pub conn: Option<u64>,
+    /// When, seconds on the clock that both ends share.
+    pub at: f64,
+    /// The timer's name.
+    pub timer: String,
+    /// What happened to it.
+    pub action: Action,
 }
 
 /// Something that happened at one end: a segment there with what came of it, or something without a segment.
@@ -63,6 +95,10 @@ pub struct Step {
     pub segment: Option<Segment>,
     /// What else there is to say.
     pub remarks: Vec<String>,
+    /// What the application received by it, escaped.
+    pub received: Option<String>,
+    /// Why a step of the application's script failed.
+    pub failed: Option<String>,
     /// The segment belonged to no connection of its recorder, and so has no addresses.
     stranger: bool,
 }
@@ -80,6 +116,8 @@ pub struct Flight {
     pub received: Vec<usize>,
     /// It was sent after the receiver's record ended: nobody knows whether it arrived.
     pub unwitnessed: bool,
+    /// Somebody else sent it in the sender's name.
+    pub forged: bool,
 }
 
 /// Pairs what two ends recorded: one story for each four-tuple that either knows, in order of appearance.
@@ -87,7 +125,7 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
     let mut tuples: Vec<[SocketAddr; 2]> = Vec::new();
     for (log, end) in [(a, End::A), (b, End::B)] {
         for entry in &log.entries {
-            let What::Opened { local, remote } = entry.what else { continue };
+            let What::Opened { local, remote, .. } = entry.what else { continue };
             let ends = if end == End::A { [local, remote] } else { [remote, local] };
             if !tuples.contains(&ends) {
                 tuples.push(ends);
@@ -108,8 +146,9 @@ fn clock_offset(a: &Log, b: &Log) -> f64 {
 struct Side {
     initial: String,
     steps: Vec<Step>,
-    /// When the last thing of all was recorded.
-    last: f64,
+    ticks: Vec<Tick>,
+    /// When the last thing of all was recorded; `None`: this end kept no record.
+    last: Option<f64>,
 }
 
 impl Side {
@@ -123,10 +162,18 @@ impl Side {
             What::State { from, .. } => Some(from.clone()),
             _ => None,
         });
-        let initial = initial.unwrap_or_else(|| "CLOSED".to_owned());
+        let last = log.entries.last().map(|entry| entry.t + offset);
+        let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
+        let tick = |entry: &&Entry| match &entry.what {
+            What::Timer { timer, action } => {
+                Some(Tick { end, conn: entry.conn, at: entry.t + offset, timer: timer.clone(), action: *action })
+            }
+            _ => None,
+        };
+        let ticks = entries.iter().filter_map(tick).collect();
         let mut walk = Walk { end, offset, state: initial.clone(), steps: Vec::new() };
         entries.into_iter().for_each(|entry| walk.take(entry));
-        Side { initial, steps: walk.steps, last: log.entries.last().map_or(0.0, |entry| entry.t + offset) }
+        Side { initial, steps: walk.steps, ticks, last }
     }
 
     /// Forgets segments of no connection that the other side never saw.
@@ -153,7 +200,8 @@ impl Walk {
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
             What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
-            What::Opened { .. } | What::Other => {}
+            What::App { did, text } => self.deed(at, did, text),
+            What::Opened { .. } | What::Timer { .. } | What::Other => {}
         }
     }
 
@@ -175,6 +223,24 @@ impl Walk {
         (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
     }
 
+    /// What an application heard, and what went wrong for it.
+    fn deed(&mut self, at: f64, did: &str, text: &str) {
+        match did {
+            "received" => {
+                let step = self.step(at, |last| last.received.is_none());
+                step.received = Some(text.to_owned());
+                step.remarks.push(format!("received {}", short(text)));
+            }
+            "failed" => {
+                let step = self.step(at, |last| last.failed.is_none());
+                step.failed = Some(text.to_owned());
+                step.remarks.push(format!("the application: {text}"));
+            }
+            "began" if matches!(text, "restart" | "go silent") => self.remark(at, format!("the host: {text}")),
+            _ => {}
+        }
+    }
+
     fn remark(&mut self, at: f64, text: String) {
         self.step(at, |_| true).remarks.push(text);
     }
@@ -183,10 +249,19 @@ impl Walk {
     fn step(&mut self, at: f64, joins: impl Fn(&Step) -> bool) -> &mut Step {
         if !self.steps.last().is_some_and(|last| at - last.at < TOGETHER && joins(last)) {
             let state = self.state.clone();
-            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks: Vec::new(), stranger: false });
+            let (remarks, received, failed) = (Vec::new(), None, None);
+            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks, received, failed, stranger: false });
         }
         let last = self.steps.len() - 1;
         &mut self.steps[last]
+    }
+}
+
+/// A text in quotes, its middle left out where it is long.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("\"{}...\" ({} octets)", text.get(..end).unwrap_or_default(), text.len()),
+        None => format!("\"{text}\""),
     }
 }
 
@@ -204,14 +279,19 @@ fn exchange(ends: [SocketAddr; 2], mut a: Side, mut b: Side) -> Exchange {
     let mut flights = flights(End::A, &steps, b.last);
     flights.extend(self::flights(End::B, &steps, a.last));
     flights.sort_by_key(|flight| flight.sent.or(flight.received.first().copied()));
-    Exchange { ends, initial: [a.initial, b.initial], steps, flights }
+    let recorded = [a.last.is_some(), b.last.is_some()];
+    Exchange { ends, initial: [a.initial, b.initial], steps, flights, ticks: [a.ticks, b.ticks].concat(), recorded }
 }
 
-/// All segments from one end to the other, whose record ends at `last`.
-fn flights(from: End, steps: &[Step], last: f64) -> Vec<Flight> {
-    let flight = |segment: &Segment| Flight { from, segment: segment.clone(), sent: None, received: Vec::new(), unwitnessed: false };
+/// All segments from one end to the other, whose record ends at `last`, if it kept one.
+fn flights(from: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
+    let flight = |segment: &Segment| {
+        let (segment, forged) = (segment.clone(), segment.forged);
+        Flight { from, segment, sent: None, received: Vec::new(), unwitnessed: false, forged }
+    };
+    let unwitnessed = |index: usize| last.is_none_or(|last| steps[index].at > last);
     let mut flights: Vec<Flight> = segments(steps, from, Direction::Out)
-        .map(|(index, segment)| Flight { sent: Some(index), unwitnessed: steps[index].at > last, ..flight(segment) })
+        .map(|(index, segment)| Flight { sent: Some(index), unwitnessed: unwitnessed(index), ..flight(segment) })
         .collect();
     for (index, segment) in segments(steps, from.other(), Direction::In) {
         match sending(&mut flights, steps, segment, steps[index].at) {
@@ -223,10 +303,12 @@ fn flights(from: End, steps: &[Step], last: f64) -> Vec<Flight> {
 }
 
 /// The sending that a receipt belongs to: the same header, the latest that is not later, rather one that has not arrived yet. The id
-/// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart.
+/// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart. What is known to be
+/// forged was sent by nobody, however well it is copied, or by one who says so.
 fn sending<'a>(flights: &'a mut [Flight], steps: &[Step], received: &Segment, at: f64) -> Option<&'a mut Flight> {
     let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
-    let same = |flight: &&mut Flight| earlier(flight) && flight.segment.same_header(received);
+    let honest = |flight: &Flight| flight.forged || !received.forged;
+    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && flight.segment.same_header(received);
     flights.iter_mut().filter(same).max_by_key(|flight| flight.received.is_empty())
 }
 
@@ -341,6 +423,23 @@ mod tests {
         let client = stranger(client.receives(0.3, ("R", 9, 0, 0), 77, "pass").receives(0.4, ("R", 301, 0, 0), 2, "pass"));
         let exchange = story(&client, &server.sends(0.499, ("R", 301, 0, 0), "pass").log());
         assert_eq!(flights(&exchange)[2..], [("R".into(), Some(399), vec![400])]);
+    }
+
+    #[test]
+    fn forged_segment_is_not_taken_for_the_one_that_it_copies() {
+        let (client, server) = handshake();
+        let (client, server) = (client.sends(0.004, ACK, "pass"), server.receives(0.105, ACK, 2, "pass"));
+        let exchange = story(&client.log(), &server.receives(0.2, ACK, 2, "pass").forged().log());
+        assert_eq!(flights(&exchange)[2..], [("A".into(), Some(4), vec![5]), ("A".into(), None, vec![100])]);
+        assert_eq!(exchange.flights.iter().map(|flight| flight.forged).collect::<Vec<_>>(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn end_without_a_record_is_known_to_have_none() {
+        let (client, _) = handshake();
+        let exchange = story(&client.log(), &Log::none(&client.log()));
+        assert_eq!((exchange.recorded, exchange.initial), ([true, false], ["CLOSED".to_owned(), String::new()]));
+        assert_eq!(exchange.flights.len(), 2);
     }
 
     #[test]

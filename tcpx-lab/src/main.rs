@@ -1,17 +1,21 @@
 //! The laboratory's command line.
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx::cli::{self, Failure};
+use tcpx_lab::commands::run::RunArguments;
+use tcpx_lab::commands::sweep::SweepArguments;
+use tcpx_lab::commands::{explain, find, list};
+use tcpx_lab::document::Language;
 use tcpx_lab::events::Log;
-use tcpx_lab::exchange::pair;
-use tcpx_lab::ladder::Ladder;
+use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
-use tcpx_lab::{demo, doctor, hold, rules};
+use tcpx_lab::picture::{Format, draw};
+use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::words::Mistake;
 
@@ -27,12 +31,17 @@ struct Arguments {
 enum Task {
     /// Shows handshake and close, then what happens without the third ACK and without TIME-WAIT
     Demo,
-    /// Draws a connection from both ends' events files, on two clocks
+    /// Draws a connection from both ends' events files, on two clocks, or from one end's alone
     Ladder {
-        /// What the left end recorded with --events
-        a: PathBuf,
-        /// What the right end recorded with --events
-        b: PathBuf,
+        /// What the left end recorded with --events, and what the right end did
+        #[arg(required = true, num_args = 1..=2, value_name = "EVENTS")]
+        events: Vec<PathBuf>,
+        /// How to draw
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// Only the connection of that number, counted from 1
+        #[arg(long, value_name = "N")]
+        only: Option<usize>,
     },
     /// Tells what works on this machine, and what mends the rest
     Doctor {
@@ -40,8 +49,36 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Lists the rules that can be removed
+    /// Lists the experiments
     List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tells an experiment's story, what the RFC says, and how to do it by hand
+    Explain {
+        /// Its name, or the path of a file of your own
+        name: String,
+    },
+    /// Runs experiments, without the rule and with it, and judges what happened
+    #[command(after_help = "Examples:
+  tcpx-lab run last-ack-lost-no-time-wait --on all
+  tcpx-lab run --all --on sim --format junit > report.xml
+  tcpx-lab run ./mine.toml --on wire --keep runs --ladder
+
+The exit status is 0 only when every verdict is as expected.")]
+    Run(RunArguments),
+    /// Loses, doubles and delays each single segment of a run in turn, then each pair, and tells which oracle breaks
+    Sweep(SweepArguments),
+    /// Writes the document of all experiments, from their files and from what was observed
+    #[command(hide = true)]
+    Document {
+        /// In which language
+        #[arg(long, value_enum, default_value = "en")]
+        language: Language,
+    },
+    /// Lists the rules that can be removed
+    Rules {
         /// As the README has it
         #[arg(long)]
         markdown: bool,
@@ -110,12 +147,29 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo => demo::run(&mut anstream::stdout())?,
-        Task::Ladder { a, b } => ladder(&Log::read(&a)?, &Log::read(&b)?)?,
+        Task::Ladder { events, format, only } => ladder(&events, format, only)?,
         Task::Doctor { json } => return examine(json),
-        Task::List { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
+        Task::List { json } => {
+            let experiments = experiment::built_in()?;
+            say(&if json { list::json(&experiments)? } else { list::table(&experiments) })?;
+        }
+        Task::Explain { name } => find(&[name])?.iter().try_for_each(|experiment| say(explain::explain(experiment)?.trim_end()))?,
+        Task::Run(arguments) => {
+            let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Sweep(arguments) => {
+            let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
+            return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Document { language } => {
+            let text = document::document(&experiment::built_in()?, &document::observed()?, language)?;
+            write!(anstream::stdout(), "{text}")?;
+        }
+        Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
@@ -136,14 +190,24 @@ fn unread(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn ladder(a: &Log, b: &Log) -> Result<()> {
+fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<()> {
+    let logs = files.iter().map(|file| Log::read(file)).collect::<Result<Vec<Log>>>()?;
+    let (a, b) = match &logs[..] {
+        [a, b] => (a, b),
+        [a] => (a, &Log::none(a)),
+        _ => bail!("one or two files"),
+    };
     let stories = pair(a, b);
-    anyhow::ensure!(!stories.is_empty(), "neither file has a connection in it");
-    for story in &stories {
-        say(&Ladder(story).to_string())?;
+    let wanted = (1..).zip(&stories).filter(|(number, _)| only.is_none_or(|only| only == *number));
+    let wanted: Vec<&Exchange> = wanted.map(|(_, story)| story).collect();
+    ensure!(!stories.is_empty(), "no connection is recorded there");
+    ensure!(!wanted.is_empty(), "there are {} connections", stories.len());
+    ensure!(wanted.len() == 1 || format != Format::Svg, "there are {} connections, and an SVG is one picture: --only N", stories.len());
+    for story in wanted {
+        writeln!(anstream::stdout(), "{}", draw(story, format))?;
     }
-    for (log, name) in [(a, "A"), (b, "B")].into_iter().filter(|(log, _)| log.truncated) {
-        say(&format!("The last line of {name} ({}) is cut off: its writer was killed.", log.role))?;
+    for (log, file) in logs.iter().zip(files).filter(|(log, _)| log.truncated) {
+        writeln!(anstream::stderr(), "The last line of {} ({}) is cut off: its writer was killed.", file.display(), log.role)?;
     }
     Ok(())
 }

@@ -150,14 +150,27 @@ fn attach(cable: Cable, own: Ipv4Addr, peer: Ipv4Addr) -> io::Result<()> {
     })
 }
 
+/// What an ioctl says of a device (netdevice(7)) in the namespace of `socket`.
+pub(crate) fn device_request(question: u32, socket: BorrowedFd<'_>, device: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: all-zero octets are an ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last octet stays 0.
+    request.ifr_name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)).for_each(|(to, from)| *to = from as libc::c_char);
+    // SAFETY: `request` is an ifreq and outlives the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), question as _, &raw mut request) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(request),
+    }
+}
+
 /// A locally administered address made of an IPv4 address.
-fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
     let [a, b, c, d] = address.octets();
     vec![2, 0, a, b, c, d]
 }
 
 /// Talks rtnetlink in the calling thread's namespace.
-fn configure<T>(talk: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>) -> io::Result<T> {
+pub(crate) fn configure<T>(talk: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection()?;

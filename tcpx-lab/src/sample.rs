@@ -4,32 +4,74 @@ use crate::events::Log;
 use crate::exchange::{Exchange, pair};
 
 /// An events file in the making.
+#[derive(Clone)]
 pub(crate) struct File {
     text: String,
     id: u16,
+    conn: u64,
+    passive: bool,
 }
 
 impl File {
     /// One that a run at this moment since boot wrote, with the connection that both samples have.
     pub(crate) fn new(role: &str, monotonic: f64) -> File {
-        let (local, remote) = if role == "client" { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        File::start(role, monotonic).opened(0.0)
+    }
+
+    /// The server's, whose connection a SYN opened.
+    pub(crate) fn passive(monotonic: f64) -> File {
+        File { passive: true, ..File::start("server", monotonic) }.opened(0.05)
+    }
+
+    fn start(role: &str, monotonic: f64) -> File {
+        let realtime = monotonic + 1e9;
         let text = format!(
-            "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{}}}\n{}\n",
-            monotonic + 1e9,
-            format_args!("{{\"t\":0,\"conn\":1,\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\"}}"),
+            "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{realtime}}}\n"
         );
-        File { text, id: 0 }
+        File { text, id: 0, conn: 1, passive: false }
+    }
+
+    fn opened(self, t: f64) -> File {
+        let client = self.text.contains("\"role\":\"client\"");
+        let (local, remote) = if client { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        let passive = self.passive;
+        self.line(t, &format!("\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\",\"passive\":{passive}"))
+    }
+
+    /// The next connection on the same four-tuple, established after 5 s: what is written from here on is its.
+    pub(crate) fn again(mut self) -> File {
+        self.conn += 1;
+        let (t, before) = if self.passive { (5.05, "SYN-RECEIVED") } else { (5.0, "SYN-SENT") };
+        self.opened(t).state(t, "CLOSED", before, "SYN").state(5.1, before, "ESTABLISHED", "SYN,ACK")
+    }
+
+    /// What the application did.
+    pub(crate) fn app(self, t: f64, did: &str, text: &str) -> File {
+        let text = text.replace('"', "\\\"");
+        self.line(t, &format!("\"event\":\"app\",\"did\":\"{did}\",\"text\":\"{text}\""))
     }
 
     /// A line of its own.
     pub(crate) fn line(mut self, t: f64, body: &str) -> File {
-        self.text += &format!("{{\"t\":{t},\"conn\":1,{body}}}\n");
+        self.text += &format!("{{\"t\":{t},\"conn\":{},{body}}}\n", self.conn);
         self
     }
 
     /// A state.
     pub(crate) fn state(self, t: f64, from: &str, to: &str, on: &str) -> File {
         self.line(t, &format!("\"event\":\"state\",\"from\":\"{from}\",\"to\":\"{to}\",\"on\":\"{on}\""))
+    }
+
+    /// A timer: `started`, `fired` or `stopped`.
+    pub(crate) fn timer(self, t: f64, timer: &str, action: &str) -> File {
+        self.line(t, &format!("\"event\":\"timer\",\"timer\":\"{timer}\",\"action\":\"{action}\""))
+    }
+
+    /// What was written last was made by neither TCP.
+    pub(crate) fn forged(mut self) -> File {
+        self.text.truncate(self.text.len() - 2);
+        self.text += ",\"forged\":true}\n";
+        self
     }
 
     /// A segment that is sent: flags, SEG.SEQ, SEG.ACK and octets, and what the gate did.
@@ -69,6 +111,29 @@ pub(crate) fn story(a: &Log, b: &Log) -> Exchange {
     let mut stories = pair(a, b);
     assert_eq!(stories.len(), 1);
     stories.remove(0)
+}
+
+/// A segment that is lost and sent again when its timer is over, and a TIME-WAIT of its own length.
+pub(crate) fn eventful() -> (File, File) {
+    let (client, server) = handshake();
+    let client = client
+        .state(0.004, "ESTABLISHED", "FIN-WAIT-1", "CLOSE")
+        .timer(0.004, "retransmission", "started")
+        .sends(0.004, ("FA", 101, 301, 0), "drop")
+        .timer(0.204, "retransmission", "fired")
+        .sends(0.204, ("FA", 101, 301, 0), "pass")
+        .receives(0.207, ("FA", 301, 102, 0), 2, "pass")
+        .state(0.207, "FIN-WAIT-1", "TIME-WAIT", "FIN")
+        .timer(0.207, "time-wait", "started")
+        .timer(2.207, "time-wait", "fired")
+        .state(2.207, "TIME-WAIT", "CLOSED", "2 MSL timeout");
+    let server = server
+        .receives(0.305, ("FA", 101, 301, 0), 3, "pass")
+        .state(0.305, "SYN-RECEIVED", "CLOSE-WAIT", "FIN")
+        .state(0.306, "CLOSE-WAIT", "LAST-ACK", "CLOSE")
+        .sends(0.306, ("FA", 301, 102, 0), "pass")
+        .line(9.0, "\"event\":\"r1\"");
+    (client, server)
 }
 
 /// Times are seconds of each run; the client's began 0.1 s after the server's, so that their numbers differ by that.

@@ -85,7 +85,7 @@ pub(crate) fn did_you_mean(name: &str) -> String {
 }
 
 /// The one that needs the fewest letters changed, if those are few, or that begins like it.
-pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distances = known.map(|name| (if word.len() > 1 && name.starts_with(word) { 1 } else { distance(word, name) }, name));
     let (changes, name) = distances.min_by_key(|(changes, _)| *changes)?;
     (changes <= 1 + word.len() / 4 && changes < word.len()).then_some(name)

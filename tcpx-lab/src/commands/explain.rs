@@ -1,0 +1,69 @@
+//! One experiment in words: the story, the rule and what the RFC says of it, and the commands that do the same by hand.
+
+use crate::experiment::{Arm, Experiment, Plan, Scale};
+use crate::netns;
+use crate::world::World;
+use anyhow::Result;
+use std::fmt::Write as _;
+use tcpx_proto::preset::Preset;
+
+/// For a terminal.
+///
+/// # Errors
+/// There is none for an experiment that was read.
+pub fn explain(experiment: &Experiment) -> Result<String> {
+    let mut text = format!("{}\n{}\n\n{}\n\n", experiment.title, "=".repeat(experiment.title.chars().count()), experiment.question);
+    let _infallible = writeln!(text, "{}\n", fill(&experiment.story));
+    for (who, says) in [("the textbook", &experiment.textbook), ("RFC 9293", &experiment.rfc), ("Linux 6.18", &experiment.linux)] {
+        let _infallible = writeln!(text, "{who:>12}: {}", fill(says).replace('\n', "\n              "));
+    }
+    let rules: Vec<&Preset> = experiment.removed().into_iter().filter_map(|name| Preset::find(&name)).collect();
+    if !rules.is_empty() {
+        text.push_str("\nThe rules that are removed:\n");
+    }
+    for rule in rules {
+        let _infallible = writeln!(text, "  {}: {} ({}).\n    Without it {}.", rule.name, rule.removes, rule.requirement, rule.breaks);
+    }
+    for world in World::ALL {
+        if let Some(no) = experiment.excuse(world) {
+            let _infallible = writeln!(text, "\nNot on {world}: {no}.");
+        }
+    }
+    text.push_str("\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n");
+    for arm in &experiment.arms {
+        by_hand(&mut text, arm, &experiment.checked_plan(arm, Scale::Wire)?);
+    }
+    let _infallible = writeln!(text, "\nOr all of it: tcpx-lab run {} --on all", experiment.name);
+    Ok(text)
+}
+
+/// How to do an arm's run with the two binaries.
+pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
+    let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.says);
+    for (host, name) in plan.hosts.iter().zip(["a", "b"]).rev() {
+        let file = format!("{name}.script");
+        let script = host.script_text.trim().lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let _infallible = writeln!(text, "    echo '{script}' > {file}");
+        let words = host.command(&file).into_iter().map(|word| if word.contains([' ', '(', '#']) { format!("'{word}'") } else { word });
+        let side = if host.address.ip() == netns::A { "client" } else { "server" };
+        let _infallible = writeln!(text, "    {side}$ {} --events {name}.jsonl", words.collect::<Vec<_>>().join(" "));
+    }
+    for inject in &plan.inject {
+        let _infallible = writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
+    }
+    text.push_str("    tcpx-lab ladder a.jsonl b.jsonl\n");
+}
+
+/// Lines of at most a hundred characters.
+pub(crate) fn fill(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < 100);
+        match last {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => _ = write!(line, " {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,67 @@
+//! Whether the wire showed what the simulation foretold: the same states, octets and segments, in the same order; not the same times.
+
+use crate::events::{Direction, Log, What};
+use crate::exchange::End;
+use crate::experiment::Tolerance;
+use crate::oracle::Run;
+use crate::world::Outcome;
+use std::collections::BTreeMap;
+
+/// The first difference, if there is one.
+pub fn difference(foretold: &Outcome, seen: &Outcome, tolerance: &[Tolerance]) -> Option<String> {
+    End::BOTH.into_iter().find_map(|end| {
+        let [sim, wire] = [foretold, seen].map(|outcome| digest(outcome, end, tolerance));
+        let unequal = |(sim, wire): (&Vec<String>, &Vec<String>)| {
+            let at = (0..sim.len().max(wire.len())).find(|at| sim.get(*at) != wire.get(*at))?;
+            let of = |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "nothing more".to_owned());
+            Some(format!("at {end} the simulation foretold [{}], the wire showed [{}]", of(sim), of(wire)))
+        };
+        sim.iter().zip(&wire).find_map(unequal)
+    })
+}
+
+/// What is compared: the states and octets of each connection, and what was sent.
+fn digest(outcome: &Outcome, end: End, tolerance: &[Tolerance]) -> [Vec<String>; 2] {
+    let run = Run::new(&outcome.logs, outcome.end, f64::INFINITY);
+    let mut conns = Vec::new();
+    for conn in run.conns.iter().filter(|conn| conn.end == end) {
+        let number = conn.incarnation;
+        conns.extend(conn.states.iter().map(|(_, state, on)| format!("connection {number}: {state} on {on}")));
+        conns.push(format!("connection {number} received \"{}\"", conn.received));
+        conns.extend(conn.closed.iter().map(|(_, reason)| format!("connection {number} closed: {reason}")));
+    }
+    let failures = run.deeds.iter().filter(|deed| deed.end == end).flat_map(|deed| deed.failures.iter());
+    conns.extend(failures.map(|why| format!("the script: {why}")));
+    let log = end.of(&outcome.logs);
+    let until = outcome.end + crate::oracle::start(&outcome.logs) - log.monotonic;
+    let sent = if tolerance.contains(&Tolerance::Segments) { Vec::new() } else { sent(log, until, tolerance) };
+    [conns, sent]
+}
+
+/// Each segment that left for the network, with numbers relative to the two SYNs.
+fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
+    let (mut ours, mut theirs): (BTreeMap<Option<u64>, u32>, BTreeMap<Option<u64>, u32>) = Default::default();
+    let mut lines = Vec::new();
+    for entry in log.entries.iter().take_while(|entry| entry.t <= until) {
+        let What::Segment(segment) = &entry.what else { continue };
+        if segment.flags.contains('S') && !segment.forged {
+            let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
+            side.extend([(entry.conn, segment.seq), (None, segment.seq)]);
+        }
+        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| number.wrapping_sub(side.get(&entry.conn).copied().unwrap_or(0));
+        if segment.dir != Direction::Out || tolerated(segment, tolerance) {
+            continue;
+        }
+        let dropped = if segment.verdict == "drop" { " (dropped)" } else { "" };
+        let again = if segment.retransmission > 0 { " again" } else { "" };
+        let ack = if segment.flags.contains('A') { format!(" ack {}", relative(segment.ack, &theirs)) } else { String::new() };
+        let line = format!("{} seq {}{ack} len {}{again}{dropped}", segment.control(), relative(segment.seq, &ours), segment.len);
+        lines.push(line);
+    }
+    lines
+}
+
+fn tolerated(segment: &crate::events::Segment, tolerance: &[Tolerance]) -> bool {
+    let bare = segment.flags == "A" && segment.len == 0;
+    bare && tolerance.contains(&Tolerance::Acks) || segment.retransmission > 0 && tolerance.contains(&Tolerance::Retransmissions)
+}

@@ -1,0 +1,71 @@
+//! What is wrong with an experiment's file, shown in its line.
+
+use super::Text;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::fmt;
+use std::ops::Range;
+use tcpx_proto::words;
+
+/// A mistake with its file around it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistake(String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// A mistake that does not know its file yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Wrong {
+    span: Range<usize>,
+    /// The text within `span` in which `part` is counted, as it was written.
+    within: Option<(String, Range<usize>)>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Wrong {
+    /// Of the file as a whole.
+    pub(super) fn everywhere(message: impl Into<String>) -> Wrong {
+        Wrong { span: 0..0, within: None, message: message.into(), help: None }
+    }
+
+    /// Of a text.
+    pub(super) fn of(text: &Text, message: impl Into<String>) -> Wrong {
+        Wrong { span: text.span(), within: None, message: message.into(), help: None }
+    }
+
+    /// Of a part of what a text came to.
+    pub(super) fn part(text: &Text, resolved: &str, mistake: words::Mistake) -> Wrong {
+        let within = (text.get_ref() == resolved).then(|| (resolved.to_owned(), mistake.span.clone()));
+        Wrong { span: text.span(), within, message: mistake.message, help: mistake.help }
+    }
+
+    pub(super) fn at(self, path: &str, source: &str) -> Mistake {
+        // A text that stands in the file as it is can be underlined within; one with escapes only as a whole.
+        let within = self.within.and_then(|(text, part)| {
+            let start = self.span.start + source.get(self.span.clone())?.find(&text)?;
+            Some(start + part.start..start + part.end)
+        });
+        show(path, source, within.unwrap_or(self.span), &self.message, self.help.as_deref())
+    }
+}
+
+impl Mistake {
+    pub(super) fn of_toml(path: &str, source: &str, error: &toml::de::Error) -> Mistake {
+        show(path, source, error.span().unwrap_or(0..0), error.message(), None)
+    }
+}
+
+fn show(path: &str, source: &str, span: Range<usize>, message: &str, help: Option<&str>) -> Mistake {
+    let end = span.end.min(source.len());
+    let span = span.start.min(end)..end;
+    let snippet = Snippet::source(source).path(path).annotation(AnnotationKind::Primary.span(span));
+    let mut report: Vec<Group<'_>> = vec![Level::ERROR.primary_title(message).element(snippet)];
+    report.extend(help.map(|help| Group::with_title(Level::HELP.secondary_title(help))));
+    Mistake(Renderer::plain().render(&report))
+}

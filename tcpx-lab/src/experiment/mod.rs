@@ -1,0 +1,403 @@
+//! An experiment as data: a question, two hosts, the rule that is removed, and what must happen with and without it.
+
+mod mistake;
+mod plan;
+mod rung;
+
+pub use mistake::Mistake;
+pub use plan::{HostPlan, Injection, Plan, Scale};
+pub use rung::{Rung, Sight};
+
+use crate::exchange::End;
+use crate::oracle::Oracle;
+use crate::world::World;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// A text with its place in the file, so that a mistake in it can be shown there.
+pub type Text = Spanned<String>;
+
+/// One experiment, as its file has it. `experiments/README.md` describes every field.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Experiment {
+    /// As its file is called.
+    pub name: String,
+    /// A line.
+    pub title: String,
+    /// What it answers.
+    pub question: String,
+    /// What happens, in three or four sentences.
+    pub story: String,
+    /// The chapter that it belongs to.
+    pub group: Group,
+    /// The failure modes of the catalogue that it shows.
+    #[serde(default)]
+    pub modes: Vec<String>,
+    /// `article`: a question of the article; `quick`: fast enough for every check.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whose replies, timers and limits both hosts have where tcpx plays them.
+    pub profile: Spanned<String>,
+    /// What the textbook says.
+    pub textbook: String,
+    /// What RFC 9293 says, with the section.
+    pub rfc: String,
+    /// What Linux 6.18 does.
+    pub linux: String,
+    /// The same in Chinese.
+    pub zh: Option<Chinese>,
+    /// Values that differ between the worlds: `$name` stands for one in all other texts.
+    #[serde(default)]
+    pub constants: BTreeMap<String, Constant>,
+    /// How long an end may wait for the other before it counts as stuck.
+    pub patience: Text,
+    /// When a run ends at the latest.
+    pub limit: Text,
+    /// What may differ between the simulation and the wire.
+    #[serde(default)]
+    pub tolerance: Vec<Tolerance>,
+    /// The first host: 10.77.0.1, port 40000.
+    pub a: Host,
+    /// The second one: 10.77.0.2, port 7000.
+    pub b: Host,
+    /// Segments that nobody sent, in every arm.
+    #[serde(default)]
+    pub inject: Vec<Inject>,
+    /// The runs: without the rule, and with it.
+    #[serde(rename = "arm")]
+    pub arms: Vec<Arm>,
+    /// The simulation, where it cannot be shown.
+    pub sim: Option<Excuse>,
+    /// The wire, where it cannot be shown.
+    pub wire: Option<Excuse>,
+    /// Linux at one end.
+    pub kernel: Kernel,
+    /// The walked edges of the state diagram are counted over all arms, and none may be missing.
+    #[serde(default)]
+    pub every_edge: bool,
+    /// The file's text.
+    #[serde(skip)]
+    pub source: String,
+}
+
+/// A chapter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// The article's own questions.
+    Article,
+    /// How a connection begins.
+    Establish,
+    /// How it ends.
+    Close,
+    /// Whether the peer is still there.
+    Alive,
+    /// What happens to the text.
+    Data,
+    /// What somebody else can do to it.
+    Attack,
+}
+
+impl Group {
+    /// As in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Article => "article",
+            Group::Establish => "establish",
+            Group::Close => "close",
+            Group::Alive => "alive",
+            Group::Data => "data",
+            Group::Attack => "attack",
+        }
+    }
+}
+
+/// An experiment's words in Chinese.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Chinese {
+    /// A line.
+    pub title: String,
+    /// What it answers.
+    pub question: String,
+    /// What happens.
+    pub story: String,
+    /// What the textbook says.
+    pub textbook: String,
+    /// What RFC 9293 says.
+    pub rfc: String,
+    /// What Linux 6.18 does.
+    pub linux: String,
+}
+
+/// A value in each world.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(untagged)]
+pub enum Constant {
+    /// The same in all.
+    Same(String),
+    /// The real one, the one on a wire where nobody waits for minutes, and the one beside Linux, which has its own.
+    Scaled {
+        /// In the simulation.
+        real: String,
+        /// On the wire.
+        wire: String,
+        /// Beside Linux; the wire's where it is left out.
+        kernel: Option<String>,
+    },
+}
+
+/// One host, or what an arm changes of it.
+#[derive(Clone, Deserialize, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// What its application does (`docs/scripts.md`).
+    pub script: Option<Text>,
+    /// More flags of the pair's.
+    pub options: Option<Text>,
+    /// Rules that it goes without.
+    #[serde(default)]
+    pub without: Vec<Text>,
+    /// What its network does to segments (`docs/faults.md`).
+    #[serde(default)]
+    pub fault: Vec<Text>,
+}
+
+/// A run: with a rule or without it.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// What is different, in a few words.
+    pub name: String,
+    /// The failure is expected here: a rule is missing, or the protection that another arm has.
+    #[serde(default)]
+    pub treatment: bool,
+    /// What this arm is expected to show, in the fewest words.
+    pub says: String,
+    /// What it changes at A.
+    #[serde(default)]
+    pub a: Host,
+    /// What it changes at B.
+    #[serde(default)]
+    pub b: Host,
+    /// Segments that nobody sent.
+    #[serde(default)]
+    pub inject: Vec<Inject>,
+    /// The oracles that this run breaks.
+    #[serde(default)]
+    pub breaks: Vec<Oracle>,
+    /// Those that hold in it.
+    #[serde(default)]
+    pub holds: Vec<Oracle>,
+    /// States and segments that are seen in this order.
+    #[serde(default)]
+    pub ladder: Vec<Text>,
+    /// What is different beside Linux.
+    pub kernel: Option<Beside>,
+    /// Another value for some constants.
+    #[serde(default)]
+    pub constants: BTreeMap<String, Constant>,
+    /// The profile of this arm alone.
+    pub profile: Option<Spanned<String>>,
+}
+
+/// What is expected of an arm when one end is Linux's.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Why this arm cannot be had there.
+    pub no: Option<String>,
+    /// In the fewest words.
+    pub says: Option<String>,
+    /// The oracles that it breaks there.
+    pub breaks: Option<Vec<Oracle>>,
+    /// Those that hold there.
+    pub holds: Option<Vec<Oracle>>,
+    /// States and segments that are seen there in this order.
+    pub ladder: Option<Vec<Text>>,
+}
+
+/// Why a world cannot show it.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Excuse {
+    /// The physical reason.
+    pub no: String,
+}
+
+/// The world in which one end is Linux's TCP.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// Why it cannot show it.
+    pub no: Option<String>,
+    /// Which end is Linux's: `a` or `b`.
+    pub end: Option<Side>,
+    /// Its settings, inside its namespace.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
+}
+
+/// A host's name.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl From<Side> for End {
+    fn from(side: Side) -> End {
+        match side {
+            Side::A => End::A,
+            Side::B => End::B,
+        }
+    }
+}
+
+/// What may differ between what the simulation foretold and what the wire showed.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tolerance {
+    /// How many bare ACKs there are.
+    Acks,
+    /// How often something is sent again.
+    Retransmissions,
+    /// How text is cut into segments.
+    Cuts,
+    /// Segments at all: only states and octets are compared.
+    Segments,
+}
+
+/// Segments that nobody sent.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Inject {
+    /// Who receives it.
+    pub to: Side,
+    /// When: so long after `on`, or after the start.
+    pub after: Option<Text>,
+    /// A rung of the ladder that is waited for.
+    pub on: Option<Text>,
+    /// Control bits as letters, in the order FSRPAUEW.
+    pub flags: Spanned<String>,
+    /// SEG.SEQ.
+    pub seq: u32,
+    /// SEG.ACK.
+    #[serde(default)]
+    pub ack: u32,
+    /// SEG.WND.
+    #[serde(default = "window")]
+    pub window: u16,
+    /// Its text.
+    #[serde(default)]
+    pub text: String,
+    /// How many, each from the next port of the forged host.
+    #[serde(default = "one")]
+    pub count: u16,
+    /// They seem to come from a third host, 10.77.0.66, rather than from the peer.
+    #[serde(default)]
+    pub stranger: bool,
+    /// To what SEG.SEQ is added up, each of `count`.
+    #[serde(default)]
+    pub step: u32,
+    /// Timestamps, TSval and TSecr.
+    pub stamps: Option<[u32; 2]>,
+}
+
+fn window() -> u16 {
+    65_535
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// The experiments that are built in, by name.
+pub fn built_in() -> Result<Vec<Experiment>, Mistake> {
+    BUILT_IN.iter().map(|(path, source)| Experiment::parse(path, source)).collect()
+}
+
+include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
+
+impl Experiment {
+    /// Reads a file's text and checks all of it, in every world.
+    ///
+    /// # Errors
+    /// The first mistake, shown in its line.
+    pub fn parse(path: &str, source: &str) -> Result<Experiment, Mistake> {
+        let mut experiment: Experiment = toml::from_str(source).map_err(|error| Mistake::of_toml(path, source, &error))?;
+        source.clone_into(&mut experiment.source);
+        experiment.check().map_err(|wrong| wrong.at(path, source))?;
+        Ok(experiment)
+    }
+
+    fn check(&self) -> Result<(), mistake::Wrong> {
+        use mistake::Wrong;
+        if self.arms.is_empty() {
+            return Err(Wrong::everywhere("no arm: an experiment without a run shows nothing"));
+        }
+        if self.kernel.no.is_none() == self.kernel.end.is_none() {
+            return Err(Wrong::everywhere("[kernel] says which end is Linux's (end = \"b\"), or why it cannot be (no = \"...\")"));
+        }
+        for arm in &self.arms {
+            if arm.breaks.is_empty() && arm.holds.is_empty() && arm.ladder.is_empty() {
+                return Err(Wrong::everywhere(format!("the arm \"{}\" judges nothing: it needs breaks, holds or a ladder", arm.name)));
+            }
+            for scale in [Scale::Real, Scale::Wire, Scale::Kernel] {
+                self.plan(arm, scale)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The host of this end, without an arm's changes.
+    fn host(&self, end: End) -> &Host {
+        match end {
+            End::A => &self.a,
+            End::B => &self.b,
+        }
+    }
+
+    /// Why a world cannot show it.
+    pub fn excuse(&self, world: World) -> Option<String> {
+        match world {
+            World::Sim => self.sim.as_ref().map(|excuse| excuse.no.clone()),
+            World::Wire => self.wire.as_ref().map(|excuse| excuse.no.clone()),
+            World::Kernel => self.kernel.no.clone(),
+        }
+    }
+
+    /// The rules that its arms remove, each once.
+    pub fn removed(&self) -> Vec<String> {
+        let hosts = self.arms.iter().flat_map(|arm| [&arm.a, &arm.b]).chain([&self.a, &self.b]);
+        let mut names: Vec<String> = hosts.flat_map(|host| &host.without).map(|name| name.get_ref().clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Why an arm cannot be had beside Linux.
+    pub fn refused_by_kernel(&self, arm: &Arm) -> Option<String> {
+        if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
+            return Some(no);
+        }
+        let end = End::from(self.kernel.end?);
+        let removed = self.host(end).without.iter().chain(&arm.host(end).without).next()?;
+        Some(format!("Linux cannot go without {}", removed.get_ref()))
+    }
+}
+
+impl Arm {
+    /// What it changes of a host.
+    pub fn host(&self, end: End) -> &Host {
+        match end {
+            End::A => &self.a,
+            End::B => &self.b,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One run of an experiment, with every name resolved: what each host is told, and what is expected.
+
+use super::mistake::Wrong;
+use super::rung::{self, Rung};
+use super::{Arm, Constant, Experiment, Host, Inject, Text, Tolerance};
+use crate::exchange::End;
+use crate::netns;
+use crate::oracle::Oracle;
+use clap::Parser;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tcpx::cli::{Common, Settings, settings};
+use tcpx_proto::script::{Script, Step};
+use tcpx_proto::seq::Seq;
+use tcpx_proto::sim::Place;
+use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
+
+/// A, B, and whom nobody knows.
+const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
+const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 66)), 40_000);
+
+/// IP identifications of forged segments begin here.
+const FORGED_ID: u16 = 0xf000;
+
+/// Which values the constants have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scale {
+    /// The real ones.
+    Real,
+    /// Those for a wire, on which nobody wants to wait for minutes.
+    Wire,
+    /// Those beside Linux, which has its own.
+    Kernel,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The values of the constants.
+    pub scale: Scale,
+    /// What each host does.
+    pub hosts: [HostPlan; 2],
+    /// How long an end may wait for the other before it counts as stuck.
+    pub patience: Duration,
+    /// When the run ends at the latest.
+    pub limit: Duration,
+    /// Segments that nobody sent.
+    pub inject: Vec<Injection>,
+    /// What is seen in this order.
+    pub ladder: Vec<Rung>,
+    /// The oracles that break.
+    pub breaks: Vec<Oracle>,
+    /// The oracles that hold.
+    pub holds: Vec<Oracle>,
+    /// What may differ from the prediction.
+    pub tolerance: Vec<Tolerance>,
+    /// In the fewest words.
+    pub says: String,
+}
+
+impl Plan {
+    /// Whether the laboratory forged the packet with this IP identification and SEG.SEQ that came to this end.
+    pub fn is_forged(&self, to: End, id: u16, seq: u32) -> bool {
+        let same = |packet: &Vec<u8>| {
+            let header = Segment::parse(packet, ChecksumPolicy::Ignore).map(|segment| segment.header);
+            header.is_ok_and(|header| (header.id, header.seq.0) == (id, seq))
+        };
+        self.inject.iter().filter(|inject| inject.to == to).flat_map(|inject| &inject.packets).any(same)
+    }
+}
+
+/// What a host is told.
+#[derive(Clone, Debug)]
+pub struct HostPlan {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Its peer's.
+    pub peer: SocketAddr,
+    /// What its application does.
+    pub script: Script,
+    /// The same as text.
+    pub script_text: String,
+    /// The pair's flags.
+    pub flags: Vec<String>,
+    /// What those come to.
+    pub settings: Settings,
+}
+
+impl HostPlan {
+    /// Where its script is played.
+    pub fn place(&self) -> Place {
+        Place { port: self.address.port(), peer: Some(self.peer) }
+    }
+
+    /// It only waits for connections: the server is the binary that plays it.
+    pub fn serves(&self) -> bool {
+        !self.script.steps.iter().any(|step| matches!(step, Step::Connect(_)))
+    }
+
+    /// The command line that does the same by hand, with its script in this file.
+    pub fn command(&self, script: &str) -> Vec<String> {
+        let mut words = match self.serves() {
+            true => vec!["tcpx-server".to_owned(), self.address.to_string()],
+            false => vec!["tcpx-client".to_owned(), self.peer.to_string(), "--bind".to_owned(), self.address.to_string()],
+        };
+        words.extend(["--script".to_owned(), script.to_owned()]);
+        words.extend(self.flags.iter().cloned());
+        words
+    }
+}
+
+/// Segments that nobody sent.
+#[derive(Clone, Debug)]
+pub struct Injection {
+    /// Who receives them.
+    pub to: End,
+    /// How long after the rung, or after the start.
+    pub after: Duration,
+    /// What is waited for.
+    pub on: Option<Rung>,
+    /// The IP packets.
+    pub packets: Vec<Vec<u8>>,
+}
+
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct Flagged {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The constants of one run.
+struct Names(BTreeMap<String, String>);
+
+impl Names {
+    fn new(experiment: &Experiment, arm: &Arm, scale: Scale) -> Names {
+        let value = |constant: &Constant| match constant {
+            Constant::Same(value) => value.clone(),
+            Constant::Scaled { real, wire, kernel } => match scale {
+                Scale::Real => real.clone(),
+                Scale::Wire => wire.clone(),
+                Scale::Kernel => kernel.clone().unwrap_or_else(|| wire.clone()),
+            },
+        };
+        let mut names: BTreeMap<String, String> =
+            experiment.constants.iter().chain(&arm.constants).map(|(name, constant)| (name.clone(), value(constant))).collect();
+        let [a, b] = ADDRESSES;
+        names.extend([("a".to_owned(), a.to_string()), ("b".to_owned(), b.to_string())]);
+        Names(names)
+    }
+
+    /// The text with each `$name` replaced.
+    fn resolve(&self, text: &Text) -> Result<String, Wrong> {
+        let mut resolved = String::new();
+        let mut rest = text.get_ref().as_str();
+        while let Some((before, after)) = rest.split_once('$') {
+            let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(after.len());
+            let (name, behind) = after.split_at(length);
+            let known = || self.0.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
+            let value = self.0.get(name).ok_or_else(|| Wrong::of(text, format!("there is no constant ${name}; there are {}", known())))?;
+            resolved += before;
+            resolved += value;
+            rest = behind;
+        }
+        Ok(resolved + rest)
+    }
+
+    fn duration(&self, text: &Text) -> Result<Duration, Wrong> {
+        rung::duration(self.resolve(text)?.trim()).map_err(|message| Wrong::of(text, message))
+    }
+
+    fn rung(&self, text: &Text) -> Result<Rung, Wrong> {
+        Rung::parse(&self.resolve(text)?).map_err(|message| Wrong::of(text, message))
+    }
+}
+
+impl Experiment {
+    /// What an arm is at a scale.
+    ///
+    /// # Errors
+    /// The first mistake in it.
+    pub(super) fn plan(&self, arm: &Arm, scale: Scale) -> Result<Plan, Wrong> {
+        let names = Names::new(self, arm, scale);
+        let beside = arm.kernel.as_ref().filter(|_| scale == Scale::Kernel);
+        let ladder = beside.and_then(|beside| beside.ladder.as_ref()).unwrap_or(&arm.ladder);
+        let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, &names));
+        let [a, b] = hosts;
+        Ok(Plan {
+            scale,
+            hosts: [a?, b?],
+            patience: names.duration(&self.patience)?,
+            limit: names.duration(&self.limit)?,
+            inject: injections(self.inject.iter().chain(&arm.inject), &names)?,
+            ladder: ladder.iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
+            breaks: beside.and_then(|beside| beside.breaks.clone()).unwrap_or_else(|| arm.breaks.clone()),
+            holds: beside.and_then(|beside| beside.holds.clone()).unwrap_or_else(|| arm.holds.clone()),
+            tolerance: self.tolerance.clone(),
+            says: beside.and_then(|beside| beside.says.clone()).unwrap_or_else(|| arm.says.clone()),
+        })
+    }
+
+    /// The plan of an arm whose file has been checked.
+    ///
+    /// # Errors
+    /// There is none: every plan was made once when the file was read.
+    pub fn checked_plan(&self, arm: &Arm, scale: Scale) -> anyhow::Result<Plan> {
+        self.plan(arm, scale).map_err(|wrong| wrong.at(&self.name, &self.source).into())
+    }
+
+    fn host_plan(&self, arm: &Arm, end: End, names: &Names) -> Result<HostPlan, Wrong> {
+        let (base, change) = (self.host(end), arm.host(end));
+        let script = change.script.as_ref().or(base.script.as_ref());
+        let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
+        let script_text = names.resolve(script)?;
+        let profile = arm.profile.as_ref().unwrap_or(&self.profile);
+        let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
+        let mut common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
+        for host in [base, change] {
+            common = add_flags(host, names, &mut flags)?.unwrap_or(common);
+        }
+        let settings = settings(&common).map_err(|failure| Wrong::of(profile, failure.message))?;
+        let address = *end.of(&ADDRESSES);
+        Ok(HostPlan {
+            address,
+            peer: *end.other().of(&ADDRESSES),
+            script: Script::parse(&script_text).map_err(|mistake| Wrong::part(script, &script_text, mistake))?,
+            script_text,
+            flags,
+            settings,
+        })
+    }
+}
+
+/// Adds a host's flags, and checks after each of its texts what they come to, so that a mistake is found where it stands.
+fn add_flags(host: &Host, names: &Names, flags: &mut Vec<String>) -> Result<Option<Common>, Wrong> {
+    let mut common = None;
+    if let Some(text) = &host.options {
+        flags.extend(names.resolve(text)?.split_whitespace().map(str::to_owned));
+        common = Some(checked(flags).map_err(|message| Wrong::of(text, message))?);
+    }
+    for (flag, texts) in [("--without", &host.without), ("--fault", &host.fault)] {
+        for text in texts {
+            let resolved = names.resolve(text)?;
+            if flag == "--fault" {
+                // Holds and releases come in pairs: together they are checked at the end.
+                tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
+            }
+            flags.extend([flag.to_owned(), resolved]);
+            common = Some(parsed(flags).map_err(|message| Wrong::of(text, message))?);
+            if flag == "--without" {
+                settings(common.as_ref().unwrap_or(&parsed(flags).map_err(|message| Wrong::of(text, message))?))
+                    .map_err(|failure| Wrong::of(text, failure.message))?;
+            }
+        }
+    }
+    Ok(common)
+}
+
+fn parsed(flags: &[String]) -> Result<Common, String> {
+    Flagged::try_parse_from(flags).map(|flagged| flagged.common).map_err(|error| error.to_string().trim_end().to_owned())
+}
+
+fn checked(flags: &[String]) -> Result<Common, String> {
+    let common = parsed(flags)?;
+    settings(&common).map_err(|failure| failure.message)?;
+    Ok(common)
+}
+
+fn injections<'a>(all: impl Iterator<Item = &'a Inject>, names: &Names) -> Result<Vec<Injection>, Wrong> {
+    let mut id = FORGED_ID;
+    let one = |inject: &Inject| {
+        let flags = Flags::from_letters(inject.flags.get_ref());
+        let flags = flags.ok_or_else(|| Wrong::of(&inject.flags, "control bits are letters out of FSRPAUEW, in that order"))?;
+        let to = End::from(inject.to);
+        let from = if inject.stranger { STRANGER } else { *to.other().of(&ADDRESSES) };
+        let packets = (0..inject.count).map(|n| {
+            id = id.wrapping_add(1);
+            let source = SocketAddr::new(from.ip(), from.port().wrapping_add(if inject.step == 0 { n } else { 0 }));
+            let seq = Seq(inject.seq.wrapping_add(inject.step.wrapping_mul(n.into())));
+            packet(inject, source, *to.of(&ADDRESSES), flags, seq, id)
+        });
+        let packets = packets.collect::<Option<_>>().ok_or_else(|| Wrong::of(&inject.flags, "the segment is too long"))?;
+        let after = inject.after.as_ref().map(|text| names.duration(text)).transpose()?.unwrap_or_default();
+        Ok(Injection { to, after, on: inject.on.as_ref().map(|text| names.rung(text)).transpose()?, packets })
+    };
+    all.map(one).collect()
+}
+
+fn packet(inject: &Inject, source: SocketAddr, destination: SocketAddr, flags: Flags, seq: Seq, id: u16) -> Option<Vec<u8>> {
+    let timestamps = inject.stamps.map(|[value, echo]| Timestamps { value, echo });
+    let header = Header {
+        source,
+        destination,
+        seq,
+        ack: Seq(inject.ack),
+        flags,
+        window: inject.window,
+        urgent: 0,
+        options: Options { timestamps, ..Options::default() },
+        ttl: 64,
+        tos: 0,
+        id,
+    };
+    let mut packet = vec![0; 1500];
+    let length = header.emit((inject.text.as_bytes(), &[]), &mut packet).ok()?;
+    packet.truncate(length);
+    Some(packet)
+}

@@ -1,0 +1,144 @@
+//! Runs experiments in their worlds, many at a time where they mostly sleep, and gathers the verdicts.
+
+use crate::compare;
+use crate::experiment::{Arm, Experiment, Scale};
+use crate::verdict::{self, Verdict};
+use crate::world::{self, Outcome, World};
+use anyhow::{Context, Result};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In which worlds.
+    pub worlds: Vec<World>,
+    /// Why no world but the simulation is to be had on this machine.
+    pub refused: Option<String>,
+    /// Decides all chance.
+    pub seed: u64,
+    /// Stretches every upper bound and every limit, for a loaded machine.
+    pub slow: f64,
+    /// How many runs at a time.
+    pub jobs: usize,
+    /// Keep captures and events.
+    pub keep: bool,
+}
+
+/// A verdict with what it was made of; nothing where the run was skipped.
+pub struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The run.
+    pub outcome: Option<Outcome>,
+    /// What the simulation foretold, where that was compared.
+    pub foretold: Option<Outcome>,
+}
+
+/// One run to do.
+struct Job<'a> {
+    experiment: &'a Experiment,
+    arm: &'a Arm,
+    world: World,
+}
+
+/// Runs every arm of these experiments in every world that they have. `done` is told of each that ends. The order of the reports is that
+/// of the experiments.
+///
+/// # Errors
+/// None of a run: what goes wrong in one is in its verdict.
+pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, usize, &Verdict) + Sync) -> Vec<Report> {
+    let arms = experiments.iter().flat_map(|experiment| experiment.arms.iter().map(move |arm| (experiment, arm)));
+    let jobs: Vec<Job<'_>> = arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
+    // Those that sleep longest begin first.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map(|job| job.world)));
+    let (next, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let reports: Mutex<Vec<(usize, Report)>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..options.jobs.min(jobs.len()).max(1) {
+            scope.spawn(|| {
+                while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let report = jobs[*index].run(options);
+                    done(ended.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), &report.verdict);
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).push((*index, report));
+                }
+            });
+        }
+    });
+    let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    reports.sort_by_key(|(index, _)| *index);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+impl Job<'_> {
+    fn run(&self, options: &Options) -> Report {
+        let begun = Instant::now();
+        let mut verdict = Verdict {
+            experiment: self.experiment.name.clone(),
+            arm: self.arm.name.clone(),
+            treatment: self.arm.treatment,
+            world: self.world,
+            expected: self.arm.says.clone(),
+            happened: String::new(),
+            findings: Vec::new(),
+            wrong: Vec::new(),
+            skipped: self.experiment.excuse(self.world).or_else(|| self.kernel_excuse()),
+            unavailable: false,
+            took: 0.0,
+        };
+        if verdict.skipped.is_none() && self.world != World::Sim && options.refused.is_some() {
+            (verdict.skipped, verdict.unavailable) = (options.refused.clone(), true);
+        }
+        if verdict.skipped.is_some() {
+            return Report { verdict, outcome: None, foretold: None };
+        }
+        let (outcome, foretold) = match self.judged(options, &mut verdict) {
+            Ok((outcome, foretold)) => (Some(outcome), foretold),
+            Err(error) => {
+                verdict.wrong.push(format!("{error:#}"));
+                (None, None)
+            }
+        };
+        verdict.took = begun.elapsed().as_secs_f64();
+        Report { verdict, outcome, foretold }
+    }
+
+    /// Why this arm cannot be had beside Linux.
+    fn kernel_excuse(&self) -> Option<String> {
+        if self.world == World::Kernel { self.experiment.refused_by_kernel(self.arm) } else { None }
+    }
+
+    fn judged(&self, options: &Options, verdict: &mut Verdict) -> Result<(Outcome, Option<Outcome>)> {
+        let scale = match self.world {
+            World::Sim => Scale::Real,
+            World::Wire => Scale::Wire,
+            World::Kernel => Scale::Kernel,
+        };
+        let mut plan = self.experiment.checked_plan(self.arm, scale)?;
+        plan.says.clone_into(&mut verdict.expected);
+        if self.world != World::Sim {
+            (plan.patience, plan.limit) = (plan.patience.mul_f64(options.slow), plan.limit.mul_f64(options.slow));
+        }
+        let outcome = match self.world {
+            World::Sim => world::sim::run(&plan, options.seed, options.keep)?,
+            World::Wire => world::wire::run(&plan, options.seed, options.keep)?,
+            World::Kernel => {
+                let linux = self.experiment.kernel.end.context("no end is Linux's")?;
+                world::kernel::run(&plan, linux.into(), &self.experiment.kernel.sysctl, options.seed, options.keep)?
+            }
+        };
+        let judged;
+        (verdict.findings, judged, verdict.happened) = verdict::judge(&plan, &outcome, options.slow);
+        verdict.wrong.extend(judged);
+        let mut foretold = None;
+        if self.world == World::Wire && self.experiment.sim.is_none() {
+            let prediction = world::sim::run(&plan, options.seed, options.keep)?;
+            verdict.wrong.extend(compare::difference(&prediction, &outcome, &plan.tolerance));
+            foretold = Some(prediction);
+        }
+        Ok((outcome, foretold))
+    }
+}

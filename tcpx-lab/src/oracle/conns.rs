@@ -1,0 +1,204 @@
+//! The connections of a run, as either end's record tells them.
+
+use crate::events::{Log, What};
+use crate::exchange::End;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// A run, as its oracles see it. Times are seconds since the earlier of the two records began.
+pub struct Run {
+    /// When each host went silent: what it does afterwards counts no more.
+    pub silent: [Option<f64>; 2],
+    /// When the run ended.
+    pub end: f64,
+    /// How long an end may wait for the other.
+    pub patience: f64,
+    /// Every connection of either end, in the order in which they were opened.
+    pub conns: Vec<Conn>,
+    /// The steps of either end's script, in order.
+    pub deeds: Vec<Deed>,
+}
+
+/// A connection at one end.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// At which end.
+    pub end: End,
+    /// Its number in that end's record.
+    pub number: u64,
+    /// This end's address and port, and the peer's.
+    pub ends: (SocketAddr, SocketAddr),
+    /// Which of the connections on this four-tuple at this end, from 1.
+    pub incarnation: usize,
+    /// Opened by a SYN to a listener.
+    pub passive: bool,
+    /// When it was opened.
+    pub opened: f64,
+    /// Each state, when it was entered, and the event of RFC 9293 Figure 5.
+    pub states: Vec<(f64, String, String)>,
+    /// When and how it ended.
+    pub closed: Option<(f64, String)>,
+    /// What its application sent, escaped.
+    pub sent: String,
+    /// What its application received, escaped.
+    pub received: String,
+}
+
+/// A step of a script.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// At which end.
+    pub end: End,
+    /// As the script spells it.
+    pub step: String,
+    /// When it began.
+    pub began: f64,
+    /// When it was done, or failed for good.
+    pub ended: Option<f64>,
+    /// Why it failed, each time that it did.
+    pub failures: Vec<String>,
+    /// The connection that it concerned.
+    pub conn: Option<u64>,
+}
+
+impl Run {
+    /// Reads both records up to `end`.
+    pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
+        let start = start(logs);
+        let mut run = Run { silent: [None; 2], end, patience, conns: Vec::new(), deeds: Vec::new() };
+        for side in End::BOTH {
+            let log = side.of(logs);
+            let (conns, deeds) = read(side, log, log.monotonic - start, end);
+            run.silent[side as usize] = deeds.iter().find(|deed| deed.step == "go silent").map(|deed| deed.began);
+            run.conns.extend(conns);
+            run.deeds.extend(deeds);
+        }
+        run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
+        run
+    }
+
+    /// Until when an end counts: the end of the run, or when it went silent.
+    pub fn counts_until(&self, end: End) -> f64 {
+        end.of(&self.silent).unwrap_or(self.end)
+    }
+
+    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it.
+    pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
+        let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
+        match conn.passive {
+            true => self.earlier(conn),
+            false => self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation),
+        }
+    }
+
+    fn earlier<'a>(&'a self, passive: &'a Conn) -> Option<&'a Conn> {
+        let mut theirs = self.theirs(passive).filter(|other| !other.passive);
+        theirs.rfind(|other| other.opened <= passive.opened + SLACK)
+    }
+
+    fn theirs<'a>(&'a self, conn: &'a Conn) -> impl DoubleEndedIterator<Item = &'a Conn> {
+        self.conns.iter().filter(|other| other.end != conn.end && other.ends == (conn.ends.1, conn.ends.0))
+    }
+
+    /// One line that tells how it went: for each end its last connection, the state that lasted longest, and how it ended.
+    pub fn summary(&self) -> String {
+        let of = |end: End| {
+            let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return format!("{end}: no connection") };
+            let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
+            let longest = longest.map_or(String::new(), |(state, _, length)| format!("{state} {}, ", seconds(length)));
+            match &last.closed {
+                Some((_, reason)) => format!("{end}: {longest}closed ({reason})"),
+                None => format!("{end}: {longest}still {}", last.state()),
+            }
+        };
+        format!("{}; {}", of(End::A), of(End::B))
+    }
+}
+
+/// How much earlier a receipt may be stamped than its sending, seconds.
+const SLACK: f64 = 0.002;
+
+/// When the earlier of the two began, on the clock that both share.
+pub fn start([a, b]: &[Log; 2]) -> f64 {
+    a.monotonic.min(b.monotonic)
+}
+
+impl Conn {
+    /// As a sentence names it.
+    pub fn name(&self) -> String {
+        if self.incarnation > 1 { format!("{}'s connection {}", self.end, self.incarnation) } else { self.end.to_string() }
+    }
+
+    /// The state at the end of the record.
+    pub fn state(&self) -> &str {
+        self.states.last().map_or("CLOSED", |(_, state, _)| state)
+    }
+
+    /// The state at a moment; `None` before it was opened.
+    pub fn state_at(&self, at: f64) -> Option<&str> {
+        if at < self.opened {
+            return None;
+        }
+        Some(self.states.iter().rev().find(|(entered, ..)| *entered <= at).map_or("CLOSED", |(_, state, _)| state))
+    }
+
+    /// Each state with when it was entered and how long it lasted, CLOSED left out.
+    pub fn stays(&self, until: f64) -> Vec<(&str, f64, f64)> {
+        let ends = self.states.iter().skip(1).map(|(at, ..)| *at).chain([until]);
+        let stays = self.states.iter().zip(ends).map(|((at, state, _), end)| (state.as_str(), *at, end.min(until) - at));
+        stays.filter(|(state, ..)| !matches!(*state, "CLOSED" | "LISTEN")).collect()
+    }
+
+    /// Whether it was ever in this state.
+    pub fn was(&self, state: &str) -> bool {
+        self.states.iter().any(|(_, entered, _)| entered == state)
+    }
+}
+
+/// A length of time for people.
+pub fn seconds(length: f64) -> String {
+    match length {
+        short if short < 0.001 => format!("{:.0} us", short * 1e6),
+        short if short < 1.0 => format!("{:.0} ms", short * 1e3),
+        middle if middle < 600.0 => format!("{middle:.1} s"),
+        long => format!("{long:.0} s"),
+    }
+}
+
+fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) {
+    let mut conns: BTreeMap<u64, Conn> = BTreeMap::new();
+    let mut deeds: Vec<Deed> = Vec::new();
+    for entry in log.entries.iter().take_while(|entry| entry.t + offset <= until) {
+        let at = entry.t + offset;
+        if let (What::Opened { local, remote, passive }, Some(number)) = (&entry.what, entry.conn) {
+            let ends = (*local, *remote);
+            let incarnation = conns.values().filter(|conn| conn.ends == ends).count() + 1;
+            let (states, closed, sent, received) = (Vec::new(), None, String::new(), String::new());
+            conns.insert(number, Conn { end, number, ends, incarnation, passive: *passive, opened: at, states, closed, sent, received });
+        }
+        if let What::App { did, text } = &entry.what {
+            deed(end, at, did, text, entry.conn, &mut deeds);
+        }
+        let Some(conn) = entry.conn.and_then(|number| conns.get_mut(&number)) else { continue };
+        match &entry.what {
+            What::State { to, on, .. } => conn.states.push((at, to.clone(), on.clone())),
+            What::Closed { reason } => conn.closed = Some((at, reason.clone())),
+            What::App { did, text } if did == "sent" => conn.sent += text,
+            What::App { did, text } if did == "received" => conn.received += text,
+            _ => {}
+        }
+    }
+    (conns.into_values().collect(), deeds)
+}
+
+fn deed(end: End, at: f64, did: &str, text: &str, conn: Option<u64>, deeds: &mut Vec<Deed>) {
+    match (did, deeds.last_mut()) {
+        ("began", _) => deeds.push(Deed { end, step: text.to_owned(), began: at, ended: None, failures: Vec::new(), conn }),
+        ("done", Some(last)) => last.ended = Some(at),
+        ("failed", Some(last)) => {
+            last.failures.push(text.to_owned());
+            (last.conn, last.ended) = (conn.or(last.conn), Some(at));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,80 @@
+//! What must hold of every TCP, judged from what both ends recorded: not by eye, and not by the experiment.
+
+mod agreement;
+mod conns;
+mod octets;
+mod progress;
+
+pub use conns::{Conn, Run, seconds, start};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A law that a run keeps or breaks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oracle {
+    /// Every octet that an incarnation received was sent by its peer incarnation, in order.
+    Octets,
+    /// Both ends agree whether they are connected.
+    Agreement,
+    /// No end stays where only the peer can help it for longer than the experiment's patience.
+    Progress,
+    /// Every connect succeeds.
+    Connect,
+    /// Every connection that ends does so by two FINs: no RST, no timeout, nothing lost.
+    CleanClose,
+    /// Only who closed first is in TIME-WAIT.
+    TimeWait,
+}
+
+impl Oracle {
+    /// All of them.
+    pub const ALL: [Oracle; 6] =
+        [Oracle::Octets, Oracle::Agreement, Oracle::Progress, Oracle::Connect, Oracle::CleanClose, Oracle::TimeWait];
+
+    /// As in a file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Oracle::Octets => "octets",
+            Oracle::Agreement => "agreement",
+            Oracle::Progress => "progress",
+            Oracle::Connect => "connect",
+            Oracle::CleanClose => "clean-close",
+            Oracle::TimeWait => "time-wait",
+        }
+    }
+
+    /// Whether it holds of a run, and the line that shows it. An oracle that has nothing to judge does not hold.
+    pub fn judge(self, run: &Run) -> Finding {
+        let broken = match self {
+            Oracle::Octets => octets::broken(run),
+            Oracle::Agreement => agreement::broken(run),
+            Oracle::Progress => progress::broken(run),
+            Oracle::Connect => progress::connect_broken(run),
+            Oracle::CleanClose => octets::close_broken(run),
+            Oracle::TimeWait => agreement::time_wait_broken(run),
+        };
+        Finding { oracle: self, holds: broken.is_none(), evidence: broken.unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an oracle found.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct Finding {
+    /// Which.
+    pub oracle: Oracle,
+    /// It holds.
+    pub holds: bool,
+    /// Which octets, which state, for how long; empty where it holds.
+    pub evidence: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Whether somebody waits for ever, and whether every connect succeeds.
+
+use super::conns::{Deed, Run, seconds};
+
+/// In these only the peer can help.
+const WAITING: [&str; 5] = ["SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "CLOSING", "LAST-ACK"];
+/// In these steps an application waits by its own will.
+const PATIENT: [&str; 5] = ["sleep", "accept", "stop reading", "go silent", "expect"];
+
+/// An end that is in such a state, or whose application waits in a step, for longer than the patience.
+pub(super) fn broken(run: &Run) -> Option<String> {
+    let stuck = run.conns.iter().find_map(|conn| {
+        let stays = conn.stays(run.counts_until(conn.end));
+        let (state, _, length) = stays.into_iter().find(|(state, _, length)| WAITING.contains(state) && *length > run.patience)?;
+        let ended = match &conn.closed {
+            Some((_, reason)) if *reason != "clean" => format!(", then ends: {reason}"),
+            _ => String::new(),
+        };
+        Some(format!("{} is in {state} for {}{ended}", conn.name(), seconds(length)))
+    });
+    stuck.or_else(|| run.deeds.iter().find_map(|deed| waits(run, deed)))
+}
+
+fn waits(run: &Run, deed: &Deed) -> Option<String> {
+    let until = run.counts_until(deed.end);
+    let length = deed.ended.unwrap_or(until).min(until) - deed.began;
+    let patient = PATIENT.iter().any(|word| deed.step.starts_with(word)) && !deed.step.starts_with("expect \"");
+    if length <= run.patience || patient {
+        return None;
+    }
+    let conn = run.conns.iter().find(|conn| conn.end == deed.end && Some(conn.number) == deed.conn);
+    let last = deed.began + length - 1e-6;
+    let state = conn.and_then(|conn| conn.state_at(last)).unwrap_or("CLOSED");
+    Some(format!("{} waits in \"{}\" for {}, {state}", deed.end, deed.step, seconds(length)))
+}
+
+/// A connect that failed, or never ended.
+pub(super) fn connect_broken(run: &Run) -> Option<String> {
+    let mut connects = run.deeds.iter().filter(|deed| deed.step.starts_with("connect")).peekable();
+    if connects.peek().is_none() {
+        return Some("nobody connects".to_owned());
+    }
+    (1..).zip(connects).find_map(|(nth, deed)| match (deed.failures.first(), deed.ended) {
+        (Some(why), _) => Some(format!("connect {nth} fails: {why}")),
+        (None, None) => Some(format!("connect {nth} never ends")),
+        (None, Some(_)) => None,
+    })
+}

@@ -1,0 +1,59 @@
+//! The verdicts, for people and for programs.
+
+mod junit;
+mod keep;
+mod table;
+
+pub use keep::{drawn, keep};
+pub use table::table;
+
+use crate::verdict::Verdict;
+use std::fmt::Write as _;
+
+/// How to report.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug, Default)]
+pub enum Format {
+    /// A table
+    #[default]
+    Text,
+    /// One JSON array, an object for each run
+    Json,
+    /// For continuous integration: JUnit's XML
+    Junit,
+    /// Test Anything Protocol
+    Tap,
+}
+
+/// All verdicts in one format.
+///
+/// # Errors
+/// None that a verdict could cause.
+pub fn format(verdicts: &[Verdict], format: Format) -> serde_json::Result<String> {
+    Ok(match format {
+        Format::Text => table(verdicts),
+        Format::Json => serde_json::to_string_pretty(verdicts)? + "\n",
+        Format::Junit => junit::junit(verdicts),
+        Format::Tap => tap(verdicts),
+    })
+}
+
+fn tap(verdicts: &[Verdict]) -> String {
+    let mut text = format!("TAP version 13\n1..{}\n", verdicts.len());
+    for (number, verdict) in (1..).zip(verdicts) {
+        let name = format!("{} on {}: {}", verdict.experiment, verdict.world, verdict.arm).replace('#', "\\#");
+        let ok = if verdict.is_good() { "ok" } else { "not ok" };
+        let skip = verdict.skipped.as_ref().map_or(String::new(), |why| format!(" # SKIP {why}"));
+        let _infallible = writeln!(text, "{ok} {number} - {name}{skip}");
+        for wrong in &verdict.wrong {
+            wrong.lines().for_each(|line| text += &format!("# {line}\n"));
+        }
+    }
+    text
+}
+
+/// Whether all is well: every run as expected, and no world that is required was skipped.
+pub fn counts(verdicts: &[Verdict]) -> String {
+    let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some()).count();
+    let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
+    format!("{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
+}

@@ -1,0 +1,115 @@
+//! What came of one run: whether every expectation was met, and the line that matters.
+
+use crate::exchange::{Exchange, Step, pair};
+use crate::experiment::{Plan, Rung};
+use crate::oracle::{Finding, Oracle, Run};
+use crate::world::{Outcome, World};
+use serde::Serialize;
+
+/// How much earlier a rung may be stamped than the one before it, seconds: the two clocks are read once for a batch.
+const SLACK: f64 = 0.003;
+
+/// The verdict on one arm in one world.
+#[derive(Clone, Serialize, Debug)]
+pub struct Verdict {
+    /// The experiment.
+    pub experiment: String,
+    /// The arm.
+    pub arm: String,
+    /// Without the rule (or with it).
+    pub treatment: bool,
+    /// Where.
+    pub world: World,
+    /// What was expected, in the fewest words.
+    pub expected: String,
+    /// What happened: which octets, which state, for how long.
+    pub happened: String,
+    /// What every oracle found.
+    pub findings: Vec<Finding>,
+    /// What is not as expected; empty: everything is.
+    pub wrong: Vec<String>,
+    /// Why it was not run.
+    pub skipped: Option<String>,
+    /// It could not be run on this machine, though it can be in this world.
+    #[serde(skip)]
+    pub unavailable: bool,
+    /// Real seconds that it took.
+    pub took: f64,
+}
+
+impl Verdict {
+    /// Nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+/// Judges a run by its plan. `slow` stretches every upper bound.
+pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<String>, String) {
+    let run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
+    let findings: Vec<Finding> = Oracle::ALL.iter().map(|oracle| oracle.judge(&run)).collect();
+    let mut wrong = Vec::new();
+    for finding in &findings {
+        if plan.breaks.contains(&finding.oracle) && finding.holds {
+            wrong.push(format!("{} was expected to break, and holds", finding.oracle));
+        }
+        if plan.holds.contains(&finding.oracle) && !finding.holds {
+            wrong.push(format!("{} was expected to hold: {}", finding.oracle, finding.evidence));
+        }
+    }
+    wrong.extend(climb(&plan.ladder, outcome, slow));
+    let broken = findings.iter().filter(|finding| plan.breaks.contains(&finding.oracle) && !finding.holds);
+    let evidence: Vec<&str> = broken.map(|finding| finding.evidence.as_str()).collect();
+    let happened = if evidence.is_empty() { run.summary() } else { evidence.join("; ") };
+    (findings, wrong, happened)
+}
+
+/// A step with the story that it belongs to.
+struct Place<'a> {
+    exchange: &'a Exchange,
+    index: usize,
+    step: &'a Step,
+}
+
+/// The first rung that is not found in its place.
+fn climb(ladder: &[Rung], outcome: &Outcome, slow: f64) -> Option<String> {
+    let stories = stories(outcome);
+    let mut places: Vec<Place<'_>> = Vec::new();
+    for exchange in &stories {
+        places.extend(exchange.steps.iter().enumerate().map(|(index, step)| Place { exchange, index, step }));
+    }
+    places.sort_by(|a, b| a.step.at.total_cmp(&b.step.at));
+    // A state and the segment with it are one step: each of the two can be a rung.
+    let mut used = [vec![false; places.len()], vec![false; places.len()]];
+    let mut before: Option<f64> = None;
+    for rung in ladder {
+        let after = before.unwrap_or(f64::NEG_INFINITY);
+        let timely = |at: f64| match (rung.within, before) {
+            (Some((least, most)), Some(before)) => at - before >= least - SLACK && at - before <= most * slow,
+            _ => true,
+        };
+        let candidates = || places.iter().enumerate().filter(|(_, place)| place.step.at >= after - SLACK);
+        let fits = |place: &Place<'_>| rung.fits(place.exchange, place.index, place.step);
+        let found = candidates().find(|(nth, place)| !used[usize::from(rung.is_segment())][*nth] && fits(place) && timely(place.step.at));
+        let Some((nth, place)) = found else {
+            let late = candidates().find(|(_, place)| fits(place)).and_then(|(_, place)| Some(place.step.at - before?));
+            let late = late.map(|late| format!(" (it was seen {} after the one before)", crate::oracle::seconds(late.max(0.0))));
+            return Some(format!("the ladder misses \"{}\"{}", rung.text, late.unwrap_or_default()));
+        };
+        used[usize::from(rung.is_segment())][nth] = true;
+        before = Some(place.step.at);
+    }
+    None
+}
+
+/// The stories of a run up to its end.
+pub fn stories(outcome: &Outcome) -> Vec<Exchange> {
+    let start = crate::oracle::start(&outcome.logs);
+    let mut logs = outcome.logs.clone();
+    for log in &mut logs {
+        let until = outcome.end + start - log.monotonic;
+        log.entries.retain(|entry| entry.t <= until);
+    }
+    let [a, b] = &logs;
+    pair(a, b)
+}

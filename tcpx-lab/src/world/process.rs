@@ -1,0 +1,181 @@
+//! A process that plays a script: one of the pair, or the kernel's player; its record is read while it is written.
+
+use crate::doctor::sibling;
+use crate::events::{Entry, Log, What};
+use crate::exchange::End;
+use crate::experiment::Plan;
+use crate::netns::Namespace;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Scripts as files, gone with their owner.
+pub(super) struct Scripts(PathBuf);
+
+impl Scripts {
+    pub(super) fn new() -> Result<Scripts> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("tcpx-lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Scripts(path))
+    }
+
+    pub(super) fn write(&self, end: End, text: &str) -> Result<String> {
+        let path = self.0.join(format!("{end}.script"));
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        let _was_removed_already = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A process at work. It is killed when dropped before its end.
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    record: BufReader<ChildStdout>,
+    text: String,
+    said: Option<JoinHandle<std::io::Result<String>>>,
+    /// States that were entered.
+    entered: BTreeSet<String>,
+    /// Connections that were opened and are not closed.
+    open: BTreeSet<u64>,
+    /// The step that its script is at.
+    step: String,
+    /// Its script is over.
+    over: bool,
+    ended: bool,
+}
+
+impl Process {
+    /// The binary of the pair that plays this end.
+    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, scripts: &Scripts, seed: u64) -> Result<Process> {
+        let host = end.of(&plan.hosts);
+        let words = host.command(&scripts.write(end, &host.script_text)?);
+        let (program, arguments) = words.split_first().context("no command")?;
+        let mut command = Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
+        command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
+        Process::start(program.clone(), command, inside)
+    }
+
+    /// Any program that writes a record to its stdout.
+    pub(super) fn start(name: String, mut command: Command, inside: &Namespace) -> Result<Process> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
+        let (stdout, mut stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
+        let said = thread::spawn(move || {
+            let mut said = String::new();
+            stderr.read_to_string(&mut said).map(|_| said)
+        });
+        let (entered, open) = (BTreeSet::new(), BTreeSet::new());
+        let record = BufReader::new(stdout);
+        let (text, step) = (String::new(), String::new());
+        Ok(Process { name, child, record, text, said: Some(said), entered, open, step, over: false, ended: false })
+    }
+
+    /// Waits until it listens, or until it does whatever it does first.
+    pub(super) fn wait_until_ready(&mut self, plan: &Plan) -> Result<()> {
+        let until = Instant::now() + plan.limit.max(Duration::from_secs(20));
+        while self.step.is_empty() || self.step.starts_with("listen") {
+            if self.ended || Instant::now() >= until {
+                let said = self.end()?;
+                bail!("{} ended before it played: {}", self.name, said.trim());
+            }
+            wait(&mut [self], Duration::from_secs(1))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_entered(&self, state: &str) -> bool {
+        self.entered.contains(state)
+    }
+
+    /// Its script is over and its connections are closed, or it has ended.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended || self.over && self.open.is_empty()
+    }
+
+    /// Reads what there is, at most a buffer full.
+    fn read(&mut self) -> Result<()> {
+        loop {
+            let mut line = String::new();
+            if self.record.read_line(&mut line)? == 0 {
+                self.ended = true;
+                return Ok(());
+            }
+            self.note(&line);
+            self.text += &line;
+            if self.record.buffer().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn note(&mut self, line: &str) {
+        // The first line is no entry, and a wrong one is found when the whole record is read.
+        let Ok(Entry { conn, what, .. }) = serde_json::from_str::<Entry>(line) else { return };
+        match (what, conn) {
+            (What::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
+            (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
+            (What::State { to, .. }, _) => _ = self.entered.insert(to),
+            (What::App { did, text }, _) => {
+                self.over |= did == "over";
+                if did == "began" {
+                    self.step = text;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks it to end and reads its record.
+    pub(super) fn finish(mut self) -> Result<(String, Log)> {
+        let said = self.end()?;
+        let log = Log::parse(&self.text).with_context(|| format!("the record of {} is wrong; it said: {}", self.name, said.trim()))?;
+        Ok((std::mem::take(&mut self.text), log))
+    }
+
+    fn end(&mut self) -> Result<String> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        while !self.ended {
+            self.read()?;
+        }
+        self.child.wait()?;
+        let said = self.said.take().map(JoinHandle::join);
+        said.and_then(Result::ok).context("its stderr was not read")?.context("its stderr cannot be read")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ended_already = self.child.wait();
+    }
+}
+
+/// Waits until one of them has written something, and reads it.
+pub(super) fn wait(processes: &mut [&mut Process], most: Duration) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout = Timespec { tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX), tv_nsec: most.subsec_nanos().into() };
+    let alive: Vec<usize> = (0..processes.len()).filter(|index| !processes[*index].ended).collect();
+    let ready: Vec<usize> = {
+        let mut fds: Vec<PollFd<'_>> =
+            alive.iter().map(|index| PollFd::from_borrowed_fd(processes[*index].record.get_ref().as_fd(), PollFlags::IN)).collect();
+        poll(&mut fds, Some(&timeout))?;
+        alive.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(index, _)| *index).collect()
+    };
+    ready.into_iter().try_for_each(|index| processes[index].read())
+}
