@@ -6,9 +6,11 @@ use crate::exchange::End;
 use crate::experiment::Plan;
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,7 +42,8 @@ impl Process {
         let host = end.of(&plan.hosts);
         let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
-        let mut command = Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
+        let mut command =
+            Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
         command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside, &host.script_text)
     }
@@ -57,6 +60,8 @@ impl Process {
     /// A program that reads its script from its stdin and writes its record to its stdout.
     fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?)) };
         let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
         // A script fits into a pipe, whether its reader is there already or not.
         child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;
@@ -135,7 +140,7 @@ impl Process {
 
     fn end(&mut self) -> Result<String> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ended_already = rustix::process::kill_process(pid, Signal::TERM);
         while !self.ended {
             self.read()?;
         }
