@@ -179,7 +179,7 @@ mod tests {
 
     /// What the client would have logged.
     fn log(packets: &[Packet]) -> Log {
-        let opened = What::Opened { local: SocketAddr::new(A.into(), 9), remote: SocketAddr::new(B.into(), 7) };
+        let opened = What::Opened { local: SocketAddr::new(A.into(), 9), remote: SocketAddr::new(B.into(), 7), passive: false };
         let mut entries = vec![Entry { t: 0.0, conn: Some(1), what: opened }];
         entries.extend(segments(packets, A).into_iter().map(|entry| Entry { t: entry.t - BOOT + 0.001, ..entry }));
         Log { role: "client".to_owned(), monotonic: BOOT, realtime: 1e9, entries, truncated: false }
