@@ -79,11 +79,6 @@ impl Rung {
         Ok(Rung { text: line.to_owned(), end, sight: sight(rest.trim())?, within })
     }
 
-    /// It is a segment.
-    pub fn is_segment(&self) -> bool {
-        matches!(self.sight, Sight::Sent(_))
-    }
-
     /// Whether this step, or the flight that begins with it, is what is meant.
     pub fn fits(&self, exchange: &Exchange, index: usize, step: &Step) -> bool {
         if step.end != self.end {
@@ -194,7 +189,8 @@ fn bounds(text: &str) -> Result<(f64, f64), String> {
 
 /// A time such as `1.5s`, `200ms` or `2h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
+    let unit =
+        text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
     let (number, unit) = text.split_at(unit);
     let number: f64 = number.trim().parse().map_err(|_| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
     let factor = match unit {
