@@ -17,6 +17,8 @@
 //! | [`oracle`] | what must hold of every TCP, judged from both ends' records |
 //! | [`verdict`], [`compare`] | whether a run met its expectations, and the prediction |
 //! | [`laboratory`] | all runs of all experiments, many at a time |
+//! | [`sweep`] | what breaks when each single segment is lost, doubled or late |
+//! | [`document`] | all of it as a document |
 //! | [`report`] | the verdicts, for people and for programs |
 //! | [`commands`] | list, explain and run |
 //! | [`rules`] | which rules can be removed |
@@ -25,6 +27,7 @@ pub mod commands;
 pub mod compare;
 pub mod demo;
 pub mod doctor;
+pub mod document;
 pub mod events;
 pub mod evidence;
 pub mod exchange;
@@ -40,5 +43,6 @@ pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod simulated;
+pub mod sweep;
 pub mod verdict;
 pub mod world;

@@ -9,8 +9,10 @@ use tcpx_lab::events::Log;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::commands::run::RunArguments;
+use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
-use tcpx_lab::{demo, doctor, experiment, hold, rules};
+use tcpx_lab::document::Language;
+use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
 
 /// Shows what each rule of TCP is for.
 #[derive(Parser)]
@@ -61,6 +63,15 @@ enum Task {
 
 The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
+    /// Loses, doubles and delays each single segment of a run in turn, then each pair, and tells which oracle breaks
+    Sweep(SweepArguments),
+    /// Writes the document of all experiments, from their files and from what was observed
+    #[command(hide = true)]
+    Document {
+        /// In which language
+        #[arg(long, value_enum, default_value = "en")]
+        language: Language,
+    },
     /// Lists the rules that can be removed
     Rules {
         /// As the README has it
@@ -126,6 +137,14 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Run(arguments) => {
             let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Sweep(arguments) => {
+            let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
+            return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Document { language } => {
+            let text = document::document(&experiment::built_in()?, &document::observed()?, language)?;
+            write!(anstream::stdout(), "{text}")?;
         }
         Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
         Task::CleanRules => clean_rules()?,

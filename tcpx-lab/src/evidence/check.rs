@@ -147,39 +147,31 @@ fn words(segment: &Segment, at: f64) -> String {
 mod tests {
     use super::*;
     use crate::events::Entry;
+    use crate::evidence::sample::Sample;
     use crate::evidence::segments::segments;
     use crate::netns::{A, B};
-    use tcpx_proto::seq::Seq;
-    use tcpx_proto::wire::{Flags, Header, Options};
 
     const BOOT: f64 = 100.0;
 
-    fn packet(at: f64, outgoing: bool, flags: Flags, (seq, ack): (u32, u32), text: &[u8], id: u16) -> Packet {
-        let (client, server) = (SocketAddr::new(A.into(), 9), SocketAddr::new(B.into(), 7));
-        let (source, destination) = if outgoing { (client, server) } else { (server, client) };
-        let (seq, ack, options) = (Seq(seq), Seq(ack), Options::default());
-        let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id };
-        let mut octets = vec![0; 1500];
-        let length = header.emit((text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
-        Packet { at: BOOT + at, outgoing, octets }
+    fn packet(at: f64, out: bool, flags: &'static str, (seq, ack): (u32, u32), text: &'static [u8], id: u16) -> Packet {
+        Sample { at: BOOT + at, out, flags, seq, ack, text, id, scale: None }.packet()
     }
 
     /// A client's handshake, a question, and the answer with a FIN.
     fn capture() -> Vec<Packet> {
         vec![
-            packet(0.1, true, Flags::SYN, (100, 0), b"", 1),
-            packet(0.2, false, Flags::SYN | Flags::ACK, (300, 101), b"", 1),
-            packet(0.3, true, Flags::ACK, (101, 301), b"", 2),
-            packet(0.4, true, Flags::PSH | Flags::ACK, (101, 301), b"ask", 3),
-            packet(0.5, false, Flags::FIN | Flags::ACK, (301, 104), b"reply", 2),
-            packet(0.6, true, Flags::ACK, (104, 307), b"", 4),
+            packet(0.1, true, "S", (100, 0), b"", 1),
+            packet(0.2, false, "SA", (300, 101), b"", 1),
+            packet(0.3, true, "A", (101, 301), b"", 2),
+            packet(0.4, true, "PA", (101, 301), b"ask", 3),
+            packet(0.5, false, "FA", (301, 104), b"reply", 2),
+            packet(0.6, true, "A", (104, 307), b"", 4),
         ]
     }
 
     /// What the client would have logged.
     fn log(packets: &[Packet]) -> Log {
-        let opened = What::Opened { local: SocketAddr::new(A.into(), 9), remote: SocketAddr::new(B.into(), 7) };
+        let opened = What::Opened { local: SocketAddr::new(A.into(), 9), remote: SocketAddr::new(B.into(), 7), passive: false };
         let mut entries = vec![Entry { t: 0.0, conn: Some(1), what: opened }];
         entries.extend(segments(packets, A).into_iter().map(|entry| Entry { t: entry.t - BOOT + 0.001, ..entry }));
         Log { role: "client".to_owned(), monotonic: BOOT, realtime: 1e9, entries, truncated: false }
@@ -278,9 +270,9 @@ mod tests {
     #[test]
     fn end_that_is_gone_is_excused_for_what_came_and_not_for_what_went() {
         let mut packets = capture();
-        packets.push(packet(0.9, false, Flags::ACK, (307, 104), b"", 9));
+        packets.push(packet(0.9, false, "A", (307, 104), b"", 9));
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));
-        packets.push(packet(1.0, true, Flags::RST, (104, 0), b"", 0));
+        packets.push(packet(1.0, true, "R", (104, 0), b"", 0));
         assert!(verdict(&log(&capture()), &packets).unwrap_err().contains("not in the log: out R"));
         let silent = Allowance { silent_from: Some(0.55), ..Allowance::default() };
         let mut silenced = log(&capture());
@@ -294,7 +286,7 @@ mod tests {
     #[test]
     fn ports_of_others_are_not_looked_at() {
         let mut packets = capture();
-        let mut other = packet(0.45, true, Flags::SYN, (1, 0), b"", 5);
+        let mut other = packet(0.45, true, "S", (1, 0), b"", 5);
         other.octets[21] = 8;
         packets.push(other);
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));

@@ -16,11 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The last step of every script: a host stays there after its application is done.
-const STAYS: &str = "sleep 24h";
-/// The same as a record spells it.
-const STAYING: &str = "sleep 86400s";
-
 /// Scripts as files, gone with their owner.
 pub(super) struct Scripts(PathBuf);
 
@@ -35,7 +30,7 @@ impl Scripts {
 
     pub(super) fn write(&self, end: End, text: &str) -> Result<String> {
         let path = self.0.join(format!("{end}.script"));
-        fs::write(&path, format!("{text}\n{STAYS}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path.display().to_string())
     }
 }
@@ -59,7 +54,7 @@ pub(super) struct Process {
     open: BTreeSet<u64>,
     /// The step that its script is at.
     step: String,
-    /// Its script is over, but for staying.
+    /// Its script is over.
     over: bool,
     ended: bool,
 }
@@ -71,7 +66,7 @@ impl Process {
         let words = host.command(&scripts.write(end, &host.script_text)?);
         let (program, arguments) = words.split_first().context("no command")?;
         let mut command = Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
-        command.args(arguments).args(["--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
+        command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside)
     }
 
@@ -136,7 +131,7 @@ impl Process {
             (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
             (What::State { to, .. }, _) => _ = self.entered.insert(to),
             (What::App { did, text }, _) => {
-                self.over |= did == "over" || did == "began" && text == STAYING;
+                self.over |= did == "over";
                 if did == "began" {
                     self.step = text;
                 }
@@ -148,8 +143,7 @@ impl Process {
     /// Asks it to end and reads its record.
     pub(super) fn finish(mut self) -> Result<(String, Log)> {
         let said = self.end()?;
-        let mut log = Log::parse(&self.text).with_context(|| format!("the record of {} is wrong; it said: {}", self.name, said.trim()))?;
-        log.entries.retain(|entry| !matches!(&entry.what, What::App { did, text } if did == "began" && text == STAYING));
+        let log = Log::parse(&self.text).with_context(|| format!("the record of {} is wrong; it said: {}", self.name, said.trim()))?;
         Ok((std::mem::take(&mut self.text), log))
     }
 

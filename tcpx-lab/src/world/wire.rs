@@ -56,17 +56,21 @@ fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end
 pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet]) -> Result<()> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
-    let genuine = |packet: &&Packet| {
+    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from };
+    check(log, &genuine(plan, side, packets), own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+}
+
+/// A capture of an end without what the laboratory sent from there in its name.
+pub(super) fn genuine(plan: &Plan, side: End, packets: &[Packet]) -> Vec<Packet> {
+    let honest = |packet: &&Packet| {
         let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore);
         !packet.outgoing || segment.is_ok_and(|segment| !plan.is_forged(side.other(), segment.header.id, segment.header.seq.0))
     };
-    let packets: Vec<Packet> = packets.iter().filter(genuine).cloned().collect();
-    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from };
-    check(log, &packets, own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+    packets.iter().filter(honest).cloned().collect()
 }
 
 /// Each end's capture as a file, with what that end's record says of each packet.
-fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Vec<u8>; 2]> {
+pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Vec<u8>; 2]> {
     let one = |end: End| {
         let mut octets = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");
