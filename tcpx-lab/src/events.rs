@@ -76,6 +76,14 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// An ICMP error was believed.
+    Icmp {
+        /// Which.
+        kind: String,
+        /// Its code, or the MTU.
+        #[serde(default)]
+        value: Option<u32>,
+    },
     /// The connection ended.
     Closed {
         /// How.
@@ -114,6 +122,9 @@ pub struct Segment {
     pub win: u32,
     /// IP identification.
     pub id: u16,
+    /// The options, as [`tcpx_proto::wire::Options`] prints them.
+    #[serde(default)]
+    pub options: String,
     /// How often these octets were seen before.
     #[serde(default)]
     pub retransmission: u32,
@@ -165,6 +176,11 @@ impl Segment {
             [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
         let set: Vec<&str> = NAMES.iter().filter(|(letter, _)| self.flags.contains(*letter)).map(|(_, name)| *name).collect();
         set.join(",")
+    }
+
+    /// The names of its options: `mss`, `sackOK`, `ts`, `ws`, `sack`.
+    pub fn options(&self) -> impl Iterator<Item = &str> {
+        self.options.split(',').filter_map(|option| option.split_whitespace().next())
     }
 
     /// Whether both are the same segment, seen at its two ends. The gate may rewrite what is not compared.
