@@ -149,9 +149,6 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo => demo::run(&mut anstream::stdout())?,
         Task::Ladder { events, format, only } => ladder(&events, format, only)?,
         Task::Doctor { json } => return examine(json),
-        Task::Nft { rules, address, port } => {
-            return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
-        }
         Task::List { json } => {
             let experiments = experiment::built_in()?;
             say(&if json { list::json(&experiments)? } else { list::table(&experiments) })?;
@@ -170,6 +167,9 @@ fn run(task: Task) -> Result<ExitCode> {
             write!(anstream::stdout(), "{text}")?;
         }
         Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
+        Task::Nft { rules, address, port } => {
+            return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
+        }
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
