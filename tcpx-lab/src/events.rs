@@ -188,6 +188,12 @@ impl Segment {
         (self.id, self.seq, self.ack, self.len, &self.flags) == (other.id, other.seq, other.ack, other.len, &other.flags)
     }
 
+    /// Whether this receipt is of that sending. Of one that the receiver's gate rewrote or corrupted the id alone is sure to be the same.
+    pub fn came_from(&self, sent: &Segment) -> bool {
+        let altered = ["rewrite", "corrupt"].contains(&self.verdict.as_str());
+        self.same_header(sent) || altered && self.id == sent.id
+    }
+
     /// What the gate did to it, by its rule where that is known; `None`: nothing.
     pub fn fault(&self) -> Option<&str> {
         (self.verdict != "pass").then(|| self.rule.as_deref().unwrap_or(&self.verdict))
