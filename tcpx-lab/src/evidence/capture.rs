@@ -167,20 +167,15 @@ fn poll_again(wanted: &mut [PollFd<'_>], patience: Option<&Timespec>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::sample::Sample;
     use crate::evidence::{kernel, pair_or_reason};
     use crate::netns::{A, B};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream, UdpSocket};
-    use tcpx_proto::seq::Seq;
-    use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
+    use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
     fn rst(id: u16) -> Vec<u8> {
-        let (source, destination, options) = ((A, 9).into(), (B, 7).into(), Options::default());
-        let (seq, ack, flags) = (Seq(5), Seq(0), Flags::RST);
-        let header = Header { source, destination, seq, ack, flags, window: 0, urgent: 0, options, ttl: 64, tos: 0, id };
-        let mut octets = vec![0; 40];
-        header.emit((b"", b""), &mut octets).unwrap();
-        octets
+        Sample { flags: "R", id, ..Sample::SYN }.octets()
     }
 
     fn ids(packets: &[Packet]) -> Vec<u16> {

@@ -15,11 +15,14 @@ pub struct Allowance {
     pub kept: bool,
     /// From when on it was silent, seconds of the log: nothing that came later is in it, and nothing was sent.
     pub silent_from: Option<f64>,
+    /// When the run ended, seconds of the log: what came later need be neither in the log nor captured. Its writer went then, and the
+    /// kernel answered in its place.
+    pub until: f64,
 }
 
 impl Default for Allowance {
     fn default() -> Allowance {
-        Allowance { seconds: 0.05, kept: false, silent_from: None }
+        Allowance { seconds: 0.05, kept: false, silent_from: None, until: f64::INFINITY }
     }
 }
 
@@ -41,7 +44,7 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
     let candidate = |seen| Candidate { seen: on_its_clock(seen), matched: false };
     let mut seen: Vec<Candidate> = captured(packets, own).into_iter().map(candidate).collect();
     let connections = log.connections();
-    for entry in &log.entries {
+    for entry in log.entries.iter().take_while(|entry| entry.t <= allow.until) {
         let What::Segment(segment) = &entry.what else { continue };
         if segment.dir == Direction::Out && segment.verdict == "drop" {
             continue;
@@ -53,7 +56,8 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
     let last = log.entries.last().map_or(0.0, |entry| entry.t);
     let excused = |seen: &Captured| {
         let silent = allow.silent_from.is_some_and(|from| seen.at + allow.seconds >= from);
-        match seen.segment.dir {
+        let over = seen.at + allow.seconds > allow.until;
+        over || match seen.segment.dir {
             Direction::Out => log.truncated && seen.at > last,
             Direction::In => allow.kept || silent || seen.at > last || seen.at < 0.0,
         }
@@ -147,33 +151,25 @@ fn words(segment: &Segment, at: f64) -> String {
 mod tests {
     use super::*;
     use crate::events::Entry;
+    use crate::evidence::sample::Sample;
     use crate::evidence::segments::segments;
     use crate::netns::{A, B};
-    use tcpx_proto::seq::Seq;
-    use tcpx_proto::wire::{Flags, Header, Options};
 
     const BOOT: f64 = 100.0;
 
-    fn packet(at: f64, outgoing: bool, flags: Flags, (seq, ack): (u32, u32), text: &[u8], id: u16) -> Packet {
-        let (client, server) = (SocketAddr::new(A.into(), 9), SocketAddr::new(B.into(), 7));
-        let (source, destination) = if outgoing { (client, server) } else { (server, client) };
-        let (seq, ack, options) = (Seq(seq), Seq(ack), Options::default());
-        let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id };
-        let mut octets = vec![0; 1500];
-        let length = header.emit((text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
-        Packet { at: BOOT + at, outgoing, octets }
+    fn packet(at: f64, out: bool, flags: &'static str, (seq, ack): (u32, u32), text: &'static [u8], id: u16) -> Packet {
+        Sample { at: BOOT + at, out, flags, seq, ack, text, id, scale: None }.packet()
     }
 
     /// A client's handshake, a question, and the answer with a FIN.
     fn capture() -> Vec<Packet> {
         vec![
-            packet(0.1, true, Flags::SYN, (100, 0), b"", 1),
-            packet(0.2, false, Flags::SYN | Flags::ACK, (300, 101), b"", 1),
-            packet(0.3, true, Flags::ACK, (101, 301), b"", 2),
-            packet(0.4, true, Flags::PSH | Flags::ACK, (101, 301), b"ask", 3),
-            packet(0.5, false, Flags::FIN | Flags::ACK, (301, 104), b"reply", 2),
-            packet(0.6, true, Flags::ACK, (104, 307), b"", 4),
+            packet(0.1, true, "S", (100, 0), b"", 1),
+            packet(0.2, false, "SA", (300, 101), b"", 1),
+            packet(0.3, true, "A", (101, 301), b"", 2),
+            packet(0.4, true, "PA", (101, 301), b"ask", 3),
+            packet(0.5, false, "FA", (301, 104), b"reply", 2),
+            packet(0.6, true, "A", (104, 307), b"", 4),
         ]
     }
 
@@ -278,10 +274,11 @@ mod tests {
     #[test]
     fn end_that_is_gone_is_excused_for_what_came_and_not_for_what_went() {
         let mut packets = capture();
-        packets.push(packet(0.9, false, Flags::ACK, (307, 104), b"", 9));
+        packets.push(packet(0.9, false, "A", (307, 104), b"", 9));
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));
-        packets.push(packet(1.0, true, Flags::RST, (104, 0), b"", 0));
+        packets.push(packet(1.0, true, "R", (104, 0), b"", 0));
         assert!(verdict(&log(&capture()), &packets).unwrap_err().contains("not in the log: out R"));
+        assert_eq!(check(&log(&capture()), &packets, A, &Allowance { until: 0.9, ..Allowance::default() }), Ok(()), "after the run");
         let silent = Allowance { silent_from: Some(0.55), ..Allowance::default() };
         let mut silenced = log(&capture());
         silenced.entries.remove(5);
@@ -294,7 +291,7 @@ mod tests {
     #[test]
     fn ports_of_others_are_not_looked_at() {
         let mut packets = capture();
-        let mut other = packet(0.45, true, Flags::SYN, (1, 0), b"", 5);
+        let mut other = packet(0.45, true, "S", (1, 0), b"", 5);
         other.octets[21] = 8;
         packets.push(other);
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));

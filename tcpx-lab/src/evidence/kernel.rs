@@ -84,22 +84,12 @@ pub fn send(inside: &Namespace, packet: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::capture::Capture;
+    use crate::evidence::capture::{Capture, Packet};
     use crate::evidence::pair_or_reason;
+    use crate::evidence::sample::Sample;
     use crate::netns::{A, B};
     use std::net::{SocketAddr, TcpListener, TcpStream};
-    use tcpx_proto::seq::Seq;
-    use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
-
-    fn syn(source: SocketAddr, text: &[u8]) -> Vec<u8> {
-        let (destination, options) = ((B, 7).into(), Options::default());
-        let (seq, ack, flags) = (Seq(5), Seq(0), Flags::SYN);
-        let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id: 77 };
-        let mut octets = vec![0; 1500];
-        let length = header.emit((text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
-        octets
-    }
+    use tcpx_proto::wire::{ChecksumPolicy, Flags, Segment};
 
     #[test]
     fn sysctl_set_inside_is_set_there_alone() {
@@ -135,12 +125,13 @@ mod tests {
         sysctl(&b, "net.ipv4.conf.eth0.rp_filter", "0").unwrap();
         let _listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let (capture, before) = (Capture::start(&b).unwrap(), counters(&b).unwrap());
+        let syn = Sample { id: 77, ..Sample::SYN };
         let stranger = SocketAddr::new(Ipv4Addr::new(10, 77, 0, 99).into(), 4000);
-        send(&a, &syn(stranger, b"")).unwrap();
-        send(&a, &syn((A, 9).into(), b"")).unwrap();
+        send(&a, &syn.octets_from(stranger)).unwrap();
+        send(&a, &syn.octets()).unwrap();
         // The answer to the neighbour that is there is a RST: its kernel knows nothing of it.
         let packets = capture.stop().unwrap();
-        let from = |packet: &&crate::evidence::capture::Packet| !packet.outgoing;
+        let from = |packet: &&Packet| !packet.outgoing;
         let sources: Vec<SocketAddr> = packets
             .iter()
             .filter(from)

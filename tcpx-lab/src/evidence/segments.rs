@@ -157,22 +157,14 @@ mod tests {
     use super::*;
     use crate::evidence::capture::Capture;
     use crate::evidence::pair_or_reason;
+    use crate::evidence::sample::Sample;
     use crate::netns::{A, B};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use tcpx_proto::wire::Options;
 
-    /// A packet between client (port 9) and server (port 7) as the client's end has it.
-    fn packet(out: bool, flags: Flags, seq: u32, text: &[u8], scale: Option<u8>) -> Packet {
-        let (client, server) = (SocketAddr::new(A.into(), 9), SocketAddr::new(B.into(), 7));
-        let (source, destination) = if out { (client, server) } else { (server, client) };
-        let options = Options { window_scale: scale, ..Options::default() };
-        let header =
-            Header { source, destination, seq: Seq(seq), ack: Seq(0), flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id: 1 };
-        let mut octets = vec![0; 1500];
-        let length = header.emit((text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
-        Packet { at: 1.0, outgoing: out, octets }
+    /// A packet as the client's end has it.
+    fn packet(out: bool, flags: &'static str, seq: u32, text: &'static [u8], scale: Option<u8>) -> Packet {
+        Sample { out, flags, seq, text, scale, ..Sample::SYN }.packet()
     }
 
     fn facts(packets: &[Packet]) -> Vec<(u64, u32, u32)> {
@@ -185,13 +177,12 @@ mod tests {
 
     #[test]
     fn window_is_scaled_once_both_syns_had_the_option() {
-        let syn_ack = Flags::SYN | Flags::ACK;
         for (theirs, scaled) in [(Some(3), 40), (None, 10)] {
             let packets = [
-                packet(true, Flags::SYN, 100, b"", Some(2)),
-                packet(false, syn_ack, 300, b"", theirs),
-                packet(true, Flags::ACK, 101, b"", None),
-                packet(false, Flags::ACK, 301, b"", None),
+                packet(true, "S", 100, b"", Some(2)),
+                packet(false, "SA", 300, b"", theirs),
+                packet(true, "A", 101, b"", None),
+                packet(false, "A", 301, b"", None),
             ];
             let windows: Vec<u32> = facts(&packets).iter().map(|(_, win, _)| *win).collect();
             assert_eq!(windows, [10, 10, scaled, if theirs.is_some() { 80 } else { 10 }]);
@@ -201,14 +192,14 @@ mod tests {
     #[test]
     fn octets_sent_again_are_counted_and_a_new_isn_is_a_new_connection() {
         let packets = [
-            packet(true, Flags::SYN, 100, b"", None),
-            packet(true, Flags::SYN, 100, b"", None),
-            packet(true, Flags::ACK, 101, b"hello", None),
-            packet(true, Flags::ACK, 101, b"hel", None),
-            packet(true, Flags::ACK, 101, b"hello", None),
-            packet(true, Flags::SYN, 900, b"", None),
-            packet(false, Flags::RST, 0, b"", None),
-            packet(true, Flags::SYN, 900, b"", None),
+            packet(true, "S", 100, b"", None),
+            packet(true, "S", 100, b"", None),
+            packet(true, "A", 101, b"hello", None),
+            packet(true, "A", 101, b"hel", None),
+            packet(true, "A", 101, b"hello", None),
+            packet(true, "S", 900, b"", None),
+            packet(false, "R", 0, b"", None),
+            packet(true, "S", 900, b"", None),
         ];
         let told: Vec<(u64, u32)> = facts(&packets).into_iter().map(|(conn, _, again)| (conn, again)).collect();
         assert_eq!(told, [(1, 0), (1, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 0), (3, 0)]);

@@ -302,6 +302,7 @@ const fn timer(number: u8) -> Option<Timer> {
 mod tests {
     use super::*;
     use crate::evidence::pair_or_reason;
+    use crate::evidence::sample::Sample;
     use crate::netns::{A, B};
     use std::net::{TcpListener, TcpStream};
 
@@ -354,19 +355,9 @@ mod tests {
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let watch = Watch::start(&b, EVERY).unwrap();
         crate::evidence::cable::blackhole(&a, true).unwrap();
-        let forged = {
-            use tcpx_proto::seq::Seq;
-            use tcpx_proto::wire::{Flags, Header, Options};
-            let (source, destination, options) = ((A, 9).into(), (B, 7).into(), Options::default());
-            let (seq, ack, flags) = (Seq(5), Seq(0), Flags::SYN);
-            let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id: 77 };
-            let mut octets = [0; 40];
-            header.emit((b"", b""), &mut octets).unwrap();
-            octets
-        };
         // To b's own device it comes from nowhere else than the loopback; the answer goes out to the silent host.
         crate::evidence::kernel::sysctl(&b, "net.ipv4.conf.all.accept_local", "1").unwrap();
-        crate::evidence::kernel::send(&b, &forged).unwrap();
+        crate::evidence::kernel::send(&b, &Sample::SYN.octets()).unwrap();
         let repeats = || crate::evidence::kernel::counters(&b).unwrap()["TcpRetransSegs"];
         while repeats() == 0 {
             thread::sleep(EVERY);

@@ -399,7 +399,8 @@ impl Experiment {
 }
 
 impl Arm {
-    fn host(&self, end: End) -> &Host {
+    /// What it changes of a host.
+    pub fn host(&self, end: End) -> &Host {
         match end {
             End::A => &self.a,
             End::B => &self.b,

@@ -1,6 +1,6 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
-use super::process::{Process, Scripts};
+use super::process::Process;
 use super::{Outcome, role};
 use crate::events::{Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
@@ -26,8 +26,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let spaces = [a, b];
     let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
     let captures = [capture_a?, capture_b?];
-    let scripts = Scripts::new()?;
-    let start = |end: End| Process::pair(plan, end, end.of(&spaces), &scripts, seed);
+    let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
@@ -44,7 +43,7 @@ fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end
     let [(events_a, log_a), (events_b, log_b)] = logs;
     let mut logs = [log_a, log_b];
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
-        witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets))?;
+        witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?;
         super::sim::mark_forged(plan, side, log);
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
@@ -52,21 +51,25 @@ fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end
     Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new() })
 }
 
-/// Holds a record against the capture of the same end. What the laboratory forged in that end's name left there, and is no lie.
-pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet]) -> Result<()> {
+/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left there, and is no lie.
+pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<()> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
-    let genuine = |packet: &&Packet| {
+    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from, until: end - log.monotonic };
+    check(log, &genuine(plan, side, packets), own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+}
+
+/// A capture of an end without what the laboratory sent from there in its name.
+pub(super) fn genuine(plan: &Plan, side: End, packets: &[Packet]) -> Vec<Packet> {
+    let honest = |packet: &&Packet| {
         let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore);
         !packet.outgoing || segment.is_ok_and(|segment| !plan.is_forged(side.other(), segment.header.id, segment.header.seq.0))
     };
-    let packets: Vec<Packet> = packets.iter().filter(genuine).cloned().collect();
-    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from };
-    check(log, &packets, own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+    packets.iter().filter(honest).cloned().collect()
 }
 
 /// Each end's capture as a file, with what that end's record says of each packet.
-fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Vec<u8>; 2]> {
+pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Vec<u8>; 2]> {
     let one = |end: End| {
         let mut octets = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");

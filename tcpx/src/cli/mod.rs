@@ -8,7 +8,7 @@ mod value;
 
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
-pub use setup::{Failure, Run, finish};
+pub use setup::{Failure, Run, finish, underlined};
 pub use text::{after_help, exit_codes};
 pub use value::{duration, octets};
 

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod evidence;
 mod guard;
 mod kernel;
 mod knobs;

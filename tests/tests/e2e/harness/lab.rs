@@ -183,6 +183,11 @@ impl Host {
     pub(super) fn device(&self) -> &'static str {
         self.device
     }
+
+    /// Its namespace, for the witnesses of `tcpx_lab::evidence`.
+    pub(crate) fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
 }
 
 impl Drop for Lab {

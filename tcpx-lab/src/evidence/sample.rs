@@ -1,0 +1,54 @@
+//! Packets made by hand, for the tests of those who read captures.
+
+use super::capture::Packet;
+use crate::netns::{A, B};
+use std::net::SocketAddr;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::{Flags, Header, Options};
+
+/// A segment between port 9 of A and port 7 of B.
+#[derive(Clone, Copy)]
+pub(super) struct Sample {
+    pub(super) at: f64,
+    /// From A to B.
+    pub(super) out: bool,
+    pub(super) flags: &'static str,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) text: &'static [u8],
+    pub(super) id: u16,
+    pub(super) scale: Option<u8>,
+}
+
+impl Sample {
+    /// A SYN of A.
+    pub(super) const SYN: Sample = Sample { at: 0.0, out: true, flags: "S", seq: 100, ack: 0, text: b"", id: 1, scale: None };
+
+    /// From the IP header on.
+    pub(super) fn octets(&self) -> Vec<u8> {
+        self.octets_from(if self.out { (A, 9).into() } else { (B, 7).into() })
+    }
+
+    /// The same, as if somebody else had sent it.
+    pub(super) fn octets_from(&self, source: SocketAddr) -> Vec<u8> {
+        let destination = if self.out { (B, 7).into() } else { (A, 9).into() };
+        let flags = Flags::from_letters(self.flags).unwrap();
+        let options = Options { window_scale: self.scale, ..Options::default() };
+        let (seq, ack, id) = (Seq(self.seq), Seq(self.ack), self.id);
+        let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id };
+        let mut octets = vec![0; 1500];
+        let length = header.emit((self.text, &[]), &mut octets).unwrap();
+        octets.truncate(length);
+        octets
+    }
+
+    /// As the capture of A's end has it.
+    pub(super) fn packet(&self) -> Packet {
+        Packet { at: self.at, outgoing: self.out, octets: self.octets() }
+    }
+
+    /// As the capture of B's end has it.
+    pub(super) fn arrived(&self) -> Packet {
+        Packet { outgoing: !self.out, ..self.packet() }
+    }
+}

@@ -1,0 +1,62 @@
+//! The binaries' own logs, held against what the cable saw at the same end.
+
+use crate::harness::Lab;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use tcpx_lab::events::{Log, What};
+use tcpx_lab::evidence::capture::{Capture, Packet};
+use tcpx_lab::evidence::check::{Allowance, check};
+
+/// Generous: other tests run at the same time, and a log's times are those at which its writer woke up.
+const ALLOWED: Allowance = Allowance { seconds: 0.5, kept: false, silent_from: None, until: f64::INFINITY };
+
+/// A run of client and server: what each end logged, what was captured there, and its address.
+fn run(lab: &Lab, client: &[&str], server: &[&str]) -> Option<[(Log, Vec<Packet>, Ipv4Addr); 2]> {
+    let (a, b) = (lab.a.namespace()?, lab.b.namespace()?);
+    let captures = [Capture::start(a).unwrap(), Capture::start(b).unwrap()];
+    let files = [lab.file("client.jsonl"), lab.file("server.jsonl")];
+    let started = lab.server(&[&["--once", "--msl", "50ms", "--events", &files[1]], server].concat());
+    lab.client(&[&["--send", "hello", "--msl", "50ms", "--events", &files[0]], client].concat()).succeed();
+    started.succeed();
+    let [ours, theirs] = captures.map(|capture| capture.stop().unwrap());
+    let [left, right] = files.map(|file| Log::read(&PathBuf::from(file)).unwrap());
+    Some([(left, ours, lab.a.address), (right, theirs, lab.b.address)])
+}
+
+#[test]
+fn log_of_each_end_agrees_with_the_cable_whatever_its_gate_did() {
+    let Some(lab) = Lab::netns() else { return };
+    let faults: [(&[&str], &[&str]); 9] = [
+        (&[], &[]),
+        (&["--fault", "drop out data#1"], &["--fault", "drop in fin#1"]),
+        (&["--fault", "delay=30ms out data"], &["--fault", "delay=30ms in ack"]),
+        (&["--fault", "dup=2 out data"], &["--fault", "dup=1 in fin"]),
+        (&["--fault", "rewrite(win=100) in syn-ack"], &["--fault", "rewrite(id=9) in data#1"]),
+        (&["--fault", "corrupt in data#1"], &["--fault", "corrupt out data#1"]),
+        (&["--fault", "trickle=5ms in segment"], &["--fault", "trickle=5ms out segment"]),
+        (&["--no-third-ack", "--hold", "300ms"], &[]),
+        (&["--fault", "hold=old out data#1", "--fault", "release=old after 20ms"], &[]),
+    ];
+    for (client, server) in faults {
+        for (log, packets, own) in run(&lab, client, server).unwrap() {
+            assert_eq!(check(&log, &packets, own, &ALLOWED), Ok(()), "{client:?} {server:?}");
+        }
+    }
+}
+
+#[test]
+fn log_that_was_tampered_with_disagrees_at_every_segment() {
+    let Some(lab) = Lab::netns() else { return };
+    for (log, packets, own) in run(&lab, &[], &[]).unwrap() {
+        let sent = log.entries.iter().enumerate().filter(|(_, entry)| matches!(entry.what, What::Segment(_))).map(|(place, _)| place);
+        for place in sent.collect::<Vec<_>>() {
+            let again = || Log { entries: log.entries.clone(), role: log.role.clone(), ..log };
+            let (mut wrong, mut less) = (again(), again());
+            let What::Segment(segment) = &mut wrong.entries[place].what else { unreachable!() };
+            segment.ack = segment.ack.wrapping_add(1);
+            assert!(check(&wrong, &packets, own, &ALLOWED).is_err(), "{:?}", log.entries[place]);
+            less.entries.remove(place);
+            assert!(check(&less, &packets, own, &ALLOWED).is_err(), "{:?}", log.entries[place]);
+        }
+    }
+}
