@@ -269,6 +269,13 @@ mod tests {
     }
 
     #[test]
+    fn time_is_read_to_the_last_bit() {
+        let log = Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n")).unwrap();
+        let written = std::time::Duration::from_micros(3_720_000).as_secs_f64();
+        assert_eq!(log.entries[0].t.to_bits(), written.to_bits(), "what happens last happens before the end");
+    }
+
+    #[test]
     fn last_line_cut_off_is_left_out_and_told() {
         let log =
             Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":1.0,\"conn\":1,\"reason\":\"clean\"}}\n{{\"event\":\"sta")).unwrap();
