@@ -3,9 +3,11 @@
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx_lab::events::Log;
+use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::commands::run::RunArguments;
@@ -80,6 +82,21 @@ The exit status is 0 only when every verdict is as expected.")]
     /// What keeps the namespaces
     #[command(hide = true)]
     Hold,
+    /// What plays a script on the kernel's TCP
+    #[command(hide = true)]
+    Play {
+        /// The script
+        script: PathBuf,
+        /// Its own end; port 0: any
+        #[arg(long)]
+        own: SocketAddr,
+        /// Whom `connect` means
+        #[arg(long)]
+        peer: Option<SocketAddr>,
+        /// What it calls itself in its record
+        #[arg(long, default_value = "kernel")]
+        role: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -135,6 +152,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
+        Task::Play { script, own, peer, role } => {
+            let done = player::play(&script, player::Place { own, peer }, &role)?;
+            return Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
