@@ -199,6 +199,10 @@ impl Walk {
             What::State { to, on, .. } => self.state(at, to, on),
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
+            What::Icmp { kind, value } => {
+                let value = value.map_or(String::new(), |value| format!(" {value}"));
+                self.remark(at, format!("ICMP: {kind}{value}"));
+            }
             What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
             What::App { did, text } => self.deed(at, did, text),
             What::Opened { .. } | What::Timer { .. } | What::Other => {}

@@ -1,6 +1,6 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
-use super::process::{Process, Scripts};
+use super::process::Process;
 use super::{Outcome, role};
 use crate::events::{Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
@@ -26,8 +26,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let spaces = [a, b];
     let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
     let captures = [capture_a?, capture_b?];
-    let scripts = Scripts::new()?;
-    let start = |end: End| Process::pair(plan, end, end.of(&spaces), &scripts, seed);
+    let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
@@ -52,11 +51,11 @@ fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end
     Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new() })
 }
 
-/// Holds a record against the capture of the same end, up to the `end` of the run on the machine's clock. What the laboratory forged in that end's name left there, and is no lie.
+/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left there, and is no lie.
 pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<()> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
-    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from, over: Some(end - log.monotonic) };
+    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from, until: end - log.monotonic };
     check(log, &genuine(plan, side, packets), own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
 }
 
