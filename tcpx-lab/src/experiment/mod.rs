@@ -1,5 +1,6 @@
 //! An experiment as data: a question, two hosts, the rule that is removed, and what must happen with and without it.
 
+mod forge;
 mod mistake;
 mod plan;
 mod rung;
@@ -307,6 +308,11 @@ pub struct Inject {
     pub step: u32,
     /// Timestamps, TSval and TSecr.
     pub stamps: Option<[u32; 2]>,
+    /// An ICMP error of this type and code instead. What it quotes is described by the rest: a segment that its receiver sent to the peer.
+    pub icmp: Option<[u8; 2]>,
+    /// The MTU that it tells of.
+    #[serde(default)]
+    pub mtu: u16,
 }
 
 fn window() -> u16 {

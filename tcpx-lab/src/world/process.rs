@@ -6,40 +6,17 @@ use crate::exchange::End;
 use crate::experiment::Plan;
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Scripts as files, gone with their owner.
-pub(super) struct Scripts(PathBuf);
-
-impl Scripts {
-    pub(super) fn new() -> Result<Scripts> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("tcpx-lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scripts(path))
-    }
-
-    pub(super) fn write(&self, end: End, text: &str) -> Result<String> {
-        let path = self.0.join(format!("{end}.script"));
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path.display().to_string())
-    }
-}
-
-impl Drop for Scripts {
-    fn drop(&mut self) {
-        let _was_removed_already = fs::remove_dir_all(&self.0);
-    }
-}
+/// Where a process finds its script: no file is left behind, however a run ends.
+const SCRIPT: &str = "/dev/stdin";
 
 /// A process at work. It is killed when dropped before its end.
 pub(super) struct Process {
@@ -61,19 +38,33 @@ pub(super) struct Process {
 
 impl Process {
     /// The binary of the pair that plays this end.
-    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, scripts: &Scripts, seed: u64) -> Result<Process> {
+    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, seed: u64) -> Result<Process> {
         let host = end.of(&plan.hosts);
-        let words = host.command(&scripts.write(end, &host.script_text)?);
+        let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
-        let mut command = Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
+        let mut command =
+            Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
         command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
-        Process::start(program.clone(), command, inside)
+        Process::start(program.clone(), command, inside, &host.script_text)
     }
 
-    /// Any program that writes a record to its stdout.
-    pub(super) fn start(name: String, mut command: Command, inside: &Namespace) -> Result<Process> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// This program again, as an application on the kernel's TCP.
+    pub(super) fn kernel(plan: &Plan, end: End, inside: &Namespace) -> Result<Process> {
+        let host = end.of(&plan.hosts);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["play", SCRIPT, "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
+        command.args(["--role", super::role(end)]);
+        Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
+    }
+
+    /// A program that reads its script from its stdin and writes its record to its stdout.
+    fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?)) };
         let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
+        // A script fits into a pipe, whether its reader is there already or not.
+        child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;
         let (stdout, mut stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
         let said = thread::spawn(move || {
             let mut said = String::new();
@@ -149,7 +140,7 @@ impl Process {
 
     fn end(&mut self) -> Result<String> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ended_already = rustix::process::kill_process(pid, Signal::TERM);
         while !self.ended {
             self.read()?;
         }

@@ -1,6 +1,6 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
-use super::process::{Process, Scripts};
+use super::process::Process;
 use super::{Outcome, role};
 use crate::events::{Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
@@ -26,8 +26,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let spaces = [a, b];
     let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
     let captures = [capture_a?, capture_b?];
-    let scripts = Scripts::new()?;
-    let start = |end: End| Process::pair(plan, end, end.of(&spaces), &scripts, seed);
+    let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;

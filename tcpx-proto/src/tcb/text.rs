@@ -48,6 +48,10 @@ impl Tcb {
         if self.rcv.fin_reached {
             return Err(Stop::Discard(Discard::AfterClose));
         }
+        if self.is_linux() && segment.header.flags.has(Flags::FIN) && start.le(self.rcv.nxt) {
+            // What the FIN brings with it waits as the FIN's own ACK does.
+            self.rcv.quick = 0;
+        }
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
         match segment.payload.get(skip as usize..) {
             Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
@@ -97,6 +101,17 @@ impl Tcb {
         }
     }
 
+    /// 3.10.7.4 sends the ACK of a FIN; the FIN of an application that closes in the same moment would be a second segment. Linux lets
+    /// it wait (`tcp_fin` enters pingpong mode), so that one segment does both and a close takes three.
+    fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
+        let waits = self.is_linux() && self.state == State::Established && self.pending.ack.is_none();
+        match self.config.delayed_ack.filter(|_| waits) {
+            None => self.acknowledge(Cause::Ack),
+            Some(_) if self.runs(Timer::DelayedAck) => {}
+            Some(delay) => self.start(cx, Timer::DelayedAck, delay),
+        }
+    }
+
     /// Eighth: the FIN, once everything before it is there.
     pub(super) fn fin(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         if self.is_over() {
@@ -109,7 +124,9 @@ impl Tcb {
             let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
             if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
                 self.rcv.fin = Some(fin);
-                self.acknowledge(Cause::Ack);
+                if fin != self.rcv.nxt {
+                    self.acknowledge(Cause::Ack);
+                }
             }
         }
         if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
@@ -119,7 +136,7 @@ impl Tcb {
         self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         self.rcv.fin_reached = true;
         self.wake.readable = true;
-        self.acknowledge(Cause::Ack);
+        self.plan_ack_of_fin(cx);
         match self.state {
             State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
             State::FinWait1 if self.fin_acknowledged() => self.change_state(cx, Trigger::FinAckOfFin, State::TimeWait),
