@@ -218,6 +218,9 @@ pub struct Beside {
     pub holds: Option<Vec<Oracle>>,
     /// States and segments that are seen there in this order.
     pub ladder: Option<Vec<Text>>,
+    /// Settings of Linux that this arm alone has, or has otherwise.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
 }
 
 /// Why a world cannot show it.
@@ -385,6 +388,12 @@ impl Experiment {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The settings of Linux in an arm.
+    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
+        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
+        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Why an arm cannot be had beside Linux.
