@@ -44,6 +44,9 @@ pub(crate) struct Cli {
         help_heading = APPLICATION
     )]
     script: Option<PathBuf>,
+    /// Stay after the script is over, until Ctrl-C: the host goes on answering
+    #[arg(long, requires = "script", help_heading = APPLICATION)]
+    stay: bool,
     /// Write the peer's data to FILE instead of stdout
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
@@ -135,7 +138,7 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
 fn play(cli: &Cli, run: &Run, path: &Path) -> Result<u8, Failure> {
     let (script, port) = (cli::script(path)?, cli.bind.map_or(0, |bind| bind.port()));
     let (link, options) = run.open(cli.address()?, cli::script_ports(&script, port)?)?;
-    run.play(link, options, &script, Place { port, peer: Some(cli.remote) })
+    run.play(link, options, &script, Place { port, peer: Some(cli.remote) }, cli.stay)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::compare;
 use crate::experiment::{Arm, Experiment, Scale};
 use crate::verdict::{self, Verdict};
 use crate::world::{self, Outcome, World};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -51,7 +51,8 @@ struct Job<'a> {
 /// None of a run: what goes wrong in one is in its verdict.
 pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, usize, &Verdict) + Sync) -> Vec<Report> {
     let arms = experiments.iter().flat_map(|experiment| experiment.arms.iter().map(move |arm| (experiment, arm)));
-    let jobs: Vec<Job<'_>> = arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
+    let jobs: Vec<Job<'_>> =
+        arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
     // Those that sleep longest begin first.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map(|job| job.world)));
@@ -119,13 +120,16 @@ impl Job<'_> {
         };
         let mut plan = self.experiment.checked_plan(self.arm, scale)?;
         plan.says.clone_into(&mut verdict.expected);
+        if self.world != World::Sim {
+            (plan.patience, plan.limit) = (plan.patience.mul_f64(options.slow), plan.limit.mul_f64(options.slow));
+        }
         let outcome = match self.world {
             World::Sim => world::sim::run(&plan, options.seed, options.keep)?,
-            World::Wire => {
-                (plan.patience, plan.limit) = (plan.patience.mul_f64(options.slow), plan.limit.mul_f64(options.slow));
-                world::wire::run(&plan, options.seed, options.keep)?
+            World::Wire => world::wire::run(&plan, options.seed, options.keep)?,
+            World::Kernel => {
+                let linux = self.experiment.kernel.end.context("no end is Linux's")?;
+                world::kernel::run(&plan, linux.into(), &self.experiment.sysctl(self.arm), options.seed, options.keep)?
             }
-            World::Kernel => anyhow::bail!("not yet"),
         };
         let judged;
         (verdict.findings, judged, verdict.happened) = verdict::judge(&plan, &outcome, options.slow);

@@ -6,7 +6,6 @@
 //! | [`netns`] | two hosts and a cable, made of nothing and gone with their owner |
 //! | [`hold`] | the same two, kept until they are taken down |
 //! | [`demo`] | what two rules of TCP are for, in three short runs |
-//! | [`simulated`] | those runs where no namespace is to be had |
 //! | [`doctor`] | what works on this machine, and what mends the rest |
 //! | [`evidence`] | what the kernel and the cable saw, whatever the logs say |
 //! | [`events`] | what one end recorded |
@@ -17,14 +16,18 @@
 //! | [`oracle`] | what must hold of every TCP, judged from both ends' records |
 //! | [`verdict`], [`compare`] | whether a run met its expectations, and the prediction |
 //! | [`laboratory`] | all runs of all experiments, many at a time |
+//! | [`sweep`] | what breaks when each single segment is lost, doubled or late |
+//! | [`document`] | all of it as a document |
 //! | [`report`] | the verdicts, for people and for programs |
 //! | [`commands`] | list, explain and run |
 //! | [`rules`] | which rules can be removed |
+//! | [`nft`] | which faults nftables can do, between two kernels |
 
 pub mod commands;
 pub mod compare;
 pub mod demo;
 pub mod doctor;
+pub mod document;
 pub mod events;
 pub mod evidence;
 pub mod exchange;
@@ -32,6 +35,7 @@ pub mod experiment;
 pub mod hold;
 pub mod laboratory;
 pub mod netns;
+pub mod nft;
 pub mod oracle;
 pub mod picture;
 pub mod privilege;
@@ -39,6 +43,6 @@ pub mod report;
 pub mod rules;
 #[cfg(test)]
 mod sample;
-pub mod simulated;
+pub mod sweep;
 pub mod verdict;
 pub mod world;

@@ -3,16 +3,22 @@
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tcpx::cli::{self, Failure};
+use tcpx_lab::commands::run::RunArguments;
+use tcpx_lab::commands::sweep::SweepArguments;
+use tcpx_lab::commands::{explain, find, list};
+use tcpx_lab::document::Language;
 use tcpx_lab::events::Log;
 use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
+use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
-use tcpx_lab::commands::run::RunArguments;
-use tcpx_lab::commands::{explain, find, list};
-use tcpx_lab::{demo, doctor, experiment, hold, rules};
+use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
+use tcpx_proto::fault::Rule;
+use tcpx_proto::words::Mistake;
 
 /// Shows what each rule of TCP is for.
 #[derive(Parser)]
@@ -63,11 +69,35 @@ enum Task {
 
 The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
+    /// Loses, doubles and delays each single segment of a run in turn, then each pair, and tells which oracle breaks
+    Sweep(SweepArguments),
+    /// Writes the document of all experiments, from their files and from what was observed
+    #[command(hide = true)]
+    Document {
+        /// In which language
+        #[arg(long, value_enum, default_value = "en")]
+        language: Language,
+    },
     /// Lists the rules that can be removed
     Rules {
         /// As the README has it
         #[arg(long)]
         markdown: bool,
+    },
+    /// Prints fault rules as an nftables table, for a run between two kernels
+    ///
+    /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A rule that nftables cannot do is
+    /// refused with the reason; docs/faults.md has all of it.
+    Nft {
+        /// Such as 'drop out fin'; the first match wins
+        #[arg(value_name = "RULE", required = true)]
+        rules: Vec<String>,
+        /// The address of the host that the rules are for: out is from there
+        #[arg(long, value_name = "ADDR")]
+        address: IpAddr,
+        /// Its port [default: any]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
     },
     /// Removes firewall rules of tcpx processes that are gone
     CleanRules,
@@ -85,8 +115,6 @@ The exit status is 0 only when every verdict is as expected.")]
     /// What plays a script on the kernel's TCP
     #[command(hide = true)]
     Play {
-        /// The script
-        script: PathBuf,
         /// Its own end; port 0: any
         #[arg(long)]
         own: SocketAddr,
@@ -94,7 +122,7 @@ The exit status is 0 only when every verdict is as expected.")]
         #[arg(long)]
         peer: Option<SocketAddr>,
         /// What it calls itself in its record
-        #[arg(long, default_value = "kernel")]
+        #[arg(long)]
         role: String,
     },
 }
@@ -144,7 +172,18 @@ fn run(task: Task) -> Result<ExitCode> {
             let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Task::Sweep(arguments) => {
+            let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
+            return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Document { language } => {
+            let text = document::document(&experiment::built_in()?, &document::observed()?, language)?;
+            write!(anstream::stdout(), "{text}")?;
+        }
         Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
+        Task::Nft { rules, address, port } => {
+            return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
+        }
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
@@ -152,10 +191,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
-        Task::Play { script, own, peer, role } => {
-            let done = player::play(&script, player::Place { own, peer }, &role)?;
-            return Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        Task::Play { own, peer, role } => player::play(player::Place { own, peer }, &role)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,6 +234,18 @@ fn examine(json: bool) -> Result<ExitCode> {
     let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
     let works = usable("NET_RAW") || usable("network namespaces");
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The exit status is 2 for a mistake in a rule, and for one that nftables cannot do.
+fn nft_table(lines: &[String], own: Own) -> Result<ExitCode> {
+    let refused = |line: &str, mistake: &Mistake| cli::underlined("RULE", line, mistake);
+    let rules: Result<Vec<Rule>, Failure> = lines.iter().map(|line| Rule::parse(line).map_err(|mistake| refused(line, &mistake))).collect();
+    let table = rules.and_then(|rules| nft::table(&rules, &own).map_err(|(rule, mistake)| refused(&rule.text, &mistake)));
+    match table {
+        Ok(table) => say(&table)?,
+        Err(failure) => return Ok(cli::finish("tcpx-lab", Err(failure))),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn clean_rules() -> Result<()> {

@@ -4,26 +4,56 @@ use crate::events::Log;
 use crate::exchange::{Exchange, pair};
 
 /// An events file in the making.
+#[derive(Clone)]
 pub(crate) struct File {
     text: String,
     id: u16,
+    conn: u64,
+    passive: bool,
 }
 
 impl File {
     /// One that a run at this moment since boot wrote, with the connection that both samples have.
     pub(crate) fn new(role: &str, monotonic: f64) -> File {
-        let (local, remote) = if role == "client" { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        File::start(role, monotonic).opened(0.0)
+    }
+
+    /// The server's, whose connection a SYN opened.
+    pub(crate) fn passive(monotonic: f64) -> File {
+        File { passive: true, ..File::start("server", monotonic) }.opened(0.05)
+    }
+
+    fn start(role: &str, monotonic: f64) -> File {
+        let realtime = monotonic + 1e9;
         let text = format!(
-            "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{}}}\n{}\n",
-            monotonic + 1e9,
-            format_args!("{{\"t\":0,\"conn\":1,\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\"}}"),
+            "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{realtime}}}\n"
         );
-        File { text, id: 0 }
+        File { text, id: 0, conn: 1, passive: false }
+    }
+
+    fn opened(self, t: f64) -> File {
+        let client = self.text.contains("\"role\":\"client\"");
+        let (local, remote) = if client { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        let passive = self.passive;
+        self.line(t, &format!("\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\",\"passive\":{passive}"))
+    }
+
+    /// The next connection on the same four-tuple, established after 5 s: what is written from here on is its.
+    pub(crate) fn again(mut self) -> File {
+        self.conn += 1;
+        let (t, before) = if self.passive { (5.05, "SYN-RECEIVED") } else { (5.0, "SYN-SENT") };
+        self.opened(t).state(t, "CLOSED", before, "SYN").state(5.1, before, "ESTABLISHED", "SYN,ACK")
+    }
+
+    /// What the application did.
+    pub(crate) fn app(self, t: f64, did: &str, text: &str) -> File {
+        let text = text.replace('"', "\\\"");
+        self.line(t, &format!("\"event\":\"app\",\"did\":\"{did}\",\"text\":\"{text}\""))
     }
 
     /// A line of its own.
     pub(crate) fn line(mut self, t: f64, body: &str) -> File {
-        self.text += &format!("{{\"t\":{t},\"conn\":1,{body}}}\n");
+        self.text += &format!("{{\"t\":{t},\"conn\":{},{body}}}\n", self.conn);
         self
     }
 

@@ -94,3 +94,109 @@ fn ladder_of_one_file_is_drawn_in_each_format() {
     let message = stderr(&lab(&["ladder", &file, "--format", "svg"], &directory));
     assert!(message.contains("2 connections") && message.contains("--only"), "{message}");
 }
+
+const SMALL: &str = r#"
+name = "small"
+title = "A handshake"
+question = "Does it end?"
+story = "Two hosts meet."
+group = "establish"
+profile = "linux"
+textbook = "-"
+rfc = "-"
+linux = "-"
+patience = "5s"
+limit = "10s"
+[kernel]
+no = "it is a test"
+[a]
+script = "connect; close; expect closed"
+options = "--msl 100ms"
+[b]
+script = "listen; accept; receive to end; close; expect closed"
+[[arm]]
+name = "as it is"
+says = "it ends"
+holds = ["octets", "connect", "clean-close"]
+ladder = ["a SYN-SENT", "a -> SYN", "b ESTABLISHED", "a closed clean in 100ms..1s"]
+"#;
+
+/// A file of that text in a directory for this test alone.
+fn experiment(name: &str, text: &str) -> String {
+    let path = format!("{}/small.toml", directory(name));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn run_of_ones_own_file_is_judged_and_reported_in_every_format() {
+    let (file, state) = (&experiment("own", SMALL), &directory("own"));
+    assert!(stdout(&lab(&["run", file], state)).contains("1 passed, 0 failed, 0 skipped"));
+    let json: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&["run", file, "--format", "json"], state))).unwrap();
+    assert_eq!((json.len(), &json[0]["experiment"], &json[0]["wrong"]), (1, &"small".into(), &serde_json::json!([])));
+    assert!(stdout(&lab(&["run", file, "--format", "junit"], state)).contains("<testsuite name=\"small\" tests=\"1\" failures=\"0\""));
+    assert!(stdout(&lab(&["run", file, "--format", "tap"], state)).contains("ok 1 - small on sim: as it is"));
+    assert!(stdout(&lab(&["run", file, "--on", "sim,kernel"], state)).contains("1 passed, 0 failed, 1 skipped"));
+}
+
+#[test]
+fn run_that_is_not_as_expected_fails_and_says_what() {
+    for (change, to, words) in [
+        ("holds = [\"octets\"", "breaks = [\"octets\"]\nholds = [", "octets was expected to break, and holds"),
+        ("in 100ms..1s", "in 5s..9s", "the ladder misses"),
+        ("b ESTABLISHED", "b CLOSING", "the ladder misses \"b CLOSING\""),
+    ] {
+        let text = SMALL.replace(change, to).replace("holds = [, ", "holds = [");
+        let output = lab(&["run", &experiment("unexpected", &text)], &directory("unexpected"));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn mistake_in_a_file_is_shown_in_its_line() {
+    for (change, to, shown) in [
+        ("listen; accept", "listen; acept", "did you mean 'accept'?"),
+        ("--msl 100ms", "--msl soon", "invalid value 'soon'"),
+        ("a -> SYN\"", "a -> SIN\"", "'SIN' are no control bits"),
+        ("patience = \"5s\"", "patience = \"$long\"", "there is no constant $long"),
+        ("says = \"it ends\"", "sais = \"it ends\"", "unknown field `sais`"),
+        ("group = \"establish\"", "group = \"begin\"", "unknown variant `begin`"),
+    ] {
+        let path = experiment("mistake", &SMALL.replacen(change, to, 1));
+        let said = stderr(&lab(&["run", &path], &directory("mistake")));
+        assert!(said.contains(shown) && said.contains("small.toml:") && said.contains('^'), "{said}");
+    }
+}
+
+#[test]
+fn unknown_experiment_names_the_nearest() {
+    let said = stderr(&lab(&["run", "last-ack-lost-no-timewait"], &directory("unknown")));
+    assert!(said.contains("did you mean 'last-ack-lost-no-time-wait'?"), "{said}");
+}
+
+#[test]
+fn keep_writes_events_captures_ladders_and_the_verdict() {
+    let (file, state) = (&experiment("keep", SMALL), &directory("keep"));
+    stdout(&lab(&["run", file, "--keep", state], state));
+    let place = format!("{state}/small/sim-as-it-is");
+    for name in
+        ["a.events.jsonl", "b.events.jsonl", "a.pcapng", "b.pcapng", "ladder.txt", "ladder.svg", "ladder.mmd", "figure.txt", "verdict.json"]
+    {
+        assert!(std::fs::metadata(format!("{place}/{name}")).unwrap().len() > 100, "{name}");
+    }
+}
+
+#[test]
+fn list_and_explain_tell_of_every_experiment() {
+    let state = &directory("list");
+    let list: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&["list", "--json"], state))).unwrap();
+    assert!(!list.is_empty());
+    let table = stdout(&lab(&["list"], state));
+    for entry in &list {
+        let name = entry["name"].as_str().unwrap();
+        assert!(table.contains(name), "{name}");
+        let said = stdout(&lab(&["explain", name], state));
+        assert!(said.contains("By hand") && said.contains(&format!("tcpx-lab run {name}")), "{said}");
+    }
+}

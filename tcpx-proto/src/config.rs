@@ -394,5 +394,6 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
+    ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
 ];

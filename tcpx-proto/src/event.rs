@@ -4,7 +4,7 @@ use crate::seq::Seq;
 use crate::stack::{ConnId, ListenerId};
 use crate::tcb::State;
 use crate::time::Instant;
-use crate::wire::{Flags, IcmpKind, ParseError, Segment};
+use crate::wire::{Flags, IcmpKind, Options, ParseError, Segment};
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::net::SocketAddr;
@@ -497,6 +497,8 @@ pub struct SegmentRecord {
     pub id: u16,
     /// 0 for the first time, else how often these octets were seen before in this direction.
     pub retransmission: u32,
+    /// The options that tcpx knows.
+    pub options: Options,
 }
 
 impl SegmentRecord {
@@ -515,6 +517,7 @@ impl SegmentRecord {
             window: u32::from(header.window),
             id: header.id,
             retransmission,
+            options: header.options,
         }
     }
 }

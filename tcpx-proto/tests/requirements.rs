@@ -1085,6 +1085,39 @@ fn half_close_lets_the_peer_go_on() {
 }
 
 #[test]
+fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
+    let fin = |profile: Profile| {
+        let mut bench = open(profile.config());
+        let sent = bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
+        assert_eq!(bench.state(), State::CloseWait);
+        (bench, sent)
+    };
+    let (_, sent) = fin(Profile::Rfc9293);
+    assert_eq!(sent.iter().map(|sent| sent.header.flags).collect::<Vec<_>>(), [ACK], "3.10.7.4 sends it at once");
+
+    let (mut late, sent) = fin(Profile::Linux);
+    assert_eq!(sent, []);
+    let since = late.now;
+    let sent = late.run(millis(100));
+    assert_eq!((times(since, &sent), sent[0].header.flags), (vec![40], ACK));
+
+    let (mut prompt, _) = fin(Profile::Linux);
+    prompt.stack.close(prompt.now, prompt.conn()).unwrap();
+    let sent = prompt.run(millis(100));
+    assert_eq!(sent.iter().map(|sent| (sent.header.flags, sent.header.ack)).collect::<Vec<_>>(), [(FIN_ACK, PEER_ISS + 2)]);
+}
+
+#[test]
+fn linux_ack_of_a_fin_with_text_waits_too_unless_something_is_missing() {
+    let mut bench = open(Profile::Linux.config());
+    assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"last words"), []);
+    assert_eq!(bench.run(millis(40))[0].header.ack, PEER_ISS + 12);
+    let mut bench = open(Profile::Linux.config());
+    assert_eq!(bench.arrive(bench.rcv_nxt + 4, bench.snd_nxt, FIN_ACK, b"words").len(), 1, "out of order");
+    assert_eq!(bench.text(b"last")[0].header.ack, PEER_ISS + 11, "fills the hole");
+}
+
+#[test]
 fn close_sends_everything_before_the_fin() {
     let mut bench = open(plain());
     bench.send(&text(15 * MSS));

@@ -11,10 +11,14 @@ use pnet::{FromPacket, Packet};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, select};
+use tcpx_proto::fault::{Direction, Gate, Rule, Verdict};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::wire::{ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, Options, SackBlocks, Segment, Timestamps};
-use tcpx_proto::wire::{fix_checksums, flip_bit, patch, spoil_checksum};
+use tcpx_proto::time::Instant;
+use tcpx_proto::wire::{
+    ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, OptionKind, Options, SackBlocks, Segment, Timestamps,
+};
+use tcpx_proto::wire::{fix_checksums, flip_bit, patch, spoil_checksum, strip};
 
 /// Both ends, of one family, neither of which is refused.
 fn any_ends() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
@@ -119,7 +123,94 @@ fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
     ]
 }
 
+/// One edit of the fault language, of any field or option, with a value that fits.
+fn any_edit() -> impl Strategy<Value = String> {
+    let numbers = [("seq", u32::MAX), ("ack", u32::MAX), ("win", 0xffff), ("urg", 0xffff), ("res", 15), ("ttl", 0xff), ("tos", 0xff)];
+    let more = [("id", 0xffff), ("mss", 0xffff), ("wscale", 0xff), ("tsval", u32::MAX), ("tsecr", u32::MAX)];
+    let field = select([&numbers[..], &more].concat());
+    prop_oneof![
+        8 => (field, select(vec!["", "+", "-"]), any::<u32>())
+            .prop_map(|((name, max), sign, value)| format!("{name}={sign}{}", if max == u32::MAX { value } else { value % (max + 1) })),
+        1 => any::<u8>().prop_map(|bits| format!("flags={}", Flags(bits))),
+        3 => select(vec!["strip=mss", "strip=wscale", "strip=sack", "strip=timestamps"]).prop_map(Into::into),
+    ]
+}
+
+/// A packet with text or without, whose option area is as it should be or is not.
+fn any_odd_packet() -> impl Strategy<Value = Vec<u8>> {
+    let area = vec(prop_oneof![0u8..11, any::<u8>()], 0..=40);
+    let odd = (any_header(), any_text(), area).prop_map(|(header, text, area)| {
+        let mut packet = vec![0; text.len() + 100];
+        let illegal = Illegal { options: Some(&area), ..Illegal::default() };
+        let len = header.emit_illegal((&text, &[]), &illegal, &mut packet).unwrap();
+        packet.truncate(len);
+        packet
+    });
+    prop_oneof![any_packet(), odd]
+}
+
 proptest! {
+    #[test]
+    fn rewritten_packet_is_a_segment_with_a_right_checksum(
+        packet in any_odd_packet(),
+        edits in vec(any_edit(), 1..6),
+        broken: bool,
+        out: bool,
+    ) {
+        let (mut before, direction) = (packet, if out { Direction::Out } else { Direction::In });
+        if broken {
+            spoil_checksum(&mut before);
+        }
+        let edits = edits.join(", ");
+        let rule = Rule::parse(&format!("rewrite({edits}) any segment")).unwrap();
+        let (mut gate, mut after) = (Gate::new(vec![rule], 1), before.clone());
+        let judgement = gate.offer(Instant(0), direction, None, &mut after);
+        prop_assert!(judgement.goes_on() && judgement.rule == Some(0));
+        if judgement.verdict == Verdict::Pass {
+            prop_assert_eq!(after, before);
+            return Ok(());
+        }
+        let (was, is) = (Segment::parse(&before, ChecksumPolicy::Ignore).unwrap(), Segment::parse(&after, ChecksumPolicy::Strict).unwrap());
+        prop_assert_eq!((is.payload, is.checksum, after.len()), (was.payload, ChecksumKind::Full, before.len()));
+        let ends = |segment: &Segment<'_>| (segment.header.source, segment.header.destination);
+        prop_assert_eq!(ends(&is), ends(&was));
+        // A stripped option leaves NOPs: nothing moves, and nothing comes to light that was hidden.
+        prop_assert_eq!(is.options_malformed, was.options_malformed);
+        let (source, destination) = (is.header.source.ip(), is.header.destination.ip());
+        let tcp = TcpPacket::new(&after[tcp_at(&after)..]).unwrap();
+        let (field, right) = (tcp.get_checksum(), pnet_checksum(&tcp, source, destination));
+        prop_assert!(field == right || field == !right, "pnet finds {field:#x} instead of {right:#x}");
+        if let Some(ip) = Ipv4Packet::new(&after).filter(|_| source.is_ipv4()) {
+            prop_assert_eq!(ip.get_checksum(), ipv4::checksum(&ip));
+        }
+        // Nothing changes but what an edit names, and what was stripped is gone.
+        let (was, is) = (was.header, is.header);
+        for (name, kept) in [
+            ("mss", is.options.mss == was.options.mss),
+            ("wscale", is.options.window_scale == was.options.window_scale),
+            ("strip=sack", is.options.sack == was.options.sack && is.options.sack_permitted == was.options.sack_permitted),
+            ("ts", is.options.timestamps == was.options.timestamps || edits.contains("timestamps")),
+            ("seq", is.seq == was.seq),
+            ("ack", is.ack == was.ack),
+            ("win", is.window == was.window),
+            ("flags", is.flags == was.flags),
+            ("urg", is.urgent == was.urgent),
+            ("ttl", is.ttl == was.ttl),
+            ("tos", is.tos == was.tos),
+            ("id", is.id == was.id),
+        ] {
+            prop_assert!(kept || edits.contains(name), "{name} changed by {edits}");
+        }
+        for (name, gone) in [
+            ("strip=mss", is.options.mss.is_none()),
+            ("strip=wscale", is.options.window_scale.is_none()),
+            ("strip=sack", is.options.sack == SackBlocks::NONE && !is.options.sack_permitted),
+            ("strip=timestamps", is.options.timestamps.is_none()),
+        ] {
+            prop_assert!(gone || !edits.contains(name), "{name} left something");
+        }
+    }
+
     #[test]
     fn parse_of_emit_is_what_was_emitted(header in any_header(), text in any_text(), split: Index, spare in 0usize..4) {
         let split = split.index(text.len() + 1);
@@ -245,9 +336,11 @@ proptest! {
                 }
             }
             Icmp::parse(&packet);
-            let fields = [Field::Seq, Field::Ack, Field::Flags, Field::Window, Field::Urgent, Field::Ttl, Field::Tos, Field::Id];
-            for field in fields {
-                patch(&mut packet, field, value);
+            for field in Field::ALL {
+                patch(&mut packet, field, |_| value);
+            }
+            for option in OptionKind::ALL {
+                strip(&mut packet, option);
             }
             flip_bit(&mut packet, choice);
             spoil_checksum(&mut packet);

@@ -42,6 +42,9 @@ struct Cli {
         help_heading = APPLICATION
     )]
     script: Option<PathBuf>,
+    /// Stay after the script is over, until Ctrl-C: the host goes on answering
+    #[arg(long, requires = "script", help_heading = APPLICATION)]
+    stay: bool,
     /// End after the first connection is CLOSED
     #[arg(long, help_heading = APPLICATION)]
     once: bool,
@@ -114,7 +117,7 @@ fn main() -> ExitCode {
 fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
     let (script, run, port) = (cli::script(path)?, Run::new(&cli.common, "server")?, cli.address.port());
     let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
-    run.play(link, options, &script, Place { port, peer: None })
+    run.play(link, options, &script, Place { port, peer: None }, cli.stay)
 }
 
 fn serve(cli: &Cli) -> Result<u8, Failure> {

@@ -29,7 +29,9 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
             let _infallible = writeln!(text, "\nNot on {world}: {no}.");
         }
     }
-    text.push_str("\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n");
+    text.push_str(
+        "\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n",
+    );
     for arm in &experiment.arms {
         by_hand(&mut text, arm, &experiment.checked_plan(arm, Scale::Wire)?);
     }
@@ -37,7 +39,8 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
     Ok(text)
 }
 
-fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
+/// How to do an arm's run with the two binaries.
+pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
     let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.says);
     for (host, name) in plan.hosts.iter().zip(["a", "b"]).rev() {
         let file = format!("{name}.script");
@@ -48,13 +51,14 @@ fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
         let _infallible = writeln!(text, "    {side}$ {} --events {name}.jsonl", words.collect::<Vec<_>>().join(" "));
     }
     for inject in &plan.inject {
-        let _infallible = writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
+        let _infallible =
+            writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
     }
     text.push_str("    tcpx-lab ladder a.jsonl b.jsonl\n");
 }
 
 /// Lines of at most a hundred characters.
-fn fill(text: &str) -> String {
+pub(crate) fn fill(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let last = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < 100);

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod list;
 pub mod run;
+pub mod sweep;
 
 use crate::experiment::{self, Experiment};
 use anyhow::{Context, Result, bail};

@@ -1,6 +1,7 @@
 //! `tcpx-lab run`: runs experiments, shows how far it is, and reports.
 
 use super::find;
+use crate::document::Observed;
 use crate::experiment::{self, Experiment};
 use crate::laboratory::{self, Options, Report};
 use crate::picture;
@@ -8,11 +9,12 @@ use crate::privilege;
 use crate::report::{self, Format, counts, keep};
 use crate::verdict::Verdict;
 use crate::world::World;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// Which experiments, where and how.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +49,9 @@ pub struct RunArguments {
     /// Stretch limits and upper bounds by this factor, for a loaded machine
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub slow: f64,
+    /// Take what happened on the wire and beside Linux up into FILE, from which the document is made
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub observe: Option<PathBuf>,
     /// Fail where one of these worlds cannot be had here
     #[arg(long, value_name = "WORLD", value_delimiter = ',')]
     pub require: Vec<World>,
@@ -101,6 +106,9 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
     if let Some(directory) = &arguments.keep {
         keep(directory, &reports)?;
     }
+    if let Some(file) = &arguments.observe {
+        observe(file, &experiments, &verdicts)?;
+    }
     if let Some(format) = arguments.ladder {
         draw(&reports, format, out)?;
     }
@@ -145,6 +153,17 @@ fn with_progress(experiments: &[Experiment], options: &Options) -> Vec<Report> {
     });
     bar.finish_and_clear();
     reports
+}
+
+/// Takes up what was seen into a file that was made so.
+fn observe(file: &Path, experiments: &[Experiment], verdicts: &[Verdict]) -> Result<()> {
+    let mut observed: Observed = match fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is not a file of observations", file.display()))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => Observed::default(),
+        Err(error) => bail!("cannot read {}: {error}", file.display()),
+    };
+    observed.add(experiments, verdicts);
+    fs::write(file, serde_json::to_string_pretty(&observed)? + "\n").with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn draw(reports: &[Report], format: picture::Format, out: &mut impl Write) -> Result<()> {

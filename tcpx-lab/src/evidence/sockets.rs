@@ -410,16 +410,4 @@ mod tests {
         assert_eq!(told.next(), Some(("SYN-SENT", Some(Timer::Retransmission), false)));
         assert_eq!(told.next_back(), Some(("CLOSED", None, false)));
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test -p tcpx-lab --lib sockets -- --ignored --nocapture"]
-    fn cost_of_a_look() {
-        let Some((a, _b)) = pair_or_reason() else { return };
-        let watch = Watch::start(&a, Duration::from_secs(9)).unwrap();
-        (0..200).for_each(|_| watch.look());
-        let seen = watch.stop().unwrap();
-        let mut took: Vec<f64> = seen.looks.iter().map(|(began, ended)| ended - began).collect();
-        took.sort_by(f64::total_cmp);
-        eprintln!("a look takes {:.0} µs (median), {:.0} µs (worst)", took[took.len() / 2] * 1e6, took[took.len() - 1] * 1e6);
-    }
 }

@@ -2,6 +2,7 @@
 
 use crate::events::{Log, What};
 use crate::exchange::End;
+use crate::netns;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -13,7 +14,7 @@ pub struct Run {
     pub end: f64,
     /// How long an end may wait for the other.
     pub patience: f64,
-    /// Every connection of either end, in the order in which they were opened.
+    /// Every connection of either end with the other, in the order in which they were opened.
     pub conns: Vec<Conn>,
     /// The steps of either end's script, in order.
     pub deeds: Vec<Deed>,
@@ -73,6 +74,8 @@ impl Run {
             run.conns.extend(conns);
             run.deeds.extend(deeds);
         }
+        // What a stranger began is nobody's connection: no application ever hears of it.
+        run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER);
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run
     }
@@ -87,7 +90,9 @@ impl Run {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
-            false => self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation),
+            false => {
+                self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation)
+            }
         }
     }
 

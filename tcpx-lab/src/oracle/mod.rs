@@ -75,3 +75,6 @@ pub struct Finding {
     /// Which octets, which state, for how long; empty where it holds.
     pub evidence: String,
 }
+
+#[cfg(test)]
+mod tests;

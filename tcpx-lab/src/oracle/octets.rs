@@ -28,9 +28,11 @@ fn origin<'a>(run: &'a Run, conn: &Conn, peer: Option<&Conn>, strange: &str) -> 
     run.conns.iter().filter(another).find(|other| other.sent.contains(piece))
 }
 
-/// A connection that did not end by two FINs, or lost octets although it seemed to.
+/// A connection that was established and did not end by two FINs, or lost octets although it seemed to.
 pub(super) fn close_broken(run: &Run) -> Option<String> {
-    let mut ended = run.conns.iter().filter(|conn| conn.closed.is_some() && run.silent[conn.end as usize].is_none()).peekable();
+    let established = |conn: &&Conn| conn.was("ESTABLISHED") || conn.was("CLOSE-WAIT");
+    let ended = run.conns.iter().filter(|conn| conn.closed.is_some() && run.silent[conn.end as usize].is_none());
+    let mut ended = ended.filter(established).peekable();
     if ended.peek().is_none() {
         return Some("no connection has ended".to_owned());
     }

@@ -1,5 +1,6 @@
 //! Where an experiment is run: in the simulation, on a wire, or beside Linux.
 
+pub mod kernel;
 mod process;
 pub mod sim;
 pub mod wire;
@@ -72,6 +73,7 @@ fn remark(log: &Log, packet: &Packet) -> Option<String> {
 }
 
 /// What a run left.
+#[derive(Clone)]
 pub struct Outcome {
     /// What A recorded, and what B did, forged segments marked.
     pub logs: [Log; 2],

@@ -1,7 +1,7 @@
 //! What a gate remembers of one four-tuple: where each direction stands, and how far each rule has counted.
 
 use super::Direction;
-use super::rule::{Facts, Fault, Kind, Which};
+use super::rule::{Facts, Fault, Which};
 use crate::seq::Seq;
 use crate::time::Instant;
 use crate::wire::Flags;
@@ -182,7 +182,7 @@ impl Tally {
         }
         // A FIN that joins a retransmission makes no new data of it.
         let fin = u32::from(facts.header.flags.has(Flags::FIN));
-        let (seq, len) = (facts.header.seq, facts.len() - if fault.kind == Kind::Data { fin } else { 0 });
+        let (seq, len) = (facts.header.seq, facts.len() - if fault.kind.is_text() { fin } else { 0 });
         let mark = if facts.direction == Direction::Out { &mut self.out } else { &mut self.into };
         let first = mark.passes(seq, len);
         if first {

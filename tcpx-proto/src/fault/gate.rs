@@ -5,7 +5,7 @@ mod tests;
 
 use super::flow::{Flow, FlowKey, Parked, Tally};
 use super::held::{Due, Held, Kept, MAX_HELD_PER_FLOW, cost};
-use super::rule::{Action, Effect, Facts, Fault, Milestone, Release, When};
+use super::rule::{Action, Edit, Effect, Facts, Fault, Milestone, Release, When};
 use super::{Direction, Judgement, Released, Rule, Verdict};
 use crate::event::Label;
 use crate::tcb::State;
@@ -171,13 +171,7 @@ impl Gate {
                 let wait = self.turn(now, key, rule, every);
                 (Verdict::Trickle(wait), (!wait.is_zero()).then_some(Due::At(now + wait)))
             }
-            Effect::Rewrite(text, edits) => {
-                for (field, value) in edits.iter() {
-                    wire::patch(packet, *field, value.of(*field, &facts.header));
-                }
-                wire::fix_checksums(packet);
-                (Verdict::Rewrite(text), None)
-            }
+            Effect::Rewrite(text, edits) => (if rewrite(packet, &edits) { Verdict::Rewrite(text) } else { Verdict::Pass }, None),
             Effect::Hold(name) => {
                 let due = self.hold(now, key, &name);
                 (Verdict::Hold(name), Some(due))
@@ -263,6 +257,15 @@ impl Gate {
             }
         }
     }
+}
+
+/// Makes the edits, one after the other, and says whether they changed anything: where they did not, the checksums are left alone, too.
+fn rewrite(packet: &mut [u8], edits: &[Edit]) -> bool {
+    let changed = edits.iter().fold(false, |changed, edit| edit.apply(packet) | changed);
+    if changed {
+        wire::fix_checksums(packet);
+    }
+    changed
 }
 
 /// Whether the rule can do its work now: `reorder` keeps one segment at a time, `hold` none once its last release has happened.

@@ -11,7 +11,7 @@ mod rule;
 
 pub use gate::Gate;
 pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
-pub use rule::{Rule, check};
+pub use rule::{Action, Edit, Effect, Fault, Kind, Milestone, Release, Rule, Value, When, Which, check};
 
 use crate::event::Label;
 use crate::time::Duration;

@@ -1,8 +1,8 @@
 //! One line of the fault language, read word by word; a mistake says where it is and what would be right.
 
 use super::Direction;
-use super::rule::{Action, Effect, Fault, Kind, Milestone, Release, Value, When, Which};
-use crate::wire::{Field, Flags};
+use super::rule::{Action, Edit, Effect, Fault, Kind, Milestone, Release, Value, When, Which};
+use crate::wire::{Field, Flags, OptionKind};
 use crate::words::{Mistake, Parsed, Word, Words, decimal, did_you_mean, duration, nearest, number, one_of};
 use alloc::format;
 use alloc::string::String;
@@ -33,16 +33,46 @@ const KINDS: &[(&str, Kind)] = &[
 const MILESTONES: &[(&str, Milestone)] =
     &[("established", Milestone::Established), ("closed", Milestone::Closed), ("time-wait", Milestone::TimeWait)];
 
-const FIELDS: &[(&str, Field)] = &[
-    ("seq", Field::Seq),
-    ("ack", Field::Ack),
-    ("flags", Field::Flags),
-    ("win", Field::Window),
-    ("urg", Field::Urgent),
-    ("ttl", Field::Ttl),
-    ("tos", Field::Tos),
-    ("id", Field::Id),
+/// Reads what stands behind a name.
+type Read<T> = fn(Word<'_>) -> Parsed<T>;
+
+const VALUED: &[(&str, Read<Kind>)] =
+    &[("flags", |letters| flags(letters).map(Kind::Flags)), ("longer", |octets| number(octets, 0, 65_535).map(Kind::Longer))];
+
+/// What stands before the `=` of an edit; `None` is `strip`.
+const EDITS: &[(&str, Option<Field>)] = &[
+    ("seq", Some(Field::Seq)),
+    ("ack", Some(Field::Ack)),
+    ("flags", Some(Field::Flags)),
+    ("win", Some(Field::Window)),
+    ("urg", Some(Field::Urgent)),
+    ("res", Some(Field::Reserved)),
+    ("ttl", Some(Field::Ttl)),
+    ("tos", Some(Field::Tos)),
+    ("id", Some(Field::Id)),
+    ("mss", Some(Field::Mss)),
+    ("wscale", Some(Field::WindowScale)),
+    ("tsval", Some(Field::TsVal)),
+    ("tsecr", Some(Field::TsEcr)),
+    ("strip", None),
 ];
+
+const OPTIONS: &[(&str, OptionKind)] =
+    &[("mss", OptionKind::Mss), ("wscale", OptionKind::WindowScale), ("sack", OptionKind::Sack), ("timestamps", OptionKind::Timestamps)];
+
+/// What a header has and no rule may rewrite, and why.
+const FIXED: &[(&str, &str)] = &[
+    ("sport", NOT_OURS),
+    ("dport", NOT_OURS),
+    ("src", NOT_OURS),
+    ("dst", NOT_OURS),
+    ("doff", NO_SEGMENT),
+    ("len", NO_SEGMENT),
+    ("proto", NO_SEGMENT),
+    ("checksum", "checksums are made right: 'corrupt' is the verdict that leaves one wrong"),
+];
+const NOT_OURS: &str = "tcpx sends from its own addresses and ports and to its peer's: anything else is somebody else's connection";
+const NO_SEGMENT: &str = "what comes out must be a segment still";
 
 /// Reads a whole line.
 pub(super) fn action(line: &str) -> Parsed<Action> {
@@ -105,8 +135,7 @@ fn event(word: Word<'_>) -> Parsed<When> {
 }
 
 fn effect(word: Word<'_>) -> Parsed<Effect> {
-    type Read = fn(Word<'_>) -> Parsed<Effect>;
-    const VERDICTS: &[(&str, Read)] = &[
+    const VERDICTS: &[(&str, Read<Effect>)] = &[
         ("drop", |argument| bare(argument, Effect::Drop)),
         ("delay", |argument| duration(argument).map(Effect::Delay)),
         ("dup", |argument| number(argument, 1, MAX_COUNT).map(Effect::Duplicate)),
@@ -149,14 +178,27 @@ fn rewrite(argument: Word<'_>) -> Parsed<Effect> {
     let mut rest = Some(argument.part(1..1 + inner.len()));
     let mut edits = Vec::new();
     while let Some(word) = rest {
-        let (edit, more) = word.cut(",");
-        let (field, value) = edit.trim().cut("=");
-        let field = one_of(field.trim(), "header field", FIELDS)?;
-        let missing = || edit.trim().end().wrong("a value is missing", Some(format!("{}=1, for example", edit.trim().text)));
-        edits.push((field, field_value(field, value.ok_or_else(missing)?.trim())?));
+        let (one, more) = word.cut(",");
+        edits.push(edit(one.trim())?);
         rest = more;
     }
     Ok(Effect::Rewrite(inner.trim().into(), edits.into()))
+}
+
+fn edit(word: Word<'_>) -> Parsed<Edit> {
+    let (name, value) = word.cut("=");
+    let name = name.trim();
+    if let Some((_, why)) = FIXED.iter().find(|(fixed, _)| *fixed == name.text) {
+        return Err(name.wrong(format!("'{}' cannot be rewritten", name.text), Some((*why).into())));
+    }
+    let field = one_of(name, "field", EDITS)?;
+    let example = if field.is_some() { "1" } else { "timestamps" };
+    let missing = || word.end().wrong("a value is missing", Some(format!("{}={example}, for example", word.text)));
+    let value = value.ok_or_else(missing)?.trim();
+    match field {
+        Some(field) => Ok(Edit::Set(field, field_value(field, value)?)),
+        None => one_of(value, "option", OPTIONS).map(Edit::Strip),
+    }
 }
 
 fn field_value(field: Field, word: Word<'_>) -> Parsed<Value> {
@@ -177,8 +219,8 @@ fn field_value(field: Field, word: Word<'_>) -> Parsed<Value> {
 fn segments(word: Word<'_>, direction: Option<Direction>) -> Parsed<(Kind, Which)> {
     let (name, range) = word.cut("#");
     let kind = match name.cut("=") {
-        (key, Some(letters)) if key.text == "flags" => Kind::Flags(flags(letters)?),
-        _ => one_of(name, "match", KINDS)?,
+        (key, Some(value)) => one_of(key, "match with a value", VALUED)?(value)?,
+        (_, None) => one_of(name, "match", KINDS)?,
     };
     if kind.needs_label() && direction != Some(Direction::Out) {
         let message = format!("'{}' can only be told of outgoing segments", name.text);
@@ -289,8 +331,10 @@ mod tests {
         let verdicts =
             ["drop", "delay=", "dup=", "reorder=", "corrupt ", "corrupt=fixed", "trickle=", "rewrite(", "hold=", "release=", "rate="];
         let matches = KINDS.iter().map(|(name, _)| *name).chain(MILESTONES.iter().map(|(name, _)| *name));
-        for word in verdicts.into_iter().chain(matches) {
-            assert!(examples.contains(word), "no example of {word}");
+        let valued = VALUED.iter().map(|(name, _)| *name).chain(EDITS.iter().map(|(name, _)| *name)).map(|name| format!("{name}="));
+        let stripped = OPTIONS.iter().map(|(name, _)| format!("strip={name}"));
+        for word in verdicts.into_iter().chain(matches).map(Into::into).chain(valued).chain(stripped) {
+            assert!(examples.contains(&word), "no example of {word}");
         }
     }
 
@@ -301,7 +345,25 @@ mod tests {
         assert_eq!(fault.which, Which::Repeats { nth: 2, from: 1, to: 3 });
         let Effect::Rewrite(text, edits) = fault.effect else { panic!("{:?}", fault.effect) };
         assert_eq!(&*text, "seq = +7 , flags=FA, win=0x10");
-        assert_eq!(*edits, [(Field::Seq, Value::Plus(7)), (Field::Flags, Value::To(0x11)), (Field::Window, Value::To(16))]);
+        assert_eq!(
+            *edits,
+            [Edit::Set(Field::Seq, Value::Plus(7)), Edit::Set(Field::Flags, Value::To(0x11)), Edit::Set(Field::Window, Value::To(16))]
+        );
+    }
+
+    #[test]
+    fn edit_each_spelling_has_its_meaning() {
+        let edits = |text: &str| match fault(&format!("rewrite({text}) out syn")).effect {
+            Effect::Rewrite(_, edits) => edits.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(edits("mss=0x218"), [Edit::Set(Field::Mss, Value::To(536))]);
+        assert_eq!(edits("wscale=+255"), [Edit::Set(Field::WindowScale, Value::Plus(255))]);
+        let stamps = [Edit::Set(Field::TsVal, Value::Minus(4_294_967_295)), Edit::Set(Field::TsEcr, Value::To(0))];
+        assert_eq!(edits("tsval=-4294967295,tsecr=0"), stamps);
+        for (name, option) in OPTIONS {
+            assert_eq!(edits(&format!("strip={name}, res=15")), [Edit::Strip(*option), Edit::Set(Field::Reserved, Value::To(15))]);
+        }
     }
 
     #[test]
@@ -340,6 +402,13 @@ mod tests {
             ("drop out flags=AF", "AF", "did you mean 'FA'?"),
             ("drop out flags=fa", "fa", "did you mean 'FA'?"),
             ("rewrite(wim=0) out ack", "wim", "did you mean 'win'?"),
+            ("rewrite(tsvall=0) out ack", "tsvall", "did you mean 'tsval'?"),
+            ("rewrite(strip=timestamp) out syn", "timestamp", "did you mean 'timestamps'?"),
+            ("rewrite(mss=1, strip) out syn", "", "strip=timestamps, for example"),
+            ("rewrite(ttl=3, doff=4) out syn", "doff", "what comes out must be a segment still"),
+            ("drop out flag=FA", "flag", "did you mean 'flags'?"),
+            ("drop out data=3", "data", "one of: flags, longer"),
+            ("drop out longer=3O", "3O", ""),
             ("release=old on establised#2", "establised", "did you mean 'established'?"),
             ("release=old on closed", "", "closed#1 is the first one"),
             ("delay=3secs out data", "secs", "one of: us, ms, s, m, h"),
@@ -347,7 +416,7 @@ mod tests {
             ("drop out", "", "for example: data#1, or segment for all"),
         ] {
             let error = action(line).expect_err(line);
-            assert_eq!((&line[error.span.clone()], error.help.as_deref()), (wrong, Some(help)), "{line}: {error}");
+            assert_eq!((&line[error.span.clone()], error.help.as_deref().unwrap_or_default()), (wrong, help), "{line}: {error}");
         }
     }
 
@@ -384,7 +453,7 @@ mod tests {
 
         #[test]
         fn any_words_of_the_language_are_read_or_refused_within_bounds(
-            line in "((rate|delay|dup|hold|release|rewrite|drop|out|in|any|data|flags|third-ack|on|after|closed|é)?[ =#.(),%*+-]?[0-9sA-F]{0,2}){0,12}"
+            line in "((rate|delay|dup|hold|release|rewrite|strip|mss|drop|out|in|any|data|flags|longer|third-ack|on|after|closed|é)?[ =#.(),%*+-]?[0-9sA-F]{0,2}){0,12}"
         ) {
             if let Err(error) = action(&line) {
                 prop_assert!(line.get(error.span).is_some());

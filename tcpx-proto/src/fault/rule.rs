@@ -3,7 +3,7 @@
 use super::{Direction, parse};
 use crate::event::{Carries, Cause, Label};
 use crate::time::Duration;
-use crate::wire::{Field, Flags, Header};
+use crate::wire::{self, Field, Flags, Header, OptionKind};
 use crate::words::Mistake;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -26,6 +26,11 @@ impl Rule {
     /// [`Mistake`]: the first mistake.
     pub fn parse(line: &str) -> Result<Rule, Mistake> {
         Ok(Rule { text: line.into(), preset: None, action: parse::action(line)? })
+    }
+
+    /// What the line says.
+    pub fn action(&self) -> &Action {
+        &self.action
     }
 
     /// The name under which this rule holds segments.
@@ -60,73 +65,128 @@ pub fn check(rules: &[Rule]) -> Result<(), (&Rule, Mistake)> {
     rules.iter().find_map(|rule| unpaired(rule).map(|error| (rule, error))).map_or(Ok(()), Err)
 }
 
+/// What one line says.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Action {
+pub enum Action {
+    /// Something happens to some segments.
     Fault(Fault),
+    /// What was held goes on.
     Release(Release),
-    /// The rule of a preset that was lifted.
+    /// Nothing more: the rule of a preset that was lifted.
     Lifted,
 }
 
+/// What happens, and to which segments.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Fault {
-    /// Parts in a million; `None`: always.
-    pub(super) rate: Option<u32>,
-    pub(super) effect: Effect,
-    /// `None`: any.
-    pub(super) direction: Option<Direction>,
-    pub(super) kind: Kind,
-    pub(super) which: Which,
+pub struct Fault {
+    /// The chance that it happens, in parts of a million; `None`: always.
+    pub rate: Option<u32>,
+    /// What happens.
+    pub effect: Effect,
+    /// Which way they pass; `None`: any.
+    pub direction: Option<Direction>,
+    /// What they are.
+    pub kind: Kind,
+    /// How many of those.
+    pub which: Which,
 }
 
+/// What happens to a segment; [`Verdict`](super::Verdict) says what came of it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Effect {
+pub enum Effect {
+    /// It is gone.
     Drop,
+    /// It goes on this much later.
     Delay(Duration),
+    /// So many more copies of it go on.
     Duplicate(u32),
+    /// It waits until so many later segments have passed.
     Reorder(u32),
+    /// One bit turns.
     Corrupt,
+    /// One bit turns, and the checksum is made right again.
     CorruptFixed,
+    /// At most one passes in this time.
     Trickle(Duration),
-    Rewrite(Arc<str>, Arc<[(Field, Value)]>),
+    /// Fields and options are changed: the edits as they were written, and what they say.
+    Rewrite(Arc<str>, Arc<[Edit]>),
+    /// It waits for the release of this name.
     Hold(Arc<str>),
+}
+
+/// One change of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Edit {
+    /// A field gets another value.
+    Set(Field, Value),
+    /// An option becomes NOPs.
+    Strip(OptionKind),
+}
+
+impl Edit {
+    /// Whether it changed anything. The checksums are left as they were.
+    pub(super) fn apply(self, packet: &mut [u8]) -> bool {
+        match self {
+            Edit::Set(field, value) => wire::patch(packet, field, |before| value.of(before)),
+            Edit::Strip(option) => wire::strip(packet, option),
+        }
+    }
 }
 
 /// A field's new value; relative ones wrap within the field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Value {
+pub enum Value {
+    /// This one.
     To(u32),
+    /// So much more.
     Plus(u32),
+    /// So much less.
     Minus(u32),
 }
 
 impl Value {
-    pub(super) fn of(self, field: Field, header: &Header) -> u32 {
-        let value = match self {
+    fn of(self, before: u32) -> u32 {
+        match self {
             Value::To(value) => value,
-            Value::Plus(more) => field.of(header).wrapping_add(more),
-            Value::Minus(less) => field.of(header).wrapping_sub(less),
-        };
-        value & field.max()
+            Value::Plus(more) => before.wrapping_add(more),
+            Value::Minus(less) => before.wrapping_sub(less),
+        }
     }
 }
 
 /// Which segments: facts of the header, and for outgoing ones the engine's label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Every one.
     Segment,
+    /// SYN without ACK.
     Syn,
+    /// SYN and ACK.
     SynAck,
+    /// With FIN.
     Fin,
+    /// With RST.
     Rst,
+    /// A bare ACK: no SYN, FIN or RST, no text.
     Ack,
+    /// With text.
     Data,
+    /// With more octets of text than this.
+    Longer(u32),
+    /// With exactly these control bits.
     Flags(Flags),
+    /// Outgoing: a bare ACK whose only effect is to acknowledge the peer's SYN. Incoming: the first with ACK and without SYN from the
+    /// one who sent the SYN.
     ThirdAck,
+    /// It acknowledges the peer's FIN.
     AckOfFin,
+    /// A larger window and nothing else that is new.
     WindowUpdate,
+    /// A zero-window probe.
     Probe,
+    /// A keepalive probe.
     KeepAlive,
+    /// A challenge ACK.
     Challenge,
 }
 
@@ -134,6 +194,11 @@ impl Kind {
     /// Whether only the engine's label tells, which an incoming segment does not have.
     pub(super) const fn needs_label(self) -> bool {
         matches!(self, Kind::AckOfFin | Kind::WindowUpdate | Kind::Probe | Kind::KeepAlive | Kind::Challenge)
+    }
+
+    /// Whether the text alone is counted.
+    pub(super) const fn is_text(self) -> bool {
+        matches!(self, Kind::Data | Kind::Longer(_))
     }
 
     /// Whether such a segment can use sequence space, and so be retransmitted.
@@ -153,6 +218,7 @@ impl Kind {
             Kind::Rst => flags.has(Flags::RST),
             Kind::Ack => facts.is_bare_ack(),
             Kind::Data => facts.text > 0,
+            Kind::Longer(octets) => facts.text > octets,
             Kind::Flags(exactly) => flags == exactly,
             Kind::ThirdAck if facts.direction == Direction::In => facts.third,
             // "Its only effect": text or a FIN would do more than acknowledge the SYN.
@@ -168,37 +234,63 @@ impl Kind {
 
 /// Which of the matching segments, counted per connection from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Which {
+pub enum Which {
     /// Each, every time.
     Every,
     /// The first transmission of these.
-    First { from: u32, to: u32 },
+    First {
+        /// The first of them.
+        from: u32,
+        /// The last of them.
+        to: u32,
+    },
     /// From the first transmission of this one on, each, every time.
-    Onward { from: u32 },
+    Onward {
+        /// Its number.
+        from: u32,
+    },
     /// These transmissions of one of them, 0 being the first.
-    Repeats { nth: u32, from: u32, to: u32 },
+    Repeats {
+        /// Its number.
+        nth: u32,
+        /// The first of these transmissions.
+        from: u32,
+        /// The last of them.
+        to: u32,
+    },
 }
 
+/// What ends a hold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Release {
-    pub(super) name: Arc<str>,
-    pub(super) when: When,
+pub struct Release {
+    /// Of the hold.
+    pub name: Arc<str>,
+    /// When its segments go on.
+    pub when: When,
 }
 
 /// When held segments go on, per four-tuple.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum When {
+pub enum When {
     /// The n-th connection does this.
-    Event { what: Milestone, nth: u32 },
+    Event {
+        /// What it reaches.
+        what: Milestone,
+        /// Its number on the four-tuple.
+        nth: u32,
+    },
     /// This long after the first one was held.
     After(Duration),
 }
 
 /// What a connection reaches.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Milestone {
+pub enum Milestone {
+    /// ESTABLISHED.
     Established,
+    /// TIME-WAIT.
     TimeWait,
+    /// CLOSED.
     Closed,
 }
 

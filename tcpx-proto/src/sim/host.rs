@@ -8,7 +8,7 @@ use crate::fault::{Direction, Gate, Judgement, Rule};
 use crate::script::{Deed, Did, Script, StepError};
 use crate::stack::{ConnId, ListenerId, Stack};
 use crate::time::Instant;
-use crate::wire::{ChecksumPolicy, Segment};
+use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -94,6 +94,11 @@ impl Host {
     /// A packet came off the link.
     pub(super) fn arrives(&mut self, now: Instant, mut packet: Vec<u8>, departed: Option<usize>, trace: &mut Vec<Observation>) {
         if self.silent {
+            return;
+        }
+        if Icmp::parse(&packet).is_some() {
+            // The gate is for segments.
+            self.stack.icmp_arrives(now, &packet);
             return;
         }
         let judgement = self.gate.offer(now, Direction::In, None, &mut packet);

@@ -196,7 +196,7 @@ impl Tcb {
         Err(Stop::Discard(Discard::AckCheck))
     }
 
-    fn is_linux(&self) -> bool {
+    pub(super) fn is_linux(&self) -> bool {
         self.config.dialect == Dialect::Linux
     }
 

@@ -1,6 +1,7 @@
 //! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7, MUST-64, MUST-68).
 
 use crate::seq::Seq;
+use core::fmt;
 
 /// The most that the option area can hold, in octets.
 pub const MAX_OPTIONS_LEN: usize = 40;
@@ -22,6 +23,9 @@ pub struct SackBlocks {
 }
 
 impl SackBlocks {
+    /// No blocks.
+    pub const NONE: SackBlocks = SackBlocks { blocks: [(Seq(0), Seq(0)); 4], count: 0 };
+
     /// The blocks, first to last.
     pub fn as_slice(&self) -> &[(Seq, Seq)] {
         &self.blocks[..usize::from(self.count)]
@@ -53,7 +57,7 @@ pub struct Options {
 
 impl Options {
     /// Reads an option area; `true`: it was cut short at an illegal length, and the options before that count (MUST-7, as Linux does).
-    pub(super) fn parse(mut area: &[u8]) -> (Options, bool) {
+    pub(super) fn parse(area: &[u8]) -> (Options, bool) {
         let mut options = Options::default();
         // What every segment but the SYN carries on most connections.
         if let [NOP, NOP, TIMESTAMPS, 10, stamps @ ..] = area
@@ -62,19 +66,11 @@ impl Options {
             options.take(TIMESTAMPS, stamps);
             return (options, false);
         }
-        loop {
-            match area {
-                [] | [END, ..] => return (options, false),
-                [NOP, rest @ ..] => area = rest,
-                [kind, len, ..] => {
-                    let len = usize::from(*len);
-                    let Some(value) = area.get(2..len) else { return (options, true) };
-                    options.take(*kind, value);
-                    area = area.get(len..).unwrap_or_default();
-                }
-                [_] => return (options, true),
-            }
+        let mut walk = Walk::new(area);
+        for Place { kind, at, len } in walk.by_ref() {
+            options.take(kind, area.get(at + 2..at + len).unwrap_or_default());
         }
+        (options, walk.cut)
     }
 
     /// One option; those of another kind, and known ones of another length, are skipped (MUST-6).
@@ -118,6 +114,77 @@ impl Options {
     }
 }
 
+impl fmt::Display for Options {
+    /// Each that is there, in the order and with the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws 7`; SACK blocks as `sack 105-110 120-125`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut item = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
+            f.write_str(core::mem::replace(&mut separator, ","))?;
+            f.write_fmt(text)
+        };
+        if let Some(mss) = self.mss {
+            item(f, format_args!("mss {mss}"))?;
+        }
+        if self.sack_permitted {
+            item(f, format_args!("sackOK"))?;
+        }
+        if let Some(stamps) = self.timestamps {
+            item(f, format_args!("ts {}:{}", stamps.value, stamps.echo))?;
+        }
+        if let Some(shift) = self.window_scale {
+            item(f, format_args!("ws {shift}"))?;
+        }
+        if let [_, ..] = self.sack.as_slice() {
+            item(f, format_args!("sack"))?;
+            self.sack.as_slice().iter().try_for_each(|(left, right)| write!(f, " {}-{}", left.0, right.0))?;
+        }
+        Ok(())
+    }
+}
+
+/// The options of an area, NOPs left out, up to its end or the first illegal length.
+pub(super) struct Walk<'a> {
+    area: &'a [u8],
+    at: usize,
+    /// It ended at an illegal length.
+    cut: bool,
+}
+
+/// Where one option stands in its area, kind and length octets included.
+pub(super) struct Place {
+    pub(super) kind: u8,
+    pub(super) at: usize,
+    pub(super) len: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(area: &'a [u8]) -> Walk<'a> {
+        Walk { area, at: 0, cut: false }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Place;
+
+    fn next(&mut self) -> Option<Place> {
+        loop {
+            match *self.area.get(self.at..).unwrap_or_default() {
+                [] | [END, ..] => return None,
+                [NOP, ..] => self.at += 1,
+                [kind, len, ..] if len >= 2 && self.at + usize::from(len) <= self.area.len() => {
+                    let place = Place { kind, at: self.at, len: len.into() };
+                    self.at += place.len;
+                    return Some(place);
+                }
+                _ => {
+                    self.cut = true;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
 struct Area<'a> {
     area: &'a mut [u8; MAX_OPTIONS_LEN],
     len: usize,
@@ -152,16 +219,17 @@ fn be32(octets: &[u8], at: usize) -> u32 {
 }
 
 const END: u8 = 0;
-const NOP: u8 = 1;
-const MSS: u8 = 2;
-const WINDOW_SCALE: u8 = 3;
-const SACK_PERMITTED: u8 = 4;
-const SACK: u8 = 5;
-const TIMESTAMPS: u8 = 8;
+pub(super) const NOP: u8 = 1;
+pub(super) const MSS: u8 = 2;
+pub(super) const WINDOW_SCALE: u8 = 3;
+pub(super) const SACK_PERMITTED: u8 = 4;
+pub(super) const SACK: u8 = 5;
+pub(super) const TIMESTAMPS: u8 = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     fn read(area: &[u8]) -> Options {
@@ -206,6 +274,17 @@ mod tests {
         let data = Options { timestamps: Some(STAMPS), ..Options::default() };
         assert_eq!(written(&data), [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(written(&Options::default()), []);
+    }
+
+    #[test]
+    fn options_displayed_name_each_that_is_there() {
+        let syn = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(STAMPS), ..Options::default() };
+        assert_eq!(syn.to_string(), "mss 1460,sackOK,ts 16909060:84281096,ws 7");
+        let mut sack = SackBlocks::default();
+        assert!(sack.push(Seq(105), Seq(110)) && sack.push(Seq(1), Seq(9)));
+        assert_eq!(Options { sack, ..Options::default() }.to_string(), "sack 105-110 1-9");
+        assert_eq!(Options { window_scale: Some(0), ..Options::default() }.to_string(), "ws 0");
+        assert_eq!(Options::default().to_string(), "");
     }
 
     #[test]

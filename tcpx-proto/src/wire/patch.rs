@@ -2,11 +2,15 @@
 //!
 //! What is no IP packet with a whole TCP header is left alone.
 
+use super::options::{MSS, NOP, Place, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk};
 use super::segment::{TCP_HEADER, check};
-use super::{ChecksumPolicy, Header, checksum, ip};
+use super::{ChecksumPolicy, checksum, ip};
 use core::net::IpAddr;
 
-/// A header field that can be overwritten.
+/// A field of a header or of an option that can be overwritten.
+///
+/// Addresses and ports are not among them, because a packet of another four-tuple is somebody else's; nor are lengths, data offset and
+/// protocol, because what comes out is to be a segment still.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {
     /// SEG.SEQ.
@@ -19,66 +23,139 @@ pub enum Field {
     Window,
     /// Urgent pointer.
     Urgent,
+    /// The four bits between data offset and control bits, which a receiver must ignore.
+    Reserved,
     /// Time to live, or hop limit.
     Ttl,
     /// DSCP and ECN.
     Tos,
     /// IPv4 identification; IPv6 has none.
     Id,
+    /// Maximum segment size, of a segment that has the option.
+    Mss,
+    /// Shift count, of a segment that has the window scale option.
+    WindowScale,
+    /// TSval, of a segment that has the timestamps option.
+    TsVal,
+    /// TSecr, of a segment that has the timestamps option.
+    TsEcr,
 }
 
 impl Field {
+    /// All of them.
+    pub const ALL: [Field; 13] = [
+        Field::Seq,
+        Field::Ack,
+        Field::Flags,
+        Field::Window,
+        Field::Urgent,
+        Field::Reserved,
+        Field::Ttl,
+        Field::Tos,
+        Field::Id,
+        Field::Mss,
+        Field::WindowScale,
+        Field::TsVal,
+        Field::TsEcr,
+    ];
+
     /// Its largest value.
     pub const fn max(self) -> u32 {
         match self {
-            Field::Seq | Field::Ack => u32::MAX,
-            Field::Window | Field::Urgent | Field::Id => 0xffff,
-            Field::Flags | Field::Ttl | Field::Tos => 0xff,
+            Field::Seq | Field::Ack | Field::TsVal | Field::TsEcr => u32::MAX,
+            Field::Window | Field::Urgent | Field::Id | Field::Mss => 0xffff,
+            Field::Flags | Field::Ttl | Field::Tos | Field::WindowScale => 0xff,
+            Field::Reserved => 0x0f,
         }
     }
 
-    /// Its value in a header.
-    pub fn of(self, header: &Header) -> u32 {
+    /// Its octets, and how many bits of the last of them are not its own.
+    fn octets<'a>(self, parts: &'a mut Parts<'_>) -> Option<(&'a mut [u8], u32)> {
+        let v6 = parts.v6();
+        let (in_ip, at, len, shift) = match self {
+            Field::Seq => (false, 4, 4, 0),
+            Field::Ack => (false, 8, 4, 0),
+            Field::Reserved => (false, 12, 1, 0),
+            Field::Flags => (false, 13, 1, 0),
+            Field::Window => (false, 14, 2, 0),
+            Field::Urgent => (false, 18, 2, 0),
+            Field::Ttl => (true, if v6 { 7 } else { 8 }, 1, 0),
+            Field::Tos if v6 => (true, 0, 2, 4),
+            Field::Tos => (true, 1, 1, 0),
+            Field::Id if v6 => return None,
+            Field::Id => (true, 4, 2, 0),
+            Field::Mss => (false, parts.option(MSS, 4)? + 2, 2, 0),
+            Field::WindowScale => (false, parts.option(WINDOW_SCALE, 3)? + 2, 1, 0),
+            Field::TsVal => (false, parts.option(TIMESTAMPS, 10)? + 2, 4, 0),
+            Field::TsEcr => (false, parts.option(TIMESTAMPS, 10)? + 6, 4, 0),
+        };
+        let part = if in_ip { &mut *parts.ip } else { &mut *parts.tcp };
+        part.get_mut(at..at + len).map(|octets| (octets, shift))
+    }
+}
+
+/// An option that can be taken out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OptionKind {
+    /// Maximum segment size.
+    Mss,
+    /// Window scale.
+    WindowScale,
+    /// SACK-permitted, and SACK blocks.
+    Sack,
+    /// Timestamps.
+    Timestamps,
+}
+
+impl OptionKind {
+    /// All of them.
+    pub const ALL: [OptionKind; 4] = [OptionKind::Mss, OptionKind::WindowScale, OptionKind::Sack, OptionKind::Timestamps];
+
+    fn is(self, kind: u8) -> bool {
         match self {
-            Field::Seq => header.seq.0,
-            Field::Ack => header.ack.0,
-            Field::Flags => header.flags.0.into(),
-            Field::Window => header.window.into(),
-            Field::Urgent => header.urgent.into(),
-            Field::Ttl => header.ttl.into(),
-            Field::Tos => header.tos.into(),
-            Field::Id => header.id.into(),
+            OptionKind::Mss => kind == MSS,
+            OptionKind::WindowScale => kind == WINDOW_SCALE,
+            OptionKind::Sack => kind == SACK_PERMITTED || kind == SACK,
+            OptionKind::Timestamps => kind == TIMESTAMPS,
         }
     }
 }
 
-/// Overwrites a field with the low bits of `value`. The checksums are left as they were.
-pub fn patch(packet: &mut [u8], field: Field, value: u32) {
-    let Some(parts) = Parts::of(packet) else { return };
-    let octets = value.to_be_bytes();
-    let [.., high, low] = octets;
-    match (field, parts.v6()) {
-        (Field::Seq, _) => put(parts.tcp, 4, &octets),
-        (Field::Ack, _) => put(parts.tcp, 8, &octets),
-        (Field::Flags, _) => put(parts.tcp, 13, &[low]),
-        (Field::Window, _) => put(parts.tcp, 14, &[high, low]),
-        (Field::Urgent, _) => put(parts.tcp, 18, &[high, low]),
-        (Field::Ttl, false) => put(parts.ip, 8, &[low]),
-        (Field::Ttl, true) => put(parts.ip, 7, &[low]),
-        (Field::Tos, false) => put(parts.ip, 1, &[low]),
-        (Field::Tos, true) => {
-            let flow = parts.ip.get(1).map_or(0, |octet| octet & 0x0f);
-            put(parts.ip, 0, &[0x60 | low >> 4, low << 4 | flow]);
-        }
-        (Field::Id, false) => put(parts.ip, 4, &[high, low]),
-        (Field::Id, true) => {}
+/// Overwrites a field with the low bits of what `change` makes of its value, and says whether that is another one. Where the segment
+/// does not have the field, `change` is not called. The checksums are left as they were.
+pub fn patch(packet: &mut [u8], field: Field, change: impl FnOnce(u32) -> u32) -> bool {
+    let Some(mut parts) = Parts::of(packet) else { return false };
+    let Some((octets, shift)) = field.octets(&mut parts) else { return false };
+    let before = octets.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
+    let value = change(before >> shift & field.max()) & field.max();
+    let after = before & !(field.max() << shift) | value << shift;
+    let last = after.to_be_bytes();
+    octets.iter_mut().rev().zip(last.iter().rev()).for_each(|(to, from)| *to = *from);
+    after != before
+}
+
+/// Overwrites every option of a kind with NOPs, so that all else stays where it is, and says whether there was one. The checksums are
+/// left as they were.
+pub fn strip(packet: &mut [u8], option: OptionKind) -> bool {
+    let Some(parts) = Parts::of(packet) else { return false };
+    let area = parts.tcp.get_mut(TCP_HEADER..header_len(parts.tcp)).unwrap_or_default();
+    let mut found = false;
+    while let Some(place) = Walk::new(area).find(|place| option.is(place.kind)) {
+        area.iter_mut().skip(place.at).take(place.len).for_each(|octet| *octet = NOP);
+        found = true;
     }
+    found
+}
+
+/// Octets of the TCP header, as its data offset says.
+fn header_len(tcp: &[u8]) -> usize {
+    tcp.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4)
 }
 
 /// Turns one bit of the text, or without text of SEG.SEQ, SEG.ACK or the window; `choice` says which. Checksums are left as they were.
 pub fn flip_bit(packet: &mut [u8], choice: u64) {
     let Some(parts) = Parts::of(packet) else { return };
-    let header = parts.tcp.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4);
+    let header = header_len(parts.tcp);
     let text = parts.tcp.len().saturating_sub(header);
     let place = (choice >> 3) as usize;
     let at = match (place.checked_rem(text), place % 10) {
@@ -140,6 +217,12 @@ impl<'a> Parts<'a> {
     fn v6(&self) -> bool {
         self.source.is_ipv6()
     }
+
+    /// Where in the TCP header an option of this kind and length begins; of several the last, which is the one that counts.
+    fn option(&self, kind: u8, len: usize) -> Option<usize> {
+        let area = self.tcp.get(TCP_HEADER..header_len(self.tcp))?;
+        Walk::new(area).filter(|place| place.kind == kind && place.len == len).last().map(|Place { at, .. }| TCP_HEADER + at)
+    }
 }
 
 fn put(into: &mut [u8], at: usize, octets: &[u8]) {
@@ -150,19 +233,26 @@ fn put(into: &mut [u8], at: usize, octets: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flags, Options, ParseError, Segment};
+    use super::super::{Flags, Header, Illegal, Options, ParseError, SackBlocks, Segment, Timestamps};
     use super::*;
     use crate::seq::Seq;
     use alloc::vec::Vec;
     use core::net::SocketAddr;
     use proptest::prelude::*;
 
-    const FIELDS: [Field; 8] = [Field::Seq, Field::Ack, Field::Flags, Field::Window, Field::Urgent, Field::Ttl, Field::Tos, Field::Id];
+    /// With every option, and so with every field.
+    const EVERY: Options = Options {
+        mss: Some(1460),
+        window_scale: Some(7),
+        sack_permitted: true,
+        sack: SackBlocks::NONE,
+        timestamps: Some(Timestamps { value: 0x1020_3040, echo: 0x5060_7080 }),
+    };
 
-    fn packet(v6: bool, text: &[u8]) -> Vec<u8> {
+    fn header(v6: bool) -> Header {
         let [source, destination]: [SocketAddr; 2] =
             if v6 { ["[fd00::1]:40000", "[fd00::2]:7000"] } else { ["10.0.0.1:40000", "10.0.0.2:7000"] }.map(|end| end.parse().unwrap());
-        let header = Header {
+        Header {
             source,
             destination,
             seq: Seq(1000),
@@ -174,36 +264,114 @@ mod tests {
             ttl: 64,
             tos: 0,
             id: 7,
-        };
+        }
+    }
+
+    fn built(header: &Header, text: &[u8], illegal: &Illegal<'_>) -> Vec<u8> {
         let mut packet = alloc::vec![0; 1500];
-        let len = header.emit((text, &[]), &mut packet).unwrap();
+        let len = header.emit_illegal((text, &[]), illegal, &mut packet).unwrap();
         packet.truncate(len);
         packet
+    }
+
+    fn packet(v6: bool, text: &[u8]) -> Vec<u8> {
+        built(&header(v6), text, &Illegal::default())
+    }
+
+    /// A field's value, if the packet has the field.
+    fn read(packet: &[u8], field: Field) -> Option<u32> {
+        let mut value = None;
+        patch(&mut packet.to_vec(), field, |before| *value.insert(before));
+        value
     }
 
     #[test]
     fn patch_every_field_changes_it_and_no_other() {
         for v6 in [false, true] {
-            for field in FIELDS.into_iter().filter(|field| !(v6 && *field == Field::Id)) {
-                let mut changed = packet(v6, b"text");
-                patch(&mut changed, field, 0x0102_03a5);
-                fix_checksums(&mut changed);
-                let before = packet(v6, b"text");
-                let before = Segment::parse(&before, ChecksumPolicy::Strict).unwrap();
-                let after = Segment::parse(&changed, ChecksumPolicy::Strict).unwrap();
-                for other in FIELDS {
-                    let expected = if other == field { 0x0102_03a5 & field.max() } else { other.of(&before.header) };
-                    assert_eq!(other.of(&after.header), expected, "{other:?} after {field:?}, v6 {v6}");
+            for field in Field::ALL.into_iter().filter(|field| !(v6 && *field == Field::Id)) {
+                let before = built(&Header { options: EVERY, ..header(v6) }, b"text", &Illegal::default());
+                let mut after = before.clone();
+                assert!(patch(&mut after, field, |_| 0x0102_03a5), "{field:?}, v6 {v6}");
+                fix_checksums(&mut after);
+                for other in Field::ALL {
+                    let expected = if other == field { Some(0x0102_03a5 & field.max()) } else { read(&before, other) };
+                    assert_eq!(read(&after, other), expected, "{other:?} after {field:?}, v6 {v6}");
                 }
-                assert_eq!((after.payload, after.header.source), (before.payload, before.header.source));
+                let segment = Segment::parse(&after, ChecksumPolicy::Strict).unwrap();
+                assert_eq!((segment.payload, segment.header.source), (&b"text"[..], header(v6).source));
             }
+        }
+    }
+
+    #[test]
+    fn patch_field_is_where_the_reader_finds_it() {
+        let mut changed = built(&Header { options: EVERY, ..header(false) }, b"", &Illegal::default());
+        for (value, field) in (1..).zip(Field::ALL) {
+            patch(&mut changed, field, |_| value);
+        }
+        fix_checksums(&mut changed);
+        let (seq, ack, flags, timestamps) = (Seq(1), Seq(2), Flags(3), Some(Timestamps { value: 12, echo: 13 }));
+        let options = Options { mss: Some(10), window_scale: Some(11), timestamps, ..EVERY };
+        let expected = Header { seq, ack, flags, window: 4, urgent: 5, ttl: 7, tos: 8, id: 9, options, ..header(false) };
+        assert_eq!(Segment::parse(&changed, ChecksumPolicy::Strict).unwrap().header, expected);
+        assert_eq!(changed[32], 10 << 4 | 6, "the reserved bits beside the data offset");
+    }
+
+    #[test]
+    fn patch_same_value_or_a_field_that_is_not_there_changes_nothing() {
+        for v6 in [false, true] {
+            let before = packet(v6, b"text");
+            let mut after = before.clone();
+            for field in Field::ALL {
+                assert!(!patch(&mut after, field, |value| value), "{field:?}");
+            }
+            for field in [Field::Mss, Field::WindowScale, Field::TsVal, Field::TsEcr] {
+                assert!(!patch(&mut after, field, |_| panic!("{field:?}")));
+            }
+            assert_eq!(after, before);
+        }
+    }
+
+    #[test]
+    fn patch_option_at_an_odd_octet_and_twice_sets_the_one_that_counts() {
+        let area = [1, 2, 4, 5, 180, 2, 4, 5, 181, 2, 3, 9, 3, 3, 7];
+        let mut changed = built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
+        assert!(patch(&mut changed, Field::Mss, |before| before + 1) && patch(&mut changed, Field::WindowScale, |before| before + 1));
+        assert_eq!(changed[40..56], [1, 2, 4, 5, 180, 2, 4, 5, 182, 2, 3, 9, 3, 3, 8, 0]);
+    }
+
+    #[test]
+    fn strip_leaves_nops_where_the_option_was_and_all_else_in_its_place() {
+        let area = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9, 2, 3, 1, 254, 2, 1];
+        let built = || built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
+        for (option, gone) in [
+            (OptionKind::Mss, [0..4, 30..33]),
+            (OptionKind::Sack, [4..6, 20..30]),
+            (OptionKind::Timestamps, [6..16, 0..0]),
+            (OptionKind::WindowScale, [17..20, 0..0]),
+        ] {
+            let (mut expected, mut changed) = (built(), built());
+            gone.into_iter().for_each(|range| expected[40..][range].fill(1));
+            assert!(strip(&mut changed, option));
+            assert_eq!(changed, expected, "{option:?}");
+            assert!(!strip(&mut changed, option), "{option:?} is gone");
+        }
+    }
+
+    #[test]
+    fn strip_and_patch_do_not_look_past_an_illegal_length_or_the_end_of_the_list() {
+        for area in [[200, 1, 2, 4, 5, 180, 1, 1], [200, 9, 2, 4, 5, 180, 1, 1], [0, 1, 2, 4, 5, 180, 1, 1]] {
+            let before = built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
+            let mut after = before.clone();
+            assert!(!strip(&mut after, OptionKind::Mss) && !patch(&mut after, Field::Mss, |_| 1));
+            assert_eq!(after, before);
         }
     }
 
     #[test]
     fn fix_checksums_after_a_new_ttl_mends_the_ip_header_too() {
         let mut packet = packet(false, b"text");
-        patch(&mut packet, Field::Ttl, 3);
+        patch(&mut packet, Field::Ttl, |_| 3);
         fix_checksums(&mut packet);
         assert_eq!(checksum::fold(checksum::sum(0, &packet[..20])), 0xffff);
     }
@@ -230,8 +398,11 @@ mod tests {
             if let Some(octet) = packet.first_mut() {
                 *octet = first;
             }
-            for field in FIELDS {
-                patch(&mut packet, field, value);
+            for field in Field::ALL {
+                patch(&mut packet, field, |_| value);
+            }
+            for option in OptionKind::ALL {
+                strip(&mut packet, option);
             }
             flip_bit(&mut packet, choice);
             fix_checksums(&mut packet);

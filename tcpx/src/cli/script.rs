@@ -45,27 +45,31 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
 }
 
 impl Run {
-    /// Starts a host, plays a script on it and waits until every connection is CLOSED. The exit status is that of the script.
+    /// Starts a host, plays a script on it and waits until every connection is CLOSED, or for a signal if it is to `stay`. The exit status
+    /// is that of the script.
     ///
     /// # Errors
     /// Those of [`host`](Run::host).
-    pub fn play(&self, link: Link, options: HostOptions, script: &Script, place: Place) -> Result<u8, Failure> {
+    pub fn play(&self, link: Link, options: HostOptions, script: &Script, place: Place, stay: bool) -> Result<u8, Failure> {
         self.host(link, options, async |host| {
             let signalled = signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
             let listens = script.steps.iter().any(|step| matches!(step, Step::Listen { .. }));
             self.say(&format!("{} on {}", if listens { "listening" } else { "playing" }, host.address()));
             tokio::select! {
-                code = self.play_on(host, script, place) => Ok(code),
+                code = self.play_on(host, script, place, stay) => Ok(code),
                 code = signalled => Ok(self.interrupted(host, code)),
             }
         })
     }
 
-    async fn play_on(&self, host: &Host, script: &Script, place: Place) -> u8 {
+    async fn play_on(&self, host: &Host, script: &Script, place: Place, stay: bool) -> u8 {
         let (input, silent) = (Box::new(tokio::io::stdin()), self.events_on_stdout());
         let ends = if silent { Ends { input, ..Ends::none() } } else { Ends { input, output: Box::new(tokio::io::stdout()) } };
         let mut player = Player::new(host, place, ends);
         let code = self.report(player.play(script).await);
+        if stay {
+            std::future::pending::<()>().await;
+        }
         match host.closed().await {
             Ok(()) => code,
             Err(error) => code.max(self.report(Err(AppError::Connection(error)))),

@@ -21,7 +21,6 @@ use record::Record;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
@@ -36,22 +35,22 @@ pub struct Place {
     pub peer: Option<SocketAddr>,
 }
 
-/// Plays a file's script in this process's namespace, and waits until every connection of it has ended. Returns whether every step could
-/// be done.
+/// Plays the script on stdin in this process's namespace, and stays until it is told to end.
 ///
 /// # Errors
 /// The script cannot be read or is wrong, the kernel does not show its sockets, or stdout is gone.
-pub fn play(script: &Path, place: Place, role: &str) -> Result<bool> {
-    let text = std::fs::read_to_string(script).with_context(|| format!("cannot read {}", script.display()))?;
-    let script = Script::parse(&text).map_err(|mistake| anyhow::anyhow!("{}: {mistake}", script.display()))?;
+pub fn play(place: Place, role: &str) -> Result<()> {
+    let text = io::read_to_string(io::stdin()).context("cannot read the script")?;
+    let script = Script::parse(&text).map_err(|mistake| anyhow::anyhow!("the script: {mistake}"))?;
     let record = Record::start(role, io::stdout())?;
     let mut player = Player::new(place, Arc::clone(&record))?;
-    let outcome = player.run(&script);
-    if let Err(error) = &outcome {
+    if let Err(error) = player.run(&script) {
         let _nobody_reads_stderr = writeln!(io::stderr(), "tcpx-lab: the script ended early: {error}");
     }
-    record.wait_until_all_ended();
-    Ok(outcome.is_ok())
+    // Its sockets live as long as it does.
+    loop {
+        thread::park();
+    }
 }
 
 /// One host's application.

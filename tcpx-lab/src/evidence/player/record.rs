@@ -141,13 +141,6 @@ impl Record {
         let inner = self.changed.wait_while(self.lock(), |inner| inner.known.get(place).is_some_and(|known| !so(known)));
         inner.unwrap_or_else(PoisonError::into_inner).known[place].clone()
     }
-
-    /// Waits until every connection is CLOSED, or in TIME-WAIT, which the kernel keeps without us.
-    pub(super) fn wait_until_all_ended(&self) {
-        let alive = |known: &Known| !known.gone && known.state != "TIME-WAIT";
-        let waited = self.changed.wait_while(self.lock(), |inner| inner.known.iter().any(alive));
-        drop(waited);
-    }
 }
 
 impl Inner {

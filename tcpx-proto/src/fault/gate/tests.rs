@@ -173,9 +173,18 @@ fn bare_acks_count_each_time() {
 
 #[test]
 fn fin_that_joins_a_retransmission_is_the_first_fin_but_no_new_data() {
-    let mut bench = Bench::new(&["drop out data#2", "dup=1 out fin#1"]);
-    bench.out(A, 101, "ab");
-    assert_eq!([bench.out(A | F, 101, "ab"), bench.out(A, 104, "x")], ["dup 1", "drop"]);
+    for data in ["data", "longer=0"] {
+        let mut bench = Bench::new(&[&format!("drop out {data}#2"), "dup=1 out fin#1"]);
+        bench.out(A, 101, "ab");
+        assert_eq!([bench.out(A | F, 101, "ab"), bench.out(A, 104, "x")], ["dup 1", "drop"]);
+    }
+}
+
+#[test]
+fn longer_counts_what_has_more_text_alone() {
+    let mut bench = Bench::new(&["drop out longer=3#2", "dup=1 out longer=3#1.1"]);
+    let offers = [(101, "abcd"), (105, "abc"), (108, "abcde"), (113, ""), (101, "abcd"), (113, "abcd")];
+    assert_eq!(offers.map(|(seq, text)| bench.out(A, seq, text)), ["pass", "pass", "drop", "pass", "dup 1", "pass"]);
 }
 
 #[test]
@@ -199,6 +208,8 @@ fn matches_each_fits_its_segment_and_no_other() {
         ("data", [0, 0, 0, 1, 0, 1, 0, 0]),
         ("flags=FA", [0, 0, 0, 0, 1, 1, 0, 0]),
         ("flags=A", [0, 0, 1, 1, 0, 0, 0, 0]),
+        ("longer=0", [0, 0, 0, 1, 0, 1, 0, 0]),
+        ("longer=1", [0; 8]),
     ] {
         for (index, (flags, text)) in offers.into_iter().enumerate() {
             for direction in ["out", "in"] {
@@ -369,6 +380,26 @@ fn rewrite_sets_fields_and_mends_the_checksum() {
 }
 
 #[test]
+fn rewrite_that_changes_nothing_leaves_the_packet_and_says_so() {
+    for line in ["rewrite(mss=100, strip=sack, tsval=+1) out data", "rewrite(win=1000, seq=+0) out data"] {
+        let (judgement, before, after) = altered(line, "text");
+        assert_eq!((judgement.rule, judgement.verdict, before), (Some(0), Verdict::Pass, after), "{line}");
+    }
+    // A checksum that was wrong before is not made right either.
+    let mut bench = Bench::new(&["rewrite(mss=100) out data"]);
+    let mut packet = bench.packet(Direction::Out, A, 101, 501, "text");
+    packet[36] ^= 1;
+    assert!(bench.gate.offer(bench.now, Direction::Out, None, &mut packet).goes_on());
+    assert!(Segment::parse(&packet, ChecksumPolicy::Partial).is_err());
+}
+
+#[test]
+fn rewrite_takes_one_edit_after_the_other() {
+    let (_, _, after) = altered("rewrite(win=5, win=+2, win=-1) out data", "text");
+    assert_eq!(Segment::parse(&after, ChecksumPolicy::Strict).unwrap().header.window, 6);
+}
+
+#[test]
 fn rate_draws_about_its_share_and_the_same_for_a_seed() {
     let run = |seed| {
         let mut bench = Bench::new(&[]);
@@ -527,10 +558,33 @@ fn verdicts_are_spelt_as_people_read_them() {
     }
 }
 
-const VERDICTS: &[&str] =
-    &["drop", "delay=3ms", "dup=2", "reorder=2", "corrupt", "corrupt=fixed", "trickle=2ms", "rewrite(seq=+9, flags=S)", "hold=h"];
-const MATCHES: &[&str] =
-    &["segment", "syn", "data", "ack", "fin", "rst", "third-ack", "data#1", "data#1.*", "segment#2..5", "segment#3..", "data#2.1..2"];
+const VERDICTS: &[&str] = &[
+    "drop",
+    "delay=3ms",
+    "dup=2",
+    "reorder=2",
+    "corrupt",
+    "corrupt=fixed",
+    "trickle=2ms",
+    "rewrite(seq=+9, flags=S)",
+    "rewrite(strip=mss, res=1)",
+    "hold=h",
+];
+const MATCHES: &[&str] = &[
+    "segment",
+    "syn",
+    "data",
+    "ack",
+    "fin",
+    "rst",
+    "third-ack",
+    "data#1",
+    "data#1.*",
+    "segment#2..5",
+    "segment#3..",
+    "data#2.1..2",
+    "longer=1#1",
+];
 const RELEASES: &[&str] = &["release=h on established#1", "release=h on closed#2", "release=h after 4ms", "release=h on time-wait#1"];
 
 /// A rule out of the language, often one that fits.

@@ -1,0 +1,89 @@
+//! The built-in experiments: each of them in the simulation, the sweep that finds their failures by itself, and the documents.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use tcpx_lab::document::{self, Language};
+use tcpx_lab::exchange::End;
+use tcpx_lab::experiment::{Experiment, Scale, built_in};
+use tcpx_lab::laboratory::{self, Options};
+use tcpx_lab::oracle::Oracle;
+use tcpx_lab::sweep;
+use tcpx_lab::verdict::Verdict;
+use tcpx_lab::world::{World, sim};
+
+fn find(name: &str) -> Experiment {
+    built_in().unwrap().into_iter().find(|experiment| experiment.name == name).unwrap()
+}
+
+fn in_the_simulation(experiments: &[Experiment]) -> Vec<Verdict> {
+    let options = Options { worlds: vec![World::Sim], refused: None, seed: 1, slow: 1.0, jobs: 2, keep: false };
+    laboratory::run(experiments, &options, |_, _, _| {}).into_iter().map(|report| report.verdict).collect()
+}
+
+#[test]
+fn every_experiment_is_called_as_its_file_and_has_a_control() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<String> = files.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned)).collect();
+    let experiments = built_in().unwrap();
+    let names: BTreeSet<String> = experiments.iter().map(|experiment| experiment.name.clone()).collect();
+    assert_eq!(files, names);
+    for experiment in &experiments {
+        assert!(experiment.arms.iter().any(|arm| !arm.treatment), "{} has no arm with its rules in place", experiment.name);
+        let article = experiment.tags.iter().any(|tag| tag == "article");
+        assert_eq!(article, experiment.zh.is_some(), "{}: an experiment of the article has its words in Chinese", experiment.name);
+    }
+}
+
+#[test]
+fn every_experiment_is_as_expected_in_the_simulation() {
+    let verdicts = in_the_simulation(&built_in().unwrap());
+    let wrong: Vec<String> = verdicts.iter().filter(|verdict| !verdict.is_good()).map(|verdict| format!("{verdict:#?}")).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(verdicts.iter().filter(|verdict| verdict.skipped.is_none()).count() > 1);
+}
+
+#[test]
+fn simulation_repeated_is_the_same_octet_by_octet() {
+    for experiment in built_in().unwrap().iter().filter(|experiment| experiment.sim.is_none()) {
+        for arm in &experiment.arms {
+            let plan = experiment.checked_plan(arm, Scale::Real).unwrap();
+            let [one, other] = [sim::run(&plan, 7, true).unwrap(), sim::run(&plan, 7, true).unwrap()];
+            assert!(one.events == other.events && one.captures == other.captures, "{}: {}", experiment.name, arm.name);
+        }
+    }
+}
+
+fn swept(name: &str, without: &[(End, &str)]) -> sweep::Sweep {
+    let without = without.iter().map(|(end, rule)| (*end, (*rule).to_owned())).collect();
+    sweep::sweep(&find(name), &sweep::Options { without, pairs: true, seed: 1 }).unwrap()
+}
+
+#[test]
+fn sweep_with_all_rules_in_place_breaks_nothing() {
+    for name in ["last-ack-lost-no-time-wait"] {
+        let swept = swept(name, &[]);
+        let broken: Vec<String> = swept.breaks.iter().map(|found| format!("{:?}: {}", found.mishaps, found.finding.evidence)).collect();
+        assert!(broken.is_empty() && swept.runs > 100 && swept.watched.len() > 3, "{name}: {} runs, {broken:#?}", swept.runs);
+    }
+}
+
+#[test]
+fn sweep_without_time_wait_finds_the_lost_last_ack_by_itself() {
+    let swept = swept("last-ack-lost-no-time-wait", &[(End::A, "time-wait")]);
+    let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::CleanClose).unwrap();
+    assert!(found.finding.evidence.contains("LAST-ACK"), "{}", found.finding.evidence);
+    assert_eq!(found.mishaps.len(), 1, "{:?}", found.mishaps);
+}
+
+#[test]
+fn documents_are_what_the_experiments_make_of_them() {
+    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
+    assert_eq!(observed.stale(&experiments), Vec::<String>::new(), "changed since they were observed: run `make document`");
+    for (language, path) in [(Language::En, "experiments.md"), (Language::Zh, "experiments.zh-CN.md")] {
+        let written = std::fs::read_to_string(format!("{}/../docs/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let made = document::document(&experiments, &observed, language).unwrap();
+        let line = made.lines().zip(written.lines()).position(|(made, written)| made != written);
+        assert!(made == written, "docs/{path} is stale from line {:?} on: run `make document`", line.map(|line| line + 1));
+    }
+}
