@@ -396,12 +396,6 @@ impl Experiment {
         names
     }
 
-    /// The settings of Linux in an arm.
-    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
-        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
-        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
-    }
-
     /// Why an arm cannot be had beside Linux.
     pub fn refused_by_kernel(&self, arm: &Arm) -> Option<String> {
         if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
