@@ -68,3 +68,17 @@ fn tolerated(segment: &crate::events::Segment, tolerance: &[Tolerance]) -> bool 
     let bare = segment.flags == "A" && segment.len == 0;
     bare && tolerance.contains(&Tolerance::Acks) || segment.retransmission > 0 && tolerance.contains(&Tolerance::Retransmissions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::File;
+
+    #[test]
+    fn syn_under_the_connection_before_still_gives_the_numbers_of_the_next() {
+        let server = File::passive(50.0).receives(1.0, ("S", 100, 0, 0), 1, "pass").sends(1.0, ("SA", 300, 101, 0), "pass");
+        let again = server.receives(5.0, ("S", 7000, 0, 0), 2, "pass").again().sends(5.1, ("SA", 9000, 7001, 0), "pass");
+        let line = "SYN,ACK seq 0 ack 1 len 0";
+        assert_eq!(sent(&again.log(), 10.0, &[]), [line, line]);
+    }
+}
