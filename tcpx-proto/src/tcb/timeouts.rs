@@ -31,7 +31,7 @@ impl Tcb {
     }
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
-    fn retransmit(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>) {
         let syn = self.syn_outstanding();
         let limit = match () {
             () if syn && self.state == State::SynReceived => self.config.synack_retries,
