@@ -48,13 +48,10 @@ fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
             let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
             side.extend([(entry.conn, segment.seq), (None, segment.seq)]);
         }
-        // A SYN that opens a four-tuple again may be recorded under the connection before it: it is the last one that there was.
-        for side in [&mut ours, &mut theirs] {
-            if let Some(last) = side.get(&None).copied() {
-                side.entry(entry.conn).or_insert(last);
-            }
-        }
-        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| number.wrapping_sub(side.get(&entry.conn).copied().unwrap_or(0));
+        // A SYN that opens the next incarnation may stand in the record before that has a number.
+        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| {
+            number.wrapping_sub(side.get(&entry.conn).or_else(|| side.get(&None)).copied().unwrap_or(0))
+        };
         if segment.dir != Direction::Out || tolerated(segment, tolerance) {
             continue;
         }

@@ -234,7 +234,7 @@ fn verdict(effect: &Effect, own: &Own) -> Result<String, Refusal> {
             }
             return Ok(text + "accept");
         }
-        Effect::Delay(_) | Effect::Trickle(_) | Effect::Reorder(_) | Effect::Hold(_) => {
+        Effect::Delay(_) | Effect::Trickle(..) | Effect::Reorder(_) | Effect::Hold(_) => {
             "nft passes a packet on or drops it, and cannot keep one for later"
         }
         Effect::Duplicate(_) => "nft sends copies to other hosts alone",

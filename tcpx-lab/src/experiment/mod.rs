@@ -218,7 +218,7 @@ pub struct Beside {
     pub holds: Option<Vec<Oracle>>,
     /// States and segments that are seen there in this order.
     pub ladder: Option<Vec<Text>>,
-    /// Settings of Linux that this arm alone has, or has otherwise.
+    /// More settings of Linux's end, inside its namespace.
     #[serde(default)]
     pub sysctl: BTreeMap<String, String>,
 }
@@ -381,6 +381,12 @@ impl Experiment {
         }
     }
 
+    /// What is set at Linux's end for an arm: the arm's own settings win.
+    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
+        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
+        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The rules that its arms remove, each once.
     pub fn removed(&self) -> Vec<String> {
         let hosts = self.arms.iter().flat_map(|arm| [&arm.a, &arm.b]).chain([&self.a, &self.b]);
@@ -388,12 +394,6 @@ impl Experiment {
         names.sort_unstable();
         names.dedup();
         names
-    }
-
-    /// The settings of Linux in an arm.
-    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
-        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
-        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Why an arm cannot be had beside Linux.

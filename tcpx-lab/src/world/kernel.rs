@@ -37,7 +37,8 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
-    watch(plan, [&mut a, &mut b], &spaces)?;
+    let plan = &mut plan.clone();
+    watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
     // The last look belongs to the run: what the player saw end, it sees end.
     let (seen, counted) = (sockets.stop()?, kernel::difference(&before, &kernel::counters(home)?));
     let end = crate::evidence::now();

@@ -141,7 +141,7 @@ fn effect(word: Word<'_>) -> Parsed<Effect> {
         ("dup", |argument| number(argument, 1, MAX_COUNT).map(Effect::Duplicate)),
         ("reorder", |argument| number(argument, 1, MAX_COUNT).map(Effect::Reorder)),
         ("corrupt", corrupt),
-        ("trickle", |argument| duration(argument).map(Effect::Trickle)),
+        ("trickle", trickle),
         ("rewrite", rewrite),
         ("hold", |argument| label(argument).map(|name| Effect::Hold(name.into()))),
     ];
@@ -168,6 +168,12 @@ fn corrupt(argument: Word<'_>) -> Parsed<Effect> {
             Some("corrupt leaves the checksum wrong, corrupt=fixed makes it right again".into()),
         )),
     }
+}
+
+fn trickle(argument: Word<'_>) -> Parsed<Effect> {
+    let (every, queue) = argument.cut(",");
+    let queue = queue.map(|queue| number(queue, 1, MAX_COUNT)).transpose()?;
+    Ok(Effect::Trickle(duration(every)?, queue))
 }
 
 fn rewrite(argument: Word<'_>) -> Parsed<Effect> {

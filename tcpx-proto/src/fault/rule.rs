@@ -106,8 +106,8 @@ pub enum Effect {
     Corrupt,
     /// One bit turns, and the checksum is made right again.
     CorruptFixed,
-    /// At most one passes in this time.
-    Trickle(Duration),
+    /// At most one passes in this time, and at most so many wait; `None`: any number.
+    Trickle(Duration, Option<u32>),
     /// Fields and options are changed: the edits as they were written, and what they say.
     Rewrite(Arc<str>, Arc<[Edit]>),
     /// It waits for the release of this name.

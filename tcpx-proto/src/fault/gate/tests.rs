@@ -356,6 +356,15 @@ fn trickle_spaces_segments_out_and_keeps_their_order() {
 }
 
 #[test]
+fn trickle_with_a_queue_that_is_full_drops_what_comes() {
+    let mut bench = Bench::new(&["trickle=10ms,2 out data"]);
+    let burst = [101, 102, 103, 104].map(|seq| bench.out(A, seq, "x"));
+    assert_eq!(burst, ["trickle", "trickle 10ms", "trickle 20ms", "drop"]);
+    bench.wait(10);
+    assert_eq!([bench.out(A, 104, "x"), bench.out(A, 105, "x")], ["trickle 20ms", "drop"]);
+}
+
+#[test]
 fn corrupt_turns_one_bit_and_only_fixed_passes_the_checksum() {
     for (line, checksum_right) in [("corrupt out segment", false), ("corrupt=fixed out segment", true)] {
         for text in ["some text", ""] {
@@ -566,6 +575,7 @@ const VERDICTS: &[&str] = &[
     "corrupt",
     "corrupt=fixed",
     "trickle=2ms",
+    "trickle=2ms,1",
     "rewrite(seq=+9, flags=S)",
     "rewrite(strip=mss, res=1)",
     "hold=h",
