@@ -135,11 +135,16 @@ impl Tcb {
             self.stop(cx, Timer::Retransmission);
             if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
                 self.start(cx, Timer::Persist, interval);
+                // The timeout is for all that was submitted (3.9.1.1); what waits for a window is. Linux counts it, too.
+                self.start_user_timeout(cx);
             }
             return;
         }
         if self.runs(Timer::Persist) {
             self.stop(cx, Timer::Persist);
+            if self.snd.una == self.snd.nxt {
+                self.stop(cx, Timer::User);
+            }
             (self.snd.retransmissions, self.snd.probes) = (0, 0);
         }
         if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
