@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tcpx::cli::{self, Failure};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
@@ -17,6 +18,7 @@ use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
+use tcpx_proto::config::KeepAlive;
 use tcpx_proto::fault::Rule;
 use tcpx_proto::words::Mistake;
 
@@ -124,7 +126,26 @@ The exit status is 0 only when every verdict is as expected.")]
         /// What it calls itself in its record
         #[arg(long)]
         role: String,
+        /// Keepalive: seconds of silence, seconds between probes, and how many of them
+        #[arg(long, value_name = "IDLE,INTERVAL,PROBES", value_parser = keepalive)]
+        keepalive: Option<KeepAlive>,
+        /// TCP_USER_TIMEOUT, milliseconds
+        #[arg(long, value_name = "MS")]
+        user_timeout: Option<u64>,
     },
+}
+
+/// Whole seconds, as Linux has them.
+fn keepalive(text: &str) -> Result<KeepAlive, String> {
+    let parts: Vec<u64> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|error| format!("{error}"))?;
+    match parts.as_slice() {
+        [idle, interval, probes] => Ok(KeepAlive {
+            idle: Duration::from_secs(*idle),
+            interval: Duration::from_secs(*interval),
+            probes: u32::try_from(*probes).map_err(|error| error.to_string())?,
+        }),
+        _ => Err("write it like 3,1,4".to_owned()),
+    }
 }
 
 #[derive(Subcommand)]
@@ -191,7 +212,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
-        Task::Play { own, peer, role } => player::play(player::Place { own, peer }, &role)?,
+        Task::Play { own, peer, role, keepalive, user_timeout } => {
+            let wishes = player::Wishes { keepalive, user_timeout: user_timeout.map(Duration::from_millis) };
+            player::play(player::Place { own, peer, wishes }, &role)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

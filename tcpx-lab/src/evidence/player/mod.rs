@@ -18,21 +18,34 @@ use crate::netns::Namespace;
 use anyhow::{Context, Result};
 use line::Line;
 use record::Record;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+use tcpx_proto::config::KeepAlive;
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
 use tcpx_proto::stack::CallError;
 
-/// Where the player is.
+/// Where the player is, and what its sockets are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Its address and port; port 0: any.
     pub own: SocketAddr,
     /// Whom `connect` means.
     pub peer: Option<SocketAddr>,
+    /// What its sockets are asked for.
+    pub wishes: Wishes,
+}
+
+/// What an application asks of the kernel for each of its sockets, where it is not the usual.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Wishes {
+    /// `SO_KEEPALIVE`, with times in whole seconds as the kernel has them.
+    pub keepalive: Option<KeepAlive>,
+    /// `TCP_USER_TIMEOUT`.
+    pub user_timeout: Option<Duration>,
 }
 
 /// Plays the script on stdin in this process's namespace, and stays until it is told to end.
@@ -136,7 +149,7 @@ impl Player {
     fn listen(&mut self, port: u16, backlog: usize) -> io::Result<()> {
         // The one before goes first: two cannot have the same port.
         self.listener = None;
-        let socket = socket(SocketAddr::new(self.place.own.ip(), port))?;
+        let socket = socket(SocketAddr::new(self.place.own.ip(), port), &self.place.wishes)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         self.listener = Some(socket.into());
         Ok(())
@@ -146,7 +159,7 @@ impl Player {
         let to = connect.to.or(self.place.peer).ok_or(StepError::NoPeer)?;
         let from = SocketAddr::new(self.place.own.ip(), connect.from.unwrap_or(self.place.own.port()));
         for left in (0..connect.tries.max(1)).rev() {
-            let line = socket(from).and_then(|socket| Line::connect(socket, to, &self.record)).map_err(refused)?;
+            let line = socket(from, &self.place.wishes).and_then(|socket| Line::connect(socket, to, &self.record)).map_err(refused)?;
             self.current = Some(Arc::clone(&line));
             match line.established() {
                 Ok(()) => {
@@ -213,10 +226,15 @@ fn expect_text(line: &Line, text: &[u8]) -> Result<(), StepError> {
     if heard == text { Ok(()) } else { Err(StepError::Unexpected(wrong())) }
 }
 
-/// A socket at an address. A port of which TIME-WAIT is left can be had again.
-fn socket(own: SocketAddr) -> io::Result<Socket> {
+/// A socket at an address. A port of which TIME-WAIT is left can be had again. What a listener accepts has its wishes, too.
+fn socket(own: SocketAddr, wishes: &Wishes) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    if let Some(KeepAlive { idle, interval, probes }) = wishes.keepalive {
+        let whole = |time: Duration| Duration::from_secs(time.as_secs().max(1));
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(whole(idle)).with_interval(whole(interval)).with_retries(probes))?;
+    }
+    socket.set_tcp_user_timeout(wishes.user_timeout)?;
     if own.port() != 0 || own.ip() != Ipv4Addr::UNSPECIFIED {
         socket.bind(&own.into())?;
     }
