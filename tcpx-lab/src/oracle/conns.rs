@@ -112,6 +112,9 @@ impl Run {
     pub fn summary(&self) -> String {
         let of = |end: End| {
             let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return format!("{end}: no connection") };
+            if end.of(&self.silent).is_some() {
+                return format!("{end}: gone silent");
+            }
             let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
             let longest = longest.map_or(String::new(), |(state, _, length)| format!("{state} {}, ", seconds(length)));
             match &last.closed {
