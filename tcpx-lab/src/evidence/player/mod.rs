@@ -28,7 +28,7 @@ use tcpx_proto::config::{ConnConfig, KeepAlive};
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
 use tcpx_proto::stack::CallError;
 
-/// Where the player is.
+/// Where the player is, and what its sockets are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Its address and port; port 0: any.

@@ -118,6 +118,25 @@ fn connect_that_is_refused_is_tried_as_often_as_the_script_says() {
 }
 
 #[test]
+fn wishes_end_a_connection_whose_peer_is_gone() {
+    let keepalive = KeepAlive { idle: Duration::ZERO, interval: Duration::from_secs(1), probes: 1 };
+    for (wishes, speaks, end) in [
+        (Wishes { keepalive: Some(keepalive), ..Wishes::default() }, "", "keepalive-timeout"),
+        (Wishes { user_timeout: Some(Duration::from_millis(500)), ..Wishes::default() }, "send \"x\"\n", "retransmission-timeout"),
+    ] {
+        let Some((a, b)) = pair_or_reason() else { return };
+        let server = Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() };
+        let (pages, server) = start(b, server, "listen\naccept\ngo silent");
+        pages.await_step("accept");
+        let client = Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes };
+        let script = format!("connect\nsleep 200ms\n{speaks}receive to end\nexpect closed {end}\nsleep 1ms");
+        let (pages, client) = start(a, client, &script);
+        assert_eq!(client.join().unwrap(), Ok(()), "{:#?}", pages.log());
+        assert_eq!(server.join().unwrap(), Ok(()));
+    }
+}
+
+#[test]
 fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
     let both = between(
         "connect\nsend \"a\"\nreceive 1\nsleep 300ms\nsend \"b\"\nreceive to end\nexpect closed reset",
