@@ -1,6 +1,7 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
 use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use crate::netns;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -162,7 +163,8 @@ impl Side {
             What::State { from, .. } => Some(from.clone()),
             _ => None,
         });
-        let last = log.entries.last().map(|entry| entry.t + offset);
+        // A stranger, whom neither file is of, kept none.
+        let last = log.entries.last().filter(|_| wanted.0.ip() != netns::STRANGER).map(|entry| entry.t + offset);
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
         let tick = |entry: &&Entry| match &entry.what {
             What::Timer { timer, action } => {
