@@ -53,7 +53,10 @@ fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
             let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
             side.entry(entry.conn).or_insert(segment.seq.wrapping_sub(1));
         }
-        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| number.wrapping_sub(side.get(&entry.conn).copied().unwrap_or(0));
+        // A SYN that opens the next incarnation may stand in the record before that has a number.
+        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| {
+            number.wrapping_sub(side.get(&entry.conn).or_else(|| side.get(&None)).copied().unwrap_or(0))
+        };
         if segment.dir != Direction::Out || tolerated(segment, tolerance) {
             continue;
         }
@@ -92,5 +95,13 @@ mod tests {
         assert_eq!(difference(&outcome(7_000), &outcome(900_000), &[]), None);
         let sent = sent(&outcome(7_000).logs[1], 1.0, &[]);
         assert_eq!(sent, ["PSH,ACK seq 1 ack 1 len 5"]);
+    }
+
+    #[test]
+    fn syn_under_the_connection_before_still_gives_the_numbers_of_the_next() {
+        let server = File::passive(50.0).receives(1.0, ("S", 100, 0, 0), 1, "pass").sends(1.0, ("SA", 300, 101, 0), "pass");
+        let again = server.receives(5.0, ("S", 7000, 0, 0), 2, "pass").again().sends(5.1, ("SA", 9000, 7001, 0), "pass");
+        let line = "SYN,ACK seq 0 ack 1 len 0";
+        assert_eq!(sent(&again.log(), 10.0, &[]), [line, line]);
     }
 }

@@ -54,7 +54,7 @@ impl Process {
     pub(super) fn kernel(plan: &Plan, end: End, inside: &Namespace) -> Result<Process> {
         let host = end.of(&plan.hosts);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["play", SCRIPT, "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
+        command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
         command.args(["--role", super::role(end)]);
         Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
     }

@@ -324,7 +324,7 @@ impl Tcb {
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);
         let gain = self.next_edge().since(self.rcv.edge);
-        if gain > 0 && gain >= offered {
+        if gain > 0 && gain >= self.config.silly_window.least(offered) {
             self.pending.ack = Some(Cause::Call);
         }
     }
