@@ -1,6 +1,7 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
 use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use crate::netns;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -163,7 +164,8 @@ impl Side {
             _ => None,
         });
         let silent = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
-        let last = log.entries.last().map(|entry| entry.t + offset);
+        // A stranger, whom neither file is of, kept none.
+        let last = log.entries.last().filter(|_| wanted.0.ip() != netns::STRANGER).map(|entry| entry.t + offset);
         // What is sent to a host that went silent is lost, whatever its record says.
         let last = if log.entries.iter().any(silent) { last.map(|_| f64::INFINITY) } else { last };
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
