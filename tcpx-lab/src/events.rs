@@ -188,6 +188,12 @@ impl Segment {
         (self.id, self.seq, self.ack, self.len, &self.flags) == (other.id, other.seq, other.ack, other.len, &other.flags)
     }
 
+    /// Whether this receipt is of that sending. Of one that the receiver's gate rewrote or corrupted the id alone is sure to be the same.
+    pub fn came_from(&self, sent: &Segment) -> bool {
+        let altered = ["rewrite", "corrupt"].contains(&self.verdict.as_str());
+        self.same_header(sent) || altered && self.id == sent.id
+    }
+
     /// What the gate did to it, by its rule where that is known; `None`: nothing.
     pub fn fault(&self) -> Option<&str> {
         (self.verdict != "pass").then(|| self.rule.as_deref().unwrap_or(&self.verdict))
@@ -260,6 +266,13 @@ mod tests {
         assert!(matches!(log.entries[2].what, What::Other));
         let What::Segment(segment) = &log.entries[3].what else { panic!("{:?}", log.entries[3]) };
         assert_eq!((segment.control().as_str(), segment.id, segment.fault(), segment.forged), ("SYN", 3, None, false));
+    }
+
+    #[test]
+    fn time_is_read_to_the_last_bit() {
+        let log = Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n")).unwrap();
+        let written = std::time::Duration::from_micros(3_720_000).as_secs_f64();
+        assert_eq!(log.entries[0].t.to_bits(), written.to_bits(), "what happens last happens before the end");
     }
 
     #[test]

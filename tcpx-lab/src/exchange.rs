@@ -312,7 +312,7 @@ fn flights(from: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
 fn sending<'a>(flights: &'a mut [Flight], steps: &[Step], received: &Segment, at: f64) -> Option<&'a mut Flight> {
     let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
     let honest = |flight: &Flight| flight.forged || !received.forged;
-    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && flight.segment.same_header(received);
+    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && received.came_from(&flight.segment);
     flights.iter_mut().filter(same).max_by_key(|flight| flight.received.is_empty())
 }
 
@@ -381,6 +381,13 @@ mod tests {
         let server = server.receives(0.305, DATA, 3, "pass").receives(3.104, DATA, 2, "pass");
         let exchange = story(&client.log(), &server.log());
         assert_eq!(flights(&exchange)[2..], [("PA".into(), Some(4), vec![3004]), ("PA".into(), Some(204), vec![205])]);
+    }
+
+    #[test]
+    fn segment_that_the_receivers_gate_rewrote_keeps_its_sending() {
+        let (client, server) = handshake();
+        let server = server.receives(0.105, ("P", 101, 0, 5), 2, "rewrite");
+        assert_eq!(last(&story(&client.sends(0.004, DATA, "pass").log(), &server.log())), ("PA".into(), Some(4), vec![5]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx::cli::{self, Failure};
@@ -12,6 +12,7 @@ use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::document::Language;
 use tcpx_lab::events::Log;
+use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
@@ -111,6 +112,19 @@ The exit status is 0 only when every verdict is as expected.")]
     /// What keeps the namespaces
     #[command(hide = true)]
     Hold,
+    /// What plays a script on the kernel's TCP
+    #[command(hide = true)]
+    Play {
+        /// Its own end; port 0: any
+        #[arg(long)]
+        own: SocketAddr,
+        /// Whom `connect` means
+        #[arg(long)]
+        peer: Option<SocketAddr>,
+        /// What it calls itself in its record
+        #[arg(long)]
+        role: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -177,6 +191,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
+        Task::Play { own, peer, role } => player::play(player::Place { own, peer }, &role)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -220,6 +220,9 @@ pub struct Beside {
     pub holds: Option<Vec<Oracle>>,
     /// States and segments that are seen there in this order.
     pub ladder: Option<Vec<Text>>,
+    /// More settings of Linux's end, inside its namespace.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
 }
 
 /// Why a world cannot show it.
@@ -378,6 +381,12 @@ impl Experiment {
             World::Wire => self.wire.as_ref().map(|excuse| excuse.no.clone()),
             World::Kernel => self.kernel.no.clone(),
         }
+    }
+
+    /// What is set at Linux's end for an arm: the arm's own settings win.
+    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
+        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
+        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The rules that its arms remove, each once.

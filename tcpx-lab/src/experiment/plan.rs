@@ -118,6 +118,8 @@ pub struct Injection {
     pub on: Option<Rung>,
     /// The IP packets.
     pub packets: Vec<Vec<u8>>,
+    /// What they are made of.
+    pub(super) forged: Vec<forge::Forged>,
 }
 
 #[derive(Parser)]

@@ -50,7 +50,7 @@ fn state<'a>(run: &Run, conns: &[Vec<&'a Conn>; 2], end: End, at: f64) -> (&'a s
     (state, CONNECTED.contains(&state))
 }
 
-/// Somebody is in TIME-WAIT who did not close first, or nobody is who did.
+/// Somebody is in TIME-WAIT who did not close first, nobody is who did, or a RST ended it.
 pub(super) fn time_wait_broken(run: &Run) -> Option<String> {
     let mut judged = false;
     for conn in run.conns.iter().filter(|conn| run.peer(conn).is_some()) {
@@ -61,6 +61,10 @@ pub(super) fn time_wait_broken(run: &Run) -> Option<String> {
         let clean = conn.closed.as_ref().is_some_and(|(_, reason)| reason == "clean");
         if first && clean && !conn.was("TIME-WAIT") {
             return Some(format!("{} closed first and is never in TIME-WAIT", conn.name()));
+        }
+        let mut left = conn.states.iter().zip(conn.states.iter().skip(1));
+        if let Some(((entered, ..), (left, ..))) = left.find(|((_, state, _), (_, _, on))| state == "TIME-WAIT" && on == "RST") {
+            return Some(format!("a RST ends TIME-WAIT of {} after {}", conn.name(), seconds(left - entered)));
         }
         judged |= first;
     }

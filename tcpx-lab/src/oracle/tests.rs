@@ -130,6 +130,9 @@ fn time_wait_breaks_where_the_wrong_end_waits_or_the_right_one_does_not() {
     let waits = closed_server(server()).state(1.3, "LAST-ACK", "TIME-WAIT", "FIN");
     assert_eq!(judge(Oracle::TimeWait, &closed_client(client()), &waits).unwrap_err(), "b is in TIME-WAIT and did not close first");
     assert_eq!(judge(Oracle::TimeWait, &client(), &server()).unwrap_err(), "nobody closed");
+    let killed = client().state(1.0, "ESTABLISHED", "FIN-WAIT-1", "CLOSE").state(1.2, "FIN-WAIT-1", "TIME-WAIT", "FIN");
+    let killed = killed.state(1.7, "TIME-WAIT", "CLOSED", "RST").line(1.7, "\"event\":\"closed\",\"reason\":\"clean\"");
+    assert_eq!(judge(Oracle::TimeWait, &killed, &closed_server(server())).unwrap_err(), "a RST ends TIME-WAIT of a after 500 ms");
 }
 
 #[test]

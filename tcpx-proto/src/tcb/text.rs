@@ -44,7 +44,9 @@ impl Tcb {
     pub(super) fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let end = start + segment.payload.len() as u32;
-        if self.released && end.gt(self.rcv.nxt) && matches!(self.state, State::FinWait1 | State::FinWait2) {
+        // A bare ACK may come before what was sent before it, such as the peer's FIN of a simultaneous close.
+        let more = end.gt(self.rcv.nxt) && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
+        if self.released && more && matches!(self.state, State::FinWait1 | State::FinWait2) {
             // SHLD-3: nobody will ever read this.
             self.reply_reset_to(cx, segment);
             self.pending.ack = None;
