@@ -82,8 +82,8 @@ impl Run {
             run.conns.extend(conns);
             run.deeds.extend(deeds);
         }
-        // What a stranger began is nobody's connection, unless an application hears of it.
-        run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || !conn.received.is_empty());
+        // What a stranger began is nobody's connection, unless it is established: then an application hears of it.
+        run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run
     }
