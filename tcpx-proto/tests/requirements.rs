@@ -453,6 +453,20 @@ fn must_21_user_timeout_begins_anew_with_each_ack_of_new_data() {
 }
 
 #[test]
+fn must_21_user_timeout_counts_what_waits_for_a_window() {
+    for profile in [Profile::Rfc9293, Profile::Linux] {
+        let mut bench = stuck(with(Bench::plain(profile), |conn| conn.user_timeout = Some(secs(20))));
+        for _ in 0..38 {
+            bench.run(millis(500));
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+        assert_eq!(ended(&bench), None, "{}", profile.name());
+        bench.run(secs(3));
+        assert_eq!(ended(&bench), Some(CloseReason::UserTimeout), "{}", profile.name());
+    }
+}
+
+#[test]
 fn must_22_23_syn_is_tried_for_at_least_three_minutes() {
     let mut bench = Bench::new(rfc());
     bench.enter("SYN-SENT");

@@ -2,6 +2,7 @@
 
 use super::conns::{Conn, Run, seconds};
 use crate::exchange::End;
+use crate::netns;
 use std::net::SocketAddr;
 
 /// In these an end counts on its peer. In LAST-ACK, CLOSING and TIME-WAIT it knows that both are done.
@@ -32,6 +33,10 @@ fn disagreement(run: &Run, tuple: [SocketAddr; 2]) -> Option<String> {
         if let Some((since, end)) = alone.filter(|(since, _)| at - since > run.patience) {
             let until = at - 1e-6;
             let [ours, theirs] = [end, end.other()].map(|end| state(run, &conns, end, until).0);
+            let other = end.other().of(&tuple);
+            if other.ip() == netns::STRANGER {
+                return Some(format!("{end} is {ours} with {other}, who knows nothing of it, for {}", seconds(at - since)));
+            }
             return Some(format!("{end} is {ours} and {} is {theirs}, for {}", end.other(), seconds(at - since)));
         }
         let counts = End::BOTH.map(|end| state(run, &conns, end, at).1);

@@ -82,7 +82,7 @@ impl Run {
             run.conns.extend(conns);
             run.deeds.extend(deeds);
         }
-        // What a stranger began is nobody's connection, unless it is established: then an application hears of it.
+        // What a stranger began is nobody's connection, unless an application hears of it.
         run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run
@@ -93,13 +93,15 @@ impl Run {
         end.of(&self.silent).unwrap_or(self.end)
     }
 
-    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it.
+    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it; to an
+    /// active one, of the passive ones that belong to it, the last that was established: an old SYN may have opened another.
     pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
             false => {
-                self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation)
+                let fits = |other: &&Conn| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation;
+                self.theirs(conn).filter(fits).max_by_key(|other| other.was("ESTABLISHED"))
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Each oracle on records written by hand: what it lets pass, what it breaks on, and the line that it gives.
 
 use super::{Oracle, Run};
+use crate::events::{Log, What};
+use crate::netns::STRANGER;
 use crate::sample::File;
 
 const END: f64 = 100.0;
@@ -66,6 +68,29 @@ fn octets_of_an_earlier_incarnation_are_told_as_such() {
     let b = closed_server(server()).again().app(5.3, "received", "OLD1");
     let evidence = judge(Oracle::Octets, &a, &b).unwrap_err();
     assert_eq!(evidence, "b received \"OLD1\" in incarnation 2, which a sent in incarnation 1");
+}
+
+#[test]
+fn octets_after_an_old_syn_belong_to_the_connection_that_was_established() {
+    let old = File::passive(50.0).state(0.05, "LISTEN", "SYN-RECEIVED", "SYN").state(0.08, "SYN-RECEIVED", "LISTEN", "RST");
+    let b = old.again().app(5.2, "sent", "welcome");
+    assert_eq!(judge(Oracle::Octets, &client().app(5.3, "received", "welcome"), &b), Ok(()));
+}
+
+#[test]
+fn agreement_with_a_stranger_counts_once_an_application_hears_of_it() {
+    let run = |file: File| {
+        let mut log = file.log();
+        for entry in &mut log.entries {
+            if let What::Opened { remote, .. } = &mut entry.what {
+                remote.set_ip(STRANGER.into());
+            }
+        }
+        Run::new(&[Log::none(&log), log], END, PATIENCE)
+    };
+    let evidence = Oracle::Agreement.judge(&run(server())).evidence;
+    assert_eq!(evidence, "b is ESTABLISHED with 10.77.0.66:40000, who knows nothing of it, for 99.8 s");
+    assert!(run(File::passive(50.0).state(0.05, "LISTEN", "SYN-RECEIVED", "SYN")).conns.is_empty());
 }
 
 #[test]

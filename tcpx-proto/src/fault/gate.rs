@@ -59,8 +59,8 @@ impl Gate {
             Direction::In => (header.destination, header.source),
         };
         self.offers += 1;
-        let mut facts = Facts { direction, label, header, text, third: false };
-        let retransmission = self.flow(key).see(&mut facts);
+        let mut facts = Facts { direction, label, header, text, third: false, silence: Duration::ZERO };
+        let retransmission = self.flow(key).see(now, &mut facts);
         let rule = self.choose(now, key, &facts);
         let judgement = self.carry_out(now, key, &facts, packet, Judgement { rule, retransmission, ..Judgement::PASS });
         if judgement.goes_on() {

@@ -342,7 +342,7 @@ impl Tcb {
     }
 
     /// MUST-21, from the oldest octet, or the SYN, that is not acknowledged.
-    fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
         if let (Some(timeout), false) = (self.config.user_timeout, self.runs(Timer::User)) {
             self.start(cx, Timer::User, timeout);
         }

@@ -52,8 +52,9 @@ impl Tcb {
                 self.reply_reset_to(cx, segment);
             }
             if self.is_linux() && self.snd.retransmissions == 0 {
-                // Linux does not wait for the timer to send its SYN again.
-                self.pending.syn = Some(Cause::Ack);
+                // Linux does not wait for the timer to send its SYN again, once: a peer that ignores the RST would else be asked for ever.
+                self.stop(cx, Timer::Retransmission);
+                self.retransmit(cx);
             }
             return Err(Stop::Discard(Discard::AckCheck));
         }

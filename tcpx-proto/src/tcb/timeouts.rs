@@ -31,7 +31,7 @@ impl Tcb {
     }
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
-    fn retransmit(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>) {
         let syn = self.syn_outstanding();
         let limit = match () {
             () if syn && self.state == State::SynReceived => self.config.synack_retries,
@@ -135,11 +135,16 @@ impl Tcb {
             self.stop(cx, Timer::Retransmission);
             if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
                 self.start(cx, Timer::Persist, interval);
+                // The timeout is for all that was submitted (3.9.1.1); what waits for a window is. Linux counts it, too.
+                self.start_user_timeout(cx);
             }
             return;
         }
         if self.runs(Timer::Persist) {
             self.stop(cx, Timer::Persist);
+            if self.snd.una == self.snd.nxt {
+                self.stop(cx, Timer::User);
+            }
             (self.snd.retransmissions, self.snd.probes) = (0, 0);
         }
         if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {

@@ -1,6 +1,7 @@
 //! The binaries' own logs, held against what the cable saw at the same end.
 
-use crate::harness::{Lab, PORT, Program, built, until};
+use crate::harness::{Lab, PORT, Program, Signal, built, until};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,16 +79,20 @@ fn log_made_of_the_kernels_end_fits_the_binarys() {
     let Some(lab) = Lab::netns() else { return };
     let b = lab.b.namespace().unwrap();
     let (capture, watch) = (Capture::start(b).unwrap(), Watch::start(b, Duration::from_millis(5)).unwrap());
-    let script = lab.file("server.script");
-    std::fs::write(&script, "listen\naccept\nreceive to end\nsend \"welcome\"\nsleep 50ms\nclose\nexpect closed clean\n").unwrap();
+    let script = b"listen\naccept\nreceive to end\nsend \"welcome\"\nsleep 50ms\nclose\nexpect closed clean\n";
     let began = now();
     let mut play = lab.b.command(built("tcpx-lab"));
-    let player = Program::start(play.args(["play", &script, "--own", &lab.b.at(PORT).to_string()]));
+    let (player, mut input) = Program::start_with_input(play.args(["play", "--own", &lab.b.at(PORT).to_string(), "--role", "server"]));
+    input.write_all(script).unwrap();
+    drop(input);
     until("the player to listen", || lab.b.output("ss", &["-Hltn"]).contains(&format!(":{PORT}")).then_some(()));
     let events = lab.file("client.jsonl");
     let client = lab.client(&["--send", "hello", "--msl", "50ms", "--events", &events]);
     assert_eq!(client.succeed(), "welcome");
-    let told = Log::parse(&player.succeed()).unwrap();
+    // Its FIN is acknowledged before the client ends; then only the listener is left.
+    until("the connection to be gone", || (lab.b.output("ss", &["-Htan"]).lines().count() == 1).then_some(()));
+    watch.look();
+    let told = Log::parse(std::str::from_utf8(&player.end_by(Signal::TERM).stdout).unwrap()).unwrap();
     let calls = told.entries.iter().map(|entry| Entry { t: entry.t + told.monotonic - began, ..entry.clone() });
     let seen = watch.stop().unwrap();
     let server = log(&capture.stop().unwrap(), &seen, calls.collect(), lab.b.address, "server", began);
