@@ -56,6 +56,8 @@ pub struct Experiment {
     pub patience: Text,
     /// When a run ends at the latest.
     pub limit: Text,
+    /// How many segments both ends together may send: the oracle `economy`.
+    pub budget: Option<Text>,
     /// What may differ between the simulation and the wire.
     #[serde(default)]
     pub tolerance: Vec<Tolerance>,

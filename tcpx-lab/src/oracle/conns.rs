@@ -1,6 +1,6 @@
 //! The connections of a run, as either end's record tells them.
 
-use crate::events::{Log, What};
+use crate::events::{Direction, Log, What};
 use crate::exchange::End;
 use crate::netns;
 use std::collections::BTreeMap;
@@ -18,6 +18,10 @@ pub struct Run {
     pub conns: Vec<Conn>,
     /// The steps of either end's script, in order.
     pub deeds: Vec<Deed>,
+    /// How many segments each end sent, those that were lost included.
+    pub segments: [u32; 2],
+    /// How many both together may send.
+    pub budget: Option<u32>,
 }
 
 /// A connection at one end.
@@ -66,10 +70,14 @@ impl Run {
     /// Reads both records up to `end`.
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
         let start = start(logs);
-        let mut run = Run { silent: [None; 2], end, patience, conns: Vec::new(), deeds: Vec::new() };
+        let (conns, deeds, segments) = (Vec::new(), Vec::new(), [0; 2]);
+        let mut run = Run { silent: [None; 2], end, patience, conns, deeds, segments, budget: None };
         for side in End::BOTH {
             let log = side.of(logs);
             let (conns, deeds) = read(side, log, log.monotonic - start, end);
+            let sent = |what: &What| matches!(what, What::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
+            let entries = log.entries.iter().take_while(|entry| entry.t + log.monotonic - start <= end);
+            run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.what))).sum();
             run.silent[side as usize] = deeds.iter().find(|deed| deed.step == "go silent").map(|deed| deed.began);
             run.conns.extend(conns);
             run.deeds.extend(deeds);
