@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 use tcpx::cli::{self, Failure};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
@@ -18,7 +17,6 @@ use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
-use tcpx_proto::config::KeepAlive;
 use tcpx_proto::fault::Rule;
 use tcpx_proto::words::Mistake;
 
@@ -126,26 +124,10 @@ The exit status is 0 only when every verdict is as expected.")]
         /// What it calls itself in its record
         #[arg(long)]
         role: String,
-        /// Keepalive: seconds of silence, seconds between probes, and how many of them
-        #[arg(long, value_name = "IDLE,INTERVAL,PROBES", value_parser = keepalive)]
-        keepalive: Option<KeepAlive>,
-        /// TCP_USER_TIMEOUT, milliseconds
-        #[arg(long, value_name = "MS")]
-        user_timeout: Option<u64>,
+        /// The flags of the pair: a few of them are options of the kernel's sockets, too
+        #[command(flatten)]
+        common: Box<cli::Common>,
     },
-}
-
-/// Whole seconds, as Linux has them.
-fn keepalive(text: &str) -> Result<KeepAlive, String> {
-    let parts: Vec<u64> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|error| format!("{error}"))?;
-    match parts.as_slice() {
-        [idle, interval, probes] => Ok(KeepAlive {
-            idle: Duration::from_secs(*idle),
-            interval: Duration::from_secs(*interval),
-            probes: u32::try_from(*probes).map_err(|error| error.to_string())?,
-        }),
-        _ => Err("write it like 3,1,4".to_owned()),
-    }
 }
 
 #[derive(Subcommand)]
@@ -212,9 +194,9 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
-        Task::Play { own, peer, role, keepalive, user_timeout } => {
-            let wishes = player::Wishes { keepalive, user_timeout: user_timeout.map(Duration::from_millis) };
-            player::play(player::Place { own, peer, wishes }, &role)?;
+        Task::Play { own, peer, role, common } => {
+            let settings = cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            player::play(player::Place { own, peer, wishes: player::Wishes::of(&settings.config.conn) }, &role)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tcpx_proto::config::KeepAlive;
 
 /// Where a process finds its script: no file is left behind, however a run ends.
 const SCRIPT: &str = "/dev/stdin";
@@ -56,15 +55,7 @@ impl Process {
         let host = end.of(&plan.hosts);
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
-        command.args(["--role", super::role(end)]);
-        let conn = &host.settings.config.conn;
-        if let Some(KeepAlive { idle, interval, probes }) = conn.keepalive {
-            let [idle, interval] = [idle, interval].map(|time| time.as_secs().max(1));
-            command.arg("--keepalive").arg(format!("{idle},{interval},{probes}"));
-        }
-        if let Some(timeout) = conn.user_timeout {
-            command.arg("--user-timeout").arg(timeout.as_millis().to_string());
-        }
+        command.args(["--role", super::role(end)]).args(&host.flags);
         Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
     }
 
