@@ -212,7 +212,7 @@ pub const PRESETS: &[Preset] = &[
         name: "sequence-check",
         removes: "a segment with nothing in the receive window is not used",
         requirement: "RFC 9293 3.10.7.4 (first check), 3.4",
-        breaks: "an old segment is taken as the next text, and what really comes next is then taken for old",
+        breaks: "an old copy is delivered as the next text, and so is every retransmission that follows",
         experiment: "old-segment-taken-as-new",
         knobs: &[Knob::Parameter(|config| config.conn.sequence_check = SequenceCheck::None)],
     },

@@ -1,6 +1,8 @@
 //! What a connection does without one of its rules, segment by segment; the experiments of tcpx-lab show what comes of it.
 
-#[allow(dead_code, reason = "each test program uses another part of it")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod common;
 
 use common::{ACK, Bench, FIN_ACK};
