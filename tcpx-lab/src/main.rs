@@ -137,6 +137,9 @@ The exit status is 0 only when every verdict is as expected.")]
         /// What it calls itself in its record
         #[arg(long)]
         role: String,
+        /// The flags of the pair: a few of them are options of the kernel's sockets, too
+        #[command(flatten)]
+        common: Box<cli::Common>,
     },
 }
 
@@ -206,7 +209,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
-        Task::Play { own, peer, role } => player::play(player::Place { own, peer }, &role)?,
+        Task::Play { own, peer, role, common } => {
+            let settings = cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            player::play(player::Place { own, peer, wishes: player::Wishes::of(&settings.config.conn) }, &role)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -404,7 +404,9 @@ impl Experiment {
             return Some(no);
         }
         let end = End::from(self.kernel.end?);
-        let removed = self.host(end).without.iter().chain(&arm.host(end).without).next()?;
+        // An application may ask the kernel to go without these.
+        let optional = |name: &&Text| ["keepalive", "nagle"].contains(&name.get_ref().as_str());
+        let removed = self.host(end).without.iter().chain(&arm.host(end).without).find(|name| !optional(name))?;
         Some(format!("Linux cannot go without {}", removed.get_ref()))
     }
 }

@@ -94,14 +94,15 @@ impl Run {
     }
 
     /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it; to an
-    /// active one, of the passive ones that belong to it, the last that was established: an old SYN may have opened another.
+    /// active one, of the passive ones that belong to it, the one that was established when it was: an old SYN may have opened another.
     pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
             false => {
                 let fits = |other: &&Conn| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation;
-                self.theirs(conn).filter(fits).max_by_key(|other| other.was("ESTABLISHED"))
+                let apart = |other: &&Conn| (other.established() - conn.established()).abs();
+                self.theirs(conn).filter(fits).min_by(|one, other| apart(one).total_cmp(&apart(other)))
             }
         }
     }
@@ -119,6 +120,9 @@ impl Run {
     pub fn summary(&self) -> String {
         let of = |end: End| {
             let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return format!("{end}: no connection") };
+            if end.of(&self.silent).is_some() {
+                return format!("{end}: gone silent");
+            }
             let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
             let longest = longest.map_or(String::new(), |(state, _, length)| format!("{state} {}, ", seconds(length)));
             match &last.closed {
@@ -142,6 +146,11 @@ impl Conn {
     /// As a sentence names it.
     pub fn name(&self) -> String {
         if self.incarnation > 1 { format!("{}'s connection {}", self.end, self.incarnation) } else { self.end.to_string() }
+    }
+
+    /// When it was established; far in the future if it never was.
+    fn established(&self) -> f64 {
+        self.states.iter().find(|(_, state, _)| state == "ESTABLISHED").map_or(f64::MAX, |(at, ..)| *at)
     }
 
     /// The state at the end of the record.

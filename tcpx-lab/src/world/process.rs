@@ -55,7 +55,7 @@ impl Process {
         let host = end.of(&plan.hosts);
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
-        command.args(["--role", super::role(end)]);
+        command.args(["--role", super::role(end)]).args(&host.flags);
         Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
     }
 

@@ -18,21 +18,53 @@ use crate::netns::Namespace;
 use anyhow::{Context, Result};
 use line::Line;
 use record::Record;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
+use tcpx_proto::config::{ConnConfig, KeepAlive};
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
 use tcpx_proto::stack::CallError;
 
-/// Where the player is.
+/// Where the player is, and what its sockets are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Its address and port; port 0: any.
     pub own: SocketAddr,
     /// Whom `connect` means.
     pub peer: Option<SocketAddr>,
+    /// What its sockets ask of the kernel.
+    pub wishes: Wishes,
+}
+
+/// What a socket can ask of the kernel that our own TCP has a parameter for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Wishes {
+    keepalive: Option<KeepAlive>,
+    user_timeout: Option<Duration>,
+    no_delay: bool,
+}
+
+impl Wishes {
+    /// What comes nearest to this; the rest of it is no socket's business.
+    pub fn of(config: &ConnConfig) -> Wishes {
+        Wishes { keepalive: config.keepalive, user_timeout: config.user_timeout, no_delay: !config.nagle }
+    }
+
+    /// An accepted socket has them from its listener.
+    fn apply(self, socket: &Socket) -> io::Result<()> {
+        if let Some(KeepAlive { idle, interval, probes }) = self.keepalive {
+            // The kernel counts whole seconds.
+            let [idle, interval] = [idle, interval].map(|time| time.max(Duration::from_secs(1)));
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(probes))?;
+        }
+        if self.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        socket.set_tcp_nodelay(self.no_delay)
+    }
 }
 
 /// Plays the script on stdin in this process's namespace, and stays until it is told to end.
@@ -136,7 +168,7 @@ impl Player {
     fn listen(&mut self, port: u16, backlog: usize) -> io::Result<()> {
         // The one before goes first: two cannot have the same port.
         self.listener = None;
-        let socket = socket(SocketAddr::new(self.place.own.ip(), port))?;
+        let socket = socket(SocketAddr::new(self.place.own.ip(), port), self.place.wishes)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         self.listener = Some(socket.into());
         Ok(())
@@ -146,7 +178,7 @@ impl Player {
         let to = connect.to.or(self.place.peer).ok_or(StepError::NoPeer)?;
         let from = SocketAddr::new(self.place.own.ip(), connect.from.unwrap_or(self.place.own.port()));
         for left in (0..connect.tries.max(1)).rev() {
-            let line = socket(from).and_then(|socket| Line::connect(socket, to, &self.record)).map_err(refused)?;
+            let line = socket(from, self.place.wishes).and_then(|socket| Line::connect(socket, to, &self.record)).map_err(refused)?;
             self.current = Some(Arc::clone(&line));
             match line.established() {
                 Ok(()) => {
@@ -214,9 +246,10 @@ fn expect_text(line: &Line, text: &[u8]) -> Result<(), StepError> {
 }
 
 /// A socket at an address. A port of which TIME-WAIT is left can be had again.
-fn socket(own: SocketAddr) -> io::Result<Socket> {
+fn socket(own: SocketAddr, wishes: Wishes) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    wishes.apply(&socket)?;
     if own.port() != 0 || own.ip() != Ipv4Addr::UNSPECIFIED {
         socket.bind(&own.into())?;
     }

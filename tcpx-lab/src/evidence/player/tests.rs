@@ -55,9 +55,9 @@ fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Ou
 /// What both did, and how it ended: the script at A connects to the one at B.
 fn between(at_a: &str, at_b: &str) -> Option<[(Log, Outcome); 2]> {
     let (a, b) = pair_or_reason()?;
-    let server = start(b, Place { own: (B, 7).into(), peer: None }, at_b);
+    let server = start(b, Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() }, at_b);
     server.0.await_step("accept");
-    let client = start(a, Place { own: (A, 0).into(), peer: Some((B, 7).into()) }, at_a);
+    let client = start(a, Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes: Wishes::default() }, at_a);
     Some([client, server].map(|(pages, player)| {
         let outcome = player.join().unwrap();
         (pages.log(), outcome)
@@ -111,10 +111,29 @@ fn abort_ends_a_step_of_the_other_end_with_its_reason() {
 #[test]
 fn connect_that_is_refused_is_tried_as_often_as_the_script_says() {
     let Some((a, _b)) = pair_or_reason() else { return };
-    let place = Place { own: (A, 0).into(), peer: Some((B, 7).into()) };
+    let place = Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes: Wishes::default() };
     let (pages, player) = start(a, place, "connect tries 3\nexpect closed reset");
     assert!(player.join().unwrap().is_err(), "it was refused, not reset");
     assert_eq!(deeds(&pages.log()), ["failed the connection ended: refused"; 3]);
+}
+
+#[test]
+fn wishes_end_a_connection_whose_peer_is_gone() {
+    let keepalive = KeepAlive { idle: Duration::ZERO, interval: Duration::from_secs(1), probes: 1 };
+    for (wishes, speaks, end) in [
+        (Wishes { keepalive: Some(keepalive), ..Wishes::default() }, "", "keepalive-timeout"),
+        (Wishes { user_timeout: Some(Duration::from_millis(500)), ..Wishes::default() }, "send \"x\"\n", "retransmission-timeout"),
+    ] {
+        let Some((a, b)) = pair_or_reason() else { return };
+        let server = Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() };
+        let (pages, server) = start(b, server, "listen\naccept\ngo silent");
+        pages.await_step("accept");
+        let client = Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes };
+        let script = format!("connect\nsleep 200ms\n{speaks}receive to end\nexpect closed {end}\nsleep 1ms");
+        let (pages, client) = start(a, client, &script);
+        assert_eq!(client.join().unwrap(), Ok(()), "{:#?}", pages.log());
+        assert_eq!(server.join().unwrap(), Ok(()));
+    }
 }
 
 #[test]
@@ -136,14 +155,32 @@ fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
 fn host_gone_silent_is_not_heard() {
     let Some((a, b)) = pair_or_reason() else { return };
     let capture = Capture::start(&a).unwrap();
-    let place = Place { own: (B, 7).into(), peer: None };
+    let place = Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() };
     let (server, silent) = start(b, place, "listen\naccept\nreceive 1\ngo silent\nsend \"lost\"\nsleep 400ms");
     server.await_step("accept");
-    let place = Place { own: (A, 0).into(), peer: Some((B, 7).into()) };
+    let place = Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes: Wishes::default() };
     let (_, client) = start(a, place, "connect\nsend \"a\"\nsleep 300ms\nsend \"b\"\nsleep 10ms\nabort");
     assert_eq!((client.join().unwrap(), silent.join().unwrap()), (Ok(()), Ok(())));
     let seen = captured(&capture.stop().unwrap(), A);
     let heard: u32 = seen.iter().filter(|seen| seen.segment.dir == Direction::In).map(|seen| seen.segment.len).sum();
     assert_eq!(heard, 0, "{seen:#?}");
     assert_eq!(deeds(&server.log()), ["received a", "sent lost"], "it was not deaf");
+}
+
+#[test]
+fn wishes_of_a_listener_are_those_of_what_it_accepts() {
+    let keepalive = KeepAlive { idle: Duration::from_secs(3), interval: Duration::from_millis(1), probes: 4 };
+    let config = ConnConfig { keepalive: Some(keepalive), user_timeout: Some(Duration::from_secs(9)), nagle: false, ..ConnConfig::default() };
+    let wishes = Wishes::of(&config);
+    let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), wishes).unwrap();
+    listener.listen(1).unwrap();
+    let client = socket((Ipv4Addr::UNSPECIFIED, 0).into(), Wishes::default()).unwrap();
+    client.connect(&listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let asked = |socket: &Socket| {
+        let seconds = [socket.tcp_keepalive_time(), socket.tcp_keepalive_interval()].map(|time| time.unwrap().as_secs());
+        (socket.keepalive().unwrap(), seconds, socket.tcp_keepalive_retries().unwrap(), socket.tcp_user_timeout().unwrap(), socket.tcp_nodelay().unwrap())
+    };
+    assert_eq!(asked(&accepted), (true, [3, 1], 4, Some(Duration::from_secs(9)), true));
+    assert!(!asked(&client).0 && !asked(&client).4);
 }
