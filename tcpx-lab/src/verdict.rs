@@ -34,6 +34,8 @@ pub struct Verdict {
     /// It could not be run on this machine, though it can be in this world.
     #[serde(skip)]
     pub unavailable: bool,
+    /// How often it was repeated, because a process did not get the machine in time and the run was not as expected.
+    pub repeated: usize,
     /// Real seconds that it took.
     pub took: f64,
 }

@@ -48,7 +48,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let packets = [packets_a?, packets_b?];
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
-    witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
+    let waited = witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
     let theirs = &mut logs[linux as usize];
     let honest = genuine(plan, linux, &packets[linux as usize]);
     *theirs = log::log(&honest, &seen, std::mem::take(&mut theirs.entries), own(linux), role(linux), theirs.monotonic);
@@ -57,7 +57,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);
-    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: notes(&counted, &seen) })
+    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: notes(&counted, &seen), waited })
 }
 
 /// What the kernel counted, and what its sockets were seen in.

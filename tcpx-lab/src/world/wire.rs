@@ -2,7 +2,7 @@
 
 use super::process::Process;
 use super::{Outcome, role};
-use crate::events::{Entry, Log, What};
+use crate::events::{Direction, Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
 use crate::evidence::check::{Allowance, check};
 use crate::evidence::{kernel, pcapng};
@@ -45,21 +45,44 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
 fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end: f64, keep: bool) -> Result<Outcome> {
     let [(events_a, log_a), (events_b, log_b)] = logs;
     let mut logs = [log_a, log_b];
+    let mut waited: f64 = 0.0;
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
-        witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?;
+        waited = waited.max(witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?);
         super::sim::mark_forged(plan, side, log);
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);
-    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new() })
+    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new(), waited })
 }
 
-/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left there, and is no lie.
-pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<()> {
+/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left
+/// there, and is no lie. Returns how long its process waited for the machine at the most, seconds.
+pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<f64> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
-    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from, until: end - log.monotonic };
-    check(log, &genuine(plan, side, packets), own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+    let genuine = genuine(plan, side, packets);
+    let waited = waited(log, &genuine);
+    let allowance = Allowance { seconds: STAMPS.max(waited + STAMPS), kept: true, silent_from, until: end - log.monotonic };
+    check(log, &genuine, own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))?;
+    Ok(waited)
+}
+
+/// The longest time from the arrival of a packet to its handling, by which the process tells that it did not get the machine.
+fn waited(log: &Log, packets: &[Packet]) -> f64 {
+    let arrivals: Vec<(f64, u16, u32)> = packets.iter().filter(|packet| !packet.outgoing).filter_map(arrival).collect();
+    let waits = log.entries.iter().filter_map(|entry| match &entry.what {
+        What::Segment(segment) if segment.dir == Direction::In && ["pass", "drop"].contains(&segment.verdict.as_str()) => {
+            let same = arrivals.iter().filter(|(_, id, seq)| (*id, *seq) == (segment.id, segment.seq));
+            same.map(|(at, ..)| entry.t + log.monotonic - at).filter(|wait| *wait >= 0.0).min_by(f64::total_cmp)
+        }
+        _ => None,
+    });
+    waits.fold(0.0, f64::max)
+}
+
+fn arrival(packet: &Packet) -> Option<(f64, u16, u32)> {
+    let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?;
+    Some((packet.at, segment.header.id, segment.header.seq.0))
 }
 
 /// A capture of an end without what the laboratory sent from there in its name.
