@@ -157,11 +157,12 @@ impl<'a> Player<'a> {
     async fn connect(&mut self, connect: &Connect) -> Result<(), AppError> {
         let to: SocketAddr = connect.to.or(self.place.peer).ok_or(AppError::Step(StepError::NoPeer))?;
         let port = connect.from.unwrap_or(self.place.port);
-        for left in (0..connect.tries.max(1)).rev() {
+        for left in (0..connect.tries.unwrap_or(1).max(1)).rev() {
             let stream = self.host.start_connect(port, to, &self.host.config().conn).map_err(AppError::Connection)?;
             let stream = Arc::new(stream);
             self.current = Some(Arc::clone(&stream));
-            match stream.established().await {
+            let opened = if connect.tries.is_some() { stream.established().await } else { Ok(()) };
+            match opened {
                 Ok(()) => {
                     self.streams.push((connect.name.clone(), stream));
                     break;
