@@ -32,7 +32,7 @@ impl Pages {
     fn await_step(&self, step: &str) {
         let began = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text.starts_with(step));
         while !self.0.lock().unwrap().ends_with(b"\n") || !self.log().entries.iter().any(began) {
-            thread::sleep(std::time::Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
