@@ -160,7 +160,6 @@ fn attach(cable: Cable, own: Ipv4Addr) -> io::Result<()> {
 fn acquaint(peer: Ipv4Addr) -> io::Result<()> {
     await_carrier()?;
     let index = index()?;
-    // A request waits for the kernel's own work on the carrier: afterwards what is sent leaves.
     configure(async |netlink| {
         for other in [peer, STRANGER] {
             netlink.neighbours().add(index, other.into()).link_layer_address(&hardware_address(other)).execute().await?;
@@ -174,11 +173,11 @@ pub(crate) fn index() -> io::Result<u32> {
     Ok(name_to_index(&socket(AddressFamily::INET, SocketType::DGRAM, None)?, DEVICE)?)
 }
 
-/// Waits until the device of this end is up and the other one, too. The kernel hears of the carrier some time after that came, and throws
-/// away what is sent until then.
+/// Waits until the device of this end is up and the other one, too. The kernel throws away what is sent until it has done some work of its
+/// own on the carrier.
 pub(crate) fn await_carrier() -> io::Result<()> {
     let began = Instant::now();
-    while !runs()? {
+    while !(ethtool::carrier()? && runs()?) {
         if began.elapsed() > PATIENCE {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the other end of the cable is not up"));
         }
@@ -243,7 +242,7 @@ fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Re
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
-/// The offload switches (linux/ethtool.h), as `ethtool -K` sets them.
+/// The offload switches and the carrier (linux/ethtool.h), as `ethtool` shows and sets them.
 mod ethtool {
     use super::DEVICE;
     use std::io;
@@ -253,6 +252,7 @@ mod ethtool {
     pub(super) const TSO: u32 = 0x1f;
     pub(super) const GSO: u32 = 0x24;
     pub(super) const TX_CHECKSUM: u32 = 0x17;
+    const LINK: u32 = 0x0a;
     const SIOCETHTOOL: u32 = 0x8946;
 
     /// `struct ethtool_value`.
@@ -272,14 +272,23 @@ mod ethtool {
 
     /// Sets one switch of [`DEVICE`].
     pub(super) fn set(command: u32, on: bool) -> io::Result<()> {
-        let mut value = Value { command, data: u32::from(on) };
+        ask(command, u32::from(on)).map(|_| ())
+    }
+
+    /// Whether [`DEVICE`] has a carrier. The kernel (since 6.8) does first what it still has to do because of it.
+    pub(super) fn carrier() -> io::Result<bool> {
+        Ok(ask(LINK, 0)? != 0)
+    }
+
+    fn ask(command: u32, data: u32) -> io::Result<u32> {
+        let mut value = Value { command, data };
         let mut request = Request { name: [0; libc::IFNAMSIZ], value: &raw mut value, rest: [0; 16] };
         request.name.iter_mut().zip(DEVICE.bytes()).for_each(|(to, from)| *to = from);
         let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
         // SAFETY: `request` is at least as long as the kernel's ifreq, and `value` outlives the call.
         match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } {
             -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+            _ => Ok(value.data),
         }
     }
 }
@@ -317,9 +326,9 @@ mod tests {
             let [one, other] = [bind(&a, A), bind(&b, B)];
             one.send_to(b"x", (B, 9)).unwrap();
             other.send_to(b"y", (A, 9)).unwrap();
-            for socket in [one, other] {
-                socket.set_read_timeout(Some(PATIENCE)).unwrap();
-                assert_eq!(socket.recv(&mut [0; 2]).unwrap(), 1);
+            for (name, socket) in [("b's", one), ("a's", other)] {
+                socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                assert_eq!(socket.recv(&mut [0; 2]).map_err(|error| format!("{name}: {error}")), Ok(1));
             }
         }
     }
