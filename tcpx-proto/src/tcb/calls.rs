@@ -34,6 +34,7 @@ impl Tcb {
             config,
             local,
             remote,
+            opened: now,
             state: State::Closed,
             passive: false,
             released: false,

@@ -6,9 +6,11 @@ mod harness;
 
 mod evidence;
 mod guard;
+mod habits;
 mod kernel;
 mod knobs;
 mod laboratory;
+mod manual;
 mod misuse;
 mod pair;
 mod signals;
