@@ -5,7 +5,7 @@ use tcpx_lab::experiment::{Arm, Experiment, built_in};
 use tcpx_proto::preset::{PRESETS, Preset};
 
 /// Rules whose experiment is being written elsewhere: a row may go as soon as the file is there.
-const AWAITED: [&str; 4] = ["third-ack", "challenge-ack", "keepalive", "backlog-bound"];
+const AWAITED: [&str; 2] = ["challenge-ack", "backlog-bound"];
 
 /// The rules that an arm removes beyond those that are off in all arms.
 fn removed(arm: &Arm) -> BTreeSet<&str> {
