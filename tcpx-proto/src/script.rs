@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::str::FromStr;
 
 /// One thing that an application does. Steps are done in order, each to its end. Those of a connection concern the one that was
 /// connected, accepted or named last.
@@ -120,6 +121,14 @@ impl Script {
             _ => false,
         })?;
         Some(at + found + 1)
+    }
+}
+
+impl FromStr for Script {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Script, Mistake> {
+        Script::parse(text)
     }
 }
 

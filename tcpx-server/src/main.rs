@@ -143,7 +143,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
     let listener = host.listen(*host.ports().start(), cli.backlog as usize, &host.config().conn)?;
-    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.link().guard_description()));
+    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.guard_description()));
     let mut tasks = JoinSet::new();
     loop {
         let stream = tokio::select! {

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: SocketAddr = std::env::args().nth(1).ok_or("usage: http_server ADDR:PORT")?.parse()?;
     let host = Host::open(LinkOptions::new(address.ip(), Ports::Exact(address.port())), HostOptions::default())?;
     let listener = host.listen(address.port(), 128, &host.config().conn)?;
-    eprintln!("serving http://{address}/, {}", host.link().guard_description());
+    eprintln!("serving http://{address}/, {}", host.guard_description());
     loop {
         let stream = tokio::select! {
             stream = listener.accept() => stream?,

@@ -20,9 +20,11 @@ pub mod guard;
 pub mod host;
 pub mod link;
 pub mod listener;
+pub mod network;
 pub mod privileges;
 pub mod record;
 pub mod stream;
+pub mod testing;
 
 pub use error::Error;
 pub use host::{Host, HostOptions};

@@ -2,7 +2,7 @@
 
 use crate::driver::Wait;
 use crate::error::Error;
-use crate::host::Handle;
+use crate::host::{Handle, Host};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -33,6 +33,11 @@ impl Stream {
     /// Its name in records.
     pub fn id(&self) -> ConnId {
         self.id
+    }
+
+    /// The host that it is a connection of.
+    pub fn host(&self) -> Host {
+        Host::of(Arc::clone(&self.handle))
     }
 
     /// Our end.

@@ -37,6 +37,8 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
+    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    a.wait_until_ready(plan)?;
     let plan = &mut plan.clone();
     watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
     // The last look belongs to the run: what the player saw end, it sees end.

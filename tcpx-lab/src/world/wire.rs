@@ -32,6 +32,8 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
+    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    a.wait_until_ready(plan)?;
     watch(&mut plan.clone(), [&mut a, &mut b], &spaces, None)?;
     let end = crate::evidence::now();
     let logs = [a.finish()?, b.finish()?];
@@ -106,7 +108,7 @@ pub(super) fn watch(plan: &mut Plan, mut ends: [&mut Process; 2], spaces: &[Name
             // A forged segment comes over the cable: it leaves from the other end's namespace.
             let inject = &plan.inject[nth];
             let from = inject.to.other().of(spaces);
-            inject.packets.iter().try_for_each(|packet| kernel::send(from, packet)).context("cannot send a forged segment")?;
+            kernel::send_all(from, inject.packets.iter().map(Vec::as_slice)).context("cannot send a forged segment")?;
         }
         if waiting.is_empty() && ends.iter().all(|process| process.is_done()) || begun.elapsed() >= plan.limit {
             return Ok(());

@@ -7,7 +7,7 @@ mod host;
 mod link;
 
 pub use app::Place;
-pub use link::Link;
+pub use link::{Link, Net, Passage};
 
 use crate::config::{Config, ConnConfig};
 use crate::event::{CloseReason, Event, SegmentRecord};
@@ -20,7 +20,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use host::{Conn, Host};
-use link::{Net, Passage};
 
 /// Names a host of one simulation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

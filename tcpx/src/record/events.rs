@@ -30,6 +30,11 @@ impl Start {
     pub fn new(role: &'static str, profile: &'static str, seed: u64, monotonic: Duration, realtime: Duration) -> Start {
         Start { version: VERSION, role, profile, seed, monotonic: monotonic.as_secs_f64(), realtime: realtime.as_secs_f64() }
     }
+
+    /// For a host in memory, whose clocks begin at zero: `client` or `server`, the profile's name, and [`Host::seed`](crate::Host::seed).
+    pub fn in_memory(role: &'static str, profile: &'static str, seed: u64) -> Start {
+        Start::new(role, profile, seed, Duration::ZERO, Duration::ZERO)
+    }
 }
 
 /// One line after the first.

@@ -8,7 +8,7 @@ mod recorder;
 #[cfg(test)]
 mod sample;
 mod spans;
-mod words;
+pub(crate) mod words;
 
 pub use capture::Capture;
 pub use events::{Events, Start};
@@ -28,6 +28,9 @@ pub trait Observer: Send {
 
     /// A segment at the edge, after the gate judged it: `packet` is the IP packet as it went (or would have gone) on.
     fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]);
+
+    /// The gate has this rule, its `index`-th: at the start, and when one is added. [`Judgement::rule`] is such an index.
+    fn rule(&mut self, _index: usize, _text: &str) {}
 
     /// An application did something that a script tells of.
     fn deed(&mut self, _: &Deed) {}

@@ -134,6 +134,14 @@ impl Observer for Recorder {
         }
     }
 
+    fn rule(&mut self, index: usize, text: &str) {
+        self.release();
+        if index >= self.rules.len() {
+            self.rules.resize(index + 1, String::new());
+            self.rules[index] = text.to_owned();
+        }
+    }
+
     fn deed(&mut self, deed: &Deed) {
         self.release();
         let conn = deed.conn.map(|id| self.numbers.of(id));
