@@ -189,7 +189,7 @@ pub const PRESETS: &[Preset] = &[
         removes: "a segment for a closed port is answered with a RST",
         requirement: "RFC 9293 3.5.2, 3.10.7.1",
         breaks: "a peer cannot tell a closed port, or a host that has restarted, from a lost segment, and waits for its timeouts",
-        experiment: "silent-closed-port",
+        experiment: "closed-port",
         knobs: &[Knob::Parameter(|config| config.rst_on_closed = false)],
     },
     Preset {
