@@ -103,6 +103,7 @@ fn every_edge(experiment: &Experiment, world: World, reports: &[Report]) -> Repo
         findings: Vec::new(),
         wrong: if skipped.is_none() { walked.missing() } else { Vec::new() },
         unavailable: skipped.is_some(),
+        repeated: 0,
         skipped,
         took: 0.0,
     };
