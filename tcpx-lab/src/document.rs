@@ -95,7 +95,9 @@ impl Observed {
             let observed = self.experiments.get(&experiment.name).filter(|entry| entry.fingerprint == fingerprint(experiment));
             let worlds = [World::Wire, World::Kernel];
             let all = |observed: &Observation| {
-                worlds.iter().all(|world| observed.runs.get(world.name()).is_some_and(|runs| experiment.arms.iter().all(|arm| runs.contains_key(&arm.name))))
+                worlds.iter().all(|world| {
+                    observed.runs.get(world.name()).is_some_and(|runs| experiment.arms.iter().all(|arm| runs.contains_key(&arm.name)))
+                })
             };
             observed.is_some_and(all)
         };

@@ -79,7 +79,11 @@ impl Walked {
         let (own, forged) = (count(|walk| walk.own), count(|walk| walk.forged && !walk.own));
         let never = NEVER.iter().map(|(edge, why)| format!("; never from {} on {} to {}: {why}", edge.from, edge.on, edge.to));
         let all = TRANSITIONS.len();
-        format!("{} of {all} edges: {own} by the two TCPs themselves, {forged} on a forged packet alone{}", own + forged, never.collect::<String>())
+        format!(
+            "{} of {all} edges: {own} by the two TCPs themselves, {forged} on a forged packet alone{}",
+            own + forged,
+            never.collect::<String>()
+        )
     }
 }
 

@@ -137,7 +137,9 @@ impl Job<'_> {
             verdict.wrong.clear();
             match self.judged(options, &mut verdict) {
                 // A process that did not get the machine in time saw another network than the plan's: that run shows nothing.
-                Ok((outcome, _)) if !verdict.is_good() && outcome.waited > MOST_WAIT && verdict.repeated < MOST_REPEATS => verdict.repeated += 1,
+                Ok((outcome, _)) if !verdict.is_good() && outcome.waited > MOST_WAIT && verdict.repeated < MOST_REPEATS => {
+                    verdict.repeated += 1
+                }
                 Ok((outcome, foretold)) => break (Some(outcome), foretold),
                 Err(error) => {
                     verdict.wrong.push(format!("{error:#}"));

@@ -18,6 +18,10 @@ use tcpx_proto::wire::{ChecksumPolicy, Segment};
 /// A and B.
 pub(super) const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
 
+/// The delayed ACK of RFC 9293's profile, 200 ms, would come together with the retransmission timeout that most experiments have on a
+/// wire.
+const SCALED_DELAYED_ACK: [&str; 2] = ["--delayed-ack", "40ms"];
+
 /// Which values the constants have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scale {
@@ -188,7 +192,7 @@ impl Experiment {
         let names = Names::new(self, arm, scale);
         let beside = arm.kernel.as_ref().filter(|_| scale == Scale::Kernel);
         let ladder = beside.and_then(|beside| beside.ladder.as_ref()).unwrap_or(&arm.ladder);
-        let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, &names));
+        let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, scale, &names));
         let [a, b] = hosts;
         Ok(Plan {
             scale,
@@ -213,7 +217,7 @@ impl Experiment {
         self.plan(arm, scale).map_err(|wrong| wrong.at(&self.name, &self.source).into())
     }
 
-    fn host_plan(&self, arm: &Arm, end: End, names: &Names) -> Result<HostPlan, Wrong> {
+    fn host_plan(&self, arm: &Arm, end: End, scale: Scale, names: &Names) -> Result<HostPlan, Wrong> {
         let (base, change) = (self.host(end), arm.host(end));
         let script = change.script.as_ref().or(base.script.as_ref());
         let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
@@ -223,6 +227,10 @@ impl Experiment {
         let mut common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
         for host in [base, change] {
             common = add_flags(host, names, &mut flags)?.unwrap_or(common);
+        }
+        if scale != Scale::Real && !flags.iter().any(|flag| flag == "--delayed-ack") {
+            flags.extend(SCALED_DELAYED_ACK.map(str::to_owned));
+            common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
         }
         let settings = settings(&common).map_err(|failure| Wrong::of(profile, failure.message))?;
         let address = *end.of(&ADDRESSES);

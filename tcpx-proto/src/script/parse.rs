@@ -106,7 +106,9 @@ fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
     while let Some(word) = rest.next() {
         match word.text {
             "from" => connect.from = Some(port(rest.expect("a port", "for example: from 40000")?)?),
-            "tries" if tries.is_none() => return Err(word.wrong("open does not wait, and so does not try again", Some("connect does".into()))),
+            "tries" if tries.is_none() => {
+                return Err(word.wrong("open does not wait, and so does not try again", Some("connect does".into())));
+            }
             "tries" => connect.tries = Some(number(rest.expect("a number", "for example: tries 3")?, 1, 1000)?),
             "as" => connect.name = Some(label(rest.expect("a name", "for example: as b")?)?),
             address => match address.parse::<SocketAddr>() {
