@@ -1,6 +1,7 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
 use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use crate::netns;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -162,7 +163,11 @@ impl Side {
             What::State { from, .. } => Some(from.clone()),
             _ => None,
         });
-        let last = log.entries.last().map(|entry| entry.t + offset);
+        let silent = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
+        // A stranger, whom neither file is of, kept none.
+        let last = log.entries.last().filter(|_| wanted.0.ip() != netns::STRANGER).map(|entry| entry.t + offset);
+        // What is sent to a host that went silent is lost, whatever its record says.
+        let last = if log.entries.iter().any(silent) { last.map(|_| f64::INFINITY) } else { last };
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
         let tick = |entry: &&Entry| match &entry.what {
             What::Timer { timer, action } => {
@@ -414,6 +419,15 @@ mod tests {
         let exchange = story(&client.sends(0.004, ACK, "pass").sends(5.0, DATA, "pass").log(), &server.killed());
         let unwitnessed: Vec<bool> = exchange.flights.iter().map(|flight| flight.unwitnessed).collect();
         assert_eq!(unwitnessed, [false, false, true, true]);
+    }
+
+    #[test]
+    fn host_gone_silent_loses_what_is_sent_to_it() {
+        let (client, server) = handshake();
+        let server = server.app(0.105, "began", "go silent");
+        let exchange = story(&client.sends(5.0, DATA, "pass").log(), &server.log());
+        let flight = exchange.flights.last().unwrap();
+        assert_eq!((flight.received.len(), flight.unwitnessed), (0, false));
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The laboratory's command line.
 
 use anyhow::{Result, bail, ensure};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx::cli::{self, Failure};
+use tcpx::cli::{Shell, completions, man};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::document::Language;
 use tcpx_lab::events::Log;
+use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
@@ -98,6 +100,18 @@ The exit status is 0 only when every verdict is as expected.")]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
+    /// Writes the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Into which directory
+        directory: PathBuf,
+    },
+    /// Writes a shell's completions
+    #[command(hide = true)]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
     /// Removes firewall rules of tcpx processes that are gone
     CleanRules,
     /// Two namespaces on a cable that stay until they are taken down
@@ -111,6 +125,22 @@ The exit status is 0 only when every verdict is as expected.")]
     /// What keeps the namespaces
     #[command(hide = true)]
     Hold,
+    /// What plays a script on the kernel's TCP
+    #[command(hide = true)]
+    Play {
+        /// Its own end; port 0: any
+        #[arg(long)]
+        own: SocketAddr,
+        /// Whom `connect` means
+        #[arg(long)]
+        peer: Option<SocketAddr>,
+        /// What it calls itself in its record
+        #[arg(long)]
+        role: String,
+        /// The flags of the pair: a few of them are options of the kernel's sockets, too
+        #[command(flatten)]
+        common: Box<cli::Common>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -170,6 +200,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
+        Task::Man { directory } => man(&Arguments::command(), &directory)?,
+        Task::Completions { shell } => io::stdout().write_all(&completions(&mut Arguments::command(), shell))?,
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
@@ -177,6 +209,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
+        Task::Play { own, peer, role, common } => {
+            let settings = cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            player::play(player::Place { own, peer, wishes: player::Wishes::of(&settings.config.conn) }, &role)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

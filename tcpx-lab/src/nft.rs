@@ -166,6 +166,7 @@ impl<'a> Table<'a> {
             Kind::Longer(octets) => format!("@ih,{},8 >= 0", octets * 8),
             Kind::Ack => self.bare_ack()?,
             Kind::ThirdAck => return self.third_ack(way),
+            Kind::Idle(_) => return refuse(Blame::Match, "nft looks at one packet, and knows of no silence before it"),
             Kind::AckOfFin | Kind::WindowUpdate | Kind::Probe | Kind::KeepAlive | Kind::Challenge => {
                 return refuse(Blame::Match, "only our own TCP says why it sent a segment, and a kernel's does not");
             }
@@ -234,7 +235,7 @@ fn verdict(effect: &Effect, own: &Own) -> Result<String, Refusal> {
             }
             return Ok(text + "accept");
         }
-        Effect::Delay(_) | Effect::Trickle(_) | Effect::Reorder(_) | Effect::Hold(_) => {
+        Effect::Delay(_) | Effect::Trickle(..) | Effect::Reorder(_) | Effect::Hold(_) => {
             "nft passes a packet on or drops it, and cannot keep one for later"
         }
         Effect::Duplicate(_) => "nft sends copies to other hosts alone",

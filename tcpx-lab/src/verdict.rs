@@ -47,7 +47,8 @@ impl Verdict {
 
 /// Judges a run by its plan. `slow` stretches every upper bound.
 pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<String>, String) {
-    let run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
+    let mut run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
+    run.budget = plan.budget;
     let findings: Vec<Finding> = Oracle::ALL.iter().map(|oracle| oracle.judge(&run)).collect();
     let mut wrong = Vec::new();
     for finding in &findings {

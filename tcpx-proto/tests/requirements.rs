@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto};
+use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto, Samples};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, Stack, TransmitError};
@@ -450,6 +450,20 @@ fn must_21_user_timeout_begins_anew_with_each_ack_of_new_data() {
     assert_eq!(ended(&bench), None);
     bench.run(secs(6));
     assert_eq!(ended(&bench), Some(CloseReason::UserTimeout));
+}
+
+#[test]
+fn must_21_user_timeout_counts_what_waits_for_a_window() {
+    for profile in [Profile::Rfc9293, Profile::Linux] {
+        let mut bench = stuck(with(Bench::plain(profile), |conn| conn.user_timeout = Some(secs(20))));
+        for _ in 0..38 {
+            bench.run(millis(500));
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+        assert_eq!(ended(&bench), None, "{}", profile.name());
+        bench.run(secs(3));
+        assert_eq!(ended(&bench), Some(CloseReason::UserTimeout), "{}", profile.name());
+    }
 }
 
 #[test]
@@ -1338,7 +1352,7 @@ fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
 #[test]
 fn config_of_the_rfc_keeps_its_numbers() {
     let conn = rfc().conn;
-    assert_eq!(conn.rto, Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2 });
+    assert_eq!(conn.rto, Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2, samples: Samples::Unambiguous });
     assert!(conn.rto.max >= secs(60), "RFC 6298 (2.5)");
     assert_eq!(conn.msl, secs(120));
     assert!(conn.delayed_ack.unwrap() < millis(500), "MUST-40");

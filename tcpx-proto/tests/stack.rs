@@ -336,6 +336,20 @@ fn without_a_backlog_bound_every_syn_gets_a_record_up_to_the_limit() {
     assert_eq!(bench.discards(), [Discard::Limit]);
 }
 
+#[test]
+fn syn_sent_linux_repeats_its_syn_once_at_a_wrong_ack_and_then_waits_for_its_timer() {
+    let mut bench = Bench::new(Config::default());
+    let id = bench.connect(40_000, (PEER, 9000).into()).unwrap();
+    let syn = bench.drain()[0];
+    let wrong = header((PEER, 9000).into(), (US, 40_000).into(), Flags::ACK, 1, syn.seq.0.wrapping_add(9));
+    let flags = |sent: Vec<Header>| sent.iter().map(|got| (got.flags, got.seq)).collect::<Vec<_>>();
+    let reset = (Flags::RST, wrong.ack);
+    assert_eq!(flags(bench.say(wrong, &[])), [reset, (Flags::SYN, syn.seq)]);
+    assert_eq!(flags(bench.say(wrong, &[])), [reset]);
+    let status = bench.stack.status(id).unwrap();
+    assert_eq!((status.retransmissions, status.deadline), (1, Some(bench.now + Duration::from_secs(1))));
+}
+
 /// A full backlog of one, and a SYN with this MSS that got a cookie.
 fn with_cookie(mss: Option<u16>) -> (Bench, ListenerId, Header) {
     let mut bench = Bench::new(Config::default());

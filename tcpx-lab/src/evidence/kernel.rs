@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::thread;
+use std::time::Duration;
 
 /// Sets a sysctl below `net.` in the namespace. `conf.eth0` is written with dots like the rest.
 ///
@@ -72,14 +74,33 @@ pub fn difference(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>)
 /// # Errors
 /// It is no IPv4 packet, it is longer than the MTU, or there is no way to its destination.
 pub fn send(inside: &Namespace, packet: &[u8]) -> io::Result<()> {
-    let destination: Option<&[u8; 4]> = packet.get(16..20).and_then(|octets| octets.first_chunk());
-    let destination = destination.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a whole IPv4 header"))?;
-    let to = SockAddr::from(SocketAddrV4::new(Ipv4Addr::from(*destination), 0));
+    send_all(inside, [packet].into_iter())
+}
+
+/// The same with many, not faster than their receiver can be expected to read them.
+///
+/// # Errors
+/// Those of [`send`].
+pub fn send_all<'a>(inside: &Namespace, packets: impl Iterator<Item = &'a [u8]> + Send) -> io::Result<()> {
     inside.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
-        socket.send_to(packet, &to).map(|_| ())
+        // A RST from a port of the pair passes its guard by the pair's own mark.
+        socket.set_mark(tcpx::link::MARK)?;
+        for (nth, packet) in packets.enumerate() {
+            let destination: Option<&[u8; 4]> = packet.get(16..20).and_then(|octets| octets.first_chunk());
+            let destination = destination.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a whole IPv4 header"))?;
+            socket.send_to(packet, &SockAddr::from(SocketAddrV4::new(Ipv4Addr::from(*destination), 0)))?;
+            if nth % BURST == BURST - 1 {
+                thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
     })
 }
+
+/// So many packets fit into any receive buffer.
+const BURST: usize = 32;
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +137,21 @@ mod tests {
         );
         assert!(counters(&a).unwrap().contains_key("TcpExtListenDrops") && !change.contains_key("TcpExtListenDrops"));
         drop((client, listener));
+    }
+
+    #[test]
+    fn reset_in_the_name_of_one_of_the_pair_passes_its_guard() {
+        let Some((a, b)) = pair_or_reason() else { return };
+        let rule = "-A OUTPUT -p tcp --tcp-flags RST RST -m mark ! --mark 0x70 -j DROP";
+        let mut iptables = std::process::Command::new("iptables");
+        if !a.command(iptables.arg("-w").args(rule.split(' '))).unwrap().status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: there is no iptables");
+            return;
+        }
+        let (capture, reset) = (Capture::start(&b).unwrap(), Sample { flags: "R", id: 78, ..Sample::SYN });
+        send(&a, &reset.octets()).unwrap();
+        let seen = |packet: &Packet| Segment::parse(&packet.octets, ChecksumPolicy::Strict).is_ok_and(|segment| segment.header.id == 78);
+        assert!(capture.stop().unwrap().iter().any(seen));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Plan {
     pub patience: Duration,
     /// When the run ends at the latest.
     pub limit: Duration,
+    /// How many segments both ends together may send.
+    pub budget: Option<u32>,
     /// Segments that nobody sent.
     pub inject: Vec<Injection>,
     /// What is seen in this order.
@@ -116,6 +118,8 @@ pub struct Injection {
     pub on: Option<Rung>,
     /// The IP packets.
     pub packets: Vec<Vec<u8>>,
+    /// What they are made of.
+    pub(super) forged: Vec<forge::Forged>,
 }
 
 #[derive(Parser)]
@@ -165,6 +169,11 @@ impl Names {
         rung::duration(self.resolve(text)?.trim()).map_err(|message| Wrong::of(text, message))
     }
 
+    fn count(&self, text: &Text) -> Result<u32, Wrong> {
+        let resolved = self.resolve(text)?;
+        resolved.trim().parse().map_err(|_| Wrong::of(text, format!("'{resolved}' is no number of segments")))
+    }
+
     pub(super) fn rung(&self, text: &Text) -> Result<Rung, Wrong> {
         Rung::parse(&self.resolve(text)?).map_err(|message| Wrong::of(text, message))
     }
@@ -186,6 +195,7 @@ impl Experiment {
             hosts: [a?, b?],
             patience: names.duration(&self.patience)?,
             limit: names.duration(&self.limit)?,
+            budget: self.budget.as_ref().map(|text| names.count(text)).transpose()?,
             inject: forge::injections(self.inject.iter().chain(&arm.inject), &names)?,
             ladder: ladder.iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
             breaks: beside.and_then(|beside| beside.breaks.clone()).unwrap_or_else(|| arm.breaks.clone()),

@@ -37,9 +37,13 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
-    watch(plan, [&mut a, &mut b], &spaces)?;
-    let end = crate::evidence::now();
+    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    a.wait_until_ready(plan)?;
+    let plan = &mut plan.clone();
+    watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
+    // The last look belongs to the run: what the player saw end, it sees end.
     let (seen, counted) = (sockets.stop()?, kernel::difference(&before, &kernel::counters(home)?));
+    let end = crate::evidence::now();
     let [packets_a, packets_b] = captures.map(Capture::stop);
     let packets = [packets_a?, packets_b?];
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];

@@ -1,7 +1,7 @@
 //! A process that plays a script: one of the pair, or the kernel's player; its record is read while it is written.
 
 use crate::doctor::sibling;
-use crate::events::{Entry, Log, What};
+use crate::events::{Direction, Entry, Log, What};
 use crate::exchange::End;
 use crate::experiment::Plan;
 use crate::netns::Namespace;
@@ -25,6 +25,8 @@ pub(super) struct Process {
     record: BufReader<ChildStdout>,
     text: String,
     said: Option<JoinHandle<std::io::Result<String>>>,
+    /// The id and SEG.SEQ of each SYN that came.
+    syns: Vec<(u16, u32)>,
     /// States that were entered.
     entered: BTreeSet<String>,
     /// Connections that were opened and are not closed.
@@ -52,8 +54,8 @@ impl Process {
     pub(super) fn kernel(plan: &Plan, end: End, inside: &Namespace) -> Result<Process> {
         let host = end.of(&plan.hosts);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["play", SCRIPT, "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
-        command.args(["--role", super::role(end)]);
+        command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
+        command.args(["--role", super::role(end)]).args(&host.flags);
         Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
     }
 
@@ -72,8 +74,8 @@ impl Process {
         });
         let (entered, open) = (BTreeSet::new(), BTreeSet::new());
         let record = BufReader::new(stdout);
-        let (text, step) = (String::new(), String::new());
-        Ok(Process { name, child, record, text, said: Some(said), entered, open, step, over: false, ended: false })
+        let (text, step, syns) = (String::new(), String::new(), Vec::new());
+        Ok(Process { name, child, record, text, said: Some(said), syns, entered, open, step, over: false, ended: false })
     }
 
     /// Waits until it listens, or until it does whatever it does first.
@@ -91,6 +93,11 @@ impl Process {
 
     pub(super) fn has_entered(&self, state: &str) -> bool {
         self.entered.contains(state)
+    }
+
+    /// SEG.SEQ of the last SYN that came, those left out of which `forged` is true.
+    pub(super) fn heard_syn(&self, forged: impl Fn(u16, u32) -> bool) -> Option<u32> {
+        self.syns.iter().rev().find(|(id, seq)| !forged(*id, *seq)).map(|(_, seq)| *seq)
     }
 
     /// Its script is over and its connections are closed, or it has ended.
@@ -120,6 +127,7 @@ impl Process {
         match (what, conn) {
             (What::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
             (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
+            (What::Segment(seen), _) if seen.dir == Direction::In && seen.flags.contains('S') => self.syns.push((seen.id, seen.seq)),
             (What::State { to, .. }, _) => _ = self.entered.insert(to),
             (What::App { did, text }, _) => {
                 self.over |= did == "over";

@@ -262,7 +262,7 @@ mod tests {
     use crate::script::Step;
     use crate::seq::Seq;
     use crate::tcb::State;
-    use crate::wire::{IcmpKind, icmp_error};
+    use crate::wire::{Flags, IcmpKind, icmp_error};
     use alloc::string::{String, ToString};
     use alloc::vec;
     use core::net::Ipv4Addr;
@@ -404,6 +404,22 @@ mod tests {
         sim.inject(a, icmp_error(router, local, [3, 1], 0, &syn.unwrap()));
         assert_eq!(sim.closed(a, conn), Some(CloseReason::Unreachable(IcmpKind::Unreachable(1))));
         assert_eq!(segments(&sim).len(), before);
+    }
+
+    #[test]
+    fn syn_of_the_next_incarnation_is_noted_as_that_of_the_connection_that_it_opens() {
+        let (mut sim, a, b) = pair();
+        sim.listen(b, 7000, 1, &ConnConfig::default(), Script { steps: vec![Step::Close] }).unwrap();
+        for _ in 0..2 {
+            let conn = sim.connect(a, 40_000, server(), &ConnConfig::default()).unwrap();
+            sim.spawn(a, conn, Script { steps: vec![Step::ReceiveToEnd, Step::Close] });
+            assert!(sim.run_until(|sim| sim.closed(a, conn).is_some(), MINUTES));
+        }
+        let syns = sim.trace().iter().filter_map(|seen| match seen {
+            Observation::Segment { host, record, .. } if *host == b && record.flags == Flags::SYN => record.conn,
+            _ => None,
+        });
+        assert_eq!(syns.collect::<Vec<_>>(), sim.connections(b).collect::<Vec<_>>());
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Tcb {
             config,
             local,
             remote,
+            opened: now,
             state: State::Closed,
             passive: false,
             released: false,
@@ -324,7 +325,7 @@ impl Tcb {
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);
         let gain = self.next_edge().since(self.rcv.edge);
-        if gain > 0 && gain >= offered {
+        if gain > 0 && gain >= self.config.silly_window.least(offered) {
             self.pending.ack = Some(Cause::Call);
         }
     }

@@ -248,6 +248,7 @@ pub(crate) struct Tcb {
     pub(crate) config: Arc<ConnConfig>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    opened: Instant,
     pub(crate) state: State,
     /// Opened by a SYN to a listener (MUST-11).
     pub(crate) passive: bool,
@@ -450,6 +451,8 @@ impl Tcb {
             unacknowledged: self.unacknowledged(),
             unread: self.unread(),
             deadline: self.deadline(),
+            timer: Timer::ALL.into_iter().filter(|timer| self.runs(*timer)).min_by_key(|timer| self.timers[*timer as usize]),
+            opened: self.opened,
         }
     }
 }

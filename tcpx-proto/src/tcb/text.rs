@@ -2,11 +2,30 @@
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
+use crate::config::SequenceCheck;
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
 
 impl Tcb {
+    /// What the first check refused goes on where there is no such check.
+    pub(super) fn without_sequence_check(&self, stop: Stop) -> Check {
+        match (stop, self.config.sequence_check) {
+            (Stop::Discard(Discard::OutOfWindow), SequenceCheck::None) => Ok(()),
+            (stop, _) => Err(stop),
+        }
+    }
+
+    /// The same segment at RCV.NXT, where there is no check of where it lies. What has no room in the window there is cut off as ever.
+    pub(super) fn moved<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
+        if self.config.sequence_check == SequenceCheck::Window || self.in_window(segment) {
+            return None;
+        }
+        let mut moved = *segment;
+        moved.header.seq = self.rcv.nxt;
+        Some(moved)
+    }
+
     /// Sixth: URG (RFC 6093: the data stays in line; the application is told).
     pub(super) fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         let header = &segment.header;
