@@ -1,10 +1,14 @@
-//! The examples of `tcpx` that speak on a wire, each against a program that is not ours.
+//! The examples of `tcpx` that speak on a wire, each against a program that is not ours; and what the lab draws of a test in memory.
 
 use crate::harness::{Lab, PORT, Program, built, installed};
 use rcgen::CertifiedKey;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::Arc;
+use tcpx::record::Start;
+use tcpx::testing::{self, Options, Pair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -86,4 +90,25 @@ fn tls_client_over_our_stream_hears_a_server_on_the_kernels_tcp_on_a_bad_network
 
 fn secure(stream: TcpStream, tls: ServerConfig) -> StreamOwned<ServerConnection, TcpStream> {
     StreamOwned::new(ServerConnection::new(Arc::new(tls)).unwrap(), stream)
+}
+
+#[test]
+fn test_in_memory_is_drawn_from_the_diaries_of_both_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let paths = ["client", "server"].map(|role| (role, std::env::temp_dir().join(format!("tcpx-{}-{role}.jsonl", std::process::id()))));
+    runtime.block_on(async {
+        let Pair { mut near, mut far, near_diary, far_diary, .. } = testing::pair(Options::default()).await.unwrap();
+        near.host().add_fault("drop out data#1".parse().unwrap());
+        near.write_all(b"hello").await.unwrap();
+        far.read_exact(&mut [0; 5]).await.unwrap();
+        for ((role, path), diary) in paths.iter().zip([near_diary, far_diary]) {
+            diary.save(path, &Start::in_memory(role, "linux", near.host().seed())).unwrap();
+        }
+    });
+    let mut ladder = Command::new(built("tcpx-lab"));
+    let drawn = Program::start(ladder.arg("ladder").args(paths.iter().map(|(_, path)| path))).succeed();
+    paths.iter().for_each(|(_, path)| std::fs::remove_file(path).unwrap());
+    for words in ["A 10.0.0.1:", "10.0.0.2:7000 B", "✗ drop out data#1", "PSH,ACK seq 1 ack 1 len 5 again (1) ─"] {
+        assert!(drawn.contains(words), "{words:?} is not in\n{drawn}");
+    }
 }
