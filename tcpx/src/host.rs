@@ -18,16 +18,31 @@ use tcpx_proto::fault::{Gate, Rule};
 use tcpx_proto::script::Did;
 use tcpx_proto::stack::{ConnId, Counters, Stack, Status};
 
-/// What a host is made of, beside its link.
+/// What a host is made of, beside its link. The default: Linux's replies and timers, no faults, nobody who records.
+///
+/// ```
+/// use tcpx::HostOptions;
+/// use tcpx_proto::config::{KeepAlive, Profile};
+/// use tcpx_proto::preset::Preset;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut options = HostOptions { config: Profile::Rfc9293.config(), seed: Some(7), ..HostOptions::default() };
+/// options.config.conn.keepalive = Some(KeepAlive::default());
+/// Preset::find("time-wait").ok_or("no such rule")?.apply(&mut options.config, &mut options.faults);
+/// options.faults.push("delay=3s out fin".parse()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct HostOptions {
-    /// The stack's configuration. MTU and the largest receive buffer follow from the link.
+    /// The stack's configuration. On a wire the MTU follows from the link, and so does the most that a receive buffer can be.
     pub config: Config,
-    /// Fault rules, the first match wins.
+    /// Fault rules, the first match wins ([`tcpx_proto::fault`]). [`check`](tcpx_proto::fault::check) finds holds that nothing releases.
     pub faults: Vec<Rule>,
-    /// All randomness comes from this; `None`: from the operating system.
+    /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating system, which it must where peers are
+    /// not trusted; in memory: from the network's.
     pub seed: Option<u64>,
-    /// Who is told what happens. Without any, and without faults, telling costs nothing.
+    /// Who is told what happens ([`record`](crate::record)). Without any, and without faults, telling costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
 }
 
@@ -55,25 +70,26 @@ impl Drop for Handle {
 }
 
 impl Host {
-    /// Opens the link and starts a host on it. Must be called inside a tokio runtime with I/O.
+    /// Opens the link and starts a host on it, inside a tokio runtime with I/O.
     ///
     /// # Errors
-    /// Those of [`Link::open`], and of the operating system's random source.
+    /// Those of [`Link::open`] and of [`with_link`](Host::with_link).
     pub fn open(link: LinkOptions, options: HostOptions) -> Result<Host, Error> {
         Host::with_link(Link::open(link)?, options)
     }
 
-    /// Starts a host on a link that is open already. Must be called inside a tokio runtime with I/O.
+    /// Starts a host on a link that is open already, inside a tokio runtime with I/O.
     ///
     /// # Errors
-    /// When the operating system's random source fails.
+    /// Outside a tokio runtime, and when the operating system's random source fails.
     pub fn with_link(link: Link, options: HostOptions) -> Result<Host, Error> {
+        let runtime = runtime()?;
         let seed = match options.seed {
             Some(seed) => seed,
             None => random_seed().map_err(Error::io("read the system's random source"))?,
         };
         let host = Host::on(Wire::Raw(Box::new(link)), options, seed, None);
-        tokio::spawn(driver::run(Arc::clone(&host.handle.shared)));
+        runtime.spawn(driver::run(Arc::clone(&host.handle.shared)));
         Ok(host)
     }
 
@@ -95,7 +111,8 @@ impl Host {
         &self.handle.shared
     }
 
-    /// Connects from any of our ports with the host's configuration, and waits until the connection is established.
+    /// Connects from any of our ports with the host's configuration, and waits until the connection is established. Dropping the wait
+    /// gives the attempt up.
     ///
     /// # Errors
     /// Those of [`connect_with`](Host::connect_with).
@@ -113,7 +130,7 @@ impl Host {
         Ok(stream)
     }
 
-    /// Sends a SYN and gives the connection at once, in SYN-SENT.
+    /// Active OPEN (RFC 9293 section 3.10.1): sends a SYN from one of our ports (0: any) and gives the connection at once, in SYN-SENT.
     ///
     /// # Errors
     /// A refused call: port not reserved or in use, no such remote address, a limit. No route to it.
@@ -124,10 +141,11 @@ impl Host {
         Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
     }
 
-    /// Listens on one of our ports. `backlog`: the most connections in SYN-RECEIVED, and the most that wait for `accept`, each.
+    /// Passive OPEN on one of our ports. `backlog`, at least 1: the most connections in SYN-RECEIVED, and the most that wait for `accept`,
+    /// each. `config` is that of the connections, most often `&host.config().conn`.
     ///
     /// # Errors
-    /// The port is not reserved, or there is a listener already.
+    /// The port is not reserved, or there is a listener already; the host has ended.
     pub fn listen(&self, port: u16, backlog: usize, config: &ConnConfig) -> Result<Listener, Error> {
         let shared = &self.handle.shared;
         let (local, config) = (SocketAddr::new(shared.wire.address(), port), self.fitted(config));
@@ -243,6 +261,12 @@ impl Host {
 fn fit(config: &mut ConnConfig, wire: &Wire) {
     config.mtu = wire.mtu();
     config.receive_buffer = config.receive_buffer.min(wire.receive_capacity());
+}
+
+/// The runtime that the caller is in.
+pub(crate) fn runtime() -> Result<tokio::runtime::Handle, Error> {
+    let outside = |_| std::io::Error::other("this thread is not in a tokio runtime");
+    tokio::runtime::Handle::try_current().map_err(outside).map_err(Error::io("start a host"))
 }
 
 pub(crate) fn random_seed() -> std::io::Result<u64> {

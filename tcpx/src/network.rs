@@ -6,7 +6,7 @@
 
 use crate::driver::{Shared, Wire};
 use crate::error::Error;
-use crate::host::{Host, HostOptions};
+use crate::host::{self, Host, HostOptions};
 use crate::link::SendBatch;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,10 +51,7 @@ impl Network {
     /// # Errors
     /// Outside a tokio runtime. (One without a timer is found out later: every host then ends with an error.)
     pub fn new(seed: u64) -> Result<Network, Error> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| Error::Io {
-            act: "start a network in memory",
-            source: std::io::Error::other("this thread is not in a tokio runtime"),
-        })?;
+        let runtime = host::runtime()?;
         let (clock, nudge) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
         let net = Arc::new(Net {
             seed,

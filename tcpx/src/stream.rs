@@ -18,6 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown`
 /// sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still arrives, is then answered
 /// with a RST).
+///
+/// A read of 0 octets is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind: `ConnectionReset` after a RST, `TimedOut`
+/// when R2, the user timeout or keepalive gave up, `HostUnreachable` after an ICMP error that counts.
 pub struct Stream {
     handle: Arc<Handle>,
     id: ConnId,

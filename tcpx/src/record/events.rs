@@ -26,7 +26,8 @@ pub struct Start {
 }
 
 impl Start {
-    /// `monotonic` and `realtime` are two clocks' readings of one moment, t = 0 of the file.
+    /// `role` is `client` or `server`, `profile` a [`Profile`](tcpx_proto::config::Profile)'s name, `seed` the host's. `monotonic` and
+    /// `realtime` (since 1970) are two clocks' readings of one moment, t = 0 of the file.
     pub fn new(role: &'static str, profile: &'static str, seed: u64, monotonic: Duration, realtime: Duration) -> Start {
         Start { version: VERSION, role, profile, seed, monotonic: monotonic.as_secs_f64(), realtime: realtime.as_secs_f64() }
     }
@@ -122,7 +123,7 @@ enum Body<'a> {
     },
 }
 
-/// Writes the lines.
+/// Writes an events file, as `docs/events.schema.json` describes it.
 pub struct Events {
     outlet: Outlet,
     start: Instant,

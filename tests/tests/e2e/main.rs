@@ -5,6 +5,7 @@
 mod harness;
 
 mod evidence;
+mod examples;
 mod guard;
 mod habits;
 mod kernel;
