@@ -227,7 +227,7 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
         log.entries.iter().filter(|entry| matches!(entry.what, What::Segment(_))).map(|entry| entry.conn).collect();
     assert_eq!(numbers, [None, None, Some(1)], "the SYN is of a connection that did not exist");
     // It is shown by the look that begins at 0.5 s and ends 1 ms later; its ACK had come at 0.493 s, and it was accepted at once.
-    let early = [HANDSHAKE[0].clone(), HANDSHAKE[1].clone(), Sample { at: 0.493, ..HANDSHAKE[2].clone() }];
+    let early = [HANDSHAKE[0], HANDSHAKE[1], Sample { at: 0.493, ..HANDSHAKE[2] }];
     let opened = Entry { t: 0.494, conn: Some(7), what: What::Opened { local: (B, 7).into(), remote: (A, 9).into(), passive: true } };
     let received = What::App { did: "received".to_owned(), text: "hello".to_owned() };
     let calls = vec![opened, Entry { t: 0.495, conn: Some(7), what: received }];
