@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx::cli::{Common, Settings, settings};
-use tcpx_proto::script::{Script, Step};
+use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
@@ -97,6 +97,12 @@ impl HostPlan {
     /// It only waits for connections: the server is the binary that plays it.
     pub fn serves(&self) -> bool {
         !self.script.steps.iter().any(|step| matches!(step, Step::Connect(_)))
+    }
+
+    /// It connects to its own address.
+    pub fn speaks_to_itself(&self) -> bool {
+        let own = |connect: &Connect| connect.to.is_some_and(|to| to.ip() == self.address.ip());
+        self.script.steps.iter().any(|step| matches!(step, Step::Connect(connect) if own(connect)))
     }
 
     /// The command line that does the same by hand, with its script in this file.

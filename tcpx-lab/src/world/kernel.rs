@@ -1,9 +1,8 @@
 //! One of the pair against this machine's Linux: ordinary sockets in the other namespace, watched from outside.
 
 use super::process::Process;
-use super::wire::{genuine, own, watch, witnessed, written};
+use super::wire::{Captures, genuine, own, watch, witnessed, written};
 use super::{Outcome, role};
-use crate::evidence::capture::Capture;
 use crate::evidence::sockets::{Seen, Watch};
 use crate::evidence::{kernel, log};
 use crate::exchange::End;
@@ -28,8 +27,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
         kernel::sysctl(home, name, value).with_context(|| format!("cannot set {name} to {value}"))?;
     }
     let before = kernel::counters(home)?;
-    let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
-    let (captures, sockets) = ([capture_a?, capture_b?], Watch::start(home, EVERY)?);
+    let (captures, sockets) = (Captures::start(plan, &spaces)?, Watch::start(home, EVERY)?);
     let start = |end: End| {
         if end == linux { Process::kernel(plan, end, end.of(&spaces)) } else { Process::pair(plan, end, end.of(&spaces), seed) }
     };
@@ -44,8 +42,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     // The last look belongs to the run: what the player saw end, it sees end.
     let (seen, counted) = (sockets.stop()?, kernel::difference(&before, &kernel::counters(home)?));
     let end = crate::evidence::now();
-    let [packets_a, packets_b] = captures.map(Capture::stop);
-    let packets = [packets_a?, packets_b?];
+    let packets = captures.stop()?;
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
     let waited = witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;

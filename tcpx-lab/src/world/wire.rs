@@ -25,8 +25,7 @@ const STAMPS: f64 = 0.5;
 pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let (a, b) = netns::pair(Cable::PLAIN).context("no pair of namespaces")?;
     let spaces = [a, b];
-    let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
-    let captures = [capture_a?, capture_b?];
+    let captures = Captures::start(plan, &spaces)?;
     let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
@@ -37,9 +36,34 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     watch(&mut plan.clone(), [&mut a, &mut b], &spaces, None)?;
     let end = crate::evidence::now();
     let logs = [a.finish()?, b.finish()?];
-    let [packets_a, packets_b] = captures.map(Capture::stop);
-    let packets = [packets_a?, packets_b?];
+    let packets = captures.stop()?;
     outcome(plan, logs, packets, end, keep)
+}
+
+/// All that passes either end: on the cable, and to itself where it says something to itself.
+pub(super) struct Captures([Vec<Capture>; 2]);
+
+impl Captures {
+    pub(super) fn start(plan: &Plan, spaces: &[Namespace; 2]) -> Result<Captures> {
+        let of = |end: End| {
+            let inside = end.of(spaces);
+            let itself = end.of(&plan.hosts).speaks_to_itself().then(|| Capture::of_itself(inside));
+            [Some(Capture::start(inside)), itself].into_iter().flatten().collect::<std::io::Result<_>>()
+        };
+        Ok(Captures([of(End::A)?, of(End::B)?]))
+    }
+
+    pub(super) fn stop(self) -> Result<[Vec<Packet>; 2]> {
+        let [a, b] = self.0.map(|captures| {
+            let packets: std::io::Result<Vec<Vec<Packet>>> = captures.into_iter().map(Capture::stop).collect();
+            packets.map(|packets| {
+                let mut packets = packets.concat();
+                packets.sort_by(|x, y| x.at.total_cmp(&y.at));
+                packets
+            })
+        });
+        Ok([a?, b?])
+    }
 }
 
 fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end: f64, keep: bool) -> Result<Outcome> {
