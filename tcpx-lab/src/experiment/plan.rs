@@ -229,16 +229,14 @@ impl Experiment {
         let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
         let script_text = names.resolve(script)?;
         let profile = arm.profile.as_ref().unwrap_or(&self.profile);
+        let mut pieces = pieces(base, names)?;
+        pieces.extend(self::pieces(change, names)?);
         let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
-        let mut common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
-        for host in [base, change] {
-            common = add_flags(host, names, &mut flags)?.unwrap_or(common);
-        }
+        flags.extend(pieces.iter().flat_map(|piece| piece.flags.iter().cloned()));
         if scale != Scale::Real && !flags.iter().any(|flag| flag == "--delayed-ack") {
             flags.extend(SCALED_DELAYED_ACK.map(str::to_owned));
-            common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
         }
-        let settings = settings(&common).map_err(|failure| Wrong::of(profile, failure.message))?;
+        let settings = checked(&flags).map_err(|message| blamed(profile, &pieces, message))?;
         let address = *end.of(&ADDRESSES);
         Ok(HostPlan {
             address,
@@ -251,37 +249,47 @@ impl Experiment {
     }
 }
 
-/// Adds a host's flags, and checks after each of its texts what they come to, so that a mistake is found where it stands.
-fn add_flags(host: &Host, names: &Names, flags: &mut Vec<String>) -> Result<Option<Common>, Wrong> {
-    let mut common = None;
+/// A text of the file, with the flags that it comes to.
+struct Piece<'a> {
+    text: &'a Text,
+    flags: Vec<String>,
+}
+
+/// A host's flags, text by text.
+fn pieces<'a>(host: &'a Host, names: &Names) -> Result<Vec<Piece<'a>>, Wrong> {
+    let mut pieces = Vec::new();
     if let Some(text) = &host.options {
-        flags.extend(names.resolve(text)?.split_whitespace().map(str::to_owned));
-        common = Some(checked(flags).map_err(|message| Wrong::of(text, message))?);
+        pieces.push(Piece { text, flags: names.resolve(text)?.split_whitespace().map(str::to_owned).collect() });
     }
-    for (flag, texts) in [("--without", &host.without), ("--fault", &host.fault)] {
-        for text in texts {
-            let resolved = names.resolve(text)?;
-            if flag == "--fault" {
-                // Holds and releases come in pairs: together they are checked at the end.
-                tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
-            }
-            flags.extend([flag.to_owned(), resolved]);
-            common = Some(parsed(flags).map_err(|message| Wrong::of(text, message))?);
-            if flag == "--without" {
-                settings(common.as_ref().unwrap_or(&parsed(flags).map_err(|message| Wrong::of(text, message))?))
-                    .map_err(|failure| Wrong::of(text, failure.message))?;
-            }
+    for text in &host.without {
+        pieces.push(Piece { text, flags: vec!["--without".to_owned(), names.resolve(text)?] });
+    }
+    for text in &host.fault {
+        let resolved = names.resolve(text)?;
+        tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
+        pieces.push(Piece { text, flags: vec!["--fault".to_owned(), resolved] });
+    }
+    Ok(pieces)
+}
+
+/// The first text with which the flags are wrong; where that is none by itself, as with a hold without a release, the profile.
+fn blamed(profile: &Text, pieces: &[Piece<'_>], message: String) -> Wrong {
+    let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
+    for piece in pieces {
+        flags.extend(piece.flags.iter().cloned());
+        let alone = piece.flags.first().is_some_and(|flag| flag == "--fault");
+        let wrong = if alone { parsed(&flags).map(drop) } else { checked(&flags).map(drop) };
+        if let Err(message) = wrong {
+            return Wrong::of(piece.text, message);
         }
     }
-    Ok(common)
+    Wrong::of(profile, message)
 }
 
 fn parsed(flags: &[String]) -> Result<Common, String> {
     Flagged::try_parse_from(flags).map(|flagged| flagged.common).map_err(|error| error.to_string().trim_end().to_owned())
 }
 
-fn checked(flags: &[String]) -> Result<Common, String> {
-    let common = parsed(flags)?;
-    settings(&common).map_err(|failure| failure.message)?;
-    Ok(common)
+fn checked(flags: &[String]) -> Result<Settings, String> {
+    settings(&parsed(flags)?).map_err(|failure| failure.message)
 }
