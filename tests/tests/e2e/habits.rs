@@ -32,7 +32,9 @@ fn events_into_jq_are_json_line_by_line() {
     let _server = lab.server(&[]);
     let (read, said) = events_into(&lab, "jq -r 'select(.event == \"state\") | .to'");
     let states: Vec<&str> = read.lines().collect();
-    assert_eq!(states, ["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSED"], "{said}");
+    // The server's FIN may bring the ACK of ours along.
+    let (opens, ends) = (["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"], ["TIME-WAIT", "CLOSED"]);
+    assert!(states.starts_with(&opens) && states.ends_with(&ends), "{states:?} {said}");
     assert!(said.contains("status 0"), "{said}");
 }
 
@@ -98,6 +100,7 @@ fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
     assert_eq!(columns, ["state", "send-q", "recv-q", "local", "peer", "timer", "age"]);
     let row = server.wait_for("10.77.0.2:7000");
     assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>(), ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"], "{row}");
+    client.wait_for("-> FIN-WAIT-2");
     client.signal(Signal::USR1);
     client.wait_for("1 connection");
     let row = client.wait_for(&format!("10.77.0.2:{PORT}  keepalive in "));
