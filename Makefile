@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3
 LAB := target/debug/tcpx-lab
 # For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
@@ -21,7 +21,7 @@ demo: build ## two hosts, one TCP: handshake and close drawn, then without the t
 	@$(LAB) demo
 
 test: build ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
-	@command -v tshark nginx curl jq >/dev/null || $(MAKE) --no-print-directory tools
+	@command -v tshark nginx curl jq sysctl python3 >/dev/null || $(MAKE) --no-print-directory tools
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
 check: ## format, lints, documentation, and what must never import what
@@ -95,5 +95,5 @@ build:
 	@cargo build --workspace --bins
 
 tools:
-	@for tool in tshark nginx curl jq; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
+	@for tool in tshark nginx curl jq sysctl python3; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
 	@echo "to get them: make deps (as root)"
