@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn reverse_path_counts_the_larger_of_all_and_the_device() {
-        let with = |all: &'static str, device: &'static str| reverse_path(move |name| Some(if name == "all" { all } else { device }.to_owned()));
+        let with =
+            |all: &'static str, device: &'static str| reverse_path(move |name| Some(if name == "all" { all } else { device }.to_owned()));
         assert!(with("1", "0").is_err_and(|(found, mend)| found.contains("lo") && mend.contains("rp_filter=2")));
         assert!(with("0", "1").is_err());
         assert!(with("2", "1").is_ok() && with("1", "2").is_ok() && with("0", "0").is_ok());
