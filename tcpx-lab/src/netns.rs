@@ -355,7 +355,7 @@ mod tests {
         let mut cat = Command::new("cat");
         let output = a.command(cat.arg("/proc/self/net/fib_trie")).unwrap().output().unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("10.77.0.1"));
-        assert!(!std::fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap().contains("10.77.0.1"), "the caller stays outside");
+        assert!(!fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap().contains("10.77.0.1"), "the caller stays outside");
     }
 
     #[test]
