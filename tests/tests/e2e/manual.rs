@@ -68,21 +68,13 @@ fn examples(program: &str) -> Vec<String> {
     commands
 }
 
-/// A command line as it is pasted into a shell on B, with our programs in its path.
-fn pasted(lab: &Lab, line: &str) -> Program {
-    let programs = built("tcpx-lab");
-    let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let mut shell = lab.b.command("bash");
-    Program::start(shell.args(["-c", line]).env("PATH", path))
-}
-
 #[test]
 fn examples_on_the_first_screen_of_the_clients_help_work_when_pasted() {
     let Some(lab) = Lab::netns() else { return };
-    let mut server = pasted(&lab, &examples("tcpx-server")[0]);
+    let mut server = Program::start(&mut lab.b.shell(&examples("tcpx-server")[0]));
     server.wait_for("listening on");
     for (example, heard) in examples("tcpx-client").iter().zip(["hello\n", "hello", "hihi"]) {
-        assert_eq!(pasted(&lab, example).succeed(), heard, "{example}");
+        assert_eq!(Program::start(&mut lab.b.shell(example)).succeed(), heard, "{example}");
     }
 }
 
@@ -90,7 +82,7 @@ fn examples_on_the_first_screen_of_the_clients_help_work_when_pasted() {
 fn examples_on_the_first_screen_of_the_servers_help_work_when_pasted() {
     let Some(lab) = Lab::netns() else { return };
     for example in examples("tcpx-server") {
-        let mut server = pasted(&lab, &example);
+        let mut server = Program::start(&mut lab.b.shell(&example));
         server.wait_for("listening on");
         let mut client = lab.b.run(|| std::net::TcpStream::connect("127.0.0.1:7000"));
         client.write_all(b"hello").unwrap();
@@ -104,7 +96,7 @@ fn examples_on_the_first_screen_of_the_servers_help_work_when_pasted() {
 fn examples_on_the_first_screen_of_the_labs_help_work_when_pasted() {
     let Some(lab) = Lab::netns() else { return };
     for (example, shows) in examples("tcpx-lab").iter().zip(["Happened: ", "TIME-WAIT", "RFC 9293"]) {
-        let shown = pasted(&lab, example).succeed();
+        let shown = Program::start(&mut lab.b.shell(example)).succeed();
         assert!(shown.contains(shows), "{example}: {shown}");
     }
 }

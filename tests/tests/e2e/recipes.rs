@@ -1,6 +1,6 @@
 //! docs/recipes.md, typed as it stands: its files are written, its commands are run on the two hosts, and what they show is what it says.
 
-use crate::harness::{Lab, PATIENCE, Signal, built, installed, until};
+use crate::harness::{Lab, PATIENCE, Signal, installed, until};
 use rustix::process::{Pid, kill_process_group};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -38,32 +38,25 @@ fn every_recipe_of_the_document_is_followed() {
     assert_eq!(titles.split_first(), Some((&"Where to run them", TITLES)));
 }
 
-/// How long the commands of a block go on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Goes {
-    ToItsEnd,
-    UntilCtrlC,
-    AsOftenAsItTakes,
-}
-
-/// One fenced block: the language, the comment in its first line, the rest.
+/// One fenced block: its language, the comment in its first line, the rest, and the block of output that follows it.
 struct Block<'a> {
     language: &'a str,
     heading: &'a str,
     body: &'a str,
+    shows: Option<&'a str>,
 }
 
-/// The blocks of a part of the document, each with the output block that follows it.
-fn blocks(part: &str) -> Vec<(Block<'_>, Option<&str>)> {
-    let mut blocks: Vec<(Block<'_>, Option<&str>)> = Vec::new();
+/// The blocks of a part of the document.
+fn blocks(part: &str) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
     for fenced in part.split("```").skip(1).step_by(2) {
         let (language, text) = fenced.split_once('\n').unwrap();
         if language == "text" {
-            let (_, shows) = blocks.last_mut().expect("a command before its output");
-            assert!(shows.replace(text).is_none(), "two outputs of one command: {text}");
+            let command = blocks.last_mut().expect("a command before its output");
+            assert!(command.shows.replace(text).is_none(), "two outputs of one command: {text}");
         } else {
             let (heading, body) = text.strip_prefix("# ").and_then(|text| text.split_once('\n')).expect("a comment in the first line");
-            blocks.push((Block { language, heading, body }, None));
+            blocks.push(Block { language, heading, body, shows: None });
         }
     }
     blocks
@@ -86,29 +79,22 @@ fn follow(title: &str) {
 }
 
 /// Types the blocks of a section one after the other; gives those that stay.
-fn type_all(lab: &Lab, section: Vec<(Block<'_>, Option<&str>)>) -> Vec<Typed> {
+fn type_all(lab: &Lab, section: Vec<Block<'_>>) -> Vec<Typed> {
     let mut stays = Vec::new();
-    for (block, shows) in section {
-        if block.language != "sh" {
-            std::fs::write(lab.path(block.heading), block.body).unwrap();
+    for Block { language, heading, body, shows } in section {
+        if language != "sh" {
+            std::fs::write(lab.path(heading), body).unwrap();
             continue;
         }
-        let (host, goes) = match block.heading.split_once(", ") {
-            None => (block.heading, Goes::ToItsEnd),
-            Some((host, "until Ctrl-C")) => (host, Goes::UntilCtrlC),
-            Some((host, "as often as it takes")) => (host, Goes::AsOftenAsItTakes),
-            Some((_, other)) => panic!("{other:?} says not how long the block goes on"),
-        };
-        match (goes, shows) {
-            (Goes::ToItsEnd, shows) => Typed::new(lab, host, block.body).shows_at_its_end(shows.unwrap_or_default()),
-            (Goes::AsOftenAsItTakes, shows) => repeat(lab, host, block.body, shows.expect("what it takes")),
-            (Goes::UntilCtrlC, shows) => {
-                let typed = Typed::new(lab, host, block.body);
-                if let Some(shows) = shows {
-                    typed.await_output(shows);
-                }
+        match heading.split_once(", ").unwrap_or((heading, "to its end")) {
+            (host, "to its end") => Typed::new(lab, host, body).shows_at_its_end(shows.unwrap_or_default()),
+            (host, "as often as it takes") => repeat(lab, host, body, shows.expect("what it takes")),
+            (host, "until Ctrl-C") => {
+                let typed = Typed::new(lab, host, body);
+                shows.into_iter().for_each(|shows| typed.await_output(shows));
                 stays.push(typed);
             }
+            (_, other) => panic!("{other:?} does not say how long the block goes on"),
         }
     }
     stays
@@ -145,10 +131,8 @@ impl Typed {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let screen = lab.path(&format!("screen-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let terminal = File::create(&screen).unwrap();
-        let programs = built("tcpx-client");
-        let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let mut command = host.command("bash");
-        command.args(["-c", body]).current_dir(lab.path("")).env("PATH", path).process_group(0);
+        let mut command = host.shell(body);
+        command.current_dir(lab.path("")).process_group(0);
         command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
         Typed { shell: command.spawn().unwrap(), screen, body: body.to_owned() }
     }
