@@ -68,9 +68,12 @@ fn follow(title: &str) {
     if let Some(missing) = ["nginx", "curl", "python3", "sysctl", "nstat"].iter().find(|tool| !installed(tool)) {
         return lab.skip(&format!("no {missing} here"));
     }
-    let recipe = DOCUMENT.split("\n## ").find_map(|recipe| recipe.strip_prefix(title)).unwrap();
+    let mut parts = DOCUMENT.split("\n## ").skip(1);
+    let service = parts.next().unwrap();
+    let recipe = parts.find_map(|recipe| recipe.strip_prefix(title)).unwrap();
     let mut sections = recipe.split("\n### ").map(blocks);
-    // What the recipe begins with stays for all its sections.
+    // What all recipes or this one begin with stays to the end.
+    let _service = type_all(&lab, blocks(service));
     let _stays = type_all(&lab, sections.next().unwrap());
     for section in sections {
         let stays = type_all(&lab, section);
