@@ -94,7 +94,9 @@ impl Observed {
         let complete = |experiment: &&Experiment| {
             let observed = self.experiments.get(&experiment.name).filter(|entry| entry.fingerprint == fingerprint(experiment));
             let worlds = [World::Wire, World::Kernel];
-            let all = |observed: &Observation| worlds.iter().all(|world| observed.runs.get(world.name()).is_some_and(|runs| runs.len() == experiment.arms.len()));
+            let all = |observed: &Observation| {
+                worlds.iter().all(|world| observed.runs.get(world.name()).is_some_and(|runs| runs.len() == experiment.arms.len()))
+            };
             observed.is_some_and(all)
         };
         experiments.iter().filter(|experiment| !complete(experiment)).map(|experiment| experiment.name.clone()).collect()
@@ -124,7 +126,14 @@ pub fn document(experiments: &[Experiment], observed: &Observed, language: Langu
             let _infallible = writeln!(text, "\n- **{}**", experiment.group.name());
         }
         let title = texts(experiment, language).title;
-        let _infallible = writeln!(text, "{}- [{}](#{}){}{title}", if language == Language::En { "  " } else { "" }, experiment.name, experiment.name, words.separator);
+        let _infallible = writeln!(
+            text,
+            "{}- [{}](#{}){}{title}",
+            if language == Language::En { "  " } else { "" },
+            experiment.name,
+            experiment.name,
+            words.separator
+        );
     }
     for experiment in wanted {
         chapter(&mut text, experiment, observed, language, words).with_context(|| format!("cannot describe {}", experiment.name))?;
@@ -149,7 +158,8 @@ fn texts(experiment: &Experiment, language: Language) -> Chinese {
 
 fn chapter(text: &mut String, experiment: &Experiment, observed: &Observed, language: Language, words: &Words) -> Result<()> {
     let own = texts(experiment, language);
-    let _infallible = writeln!(text, "\n## {}\n\n**{}**\n\n*{}*\n\n{}\n", experiment.name, own.title.trim(), own.question.trim(), own.story.trim());
+    let _infallible =
+        writeln!(text, "\n## {}\n\n**{}**\n\n*{}*\n\n{}\n", experiment.name, own.title.trim(), own.question.trim(), own.story.trim());
     let [textbook, rfc, linux, run, not_shown] = words.labels;
     for (label, says) in [(textbook, own.textbook), (rfc, own.rfc), (linux, own.linux)] {
         let _infallible = writeln!(text, "- **{label}**{}{}", words.separator, says.trim());
@@ -175,7 +185,13 @@ fn chapter(text: &mut String, experiment: &Experiment, observed: &Observed, lang
 }
 
 /// An arm's line for each world; its ladder in the simulation is kept.
-fn rows<'a>(text: &mut String, experiment: &Experiment, arm: &'a Arm, observed: &Observed, ladders: &mut Vec<(&'a Arm, String)>) -> Result<()> {
+fn rows<'a>(
+    text: &mut String,
+    experiment: &Experiment,
+    arm: &'a Arm,
+    observed: &Observed,
+    ladders: &mut Vec<(&'a Arm, String)>,
+) -> Result<()> {
     let name = if arm.treatment { format!("✂ {}", arm.name) } else { arm.name.clone() };
     let mut row = |world: World, expected: &str, happened: &str| {
         let cell = |text: &str| text.replace('|', "\\|");

@@ -51,7 +51,8 @@ struct Job<'a> {
 /// None of a run: what goes wrong in one is in its verdict.
 pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, usize, &Verdict) + Sync) -> Vec<Report> {
     let arms = experiments.iter().flat_map(|experiment| experiment.arms.iter().map(move |arm| (experiment, arm)));
-    let jobs: Vec<Job<'_>> = arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
+    let jobs: Vec<Job<'_>> =
+        arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
     // Those that sleep longest begin first.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map(|job| job.world)));

@@ -5,13 +5,13 @@ use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tcpx_lab::events::Log;
-use tcpx_lab::exchange::{Exchange, pair};
-use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::document::Language;
+use tcpx_lab::events::Log;
+use tcpx_lab::exchange::{Exchange, pair};
+use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
 
 /// Shows what each rule of TCP is for.

@@ -68,7 +68,8 @@ pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
         sweep.attempt(&plan, std::slice::from_ref(mishap), options.seed)?;
     }
     if options.pairs {
-        let pairs = single.iter().enumerate().flat_map(|(at, one)| single.iter().skip(at + 1).map(move |other| [one.clone(), other.clone()]));
+        let pairs =
+            single.iter().enumerate().flat_map(|(at, one)| single.iter().skip(at + 1).map(move |other| [one.clone(), other.clone()]));
         for pair in pairs.take(MOST_PAIRS) {
             sweep.attempt(&plan, &pair, options.seed)?;
         }

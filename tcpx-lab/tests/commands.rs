@@ -180,7 +180,9 @@ fn keep_writes_events_captures_ladders_and_the_verdict() {
     let (file, state) = (&experiment("keep", SMALL), &directory("keep"));
     stdout(&lab(&["run", file, "--keep", state], state));
     let place = format!("{state}/small/sim-as-it-is");
-    for name in ["a.events.jsonl", "b.events.jsonl", "a.pcapng", "b.pcapng", "ladder.txt", "ladder.svg", "ladder.mmd", "figure.txt", "verdict.json"] {
+    for name in
+        ["a.events.jsonl", "b.events.jsonl", "a.pcapng", "b.pcapng", "ladder.txt", "ladder.svg", "ladder.mmd", "figure.txt", "verdict.json"]
+    {
         assert!(std::fs::metadata(format!("{place}/{name}")).unwrap().len() > 100, "{name}");
     }
 }

@@ -38,8 +38,7 @@ fn every_experiment_is_called_as_its_file_and_has_a_control() {
 #[test]
 fn every_experiment_is_as_expected_in_the_simulation() {
     let verdicts = in_the_simulation(&built_in().unwrap());
-    let wrong: Vec<String> =
-        verdicts.iter().filter(|verdict| !verdict.is_good()).map(|verdict| format!("{verdict:#?}")).collect();
+    let wrong: Vec<String> = verdicts.iter().filter(|verdict| !verdict.is_good()).map(|verdict| format!("{verdict:#?}")).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(verdicts.iter().filter(|verdict| verdict.skipped.is_none()).count() > 1);
 }

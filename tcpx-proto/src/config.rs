@@ -88,6 +88,8 @@ pub struct ConnConfig {
     pub sws_override: Duration,
     /// Congestion control.
     pub congestion: Congestion,
+    /// How losses are told and made good, where SACK was negotiated.
+    pub recovery: Recovery,
     /// Initial window, segments (RFC 6928: 10).
     pub initial_window: u32,
     /// Duplicate ACKs that mean loss (RFC 5681: 3).
@@ -194,10 +196,23 @@ pub enum HoldBack {
 /// Congestion control.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Congestion {
-    /// RFC 5681 with RFC 6582.
+    /// RFC 5681: half the window after a loss, one segment more a round trip.
     NewReno,
+    /// RFC 9438: seven tenths, then back along a cubic curve in time. What Linux does unless told otherwise.
+    Cubic,
     /// None: only the peer's window limits.
     Off,
+}
+
+/// How losses are told and made good. Without SACK it is always by RFC 6582.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Recovery {
+    /// By duplicate ACKs, one loss a round trip, whatever SACK says (RFC 6582).
+    NewReno,
+    /// By what SACK says is held (RFC 6675).
+    Rfc6675,
+    /// By when it was sent, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does; since 6.17 it knows nothing else.
+    Rack,
 }
 
 /// Retransmission timeouts (RFC 6298).
@@ -326,6 +341,7 @@ impl ConnConfig {
             nagle: true,
             sws_override: millis(500),
             congestion: Congestion::NewReno,
+            recovery: Recovery::Rfc6675,
             initial_window: 10,
             dup_ack_threshold: 3,
             timestamps: true,

@@ -29,7 +29,9 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
             let _infallible = writeln!(text, "\nNot on {world}: {no}.");
         }
     }
-    text.push_str("\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n");
+    text.push_str(
+        "\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n",
+    );
     for arm in &experiment.arms {
         by_hand(&mut text, arm, &experiment.checked_plan(arm, Scale::Wire)?);
     }
@@ -49,7 +51,8 @@ pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
         let _infallible = writeln!(text, "    {side}$ {} --events {name}.jsonl", words.collect::<Vec<_>>().join(" "));
     }
     for inject in &plan.inject {
-        let _infallible = writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
+        let _infallible =
+            writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
     }
     text.push_str("    tcpx-lab ladder a.jsonl b.jsonl\n");
 }

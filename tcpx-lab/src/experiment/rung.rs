@@ -163,7 +163,8 @@ fn bounds(text: &str) -> Result<(f64, f64), String> {
 
 /// A time such as `1.5s`, `200ms` or `2h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
+    let unit =
+        text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
     let (number, unit) = text.split_at(unit);
     let number: f64 = number.trim().parse().map_err(|_| format!("'{text}' is no time: a number and us, ms, s, m or h"))?;
     let factor = match unit {

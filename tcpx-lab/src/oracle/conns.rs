@@ -87,7 +87,9 @@ impl Run {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
-            false => self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation),
+            false => {
+                self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation)
+            }
         }
     }
 

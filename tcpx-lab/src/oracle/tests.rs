@@ -52,7 +52,10 @@ fn connection_opened_and_closed_by_the_book_keeps_every_law() {
 #[test]
 fn octets_that_the_peer_did_not_send_are_found_and_their_origin_told() {
     let b = server().app(0.3, "received", "hullo");
-    assert_eq!(judge(Oracle::Octets, &client().app(0.2, "sent", "hello"), &b).unwrap_err(), "b received \"ullo\" in incarnation 1, where its peer sent \"ello\"");
+    assert_eq!(
+        judge(Oracle::Octets, &client().app(0.2, "sent", "hello"), &b).unwrap_err(),
+        "b received \"ullo\" in incarnation 1, where its peer sent \"ello\""
+    );
     assert_eq!(judge(Oracle::Octets, &client(), &b).unwrap_err(), "b received \"hullo\" in incarnation 1, which its peer never sent");
     assert_eq!(judge(Oracle::Octets, &client().app(0.2, "sent", "hello"), &server().app(0.3, "received", "hel")), Ok(()));
 }

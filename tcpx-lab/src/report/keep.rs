@@ -31,7 +31,9 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
         if !outcome.notes.is_empty() {
             write("notes.txt", (outcome.notes.join("\n") + "\n").as_bytes())?;
         }
-        for (name, format) in [("ladder.txt", Format::Text), ("ladder.svg", Format::Svg), ("ladder.mmd", Format::Mermaid), ("figure.txt", Format::Figure)] {
+        for (name, format) in
+            [("ladder.txt", Format::Text), ("ladder.svg", Format::Svg), ("ladder.mmd", Format::Mermaid), ("figure.txt", Format::Figure)]
+        {
             write(name, drawn(outcome, format).as_bytes())?;
         }
         if let Some(foretold) = &report.foretold {

@@ -65,7 +65,8 @@ impl Process {
         let host = end.of(&plan.hosts);
         let words = host.command(&scripts.write(end, &host.script_text)?);
         let (program, arguments) = words.split_first().context("no command")?;
-        let mut command = Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
+        let mut command =
+            Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
         command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside)
     }

@@ -339,7 +339,7 @@ impl Tcb {
         if mtu < self.snd.path_mtu {
             self.snd.path_mtu = mtu;
             if self.snd.una.lt(self.snd.nxt) && !self.syn_outstanding() {
-                self.snd.cursor = Some(self.snd.una);
+                self.resend();
             }
         }
     }

@@ -3,8 +3,12 @@
 mod buffer;
 mod calls;
 mod congestion;
+mod cubic;
 mod output;
+mod rack;
+mod recovery;
 mod rto;
+mod scoreboard;
 mod segment_arrives;
 mod table;
 mod text;
@@ -27,6 +31,7 @@ use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::Control;
 use core::fmt;
 use core::net::SocketAddr;
+use recovery::Sent;
 use rto::Estimator;
 
 /// The eleven states of RFC 9293 section 3.3.2.
@@ -146,8 +151,10 @@ pub(crate) struct Wake {
 struct Pending {
     /// The SYN or SYN,ACK.
     syn: Option<Cause>,
-    /// The segment at SND.UNA, out of turn.
+    /// The segment at SND.UNA, or with SACK the first lost one, out of turn.
     retransmission: bool,
+    /// A tail-loss probe (RFC 8985 section 7.3).
+    tail_probe: bool,
     /// A segment without text that acknowledges.
     ack: Option<Cause>,
     /// The override timer fired: what there is goes, however little.
@@ -178,7 +185,7 @@ pub(crate) struct Snd {
     /// The peer's MSS option.
     mss: u16,
     path_mtu: u16,
-    /// After a timeout: the next octet to send again, up to SND.NXT.
+    /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
     cursor: Option<Seq>,
     /// The application sends no more: the FIN follows its last octet.
     closing: bool,
@@ -239,6 +246,8 @@ struct Transfer {
     send: SendBuffer,
     receive: ReceiveBuffer,
     control: Control,
+    /// Empty without SACK.
+    sent: Sent,
 }
 
 /// A connection: the transmission control block. Without `transfer` it is a compact entry (SYN-RECEIVED from a listener, TIME-WAIT with
@@ -356,6 +365,7 @@ impl Tcb {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),
                 control: Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost),
+                sent: Sent::new(),
             }));
         } else {
             let control = Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost);
@@ -402,7 +412,7 @@ impl Tcb {
 
     /// Octets of buffers.
     pub(crate) fn memory(&self) -> usize {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory())
+        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory())
     }
 
     fn unread(&self) -> usize {

@@ -1,6 +1,8 @@
 //! What goes out next: one decision per segment, then the segment.
 
-use super::{Cx, Reply, State, Tcb};
+use super::recovery::Choice;
+use super::scoreboard::Mark;
+use super::{Cx, Reply, State, Tcb, Transfer};
 use crate::config::{ConnConfig, Dialect, HoldBack};
 use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
@@ -25,10 +27,22 @@ enum Kind {
     Syn,
     /// Text or FIN in turn.
     Text,
-    /// The segment at SND.UNA, out of turn.
+    /// The segment at SND.UNA, or with SACK the first lost one, out of turn.
     Fast,
+    /// A tail-loss probe.
+    Tail,
     /// No text, or a probe's one octet.
     Bare,
+}
+
+/// Octets whose turn it is.
+struct Turn {
+    from: Seq,
+    /// Not beyond this, but for a FIN.
+    until: Seq,
+    /// How many octets the windows let out from there.
+    room: u32,
+    kind: Kind,
 }
 
 impl Tcb {
@@ -69,30 +83,60 @@ impl Tcb {
     }
 
     /// One past the last octet that SEND took.
-    fn text_end(&self) -> Seq {
+    pub(super) fn text_end(&self) -> Seq {
         self.text_start() + self.unacknowledged() as u32
     }
 
     fn plan_text(&self) -> Option<Plan> {
-        if !self.may_send_text() {
-            return None;
+        let transfer = self.transfer.as_deref().filter(|_| self.may_send_text())?;
+        if !self.is_selective() {
+            return self.fit(&self.plain_turn(transfer));
         }
+        let plan = self.selective_turn(transfer).and_then(|turn| self.fit(&turn));
+        plan.or_else(|| self.fit(&self.turn(transfer, self.choose_doubtful(transfer)?, Kind::Text)))
+    }
+
+    /// Whose turn it is without SACK: the segment at SND.UNA after duplicate ACKs, what a timeout sends again, then new text.
+    fn plain_turn(&self, transfer: &Transfer) -> Turn {
         let fast = self.pending.retransmission && self.snd.una.lt(self.snd.nxt);
         let from = if fast { self.snd.una } else { self.snd.cursor.unwrap_or(self.snd.nxt) };
+        let until = if from.lt(self.snd.nxt) { self.snd.nxt } else { self.text_end() };
+        let window = if fast { self.snd.wnd } else { self.snd.wnd.min(transfer.control.window()) };
+        Turn { from, until, room: ahead(from, self.snd.una + window), kind: if fast { Kind::Fast } else { Kind::Text } }
+    }
+
+    /// Whose turn it is with SACK; `None`: the congestion window is full.
+    fn selective_turn(&self, transfer: &Transfer) -> Option<Turn> {
+        if self.pending.tail_probe {
+            return Some(self.turn(transfer, self.choose_probe(transfer)?, Kind::Tail));
+        }
+        if transfer.sent.board.octets(Mark::Lost) > 0 {
+            let choice = self.choose_lost(transfer)?;
+            return Some(self.turn(transfer, choice, if choice.forced { Kind::Fast } else { Kind::Text }));
+        }
+        let new = Choice { from: self.snd.nxt, until: self.text_end(), forced: false };
+        Some(self.turn(transfer, new, Kind::Text))
+    }
+
+    fn turn(&self, transfer: &Transfer, choice: Choice, kind: Kind) -> Turn {
+        let Choice { from, until, forced } = choice;
+        let room = ahead(from, self.snd.una + self.snd.wnd);
+        Turn { from, until, room: if forced { room } else { room.min(self.spare(transfer)) }, kind }
+    }
+
+    /// The segment that this turn comes to, if one is worth sending.
+    fn fit(&self, turn: &Turn) -> Option<Plan> {
+        let &Turn { from, until, room, kind } = turn;
         let end = self.text_end();
         let repeated = from.lt(self.snd.nxt);
-        let until = if repeated { end.min(self.snd.nxt) } else { end };
-        let left = if from.lt(until) { until.since(from) } else { 0 };
-        let window = if fast { self.snd.wnd } else { self.snd.wnd.min(self.congestion_window()) };
-        let edge = self.snd.una + window;
-        let room = if from.lt(edge) { edge.since(from) } else { 0 };
+        let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
         let len = left.min(room).min(mss);
         let fin_due = self.snd.closing && from + len == end && room > len && self.snd.fin.is_none_or(|fin| from.le(fin));
         if len == 0 && !fin_due {
             return None;
         }
-        if !(repeated || fin_due || self.worth_sending(len, mss, left)) {
+        if !(repeated || fin_due || kind == Kind::Tail || self.worth_sending(len, mss, left)) {
             return None;
         }
         let mut flags = Flags::ACK;
@@ -102,13 +146,20 @@ impl Tcb {
         if fin_due {
             flags |= Flags::FIN;
         }
-        let cause = match (fast, repeated) {
-            (true, _) => Cause::FastRetransmission,
-            (false, true) if self.snd.retransmissions > 0 => Cause::Retransmission(self.snd.retransmissions),
-            (false, true) => Cause::Retransmission(1),
-            (false, false) => self.snd.cause,
-        };
-        Some(Plan { seq: from, len, flags, cause, kind: if fast { Kind::Fast } else { Kind::Text } })
+        Some(Plan { seq: from, len, flags, cause: self.cause_of(kind, repeated), kind })
+    }
+
+    fn cause_of(&self, kind: Kind, repeated: bool) -> Cause {
+        let timed_out = self.snd.retransmissions;
+        let recovering = self.transfer.as_ref().is_some_and(|transfer| transfer.control.in_recovery()) && self.is_selective();
+        match (kind, repeated) {
+            (Kind::Tail, _) => Cause::TailLossProbe,
+            (_, true) if timed_out > 0 && (kind != Kind::Fast || self.is_selective()) => Cause::Retransmission(timed_out),
+            (Kind::Fast, _) => Cause::FastRetransmission,
+            (_, true) if recovering => Cause::FastRetransmission,
+            (_, true) => Cause::Retransmission(1),
+            (_, false) => self.snd.cause,
+        }
     }
 
     /// Nagle's algorithm and the sender's silly-window avoidance (SHLD-7, MUST-38).
@@ -133,10 +184,6 @@ impl Tcb {
             Cause::KeepAlive => Plan { seq: self.snd.nxt.back(1), ..plan },
             _ => plan,
         }
-    }
-
-    fn congestion_window(&self) -> u32 {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.control.window())
     }
 
     /// RFC 5681 section 4.1.
@@ -210,7 +257,7 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
-    fn sack_len(&self) -> u32 {
+    pub(super) fn sack_len(&self) -> u32 {
         let holes = self.rcv.sack && self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes());
         if holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
     }
@@ -307,6 +354,7 @@ impl Tcb {
     fn sent_text(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
         let fin = plan.flags.has(Flags::FIN);
         let end = plan.seq + plan.len + u32::from(fin);
+        let nxt = self.snd.nxt;
         if fin {
             self.snd.fin = Some(plan.seq + plan.len);
         }
@@ -328,6 +376,11 @@ impl Tcb {
         let probing = plan.kind == Kind::Bare;
         if !probing && (!self.runs(Timer::Retransmission) || plan.kind == Kind::Fast) {
             self.start(cx, Timer::Retransmission, self.estimator.rto());
+        }
+        if self.is_selective() {
+            // A zero-window probe is not what the octets that it repeats wait for.
+            self.note_sent(cx.now, if probing { nxt.max(plan.seq) } else { plan.seq }, end.max(plan.seq), nxt);
+            self.schedule_probe(cx);
         }
         self.start_user_timeout(cx);
     }
@@ -372,6 +425,11 @@ impl Tcb {
 pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
     let fits = config.mtu.saturating_sub(headers(remote));
     config.mss.map_or(fits, |mss| mss.min(fits))
+}
+
+/// How many octets `to` lies ahead of `from`; none if it lies behind.
+fn ahead(from: Seq, to: Seq) -> u32 {
+    if from.lt(to) { to.since(from) } else { 0 }
 }
 
 /// Octets of the IP and TCP headers without options.
