@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run lab document netns-up netns-client netns-server netns-down clean-rules deps build tools
+.PHONY: help demo test check bench doctor list rules run quick lab document netns-up netns-client netns-server netns-down clean-rules deps build tools
 
 # Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -46,6 +46,9 @@ rules: build ## the rules that can be removed
 run: build ## an experiment, without its rule and with it: EXP=last-ack-lost ON=sim,wire,kernel (ON=sim otherwise); ARGS='--ladder'
 	@[ -n "$(EXP)" ] || { echo "which one? make run EXP=last-ack-lost ON=all; make list has them all"; exit 2; }
 	@$(LAB) run $(EXP) --on $(or $(ON),sim) $(ARGS)
+
+quick: build ## the experiments that take seconds, on the wire; what continuous integration runs
+	@$(LAB) run --tag quick --on wire --require wire
 
 lab: build ## every experiment in every world (ten minutes: Linux's TIME-WAIT lasts 60 s)
 	@$(LAB) run --all --on $(or $(ON),all) $(ARGS)

@@ -48,7 +48,15 @@ fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
             let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
             side.extend([(entry.conn, segment.seq), (None, segment.seq)]);
         }
-        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| number.wrapping_sub(side.get(&entry.conn).copied().unwrap_or(0));
+        if let (Some(_), false) = (entry.conn, segment.forged) {
+            // One that grew out of a cookie: its SYNs belong to no connection.
+            let side = if segment.dir == Direction::Out { &mut ours } else { &mut theirs };
+            side.entry(entry.conn).or_insert(segment.seq.wrapping_sub(1));
+        }
+        // A SYN that opens the next incarnation may stand in the record before that has a number.
+        let relative = |number: u32, side: &BTreeMap<Option<u64>, u32>| {
+            number.wrapping_sub(side.get(&entry.conn).or_else(|| side.get(&None)).copied().unwrap_or(0))
+        };
         if segment.dir != Direction::Out || tolerated(segment, tolerance) {
             continue;
         }
@@ -64,4 +72,36 @@ fn sent(log: &Log, until: f64, tolerance: &[Tolerance]) -> Vec<String> {
 fn tolerated(segment: &crate::events::Segment, tolerance: &[Tolerance]) -> bool {
     let bare = segment.flags == "A" && segment.len == 0;
     bare && tolerance.contains(&Tolerance::Acks) || segment.retransmission > 0 && tolerance.contains(&Tolerance::Retransmissions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{File, handshake};
+
+    /// What the server saw of a client that brought a cookie back, which is the server's ISN.
+    fn outcome(cookie: u32) -> Outcome {
+        let (client, _) = handshake();
+        let server = File::new("server", 50.0)
+            .receives(0.1, ("A", 101, cookie + 1, 0), 1, "pass")
+            .state(0.1, "SYN-RECEIVED", "ESTABLISHED", "ACK of SYN")
+            .sends(0.2, ("PA", cookie + 1, 101, 5), "pass");
+        let logs = [client.log(), server.log()];
+        Outcome { logs, end: 1.0, events: Default::default(), captures: Default::default(), notes: Vec::new() }
+    }
+
+    #[test]
+    fn connections_from_cookies_are_compared_from_their_own_isn() {
+        assert_eq!(difference(&outcome(7_000), &outcome(900_000), &[]), None);
+        let sent = sent(&outcome(7_000).logs[1], 1.0, &[]);
+        assert_eq!(sent, ["PSH,ACK seq 1 ack 1 len 5"]);
+    }
+
+    #[test]
+    fn syn_under_the_connection_before_still_gives_the_numbers_of_the_next() {
+        let server = File::passive(50.0).receives(1.0, ("S", 100, 0, 0), 1, "pass").sends(1.0, ("SA", 300, 101, 0), "pass");
+        let again = server.receives(5.0, ("S", 7000, 0, 0), 2, "pass").again().sends(5.1, ("SA", 9000, 7001, 0), "pass");
+        let line = "SYN,ACK seq 0 ack 1 len 0";
+        assert_eq!(sent(&again.log(), 10.0, &[]), [line, line]);
+    }
 }

@@ -76,6 +76,14 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// An ICMP error was believed.
+    Icmp {
+        /// Which.
+        kind: String,
+        /// Its code, or the MTU.
+        #[serde(default)]
+        value: Option<u32>,
+    },
     /// The connection ended.
     Closed {
         /// How.
@@ -114,6 +122,9 @@ pub struct Segment {
     pub win: u32,
     /// IP identification.
     pub id: u16,
+    /// The options, as [`tcpx_proto::wire::Options`] prints them.
+    #[serde(default)]
+    pub options: String,
     /// How often these octets were seen before.
     #[serde(default)]
     pub retransmission: u32,
@@ -167,9 +178,20 @@ impl Segment {
         set.join(",")
     }
 
+    /// The names of its options: `mss`, `sackOK`, `ts`, `ws`, `sack`.
+    pub fn options(&self) -> impl Iterator<Item = &str> {
+        self.options.split(',').filter_map(|option| option.split_whitespace().next())
+    }
+
     /// Whether both are the same segment, seen at its two ends. The gate may rewrite what is not compared.
     pub fn same_header(&self, other: &Segment) -> bool {
         (self.id, self.seq, self.ack, self.len, &self.flags) == (other.id, other.seq, other.ack, other.len, &other.flags)
+    }
+
+    /// Whether this receipt is of that sending. Of one that the receiver's gate rewrote or corrupted the id alone is sure to be the same.
+    pub fn came_from(&self, sent: &Segment) -> bool {
+        let altered = ["rewrite", "corrupt"].contains(&self.verdict.as_str());
+        self.same_header(sent) || altered && self.id == sent.id
     }
 
     /// What the gate did to it, by its rule where that is known; `None`: nothing.
@@ -244,6 +266,13 @@ mod tests {
         assert!(matches!(log.entries[2].what, What::Other));
         let What::Segment(segment) = &log.entries[3].what else { panic!("{:?}", log.entries[3]) };
         assert_eq!((segment.control().as_str(), segment.id, segment.fault(), segment.forged), ("SYN", 3, None, false));
+    }
+
+    #[test]
+    fn time_is_read_to_the_last_bit() {
+        let log = Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n")).unwrap();
+        let written = std::time::Duration::from_micros(3_720_000).as_secs_f64();
+        assert_eq!(log.entries[0].t.to_bits(), written.to_bits(), "what happens last happens before the end");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
 use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use crate::netns;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -162,7 +163,11 @@ impl Side {
             What::State { from, .. } => Some(from.clone()),
             _ => None,
         });
-        let last = log.entries.last().map(|entry| entry.t + offset);
+        let silent = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
+        // A stranger, whom neither file is of, kept none.
+        let last = log.entries.last().filter(|_| wanted.0.ip() != netns::STRANGER).map(|entry| entry.t + offset);
+        // What is sent to a host that went silent is lost, whatever its record says.
+        let last = if log.entries.iter().any(silent) { last.map(|_| f64::INFINITY) } else { last };
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
         let tick = |entry: &&Entry| match &entry.what {
             What::Timer { timer, action } => {
@@ -199,6 +204,10 @@ impl Walk {
             What::State { to, on, .. } => self.state(at, to, on),
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
+            What::Icmp { kind, value } => {
+                let value = value.map_or(String::new(), |value| format!(" {value}"));
+                self.remark(at, format!("ICMP: {kind}{value}"));
+            }
             What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
             What::App { did, text } => self.deed(at, did, text),
             What::Opened { .. } | What::Timer { .. } | What::Other => {}
@@ -308,7 +317,7 @@ fn flights(from: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
 fn sending<'a>(flights: &'a mut [Flight], steps: &[Step], received: &Segment, at: f64) -> Option<&'a mut Flight> {
     let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
     let honest = |flight: &Flight| flight.forged || !received.forged;
-    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && flight.segment.same_header(received);
+    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && received.came_from(&flight.segment);
     flights.iter_mut().filter(same).max_by_key(|flight| flight.received.is_empty())
 }
 
@@ -380,6 +389,13 @@ mod tests {
     }
 
     #[test]
+    fn segment_that_the_receivers_gate_rewrote_keeps_its_sending() {
+        let (client, server) = handshake();
+        let server = server.receives(0.105, ("P", 101, 0, 5), 2, "rewrite");
+        assert_eq!(last(&story(&client.sends(0.004, DATA, "pass").log(), &server.log())), ("PA".into(), Some(4), vec![5]));
+    }
+
+    #[test]
     fn id_that_wrapped_belongs_to_the_latest_sending() {
         let (client, server) = handshake();
         let client = client.sends(0.004, ACK, "pass").sends(9.004, ACK, "pass");
@@ -403,6 +419,15 @@ mod tests {
         let exchange = story(&client.sends(0.004, ACK, "pass").sends(5.0, DATA, "pass").log(), &server.killed());
         let unwitnessed: Vec<bool> = exchange.flights.iter().map(|flight| flight.unwitnessed).collect();
         assert_eq!(unwitnessed, [false, false, true, true]);
+    }
+
+    #[test]
+    fn host_gone_silent_loses_what_is_sent_to_it() {
+        let (client, server) = handshake();
+        let server = server.app(0.105, "began", "go silent");
+        let exchange = story(&client.sends(5.0, DATA, "pass").log(), &server.log());
+        let flight = exchange.flights.last().unwrap();
+        assert_eq!((flight.received.len(), flight.unwitnessed), (0, false));
     }
 
     #[test]

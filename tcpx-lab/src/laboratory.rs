@@ -128,7 +128,7 @@ impl Job<'_> {
             World::Wire => world::wire::run(&plan, options.seed, options.keep)?,
             World::Kernel => {
                 let linux = self.experiment.kernel.end.context("no end is Linux's")?;
-                world::kernel::run(&plan, linux.into(), &self.experiment.kernel.sysctl, options.seed, options.keep)?
+                world::kernel::run(&plan, linux.into(), &self.experiment.sysctl(self.arm), options.seed, options.keep)?
             }
         };
         let judged;

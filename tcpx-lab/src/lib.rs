@@ -21,6 +21,7 @@
 //! | [`report`] | the verdicts, for people and for programs |
 //! | [`commands`] | list, explain and run |
 //! | [`rules`] | which rules can be removed |
+//! | [`nft`] | which faults nftables can do, between two kernels |
 
 pub mod commands;
 pub mod compare;
@@ -34,6 +35,7 @@ pub mod experiment;
 pub mod hold;
 pub mod laboratory;
 pub mod netns;
+pub mod nft;
 pub mod oracle;
 pub mod picture;
 pub mod privilege;

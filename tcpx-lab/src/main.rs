@@ -3,16 +3,22 @@
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tcpx::cli::{self, Failure};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
 use tcpx_lab::document::Language;
 use tcpx_lab::events::Log;
+use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
+use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
+use tcpx_proto::fault::Rule;
+use tcpx_proto::words::Mistake;
 
 /// Shows what each rule of TCP is for.
 #[derive(Parser)]
@@ -78,6 +84,21 @@ The exit status is 0 only when every verdict is as expected.")]
         #[arg(long)]
         markdown: bool,
     },
+    /// Prints fault rules as an nftables table, for a run between two kernels
+    ///
+    /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A rule that nftables cannot do is
+    /// refused with the reason; docs/faults.md has all of it.
+    Nft {
+        /// Such as 'drop out fin'; the first match wins
+        #[arg(value_name = "RULE", required = true)]
+        rules: Vec<String>,
+        /// The address of the host that the rules are for: out is from there
+        #[arg(long, value_name = "ADDR")]
+        address: IpAddr,
+        /// Its port [default: any]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
     /// Removes firewall rules of tcpx processes that are gone
     CleanRules,
     /// Two namespaces on a cable that stay until they are taken down
@@ -91,6 +112,22 @@ The exit status is 0 only when every verdict is as expected.")]
     /// What keeps the namespaces
     #[command(hide = true)]
     Hold,
+    /// What plays a script on the kernel's TCP
+    #[command(hide = true)]
+    Play {
+        /// Its own end; port 0: any
+        #[arg(long)]
+        own: SocketAddr,
+        /// Whom `connect` means
+        #[arg(long)]
+        peer: Option<SocketAddr>,
+        /// What it calls itself in its record
+        #[arg(long)]
+        role: String,
+        /// The flags of the pair: a few of them are options of the kernel's sockets, too
+        #[command(flatten)]
+        common: Box<cli::Common>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -147,6 +184,9 @@ fn run(task: Task) -> Result<ExitCode> {
             write!(anstream::stdout(), "{text}")?;
         }
         Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
+        Task::Nft { rules, address, port } => {
+            return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
+        }
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
@@ -154,6 +194,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
+        Task::Play { own, peer, role, common } => {
+            let settings = cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            player::play(player::Place { own, peer, wishes: player::Wishes::of(&settings.config.conn) }, &role)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -196,6 +240,18 @@ fn examine(json: bool) -> Result<ExitCode> {
     let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
     let works = usable("NET_RAW") || usable("network namespaces");
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The exit status is 2 for a mistake in a rule, and for one that nftables cannot do.
+fn nft_table(lines: &[String], own: Own) -> Result<ExitCode> {
+    let refused = |line: &str, mistake: &Mistake| cli::underlined("RULE", line, mistake);
+    let rules: Result<Vec<Rule>, Failure> = lines.iter().map(|line| Rule::parse(line).map_err(|mistake| refused(line, &mistake))).collect();
+    let table = rules.and_then(|rules| nft::table(&rules, &own).map_err(|(rule, mistake)| refused(&rule.text, &mistake)));
+    match table {
+        Ok(table) => say(&table)?,
+        Err(failure) => return Ok(cli::finish("tcpx-lab", Err(failure))),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn clean_rules() -> Result<()> {

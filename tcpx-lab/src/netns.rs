@@ -18,6 +18,8 @@ use std::thread;
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The second host's address, on the same /24.
 pub const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// An address on that /24 that nobody has: what is sent there is on the cable, and lost.
+pub const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 66);
 /// The name of either end of the cable.
 pub const DEVICE: &str = "eth0";
 
@@ -134,7 +136,7 @@ fn cable_message(cable: Cable, peer: BorrowedFd<'_>) -> LinkMessage {
         .build()
 }
 
-/// Gives this end its offloads and its address, puts it up, and tells it where the peer is.
+/// Gives this end its offloads and its address, puts it up, and tells it where the peer is, and the stranger, who then is not asked for.
 fn attach(cable: Cable, own: Ipv4Addr, peer: Ipv4Addr) -> io::Result<()> {
     ethtool::set(ethtool::GRO, cable.receive_offload)?;
     ethtool::set(ethtool::TSO, cable.segmentation_offload && cable.checksum_offload)?;
@@ -145,7 +147,9 @@ fn attach(cable: Cable, own: Ipv4Addr, peer: Ipv4Addr) -> io::Result<()> {
     configure(async |netlink| {
         netlink.link().set(LinkUnspec::new_with_index(index).up().build()).execute().await?;
         netlink.address().add(index, own.into(), 24).execute().await?;
-        netlink.neighbours().add(index, peer.into()).link_layer_address(&hardware_address(peer)).execute().await?;
+        for other in [peer, STRANGER] {
+            netlink.neighbours().add(index, other.into()).link_layer_address(&hardware_address(other)).execute().await?;
+        }
         Ok(())
     })
 }

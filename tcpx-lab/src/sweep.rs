@@ -6,6 +6,7 @@ use crate::experiment::{Arm, Experiment, Plan, Scale};
 use crate::oracle::{Finding, Oracle, Run};
 use crate::world::{Outcome, sim};
 use anyhow::{Context, Result};
+use tcpx_proto::config::{ConnConfig, Isn, TimeWaitRst};
 use tcpx_proto::fault::Rule;
 
 /// What is done to a segment.
@@ -45,16 +46,17 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// Sweeps over an experiment's control: its first arm that is no treatment. Delays stay below the MSL.
+/// Sweeps over an experiment's control: its first arm that removes nothing. Delays stay below the MSL.
 ///
 /// # Errors
 /// There is no such arm, or an unknown rule.
 pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
-    let arm = experiment.arms.iter().find(|arm| !arm.treatment).context("it has no arm with all rules in place")?;
-    let arm = stripped(arm);
-    let mut plan = experiment.checked_plan(&arm, Scale::Real)?;
+    let whole = |arm: &&Arm| !arm.treatment && End::BOTH.into_iter().all(|end| arm.host(end).without.is_empty());
+    let arm = experiment.arms.iter().find(whole).context("it has no arm with all rules in place")?;
+    let mut plan = experiment.checked_plan(&stripped(arm), Scale::Real)?;
     // Its own mishaps are left out: the sweep finds them by itself.
     plan.hosts.iter_mut().for_each(|host| host.settings.rules.retain(|rule| rule.preset.is_some()));
+    plan.hosts.iter_mut().for_each(|host| put_back(&mut host.settings.config.conn, options.without.is_empty()));
     for (end, name) in &options.without {
         let preset = tcpx_proto::preset::Preset::find(name).with_context(|| format!("there is no rule '{name}' to remove"))?;
         let settings = &mut plan.hosts[*end as usize].settings;
@@ -75,6 +77,17 @@ pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
         }
     }
     Ok(sweep)
+}
+
+/// Puts back what an experiment leaves out in all its runs, so that numbers are known or a second protection does not hide the first.
+///
+/// RFC 1337's rule belongs to it in every sweep: it is off by default, and without it a doubled last ACK ends TIME-WAIT by the RST that
+/// answers it, and nothing that TIME-WAIT protects from is safe any more. The sweep found that by itself.
+fn put_back(conn: &mut ConnConfig, all: bool) {
+    conn.time_wait_rst = TimeWaitRst::Ignore;
+    if all {
+        (conn.isn, conn.timestamps, conn.paws) = (Isn::Rfc6528, true, true);
+    }
 }
 
 /// An arm without the faults that it is about.

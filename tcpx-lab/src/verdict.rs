@@ -5,6 +5,7 @@ use crate::experiment::{Plan, Rung};
 use crate::oracle::{Finding, Oracle, Run};
 use crate::world::{Outcome, World};
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// How much earlier a rung may be stamped than the one before it, seconds: the two clocks are read once for a batch.
 const SLACK: f64 = 0.003;
@@ -46,7 +47,8 @@ impl Verdict {
 
 /// Judges a run by its plan. `slow` stretches every upper bound.
 pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<String>, String) {
-    let run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
+    let mut run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
+    run.budget = plan.budget;
     let findings: Vec<Finding> = Oracle::ALL.iter().map(|oracle| oracle.judge(&run)).collect();
     let mut wrong = Vec::new();
     for finding in &findings {
@@ -79,8 +81,8 @@ fn climb(ladder: &[Rung], outcome: &Outcome, slow: f64) -> Option<String> {
         places.extend(exchange.steps.iter().enumerate().map(|(index, step)| Place { exchange, index, step }));
     }
     places.sort_by(|a, b| a.step.at.total_cmp(&b.step.at));
-    // A state and the segment with it are one step: each of the two can be a rung.
-    let mut used = [vec![false; places.len()], vec![false; places.len()]];
+    // A segment, the state that it led to and the end of the connection are one step: each of them can be a rung.
+    let mut used = HashSet::new();
     let mut before: Option<f64> = None;
     for rung in ladder {
         let after = before.unwrap_or(f64::NEG_INFINITY);
@@ -90,13 +92,14 @@ fn climb(ladder: &[Rung], outcome: &Outcome, slow: f64) -> Option<String> {
         };
         let candidates = || places.iter().enumerate().filter(|(_, place)| place.step.at >= after - SLACK);
         let fits = |place: &Place<'_>| rung.fits(place.exchange, place.index, place.step);
-        let found = candidates().find(|(nth, place)| !used[usize::from(rung.is_segment())][*nth] && fits(place) && timely(place.step.at));
+        let kind = std::mem::discriminant(&rung.sight);
+        let found = candidates().find(|(nth, place)| !used.contains(&(kind, *nth)) && fits(place) && timely(place.step.at));
         let Some((nth, place)) = found else {
             let late = candidates().find(|(_, place)| fits(place)).and_then(|(_, place)| Some(place.step.at - before?));
             let late = late.map(|late| format!(" (it was seen {} after the one before)", crate::oracle::seconds(late.max(0.0))));
             return Some(format!("the ladder misses \"{}\"{}", rung.text, late.unwrap_or_default()));
         };
-        used[usize::from(rung.is_segment())][nth] = true;
+        used.insert((kind, nth));
         before = Some(place.step.at);
     }
     None

@@ -61,7 +61,8 @@ fn swept(name: &str, without: &[(End, &str)]) -> sweep::Sweep {
 
 #[test]
 fn sweep_with_all_rules_in_place_breaks_nothing() {
-    for name in ["last-ack-lost-no-time-wait"] {
+    let article = ["three-way-handshake", "four-way-close", "half-close", "passive-closer-never-waits", "last-ack-lost-no-time-wait"];
+    for name in article.into_iter().chain(["two-way-handshake-deadlock", "old-segment-in-new-incarnation"]) {
         let swept = swept(name, &[]);
         let broken: Vec<String> = swept.breaks.iter().map(|found| format!("{:?}: {}", found.mishaps, found.finding.evidence)).collect();
         assert!(broken.is_empty() && swept.runs > 100 && swept.watched.len() > 3, "{name}: {} runs, {broken:#?}", swept.runs);
@@ -74,6 +75,22 @@ fn sweep_without_time_wait_finds_the_lost_last_ack_by_itself() {
     let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::CleanClose).unwrap();
     assert!(found.finding.evidence.contains("LAST-ACK"), "{}", found.finding.evidence);
     assert_eq!(found.mishaps.len(), 1, "{:?}", found.mishaps);
+}
+
+#[test]
+fn sweep_without_time_wait_finds_the_old_segment_in_the_new_incarnation_by_itself() {
+    let swept = swept("old-segment-in-new-incarnation", &[(End::A, "time-wait")]);
+    let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::Octets).unwrap();
+    assert!(found.finding.evidence.contains("which b sent in incarnation 1"), "{}", found.finding.evidence);
+    assert_eq!(found.mishaps.len(), 1, "{:?}", found.mishaps);
+}
+
+#[test]
+fn sweep_with_a_two_way_handshake_finds_the_deadlock_by_itself() {
+    let swept = swept("two-way-handshake-deadlock", &[(End::B, "three-way")]);
+    let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::Connect).unwrap();
+    assert_eq!(found.mishaps, [(End::B, "drop out segment#1".to_owned())]);
+    assert!(found.finding.evidence.contains("connect-timeout"), "{}", found.finding.evidence);
 }
 
 #[test]

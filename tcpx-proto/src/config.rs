@@ -84,6 +84,8 @@ pub struct ConnConfig {
     pub quick_acks: u32,
     /// Nagle's algorithm (SHLD-7, MUST-17; `TCP_NODELAY`).
     pub nagle: bool,
+    /// Silly-window avoidance, the sender's and the receiver's.
+    pub silly_window: SillyWindow,
     /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
     pub sws_override: Duration,
     /// Congestion control.
@@ -112,6 +114,10 @@ pub struct ConnConfig {
     pub send_buffer: usize,
     /// Initial sequence numbers.
     pub isn: Isn,
+    /// Where a segment has to lie.
+    pub sequence_check: SequenceCheck,
+    /// How often a FIN is sent.
+    pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs.
     pub reset_checks: ResetChecks,
     /// At most one challenge ACK per connection in this time (`tcp_invalid_ratelimit`, 500 ms).
@@ -135,6 +141,45 @@ pub enum Dialect {
     Rfc9293,
     /// Linux 6.18.
     Linux,
+}
+
+/// Silly-window avoidance (RFC 9293 section 3.8.6.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SillyWindow {
+    /// The receiver moves its window by a full segment or half the buffer, the sender does not let a small window cut its segments
+    /// (MUST-38, MUST-39).
+    Avoid,
+    /// Every octet that is read is offered at once, and every octet that is offered is used at once.
+    Allow,
+}
+
+impl SillyWindow {
+    /// The least step of a window that is worth a segment, where avoidance asks for `worth` octets.
+    pub(crate) fn least(self, worth: u32) -> u32 {
+        match self {
+            SillyWindow::Avoid => worth,
+            SillyWindow::Allow => 1,
+        }
+    }
+}
+
+/// The first check of RFC 9293 section 3.10.7.4.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SequenceCheck {
+    /// A segment with nothing in the window is acknowledged and dropped (Table 6).
+    Window,
+    /// It is acknowledged and goes on to the other checks, and its text and FIN are taken as if they began at RCV.NXT: what a stack
+    /// without sequence numbers would do.
+    None,
+}
+
+/// How often a FIN is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FinRepeats {
+    /// Until it is acknowledged, as everything that uses sequence space (RFC 9293 section 3.8.1).
+    UntilAcknowledged,
+    /// Once. The timer runs on all the same, up to R2.
+    Never,
 }
 
 /// RST and SYN in a synchronized state, and acceptable ACKs.
@@ -226,6 +271,17 @@ pub struct Rto {
     pub max: Duration,
     /// What each timeout multiplies it by (section 5.5: 2); 1 is no back-off.
     pub backoff: u32,
+    /// Which segments a round-trip time is taken from.
+    pub samples: Samples,
+}
+
+/// Which segments a round-trip time is taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Samples {
+    /// Those that were sent once, and any that a timestamp tells apart (Karn; RFC 6298 section 3).
+    Unambiguous,
+    /// All of them, from their last transmission on, and no timestamp is asked.
+    All,
 }
 
 /// Keepalive (RFC 9293 section 3.8.4).
@@ -326,7 +382,7 @@ impl ConnConfig {
             time_wait_restart: TimeWaitRestart::OnFin,
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
-            rto: Rto { initial: secs(1), min: secs(1), max: secs(120), backoff: 2 },
+            rto: Rto { initial: secs(1), min: secs(1), max: secs(120), backoff: 2, samples: Samples::Unambiguous },
             syn_retries: 8,
             syn_linear: 0,
             synack_retries: 8,
@@ -339,6 +395,7 @@ impl ConnConfig {
             delayed_ack: Some(millis(200)),
             quick_acks: 0,
             nagle: true,
+            silly_window: SillyWindow::Avoid,
             sws_override: millis(500),
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,
@@ -353,6 +410,8 @@ impl ConnConfig {
             receive_buffer: 1 << 18,
             send_buffer: 1 << 18,
             isn: Isn::Rfc6528,
+            sequence_check: SequenceCheck::Window,
+            fin_repeats: FinRepeats::UntilAcknowledged,
             reset_checks: ResetChecks::Rfc5961,
             challenge_interval: millis(500),
             syn_acknowledged: SynAcknowledged::ByAck,
@@ -368,7 +427,7 @@ impl ConnConfig {
             dialect: Dialect::Linux,
             msl: secs(30),
             fin_wait_2: Some(secs(60)),
-            rto: Rto { initial: secs(1), min: millis(200), max: secs(120), backoff: 2 },
+            rto: Rto { initial: secs(1), min: millis(200), max: secs(120), backoff: 2, samples: Samples::Unambiguous },
             syn_retries: 10,
             syn_linear: 4,
             synack_retries: 5,
@@ -410,5 +469,6 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
+    ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
 ];

@@ -4,7 +4,7 @@ use crate::seq::Seq;
 use crate::stack::{ConnId, ListenerId};
 use crate::tcb::State;
 use crate::time::Instant;
-use crate::wire::{Flags, IcmpKind, ParseError, Segment};
+use crate::wire::{Flags, IcmpKind, Options, ParseError, Segment};
 use alloc::collections::VecDeque;
 use core::fmt;
 use core::net::SocketAddr;
@@ -508,6 +508,8 @@ pub struct SegmentRecord {
     pub id: u16,
     /// 0 for the first time, else how often these octets were seen before in this direction.
     pub retransmission: u32,
+    /// The options that tcpx knows.
+    pub options: Options,
 }
 
 impl SegmentRecord {
@@ -526,6 +528,7 @@ impl SegmentRecord {
             window: u32::from(header.window),
             id: header.id,
             retransmission,
+            options: header.options,
         }
     }
 }

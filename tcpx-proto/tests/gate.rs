@@ -12,6 +12,7 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
 use tcpx_proto::stack::{CallError, ConnId};
 use tcpx_proto::tcb::State;
+use tcpx_proto::wire::Flags;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
@@ -87,6 +88,51 @@ impl World {
         };
         self.sim.trace().iter().filter_map(of).collect()
     }
+}
+
+/// The octets of text in each segment that left the gate of a host.
+fn texts(world: &World, from: HostId) -> Vec<u32> {
+    let of = |seen: &Observation| match seen {
+        Observation::Segment { host, record, judgement, .. } => {
+            (*host == from && record.out && judgement.goes_on() && record.len > 0).then_some(record.len)
+        }
+        _ => None,
+    };
+    world.sim.trace().iter().filter_map(of).collect()
+}
+
+#[test]
+fn mss_rewritten_on_its_way_in_is_the_one_that_is_kept() {
+    for (faults, longest) in [(&["rewrite(mss=200) in syn-ack", "rewrite(strip=timestamps) out syn"][..], 200), (&[], 1448)] {
+        let mut world = World::new(faults, &[], |_| {});
+        world.say(&"x".repeat(5000)).unwrap();
+        assert_eq!(world.heard(), ["x".repeat(5000)]);
+        assert_eq!(texts(&world, world.client).into_iter().max(), Some(longest), "{faults:?}");
+    }
+}
+
+#[test]
+fn window_scale_stripped_from_the_syn_is_not_used_by_either_end() {
+    // As it stands in the header, a window of 256 KiB is cut at 65,535 octets without a scale.
+    for (faults, cut) in [(&["rewrite(strip=wscale) out syn"][..], true), (&[], false)] {
+        let mut world = World::new(faults, &[], |_| {});
+        world.say("hello").unwrap();
+        let window = |seen: &Observation| match seen {
+            Observation::Segment { record, .. } if !record.flags.has(Flags::SYN) => Some(record.window),
+            _ => None,
+        };
+        assert!(world.sim.trace().iter().filter_map(window).all(|window| (window > 60_000) == cut), "{faults:?}");
+    }
+}
+
+#[test]
+fn long_segments_lost_short_ones_arrive_and_the_text_never_does() {
+    let mut world = World::new(&["drop out longer=1000"], &[], |config| config.conn.r2 = 3);
+    let id = world.connect(vec![Step::Send(b"short".to_vec()), Step::Send(vec![b'x'; 5000])]).unwrap();
+    world.sim.run_until(|_| false, MINUTES);
+    assert_eq!(world.heard(), ["short"]);
+    assert_eq!(world.sim.closed(world.client, id), Some(CloseReason::RetransmissionTimeout));
+    assert!(texts(&world, world.client).iter().all(|len| *len <= 1000));
 }
 
 /// The same ISN for each incarnation, and no timestamps: nothing but TIME-WAIT tells them apart.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto};
+use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto, Samples};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, Stack, TransmitError};
@@ -450,6 +450,20 @@ fn must_21_user_timeout_begins_anew_with_each_ack_of_new_data() {
     assert_eq!(ended(&bench), None);
     bench.run(secs(6));
     assert_eq!(ended(&bench), Some(CloseReason::UserTimeout));
+}
+
+#[test]
+fn must_21_user_timeout_counts_what_waits_for_a_window() {
+    for profile in [Profile::Rfc9293, Profile::Linux] {
+        let mut bench = stuck(with(Bench::plain(profile), |conn| conn.user_timeout = Some(secs(20))));
+        for _ in 0..38 {
+            bench.run(millis(500));
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+        assert_eq!(ended(&bench), None, "{}", profile.name());
+        bench.run(secs(3));
+        assert_eq!(ended(&bench), Some(CloseReason::UserTimeout), "{}", profile.name());
+    }
 }
 
 #[test]
@@ -1085,6 +1099,39 @@ fn half_close_lets_the_peer_go_on() {
 }
 
 #[test]
+fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
+    let fin = |profile: Profile| {
+        let mut bench = open(profile.config());
+        let sent = bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
+        assert_eq!(bench.state(), State::CloseWait);
+        (bench, sent)
+    };
+    let (_, sent) = fin(Profile::Rfc9293);
+    assert_eq!(sent.iter().map(|sent| sent.header.flags).collect::<Vec<_>>(), [ACK], "3.10.7.4 sends it at once");
+
+    let (mut late, sent) = fin(Profile::Linux);
+    assert_eq!(sent, []);
+    let since = late.now;
+    let sent = late.run(millis(100));
+    assert_eq!((times(since, &sent), sent[0].header.flags), (vec![40], ACK));
+
+    let (mut prompt, _) = fin(Profile::Linux);
+    prompt.stack.close(prompt.now, prompt.conn()).unwrap();
+    let sent = prompt.run(millis(100));
+    assert_eq!(sent.iter().map(|sent| (sent.header.flags, sent.header.ack)).collect::<Vec<_>>(), [(FIN_ACK, PEER_ISS + 2)]);
+}
+
+#[test]
+fn linux_ack_of_a_fin_with_text_waits_too_unless_something_is_missing() {
+    let mut bench = open(Profile::Linux.config());
+    assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"last words"), []);
+    assert_eq!(bench.run(millis(40))[0].header.ack, PEER_ISS + 12);
+    let mut bench = open(Profile::Linux.config());
+    assert_eq!(bench.arrive(bench.rcv_nxt + 4, bench.snd_nxt, FIN_ACK, b"words").len(), 1, "out of order");
+    assert_eq!(bench.text(b"last")[0].header.ack, PEER_ISS + 11, "fills the hole");
+}
+
+#[test]
 fn close_sends_everything_before_the_fin() {
     let mut bench = open(plain());
     bench.send(&text(15 * MSS));
@@ -1305,7 +1352,7 @@ fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
 #[test]
 fn config_of_the_rfc_keeps_its_numbers() {
     let conn = rfc().conn;
-    assert_eq!(conn.rto, Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2 });
+    assert_eq!(conn.rto, Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2, samples: Samples::Unambiguous });
     assert!(conn.rto.max >= secs(60), "RFC 6298 (2.5)");
     assert_eq!(conn.msl, secs(120));
     assert!(conn.delayed_ack.unwrap() < millis(500), "MUST-40");

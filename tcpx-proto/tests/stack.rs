@@ -12,7 +12,7 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Transmit};
 use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
-use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
+use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
 
 const US: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
@@ -336,6 +336,20 @@ fn without_a_backlog_bound_every_syn_gets_a_record_up_to_the_limit() {
     assert_eq!(bench.discards(), [Discard::Limit]);
 }
 
+#[test]
+fn syn_sent_linux_repeats_its_syn_once_at_a_wrong_ack_and_then_waits_for_its_timer() {
+    let mut bench = Bench::new(Config::default());
+    let id = bench.connect(40_000, (PEER, 9000).into()).unwrap();
+    let syn = bench.drain()[0];
+    let wrong = header((PEER, 9000).into(), (US, 40_000).into(), Flags::ACK, 1, syn.seq.0.wrapping_add(9));
+    let flags = |sent: Vec<Header>| sent.iter().map(|got| (got.flags, got.seq)).collect::<Vec<_>>();
+    let reset = (Flags::RST, wrong.ack);
+    assert_eq!(flags(bench.say(wrong, &[])), [reset, (Flags::SYN, syn.seq)]);
+    assert_eq!(flags(bench.say(wrong, &[])), [reset]);
+    let status = bench.stack.status(id).unwrap();
+    assert_eq!((status.retransmissions, status.deadline), (1, Some(bench.now + Duration::from_secs(1))));
+}
+
 /// A full backlog of one, and a SYN with this MSS that got a cookie.
 fn with_cookie(mss: Option<u16>) -> (Bench, ListenerId, Header) {
     let mut bench = Bench::new(Config::default());
@@ -358,6 +372,37 @@ fn backlog_full_cookie_comes_back_as_a_connection_with_its_mss() {
         let status = bench.stack.status(id).unwrap();
         assert_eq!((status.state, status.mss, status.iss, status.unread), (State::Established, kept, cookie.seq, 4));
         assert_eq!((bench.stack.counters().cookies_sent, bench.stack.counters().cookies_accepted), (1, 1));
+    }
+}
+
+#[test]
+fn cookie_keeps_window_scale_and_sack_in_the_timestamp_and_without_one_loses_them() {
+    let stamps = Timestamps { value: 5, echo: 0 };
+    let all = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(stamps), ..Options::default() };
+    let bare = Options { mss: Some(1460), ..Options::default() };
+    for (offered, kept) in [
+        (all, true),
+        (Options { timestamps: None, ..all }, false),
+        (Options { window_scale: None, ..all }, true),
+        (Options { sack_permitted: false, ..all }, true),
+    ] {
+        let (mut bench, listener, _) = with_cookie(None);
+        let mut syn = from(9002, Flags::SYN, 100, 0);
+        syn.options = offered;
+        let cookie = bench.say(syn, &[])[0];
+        let answered = Options { window_scale: offered.window_scale.map(|_| 3), timestamps: cookie.options.timestamps, ..offered };
+        assert_eq!(cookie.options, if kept { answered } else { bare });
+        assert_eq!(cookie.options.timestamps.map(|stamps| stamps.echo), kept.then_some(5));
+        let mut ack = from(9002, Flags::ACK, 101, cookie.seq.0.wrapping_add(1));
+        ack.window = 100;
+        ack.options.timestamps = cookie.options.timestamps.map(|ours| Timestamps { value: 6, echo: ours.value });
+        bench.say(ack, &[]);
+        let id = bench.stack.accept(bench.now, listener).unwrap();
+        let status = bench.stack.status(id).unwrap();
+        let scaled = kept && offered.window_scale.is_some();
+        assert_eq!(status.snd_wnd, if scaled { 100 << 7 } else { 100 });
+        let sent = bench.stack.send(bench.now, id, b"text").unwrap();
+        assert_eq!((sent, bench.drain()[0].options.timestamps.is_some()), (4, kept));
     }
 }
 

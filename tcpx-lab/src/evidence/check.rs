@@ -15,11 +15,14 @@ pub struct Allowance {
     pub kept: bool,
     /// From when on it was silent, seconds of the log: nothing that came later is in it, and nothing was sent.
     pub silent_from: Option<f64>,
+    /// When the run ended, seconds of the log: what came later need be neither in the log nor captured. Its writer went then, and the
+    /// kernel answered in its place.
+    pub until: f64,
 }
 
 impl Default for Allowance {
     fn default() -> Allowance {
-        Allowance { seconds: 0.05, kept: false, silent_from: None }
+        Allowance { seconds: 0.05, kept: false, silent_from: None, until: f64::INFINITY }
     }
 }
 
@@ -41,7 +44,7 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
     let candidate = |seen| Candidate { seen: on_its_clock(seen), matched: false };
     let mut seen: Vec<Candidate> = captured(packets, own).into_iter().map(candidate).collect();
     let connections = log.connections();
-    for entry in &log.entries {
+    for entry in log.entries.iter().take_while(|entry| entry.t <= allow.until) {
         let What::Segment(segment) = &entry.what else { continue };
         if segment.dir == Direction::Out && segment.verdict == "drop" {
             continue;
@@ -53,7 +56,8 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
     let last = log.entries.last().map_or(0.0, |entry| entry.t);
     let excused = |seen: &Captured| {
         let silent = allow.silent_from.is_some_and(|from| seen.at + allow.seconds >= from);
-        match seen.segment.dir {
+        let over = seen.at + allow.seconds > allow.until;
+        over || match seen.segment.dir {
             Direction::Out => log.truncated && seen.at > last,
             Direction::In => allow.kept || silent || seen.at > last || seen.at < 0.0,
         }
@@ -274,6 +278,7 @@ mod tests {
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));
         packets.push(packet(1.0, true, "R", (104, 0), b"", 0));
         assert!(verdict(&log(&capture()), &packets).unwrap_err().contains("not in the log: out R"));
+        assert_eq!(check(&log(&capture()), &packets, A, &Allowance { until: 0.9, ..Allowance::default() }), Ok(()), "after the run");
         let silent = Allowance { silent_from: Some(0.55), ..Allowance::default() };
         let mut silenced = log(&capture());
         silenced.entries.remove(5);

@@ -77,6 +77,8 @@ pub fn send(inside: &Namespace, packet: &[u8]) -> io::Result<()> {
     let to = SockAddr::from(SocketAddrV4::new(Ipv4Addr::from(*destination), 0));
     inside.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
+        // A RST from a port of the pair passes its guard by the pair's own mark.
+        socket.set_mark(tcpx::link::MARK)?;
         socket.send_to(packet, &to).map(|_| ())
     })
 }
@@ -116,6 +118,21 @@ mod tests {
         );
         assert!(counters(&a).unwrap().contains_key("TcpExtListenDrops") && !change.contains_key("TcpExtListenDrops"));
         drop((client, listener));
+    }
+
+    #[test]
+    fn reset_in_the_name_of_one_of_the_pair_passes_its_guard() {
+        let Some((a, b)) = pair_or_reason() else { return };
+        let rule = "-A OUTPUT -p tcp --tcp-flags RST RST -m mark ! --mark 0x70 -j DROP";
+        let mut iptables = std::process::Command::new("iptables");
+        if !a.command(iptables.arg("-w").args(rule.split(' '))).unwrap().status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: there is no iptables");
+            return;
+        }
+        let (capture, reset) = (Capture::start(&b).unwrap(), Sample { flags: "R", id: 78, ..Sample::SYN });
+        send(&a, &reset.octets()).unwrap();
+        let seen = |packet: &Packet| Segment::parse(&packet.octets, ChecksumPolicy::Strict).is_ok_and(|segment| segment.header.id == 78);
+        assert!(capture.stop().unwrap().iter().any(seen));
     }
 
     #[test]

@@ -25,8 +25,8 @@ use tcpx_proto::wire::Icmp;
 const SLACK: f64 = 0.001;
 
 /// The log of the kernel at `own`. `calls` are the entries of its player, their `t` counted from `monotonic` like the log's: with an
-/// [`Opened`](What::Opened) for each connection that the player names, by which its numbers are turned into the log's. All else that
-/// belongs to no connection of the player stays without a number.
+/// [`Opened`](What::Opened) for each connection that the player names, by which its numbers are turned into the log's. Of the rest only
+/// what the application did is taken: the states that the player saw are in `seen` as well.
 pub fn log(packets: &[Packet], seen: &Seen, calls: Vec<Entry>, own: Ipv4Addr, role: &str, monotonic: f64) -> Log {
     let segments = captured(packets, own);
     let mut lives = lives(&segments, seen, packets, &Restarts::of(&calls, monotonic));
@@ -41,7 +41,7 @@ pub fn log(packets: &[Packet], seen: &Seen, calls: Vec<Entry>, own: Ipv4Addr, ro
         push(segment.at, Rank::Segment, conn, What::Segment(segment.segment.clone()));
     }
     let numbers = numbers(&calls, &lives, monotonic);
-    for call in calls.into_iter().filter(|call| !matches!(call.what, What::Opened { .. })) {
+    for call in calls.into_iter().filter(|call| matches!(call.what, What::App { .. })) {
         let conn = call.conn.and_then(|conn| numbers.iter().find(|(theirs, _)| *theirs == conn)).map(|(_, ours)| *ours);
         push(call.t + monotonic, Rank::Call, conn, call.what);
     }

@@ -10,6 +10,7 @@
 //! | [`sockets`] | which TCP sockets the kernel has, and in which states |
 //! | [`kernel`] | what can be asked of, and done to, the kernel of a namespace |
 //! | [`log`] | what the kernel's end would have written, had it written an events file |
+//! | [`player`] | an application on the kernel's TCP, by the same scripts |
 //! | `track` | which states of RFC 9293 Figure 5 the segments of a connection prove |
 //! | [`cable`] | the cable pulled out, and a host that is there and says nothing |
 
@@ -19,6 +20,7 @@ pub mod check;
 pub mod kernel;
 pub mod log;
 pub mod pcapng;
+pub mod player;
 mod ring;
 #[cfg(test)]
 mod sample;

@@ -48,6 +48,7 @@ pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
             len: u32::try_from(read.payload.len()).unwrap_or(u32::MAX),
             win: u32::from(header.window) << flow.shift(dir, header.flags),
             id: header.id,
+            options: header.options.to_string(),
             retransmission,
             verdict: "pass".to_owned(),
             rule: None,

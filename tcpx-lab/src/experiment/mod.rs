@@ -1,5 +1,6 @@
 //! An experiment as data: a question, two hosts, the rule that is removed, and what must happen with and without it.
 
+mod forge;
 mod mistake;
 mod plan;
 mod rung;
@@ -55,6 +56,8 @@ pub struct Experiment {
     pub patience: Text,
     /// When a run ends at the latest.
     pub limit: Text,
+    /// How many segments both ends together may send: the oracle `economy`.
+    pub budget: Option<Text>,
     /// What may differ between the simulation and the wire.
     #[serde(default)]
     pub tolerance: Vec<Tolerance>,
@@ -217,6 +220,9 @@ pub struct Beside {
     pub holds: Option<Vec<Oracle>>,
     /// States and segments that are seen there in this order.
     pub ladder: Option<Vec<Text>>,
+    /// More settings of Linux's end, inside its namespace.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
 }
 
 /// Why a world cannot show it.
@@ -307,6 +313,11 @@ pub struct Inject {
     pub step: u32,
     /// Timestamps, TSval and TSecr.
     pub stamps: Option<[u32; 2]>,
+    /// An ICMP error of this type and code instead. What it quotes is described by the rest: a segment that its receiver sent to the peer.
+    pub icmp: Option<[u8; 2]>,
+    /// The MTU that it tells of.
+    #[serde(default)]
+    pub mtu: u16,
 }
 
 fn window() -> u16 {
@@ -372,6 +383,12 @@ impl Experiment {
         }
     }
 
+    /// What is set at Linux's end for an arm: the arm's own settings win.
+    pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
+        let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
+        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The rules that its arms remove, each once.
     pub fn removed(&self) -> Vec<String> {
         let hosts = self.arms.iter().flat_map(|arm| [&arm.a, &arm.b]).chain([&self.a, &self.b]);
@@ -387,7 +404,9 @@ impl Experiment {
             return Some(no);
         }
         let end = End::from(self.kernel.end?);
-        let removed = self.host(end).without.iter().chain(&arm.host(end).without).next()?;
+        // An application may ask the kernel to go without these.
+        let optional = |name: &&Text| ["keepalive", "nagle"].contains(&name.get_ref().as_str());
+        let removed = self.host(end).without.iter().chain(&arm.host(end).without).find(|name| !optional(name))?;
         Some(format!("Linux cannot go without {}", removed.get_ref()))
     }
 }

@@ -2,26 +2,21 @@
 
 use super::mistake::Wrong;
 use super::rung::{self, Rung};
-use super::{Arm, Constant, Experiment, Host, Inject, Text, Tolerance};
+use super::{Arm, Constant, Experiment, Host, Text, Tolerance, forge};
 use crate::exchange::End;
 use crate::netns;
 use crate::oracle::Oracle;
 use clap::Parser;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx::cli::{Common, Settings, settings};
 use tcpx_proto::script::{Script, Step};
-use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::Place;
-use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
+use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
-/// A, B, and whom nobody knows.
-const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
-const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 66)), 40_000);
-
-/// IP identifications of forged segments begin here.
-const FORGED_ID: u16 = 0xf000;
+/// A and B.
+pub(super) const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
 
 /// Which values the constants have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +40,8 @@ pub struct Plan {
     pub patience: Duration,
     /// When the run ends at the latest.
     pub limit: Duration,
+    /// How many segments both ends together may send.
+    pub budget: Option<u32>,
     /// Segments that nobody sent.
     pub inject: Vec<Injection>,
     /// What is seen in this order.
@@ -121,6 +118,8 @@ pub struct Injection {
     pub on: Option<Rung>,
     /// The IP packets.
     pub packets: Vec<Vec<u8>>,
+    /// What they are made of.
+    pub(super) forged: Vec<forge::Forged>,
 }
 
 #[derive(Parser)]
@@ -131,7 +130,7 @@ struct Flagged {
 }
 
 /// The constants of one run.
-struct Names(BTreeMap<String, String>);
+pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
     fn new(experiment: &Experiment, arm: &Arm, scale: Scale) -> Names {
@@ -166,11 +165,16 @@ impl Names {
         Ok(resolved + rest)
     }
 
-    fn duration(&self, text: &Text) -> Result<Duration, Wrong> {
+    pub(super) fn duration(&self, text: &Text) -> Result<Duration, Wrong> {
         rung::duration(self.resolve(text)?.trim()).map_err(|message| Wrong::of(text, message))
     }
 
-    fn rung(&self, text: &Text) -> Result<Rung, Wrong> {
+    fn count(&self, text: &Text) -> Result<u32, Wrong> {
+        let resolved = self.resolve(text)?;
+        resolved.trim().parse().map_err(|_| Wrong::of(text, format!("'{resolved}' is no number of segments")))
+    }
+
+    pub(super) fn rung(&self, text: &Text) -> Result<Rung, Wrong> {
         Rung::parse(&self.resolve(text)?).map_err(|message| Wrong::of(text, message))
     }
 }
@@ -191,7 +195,8 @@ impl Experiment {
             hosts: [a?, b?],
             patience: names.duration(&self.patience)?,
             limit: names.duration(&self.limit)?,
-            inject: injections(self.inject.iter().chain(&arm.inject), &names)?,
+            budget: self.budget.as_ref().map(|text| names.count(text)).transpose()?,
+            inject: forge::injections(self.inject.iter().chain(&arm.inject), &names)?,
             ladder: ladder.iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
             breaks: beside.and_then(|beside| beside.breaks.clone()).unwrap_or_else(|| arm.breaks.clone()),
             holds: beside.and_then(|beside| beside.holds.clone()).unwrap_or_else(|| arm.holds.clone()),
@@ -265,45 +270,4 @@ fn checked(flags: &[String]) -> Result<Common, String> {
     let common = parsed(flags)?;
     settings(&common).map_err(|failure| failure.message)?;
     Ok(common)
-}
-
-fn injections<'a>(all: impl Iterator<Item = &'a Inject>, names: &Names) -> Result<Vec<Injection>, Wrong> {
-    let mut id = FORGED_ID;
-    let one = |inject: &Inject| {
-        let flags = Flags::from_letters(inject.flags.get_ref());
-        let flags = flags.ok_or_else(|| Wrong::of(&inject.flags, "control bits are letters out of FSRPAUEW, in that order"))?;
-        let to = End::from(inject.to);
-        let from = if inject.stranger { STRANGER } else { *to.other().of(&ADDRESSES) };
-        let packets = (0..inject.count).map(|n| {
-            id = id.wrapping_add(1);
-            let source = SocketAddr::new(from.ip(), from.port().wrapping_add(if inject.step == 0 { n } else { 0 }));
-            let seq = Seq(inject.seq.wrapping_add(inject.step.wrapping_mul(n.into())));
-            packet(inject, source, *to.of(&ADDRESSES), flags, seq, id)
-        });
-        let packets = packets.collect::<Option<_>>().ok_or_else(|| Wrong::of(&inject.flags, "the segment is too long"))?;
-        let after = inject.after.as_ref().map(|text| names.duration(text)).transpose()?.unwrap_or_default();
-        Ok(Injection { to, after, on: inject.on.as_ref().map(|text| names.rung(text)).transpose()?, packets })
-    };
-    all.map(one).collect()
-}
-
-fn packet(inject: &Inject, source: SocketAddr, destination: SocketAddr, flags: Flags, seq: Seq, id: u16) -> Option<Vec<u8>> {
-    let timestamps = inject.stamps.map(|[value, echo]| Timestamps { value, echo });
-    let header = Header {
-        source,
-        destination,
-        seq,
-        ack: Seq(inject.ack),
-        flags,
-        window: inject.window,
-        urgent: 0,
-        options: Options { timestamps, ..Options::default() },
-        ttl: 64,
-        tos: 0,
-        id,
-    };
-    let mut packet = vec![0; 1500];
-    let length = header.emit((inject.text.as_bytes(), &[]), &mut packet).ok()?;
-    packet.truncate(length);
-    Some(packet)
 }

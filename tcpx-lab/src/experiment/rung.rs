@@ -1,7 +1,7 @@
 //! One line of an expected ladder: a state, a segment or a deed at one end, and how long after the line before.
 //!
-//! `b LAST-ACK` · `b closed reset` · `a -> FIN,ACK` · `a -x ACK` (lost) · `b -> FIN,ACK again seq 12 len 5` · `b received "OLD"` ·
-//! `a failed refused` · `a sent "hello"`, each with `in 0.9s..1.3s` behind.
+//! `b LAST-ACK` · `b closed reset` · `a -> FIN,ACK` · `a -x ACK` (lost) · `b -> FIN,ACK again seq 12 len 5` ·
+//! `b -> SYN,ACK with mss,ts without ws` · `b received "OLD"` · `a failed refused` · `a icmp unreachable 1`, each with `in 0.9s..1.3s` behind.
 
 use crate::events;
 use crate::exchange::{End, Exchange, Step};
@@ -33,6 +33,8 @@ pub enum Sight {
     Received(String),
     /// A step of its script fails with these words in the reason.
     Failed(String),
+    /// It believes an ICMP error: its kind, and code or MTU.
+    Icmp(String),
 }
 
 /// Which segment.
@@ -50,7 +52,14 @@ pub struct Pattern {
     pub ack: Option<u32>,
     /// Octets of text.
     pub len: Option<u32>,
+    /// Options that it has.
+    pub with: Vec<String>,
+    /// Options that it lacks.
+    pub without: Vec<String>,
 }
+
+/// As [`events::Segment::options`] names them.
+const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
 
 const HELP: &str = "write it like: b LAST-ACK · a -> FIN,ACK again in 0.9s..1.3s · a -x ACK · b closed reset · b received \"OLD\"";
 
@@ -70,11 +79,6 @@ impl Rung {
         Ok(Rung { text: line.to_owned(), end, sight: sight(rest.trim())?, within })
     }
 
-    /// It is a segment.
-    pub fn is_segment(&self) -> bool {
-        matches!(self.sight, Sight::Sent(_))
-    }
-
     /// Whether this step, or the flight that begins with it, is what is meant.
     pub fn fits(&self, exchange: &Exchange, index: usize, step: &Step) -> bool {
         if step.end != self.end {
@@ -87,6 +91,7 @@ impl Rung {
                 flight.sent == Some(index) && pattern.fits(&flight.segment, flight.received.iter().all(|at| dropped(&exchange.steps[*at])))
             }),
             Sight::Received(text) => step.received.as_deref().is_some_and(|received| received.contains(text.as_str())),
+            Sight::Icmp(error) => step.remarks.iter().any(|remark| remark == &format!("ICMP: {error}")),
             Sight::Failed(why) => step.failed.as_deref().is_some_and(|failed| failed.contains(why.as_str())),
         }
     }
@@ -106,6 +111,8 @@ impl Pattern {
             && self.seq.is_none_or(|seq| seq == segment.seq)
             && self.ack.is_none_or(|ack| ack == segment.ack)
             && self.len.is_none_or(|len| len == segment.len)
+            && self.with.iter().all(|name| segment.options().any(|option| option == name))
+            && self.without.iter().all(|name| segment.options().all(|option| option != name))
     }
 }
 
@@ -117,6 +124,7 @@ fn sight(text: &str) -> Result<Sight, String> {
         "-?" => pattern(rest, None).map(Sight::Sent),
         "closed" => Ok(Sight::Closed(rest.to_owned())),
         "failed" => Ok(Sight::Failed(rest.to_owned())),
+        "icmp" => Ok(Sight::Icmp(rest.to_owned())),
         "received" => {
             let text = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or("received needs a text in quotes")?;
             Ok(Sight::Received(text.to_owned()))
@@ -144,11 +152,29 @@ fn pattern(text: &str, lost: Option<bool>) -> Result<Pattern, String> {
             "seq" => &mut pattern.seq,
             "ack" => &mut pattern.ack,
             "len" => &mut pattern.len,
-            other => return Err(format!("'{other}' is neither again, seq, ack nor len")),
+            "with" => {
+                pattern.with = options(words.next())?;
+                continue;
+            }
+            "without" => {
+                pattern.without = options(words.next())?;
+                continue;
+            }
+            other => return Err(format!("'{other}' is neither again, seq, ack, len, with nor without")),
         };
         *field = Some(words.next().and_then(|number| number.parse().ok()).ok_or(format!("a number is missing after {word}"))?);
     }
     Ok(pattern)
+}
+
+/// The names of options, with commas between them.
+fn options(names: Option<&str>) -> Result<Vec<String>, String> {
+    let known = |name: &&str| OPTIONS.contains(name);
+    let names: Vec<&str> = names.unwrap_or_default().split(',').collect();
+    match names.iter().find(|name| !known(name)) {
+        Some(other) => Err(format!("'{other}' is no option: one of {}, with commas between several", OPTIONS.join(", "))),
+        None => Ok(names.into_iter().map(str::to_owned).collect()),
+    }
 }
 
 /// `0.9s..1.3s`, `..5s` or `2s..`.
@@ -189,6 +215,11 @@ mod tests {
         assert_eq!(rung("b closed reset in ..5s").within, Some((0.0, 5.0)));
         let sent = Pattern { control: "FIN,ACK".into(), lost: Some(false), again: true, seq: Some(12), ..Pattern::default() };
         assert_eq!(rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").sight, Sight::Sent(sent));
+        let options = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (with, without) = (options(&["mss", "ts"]), options(&["ws"]));
+        let sent = Pattern { control: "SYN,ACK".into(), lost: Some(false), with, without, ..Pattern::default() };
+        assert_eq!(rung("b -> SYN,ACK with mss,ts without ws").sight, Sight::Sent(sent));
+        assert_eq!(rung("a icmp unreachable 1 in ..1s").sight, Sight::Icmp("unreachable 1".into()));
         assert_eq!(rung("a -x ACK").sight, Sight::Sent(Pattern { control: "ACK".into(), lost: Some(true), ..Pattern::default() }));
         assert_eq!(rung("b received \"a b\"").sight, Sight::Received("a b".into()));
     }
@@ -200,6 +231,8 @@ mod tests {
             ("a LISTENING", "neither a state nor an arrow"),
             ("a -> SIN", "no control bits"),
             ("a -> SYN seq", "a number is missing"),
+            ("a -> SYN with", "'' is no option"),
+            ("a -> SYN without wscale", "'wscale' is no option"),
             ("a SYN-SENT in 1..2", "is no time"),
         ] {
             let error = Rung::parse(line).unwrap_err();

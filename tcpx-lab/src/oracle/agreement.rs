@@ -2,6 +2,7 @@
 
 use super::conns::{Conn, Run, seconds};
 use crate::exchange::End;
+use crate::netns;
 use std::net::SocketAddr;
 
 /// In these an end counts on its peer. In LAST-ACK, CLOSING and TIME-WAIT it knows that both are done.
@@ -32,6 +33,10 @@ fn disagreement(run: &Run, tuple: [SocketAddr; 2]) -> Option<String> {
         if let Some((since, end)) = alone.filter(|(since, _)| at - since > run.patience) {
             let until = at - 1e-6;
             let [ours, theirs] = [end, end.other()].map(|end| state(run, &conns, end, until).0);
+            let other = end.other().of(&tuple);
+            if other.ip() == netns::STRANGER {
+                return Some(format!("{end} is {ours} with {other}, who knows nothing of it, for {}", seconds(at - since)));
+            }
             return Some(format!("{end} is {ours} and {} is {theirs}, for {}", end.other(), seconds(at - since)));
         }
         let counts = End::BOTH.map(|end| state(run, &conns, end, at).1);
@@ -50,7 +55,7 @@ fn state<'a>(run: &Run, conns: &[Vec<&'a Conn>; 2], end: End, at: f64) -> (&'a s
     (state, CONNECTED.contains(&state))
 }
 
-/// Somebody is in TIME-WAIT who did not close first, or nobody is who did.
+/// Somebody is in TIME-WAIT who did not close first, nobody is who did, or a RST ended it.
 pub(super) fn time_wait_broken(run: &Run) -> Option<String> {
     let mut judged = false;
     for conn in run.conns.iter().filter(|conn| run.peer(conn).is_some()) {
@@ -61,6 +66,10 @@ pub(super) fn time_wait_broken(run: &Run) -> Option<String> {
         let clean = conn.closed.as_ref().is_some_and(|(_, reason)| reason == "clean");
         if first && clean && !conn.was("TIME-WAIT") {
             return Some(format!("{} closed first and is never in TIME-WAIT", conn.name()));
+        }
+        let mut left = conn.states.iter().zip(conn.states.iter().skip(1));
+        if let Some(((entered, ..), (left, ..))) = left.find(|((_, state, _), (_, _, on))| state == "TIME-WAIT" && on == "RST") {
+            return Some(format!("a RST ends TIME-WAIT of {} after {}", conn.name(), seconds(left - entered)));
         }
         judged |= first;
     }

@@ -1,7 +1,8 @@
 //! The connections of a run, as either end's record tells them.
 
-use crate::events::{Log, What};
+use crate::events::{Direction, Log, What};
 use crate::exchange::End;
+use crate::netns;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -13,10 +14,14 @@ pub struct Run {
     pub end: f64,
     /// How long an end may wait for the other.
     pub patience: f64,
-    /// Every connection of either end, in the order in which they were opened.
+    /// Every connection of either end with the other, in the order in which they were opened.
     pub conns: Vec<Conn>,
     /// The steps of either end's script, in order.
     pub deeds: Vec<Deed>,
+    /// How many segments each end sent, those that were lost included.
+    pub segments: [u32; 2],
+    /// How many both together may send.
+    pub budget: Option<u32>,
 }
 
 /// A connection at one end.
@@ -65,14 +70,20 @@ impl Run {
     /// Reads both records up to `end`.
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
         let start = start(logs);
-        let mut run = Run { silent: [None; 2], end, patience, conns: Vec::new(), deeds: Vec::new() };
+        let (conns, deeds, segments) = (Vec::new(), Vec::new(), [0; 2]);
+        let mut run = Run { silent: [None; 2], end, patience, conns, deeds, segments, budget: None };
         for side in End::BOTH {
             let log = side.of(logs);
             let (conns, deeds) = read(side, log, log.monotonic - start, end);
+            let sent = |what: &What| matches!(what, What::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
+            let entries = log.entries.iter().take_while(|entry| entry.t + log.monotonic - start <= end);
+            run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.what))).sum();
             run.silent[side as usize] = deeds.iter().find(|deed| deed.step == "go silent").map(|deed| deed.began);
             run.conns.extend(conns);
             run.deeds.extend(deeds);
         }
+        // What a stranger began is nobody's connection, unless an application hears of it.
+        run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run
     }
@@ -82,13 +93,16 @@ impl Run {
         end.of(&self.silent).unwrap_or(self.end)
     }
 
-    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it.
+    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it; to an
+    /// active one, of the passive ones that belong to it, the one that was established when it was: an old SYN may have opened another.
     pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
         let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
         match conn.passive {
             true => self.earlier(conn),
             false => {
-                self.theirs(conn).find(|other| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation)
+                let fits = |other: &&Conn| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation;
+                let apart = |other: &&Conn| (other.established() - conn.established()).abs();
+                self.theirs(conn).filter(fits).min_by(|one, other| apart(one).total_cmp(&apart(other)))
             }
         }
     }
@@ -106,6 +120,9 @@ impl Run {
     pub fn summary(&self) -> String {
         let of = |end: End| {
             let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return format!("{end}: no connection") };
+            if end.of(&self.silent).is_some() {
+                return format!("{end}: gone silent");
+            }
             let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
             let longest = longest.map_or(String::new(), |(state, _, length)| format!("{state} {}, ", seconds(length)));
             match &last.closed {
@@ -129,6 +146,11 @@ impl Conn {
     /// As a sentence names it.
     pub fn name(&self) -> String {
         if self.incarnation > 1 { format!("{}'s connection {}", self.end, self.incarnation) } else { self.end.to_string() }
+    }
+
+    /// When it was established; far in the future if it never was.
+    fn established(&self) -> f64 {
+        self.states.iter().find(|(_, state, _)| state == "ESTABLISHED").map_or(f64::MAX, |(at, ..)| *at)
     }
 
     /// The state at the end of the record.

@@ -24,14 +24,16 @@ pub enum Oracle {
     Connect,
     /// Every connection that ends does so by two FINs: no RST, no timeout, nothing lost.
     CleanClose,
-    /// Only who closed first is in TIME-WAIT.
+    /// Only who closed first is in TIME-WAIT, and no RST ends it.
     TimeWait,
+    /// Both ends together send no more segments than the experiment's budget.
+    Economy,
 }
 
 impl Oracle {
     /// All of them.
-    pub const ALL: [Oracle; 6] =
-        [Oracle::Octets, Oracle::Agreement, Oracle::Progress, Oracle::Connect, Oracle::CleanClose, Oracle::TimeWait];
+    pub const ALL: [Oracle; 7] =
+        [Oracle::Octets, Oracle::Agreement, Oracle::Progress, Oracle::Connect, Oracle::CleanClose, Oracle::TimeWait, Oracle::Economy];
 
     /// As in a file.
     pub const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Oracle {
             Oracle::Connect => "connect",
             Oracle::CleanClose => "clean-close",
             Oracle::TimeWait => "time-wait",
+            Oracle::Economy => "economy",
         }
     }
 
@@ -54,6 +57,7 @@ impl Oracle {
             Oracle::Connect => progress::connect_broken(run),
             Oracle::CleanClose => octets::close_broken(run),
             Oracle::TimeWait => agreement::time_wait_broken(run),
+            Oracle::Economy => octets::economy_broken(run),
         };
         Finding { oracle: self, holds: broken.is_none(), evidence: broken.unwrap_or_default() }
     }

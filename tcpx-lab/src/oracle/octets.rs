@@ -48,6 +48,15 @@ pub(super) fn close_broken(run: &Run) -> Option<String> {
     })
 }
 
+/// More segments than enough, lost ones included.
+pub(super) fn economy_broken(run: &Run) -> Option<String> {
+    let Some(budget) = run.budget else { return Some("the experiment has no budget".to_owned()) };
+    let [a, b] = run.segments;
+    let octets: usize = run.conns.iter().map(|conn| conn.sent.len()).sum();
+    let most = format!("a sends {a} segments and b {b} for {octets} octets of text, where {budget} are enough");
+    (a + b > budget).then_some(most)
+}
+
 /// The beginning of a text.
 fn excerpt(text: &str) -> String {
     match text.char_indices().nth(24) {

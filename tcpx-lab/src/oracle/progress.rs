@@ -1,6 +1,6 @@
 //! Whether somebody waits for ever, and whether every connect succeeds.
 
-use super::conns::{Deed, Run, seconds};
+use super::conns::{Conn, Deed, Run, seconds};
 
 /// In these only the peer can help.
 const WAITING: [&str; 5] = ["SYN-SENT", "SYN-RECEIVED", "FIN-WAIT-1", "CLOSING", "LAST-ACK"];
@@ -11,7 +11,9 @@ const PATIENT: [&str; 5] = ["sleep", "accept", "stop reading", "go silent", "exp
 pub(super) fn broken(run: &Run) -> Option<String> {
     let stuck = run.conns.iter().find_map(|conn| {
         let stays = conn.stays(run.counts_until(conn.end));
-        let (state, _, length) = stays.into_iter().find(|(state, _, length)| WAITING.contains(state) && *length > run.patience)?;
+        let stuck =
+            |(state, since, length): &(&str, f64, f64)| WAITING.contains(state) && *length > run.patience && !is_nobodys(run, conn, *since);
+        let (state, _, length) = stays.into_iter().find(stuck)?;
         let ended = match &conn.closed {
             Some((_, reason)) if *reason != "clean" => format!(", then ends: {reason}"),
             _ => String::new(),
@@ -19,6 +21,12 @@ pub(super) fn broken(run: &Run) -> Option<String> {
         Some(format!("{} is in {state} for {}{ended}", conn.name(), seconds(length)))
     });
     stuck.or_else(|| run.deeds.iter().find_map(|deed| waits(run, deed)))
+}
+
+/// An old SYN opened it when its sender had finished already: an entry of the backlog that ends by itself, and nobody's connection.
+fn is_nobodys(run: &Run, conn: &Conn, since: f64) -> bool {
+    let peer = run.peer(conn).and_then(|peer| peer.state_at(since));
+    conn.passive && !conn.was("ESTABLISHED") && matches!(peer, Some("TIME-WAIT" | "CLOSED"))
 }
 
 fn waits(run: &Run, deed: &Deed) -> Option<String> {

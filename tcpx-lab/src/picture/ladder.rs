@@ -265,7 +265,7 @@ fn slant(row: &mut Row, from: End, (start, end): (usize, usize), from_above: boo
 mod tests {
     use crate::events::Log;
     use crate::picture::{Format, draw};
-    use crate::sample::{eventful, handshake, story};
+    use crate::sample::{File, eventful, handshake, story};
 
     fn drawn(a: &Log, b: &Log) -> Vec<String> {
         draw(&story(a, b), Format::Text).lines().map(str::to_owned).collect()
@@ -356,6 +356,22 @@ mod tests {
         let lines = drawn(&client.log(), &server.log());
         assert!(lines[6].contains("│◀── RST seq 1 ──? forged  "), "{lines:#?}");
         assert!(lines[7].contains("  not recorded ?── RST seq 1 ──▶│"), "{lines:#?}");
+    }
+
+    #[test]
+    fn option_that_the_syn_offered_and_the_answer_leaves_out_is_told() {
+        let client = File::new("client", 50.0)
+            .line(0.0, &syn("out", "S", 0, "mss 1460,sackOK,ts 5:0,ws 7"))
+            .line(0.1, &syn("in", "SA", 101, "mss 1460,ts 9:5"));
+        let lines = drawn(&client.log(), &Log::none(&client.log()));
+        assert!(lines[2].contains("── SYN seq 0 ─"), "{lines:#?}");
+        assert!(lines[3].contains("─ SYN,ACK seq 0 ack 1 without sackOK,ws ─"), "{lines:#?}");
+    }
+
+    fn syn(dir: &str, flags: &str, ack: u32, options: &str) -> String {
+        format!(
+            "\"event\":\"segment\",\"dir\":\"{dir}\",\"flags\":\"{flags}\",\"seq\":100,\"ack\":{ack},\"len\":0,\"win\":9,\"id\":1,\"options\":\"{options}\",\"verdict\":\"pass\""
+        )
     }
 
     #[test]

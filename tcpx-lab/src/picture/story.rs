@@ -266,15 +266,17 @@ fn spread(brackets: &mut [Bracket]) {
 }
 
 /// What to call each segment: first without, then with what sets its copies apart. Numbers count from the sender's latest SYN.
-fn labels(exchange: &Exchange) -> (Vec<String>, Vec<String>) {
+fn labels<'a>(exchange: &'a Exchange) -> (Vec<String>, Vec<String>) {
     let first = |end: End| exchange.flights.iter().find(|flight| flight.from == end).map_or(0, |flight| flight.segment.seq);
     let mut zero = [first(End::A), first(End::B)];
-    let label = |flight: &Flight| {
+    let mut syns: [Option<&Segment>; 2] = [None, None];
+    let label = |flight: &'a Flight| {
         if flight.segment.flags.contains('S') && !flight.forged {
             zero[flight.from as usize] = flight.segment.seq;
+            syns[flight.from as usize] = Some(&flight.segment);
         }
         let plain = plain(&flight.segment, *flight.from.of(&zero), *flight.from.other().of(&zero));
-        let full = format!("{plain}{}", particulars(flight));
+        let full = format!("{plain}{}{}", refused(&flight.segment, syns[flight.from.other() as usize]), particulars(flight));
         (plain, full)
     };
     exchange.flights.iter().map(label).unzip()
@@ -290,6 +292,14 @@ fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
         text += &format!(" len {}", segment.len);
     }
     text
+}
+
+/// The options that the peer's SYN offered and this SYN,ACK leaves out.
+fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
+    let left_out = |name: &&str| answer.options().all(|option| option != *name);
+    let answers = answer.flags.contains('S') && answer.flags.contains('A');
+    let names: Vec<&str> = syn.filter(|_| answers).into_iter().flat_map(Segment::options).filter(left_out).collect();
+    if names.is_empty() { String::new() } else { format!(" without {}", names.join(",")) }
 }
 
 fn particulars(flight: &Flight) -> String {

@@ -1,6 +1,8 @@
 //! A run on disk: both ends' events, both ends' captures, the ladder in every form, and the verdict.
 
+use crate::exchange::Exchange;
 use crate::laboratory::Report;
+use crate::netns;
 use crate::picture::{Format, draw};
 use crate::verdict::stories;
 use crate::world::Outcome;
@@ -43,7 +45,10 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
     Ok(())
 }
 
-/// Every story of a run, one below the other.
+/// Every story of a run, one below the other; of those that a stranger began, the first.
 pub fn drawn(outcome: &Outcome, format: Format) -> String {
-    stories(outcome).iter().map(|story| draw(story, format)).collect::<Vec<_>>().join("\n")
+    let stranger = |story: &Exchange| story.ends.iter().any(|end| end.ip() == netns::STRANGER);
+    let (mut others, ours): (Vec<Exchange>, Vec<Exchange>) = stories(outcome).into_iter().partition(stranger);
+    others.truncate(1);
+    ours.iter().chain(&others).map(|story| draw(story, format)).collect::<Vec<_>>().join("\n")
 }

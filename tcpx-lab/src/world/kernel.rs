@@ -1,6 +1,6 @@
 //! One of the pair against this machine's Linux: ordinary sockets in the other namespace, watched from outside.
 
-use super::process::{Process, Scripts};
+use super::process::Process;
 use super::wire::{genuine, own, watch, witnessed, written};
 use super::{Outcome, role};
 use crate::evidence::capture::Capture;
@@ -11,7 +11,6 @@ use crate::experiment::Plan;
 use crate::netns::{self, Cable};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 /// How often the kernel's sockets are looked at.
@@ -31,22 +30,23 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let before = kernel::counters(home)?;
     let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
     let (captures, sockets) = ([capture_a?, capture_b?], Watch::start(home, EVERY)?);
-    let scripts = Scripts::new()?;
     let start = |end: End| {
-        if end == linux { player(plan, end, &scripts, &spaces) } else { Process::pair(plan, end, end.of(&spaces), &scripts, seed) }
+        if end == linux { Process::kernel(plan, end, end.of(&spaces)) } else { Process::pair(plan, end, end.of(&spaces), seed) }
     };
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
-    watch(plan, [&mut a, &mut b], &spaces)?;
-    let end = crate::evidence::now();
+    let plan = &mut plan.clone();
+    watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
+    // The last look belongs to the run: what the player saw end, it sees end.
     let (seen, counted) = (sockets.stop()?, kernel::difference(&before, &kernel::counters(home)?));
+    let end = crate::evidence::now();
     let [packets_a, packets_b] = captures.map(Capture::stop);
     let packets = [packets_a?, packets_b?];
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
-    witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize])?;
+    witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
     let theirs = &mut logs[linux as usize];
     let honest = genuine(plan, linux, &packets[linux as usize]);
     *theirs = log::log(&honest, &seen, std::mem::take(&mut theirs.entries), own(linux), role(linux), theirs.monotonic);
@@ -56,15 +56,6 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);
     Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: notes(&counted, &seen) })
-}
-
-/// This program again, as an application on the kernel's TCP.
-fn player(plan: &Plan, end: End, scripts: &Scripts, spaces: &[netns::Namespace; 2]) -> Result<Process> {
-    let host = end.of(&plan.hosts);
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("play").arg(scripts.write(end, &host.script_text)?).args(["--own", &host.address.to_string(), "--peer"]);
-    command.arg(host.peer.to_string()).args(["--stay", "--role", role(end)]);
-    Process::start("the kernel's player".to_owned(), command, end.of(spaces))
 }
 
 /// What the kernel counted, and what its sockets were seen in.

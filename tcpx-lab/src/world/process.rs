@@ -1,45 +1,22 @@
 //! A process that plays a script: one of the pair, or the kernel's player; its record is read while it is written.
 
 use crate::doctor::sibling;
-use crate::events::{Entry, Log, What};
+use crate::events::{Direction, Entry, Log, What};
 use crate::exchange::End;
 use crate::experiment::Plan;
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Scripts as files, gone with their owner.
-pub(super) struct Scripts(PathBuf);
-
-impl Scripts {
-    pub(super) fn new() -> Result<Scripts> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("tcpx-lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scripts(path))
-    }
-
-    pub(super) fn write(&self, end: End, text: &str) -> Result<String> {
-        let path = self.0.join(format!("{end}.script"));
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path.display().to_string())
-    }
-}
-
-impl Drop for Scripts {
-    fn drop(&mut self) {
-        let _was_removed_already = fs::remove_dir_all(&self.0);
-    }
-}
+/// Where a process finds its script: no file is left behind, however a run ends.
+const SCRIPT: &str = "/dev/stdin";
 
 /// A process at work. It is killed when dropped before its end.
 pub(super) struct Process {
@@ -48,6 +25,8 @@ pub(super) struct Process {
     record: BufReader<ChildStdout>,
     text: String,
     said: Option<JoinHandle<std::io::Result<String>>>,
+    /// The id and SEG.SEQ of each SYN that came.
+    syns: Vec<(u16, u32)>,
     /// States that were entered.
     entered: BTreeSet<String>,
     /// Connections that were opened and are not closed.
@@ -61,20 +40,33 @@ pub(super) struct Process {
 
 impl Process {
     /// The binary of the pair that plays this end.
-    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, scripts: &Scripts, seed: u64) -> Result<Process> {
+    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, seed: u64) -> Result<Process> {
         let host = end.of(&plan.hosts);
-        let words = host.command(&scripts.write(end, &host.script_text)?);
+        let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
         let mut command =
             Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
         command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
-        Process::start(program.clone(), command, inside)
+        Process::start(program.clone(), command, inside, &host.script_text)
     }
 
-    /// Any program that writes a record to its stdout.
-    pub(super) fn start(name: String, mut command: Command, inside: &Namespace) -> Result<Process> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// This program again, as an application on the kernel's TCP.
+    pub(super) fn kernel(plan: &Plan, end: End, inside: &Namespace) -> Result<Process> {
+        let host = end.of(&plan.hosts);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
+        command.args(["--role", super::role(end)]).args(&host.flags);
+        Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
+    }
+
+    /// A program that reads its script from its stdin and writes its record to its stdout.
+    fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
+        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?)) };
         let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
+        // A script fits into a pipe, whether its reader is there already or not.
+        child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;
         let (stdout, mut stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
         let said = thread::spawn(move || {
             let mut said = String::new();
@@ -82,8 +74,8 @@ impl Process {
         });
         let (entered, open) = (BTreeSet::new(), BTreeSet::new());
         let record = BufReader::new(stdout);
-        let (text, step) = (String::new(), String::new());
-        Ok(Process { name, child, record, text, said: Some(said), entered, open, step, over: false, ended: false })
+        let (text, step, syns) = (String::new(), String::new(), Vec::new());
+        Ok(Process { name, child, record, text, said: Some(said), syns, entered, open, step, over: false, ended: false })
     }
 
     /// Waits until it listens, or until it does whatever it does first.
@@ -101,6 +93,11 @@ impl Process {
 
     pub(super) fn has_entered(&self, state: &str) -> bool {
         self.entered.contains(state)
+    }
+
+    /// SEG.SEQ of the last SYN that came, those left out of which `forged` is true.
+    pub(super) fn heard_syn(&self, forged: impl Fn(u16, u32) -> bool) -> Option<u32> {
+        self.syns.iter().rev().find(|(id, seq)| !forged(*id, *seq)).map(|(_, seq)| *seq)
     }
 
     /// Its script is over and its connections are closed, or it has ended.
@@ -130,6 +127,7 @@ impl Process {
         match (what, conn) {
             (What::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
             (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
+            (What::Segment(seen), _) if seen.dir == Direction::In && seen.flags.contains('S') => self.syns.push((seen.id, seen.seq)),
             (What::State { to, .. }, _) => _ = self.entered.insert(to),
             (What::App { did, text }, _) => {
                 self.over |= did == "over";
@@ -150,7 +148,7 @@ impl Process {
 
     fn end(&mut self) -> Result<String> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ended_already = rustix::process::kill_process(pid, Signal::TERM);
         while !self.ended {
             self.read()?;
         }

@@ -3,7 +3,7 @@
 use super::Direction;
 use super::rule::{Facts, Fault, Which};
 use crate::seq::Seq;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::Flags;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -36,6 +36,10 @@ pub(super) struct Flow {
     /// The opener has sent its first segment with ACK and without SYN.
     third_seen: bool,
     reset: bool,
+    /// When the last segment of either direction was seen.
+    seen: Option<Instant>,
+    /// The longest time between two of this incarnation.
+    silence: Duration,
     out: Lane,
     into: Lane,
 }
@@ -91,9 +95,11 @@ impl Flow {
         Flow { tallies: alloc::vec![Tally::default(); rules], ..Flow::default() }
     }
 
-    /// Takes note of a segment: the start of an incarnation, the third ACK (into `facts`). Returns 0 or the number of the
+    /// Takes note of a segment: the start of an incarnation, the third ACK and the silence (into `facts`). Returns 0 or the number of the
     /// retransmission.
-    pub(super) fn see(&mut self, facts: &mut Facts) -> u32 {
+    pub(super) fn see(&mut self, now: Instant, facts: &mut Facts) -> u32 {
+        let before = self.seen.replace(now).unwrap_or(now);
+        self.silence = self.silence.max(now.since(before));
         let (direction, flags, seq, len) = (facts.direction, facts.header.flags, facts.header.seq, facts.len());
         if flags.has(Flags::SYN) && (self.lane(direction).isn != Some(seq) || self.ended()) {
             self.syn(direction, seq, flags.has(Flags::ACK));
@@ -101,6 +107,7 @@ impl Flow {
         facts.third =
             self.opener == Some(direction) && !self.third_seen && flags.has(Flags::ACK) && !flags.has(Flags::SYN) && !flags.has(Flags::RST);
         self.third_seen |= facts.third;
+        facts.silence = self.silence;
         self.reset |= flags.has(Flags::RST);
         let lane = self.lane(direction);
         lane.fin |= flags.has(Flags::FIN);
@@ -126,7 +133,7 @@ impl Flow {
     }
 
     fn begin(&mut self) {
-        (self.opener, self.third_seen, self.reset) = (None, false, false);
+        (self.opener, self.third_seen, self.reset, self.silence) = (None, false, false, Duration::ZERO);
         (self.out, self.into) = (Lane::default(), Lane::default());
         self.tallies.iter_mut().for_each(Tally::restart);
     }

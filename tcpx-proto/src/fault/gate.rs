@@ -59,8 +59,8 @@ impl Gate {
             Direction::In => (header.destination, header.source),
         };
         self.offers += 1;
-        let mut facts = Facts { direction, label, header, text, third: false };
-        let retransmission = self.flow(key).see(&mut facts);
+        let mut facts = Facts { direction, label, header, text, third: false, silence: Duration::ZERO };
+        let retransmission = self.flow(key).see(now, &mut facts);
         let rule = self.choose(now, key, &facts);
         let judgement = self.carry_out(now, key, &facts, packet, Judgement { rule, retransmission, ..Judgement::PASS });
         if judgement.goes_on() {
@@ -167,10 +167,10 @@ impl Gate {
                 wire::fix_checksums(packet);
                 (Verdict::CorruptFixed, None)
             }
-            Effect::Trickle(every) => {
-                let wait = self.turn(now, key, rule, every);
-                (Verdict::Trickle(wait), (!wait.is_zero()).then_some(Due::At(now + wait)))
-            }
+            Effect::Trickle(every, queue) => match self.turn(now, key, rule, every, queue) {
+                Some(wait) => (Verdict::Trickle(wait), (!wait.is_zero()).then_some(Due::At(now + wait))),
+                None => (Verdict::Drop, None),
+            },
             Effect::Rewrite(text, edits) => (if rewrite(packet, &edits) { Verdict::Rewrite(text) } else { Verdict::Pass }, None),
             Effect::Hold(name) => {
                 let due = self.hold(now, key, &name);
@@ -212,12 +212,16 @@ impl Gate {
         judgement
     }
 
-    /// How long a segment waits until one may pass again.
-    fn turn(&mut self, now: Instant, key: FlowKey, rule: usize, every: Duration) -> Duration {
-        let Some(tally) = self.flows.get_mut(&key).and_then(|flow| flow.tallies.get_mut(rule)) else { return Duration::ZERO };
+    /// How long a segment waits until one may pass again; `None`: so many wait already that there is no room for it.
+    fn turn(&mut self, now: Instant, key: FlowKey, rule: usize, every: Duration, queue: Option<u32>) -> Option<Duration> {
+        let tally = self.flows.get_mut(&key)?.tallies.get_mut(rule)?;
         let turn = tally.at.map_or(now, |next| next.max(now));
+        let wait = turn.since(now);
+        if queue.is_some_and(|queue| wait > every.saturating_mul(queue)) {
+            return None;
+        }
         tally.at = Some(turn + every);
-        turn.since(now)
+        Some(wait)
     }
 
     /// Until when a segment is held under this name: the first that is held starts the clock of `release=NAME after DUR`.

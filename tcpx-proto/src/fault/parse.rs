@@ -36,8 +36,11 @@ const MILESTONES: &[(&str, Milestone)] =
 /// Reads what stands behind a name.
 type Read<T> = fn(Word<'_>) -> Parsed<T>;
 
-const VALUED: &[(&str, Read<Kind>)] =
-    &[("flags", |letters| flags(letters).map(Kind::Flags)), ("longer", |octets| number(octets, 0, 65_535).map(Kind::Longer))];
+const VALUED: &[(&str, Read<Kind>)] = &[
+    ("flags", |letters| flags(letters).map(Kind::Flags)),
+    ("longer", |octets| number(octets, 0, 65_535).map(Kind::Longer)),
+    ("idle", |time| duration(time).map(Kind::Idle)),
+];
 
 /// What stands before the `=` of an edit; `None` is `strip`.
 const EDITS: &[(&str, Option<Field>)] = &[
@@ -141,7 +144,7 @@ fn effect(word: Word<'_>) -> Parsed<Effect> {
         ("dup", |argument| number(argument, 1, MAX_COUNT).map(Effect::Duplicate)),
         ("reorder", |argument| number(argument, 1, MAX_COUNT).map(Effect::Reorder)),
         ("corrupt", corrupt),
-        ("trickle", |argument| duration(argument).map(Effect::Trickle)),
+        ("trickle", trickle),
         ("rewrite", rewrite),
         ("hold", |argument| label(argument).map(|name| Effect::Hold(name.into()))),
     ];
@@ -168,6 +171,12 @@ fn corrupt(argument: Word<'_>) -> Parsed<Effect> {
             Some("corrupt leaves the checksum wrong, corrupt=fixed makes it right again".into()),
         )),
     }
+}
+
+fn trickle(argument: Word<'_>) -> Parsed<Effect> {
+    let (every, queue) = argument.cut(",");
+    let queue = queue.map(|queue| number(queue, 1, MAX_COUNT)).transpose()?;
+    Ok(Effect::Trickle(duration(every)?, queue))
 }
 
 fn rewrite(argument: Word<'_>) -> Parsed<Effect> {
@@ -407,7 +416,7 @@ mod tests {
             ("rewrite(mss=1, strip) out syn", "", "strip=timestamps, for example"),
             ("rewrite(ttl=3, doff=4) out syn", "doff", "what comes out must be a segment still"),
             ("drop out flag=FA", "flag", "did you mean 'flags'?"),
-            ("drop out data=3", "data", "one of: flags, longer"),
+            ("drop out data=3", "data", "one of: flags, longer, idle"),
             ("drop out longer=3O", "3O", ""),
             ("release=old on establised#2", "establised", "did you mean 'established'?"),
             ("release=old on closed", "", "closed#1 is the first one"),

@@ -106,8 +106,8 @@ pub enum Effect {
     Corrupt,
     /// One bit turns, and the checksum is made right again.
     CorruptFixed,
-    /// At most one passes in this time.
-    Trickle(Duration),
+    /// At most one passes in this time, and at most so many wait; `None`: any number.
+    Trickle(Duration, Option<u32>),
     /// Fields and options are changed: the edits as they were written, and what they say.
     Rewrite(Arc<str>, Arc<[Edit]>),
     /// It waits for the release of this name.
@@ -175,6 +175,8 @@ pub enum Kind {
     Longer(u32),
     /// With exactly these control bits.
     Flags(Flags),
+    /// From the first on that comes after so long a silence of the connection: a middlebox has forgotten it.
+    Idle(Duration),
     /// Outgoing: a bare ACK whose only effect is to acknowledge the peer's SYN. Incoming: the first with ACK and without SYN from the
     /// one who sent the SYN.
     ThirdAck,
@@ -220,6 +222,7 @@ impl Kind {
             Kind::Data => facts.text > 0,
             Kind::Longer(octets) => facts.text > octets,
             Kind::Flags(exactly) => flags == exactly,
+            Kind::Idle(silence) => facts.silence >= silence,
             Kind::ThirdAck if facts.direction == Direction::In => facts.third,
             // "Its only effect": text or a FIN would do more than acknowledge the SYN.
             Kind::ThirdAck => facts.is_bare_ack() && carries(Carries::ACK_OF_SYN),
@@ -303,6 +306,8 @@ pub(super) struct Facts {
     pub(super) text: u32,
     /// It is the first with ACK and without SYN from the one who sent the SYN.
     pub(super) third: bool,
+    /// The longest time in which nothing came or went since the connection began.
+    pub(super) silence: Duration,
 }
 
 impl Facts {

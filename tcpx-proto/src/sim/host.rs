@@ -8,7 +8,7 @@ use crate::fault::{Direction, Gate, Judgement, Rule};
 use crate::script::{Deed, Did, Script, StepError};
 use crate::stack::{ConnId, ListenerId, Stack};
 use crate::time::Instant;
-use crate::wire::{ChecksumPolicy, Segment};
+use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -96,10 +96,25 @@ impl Host {
         if self.silent {
             return;
         }
+        if Icmp::parse(&packet).is_some() {
+            // The gate is for segments.
+            self.stack.icmp_arrives(now, &packet);
+            return;
+        }
         let judgement = self.gate.offer(now, Direction::In, None, &mut packet);
-        self.observe(now, None, &judgement, &packet, departed, trace);
+        let seen = self.observe(now, None, &judgement, &packet, departed, trace);
         if judgement.goes_on() {
-            self.stack.packet_arrives(now, &packet);
+            self.enters(now, &packet, seen.map(|(note, _)| note), trace);
+        }
+    }
+
+    /// Hands a packet to the TCP. The note of a SYN then names the connection that it opens, also where an earlier one had its four-tuple.
+    fn enters(&mut self, now: Instant, packet: &[u8], note: Option<usize>, trace: &mut [Observation]) {
+        self.stack.packet_arrives(now, packet);
+        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return };
+        let opened = self.stack.lookup(segment.header.destination, segment.header.source);
+        if let (Some(Observation::Segment { record, .. }), Some(_)) = (note.and_then(|note| trace.get_mut(note)), opened) {
+            record.conn = opened;
         }
     }
 
@@ -132,7 +147,7 @@ impl Host {
                 }
                 let seen = self.observe(now, label, &judgement, &packet, None, trace);
                 match released.direction {
-                    Direction::In => self.stack.packet_arrives(now, &packet),
+                    Direction::In => self.enters(now, &packet, seen.map(|(note, _)| note), trace),
                     Direction::Out => {
                         if let Some((departed, destination)) = seen {
                             return Some(Outgoing { destination, departed, packet });

@@ -179,7 +179,7 @@ impl Sim {
         self.settle(host);
     }
 
-    /// A packet that nobody sent arrives at a host.
+    /// A packet that nobody sent arrives at a host: a segment, or an ICMP error about one.
     pub fn inject(&mut self, host: HostId, packet: Vec<u8>) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.arrives(self.now, packet, None, &mut self.trace);
@@ -258,9 +258,12 @@ impl Sim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Isn;
     use crate::event::What;
     use crate::script::Step;
+    use crate::seq::Seq;
     use crate::tcb::State;
+    use crate::wire::{Flags, IcmpKind, icmp_error};
     use alloc::string::{String, ToString};
     use alloc::vec;
     use core::net::Ipv4Addr;
@@ -386,6 +389,38 @@ mod tests {
         assert!(sim.run_until(|sim| sim.closed(a, conn) == Some(CloseReason::ConnectTimeout), MINUTES));
         let lost = sim.trace().iter().filter(|seen| matches!(seen, Observation::Lost { .. })).count();
         assert_eq!(lost, 1 + ConnConfig::default().syn_retries as usize);
+    }
+
+    #[test]
+    fn icmp_error_injected_reaches_the_tcp_and_is_no_segment() {
+        let (mut sim, a, _) = pair();
+        let config = ConnConfig { isn: Isn::Fixed(Seq(100)), ..ConnConfig::default() };
+        let conn = sim.connect(a, 40_000, "10.0.0.9:7000".parse().unwrap(), &config).unwrap();
+        let syn = sim.trace().iter().find_map(|seen| match seen {
+            Observation::Segment { packet, .. } => Some(packet.clone()),
+            _ => None,
+        });
+        let (router, local) = (Ipv4Addr::new(10, 0, 0, 66), Ipv4Addr::new(10, 0, 0, 1));
+        let before = segments(&sim).len();
+        sim.inject(a, icmp_error(router, local, [3, 1], 0, &syn.unwrap()));
+        assert_eq!(sim.closed(a, conn), Some(CloseReason::Unreachable(IcmpKind::Unreachable(1))));
+        assert_eq!(segments(&sim).len(), before);
+    }
+
+    #[test]
+    fn syn_of_the_next_incarnation_is_noted_as_that_of_the_connection_that_it_opens() {
+        let (mut sim, a, b) = pair();
+        sim.listen(b, 7000, 1, &ConnConfig::default(), Script { steps: vec![Step::Close] }).unwrap();
+        for _ in 0..2 {
+            let conn = sim.connect(a, 40_000, server(), &ConnConfig::default()).unwrap();
+            sim.spawn(a, conn, Script { steps: vec![Step::ReceiveToEnd, Step::Close] });
+            assert!(sim.run_until(|sim| sim.closed(a, conn).is_some(), MINUTES));
+        }
+        let syns = sim.trace().iter().filter_map(|seen| match seen {
+            Observation::Segment { host, record, .. } if *host == b && record.flags == Flags::SYN => record.conn,
+            _ => None,
+        });
+        assert_eq!(syns.collect::<Vec<_>>(), sim.connections(b).collect::<Vec<_>>());
     }
 
     #[test]

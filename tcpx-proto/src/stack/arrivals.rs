@@ -1,15 +1,15 @@
 //! SEGMENT ARRIVES before there is a connection: whose it is, and RFC 9293 section 3.10.7.1 (CLOSED) and .2 (LISTEN).
 
 use super::Stack;
-use super::cookie::{LIFETIME, Request};
+use super::cookie::{self, LIFETIME, Request};
 use super::table::Stage;
 use super::types::{ConnId, ListenerId};
 use crate::config::{Dialect, Overflow};
 use crate::event::{Carries, Cause, Discard, Label, What};
 use crate::seq::Seq;
-use crate::tcb::{Cx, Outcome, Reply, Tcb, default_mss, offered_mss, reset_to};
+use crate::tcb::{Cx, Outcome, Reply, Tcb, default_mss, offered_mss, reset_to, window_shift};
 use crate::time::Instant;
-use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment};
+use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment, Timestamps};
 use alloc::sync::Arc;
 
 impl Stack {
@@ -99,7 +99,10 @@ impl Stack {
             return Err(Discard::Backlog);
         }
         let (config, offset) = (Arc::clone(&listener.config), self.starts.stamp_offset(local, remote));
-        let build = |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, mss, offset);
+        let stamps = header.options.timestamps;
+        let kept = stamps.map_or(Options::default(), |stamps| cookie::options_of(stamps.echo.wrapping_sub(offset)));
+        let options = Options { mss: Some(mss), timestamps: stamps, ..kept };
+        let build = |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, options, offset);
         let conn = self.open(now, Stage::Embryonic(id), build).map_err(|_| Discard::Limit)?;
         self.counters.cookies_accepted += 1;
         self.deliver(now, conn, segment)
@@ -134,9 +137,19 @@ impl Stack {
 
     /// Answers a SYN and keeps nothing of it but that there may be a cookie on its way.
     fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
+        let (syn, offset) = (&segment.header, self.starts.stamp_offset(segment.header.destination, segment.header.source));
         let Some(listener) = self.listeners.get_mut(id) else { return };
         listener.cookies_until = Some(now + LIFETIME);
-        let (syn, config) = (&segment.header, &listener.config);
+        let config = &listener.config;
+        let stamps = syn.options.timestamps.filter(|_| config.timestamps);
+        let clock = now.millis() as u32;
+        let mut options = Options { mss: Some(offered_mss(config, syn.source)), ..Options::default() };
+        if let Some(stamps) = stamps {
+            options.window_scale = syn.options.window_scale.filter(|_| config.window_scaling).map(|_| window_shift(config));
+            options.sack_permitted = syn.options.sack_permitted && config.sack;
+            let value = cookie::stamp(clock, &syn.options).wrapping_add(offset);
+            options.timestamps = Some(Timestamps { value, echo: stamps.value });
+        }
         let request = Request { local: syn.destination, remote: syn.source, irs: syn.seq };
         let mss = syn.options.mss.unwrap_or(default_mss(syn.source));
         let header = Header {
@@ -147,7 +160,7 @@ impl Stack {
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(config.receive_buffer).unwrap_or(u16::MAX),
             urgent: 0,
-            options: Options { mss: Some(offered_mss(config, syn.source)), ..Options::default() },
+            options,
             ttl: config.ttl,
             tos: config.tos,
             id: 0,

@@ -1,11 +1,13 @@
 //! SYN cookies: a connection request that is kept in our ISS instead of in memory (RFC 4987 section 3.6).
 //!
 //! From the top: 2 bits of a counter that ticks every 64 s, 3 bits for the MSS, 27 bits of a keyed hash over the four-tuple, IRS, the
-//! counter and the MSS. Window scale, SACK and timestamps are not kept: such a connection does without.
+//! counter and the MSS. Window scale and SACK are kept in our timestamp, which the peer echoes; a connection without timestamps does
+//! without them, too. Linux does the same.
 
 use super::secret::{Purpose, Secret};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
+use crate::wire::Options;
 use core::net::SocketAddr;
 
 /// What the 3 bits stand for, octets: the largest that is not above the peer's.
@@ -57,6 +59,25 @@ impl Cookies {
     }
 }
 
+/// Bits of TSval that hold options: from the bottom 4 for the window scale and 1 for SACK; Linux has ECN in the sixth.
+const STAMP_BITS: u32 = 6;
+const NO_SCALE: u32 = 15;
+const SACK: u32 = 16;
+
+/// The latest timestamp up to `clock` that says what options the peer's SYN had.
+pub(super) fn stamp(clock: u32, syn: &Options) -> u32 {
+    let scale = syn.window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
+    let kept = scale | if syn.sack_permitted { SACK } else { 0 };
+    let stamp = clock >> STAMP_BITS << STAMP_BITS | kept;
+    if stamp > clock { stamp.wrapping_sub(1 << STAMP_BITS) } else { stamp }
+}
+
+/// The options that this timestamp of ours says.
+pub(super) fn options_of(stamp: u32) -> Options {
+    let scale = stamp & NO_SCALE;
+    Options { window_scale: (scale != NO_SCALE).then_some(scale as u8), sack_permitted: stamp & SACK != 0, ..Options::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +96,14 @@ mod tests {
             let got = cookies.check(sent + Duration::from_secs(63), &request(irs), cookie);
             prop_assert!(got.is_some_and(|got| got <= mss.max(48)));
             prop_assert_eq!(cookies.check(sent + LIFETIME, &request(irs), cookie), None);
+        }
+
+        #[test]
+        fn stamp_keeps_the_options_and_is_not_later_than_the_clock(clock: u32, shift in proptest::option::of(0u8..20), sack: bool) {
+            let syn = Options { window_scale: shift, sack_permitted: sack, ..Options::default() };
+            let stamp = stamp(clock, &syn);
+            prop_assert_eq!(options_of(stamp), Options { window_scale: shift.map(|shift| shift.min(14)), ..syn });
+            prop_assert!(clock.wrapping_sub(stamp) < 1 << STAMP_BITS);
         }
 
         #[test]

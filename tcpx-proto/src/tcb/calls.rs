@@ -19,7 +19,7 @@ pub(crate) const fn default_mss(remote: SocketAddr) -> u16 {
 }
 
 /// The smallest shift that lets 16 bits name the whole buffer (RFC 7323 section 2.2: at most 14).
-fn window_shift(config: &ConnConfig) -> u8 {
+pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
     if !config.window_scaling {
         return 0;
     }
@@ -117,14 +117,15 @@ impl Tcb {
         tcb
     }
 
-    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6): in SYN-RECEIVED, about to be handed that ACK.
+    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6), whose SYN had these options: in SYN-RECEIVED, about to be
+    /// handed that ACK.
     pub(crate) fn from_cookie(
         cx: &mut Cx<'_>,
         config: Arc<ConnConfig>,
         local: SocketAddr,
         remote: SocketAddr,
         ack: &Segment<'_>,
-        mss: u16,
+        options: Options,
         ts_offset: u32,
     ) -> Tcb {
         let iss = ack.header.ack.back(1);
@@ -134,7 +135,7 @@ impl Tcb {
         tcb.state = State::Listen;
         let mut syn = Segment { payload: &[], ..*ack };
         syn.header.seq = ack.header.seq.back(1);
-        syn.header.options = Options { mss: Some(mss), ..Options::default() };
+        syn.header.options = options;
         tcb.take_syn(cx.now, &syn);
         tcb.snd.nxt = iss + 1;
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
@@ -323,7 +324,7 @@ impl Tcb {
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);
         let gain = self.next_edge().since(self.rcv.edge);
-        if gain > 0 && gain >= offered {
+        if gain > 0 && gain >= self.config.silly_window.least(offered) {
             self.pending.ack = Some(Cause::Call);
         }
     }

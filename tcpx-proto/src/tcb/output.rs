@@ -3,7 +3,7 @@
 use super::recovery::Choice;
 use super::scoreboard::Mark;
 use super::{Cx, Reply, State, Tcb, Transfer};
-use crate::config::{ConnConfig, Dialect, HoldBack};
+use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack};
 use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
 use crate::stack::ConnId;
@@ -132,7 +132,7 @@ impl Tcb {
         let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
         let len = left.min(room).min(mss);
-        let fin_due = self.snd.closing && from + len == end && room > len && self.snd.fin.is_none_or(|fin| from.le(fin));
+        let fin_due = self.snd.closing && from + len == end && room > len && self.may_send_fin(from);
         if len == 0 && !fin_due {
             return None;
         }
@@ -168,6 +168,7 @@ impl Tcb {
         len == mss
             || (len == left && (idle || !self.config.nagle))
             || (idle && len >= self.snd.max_wnd / 2)
+            || (len < left && len >= self.config.silly_window.least(u32::MAX))
             || (self.pending.small && len > 0)
     }
 
@@ -273,8 +274,14 @@ impl Tcb {
         let free = self.config.receive_buffer.saturating_sub(transfer.receive.readable());
         let largest = 65_535usize << self.rcv.shift;
         let candidate = self.rcv.nxt + (free.min(largest) >> self.rcv.shift << self.rcv.shift) as u32;
-        let least = u32::from(offered_mss(&self.config, self.remote)).min((self.config.receive_buffer / 2) as u32);
+        let full = u32::from(offered_mss(&self.config, self.remote)).min((self.config.receive_buffer / 2) as u32);
+        let least = self.config.silly_window.least(full);
         if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least { candidate } else { self.rcv.edge }
+    }
+
+    /// Whether the FIN is, or may be, the next octet from here on.
+    fn may_send_fin(&self, from: Seq) -> bool {
+        self.snd.fin.is_none_or(|fin| from.le(fin) && self.config.fin_repeats == FinRepeats::UntilAcknowledged)
     }
 
     fn rcv_edge_moves(&mut self) {
@@ -340,6 +347,8 @@ impl Tcb {
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
             self.snd.timed = Some((plan.seq, cx.now));
+        } else {
+            self.snd.timed = self.timed_again(cx.now, plan.seq);
         }
         self.snd.last_sent = cx.now;
         if !self.syn_outstanding() {
@@ -364,7 +373,7 @@ impl Tcb {
                 self.snd.timed = Some((plan.seq, cx.now));
             }
         } else {
-            self.snd.timed = None;
+            self.snd.timed = self.timed_again(cx.now, plan.seq);
         }
         match plan.kind {
             Kind::Fast => self.pending.retransmission = false,
@@ -386,7 +395,7 @@ impl Tcb {
     }
 
     /// MUST-21, from the oldest octet, or the SYN, that is not acknowledged.
-    fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
         if let (Some(timeout), false) = (self.config.user_timeout, self.runs(Timer::User)) {
             self.start(cx, Timer::User, timeout);
         }

@@ -51,8 +51,15 @@ impl Estimator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Samples;
 
-    const CONFIG: Rto = Rto { initial: Duration::from_secs(1), min: Duration::from_millis(200), max: Duration::from_secs(120), backoff: 2 };
+    const CONFIG: Rto = Rto {
+        initial: Duration::from_secs(1),
+        min: Duration::from_millis(200),
+        max: Duration::from_secs(120),
+        backoff: 2,
+        samples: Samples::Unambiguous,
+    };
 
     #[test]
     fn estimator_first_sample_gives_three_times_the_rtt() {

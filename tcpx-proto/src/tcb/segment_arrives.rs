@@ -3,7 +3,7 @@
 use super::congestion::Reaction;
 use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
-use crate::config::{Dialect, KeepAlive, ResetChecks, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
+use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -53,8 +53,9 @@ impl Tcb {
                 self.reply_reset_to(cx, segment);
             }
             if self.is_linux() && self.snd.retransmissions == 0 {
-                // Linux does not wait for the timer to send its SYN again.
-                self.pending.syn = Some(Cause::Ack);
+                // Linux does not wait for the timer to send its SYN again, once: a peer that ignores the RST would else be asked for ever.
+                self.stop(cx, Timer::Retransmission);
+                self.retransmit(cx);
             }
             return Err(Stop::Discard(Discard::AckCheck));
         }
@@ -102,7 +103,7 @@ impl Tcb {
         self.syn_into_time_wait(cx, segment)?;
         self.check_timestamps(cx, segment)?;
         self.check_request(cx, segment)?;
-        self.check_sequence(cx, segment)?;
+        self.check_sequence(cx, segment).or_else(|stop| self.without_sequence_check(stop))?;
         self.check_rst(cx, segment)?;
         self.check_syn(cx, segment)?;
         self.rcv.last_heard = cx.now;
@@ -113,6 +114,8 @@ impl Tcb {
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
+        let moved = self.moved(segment);
+        let segment = moved.as_ref().unwrap_or(segment);
         self.urgent(cx, segment);
         let text = self.text(cx, segment);
         if text.is_ok() {
@@ -197,7 +200,7 @@ impl Tcb {
         Err(Stop::Discard(Discard::AckCheck))
     }
 
-    fn is_linux(&self) -> bool {
+    pub(super) fn is_linux(&self) -> bool {
         self.config.dialect == Dialect::Linux
     }
 
@@ -221,17 +224,22 @@ impl Tcb {
         Err(Stop::Discard(Discard::OutOfWindow))
     }
 
-    /// The four cases of RFC 9293 Table 6, with the allowances of the profiles.
+    /// Table 6, with the allowances of the profiles.
     fn acceptable(&self, segment: &Segment<'_>) -> bool {
         let (seq, len) = (segment.header.seq, segment.len());
-        let window = self.window();
-        let nxt = self.rcv.nxt;
         let request = self.state == State::SynReceived && self.passive;
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK.
-        let touches = len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == nxt;
+        let touches = len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == self.rcv.nxt;
         if self.is_rst_before_fin(segment) || (self.is_linux() && touches && !request && self.state != State::TimeWait) {
             return true;
         }
+        self.in_window(segment)
+    }
+
+    /// The four cases of RFC 9293 Table 6.
+    pub(super) fn in_window(&self, segment: &Segment<'_>) -> bool {
+        let (seq, len) = (segment.header.seq, segment.len());
+        let (nxt, window) = (self.rcv.nxt, self.window());
         match (len, window) {
             (0, 0) => seq == nxt,
             (0, _) => seq.in_window(nxt, window),
@@ -427,6 +435,7 @@ impl Tcb {
     /// RFC 7323 section 4.1).
     fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq, told: Option<Duration>) {
         let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
+        let told = told.filter(|_| self.config.rto.samples == Samples::Unambiguous);
         let rtt = match (stamped, self.snd.timed) {
             _ if told.is_some() => told,
             (Some(stamps), _) => {

@@ -2,11 +2,30 @@
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
+use crate::config::SequenceCheck;
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
 
 impl Tcb {
+    /// What the first check refused goes on where there is no such check.
+    pub(super) fn without_sequence_check(&self, stop: Stop) -> Check {
+        match (stop, self.config.sequence_check) {
+            (Stop::Discard(Discard::OutOfWindow), SequenceCheck::None) => Ok(()),
+            (stop, _) => Err(stop),
+        }
+    }
+
+    /// The same segment at RCV.NXT, where there is no check of where it lies. What has no room in the window there is cut off as ever.
+    pub(super) fn moved<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
+        if self.config.sequence_check == SequenceCheck::Window || self.in_window(segment) {
+            return None;
+        }
+        let mut moved = *segment;
+        moved.header.seq = self.rcv.nxt;
+        Some(moved)
+    }
+
     /// Sixth: URG (RFC 6093: the data stays in line; the application is told).
     pub(super) fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         let header = &segment.header;
@@ -25,7 +44,9 @@ impl Tcb {
     pub(super) fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let end = start + segment.payload.len() as u32;
-        if self.released && end.gt(self.rcv.nxt) && matches!(self.state, State::FinWait1 | State::FinWait2) {
+        // A bare ACK may come before what was sent before it, such as the peer's FIN of a simultaneous close.
+        let more = end.gt(self.rcv.nxt) && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
+        if self.released && more && matches!(self.state, State::FinWait1 | State::FinWait2) {
             // SHLD-3: nobody will ever read this.
             self.reply_reset_to(cx, segment);
             self.pending.ack = None;
@@ -45,6 +66,10 @@ impl Tcb {
         }
         if self.rcv.fin_reached {
             return Err(Stop::Discard(Discard::AfterClose));
+        }
+        if self.is_linux() && segment.header.flags.has(Flags::FIN) && start.le(self.rcv.nxt) {
+            // What the FIN brings with it waits as the FIN's own ACK does.
+            self.rcv.quick = 0;
         }
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
         match segment.payload.get(skip as usize..) {
@@ -95,6 +120,17 @@ impl Tcb {
         }
     }
 
+    /// 3.10.7.4 sends the ACK of a FIN; the FIN of an application that closes in the same moment would be a second segment. Linux lets
+    /// it wait (`tcp_fin` enters pingpong mode), so that one segment does both and a close takes three.
+    fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
+        let waits = self.is_linux() && self.state == State::Established && self.pending.ack.is_none();
+        match self.config.delayed_ack.filter(|_| waits) {
+            None => self.acknowledge(Cause::Ack),
+            Some(_) if self.runs(Timer::DelayedAck) => {}
+            Some(delay) => self.start(cx, Timer::DelayedAck, delay),
+        }
+    }
+
     /// Eighth: the FIN, once everything before it is there.
     pub(super) fn fin(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         if self.is_over() {
@@ -107,7 +143,9 @@ impl Tcb {
             let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
             if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
                 self.rcv.fin = Some(fin);
-                self.acknowledge(Cause::Ack);
+                if fin != self.rcv.nxt {
+                    self.acknowledge(Cause::Ack);
+                }
             }
         }
         if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
@@ -117,7 +155,7 @@ impl Tcb {
         self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         self.rcv.fin_reached = true;
         self.wake.readable = true;
-        self.acknowledge(Cause::Ack);
+        self.plan_ack_of_fin(cx);
         match self.state {
             State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
             State::FinWait1 if self.fin_acknowledged() => self.change_state(cx, Trigger::FinAckOfFin, State::TimeWait),

@@ -1,10 +1,11 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
 use super::{Cx, NEVER, State, Tcb};
-use crate::config::Dialect;
+use crate::config::{Dialect, Samples};
 use crate::event::{Cause, CloseReason, Timer, TimerAction, Trigger, What};
+use crate::seq::Seq;
 use crate::stack::TransmitError;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 impl Tcb {
     /// Fires every timer that is due.
@@ -32,7 +33,7 @@ impl Tcb {
     }
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
-    fn retransmit(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>) {
         let syn = self.syn_outstanding();
         let limit = match () {
             () if syn && self.state == State::SynReceived => self.config.synack_retries,
@@ -70,6 +71,15 @@ impl Tcb {
         let (nxt, flight, mss) = (self.snd.nxt, self.snd.nxt.since(self.snd.una), self.effective_mss(0));
         if let Some(control) = self.control() {
             control.timed_out(nxt, flight, mss, again);
+        }
+    }
+
+    /// What is timed once this was sent again: nothing, as its ACK may be for either transmission (Karn, RFC 6298 section 3).
+    pub(super) fn timed_again(&self, now: Instant, seq: Seq) -> Option<(Seq, Instant)> {
+        match self.config.rto.samples {
+            Samples::Unambiguous => None,
+            Samples::All if seq == self.snd.una => Some((seq, now)),
+            Samples::All => self.snd.timed,
         }
     }
 
@@ -134,11 +144,16 @@ impl Tcb {
             }
             if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
                 self.start(cx, Timer::Persist, interval);
+                // The timeout is for all that was submitted (3.9.1.1); what waits for a window is. Linux counts it, too.
+                self.start_user_timeout(cx);
             }
             return;
         }
         if self.runs(Timer::Persist) {
             self.stop(cx, Timer::Persist);
+            if self.snd.una == self.snd.nxt {
+                self.stop(cx, Timer::User);
+            }
             (self.snd.retransmissions, self.snd.probes) = (0, 0);
         }
         if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {

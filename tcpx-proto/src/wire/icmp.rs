@@ -3,7 +3,8 @@
 use super::checksum;
 use super::ip::{self, Ip};
 use crate::seq::Seq;
-use core::net::{IpAddr, SocketAddr};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// An ICMP error about a TCP segment that we sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,6 +60,21 @@ impl Icmp {
     }
 }
 
+/// An ICMPv4 error of this type and code (RFC 792) that quotes `quoted`, a whole IPv4 packet, as a packet from `source` to `destination`.
+/// The MTU of the next hop (RFC 1191) is written whatever the type. The IP header has no checksum: a raw socket's kernel writes it.
+pub fn icmp_error(source: Ipv4Addr, destination: Ipv4Addr, [kind, code]: [u8; 2], mtu: u16, quoted: &[u8]) -> Vec<u8> {
+    let quoted = quoted.get(..MAX_QUOTE).unwrap_or(quoted);
+    let [high, low] = mtu.to_be_bytes();
+    let mut message = [&[kind, code, 0, 0, 0, 0, high, low], quoted].concat();
+    let field = !checksum::fold(checksum::sum(0, &message));
+    message[2..4].copy_from_slice(&field.to_be_bytes());
+    let [len_high, len_low] = (20 + message.len() as u16).to_be_bytes();
+    let head = [0x45, 0, len_high, len_low, 0, 0, 0, 0, 64, ICMP_V4, 0, 0];
+    [&head, &source.octets()[..], &destination.octets(), &message].concat()
+}
+
+/// The most that is quoted: the error then fits into 576 octets (RFC 1812 section 4.3.2.3).
+const MAX_QUOTE: usize = 548;
 const ICMP_V4: u8 = 1;
 const ICMP_V6: u8 = 58;
 
@@ -93,7 +109,6 @@ fn kind_v6(head: &[u8; 8]) -> Option<IcmpKind> {
 mod tests {
     use super::*;
     use crate::wire::{Flags, Header, Options};
-    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     const V4: [&str; 2] = ["10.0.0.1:40000", "10.0.0.2:7000"];
@@ -160,6 +175,18 @@ mod tests {
             let icmp = Icmp::parse(&error(ends, kind, code, rest, &syn(ends)));
             assert_eq!(icmp, expected.map(|kind| Icmp { kind, local, remote, seq: Seq(77) }), "{ends:?} type {kind} code {code}");
         }
+    }
+
+    #[test]
+    fn icmp_error_written_is_read_back() {
+        let (router, local) = (Ipv4Addr::new(10, 0, 0, 66), Ipv4Addr::new(10, 0, 0, 1));
+        let [ours, remote] = V4.map(|end| end.parse().unwrap());
+        for (kind, mtu, expected) in [([3, 1], 0, IcmpKind::Unreachable(1)), ([3, 4], 1400, IcmpKind::PacketTooBig(1400))] {
+            let packet = icmp_error(router, local, kind, mtu, &syn(V4));
+            assert_eq!(Icmp::parse(&packet), Some(Icmp { kind: expected, local: ours, remote, seq: Seq(77) }));
+            assert_eq!(Ip::parse(&packet).unwrap().source, IpAddr::V4(router));
+        }
+        assert_eq!(icmp_error(router, local, [3, 1], 0, &[0x45; 1500]).len(), 576);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7, MUST-64, MUST-68).
 
 use crate::seq::Seq;
+use core::fmt;
 
 /// The most that the option area can hold, in octets.
 pub const MAX_OPTIONS_LEN: usize = 40;
@@ -113,6 +114,34 @@ impl Options {
     }
 }
 
+impl fmt::Display for Options {
+    /// Each that is there, in the order and with the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws 7`; SACK blocks as `sack 105-110 120-125`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        let mut item = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
+            f.write_str(core::mem::replace(&mut separator, ","))?;
+            f.write_fmt(text)
+        };
+        if let Some(mss) = self.mss {
+            item(f, format_args!("mss {mss}"))?;
+        }
+        if self.sack_permitted {
+            item(f, format_args!("sackOK"))?;
+        }
+        if let Some(stamps) = self.timestamps {
+            item(f, format_args!("ts {}:{}", stamps.value, stamps.echo))?;
+        }
+        if let Some(shift) = self.window_scale {
+            item(f, format_args!("ws {shift}"))?;
+        }
+        if let [_, ..] = self.sack.as_slice() {
+            item(f, format_args!("sack"))?;
+            self.sack.as_slice().iter().try_for_each(|(left, right)| write!(f, " {}-{}", left.0, right.0))?;
+        }
+        Ok(())
+    }
+}
+
 /// The options of an area, NOPs left out, up to its end or the first illegal length.
 pub(super) struct Walk<'a> {
     area: &'a [u8],
@@ -200,6 +229,7 @@ pub(super) const TIMESTAMPS: u8 = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     fn read(area: &[u8]) -> Options {
@@ -244,6 +274,17 @@ mod tests {
         let data = Options { timestamps: Some(STAMPS), ..Options::default() };
         assert_eq!(written(&data), [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(written(&Options::default()), []);
+    }
+
+    #[test]
+    fn options_displayed_name_each_that_is_there() {
+        let syn = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(STAMPS), ..Options::default() };
+        assert_eq!(syn.to_string(), "mss 1460,sackOK,ts 16909060:84281096,ws 7");
+        let mut sack = SackBlocks::default();
+        assert!(sack.push(Seq(105), Seq(110)) && sack.push(Seq(1), Seq(9)));
+        assert_eq!(Options { sack, ..Options::default() }.to_string(), "sack 105-110 1-9");
+        assert_eq!(Options { window_scale: Some(0), ..Options::default() }.to_string(), "ws 0");
+        assert_eq!(Options::default().to_string(), "");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod value;
 
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
-pub use setup::{Failure, Run, finish};
+pub use setup::{Failure, Run, finish, underlined};
 pub use text::{after_help, exit_codes};
 pub use value::{duration, octets};
 
@@ -116,6 +116,9 @@ pub struct Common {
     /// Receive buffer, the largest window to offer, such as 64k or 1M [default: 256k]
     #[arg(long, value_name = "OCTETS", value_parser = octets, help_heading = CONNECTION)]
     pub window: Option<usize>,
+    /// The most connections at a time, half-open ones and TIME-WAIT included [default: 65536]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = CONNECTION)]
+    pub max_connections: Option<u32>,
     /// What keeps this machine's kernel from resetting our connections; auto takes iptables where it can, else listener
     #[arg(long, value_enum, default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
     pub rst_guard: GuardArg,

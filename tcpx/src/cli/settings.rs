@@ -54,6 +54,7 @@ fn presets(common: &Common) -> impl Iterator<Item = &str> {
 
 fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
     config.checksum = common.checksum.into();
+    config.max_connections = common.max_connections.map_or(config.max_connections, |most| most as usize);
     if common.no_syn_cookies {
         config.overflow = Overflow::Drop;
     }
@@ -162,6 +163,7 @@ mod tests {
         changed("--delayed-ack 499ms", |config| config.conn.delayed_ack = Some(Duration::from_millis(499)));
         changed("--challenge-interval 1s", |config| config.conn.challenge_interval = Duration::from_secs(1));
         changed("--no-syn-cookies", |config| config.overflow = Overflow::Drop);
+        changed("--max-connections 1", |config| config.max_connections = 1);
         changed("--rfc1337", |config| config.conn.time_wait_rst = TimeWaitRst::Ignore);
     }
 
@@ -202,6 +204,7 @@ mod tests {
             "--delayed-ack 500ms",
             "--delayed-ack 0s",
             "--challenge-interval 500",
+            "--max-connections 0",
             "--rfc1337=yes",
             "--profile bsd",
             "--rst-guard firewall",

@@ -184,8 +184,8 @@ impl Run {
     }
 }
 
-/// A mistake in a value, with the wrong part underlined.
-pub(super) fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
+/// A mistake in a value, with the wrong part underlined; `flag` is what the value was given to.
+pub fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
     let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
     let span = error.span.start.min(end)..end;
     let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));

@@ -35,6 +35,9 @@ pub enum Ports {
     Block(u16),
 }
 
+/// The usual SO_MARK of what we send: neither kube-proxy's nor Cilium's.
+pub const MARK: u32 = 0x70;
+
 /// What [`Link::open`] needs to know.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
@@ -44,8 +47,7 @@ pub struct LinkOptions {
     pub ports: Ports,
     /// What keeps the kernel from answering for them.
     pub guard: GuardKind,
-    /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's. The default, 0x70, is neither
-    /// kube-proxy's nor Cilium's.
+    /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's: [`MARK`] or another.
     pub mark: u32,
     /// Receive buffer to ask for, octets as the kernel counts them (a bare ACK costs 832, a full segment 2,304). Without NET_ADMIN
     /// the kernel gives no more than `net.core.rmem_max`.
@@ -55,7 +57,7 @@ pub struct LinkOptions {
 impl LinkOptions {
     /// The usual options for this address and these ports.
     pub fn new(local: IpAddr, ports: Ports) -> LinkOptions {
-        LinkOptions { local, ports, guard: GuardKind::Auto, mark: 0x70, receive_buffer: 8 << 20 }
+        LinkOptions { local, ports, guard: GuardKind::Auto, mark: MARK, receive_buffer: 8 << 20 }
     }
 }
 

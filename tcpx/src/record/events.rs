@@ -69,6 +69,8 @@ enum Body<'a> {
         len: u32,
         win: u32,
         id: u16,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        options: String,
         retransmission: u32,
         verdict: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +176,7 @@ impl Sink for Events {
             len: record.len,
             win: record.window,
             id: record.id,
+            options: record.options.to_string(),
             retransmission: record.retransmission,
             verdict: seen.judgement.verdict.name(),
             rule: seen.rule,
@@ -221,8 +224,8 @@ mod tests {
             r#"{"event":"start","version":1,"role":"client","profile":"linux","seed":7,"monotonic":12.5,"realtime":1700000000.0}"#,
             r#"{"t":0.0,"conn":1,"event":"opened","local":"10.0.0.1:40000","remote":"10.0.0.2:7000","passive":false}"#,
             r#"{"t":0.0,"conn":1,"event":"state","from":"CLOSED","to":"SYN-SENT","on":"active OPEN"}"#,
-            r#"{"t":0.00001,"conn":1,"event":"segment","dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":100,"ack":0,"len":0,"win":64240,"id":9,"retransmission":0,"verdict":"pass"}"#,
-            r#"{"t":0.0005,"conn":1,"event":"segment","dir":"in","flags":"SA","seq":300,"ack":101,"len":0,"win":64240,"id":9,"retransmission":0,"verdict":"pass"}"#,
+            r#"{"t":0.00001,"conn":1,"event":"segment","dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":100,"ack":0,"len":0,"win":64240,"id":9,"options":"mss 1460,ws 7","retransmission":0,"verdict":"pass"}"#,
+            r#"{"t":0.0005,"conn":1,"event":"segment","dir":"in","flags":"SA","seq":300,"ack":101,"len":0,"win":64240,"id":9,"options":"mss 1460,ws 7","retransmission":0,"verdict":"pass"}"#,
             r#"{"t":0.0005,"conn":1,"event":"state","from":"SYN-SENT","to":"ESTABLISHED","on":"SYN,ACK"}"#,
             r#"{"t":0.000501,"conn":1,"event":"timer","timer":"keepalive","action":"started","until":2.0}"#,
             r#"{"t":0.00051,"conn":1,"event":"segment","dir":"out","cause":"ack","carries":["ack-of-syn"],"flags":"A","seq":101,"ack":301,"len":0,"win":64240,"id":9,"retransmission":0,"verdict":"drop","rule":"drop out ack-of-syn"}"#,

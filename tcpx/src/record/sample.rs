@@ -71,9 +71,11 @@ fn incoming(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, flag
     observer.segment(&record, &pass(), &packet(remote(), local(), flags, (seq, ack)));
 }
 
+/// A SYN offers an MSS and a window scale.
 fn record(micros: u64, conn: Option<ConnId>, out: bool, label: Option<Label>, flags: Flags, (seq, ack): (u32, u32)) -> SegmentRecord {
-    let at = START + Duration::from_micros(micros);
-    SegmentRecord { at, conn, out, label, flags, seq: Seq(seq), ack: Seq(ack), len: 0, window: 64240, id: 9, retransmission: 0 }
+    let (at, syn) = (START + Duration::from_micros(micros), flags.has(Flags::SYN));
+    let options = Options { mss: syn.then_some(1460), window_scale: syn.then_some(7), ..Options::default() };
+    SegmentRecord { at, conn, out, label, flags, seq: Seq(seq), ack: Seq(ack), len: 0, window: 64240, id: 9, retransmission: 0, options }
 }
 
 fn pass() -> Judgement {

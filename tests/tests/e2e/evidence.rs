@@ -1,14 +1,20 @@
 //! The binaries' own logs, held against what the cable saw at the same end.
 
-use crate::harness::Lab;
+use crate::harness::{Lab, PORT, Program, Signal, built, until};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use tcpx_lab::events::{Log, What};
+use std::time::Duration;
+use tcpx_lab::events::{Entry, Log, What};
 use tcpx_lab::evidence::capture::{Capture, Packet};
 use tcpx_lab::evidence::check::{Allowance, check};
+use tcpx_lab::evidence::log::log;
+use tcpx_lab::evidence::now;
+use tcpx_lab::evidence::sockets::Watch;
+use tcpx_lab::exchange::{End, Exchange, pair};
 
 /// Generous: other tests run at the same time, and a log's times are those at which its writer woke up.
-const ALLOWED: Allowance = Allowance { seconds: 0.5, kept: false, silent_from: None };
+const ALLOWED: Allowance = Allowance { seconds: 0.5, kept: false, silent_from: None, until: f64::INFINITY };
 
 /// A run of client and server: what each end logged, what was captured there, and its address.
 fn run(lab: &Lab, client: &[&str], server: &[&str]) -> Option<[(Log, Vec<Packet>, Ipv4Addr); 2]> {
@@ -59,4 +65,42 @@ fn log_that_was_tampered_with_disagrees_at_every_segment() {
             assert!(check(&less, &packets, own, &ALLOWED).is_err(), "{:?}", log.entries[place]);
         }
     }
+}
+
+/// The states of one end in the order of a story.
+fn states(story: &Exchange, end: End) -> Vec<&str> {
+    let mut states: Vec<&str> = story.steps.iter().filter(|step| step.end == end).map(|step| step.state.as_str()).collect();
+    states.dedup();
+    states
+}
+
+#[test]
+fn log_made_of_the_kernels_end_fits_the_binarys() {
+    let Some(lab) = Lab::netns() else { return };
+    let b = lab.b.namespace().unwrap();
+    let (capture, watch) = (Capture::start(b).unwrap(), Watch::start(b, Duration::from_millis(5)).unwrap());
+    let script = b"listen\naccept\nreceive to end\nsend \"welcome\"\nsleep 50ms\nclose\nexpect closed clean\n";
+    let began = now();
+    let mut play = lab.b.command(built("tcpx-lab"));
+    let (player, mut input) = Program::start_with_input(play.args(["play", "--own", &lab.b.at(PORT).to_string(), "--role", "server"]));
+    input.write_all(script).unwrap();
+    drop(input);
+    until("the player to listen", || lab.b.output("ss", &["-Hltn"]).contains(&format!(":{PORT}")).then_some(()));
+    let events = lab.file("client.jsonl");
+    let client = lab.client(&["--send", "hello", "--msl", "50ms", "--events", &events]);
+    assert_eq!(client.succeed(), "welcome");
+    // Its FIN is acknowledged before the client ends; then only the listener is left.
+    until("the connection to be gone", || (lab.b.output("ss", &["-Htan"]).lines().count() == 1).then_some(()));
+    watch.look();
+    let told = Log::parse(std::str::from_utf8(&player.end_by(Signal::TERM).stdout).unwrap()).unwrap();
+    let calls = told.entries.iter().map(|entry| Entry { t: entry.t + told.monotonic - began, ..entry.clone() });
+    let seen = watch.stop().unwrap();
+    let server = log(&capture.stop().unwrap(), &seen, calls.collect(), lab.b.address, "server", began);
+    let client = Log::read(&PathBuf::from(events)).unwrap();
+    let stories = pair(&client, &server);
+    let [story] = &stories[..] else { panic!("{stories:#?}") };
+    assert!(story.flights.iter().all(|flight| flight.sent.is_some() && flight.received.len() == 1), "{:#?}", story.flights);
+    assert_eq!(states(story, End::B), ["SYN-RECEIVED", "ESTABLISHED", "CLOSE-WAIT", "LAST-ACK", "CLOSED"]);
+    let received = story.steps.iter().filter(|step| step.end == End::B).filter_map(|step| step.received.as_deref()).collect::<String>();
+    assert_eq!(received, "hello", "what its application told is with its connection");
 }

@@ -8,6 +8,7 @@ mod evidence;
 mod guard;
 mod kernel;
 mod knobs;
+mod laboratory;
 mod misuse;
 mod pair;
 mod signals;

@@ -188,6 +188,20 @@ fn longer_counts_what_has_more_text_alone() {
 }
 
 #[test]
+fn idle_begins_with_the_first_segment_after_so_long_a_silence_and_ends_with_the_incarnation() {
+    let mut bench = Bench::new(&["drop any idle=350s"]);
+    assert_eq!(bench.out(S, 100, ""), "pass");
+    bench.wait(349_999);
+    assert_eq!(bench.comes(S | A, 500, ""), "pass");
+    bench.wait(350_000);
+    assert_eq!(bench.comes(A, 501, "late"), "drop");
+    bench.wait(1000);
+    assert_eq!([bench.comes(A, 501, "late"), bench.out(A, 101, "x")], ["drop", "drop"]);
+    bench.wait(350_000);
+    assert_eq!([bench.out(S, 9000, ""), bench.comes(S | A, 700, "")], ["pass", "pass"]);
+}
+
+#[test]
 fn syn_ack_of_a_simultaneous_open_is_the_first_syn_ack() {
     let mut bench = Bench::new(&["drop out syn-ack#1", "drop in third-ack"]);
     assert_eq!([bench.out(S, 100, ""), bench.comes(S, 500, ""), bench.out(S | A, 100, "")], ["pass", "pass", "drop"]);
@@ -353,6 +367,15 @@ fn trickle_spaces_segments_out_and_keeps_their_order() {
     assert_eq!(bench.released(), ["c"]);
     bench.wait(10);
     assert_eq!(bench.out(A, 104, "d"), "trickle");
+}
+
+#[test]
+fn trickle_with_a_queue_that_is_full_drops_what_comes() {
+    let mut bench = Bench::new(&["trickle=10ms,2 out data"]);
+    let burst = [101, 102, 103, 104].map(|seq| bench.out(A, seq, "x"));
+    assert_eq!(burst, ["trickle", "trickle 10ms", "trickle 20ms", "drop"]);
+    bench.wait(10);
+    assert_eq!([bench.out(A, 104, "x"), bench.out(A, 105, "x")], ["trickle 20ms", "drop"]);
 }
 
 #[test]
@@ -566,6 +589,7 @@ const VERDICTS: &[&str] = &[
     "corrupt",
     "corrupt=fixed",
     "trickle=2ms",
+    "trickle=2ms,1",
     "rewrite(seq=+9, flags=S)",
     "rewrite(strip=mss, res=1)",
     "hold=h",
@@ -584,6 +608,7 @@ const MATCHES: &[&str] = &[
     "segment#3..",
     "data#2.1..2",
     "longer=1#1",
+    "idle=1ms",
 ];
 const RELEASES: &[&str] = &["release=h on established#1", "release=h on closed#2", "release=h after 4ms", "release=h on time-wait#1"];
 
