@@ -96,6 +96,8 @@ pub struct ConnConfig {
     pub initial_window: u32,
     /// Duplicate ACKs that mean loss (RFC 5681: 3).
     pub dup_ack_threshold: u32,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
     /// Offer and use timestamps (RFC 7323; `tcp_timestamps`).
     pub timestamps: bool,
     /// Reject old timestamps (RFC 7323 section 5).
@@ -260,6 +262,17 @@ pub enum Recovery {
     Rack,
 }
 
+/// Explicit congestion notification (RFC 3168; `tcp_ecn`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ecn {
+    /// Neither asked for nor granted.
+    Off,
+    /// Granted to a peer that asks for it: what Linux does unless told otherwise (`tcp_ecn=2`).
+    WhenAsked,
+    /// Asked for, too (`tcp_ecn=1`).
+    On,
+}
+
 /// Retransmission timeouts (RFC 6298).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Rto {
@@ -401,6 +414,7 @@ impl ConnConfig {
             recovery: Recovery::Rfc6675,
             initial_window: 10,
             dup_ack_threshold: 3,
+            ecn: Ecn::Off,
             timestamps: true,
             paws: true,
             sack: true,
@@ -435,6 +449,8 @@ impl ConnConfig {
             persist: Some(Persist { min: millis(200), max: secs(120) }),
             delayed_ack: Some(millis(40)),
             quick_acks: 16,
+            congestion: Congestion::Cubic,
+            recovery: Recovery::Rack,
             sws_override: millis(200),
             ..ConnConfig::rfc9293()
         }
@@ -468,6 +484,8 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("MUST-56", "in SYN-SENT any ICMP error ends the connection; afterwards none does"),
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
+    ("RFC 2018 8", "after a timeout what SACK said to be held is not sent again before the left edge of the window has reached it"),
+    ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, ConnConfig, Profile, Recovery};
+use tcpx_proto::config::{Config, Congestion, Profile, Recovery};
 use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Options, SackBlocks};
@@ -337,9 +337,151 @@ proptest! {
     }
 }
 
-/// The policies of the profiles.
+/// Linux has nothing but RACK since 6.17, and CUBIC unless told otherwise; RFC 9293 names RFC 5681.
 #[test]
 fn profiles_recover_as_their_originals_do() {
-    let of = |profile: Profile| -> ConnConfig { profile.config().conn };
-    assert_eq!(of(Profile::Rfc9293).recovery, Recovery::Rfc6675);
+    let of = |profile: Profile| profile.config().conn;
+    assert_eq!((of(Profile::Linux).recovery, of(Profile::Linux).congestion), (Recovery::Rack, Congestion::Cubic));
+    assert_eq!((of(Profile::Rfc9293).recovery, of(Profile::Rfc9293).congestion), (Recovery::Rfc6675, Congestion::NewReno));
+}
+
+// ---- RFC 8985: RACK
+
+#[test]
+fn rfc_8985_6_2_loss_is_told_by_a_later_segment_that_arrived_and_a_quarter_of_the_round_trip() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 2 * MSS as usize]);
+    // RACK.rtt is 100 ms, the window 25 ms.
+    let sent_at = bench.now;
+    bench.run(millis(99));
+    assert_eq!(sack(&mut bench, first, 0, &[(1, 2)]), [], "it may be late");
+    let sent = bench.run(millis(100));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::FastRetransmission]));
+    assert_eq!(sent[0].at.since(sent_at), millis(125));
+}
+
+#[test]
+fn rfc_8985_6_2_three_segments_held_leave_no_doubt() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack(&mut bench, first, 0, &[(1, 3)]), []);
+    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(1, 4)])), [0]);
+}
+
+#[test]
+fn rfc_8985_6_2_late_original_shows_reordering_and_the_window_stays() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 0, &[(1, 3)]);
+    // The first one comes late: from now on three held segments are no proof.
+    assert_eq!(sack(&mut bench, first, 3, &[]), []);
+    assert_eq!(sack(&mut bench, first, 3, &[(4, 10)]), []);
+    assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.send(&vec![7; 30 * MSS as usize]);
+    bench.now = bench.now + millis(100);
+    let sent = sack(&mut bench, first, 0, &[(1, 4)]);
+    assert_eq!(which(first, &sent)[0], 0);
+    // Six more arrive, and what they let out; the new segments were sent after the retransmission, and are held before it.
+    let sent = sack(&mut bench, first, 0, &[(1, 10)]);
+    assert!(!sent.is_empty());
+    bench.now = bench.now + millis(100);
+    let nxt = bench.snd_nxt.since(first) / MSS;
+    let mut again = sack(&mut bench, first, 0, &[(10, nxt), (1, 10)]);
+    again.extend(bench.run(millis(50)));
+    assert!(which(first, &again).contains(&0), "{:?}", which(first, &again));
+    assert!(causes(&again).iter().all(|cause| *cause != Cause::Retransmission(1)));
+}
+
+// ---- RFC 8985: tail-loss probes
+
+/// An open connection whose round-trip time is known to be 100 ms, but for what the handshake's still counts.
+fn measured(recovery: Recovery) -> (Bench, Seq) {
+    let (mut bench, mut first) = in_flight(config(recovery), 1);
+    for _ in 0..40 {
+        bench.now = bench.now + millis(99);
+        sack(&mut bench, first, 1, &[]);
+        first += MSS;
+        bench.send(&[7; MSS as usize]);
+    }
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 1, &[]);
+    (bench, first + MSS)
+}
+
+#[test]
+fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(300));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![3], vec![Cause::TailLossProbe]));
+    assert_eq!(sent[0].at.since(start), srtt * 2);
+    bench.now = bench.now + millis(50);
+    let sent = sack(&mut bench, first, 0, &[(3, 4)]);
+    let more = bench.run(millis(50));
+    assert_eq!(which(first, &[sent, more].concat()), [0, 1]);
+    assert_eq!(which(first, &sack(&mut bench, first, 1, &[(3, 4)])), [2]);
+    assert_eq!(bench.acknowledge(), []);
+    assert_eq!(bench.run(Duration::from_secs(100)), []);
+}
+
+#[test]
+fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 100]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(900));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::TailLossProbe]));
+    assert_eq!(sent[0].at.since(start), srtt * 2 + millis(200));
+    // The one probe there is; then the retransmission timer, from the probe on.
+    let sent = bench.run(Duration::from_secs(1));
+    assert_eq!(causes(&sent), [Cause::Retransmission(1)]);
+    assert_eq!(sent[0].at.since(start), srtt * 2 + millis(1200));
+}
+
+#[test]
+fn rfc_8985_7_3_new_text_is_the_better_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    // More than the congestion window lets out, less than the peer's.
+    bench.send(&vec![7; 60 * MSS as usize]);
+    let nxt = bench.snd_nxt.since(first) / MSS;
+    assert!(nxt < 60);
+    let sent = bench.run(millis(250));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![nxt], vec![Cause::TailLossProbe]));
+}
+
+#[test]
+fn rfc_8985_7_4_probe_that_made_a_loss_good_costs_half_the_window_and_a_needless_one_nothing() {
+    for (needless, expected) in [(true, 11), (false, 5)] {
+        let (mut bench, first) = measured(Recovery::Rack);
+        bench.send(&vec![7; 11 * MSS as usize]);
+        let before = bench.status().cwnd;
+        sack(&mut bench, first, 10, &[]);
+        assert_eq!(which(first, &bench.run(millis(450))), [10]);
+        if needless {
+            // Both arrive: the ACK of the first, then a duplicate for the probe.
+            sack(&mut bench, first, 11, &[]);
+            sack(&mut bench, first, 11, &[]);
+        }
+        bench.send(&[7; 10]);
+        bench.acknowledge();
+        let after = bench.status().cwnd;
+        assert!(if needless { after >= before } else { after <= before.max(expected * MSS) }, "{needless}: {before} {after}");
+    }
+}
+
+#[test]
+fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
+    let (mut bench, _) = measured(Recovery::Rfc6675);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    assert_eq!(bench.run(millis(990)), []);
+    let mut bench = Bench::new(config(Recovery::Rack));
+    bench.enter("ESTABLISHED");
+    bench.send(&vec![7; 4 * MSS as usize]);
+    assert_eq!(bench.run(millis(990)), []);
 }

@@ -666,6 +666,23 @@ fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
 }
 
 #[test]
+fn must_32_33_rfc_6093_application_is_told_of_urgent_data_and_how_much_remains() {
+    let mut bench = open(plain());
+    let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::URG);
+    header.urgent = 15;
+    bench.signals.clear();
+    bench.say(header, b"0123456789");
+    assert_eq!(bench.signals, [Signal::Urgent(bench.conn()), Signal::Readable(bench.conn())]);
+    assert_eq!(bench.status().urgent, Some(15), "five octets of it are still on their way");
+    assert_eq!(bench.receive(4).unwrap(), b"0123");
+    assert_eq!(bench.status().urgent, Some(11));
+    bench.text(b"abcdefgh");
+    assert_eq!(bench.receive(11).unwrap(), b"456789abcde");
+    assert_eq!(bench.status().urgent, None);
+    assert_eq!(bench.receive(9).unwrap(), b"fgh");
+}
+
+#[test]
 fn must_32_urgent_pointer_to_what_is_there_already_announces_nothing() {
     let mut bench = open(plain());
     let mut announced = |text: &[u8], urgent| {

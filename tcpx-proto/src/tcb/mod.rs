@@ -4,6 +4,7 @@ mod buffer;
 mod calls;
 mod congestion;
 mod cubic;
+mod ecn;
 mod output;
 mod rack;
 mod recovery;
@@ -31,6 +32,7 @@ use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::Control;
 use core::fmt;
 use core::net::SocketAddr;
+use ecn::Notification;
 use recovery::Sent;
 use rto::Estimator;
 
@@ -142,6 +144,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Wake {
     pub(crate) established: bool,
     pub(crate) readable: bool,
+    pub(crate) urgent: bool,
     pub(crate) writable: bool,
     pub(crate) closed: Option<CloseReason>,
 }
@@ -224,7 +227,7 @@ pub(crate) struct Rcv {
     sack: bool,
     /// First ACKs still to send without delay.
     quick: u32,
-    /// The peer's urgent pointer, as a sequence number, until the text has reached it.
+    /// The peer's urgent pointer, as a sequence number: the octet after the urgent data (MUST-62).
     urgent: Option<Seq>,
     last_heard: Instant,
     last_challenge: Option<Instant>,
@@ -268,6 +271,7 @@ pub(crate) struct Tcb {
     pub(crate) snd: Snd,
     pub(crate) rcv: Rcv,
     stamps: Stamps,
+    ecn: Notification,
     estimator: Estimator,
     pending: Pending,
     /// When each fires; [`NEVER`] for one that does not run.
@@ -459,6 +463,7 @@ impl Tcb {
             retransmissions: self.snd.retransmissions,
             unacknowledged: self.unacknowledged(),
             unread: self.unread(),
+            urgent: self.urgent_left(),
             deadline: self.deadline(),
         }
     }

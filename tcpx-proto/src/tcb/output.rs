@@ -62,14 +62,16 @@ impl Tcb {
         let label = Label { cause: plan.cause, carries: self.carries(&plan, &header) };
         let payload = self.payload(&plan);
         let written = header.emit(payload, into).ok()?;
+        self.cwr_sent(header.flags);
         self.sent(cx, &plan);
         Some((written, label))
     }
 
     fn plan(&self) -> Option<Plan> {
         if let Some(cause) = self.pending.syn {
-            let flags = if self.state == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK };
-            return Some(Plan { seq: self.snd.iss, len: 0, flags, cause, kind: Kind::Syn });
+            let ack = self.state != State::SynSent;
+            let flags = if ack { Flags::SYN | Flags::ACK } else { Flags::SYN };
+            return Some(Plan { seq: self.snd.iss, len: 0, flags: flags | self.ecn_setup(ack, cause), cause, kind: Kind::Syn });
         }
         self.plan_text().or_else(|| self.pending.ack.map(|cause| self.plan_bare(cause)))
     }
@@ -206,19 +208,25 @@ impl Tcb {
 
     fn header(&self, now: Instant, plan: &Plan, id: u16) -> Header {
         let ack = plan.flags.has(Flags::ACK);
+        let new = self.is_new(plan);
         Header {
             source: self.local,
             destination: self.remote,
             seq: plan.seq,
             ack: if ack { self.rcv.nxt } else { Seq(0) },
-            flags: plan.flags,
+            flags: if plan.kind == Kind::Syn { plan.flags } else { plan.flags | self.ecn_flags(new) },
             window: self.window_field(plan.flags.has(Flags::SYN)),
             urgent: 0,
             options: self.options(now, plan),
             ttl: self.config.ttl,
-            tos: self.config.tos,
+            tos: self.tos(new),
             id,
         }
+    }
+
+    /// Whether it has text, all of which goes out for the first time.
+    fn is_new(&self, plan: &Plan) -> bool {
+        plan.len > 0 && plan.kind != Kind::Bare && plan.seq.ge(self.snd.nxt)
     }
 
     fn options(&self, now: Instant, plan: &Plan) -> Options {

@@ -128,6 +128,7 @@ impl Tcb {
             control.lost(nxt, nxt.since(una), path.mss);
             *rescued = false;
             self.pending.retransmission = true;
+            self.window_reduced();
         }
         match next {
             Some(left) => self.start(cx, Timer::Reordering, left),

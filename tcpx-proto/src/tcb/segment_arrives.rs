@@ -114,6 +114,7 @@ impl Tcb {
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
+        self.take_mark(segment);
         let moved = self.moved(segment);
         let segment = moved.as_ref().unwrap_or(segment);
         self.urgent(cx, segment);
@@ -359,6 +360,7 @@ impl Tcb {
         let (selective, una) = (self.is_selective(), self.snd.una);
         let news = if selective { self.take_delivered(cx.now, segment) } else { News::default() };
         let acked = if segment.header.ack.gt(una) { self.new_ack(cx, segment, &news) } else { 0 };
+        self.take_echo(cx, segment);
         if selective {
             self.react(cx, segment, news, acked);
         } else if self.snd.una == una && self.is_duplicate_ack(segment) {
@@ -466,6 +468,7 @@ impl Tcb {
         let Some(control) = self.control() else { return };
         if control.duplicate_ack(una, nxt, nxt.since(una), mss, threshold) == Reaction::Retransmit {
             self.pending.retransmission = true;
+            self.window_reduced();
         }
     }
 

@@ -36,8 +36,15 @@ impl Tcb {
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
             self.rcv.urgent = Some(up_to);
             cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
-            self.wake.readable = true;
+            self.wake.urgent = true;
         }
+    }
+
+    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included that are still on their way (MUST-33).
+    pub(super) fn urgent_left(&self) -> Option<usize> {
+        let next = self.rcv.nxt.back(u32::from(self.rcv.fin_reached)).back(u32::try_from(self.unread()).ok()?);
+        let up_to = self.rcv.urgent.filter(|up_to| up_to.gt(next))?;
+        Some(up_to.since(next) as usize)
     }
 
     /// Seventh: the text.
@@ -94,7 +101,6 @@ impl Tcb {
         let inserted = transfer.receive.insert(offset, inside);
         let holes = had_holes || transfer.receive.has_holes();
         self.rcv.nxt += inserted.advanced;
-        self.rcv.urgent = self.rcv.urgent.filter(|up_to| up_to.gt(self.rcv.nxt));
         self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;
         if inserted.new == 0 {

@@ -72,6 +72,7 @@ impl Tcb {
         if let Some(control) = self.control() {
             control.timed_out(nxt, flight, mss, again);
         }
+        self.window_reduced();
     }
 
     /// What is timed once this was sent again: nothing, as its ACK may be for either transmission (Karn, RFC 6298 section 3).
