@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run quick lab document netns-up netns-client netns-server netns-down clean-rules deps build tools
+.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools
 
 # Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -58,6 +58,13 @@ document: build ## docs/experiments*.md from the experiments and from runs in ev
 	@cargo build --workspace --bins
 	@$(LAB) document > docs/experiments.md
 	@$(LAB) document --language zh > docs/experiments.zh-CN.md
+
+man: build ## manual pages into target/man
+	@for program in tcpx-client tcpx-server tcpx-lab; do target/debug/$$program man target/man || exit; done; ls target/man
+
+completions: build ## completions of bash, zsh and fish into target/completions
+	@mkdir -p target/completions; for program in tcpx-client tcpx-server tcpx-lab; do for shell in bash zsh fish; do \
+	  target/debug/$$program completions $$shell > target/completions/$$program.$$shell || exit; done; done; ls target/completions
 
 netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
 	@$(LAB) netns up

@@ -112,7 +112,11 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
+    let mut command = cli::command(Cli::command(), EXAMPLES);
+    let matches = command.get_matches_mut();
+    if let Some(code) = cli::answer(&mut command, &matches) {
+        return code;
+    }
     let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| connect(&cli));
     cli::finish("tcpx-client", outcome)
 }

@@ -87,7 +87,7 @@ mod tests {
             .state(0.1, "SYN-RECEIVED", "ESTABLISHED", "ACK of SYN")
             .sends(0.2, ("PA", cookie + 1, 101, 5), "pass");
         let logs = [client.log(), server.log()];
-        Outcome { logs, end: 1.0, events: Default::default(), captures: Default::default(), notes: Vec::new() }
+        Outcome { logs, end: 1.0, events: Default::default(), captures: Default::default(), waited: 0.0, notes: Vec::new() }
     }
 
     #[test]

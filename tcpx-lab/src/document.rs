@@ -27,6 +27,9 @@ pub struct Observation {
     pub runs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+/// Lines of a ladder in a document at the most.
+const MOST_LINES: usize = 80;
+
 /// The language of a document.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
 pub enum Language {
@@ -95,7 +98,9 @@ impl Observed {
             let observed = self.experiments.get(&experiment.name).filter(|entry| entry.fingerprint == fingerprint(experiment));
             let worlds = [World::Wire, World::Kernel];
             let all = |observed: &Observation| {
-                worlds.iter().all(|world| observed.runs.get(world.name()).is_some_and(|runs| runs.len() == experiment.arms.len()))
+                worlds.iter().all(|world| {
+                    observed.runs.get(world.name()).is_some_and(|runs| experiment.arms.iter().all(|arm| runs.contains_key(&arm.name)))
+                })
             };
             observed.is_some_and(all)
         };
@@ -213,7 +218,9 @@ fn rows<'a>(
     Ok(())
 }
 
-/// Lines without blanks at their ends.
+/// Lines without blanks at their ends, and no more of them than a reader wants: a flood has thousands.
 fn trimmed(ladder: &str) -> String {
-    ladder.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines = ladder.lines().take(MOST_LINES).map(|line| format!("{}\n", line.trim_end()));
+    let more = ladder.lines().count().saturating_sub(MOST_LINES);
+    lines.chain((more > 0).then(|| format!("({more} more lines)\n"))).collect()
 }

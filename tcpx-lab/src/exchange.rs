@@ -181,9 +181,9 @@ impl Side {
         Side { initial, steps: walk.steps, ticks, last }
     }
 
-    /// Forgets segments of no connection that the other side never saw.
-    fn drop_strangers(&mut self, other: &Side) {
-        let seen = |ours: &Segment| other.steps.iter().filter_map(|s| s.segment.as_ref()).any(|s| s.dir != ours.dir && s.same_header(ours));
+    /// Forgets segments of no connection that the other side, or the other step of a host with itself, never saw.
+    fn drop_strangers(&mut self, others: &[Step]) {
+        let seen = |ours: &Segment| others.iter().filter_map(|s| s.segment.as_ref()).any(|s| s.dir != ours.dir && s.same_header(ours));
         self.steps.retain(|step| !step.stranger || step.segment.as_ref().is_some_and(seen));
     }
 }
@@ -281,19 +281,24 @@ fn is_call(on: &str) -> bool {
 
 /// Puts the two sides on one time line and pairs what one sent with what the other received.
 fn exchange(ends: [SocketAddr; 2], mut a: Side, mut b: Side) -> Exchange {
-    a.drop_strangers(&b);
-    b.drop_strangers(&a);
+    let itself = (ends[0].ip() == ends[1].ip()).then(|| [&a, &b].map(|side| side.steps.clone()));
+    match &itself {
+        Some([own_a, own_b]) => (a.drop_strangers(own_a), b.drop_strangers(own_b)),
+        None => (a.drop_strangers(&b.steps), b.drop_strangers(&a.steps)),
+    };
     let mut steps: Vec<Step> = a.steps.into_iter().chain(b.steps).collect();
     steps.sort_by(|x, y| x.at.total_cmp(&y.at));
-    let mut flights = flights(End::A, &steps, b.last);
-    flights.extend(self::flights(End::B, &steps, a.last));
-    flights.sort_by_key(|flight| flight.sent.or(flight.received.first().copied()));
+    let to = |from: End| if itself.is_some() { from } else { from.other() };
+    let last = |end: End| *end.of(&[a.last, b.last]);
+    let [mut all, others] = End::BOTH.map(|from| flights(from, to(from), &steps, last(to(from))));
+    all.extend(others);
+    all.sort_by_key(|flight| flight.sent.or(flight.received.first().copied()));
     let recorded = [a.last.is_some(), b.last.is_some()];
-    Exchange { ends, initial: [a.initial, b.initial], steps, flights, ticks: [a.ticks, b.ticks].concat(), recorded }
+    Exchange { ends, initial: [a.initial, b.initial], steps, flights: all, ticks: [a.ticks, b.ticks].concat(), recorded }
 }
 
-/// All segments from one end to the other, whose record ends at `last`, if it kept one.
-fn flights(from: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
+/// All segments from one end to the other, or to itself, whose record ends at `last`, if it kept one.
+fn flights(from: End, to: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
     let flight = |segment: &Segment| {
         let (segment, forged) = (segment.clone(), segment.forged);
         Flight { from, segment, sent: None, received: Vec::new(), unwitnessed: false, forged }
@@ -302,7 +307,7 @@ fn flights(from: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
     let mut flights: Vec<Flight> = segments(steps, from, Direction::Out)
         .map(|(index, segment)| Flight { sent: Some(index), unwitnessed: unwitnessed(index), ..flight(segment) })
         .collect();
-    for (index, segment) in segments(steps, from.other(), Direction::In) {
+    for (index, segment) in segments(steps, to, Direction::In) {
         match sending(&mut flights, steps, segment, steps[index].at) {
             Some(flight) => flight.received.push(index),
             None => flights.push(Flight { received: vec![index], ..flight(segment) }),
@@ -448,6 +453,23 @@ mod tests {
         let client = stranger(client.receives(0.3, ("R", 9, 0, 0), 77, "pass").receives(0.4, ("R", 301, 0, 0), 2, "pass"));
         let exchange = story(&client, &server.sends(0.499, ("R", 301, 0, 0), "pass").log());
         assert_eq!(flights(&exchange)[2..], [("R".into(), Some(399), vec![400])]);
+    }
+
+    #[test]
+    fn host_that_speaks_to_itself_hears_what_it_said() {
+        let text = concat!(
+            r#"{"event":"start","version":1,"role":"client","profile":"linux","seed":1,"monotonic":50.0,"realtime":9.0}"#,
+            "\n",
+            r#"{"t":0,"conn":1,"event":"opened","local":"10.0.0.1:40000","remote":"10.0.0.1:40000"}"#,
+            "\n",
+            r#"{"t":0,"conn":1,"event":"segment","dir":"out","flags":"S","seq":1,"ack":0,"len":0,"win":9,"id":1,"verdict":"pass"}"#,
+            "\n",
+            r#"{"t":0.001,"conn":1,"event":"segment","dir":"in","flags":"S","seq":1,"ack":0,"len":0,"win":9,"id":1,"verdict":"pass"}"#,
+            "\n",
+        );
+        let client = Log::parse(text).unwrap();
+        let exchange = story(&client, &Log::none(&client));
+        assert_eq!(flights(&exchange), [("S".into(), Some(0), vec![1])]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod compare;
 pub mod demo;
 pub mod doctor;
 pub mod document;
+pub mod edges;
 pub mod events;
 pub mod evidence;
 pub mod exchange;

@@ -1,12 +1,13 @@
 //! The laboratory's command line.
 
 use anyhow::{Result, bail, ensure};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tcpx::cli::{self, Failure};
+use tcpx::cli::{Shell, completions, man};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
@@ -99,6 +100,18 @@ The exit status is 0 only when every verdict is as expected.")]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
+    /// Writes the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Into which directory
+        directory: PathBuf,
+    },
+    /// Writes a shell's completions
+    #[command(hide = true)]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
     /// Removes firewall rules of tcpx processes that are gone
     CleanRules,
     /// Two namespaces on a cable that stay until they are taken down
@@ -187,6 +200,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
+        Task::Man { directory } => man(&Arguments::command(), &directory)?,
+        Task::Completions { shell } => io::stdout().write_all(&completions(&mut Arguments::command(), shell))?,
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,

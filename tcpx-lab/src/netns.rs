@@ -6,6 +6,8 @@
 
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 use std::io;
 use std::net::Ipv4Addr;
@@ -13,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// The first host's address, on a /24.
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -22,6 +25,8 @@ pub const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 66);
 /// The name of either end of the cable.
 pub const DEVICE: &str = "eth0";
+/// How long a device may take to run after it was put up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A network namespace.
 #[derive(Debug)]
@@ -116,8 +121,10 @@ impl Cable {
 pub fn pair(cable: Cable) -> io::Result<(Namespace, Namespace)> {
     let (a, b) = (Namespace::new()?, Namespace::new()?);
     a.run(|| configure(async |netlink| Ok(netlink.link().add(cable_message(cable, b.fd())).execute().await?)))?;
-    a.run(|| attach(cable, A, B))?;
-    b.run(|| attach(cable, B, A))?;
+    a.run(|| attach(cable, A))?;
+    b.run(|| attach(cable, B))?;
+    a.run(|| acquaint(B))?;
+    b.run(|| acquaint(A))?;
     Ok((a, b))
 }
 
@@ -136,22 +143,54 @@ fn cable_message(cable: Cable, peer: BorrowedFd<'_>) -> LinkMessage {
         .build()
 }
 
-/// Gives this end its offloads and its address, puts it up, and tells it where the peer is, and the stranger, who then is not asked for.
-fn attach(cable: Cable, own: Ipv4Addr, peer: Ipv4Addr) -> io::Result<()> {
+/// Gives this end its offloads and its address, and puts it up.
+fn attach(cable: Cable, own: Ipv4Addr) -> io::Result<()> {
     ethtool::set(ethtool::GRO, cable.receive_offload)?;
     ethtool::set(ethtool::TSO, cable.segmentation_offload && cable.checksum_offload)?;
     ethtool::set(ethtool::GSO, cable.segmentation_offload)?;
     ethtool::set(ethtool::TX_CHECKSUM, cable.checksum_offload)?;
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-    let index = rustix::net::netdevice::name_to_index(&socket, DEVICE)?;
+    let index = index()?;
     configure(async |netlink| {
         netlink.link().set(LinkUnspec::new_with_index(index).up().build()).execute().await?;
-        netlink.address().add(index, own.into(), 24).execute().await?;
+        netlink.address().add(index, own.into(), 24).execute().await
+    })
+}
+
+/// Waits until this end runs, and tells it where the peer is, and the stranger, who then is not asked for.
+fn acquaint(peer: Ipv4Addr) -> io::Result<()> {
+    await_carrier()?;
+    let index = index()?;
+    configure(async |netlink| {
         for other in [peer, STRANGER] {
             netlink.neighbours().add(index, other.into()).link_layer_address(&hardware_address(other)).execute().await?;
         }
         Ok(())
     })
+}
+
+/// The number of this end.
+pub(crate) fn index() -> io::Result<u32> {
+    Ok(name_to_index(&socket(AddressFamily::INET, SocketType::DGRAM, None)?, DEVICE)?)
+}
+
+/// Waits until the device of this end is up and the other one, too. The kernel throws away what is sent until it has done some work of its
+/// own on the carrier.
+pub(crate) fn await_carrier() -> io::Result<()> {
+    let began = Instant::now();
+    while !(ethtool::carrier()? && runs()?) {
+        if began.elapsed() > PATIENCE {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the other end of the cable is not up"));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn runs() -> io::Result<bool> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let request = device_request(libc::SIOCGIFFLAGS as u32, socket.as_fd(), DEVICE)?;
+    // SAFETY: SIOCGIFFLAGS filled this field.
+    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_RUNNING != 0)
 }
 
 /// What an ioctl says of a device (netdevice(7)) in the namespace of `socket`.
@@ -203,7 +242,7 @@ fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Re
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
-/// The offload switches (linux/ethtool.h), as `ethtool -K` sets them.
+/// The offload switches and the carrier (linux/ethtool.h), as `ethtool` shows and sets them.
 mod ethtool {
     use super::DEVICE;
     use std::io;
@@ -213,6 +252,7 @@ mod ethtool {
     pub(super) const TSO: u32 = 0x1f;
     pub(super) const GSO: u32 = 0x24;
     pub(super) const TX_CHECKSUM: u32 = 0x17;
+    const LINK: u32 = 0x0a;
     const SIOCETHTOOL: u32 = 0x8946;
 
     /// `struct ethtool_value`.
@@ -232,14 +272,23 @@ mod ethtool {
 
     /// Sets one switch of [`DEVICE`].
     pub(super) fn set(command: u32, on: bool) -> io::Result<()> {
-        let mut value = Value { command, data: u32::from(on) };
+        ask(command, u32::from(on)).map(|_| ())
+    }
+
+    /// Whether [`DEVICE`] has a carrier. The kernel (since 6.8) does first what it still has to do because of it.
+    pub(super) fn carrier() -> io::Result<bool> {
+        Ok(ask(LINK, 0)? != 0)
+    }
+
+    fn ask(command: u32, data: u32) -> io::Result<u32> {
+        let mut value = Value { command, data };
         let mut request = Request { name: [0; libc::IFNAMSIZ], value: &raw mut value, rest: [0; 16] };
         request.name.iter_mut().zip(DEVICE.bytes()).for_each(|(to, from)| *to = from);
         let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
         // SAFETY: `request` is at least as long as the kernel's ifreq, and `value` outlives the call.
         match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } {
             -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+            _ => Ok(value.data),
         }
     }
 }
@@ -270,6 +319,21 @@ mod tests {
     }
 
     #[test]
+    fn pair_made_the_first_packet_of_either_end_arrives() {
+        for _ in 0..20 {
+            let Some((a, b)) = pair_or_reason(Cable::PLAIN) else { return };
+            let bind = |space: &Namespace, own| space.run(|| std::net::UdpSocket::bind((own, 9))).unwrap();
+            let [one, other] = [bind(&a, A), bind(&b, B)];
+            one.send_to(b"x", (B, 9)).unwrap();
+            other.send_to(b"y", (A, 9)).unwrap();
+            for (name, socket) in [("b's", one), ("a's", other)] {
+                socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                assert_eq!(socket.recv(&mut [0; 2]).map_err(|error| format!("{name}: {error}")), Ok(1));
+            }
+        }
+    }
+
+    #[test]
     fn command_spawned_runs_inside() {
         let Some((a, _b)) = pair_or_reason(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
         let mut cat = Command::new("cat");
@@ -285,7 +349,7 @@ mod tests {
         drop(b);
         // The far end went with its namespace, and this end with it, asynchronously: the kernel tells by the error of the next send.
         let gone = (0..1000).any(|_| {
-            thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
             socket.send_to(b"x", (B, 9)).is_err()
         });
         assert!(gone, "the cable outlived its far end");

@@ -94,6 +94,21 @@ fn sweep_with_a_two_way_handshake_finds_the_deadlock_by_itself() {
 }
 
 #[test]
+fn readme_shows_a_run_as_it_is() {
+    let readme = include_str!("../../README.md");
+    let document = include_str!("../../docs/experiments.md");
+    let chapter = document.split("\n## ").find(|chapter| chapter.starts_with("last-ack-lost-no-time-wait\n")).unwrap();
+    let ladder = chapter.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(ladder.lines().count() > 20 && readme.contains(ladder), "put this into README.md:\n{ladder}");
+    let rows = chapter.lines().filter(|line| line.starts_with("| ") && !line.contains("happened"));
+    for row in rows {
+        assert!(readme.contains(row), "put this into README.md:\n{row}");
+    }
+    let count = document.matches("\n## ").count();
+    assert!(readme.contains(&format!("There are {count} such experiments")), "there are {count}");
+}
+
+#[test]
 fn documents_are_what_the_experiments_make_of_them() {
     let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
     assert_eq!(observed.stale(&experiments), Vec::<String>::new(), "changed since they were observed: run `make document`");

@@ -30,7 +30,7 @@ pub struct Config {
     pub overflow: Overflow,
     /// The most connection records of all kinds, 1 to 2^24. A SYN past it is dropped, a connect fails.
     pub max_connections: usize,
-    /// The most octets in all send and receive buffers together. Past it windows do not open and SEND takes nothing.
+    /// The most octets in all send and receive buffers together (`tcp_mem`). Past it windows do not open and SEND takes nothing.
     pub max_memory: usize,
 }
 
@@ -45,7 +45,23 @@ pub enum Overflow {
     Unbounded,
 }
 
-/// What holds for one connection, or for those that a listener accepts.
+/// What holds for one connection, or for those that a listener accepts. The default is the `linux` profile; where that and `rfc9293`
+/// differ:
+///
+/// | | `linux` | `rfc9293` |
+/// |---|---|---|
+/// | `dialect` | Linux | Rfc9293 |
+/// | `msl` | 30s | 120s |
+/// | `fin_wait_2` | Some(60s) | None |
+/// | `rto.min` | 200ms | 1s |
+/// | `syn_retries` | 10 | 8 |
+/// | `syn_linear` | 4 | 0 |
+/// | `synack_retries` | 5 | 8 |
+/// | `orphan_retries` | 8 | 15 |
+/// | `persist` | 200ms to 120s | 1s to 60s |
+/// | `delayed_ack` | Some(40ms) | Some(200ms) |
+/// | `quick_acks` | 16 | 0 |
+/// | `sws_override` | 200ms | 500ms |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -56,7 +72,7 @@ pub struct ConnConfig {
     pub time_wait_restart: TimeWaitRestart,
     /// Whether a RST ends TIME-WAIT (RFC 1337; `tcp_rfc1337`).
     pub time_wait_rst: TimeWaitRst,
-    /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s).
+    /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s); `None`: for ever.
     pub fin_wait_2: Option<Duration>,
     /// The retransmission timer (RFC 6298).
     pub rto: Rto,
@@ -64,9 +80,9 @@ pub struct ConnConfig {
     pub syn_retries: u32,
     /// How many of those come at the initial RTO before back-off begins (`tcp_syn_linear_timeouts`).
     pub syn_linear: u32,
-    /// How often a SYN,ACK is sent again (`tcp_synack_retries`).
+    /// How often a SYN,ACK is sent again before the connection is dropped (`tcp_synack_retries`).
     pub synack_retries: u32,
-    /// R1: retransmissions before the application is told (SHLD-10; `tcp_retries1`).
+    /// R1: retransmissions before the application is told (SHLD-10: at least 3; `tcp_retries1`).
     pub r1: u32,
     /// R2: retransmissions before the connection is given up (MUST-20, SHLD-11: at least 100 s; `tcp_retries2`).
     pub r2: u32,
@@ -88,13 +104,13 @@ pub struct ConnConfig {
     pub silly_window: SillyWindow,
     /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
     pub sws_override: Duration,
-    /// Congestion control.
+    /// Congestion control (MUST-19).
     pub congestion: Congestion,
     /// How losses are told and made good, where SACK was negotiated.
     pub recovery: Recovery,
-    /// Initial window, segments (RFC 6928: 10).
+    /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
     pub initial_window: u32,
-    /// Duplicate ACKs that mean loss (RFC 5681: 3).
+    /// Duplicate ACKs in a row that mean loss, at least 1 (RFC 5681 section 3.2: 3).
     pub dup_ack_threshold: u32,
     /// Explicit congestion notification.
     pub ecn: Ecn,
@@ -108,31 +124,31 @@ pub struct ConnConfig {
     pub window_scaling: bool,
     /// The MSS to offer, octets, 88 to 65495; `None`: the link's MTU less 40 (IPv4) or 60 (IPv6).
     pub mss: Option<u16>,
-    /// The link's MTU, octets. Whoever owns the link fills it in.
+    /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
     pub mtu: u16,
     /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
     pub receive_buffer: usize,
-    /// Send buffer, octets (`tcp_wmem`).
+    /// Send buffer, octets, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
     pub send_buffer: usize,
-    /// Initial sequence numbers.
+    /// How initial sequence numbers are chosen (RFC 9293 section 3.4.1).
     pub isn: Isn,
     /// Where a segment has to lie.
     pub sequence_check: SequenceCheck,
     /// How often a FIN is sent.
     pub fin_repeats: FinRepeats,
-    /// RST and SYN in a synchronized state, and the range of acceptable ACKs.
+    /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
     pub reset_checks: ResetChecks,
     /// At most one challenge ACK per connection in this time (`tcp_invalid_ratelimit`, 500 ms).
     pub challenge_interval: Duration,
-    /// When a passive opener takes its SYN as acknowledged.
+    /// When a passive opener takes its SYN as acknowledged (RFC 9293 section 3.10.7.4, fifth check).
     pub syn_acknowledged: SynAcknowledged,
     /// What the application's data and FIN wait for beyond ESTABLISHED.
     pub hold_back: HoldBack,
-    /// Edges of the state table that lead elsewhere.
+    /// Edges of the state table ([`TRANSITIONS`](crate::tcb::TRANSITIONS)) that lead elsewhere.
     pub detours: Vec<Detour>,
     /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that guards us).
     pub ttl: u8,
-    /// DSCP and ECN octet (MUST-48).
+    /// The octet with DSCP and ECN (MUST-48; `IP_TOS`).
     pub tos: u8,
 }
 
@@ -317,9 +333,9 @@ impl Default for KeepAlive {
 /// Zero-window probes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Persist {
-    /// Never sooner than this; the first comes after one RTO (SHLD-29).
+    /// Never sooner than this; the first comes after one RTO (SHLD-29), and each wait is twice the one before (SHLD-30).
     pub min: Duration,
-    /// Never later than this.
+    /// Never later than this; at least `min`.
     pub max: Duration,
 }
 
@@ -490,3 +506,42 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn profiles_differ_as_the_table_says() {
+        let [linux, rfc] = [Profile::Linux, Profile::Rfc9293].map(|profile| profile.config().conn);
+        let mut same = linux.clone();
+        let mut rows = 0;
+        macro_rules! row {
+            ($($field:ident).+) => {{
+                row!($($field).+, |value| format!("{value:?}"));
+            }};
+            ($($field:ident).+, $text:expr) => {{
+                let text = $text;
+                let row = format!("/// | `{}` | {} | {} |\n", stringify!($($field).+), text(linux.$($field).+), text(rfc.$($field).+));
+                assert!(include_str!("config.rs").contains(&row), "{row}");
+                same.$($field).+ = rfc.$($field).+;
+                rows += 1;
+            }};
+        }
+        row!(dialect);
+        row!(msl);
+        row!(fin_wait_2);
+        row!(rto.min);
+        row!(syn_retries);
+        row!(syn_linear);
+        row!(synack_retries);
+        row!(orphan_retries);
+        row!(persist, |value: Option<Persist>| value.map_or("None".into(), |persist| format!("{:?} to {:?}", persist.min, persist.max)));
+        row!(delayed_ack);
+        row!(quick_acks);
+        row!(sws_override);
+        assert_eq!(same, rfc, "a row is missing");
+        assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
+    }
+}

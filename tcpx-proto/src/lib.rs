@@ -1,5 +1,68 @@
 //! What TCP does when a segment, a call or the clock arrives: the whole of RFC 9293 as a state machine without I/O.
 //!
+//! `no_std`, no `unsafe`, no clock, no chance and no logger: whoever owns a [`Stack`](stack::Stack) hands everything in and takes
+//! everything out. The crate `tcpx` does so on a real wire; [`sim`] does so for hosts and links on one virtual clock.
+//!
+//! # A run in a dozen lines
+//! The third ACK of a handshake is lost. What does each side believe, and how is it mended? Three seconds later we know, without any of
+//! them having passed:
+//!
+//! ```
+//! use core::time::Duration;
+//! use tcpx_proto::config::{Config, ConnConfig};
+//! use tcpx_proto::event::CloseReason;
+//! use tcpx_proto::sim::Sim;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut sim = Sim::new(1);
+//! let client = sim.add_host("10.0.0.1".parse()?, Config::default(), 1, vec!["drop out third-ack#1".parse()?]);
+//! let server = sim.add_host("10.0.0.2".parse()?, Config::default(), 2, vec![]);
+//! sim.listen(server, 80, 8, &ConnConfig::default(), "receive to end; close".parse()?)?;
+//! let conn = sim.connect(client, 0, "10.0.0.2:80".parse()?, &ConnConfig::default())?;
+//! sim.spawn(client, conn, "sleep 3s; send \"hello\"; close".parse()?);
+//! assert!(sim.run_until(|sim| sim.closed(client, conn).is_some(), Duration::from_secs(600)));
+//!
+//! let accepted = sim.connections(server).next().ok_or("nobody came")?;
+//! assert_eq!(sim.received(server, accepted), b"hello");
+//! assert_eq!(sim.closed(client, conn), Some(CloseReason::Clean));
+//! let syn_acks: Vec<u64> = sim.segments(server).filter(|s| s.out && s.flags.to_string() == "SA").map(|s| s.at.millis()).collect();
+//! assert_eq!(syn_acks, [1, 1001]); // again after one RTO (RFC 6298 2.1), which fetched the third ACK
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The drive contract
+//! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time, and **after every `&mut` call
+//! drains the polls until they say `None`**: [`poll_transmit`](stack::Stack::poll_transmit) (packets to send, written into the
+//! caller's buffer), [`poll_signal`](stack::Stack::poll_signal) (whom to wake) and [`poll_event`](stack::Stack::poll_event) (the
+//! record; empty unless somebody records). Then it sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at
+//! the deadline calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config, seed, [input])` and nothing
+//! else: given the same, it does the same. [`stack`] has it as code.
+//!
+//! # Where the knobs are
+//! 1. A parameter or published policy: [`config`], with its default, unit, source and Linux sysctl. [`config::Profile`] is a set of all.
+//! 2. An edge of the state table that leads elsewhere: [`config::Detour`], recorded as [`event::What::Deviated`].
+//! 3. A segment dropped, delayed, copied, held, rewritten or overtaken at the edge: a [`fault::Rule`], a line of text. The engine cannot
+//!    tell a [`fault::Gate`] from a bad network.
+//! 4. What the application does: [`script::Script`], lines of text as well.
+//!
+//! A row of [`preset::PRESETS`] bundles these under the name of the rule of TCP that it removes, with what breaks then:
+//!
+//! ```
+//! use tcpx_proto::{config::Config, preset::Preset};
+//!
+//! let (mut config, mut rules) = (Config::default(), Vec::new());
+//! let preset = Preset::find("time-wait").ok_or("no such rule")?;
+//! preset.apply(&mut config, &mut rules);
+//! assert!(config.conn.detours.len() > 0 && preset.requirement.contains("MUST-13"));
+//! # Ok::<(), &str>(())
+//! ```
+//!
+//! # What happened
+//! [`Stack::record`](stack::Stack::record) switches the engine's own [`event`]s on: states, timers, segments that were not used and why,
+//! ends. The segments themselves are recorded by the gate's owner, once, with the true time and the verdict: [`event::SegmentRecord`].
+//! A [`sim::Sim`] keeps both in one [`trace`](sim::Sim::trace).
+//!
 //! # The rooms
 //! | room | its question |
 //! |---|---|
@@ -16,13 +79,10 @@
 //!
 //! Arrows: `seq, time <- wire <- config, event <- tcb <- stack <- sim`; `fault` reads `wire`, `event`, `time` and `words` only.
 //!
-//! # The drive contract
-//! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time, and **after every `&mut` call
-//! drains the polls until they say `None`**: [`poll_transmit`](stack::Stack::poll_transmit) (packets to send, written into the
-//! caller's buffer), [`poll_signal`](stack::Stack::poll_signal) (whom to wake) and [`poll_event`](stack::Stack::poll_event) (the
-//! record; empty unless somebody records). Then it sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at
-//! the deadline calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config, seed, [input])` and nothing
-//! else: given the same, it does the same.
+//! # What holds everywhere
+//! Nothing panics, whatever arrives. Time is in nanoseconds since an origin that the owner chose ([`time::Instant`]), lengths are in
+//! octets, sequence numbers are [`seq::Seq`] and compared by name. Names are the RFC's; "MUST-13" and the like are the numbers of RFC
+//! 9293 section 3.11.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -90,7 +90,7 @@ pub const PRESETS: &[Preset] = &[
         removes: "the peer's repeated FIN restarts TIME-WAIT's 2 MSL",
         requirement: "RFC 9293 3.10.7.4",
         breaks: "TIME-WAIT ends while the peer still repeats its FIN, and the next one meets a RST",
-        experiment: "fin-again-in-time-wait",
+        experiment: "last-ack-lost",
         knobs: &[Knob::Parameter(|config| config.conn.time_wait_restart = TimeWaitRestart::Never)],
     },
     Preset {
@@ -189,7 +189,7 @@ pub const PRESETS: &[Preset] = &[
         removes: "a segment for a closed port is answered with a RST",
         requirement: "RFC 9293 3.5.2, 3.10.7.1",
         breaks: "a peer cannot tell a closed port, or a host that has restarted, from a lost segment, and waits for its timeouts",
-        experiment: "silent-closed-port",
+        experiment: "closed-port",
         knobs: &[Knob::Parameter(|config| config.rst_on_closed = false)],
     },
     Preset {

@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::str::FromStr;
 
 /// One thing that an application does. Steps are done in order, each to its end. Those of a connection concern the one that was
 /// connected, accepted or named last.
@@ -31,7 +32,7 @@ pub enum Step {
         /// What to call it.
         name: Option<Arc<str>>,
     },
-    /// Active OPEN, and wait until it is established.
+    /// Active OPEN, and mostly wait until it is established.
     Connect(Connect),
     /// From here on the steps concern the connection of this name.
     On(Arc<str>),
@@ -77,8 +78,8 @@ pub struct Connect {
     pub to: Option<SocketAddr>,
     /// From which port; `None`: the one that the host was given, or any.
     pub from: Option<u16>,
-    /// How often it is tried at the most before the step fails.
-    pub tries: u32,
+    /// How often it is tried at the most before the step fails; `None`: it is not waited for (`open`).
+    pub tries: Option<u32>,
     /// What to call it.
     pub name: Option<Arc<str>>,
 }
@@ -120,6 +121,14 @@ impl Script {
             _ => false,
         })?;
         Some(at + found + 1)
+    }
+}
+
+impl FromStr for Script {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Script, Mistake> {
+        Script::parse(text)
     }
 }
 
@@ -223,10 +232,10 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("connect")?;
+        f.write_str(if self.tries.is_some() { "connect" } else { "open" })?;
         self.to.iter().try_for_each(|to| write!(f, " {to}"))?;
         self.from.iter().try_for_each(|from| write!(f, " from {from}"))?;
-        Some(self.tries).filter(|tries| *tries > 1).iter().try_for_each(|tries| write!(f, " tries {tries}"))?;
+        self.tries.filter(|tries| *tries > 1).iter().try_for_each(|tries| write!(f, " tries {tries}"))?;
         self.name.iter().try_for_each(|name| write!(f, " as {name}"))
     }
 }

@@ -109,7 +109,11 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().after_long_help(cli::after_help(EXAMPLES)).get_matches();
+    let mut command = cli::command(Cli::command(), EXAMPLES);
+    let matches = command.get_matches_mut();
+    if let Some(code) = cli::answer(&mut command, &matches) {
+        return code;
+    }
     let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| serve(&cli));
     cli::finish("tcpx-server", outcome)
 }
@@ -139,7 +143,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
     let listener = host.listen(*host.ports().start(), cli.backlog as usize, &host.config().conn)?;
-    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.link().guard_description()));
+    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.guard_description()));
     let mut tasks = JoinSet::new();
     loop {
         let stream = tokio::select! {

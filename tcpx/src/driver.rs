@@ -5,6 +5,7 @@
 
 mod alarm;
 mod waiters;
+mod wire;
 
 use crate::edge::Edge;
 use crate::error::Error;
@@ -25,6 +26,7 @@ use waiters::Waiters;
 
 pub(crate) use alarm::now;
 pub(crate) use waiters::Wait;
+pub(crate) use wire::Wire;
 
 /// Packets handed to the kernel in one call.
 const BATCH: usize = 32;
@@ -34,10 +36,10 @@ const BATCHES_IN_A_ROW: usize = 4;
 
 /// What the loop and every handle share.
 pub(crate) struct Shared {
-    pub(crate) link: Link,
+    pub(crate) wire: Wire,
     inner: Mutex<Inner>,
     /// The loop must look at its deadline anew, or end.
-    nudge: Notify,
+    nudge: Arc<Notify>,
 }
 
 struct Inner {
@@ -66,6 +68,10 @@ enum Ended {
 }
 
 impl Ended {
+    fn runtime_gone() -> Ended {
+        Ended::Failed(Arc::new(io::Error::other("the runtime shut down")))
+    }
+
     fn error(&self) -> Error {
         let source = match self {
             Ended::Dropped => io::Error::other("its last handle is gone"),
@@ -77,8 +83,8 @@ impl Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(link: Link, edge: Edge) -> Shared {
-        let batch = SendBatch::new(BATCH, link.mtu());
+    pub(crate) fn new(wire: Wire, edge: Edge) -> Shared {
+        let batch = SendBatch::new(BATCH, wire.mtu());
         let inner = Inner {
             edge,
             batch,
@@ -88,7 +94,8 @@ impl Shared {
             unroutable: None,
             ended: None,
         };
-        Shared { link, inner: Mutex::new(inner), nudge: Notify::new() }
+        let nudge = wire.nudge();
+        Shared { wire, inner: Mutex::new(inner), nudge }
     }
 
     /// Does something with the edge, then everything that follows from it. An error: a panic has ended the host.
@@ -98,13 +105,19 @@ impl Shared {
 
     /// The same with the waiters at hand: whoever leaves a waker in `f` misses nothing.
     fn act<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> Result<R, Error> {
+        self.wire.catch_up();
+        self.act_now(f)
+    }
+
+    /// The same, whatever else should have happened before.
+    fn act_now<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> Result<R, Error> {
         let _alert = NudgeOnPanic(&self.nudge);
         let Ok(mut inner) = self.inner.lock() else { return Err(Ended::Panicked.error()) };
         // Under the lock, so that the engine's time never runs backwards.
-        let now = now();
+        let now = self.wire.now();
         let result = f(&mut inner, now);
         if inner.ended.is_none() {
-            inner.pump(&self.link, now);
+            inner.pump(&self.wire, now);
         }
         let deadline = inner.edge.deadline();
         if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until)) {
@@ -155,7 +168,7 @@ impl Shared {
             let id = inner.edge.stack.connect(now, local, remote, config)?;
             let local = inner.edge.stack.status(id).map_or(local, |status| status.local);
             inner.unroutable = None;
-            inner.pump(&self.link, now);
+            inner.pump(&self.wire, now);
             // As connect(2) does, say at once that the SYN cannot leave, instead of trying again for minutes.
             if inner.unroutable == Some(id) {
                 inner.edge.stack.close(now, id)?;
@@ -259,6 +272,32 @@ impl Shared {
         self.nudge.notify_one();
     }
 
+    /// Nobody drives the host any more: the runtime is gone.
+    pub(crate) fn abandon(&self) {
+        self.finish(if self.inner.is_poisoned() { Ended::Panicked } else { Ended::runtime_gone() });
+    }
+
+    /// A packet comes out of memory.
+    pub(crate) fn arrives(&self, packet: &[u8]) {
+        if self.act_now(|inner, now| inner.edge.arrives(now, packet)).is_err() {
+            self.finish(Ended::Panicked);
+        }
+    }
+
+    /// Does what is due, on a clock that is not the system's.
+    pub(crate) fn timeout(&self) {
+        if self.act_now(|inner, now| inner.edge.timeout(now)).is_err() {
+            self.finish(Ended::Panicked);
+        }
+    }
+
+    /// When something is due next; whoever asks sleeps until then, or until the nudge.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let mut inner = self.inner.lock().ok().filter(|inner| inner.ended.is_none())?;
+        inner.asleep_until = inner.edge.deadline();
+        inner.asleep_until
+    }
+
     fn finish(&self, why: Ended) {
         let poisoned = self.inner.is_poisoned();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -286,10 +325,10 @@ impl Drop for NudgeOnPanic<'_> {
 
 impl Inner {
     /// Sends and tells until there is nothing left to do, and notes whom to wake.
-    fn pump(&mut self, link: &Link, now: Instant) {
+    fn pump(&mut self, wire: &Wire, now: Instant) {
         loop {
             let Some(slot) = self.batch.slot() else {
-                self.flush(link, now);
+                self.flush(wire, now);
                 continue;
             };
             match self.edge.poll_transmit(now, slot) {
@@ -298,7 +337,7 @@ impl Inner {
                     self.senders.push((outgoing.conn, outgoing.destination));
                 }
                 None if self.batch.is_empty() => break,
-                None => self.flush(link, now),
+                None => self.flush(wire, now),
             }
         }
         while let Some(signal) = self.edge.stack.poll_signal() {
@@ -308,10 +347,10 @@ impl Inner {
         self.waiters.changed(|id| edge.state(id));
     }
 
-    /// Hands the batch to the kernel and tells the engine what did not go.
-    fn flush(&mut self, link: &Link, now: Instant) {
+    /// Hands the batch to the wire and tells the engine what did not go.
+    fn flush(&mut self, wire: &Wire, now: Instant) {
         let Inner { edge, senders, unroutable, .. } = self;
-        link.flush(&mut self.batch, |index, error| {
+        wire.flush(now, &mut self.batch, |index, error| {
             let Some((conn, destination)) = senders.get(index) else { return };
             tracing::debug!(%destination, %error, "a packet did not go");
             let error = match error.raw_os_error() {
@@ -342,8 +381,7 @@ impl Drop for Watch {
 
 /// Runs until [`Shared::end`], or until the link fails. The watch is there before the first poll: a runtime may drop a task unpolled.
 pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> {
-    let stopped = io::Error::other("the runtime shut down");
-    watched(Watch(shared, Ended::Failed(Arc::new(stopped))))
+    watched(Watch(shared, Ended::runtime_gone()))
 }
 
 async fn watched(mut watch: Watch) {
@@ -357,12 +395,14 @@ async fn watched(mut watch: Watch) {
 }
 
 async fn serve(shared: &Shared) -> io::Result<()> {
+    // A network in memory drives its hosts itself.
+    let Wire::Raw(link) = &shared.wire else { return Ok(()) };
     let mut alarm = Alarm::new()?;
     let mut woken = Vec::new();
-    while let ControlFlow::Continue(deadline) = work(shared, &mut woken)? {
+    while let ControlFlow::Continue(deadline) = work(shared, link, &mut woken)? {
         alarm.set(deadline)?;
         tokio::select! {
-            ready = shared.link.readable() => ready?,
+            ready = link.readable() => ready?,
             rung = alarm.ring() => rung?,
             () = shared.nudge.notified() => {}
         }
@@ -371,7 +411,7 @@ async fn serve(shared: &Shared) -> io::Result<()> {
 }
 
 /// Takes in what waits, does what is due, and says until when to sleep. `woken` only lends its room.
-fn work(shared: &Shared, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), Option<Instant>>> {
+fn work(shared: &Shared, link: &Link, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), Option<Instant>>> {
     let Ok(mut inner) = shared.inner.lock() else { return Ok(ControlFlow::Break(())) };
     if inner.ended.is_some() {
         return Ok(ControlFlow::Break(()));
@@ -379,12 +419,12 @@ fn work(shared: &Shared, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), O
     for _ in 0..BATCHES_IN_A_ROW {
         let now = now();
         let edge = &mut inner.edge;
-        let received = shared.link.receive(|kind, packet| match kind {
+        let received = link.receive(|kind, packet| match kind {
             Kind::Tcp => edge.arrives(now, packet),
             Kind::Icmp => edge.icmp_arrives(now, packet),
         })?;
         inner.edge.timeout(now);
-        inner.pump(&shared.link, now);
+        inner.pump(&shared.wire, now);
         if received == 0 {
             break;
         }

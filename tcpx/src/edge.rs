@@ -4,7 +4,7 @@ use crate::record::Observer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, Label, SegmentRecord, What};
-use tcpx_proto::fault::{Direction, Gate, Judgement, Verdict};
+use tcpx_proto::fault::{Direction, Gate, Judgement, Rule, Verdict};
 use tcpx_proto::script::{Deed, Did};
 use tcpx_proto::stack::{ConnId, Stack};
 use tcpx_proto::tcb::State;
@@ -27,6 +27,12 @@ struct Known {
     peer_shift: Option<u8>,
 }
 
+impl Known {
+    fn new(local: SocketAddr, remote: SocketAddr) -> Known {
+        Known { local, remote, shift: None, peer_shift: None }
+    }
+}
+
 pub(crate) struct Edge {
     pub(crate) stack: Stack,
     gate: Gate,
@@ -42,8 +48,11 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn new(mut stack: Stack, gate: Gate, observers: Vec<Box<dyn Observer>>) -> Edge {
+    pub(crate) fn new(mut stack: Stack, gate: Gate, mut observers: Vec<Box<dyn Observer>>) -> Edge {
         let watched = !observers.is_empty() || !gate.rules().is_empty();
+        for (index, rule) in gate.rules().iter().enumerate() {
+            observers.iter_mut().for_each(|observer| observer.rule(index, &rule.text));
+        }
         stack.record(watched);
         Edge { stack, gate, observers, silent: false, watched, known: HashMap::new(), scratch: Vec::new() }
     }
@@ -51,6 +60,23 @@ impl Edge {
     /// From now on nothing passes, either way.
     pub(crate) fn vanish(&mut self) {
         self.silent = true;
+    }
+
+    /// One more rule for the gate, which from then on looks at every segment.
+    pub(crate) fn add_rule(&mut self, rule: Rule) {
+        let index = self.gate.rules().len();
+        self.observers.iter_mut().for_each(|observer| observer.rule(index, &rule.text));
+        self.gate.add(rule);
+        if !std::mem::replace(&mut self.watched, true) {
+            self.stack.record(true);
+            let known = |id| self.stack.status(id).map(|status| (id, Known::new(status.local, status.remote)));
+            self.known.extend(self.stack.connections().filter_map(known));
+        }
+    }
+
+    /// Ends every rule of the gate, and lets go what they kept.
+    pub(crate) fn lift_all(&mut self) {
+        self.gate.lift_all();
     }
 
     /// Removes the fault rules of a preset and lets go what its hold-back keeps.
@@ -200,7 +226,7 @@ impl Edge {
         let Some(id) = event.conn else { return };
         match event.what {
             What::Opened { local, remote, .. } => {
-                self.known.entry(id).or_insert(Known { local, remote, shift: None, peer_shift: None });
+                self.known.entry(id).or_insert_with(|| Known::new(local, remote));
             }
             What::State { to, .. } => {
                 if let Some(known) = self.known.get(&id) {
@@ -233,7 +259,7 @@ impl Edge {
     fn shift(&mut self, id: ConnId, out: bool, header: &Header) -> u8 {
         if header.flags.has(Flags::SYN) {
             let (local, remote) = if out { (header.source, header.destination) } else { (header.destination, header.source) };
-            let known = self.known.entry(id).or_insert(Known { local, remote, shift: None, peer_shift: None });
+            let known = self.known.entry(id).or_insert_with(|| Known::new(local, remote));
             let shift = if out { &mut known.shift } else { &mut known.peer_shift };
             *shift = shift.or(header.options.window_scale);
             return 0;
@@ -255,7 +281,6 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
     use tcpx_proto::config::Config;
-    use tcpx_proto::fault::Rule;
     use tcpx_proto::time::Duration;
 
     /// What an observer was told, in order.

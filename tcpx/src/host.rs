@@ -1,10 +1,11 @@
 //! A host of our own on one address and a block of ports: where connections come from.
 
-use crate::driver::{self, Shared};
+use crate::driver::{self, Shared, Wire};
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::link::{Link, LinkOptions};
 use crate::listener::Listener;
+use crate::network::Net;
 use crate::record::Observer;
 use crate::stream::Stream;
 use std::future::poll_fn;
@@ -17,16 +18,31 @@ use tcpx_proto::fault::{Gate, Rule};
 use tcpx_proto::script::Did;
 use tcpx_proto::stack::{ConnId, Counters, Stack, Status};
 
-/// What a host is made of, beside its link.
+/// What a host is made of, beside its link. The default: Linux's replies and timers, no faults, nobody who records.
+///
+/// ```
+/// use tcpx::HostOptions;
+/// use tcpx_proto::config::{KeepAlive, Profile};
+/// use tcpx_proto::preset::Preset;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut options = HostOptions { config: Profile::Rfc9293.config(), seed: Some(7), ..HostOptions::default() };
+/// options.config.conn.keepalive = Some(KeepAlive::default());
+/// Preset::find("time-wait").ok_or("no such rule")?.apply(&mut options.config, &mut options.faults);
+/// options.faults.push("delay=3s out fin".parse()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct HostOptions {
-    /// The stack's configuration. MTU and the largest receive buffer follow from the link.
+    /// The stack's configuration. On a wire the MTU follows from the link, and so does the most that a receive buffer can be.
     pub config: Config,
-    /// Fault rules, the first match wins.
+    /// Fault rules, the first match wins ([`tcpx_proto::fault`]). [`check`](tcpx_proto::fault::check) finds holds that nothing releases.
     pub faults: Vec<Rule>,
-    /// All randomness comes from this; `None`: from the operating system.
+    /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating system, which it must where peers are
+    /// not trusted; in memory: from the network's.
     pub seed: Option<u64>,
-    /// Who is told what happens. Without any, and without faults, telling costs nothing.
+    /// Who is told what happens ([`record`](crate::record)). Without any, and without faults, telling costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
 }
 
@@ -41,42 +57,62 @@ pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     seed: u64,
     config: Config,
+    /// In memory the host lives as long as its network, which any of its hosts keeps.
+    network: Option<Arc<Net>>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.end();
+        if self.network.is_none() {
+            self.shared.end();
+        }
     }
 }
 
 impl Host {
-    /// Opens the link and starts a host on it. Must be called inside a tokio runtime with I/O.
+    /// Opens the link and starts a host on it, inside a tokio runtime with I/O.
     ///
     /// # Errors
-    /// Those of [`Link::open`], and of the operating system's random source.
+    /// Those of [`Link::open`] and of [`with_link`](Host::with_link).
     pub fn open(link: LinkOptions, options: HostOptions) -> Result<Host, Error> {
         Host::with_link(Link::open(link)?, options)
     }
 
-    /// Starts a host on a link that is open already. Must be called inside a tokio runtime with I/O.
+    /// Starts a host on a link that is open already, inside a tokio runtime with I/O.
     ///
     /// # Errors
-    /// When the operating system's random source fails.
-    pub fn with_link(link: Link, mut options: HostOptions) -> Result<Host, Error> {
+    /// Outside a tokio runtime, and when the operating system's random source fails.
+    pub fn with_link(link: Link, options: HostOptions) -> Result<Host, Error> {
+        let runtime = runtime()?;
         let seed = match options.seed {
             Some(seed) => seed,
             None => random_seed().map_err(Error::io("read the system's random source"))?,
         };
-        fit(&mut options.config.conn, &link);
-        let mut stack = Stack::new(options.config.clone(), seed);
-        stack.reserve(link.address(), link.ports());
-        let edge = Edge::new(stack, Gate::new(options.faults, seed), options.observers);
-        let shared = Arc::new(Shared::new(link, edge));
-        tokio::spawn(driver::run(Arc::clone(&shared)));
-        Ok(Host { handle: Arc::new(Handle { shared, seed, config: options.config }) })
+        let host = Host::on(Wire::Raw(Box::new(link)), options, seed, None);
+        runtime.spawn(driver::run(Arc::clone(&host.handle.shared)));
+        Ok(host)
     }
 
-    /// Connects from any of our ports with the host's configuration, and waits until the connection is established.
+    /// A host that nobody drives yet.
+    pub(crate) fn on(wire: Wire, mut options: HostOptions, seed: u64, network: Option<Arc<Net>>) -> Host {
+        fit(&mut options.config.conn, &wire);
+        let mut stack = Stack::new(options.config.clone(), seed);
+        stack.reserve(wire.address(), wire.ports());
+        let edge = Edge::new(stack, Gate::new(options.faults, seed), options.observers);
+        let shared = Arc::new(Shared::new(wire, edge));
+        Host { handle: Arc::new(Handle { shared, seed, config: options.config, network }) }
+    }
+
+    pub(crate) fn of(handle: Arc<Handle>) -> Host {
+        Host { handle }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Connects from any of our ports with the host's configuration, and waits until the connection is established. Dropping the wait
+    /// gives the attempt up.
     ///
     /// # Errors
     /// Those of [`connect_with`](Host::connect_with).
@@ -94,24 +130,25 @@ impl Host {
         Ok(stream)
     }
 
-    /// Sends a SYN and gives the connection at once, in SYN-SENT.
+    /// Active OPEN (RFC 9293 section 3.10.1): sends a SYN from one of our ports (0: any) and gives the connection at once, in SYN-SENT.
     ///
     /// # Errors
     /// A refused call: port not reserved or in use, no such remote address, a limit. No route to it.
     pub fn start_connect(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
+        let (local, config) = (SocketAddr::new(shared.wire.address(), port), self.fitted(config));
         let (id, local) = shared.connect(local, remote, &config)?;
         Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
     }
 
-    /// Listens on one of our ports. `backlog`: the most connections in SYN-RECEIVED, and the most that wait for `accept`, each.
+    /// Passive OPEN on one of our ports. `backlog`, at least 1: the most connections in SYN-RECEIVED, and the most that wait for `accept`,
+    /// each. `config` is that of the connections, most often `&host.config().conn`.
     ///
     /// # Errors
-    /// The port is not reserved, or there is a listener already.
+    /// The port is not reserved, or there is a listener already; the host has ended.
     pub fn listen(&self, port: u16, backlog: usize, config: &ConnConfig) -> Result<Listener, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (SocketAddr::new(shared.link.address(), port), self.fitted(config));
+        let (local, config) = (SocketAddr::new(shared.wire.address(), port), self.fitted(config));
         let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))??;
         Ok(Listener::new(Arc::clone(&self.handle), id, local))
     }
@@ -144,6 +181,18 @@ impl Host {
         });
     }
 
+    /// From now on the gate has this rule, too, after the others. Its counts begin here: `data#1` is the next segment with text.
+    pub fn add_fault(&self, rule: Rule) {
+        // A host that ended sends nothing that a rule could be for.
+        _ = self.handle.shared.with(|edge, _| edge.add_rule(rule));
+    }
+
+    /// Ends all fault rules, those of [`HostOptions::faults`] and of presets as well; what they held back goes on.
+    pub fn end_faults(&self) {
+        // A host that ended holds nothing back.
+        _ = self.handle.shared.with(|edge, _| edge.lift_all());
+    }
+
     /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
     pub fn lift(&self, preset: &str) {
         // A host that ended holds nothing back.
@@ -168,19 +217,27 @@ impl Host {
         self.handle.shared.with(|edge, _| edge.stack.counters()).unwrap_or_default()
     }
 
-    /// The link.
-    pub fn link(&self) -> &Link {
-        &self.handle.shared.link
+    /// The link; `None` in memory.
+    pub fn link(&self) -> Option<&Link> {
+        match &self.handle.shared.wire {
+            Wire::Raw(link) => Some(link),
+            Wire::Memory(_) => None,
+        }
+    }
+
+    /// What keeps the kernel quiet, in words.
+    pub fn guard_description(&self) -> String {
+        self.link().map_or_else(|| "none is needed in memory".into(), Link::guard_description)
     }
 
     /// Our address.
     pub fn address(&self) -> IpAddr {
-        self.link().address()
+        self.handle.shared.wire.address()
     }
 
     /// Our ports.
     pub fn ports(&self) -> RangeInclusive<u16> {
-        self.link().ports()
+        self.handle.shared.wire.ports()
     }
 
     /// The configuration, fitted to the link.
@@ -195,15 +252,21 @@ impl Host {
 
     fn fitted(&self, config: &ConnConfig) -> ConnConfig {
         let mut config = config.clone();
-        fit(&mut config, self.link());
+        fit(&mut config, &self.handle.shared.wire);
         config
     }
 }
 
 /// What the link dictates: its MTU, and no larger window than the socket's buffer holds.
-fn fit(config: &mut ConnConfig, link: &Link) {
-    config.mtu = link.mtu();
-    config.receive_buffer = config.receive_buffer.min(link.receive_capacity());
+fn fit(config: &mut ConnConfig, wire: &Wire) {
+    config.mtu = wire.mtu();
+    config.receive_buffer = config.receive_buffer.min(wire.receive_capacity());
+}
+
+/// The runtime that the caller is in.
+pub(crate) fn runtime() -> Result<tokio::runtime::Handle, Error> {
+    let outside = |_| std::io::Error::other("this thread is not in a tokio runtime");
+    tokio::runtime::Handle::try_current().map_err(outside).map_err(Error::io("start a host"))
 }
 
 pub(crate) fn random_seed() -> std::io::Result<u64> {

@@ -2,7 +2,7 @@
 
 use crate::driver::Wait;
 use crate::error::Error;
-use crate::host::Handle;
+use crate::host::{Handle, Host};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,6 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown`
 /// sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still arrives, is then answered
 /// with a RST).
+///
+/// A read of 0 octets is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind: `ConnectionReset` after a RST, `TimedOut`
+/// when R2, the user timeout or keepalive gave up, `HostUnreachable` after an ICMP error that counts.
 pub struct Stream {
     handle: Arc<Handle>,
     id: ConnId,
@@ -33,6 +36,11 @@ impl Stream {
     /// Its name in records.
     pub fn id(&self) -> ConnId {
         self.id
+    }
+
+    /// The host that it is a connection of.
+    pub fn host(&self) -> Host {
+        Host::of(Arc::clone(&self.handle))
     }
 
     /// Our end.

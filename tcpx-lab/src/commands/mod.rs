@@ -14,20 +14,18 @@ use std::fs;
 /// # Errors
 /// A name that nothing has (the nearest is told), a file that cannot be read, or a mistake in one.
 pub fn find(names: &[String]) -> Result<Vec<Experiment>> {
-    let built_in = experiment::built_in()?;
-    names.iter().map(|name| one(&built_in, name)).collect()
+    names.iter().map(|name| one(name)).collect()
 }
 
-fn one(built_in: &[Experiment], name: &str) -> Result<Experiment> {
-    if let Some(found) = built_in.iter().find(|experiment| experiment.name == name) {
-        return Ok(found.clone());
+fn one(name: &str) -> Result<Experiment> {
+    if let Some(found) = experiment::named(name)? {
+        return Ok(found);
     }
     if name.contains('/') || name.ends_with(".toml") {
         let source = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
         return Ok(Experiment::parse(name, &source)?);
     }
-    let known = built_in.iter().map(|experiment| experiment.name.as_str());
-    match tcpx_proto::words::nearest(name, known) {
+    match tcpx_proto::words::nearest(name, experiment::names()) {
         Some(nearest) => bail!("there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"),
         None => bail!("there is no experiment '{name}'; `tcpx-lab list` has them all, and a file of your own is named by its path"),
     }

@@ -1,17 +1,9 @@
 //! The cable pulled out and put in again, and a host that is there and says and hears nothing.
 
-use crate::netns::{A, B, DEVICE, Namespace, configure, device_request, hardware_address};
+use crate::netns::{A, B, Namespace, await_carrier, configure, hardware_address, index};
 use rtnetlink::LinkUnspec;
-use rustix::net::netdevice::name_to_index;
-use rustix::net::{AddressFamily, SocketType, socket};
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long a device may take to run after it was put up.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes the namespace's end of the cable down, or puts it up again with the neighbour that it forgot meanwhile.
 ///
@@ -28,13 +20,7 @@ pub fn cable(inside: &Namespace, up: bool) -> io::Result<()> {
             return set(LinkUnspec::new_with_index(index).down());
         }
         set(LinkUnspec::new_with_index(index).up())?;
-        let began = Instant::now();
-        while !runs()? {
-            if began.elapsed() > PATIENCE {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the other end of the cable is not up"));
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
+        await_carrier()?;
         remember(index)
     })
 }
@@ -86,21 +72,9 @@ fn remember(index: u32) -> io::Result<()> {
     })
 }
 
-fn index() -> io::Result<u32> {
-    Ok(name_to_index(&socket(AddressFamily::INET, SocketType::DGRAM, None)?, DEVICE)?)
-}
-
 fn set(link: rtnetlink::LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
     let message = link.build();
     configure(async |netlink| Ok(netlink.link().set(message).execute().await?))
-}
-
-/// Whether the device is up and the other end too.
-fn runs() -> io::Result<bool> {
-    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    let request = device_request(libc::SIOCGIFFLAGS as u32, socket.as_fd(), DEVICE)?;
-    // SAFETY: SIOCGIFFLAGS filled this field.
-    Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_RUNNING != 0)
 }
 
 #[cfg(test)]
@@ -110,6 +84,7 @@ mod tests {
     use crate::evidence::pair_or_reason;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
 
     /// A connection from A to B.
     fn connected(a: &Namespace, b: &Namespace) -> (TcpStream, TcpStream) {

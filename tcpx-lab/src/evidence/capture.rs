@@ -40,11 +40,19 @@ impl Capture {
     /// # Errors
     /// Those of opening a packet socket in the namespace.
     pub fn start(inside: &Namespace) -> io::Result<Capture> {
-        Capture::limited(inside, LIMIT)
+        Capture::limited(inside, DEVICE, LIMIT)
     }
 
-    fn limited(inside: &Namespace, limit: usize) -> io::Result<Capture> {
-        let ring = inside.run(|| Ring::open(DEVICE))?;
+    /// The same of what the host says to itself, which no cable shows: each packet is there twice, as it left and as it came.
+    ///
+    /// # Errors
+    /// Those of [`start`](Capture::start).
+    pub fn of_itself(inside: &Namespace) -> io::Result<Capture> {
+        Capture::limited(inside, "lo", LIMIT)
+    }
+
+    fn limited(inside: &Namespace, device: &'static str, limit: usize) -> io::Result<Capture> {
+        let ring = inside.run(|| Ring::open(device))?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
         let told = stop.try_clone()?;
         let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || Reader::new(ring, limit).run(&told))?;
@@ -219,7 +227,7 @@ mod tests {
     #[test]
     fn capture_past_its_limit_says_so() {
         let Some((a, _b)) = pair_or_reason() else { return };
-        let limits = [80, 79].map(|limit| Capture::limited(&a, limit).unwrap());
+        let limits = [80, 79].map(|limit| Capture::limited(&a, DEVICE, limit).unwrap());
         (1..=2).for_each(|id| kernel::send(&a, &rst(id)).unwrap());
         let [enough, capture] = limits;
         assert_eq!(ids(&enough.stop().unwrap()), [1, 2]);

@@ -57,10 +57,12 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
     let excused = |seen: &Captured| {
         let silent = allow.silent_from.is_some_and(|from| seen.at + allow.seconds >= from);
         let over = seen.at + allow.seconds > allow.until;
-        over || match seen.segment.dir {
-            Direction::Out => log.truncated && seen.at > last,
-            Direction::In => allow.kept || silent || seen.at > last || seen.at < 0.0,
-        }
+        // Before its record began a host only proved that its guard holds.
+        over || seen.at < 0.0
+            || match seen.segment.dir {
+                Direction::Out => log.truncated && seen.at > last,
+                Direction::In => allow.kept || silent || seen.at > last,
+            }
     };
     let missing = seen.iter().find(|candidate| !candidate.matched && ours.contains(&candidate.seen.own) && !excused(&candidate.seen));
     match missing {

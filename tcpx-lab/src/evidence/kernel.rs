@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::thread;
+use std::time::Duration;
 
 /// Sets a sysctl below `net.` in the namespace. `conf.eth0` is written with dots like the rest.
 ///
@@ -72,16 +74,33 @@ pub fn difference(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>)
 /// # Errors
 /// It is no IPv4 packet, it is longer than the MTU, or there is no way to its destination.
 pub fn send(inside: &Namespace, packet: &[u8]) -> io::Result<()> {
-    let destination: Option<&[u8; 4]> = packet.get(16..20).and_then(|octets| octets.first_chunk());
-    let destination = destination.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a whole IPv4 header"))?;
-    let to = SockAddr::from(SocketAddrV4::new(Ipv4Addr::from(*destination), 0));
+    send_all(inside, [packet].into_iter())
+}
+
+/// The same with many, not faster than their receiver can be expected to read them.
+///
+/// # Errors
+/// Those of [`send`].
+pub fn send_all<'a>(inside: &Namespace, packets: impl Iterator<Item = &'a [u8]> + Send) -> io::Result<()> {
     inside.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
         // A RST from a port of the pair passes its guard by the pair's own mark.
         socket.set_mark(tcpx::link::MARK)?;
-        socket.send_to(packet, &to).map(|_| ())
+        for (nth, packet) in packets.enumerate() {
+            let destination: Option<&[u8; 4]> = packet.get(16..20).and_then(|octets| octets.first_chunk());
+            let destination = destination.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a whole IPv4 header"))?;
+            socket.send_to(packet, &SockAddr::from(SocketAddrV4::new(Ipv4Addr::from(*destination), 0)))?;
+            if nth % BURST == BURST - 1 {
+                thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
     })
 }
+
+/// So many packets fit into any receive buffer.
+const BURST: usize = 32;
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests {

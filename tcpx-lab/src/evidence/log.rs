@@ -250,12 +250,15 @@ impl<'a> Tuple<'a> {
         if let Some(first) = steps.first().filter(|_| newborn) {
             (living.first, living.life.began) = (first.begins, first.at);
         }
+        // Where a SYN cookie came back, the first segment that came then is what opened the connection.
+        let cookie = self.segments[start..end].first().filter(|_| newborn && sighting.passive && steps.is_empty()).map(|ack| ack.at);
+        living.life.began = cookie.unwrap_or(living.life.began);
         let here = steps.last().map_or(from, |step| step.to);
         let ending = closes.then(|| self.ending(living, steps.last(), here, sighting));
         living.life.states.append(&mut steps);
         if here != sighting.state {
             let on = ending.map_or_else(|| track::event(here, sighting.state).unwrap_or("?"), |ending| ending.on);
-            let step = Step { at: sighting.at, from: here, to: sighting.state, on, begins: over, over };
+            let step = Step { at: cookie.unwrap_or(sighting.at), from: here, to: sighting.state, on, begins: over, over };
             living.life.states.push(step);
         } else if let (Some(ending), Some(step)) = (ending, living.life.states.last_mut()) {
             step.on = ending.on;

@@ -333,6 +333,20 @@ pub fn built_in() -> Result<Vec<Experiment>, Mistake> {
     BUILT_IN.iter().map(|(path, source)| Experiment::parse(path, source)).collect()
 }
 
+/// The names of those that are built in.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().filter_map(|(path, _)| path.strip_prefix("experiments/")?.strip_suffix(".toml"))
+}
+
+/// The one that is built in under this name.
+///
+/// # Errors
+/// A mistake in its file.
+pub fn named(name: &str) -> Result<Option<Experiment>, Mistake> {
+    let found = names().zip(BUILT_IN).find(|(known, _)| *known == name);
+    found.map(|(_, (path, source))| Experiment::parse(path, source)).transpose()
+}
+
 include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
 
 impl Experiment {

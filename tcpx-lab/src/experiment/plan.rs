@@ -11,12 +11,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx::cli::{Common, Settings, settings};
-use tcpx_proto::script::{Script, Step};
+use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
 /// A and B.
 pub(super) const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
+
+/// The delayed ACK of RFC 9293's profile, 200 ms, would come together with the retransmission timeout that most experiments have on a
+/// wire.
+const SCALED_DELAYED_ACK: [&str; 2] = ["--delayed-ack", "40ms"];
 
 /// Which values the constants have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +97,12 @@ impl HostPlan {
     /// It only waits for connections: the server is the binary that plays it.
     pub fn serves(&self) -> bool {
         !self.script.steps.iter().any(|step| matches!(step, Step::Connect(_)))
+    }
+
+    /// It connects to its own address.
+    pub fn speaks_to_itself(&self) -> bool {
+        let own = |connect: &Connect| connect.to.is_some_and(|to| to.ip() == self.address.ip());
+        self.script.steps.iter().any(|step| matches!(step, Step::Connect(connect) if own(connect)))
     }
 
     /// The command line that does the same by hand, with its script in this file.
@@ -188,7 +198,7 @@ impl Experiment {
         let names = Names::new(self, arm, scale);
         let beside = arm.kernel.as_ref().filter(|_| scale == Scale::Kernel);
         let ladder = beside.and_then(|beside| beside.ladder.as_ref()).unwrap_or(&arm.ladder);
-        let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, &names));
+        let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, scale, &names));
         let [a, b] = hosts;
         Ok(Plan {
             scale,
@@ -213,18 +223,20 @@ impl Experiment {
         self.plan(arm, scale).map_err(|wrong| wrong.at(&self.name, &self.source).into())
     }
 
-    fn host_plan(&self, arm: &Arm, end: End, names: &Names) -> Result<HostPlan, Wrong> {
+    fn host_plan(&self, arm: &Arm, end: End, scale: Scale, names: &Names) -> Result<HostPlan, Wrong> {
         let (base, change) = (self.host(end), arm.host(end));
         let script = change.script.as_ref().or(base.script.as_ref());
         let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
         let script_text = names.resolve(script)?;
         let profile = arm.profile.as_ref().unwrap_or(&self.profile);
+        let mut pieces = pieces(base, names)?;
+        pieces.extend(self::pieces(change, names)?);
         let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
-        let mut common = parsed(&flags).map_err(|message| Wrong::of(profile, message))?;
-        for host in [base, change] {
-            common = add_flags(host, names, &mut flags)?.unwrap_or(common);
+        flags.extend(pieces.iter().flat_map(|piece| piece.flags.iter().cloned()));
+        if scale != Scale::Real && !flags.iter().any(|flag| flag == "--delayed-ack") {
+            flags.extend(SCALED_DELAYED_ACK.map(str::to_owned));
         }
-        let settings = settings(&common).map_err(|failure| Wrong::of(profile, failure.message))?;
+        let settings = checked(&flags).map_err(|message| blamed(profile, &pieces, message))?;
         let address = *end.of(&ADDRESSES);
         Ok(HostPlan {
             address,
@@ -237,37 +249,47 @@ impl Experiment {
     }
 }
 
-/// Adds a host's flags, and checks after each of its texts what they come to, so that a mistake is found where it stands.
-fn add_flags(host: &Host, names: &Names, flags: &mut Vec<String>) -> Result<Option<Common>, Wrong> {
-    let mut common = None;
+/// A text of the file, with the flags that it comes to.
+struct Piece<'a> {
+    text: &'a Text,
+    flags: Vec<String>,
+}
+
+/// A host's flags, text by text.
+fn pieces<'a>(host: &'a Host, names: &Names) -> Result<Vec<Piece<'a>>, Wrong> {
+    let mut pieces = Vec::new();
     if let Some(text) = &host.options {
-        flags.extend(names.resolve(text)?.split_whitespace().map(str::to_owned));
-        common = Some(checked(flags).map_err(|message| Wrong::of(text, message))?);
+        pieces.push(Piece { text, flags: names.resolve(text)?.split_whitespace().map(str::to_owned).collect() });
     }
-    for (flag, texts) in [("--without", &host.without), ("--fault", &host.fault)] {
-        for text in texts {
-            let resolved = names.resolve(text)?;
-            if flag == "--fault" {
-                // Holds and releases come in pairs: together they are checked at the end.
-                tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
-            }
-            flags.extend([flag.to_owned(), resolved]);
-            common = Some(parsed(flags).map_err(|message| Wrong::of(text, message))?);
-            if flag == "--without" {
-                settings(common.as_ref().unwrap_or(&parsed(flags).map_err(|message| Wrong::of(text, message))?))
-                    .map_err(|failure| Wrong::of(text, failure.message))?;
-            }
+    for text in &host.without {
+        pieces.push(Piece { text, flags: vec!["--without".to_owned(), names.resolve(text)?] });
+    }
+    for text in &host.fault {
+        let resolved = names.resolve(text)?;
+        tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
+        pieces.push(Piece { text, flags: vec!["--fault".to_owned(), resolved] });
+    }
+    Ok(pieces)
+}
+
+/// The first text with which the flags are wrong; where that is none by itself, as with a hold without a release, the profile.
+fn blamed(profile: &Text, pieces: &[Piece<'_>], message: String) -> Wrong {
+    let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
+    for piece in pieces {
+        flags.extend(piece.flags.iter().cloned());
+        let alone = piece.flags.first().is_some_and(|flag| flag == "--fault");
+        let wrong = if alone { parsed(&flags).map(drop) } else { checked(&flags).map(drop) };
+        if let Err(message) = wrong {
+            return Wrong::of(piece.text, message);
         }
     }
-    Ok(common)
+    Wrong::of(profile, message)
 }
 
 fn parsed(flags: &[String]) -> Result<Common, String> {
     Flagged::try_parse_from(flags).map(|flagged| flagged.common).map_err(|error| error.to_string().trim_end().to_owned())
 }
 
-fn checked(flags: &[String]) -> Result<Common, String> {
-    let common = parsed(flags)?;
-    settings(&common).map_err(|failure| failure.message)?;
-    Ok(common)
+fn checked(flags: &[String]) -> Result<Settings, String> {
+    settings(&parsed(flags)?).map_err(|failure| failure.message)
 }

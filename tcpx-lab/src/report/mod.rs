@@ -55,5 +55,7 @@ fn tap(verdicts: &[Verdict]) -> String {
 pub fn counts(verdicts: &[Verdict]) -> String {
     let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some()).count();
     let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
-    format!("{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
+    let repeated: usize = verdicts.iter().map(|verdict| verdict.repeated).sum();
+    let busy = if repeated > 0 { format!("{repeated} runs were repeated: the machine was too busy for them\n") } else { String::new() };
+    format!("{busy}{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
 }

@@ -1,9 +1,8 @@
 //! One of the pair against this machine's Linux: ordinary sockets in the other namespace, watched from outside.
 
 use super::process::Process;
-use super::wire::{genuine, own, watch, witnessed, written};
+use super::wire::{Captures, genuine, own, watch, witnessed, written};
 use super::{Outcome, role};
-use crate::evidence::capture::Capture;
 use crate::evidence::sockets::{Seen, Watch};
 use crate::evidence::{kernel, log};
 use crate::exchange::End;
@@ -28,8 +27,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
         kernel::sysctl(home, name, value).with_context(|| format!("cannot set {name} to {value}"))?;
     }
     let before = kernel::counters(home)?;
-    let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
-    let (captures, sockets) = ([capture_a?, capture_b?], Watch::start(home, EVERY)?);
+    let (captures, sockets) = (Captures::start(plan, &spaces)?, Watch::start(home, EVERY)?);
     let start = |end: End| {
         if end == linux { Process::kernel(plan, end, end.of(&spaces)) } else { Process::pair(plan, end, end.of(&spaces), seed) }
     };
@@ -37,16 +35,17 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
+    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    a.wait_until_ready(plan)?;
     let plan = &mut plan.clone();
     watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
     // The last look belongs to the run: what the player saw end, it sees end.
     let (seen, counted) = (sockets.stop()?, kernel::difference(&before, &kernel::counters(home)?));
     let end = crate::evidence::now();
-    let [packets_a, packets_b] = captures.map(Capture::stop);
-    let packets = [packets_a?, packets_b?];
+    let packets = captures.stop()?;
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
-    witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
+    let waited = witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
     let theirs = &mut logs[linux as usize];
     let honest = genuine(plan, linux, &packets[linux as usize]);
     *theirs = log::log(&honest, &seen, std::mem::take(&mut theirs.entries), own(linux), role(linux), theirs.monotonic);
@@ -55,7 +54,7 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);
-    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: notes(&counted, &seen) })
+    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: notes(&counted, &seen), waited })
 }
 
 /// What the kernel counted, and what its sockets were seen in.

@@ -83,6 +83,8 @@ pub struct Outcome {
     pub events: [String; 2],
     /// A capture of either end, pcapng with comments; empty unless asked for.
     pub captures: [Vec<u8>; 2],
+    /// How long a process waited for the machine at the most before it handled a packet, seconds: a network that is slower than planned.
+    pub waited: f64,
     /// What else was noticed, such as the kernel's counters.
     pub notes: Vec<String>,
 }

@@ -48,6 +48,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
         events: [a.events, b.events],
         captures: [a.capture, b.capture],
         notes: Vec::new(),
+        waited: 0.0,
     })
 }
 

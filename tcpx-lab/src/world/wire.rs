@@ -2,7 +2,7 @@
 
 use super::process::Process;
 use super::{Outcome, role};
-use crate::events::{Entry, Log, What};
+use crate::events::{Direction, Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
 use crate::evidence::check::{Allowance, check};
 use crate::evidence::{kernel, pcapng};
@@ -25,39 +25,88 @@ const STAMPS: f64 = 0.5;
 pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let (a, b) = netns::pair(Cable::PLAIN).context("no pair of namespaces")?;
     let spaces = [a, b];
-    let [capture_a, capture_b] = spaces.each_ref().map(Capture::start);
-    let captures = [capture_a?, capture_b?];
+    let captures = Captures::start(plan, &spaces)?;
     let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
     // Who listens does so before anybody connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
+    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    a.wait_until_ready(plan)?;
     watch(&mut plan.clone(), [&mut a, &mut b], &spaces, None)?;
     let end = crate::evidence::now();
     let logs = [a.finish()?, b.finish()?];
-    let [packets_a, packets_b] = captures.map(Capture::stop);
-    let packets = [packets_a?, packets_b?];
+    let packets = captures.stop()?;
     outcome(plan, logs, packets, end, keep)
+}
+
+/// All that passes either end: on the cable, and to itself where it says something to itself.
+pub(super) struct Captures([Vec<Capture>; 2]);
+
+impl Captures {
+    pub(super) fn start(plan: &Plan, spaces: &[Namespace; 2]) -> Result<Captures> {
+        let of = |end: End| {
+            let inside = end.of(spaces);
+            let itself = end.of(&plan.hosts).speaks_to_itself().then(|| Capture::of_itself(inside));
+            [Some(Capture::start(inside)), itself].into_iter().flatten().collect::<std::io::Result<_>>()
+        };
+        Ok(Captures([of(End::A)?, of(End::B)?]))
+    }
+
+    pub(super) fn stop(self) -> Result<[Vec<Packet>; 2]> {
+        let [a, b] = self.0.map(|captures| {
+            let packets: std::io::Result<Vec<Vec<Packet>>> = captures.into_iter().map(Capture::stop).collect();
+            packets.map(|packets| {
+                let mut packets = packets.concat();
+                packets.sort_by(|x, y| x.at.total_cmp(&y.at));
+                packets
+            })
+        });
+        Ok([a?, b?])
+    }
 }
 
 fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end: f64, keep: bool) -> Result<Outcome> {
     let [(events_a, log_a), (events_b, log_b)] = logs;
     let mut logs = [log_a, log_b];
+    let mut waited: f64 = 0.0;
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
-        witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?;
+        waited = waited.max(witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?);
         super::sim::mark_forged(plan, side, log);
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);
-    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new() })
+    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new(), waited })
 }
 
-/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left there, and is no lie.
-pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<()> {
+/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left
+/// there, and is no lie. Returns how long its process waited for the machine at the most, seconds.
+pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<f64> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
-    let allowance = Allowance { seconds: STAMPS, kept: true, silent_from, until: end - log.monotonic };
-    check(log, &genuine(plan, side, packets), own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))
+    let genuine = genuine(plan, side, packets);
+    let waited = waited(log, &genuine);
+    let allowance = Allowance { seconds: STAMPS.max(waited + STAMPS), kept: true, silent_from, until: end - log.monotonic };
+    check(log, &genuine, own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))?;
+    Ok(waited)
+}
+
+/// The longest time from the arrival of a packet to its handling, by which the process tells that it did not get the machine.
+fn waited(log: &Log, packets: &[Packet]) -> f64 {
+    let arrivals: Vec<(f64, u16, u32)> = packets.iter().filter(|packet| !packet.outgoing).filter_map(arrival).collect();
+    let waits = log.entries.iter().filter_map(|entry| match &entry.what {
+        What::Segment(segment) if segment.dir == Direction::In && ["pass", "drop"].contains(&segment.verdict.as_str()) => {
+            let same = arrivals.iter().filter(|(_, id, seq)| (*id, *seq) == (segment.id, segment.seq));
+            same.map(|(at, ..)| entry.t + log.monotonic - at).filter(|wait| *wait >= 0.0).min_by(f64::total_cmp)
+        }
+        _ => None,
+    });
+    waits.fold(0.0, f64::max)
+}
+
+fn arrival(packet: &Packet) -> Option<(f64, u16, u32)> {
+    let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?;
+    Some((packet.at, segment.header.id, segment.header.seq.0))
 }
 
 /// A capture of an end without what the laboratory sent from there in its name.
@@ -106,7 +155,7 @@ pub(super) fn watch(plan: &mut Plan, mut ends: [&mut Process; 2], spaces: &[Name
             // A forged segment comes over the cable: it leaves from the other end's namespace.
             let inject = &plan.inject[nth];
             let from = inject.to.other().of(spaces);
-            inject.packets.iter().try_for_each(|packet| kernel::send(from, packet)).context("cannot send a forged segment")?;
+            kernel::send_all(from, inject.packets.iter().map(Vec::as_slice)).context("cannot send a forged segment")?;
         }
         if waiting.is_empty() && ends.iter().all(|process| process.is_done()) || begun.elapsed() >= plan.limit {
             return Ok(());

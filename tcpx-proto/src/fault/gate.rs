@@ -47,6 +47,19 @@ impl Gate {
         &self.rules
     }
 
+    /// One more rule, after the others; it counts from now on.
+    pub fn add(&mut self, rule: Rule) {
+        self.rules.push(rule);
+        let rules = self.rules.len();
+        self.flows.values_mut().for_each(|flow| flow.tallies.resize_with(rules, Tally::default));
+    }
+
+    /// Ends every rule: none matches any more, and what they kept goes on.
+    pub fn lift_all(&mut self) {
+        self.rules.iter_mut().for_each(|rule| rule.action = Action::Lifted);
+        self.held.release_all(Instant::ZERO, |_| true);
+    }
+
     /// Judges a packet. It goes on (at once, perhaps rewritten in place) when [`Judgement::goes_on`] says so; what goes later, or a
     /// second time, comes out of [`poll`](Gate::poll). What cannot be read as a TCP segment passes.
     ///

@@ -8,6 +8,7 @@ use crate::words::Mistake;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::str::FromStr;
 
 /// One line of the fault language, parsed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -47,6 +48,14 @@ impl Rule {
             Action::Release(release) => Some(release),
             _ => None,
         }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = Mistake;
+
+    fn from_str(line: &str) -> Result<Rule, Mistake> {
+        Rule::parse(line)
     }
 }
 

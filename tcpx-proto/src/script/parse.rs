@@ -21,7 +21,8 @@ type Read = fn(Word<'_>, Rest<'_, '_>) -> Parsed<Step>;
 const STEPS: &[(&str, Read)] = &[
     ("listen", |_, rest| listen(rest)),
     ("accept", |_, rest| Ok(Step::Accept { name: named(rest)? })),
-    ("connect", |_, rest| connect(rest).map(Step::Connect)),
+    ("connect", |_, rest| connect(rest, Some(1)).map(Step::Connect)),
+    ("open", |_, rest| connect(rest, None).map(Step::Connect)),
     ("send", |_, rest| send(rest)),
     ("receive", |_, rest| receive(rest)),
     ("echo", |_, _| Ok(Step::Echo)),
@@ -100,17 +101,23 @@ fn listen(rest: Rest<'_, '_>) -> Parsed<Step> {
     Ok(Step::Listen { port, backlog })
 }
 
-fn connect(rest: Rest<'_, '_>) -> Parsed<Connect> {
-    let mut connect = Connect { to: None, from: None, tries: 1, name: None };
+fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
+    let mut connect = Connect { to: None, from: None, tries, name: None };
     while let Some(word) = rest.next() {
         match word.text {
             "from" => connect.from = Some(port(rest.expect("a port", "for example: from 40000")?)?),
-            "tries" => connect.tries = number(rest.expect("a number", "for example: tries 3")?, 1, 1000)?,
+            "tries" if tries.is_none() => {
+                return Err(word.wrong("open does not wait, and so does not try again", Some("connect does".into())));
+            }
+            "tries" => connect.tries = Some(number(rest.expect("a number", "for example: tries 3")?, 1, 1000)?),
             "as" => connect.name = Some(label(rest.expect("a name", "for example: as b")?)?),
             address => match address.parse::<SocketAddr>() {
                 Ok(to) if connect.to.is_none() => connect.to = Some(to),
                 _ => {
-                    let help = "connect [ADDR:PORT] [from PORT] [tries N] [as NAME]";
+                    let help = match tries {
+                        Some(_) => "connect [ADDR:PORT] [from PORT] [tries N] [as NAME]",
+                        None => "open [ADDR:PORT] [from PORT] [as NAME]",
+                    };
                     return Err(word.wrong(format!("'{address}' is no address with a port"), Some(help.into())));
                 }
             },
@@ -295,16 +302,17 @@ mod tests {
             Step::Connect(connect) => connect,
             other => panic!("{other:?}"),
         };
-        let plain = Connect { to: None, from: None, tries: 1, name: None };
+        let plain = Connect { to: None, from: None, tries: Some(1), name: None };
         assert_eq!(connect("connect"), plain);
-        let full = Connect { to: "10.0.0.2:7000".parse().ok(), from: Some(40_000), tries: 3, name: Some("b".into()) };
+        assert_eq!(connect("open from 5000"), Connect { from: Some(5000), tries: None, ..plain });
+        let full = Connect { to: "10.0.0.2:7000".parse().ok(), from: Some(40_000), tries: Some(3), name: Some("b".into()) };
         assert_eq!(connect("connect as b from 40000 tries 3 10.0.0.2:7000"), full);
         assert_eq!(connect(&full.to_string()), full);
     }
 
     #[test]
     fn step_spelled_out_is_read_back() {
-        let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\na:send \"x\"\nreceive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
+        let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\nopen as b\na:send \"x\"\nreceive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
                     relay\nsleep 20ms\nstop reading\nstop listening\nlift\nshutdown\nclose\nabort\ngo silent\nrestart\nexpect \"hi\"\n\
                     expect FIN-WAIT-2\nexpect closed\nexpect closed clean";
         for step in script_steps(&text.replace("a:send", "send")) {

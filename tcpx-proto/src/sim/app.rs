@@ -249,12 +249,15 @@ impl App {
             let config = world.stack.config().conn.clone();
             self.tried += 1;
             let id = world.stack.connect(world.now, local, to, &config).map_err(StepError::Call)?;
+            if connect.tries.is_none() {
+                return self.take_up(id, connect.name.as_ref());
+            }
             (self.opening, self.current) = (Some(id), Some(id));
             return Ok(Progress::More);
         };
         match self.opened(world, id) {
             Ok(Progress::Done) => self.take_up(id, connect.name.as_ref()),
-            Err(error) if self.tried < connect.tries => {
+            Err(error) if connect.tries.is_some_and(|tries| self.tried < tries) => {
                 world.deeds.push((self.current, Did::Failed(error.to_string())));
                 self.opening = None;
                 Ok(Progress::More)

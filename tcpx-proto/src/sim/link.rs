@@ -13,13 +13,13 @@ use alloc::vec::Vec;
 pub struct Link {
     /// How long a packet takes. Without any delay, two hosts that answer each other for ever never let the clock go on.
     pub delay: Duration,
-    /// So many are lost.
+    /// So many of a thousand are lost; 1000: the cable is cut.
     pub loss: u32,
-    /// So many come twice.
+    /// So many of a thousand come twice.
     pub duplicate: u32,
-    /// So many are damaged.
+    /// So many of a thousand are damaged.
     pub corrupt: u32,
-    /// So many are late, and others overtake them.
+    /// So many of a thousand are late, and others overtake them.
     pub reorder: u32,
     /// By how much those are late at most.
     pub late: Duration,
@@ -41,34 +41,39 @@ impl Default for Link {
 
 /// A packet between two hosts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Passage {
-    pub(super) to: HostId,
-    /// The observation with which it departed.
-    pub(super) departed: usize,
-    pub(super) packet: Vec<u8>,
+pub struct Passage<H = HostId> {
+    /// Whose it is.
+    pub to: H,
+    /// What its owner wants to know of it again; in a [`Sim`](super::Sim) the observation with which it departed.
+    pub departed: usize,
+    /// The IP packet.
+    pub packet: Vec<u8>,
 }
 
-/// All links, and the packets that are on them.
+/// All links, and the packets that are on them, for an owner who has hosts and a clock: a [`Sim`](super::Sim), or another. `H` names a
+/// host.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Net {
-    links: BTreeMap<(HostId, HostId), Link>,
+pub struct Net<H: Ord = HostId> {
+    links: BTreeMap<(H, H), Link>,
     draws: Draws,
     /// By arrival, and among equals in the order of departure.
-    passages: BTreeMap<(Instant, u64), Passage>,
+    passages: BTreeMap<(Instant, u64), Passage<H>>,
     departures: u64,
 }
 
-impl Net {
-    pub(super) fn new(seed: u64) -> Net {
+impl<H: Copy + Ord> Net<H> {
+    /// Links that are all [`Link::default`]. What goes wrong on them is drawn from `seed`.
+    pub fn new(seed: u64) -> Net<H> {
         Net { links: BTreeMap::new(), draws: Draws(seed), passages: BTreeMap::new(), departures: 0 }
     }
 
-    pub(super) fn set(&mut self, from: HostId, to: HostId, link: Link) {
+    /// What the way from one host to another is like for packets that depart from now on.
+    pub fn set(&mut self, from: H, to: H, link: Link) {
         self.links.insert((from, to), link);
     }
 
     /// Sends a packet on its way; `false`: it is lost.
-    pub(super) fn depart(&mut self, now: Instant, from: HostId, passage: Passage) -> bool {
+    pub fn depart(&mut self, now: Instant, from: H, passage: Passage<H>) -> bool {
         let link = self.links.get(&(from, passage.to)).copied().unwrap_or_default();
         if self.draws.happens(link.loss) {
             return false;
@@ -80,7 +85,7 @@ impl Net {
         true
     }
 
-    fn put(&mut self, now: Instant, link: &Link, mut passage: Passage) {
+    fn put(&mut self, now: Instant, link: &Link, mut passage: Passage<H>) {
         if self.draws.happens(link.corrupt) {
             self.draws.damage(&mut passage.packet);
         }
@@ -89,13 +94,13 @@ impl Net {
         self.passages.insert((now + link.delay + late, self.departures), passage);
     }
 
-    /// When the next packet arrives.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// When the next packet arrives; `None`: nothing is on its way.
+    pub fn deadline(&self) -> Option<Instant> {
         self.passages.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// The next packet that has arrived.
-    pub(super) fn arrive(&mut self, now: Instant) -> Option<Passage> {
+    pub fn arrive(&mut self, now: Instant) -> Option<Passage<H>> {
         self.passages.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
     }
 }

@@ -1,13 +1,17 @@
 //! Hosts and links on one virtual clock: whole TCPs talk to each other in no time, and every run can be repeated.
 //!
-//! A run is its seeds, its configuration and its calls, and nothing else: done again, it leaves the same trace, octet by octet.
+//! A run is its seeds, its configuration and its calls, and nothing else: done again, it leaves the same trace, octet by octet. The
+//! crate's page begins with one.
+//!
+//! An application is a [`Script`] (`docs/scripts.md` has the language), or whoever makes [`call`](Sim::call)s. A [`Sim`] is cloned to
+//! try what would have happened otherwise.
 
 mod app;
 mod host;
 mod link;
 
 pub use app::Place;
-pub use link::Link;
+pub use link::{Link, Net, Passage};
 
 use crate::config::{Config, ConnConfig};
 use crate::event::{CloseReason, Event, SegmentRecord};
@@ -20,7 +24,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use host::{Conn, Host};
-use link::{Net, Passage};
 
 /// Names a host of one simulation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -81,7 +84,8 @@ impl Sim {
         Sim { now: Instant::ZERO, hosts: Vec::new(), addresses: BTreeMap::new(), net: Net::new(seed), trace: Vec::new() }
     }
 
-    /// Adds a host with all ports of this address; `rules` are those of its gate. Its stack and its gate draw from `seed`.
+    /// Adds a host with all ports of this address, IPv4 or IPv6; `rules` are those of its gate, the first match wins. Its stack and its
+    /// gate draw from `seed`.
     pub fn add_host(&mut self, address: IpAddr, config: Config, seed: u64, rules: Vec<Rule>) -> HostId {
         let id = HostId(self.hosts.len());
         self.addresses.insert(address, id);
@@ -107,6 +111,22 @@ impl Sim {
     /// All that was seen so far.
     pub fn trace(&self) -> &[Observation] {
         &self.trace
+    }
+
+    /// The segments that passed the gate of a host, or were dropped there, both ways, in order.
+    pub fn segments(&self, host: HostId) -> impl Iterator<Item = &SegmentRecord> {
+        self.trace.iter().filter_map(move |seen| match seen {
+            Observation::Segment { host: at, record, .. } if *at == host => Some(record),
+            _ => None,
+        })
+    }
+
+    /// What a host's engine noted, in order.
+    pub fn events(&self, host: HostId) -> impl Iterator<Item = &Event> {
+        self.trace.iter().filter_map(move |seen| match seen {
+            Observation::Event { host: at, event } if *at == host => Some(event),
+            _ => None,
+        })
     }
 
     /// Every connection that a host ever had, in the order in which they were opened.

@@ -1,4 +1,54 @@
 //! Whose segment is this: four-tuples, listeners, backlog, SYN cookies, RST to strangers, ISNs, ports.
+//!
+//! # The drive contract, as code
+//! Two stacks and a wire without delay. Every owner of a stack is such a loop, with sockets or links instead of that wire:
+//!
+//! ```
+//! use core::net::SocketAddr;
+//! use tcpx_proto::config::{Config, ConnConfig};
+//! use tcpx_proto::event::Signal;
+//! use tcpx_proto::stack::{CallError, Stack};
+//! use tcpx_proto::time::{Duration, Instant};
+//!
+//! /// After anything was done to `from`: what it has to say goes to `to`, and whom it wakes is the result.
+//! fn drain(now: Instant, from: &mut Stack, to: &mut Stack) -> Vec<Signal> {
+//!     let mut packet = [0; 1500];
+//!     while let Some(transmit) = from.poll_transmit(now, &mut packet) {
+//!         to.packet_arrives(now, &packet[..transmit.len]);
+//!     }
+//!     while let Some(_event) = from.poll_event() {} // there are none: nobody records here
+//!     core::iter::from_fn(|| from.poll_signal()).collect()
+//! }
+//!
+//! # fn main() -> Result<(), CallError> {
+//! let (near, far): (SocketAddr, SocketAddr) = (([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into());
+//! let (mut client, mut server) = (Stack::new(Config::default(), 1), Stack::new(Config::default(), 2));
+//! client.reserve(near.ip(), near.port()..=near.port());
+//! server.reserve(far.ip(), far.port()..=far.port());
+//!
+//! let mut now = Instant::ZERO;
+//! let listener = server.listen(now, far, 8, &ConnConfig::default())?;
+//! let ours = client.connect(now, near, far, &ConnConfig::default())?;
+//! client.send(now, ours, b"hello")?; // it waits for the handshake
+//! let mut heard = [0; 5];
+//! loop {
+//!     now = now + Duration::from_micros(1);
+//!     for stack in [&mut client, &mut server] {
+//!         if stack.deadline().is_some_and(|deadline| deadline <= now) {
+//!             stack.timeout(now);
+//!         }
+//!     }
+//!     drain(now, &mut client, &mut server);
+//!     if drain(now, &mut server, &mut client).contains(&Signal::Acceptable(listener)) {
+//!         break;
+//!     }
+//! }
+//! drain(now, &mut client, &mut server);
+//! let theirs = server.accept(now, listener)?;
+//! assert_eq!(server.receive(now, theirs, &mut heard)?, 5);
+//! # Ok(())
+//! # }
+//! ```
 
 mod arrivals;
 mod cookie;

@@ -1,6 +1,6 @@
 //! What the stack's calls take and give back.
 
-use crate::event::{CloseReason, Label};
+use crate::event::{CloseReason, Label, Timer};
 use crate::seq::Seq;
 use crate::tcb::State;
 use crate::time::{Duration, Instant};
@@ -124,6 +124,10 @@ pub struct Status {
     pub urgent: Option<usize>,
     /// When the earliest timer fires.
     pub deadline: Option<Instant>,
+    /// Which one that is.
+    pub timer: Option<Timer>,
+    /// When it was opened.
+    pub opened: Instant,
 }
 
 /// What was counted since the start.

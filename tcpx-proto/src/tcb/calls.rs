@@ -35,6 +35,7 @@ impl Tcb {
             config,
             local,
             remote,
+            opened: now,
             state: State::Closed,
             passive: false,
             released: false,

@@ -260,6 +260,7 @@ pub(crate) struct Tcb {
     pub(crate) config: Arc<ConnConfig>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    opened: Instant,
     pub(crate) state: State,
     /// Opened by a SYN to a listener (MUST-11).
     pub(crate) passive: bool,
@@ -465,6 +466,8 @@ impl Tcb {
             unread: self.unread(),
             urgent: self.urgent_left(),
             deadline: self.deadline(),
+            timer: Timer::ALL.into_iter().filter(|timer| self.runs(*timer)).min_by_key(|timer| self.timers[*timer as usize]),
+            opened: self.opened,
         }
     }
 }

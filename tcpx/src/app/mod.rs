@@ -1,4 +1,25 @@
 //! An application: does the steps of a script with a host's TCP, and with streams of its own where it has some.
+//!
+//! ```
+//! use tcpx::app::{Ends, Player};
+//! use tcpx::network::Network;
+//! use tcpx::HostOptions;
+//! use tcpx_proto::script::Script;
+//! use tcpx_proto::sim::Place;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let network = Network::new(1)?;
+//! let client = network.add_host("10.0.0.1".parse()?, HostOptions::default());
+//! let server = network.add_host("10.0.0.2".parse()?, HostOptions::default());
+//! let asks: Script = "connect 10.0.0.2:80; send \"hello\"; expect \"hello\"; close".parse()?;
+//! let answers: Script = "listen 80; accept; echo; close; expect closed clean".parse()?;
+//! let nowhere = Place { port: 0, peer: None };
+//! let (mut near, mut far) = (Player::new(&client, nowhere, Ends::none()), Player::new(&server, nowhere, Ends::none()));
+//! tokio::try_join!(far.play(&answers), near.play(&asks))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod talk;
 
@@ -157,11 +178,12 @@ impl<'a> Player<'a> {
     async fn connect(&mut self, connect: &Connect) -> Result<(), AppError> {
         let to: SocketAddr = connect.to.or(self.place.peer).ok_or(AppError::Step(StepError::NoPeer))?;
         let port = connect.from.unwrap_or(self.place.port);
-        for left in (0..connect.tries.max(1)).rev() {
+        for left in (0..connect.tries.unwrap_or(1).max(1)).rev() {
             let stream = self.host.start_connect(port, to, &self.host.config().conn).map_err(AppError::Connection)?;
             let stream = Arc::new(stream);
             self.current = Some(Arc::clone(&stream));
-            match stream.established().await {
+            let opened = if connect.tries.is_some() { stream.established().await } else { Ok(()) };
+            match opened {
                 Ok(()) => {
                     self.streams.push((connect.name.clone(), stream));
                     break;

@@ -1,15 +1,18 @@
 //! The flags that both binaries share, and what follows from them.
 
+mod connections;
 mod script;
 mod settings;
 mod setup;
 mod text;
 mod value;
 
+/// The shells that [`completions`] knows.
+pub use clap_complete::Shell;
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish, underlined};
-pub use text::{after_help, exit_codes};
+pub use text::{answer, command, completions, exit_codes, man, rules};
 pub use value::{duration, octets};
 
 use crate::guard::GuardKind;
@@ -138,7 +141,7 @@ pub struct Common {
     #[arg(long, value_enum, default_value = "partial", value_name = "POLICY", help_heading = CONNECTION)]
     pub checksum: ChecksumArg,
 
-    /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to --output or nowhere)
+    /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to a client's --output or nowhere)
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub events: Option<PathBuf>,
     /// Write every segment as pcapng to FILE, with a comment on each and those that a fault dropped on an interface of their own

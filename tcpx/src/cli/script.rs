@@ -34,7 +34,8 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
     });
     let named: Vec<u16> = named.chain(Some(own).filter(|port| *port != 0)).collect();
     let (Some(first), Some(last)) = (named.iter().min(), named.iter().max()) else {
-        let connects = script.steps.iter().map(|step| if let Step::Connect(connect) = step { connect.tries } else { 0 }).sum::<u32>();
+        let connects =
+            script.steps.iter().map(|step| if let Step::Connect(connect) = step { connect.tries.unwrap_or(1) } else { 0 }).sum::<u32>();
         return Ok(Ports::Block(u16::try_from(connects).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS)));
     };
     match last - first {

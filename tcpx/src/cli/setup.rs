@@ -127,7 +127,14 @@ impl Run {
     pub fn host(&self, link: Link, options: HostOptions, body: impl AsyncFnOnce(&Host) -> Result<u8, Failure>) -> Result<u8, Failure> {
         // One thread: dropping the runtime drops the driver then and there, and the guard and the records with it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start tokio"))?;
-        let code = runtime.block_on(async { body(&Host::with_link(link, options)?).await });
+        let code = runtime.block_on(async {
+            let host = Host::with_link(link, options)?;
+            let reports = self.report_on_signal(host.clone())?;
+            tokio::select! {
+                code = body(&host) => code,
+                never = reports => match never {},
+            }
+        });
         // A read of stdin may never end: nobody waits for it.
         runtime.shutdown_background();
         code.map(|code| if code == 0 && self.failures.any() { 1 } else { code })

@@ -1,6 +1,12 @@
-//! What `--help` says after the flags: the rules that can be removed, the profile's deviations, the exit statuses.
+//! What the programs say of themselves: the end of `--help`, the rules that can be removed, the manual page, the completions.
 
+use clap::{Arg, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use tcpx_proto::config::DIALECT_LINUX;
 use tcpx_proto::preset::PRESETS;
 
@@ -12,11 +18,78 @@ pub const fn exit_codes() -> &'static str {
   3  refused                           4  timed out: connect, R2, user timeout, keepalive
   5  reset by the peer                 6  a privilege is missing, or the guard does not hold
   7  address in use                    8  unreachable
-  129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM"
+  129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM
+
+SIGUSR1 lists every connection on stderr: state, queues, addresses, the next timer, age."
+}
+
+/// The rules that can be removed, for a terminal: the name, where it is written, what it says, what breaks.
+pub fn rules() -> String {
+    let mut text = String::from("Rules that --without removes:\n");
+    for preset in PRESETS {
+        let _infallible = write!(
+            text,
+            "\n{}  ({})\n    {}.\n    Without it: {}.\n    Shown by: tcpx-lab run {}\n",
+            preset.name, preset.requirement, preset.removes, preset.breaks, preset.experiment
+        );
+    }
+    text
+}
+
+/// What a program is asked instead of doing its work.
+const RULES: &str = "rules";
+const MAN: &str = "man";
+const COMPLETIONS: &str = "completions";
+
+/// The command line of one of the pair: its flags, the end of its help, and what can be asked instead.
+pub fn command(flags: Command, examples: &str) -> Command {
+    let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
+    let directory = Arg::new("directory").required(true).value_parser(value_parser!(PathBuf));
+    flags
+        .after_long_help(after_help(examples))
+        .subcommand(Command::new(RULES).about("List the rules that --without removes, with what breaks, and end"))
+        .subcommand(Command::new(MAN).about("Write the manual pages").arg(directory).hide(true))
+        .subcommand(Command::new(COMPLETIONS).about("Write a shell's completions").arg(shell).hide(true))
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+}
+
+/// Answers what was asked instead of the program's work; `None`: nothing was.
+pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
+    let said = match matches.subcommand()? {
+        (MAN, asked) => man(command, asked.get_one::<PathBuf>("directory")?),
+        (COMPLETIONS, asked) => io::stdout().write_all(&completions(command, *asked.get_one::<Shell>("shell")?)),
+        _ => io::stdout().write_all(rules().as_bytes()),
+    };
+    match said {
+        // A reader that went away has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _nobody_reads_stderr = writeln!(io::stderr(), "{}: {error}", command.get_name());
+            Some(ExitCode::FAILURE)
+        }
+        _ => Some(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes the manual pages of a program, one for itself and one for each of its subcommands, into a directory.
+///
+/// # Errors
+/// They could not be written.
+pub fn man(command: &Command, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), directory)
+}
+
+/// A shell's completions.
+pub fn completions(command: &mut Command, shell: Shell) -> Vec<u8> {
+    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    clap_complete::generate(shell, command, name, &mut script);
+    script
 }
 
 /// The end of the long help.
-pub fn after_help(examples: &str) -> String {
+fn after_help(examples: &str) -> String {
     let mut text = format!("Examples:\n{examples}\n\nRules that --without removes:\n");
     for preset in PRESETS {
         let _infallible = writeln!(text, "  {:<14} {} ({}); without it {}", preset.name, preset.removes, preset.requirement, preset.breaks);

@@ -103,6 +103,12 @@ impl SendBatch {
         self.octets.chunks_exact(self.slot).zip(&self.packets).filter_map(|(slot, (len, _))| slot.get(..*len))
     }
 
+    /// The packets in the batch, in order, each with where it goes; none is in it any more.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
+        let slots = self.octets.chunks_exact(self.slot);
+        slots.zip(self.packets.drain(..)).filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
+    }
+
     pub(super) fn flush(&mut self, socket: &Socket, mut failed: impl FnMut(usize, io::Error)) {
         let mut parts = [EMPTY; SEND];
         for (part, packet) in parts.iter_mut().zip(self.packets()) {

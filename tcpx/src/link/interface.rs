@@ -74,6 +74,20 @@ unsafe fn ip(address: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
+/// Puts up the loopback interface of this network namespace (netdevice(7)).
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: all zeros is a valid ifreq: an empty name and a union of integers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads the name in `request`, which is terminated, and its flags.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn interface_mtu(name: &CStr) -> io::Result<u16> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     // SAFETY: all zeros is a valid ifreq: an empty name and a union of integers.

@@ -17,6 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use batch::SendBatch;
+pub(crate) use interface::loopback_up;
 pub use interface::{mtu_to, source_for};
 
 /// Which local ports to reserve.

@@ -16,7 +16,7 @@ const WIRE: u32 = 0;
 /// The interface of what got no further than the gate. On the first one tshark would count it as sent.
 const GATE_DROPPED: u32 = 1;
 
-/// Writes the capture.
+/// Writes a pcapng capture of raw IP packets: a comment on each says why it was sent and what became of it.
 pub struct Capture {
     writer: PcapNgWriter<Outlet>,
     realtime: Duration,

@@ -26,9 +26,15 @@ pub struct Start {
 }
 
 impl Start {
-    /// `monotonic` and `realtime` are two clocks' readings of one moment, t = 0 of the file.
+    /// `role` is `client` or `server`, `profile` a [`Profile`](tcpx_proto::config::Profile)'s name, `seed` the host's. `monotonic` and
+    /// `realtime` (since 1970) are two clocks' readings of one moment, t = 0 of the file.
     pub fn new(role: &'static str, profile: &'static str, seed: u64, monotonic: Duration, realtime: Duration) -> Start {
         Start { version: VERSION, role, profile, seed, monotonic: monotonic.as_secs_f64(), realtime: realtime.as_secs_f64() }
+    }
+
+    /// For a host in memory, whose clocks begin at zero: `client` or `server`, the profile's name, and [`Host::seed`](crate::Host::seed).
+    pub fn in_memory(role: &'static str, profile: &'static str, seed: u64) -> Start {
+        Start::new(role, profile, seed, Duration::ZERO, Duration::ZERO)
     }
 }
 
@@ -117,7 +123,7 @@ enum Body<'a> {
     },
 }
 
-/// Writes the lines.
+/// Writes an events file, as `docs/events.schema.json` describes it.
 pub struct Events {
     outlet: Outlet,
     start: Instant,

@@ -29,7 +29,7 @@ impl Write for Display {
     }
 }
 
-/// Writes the live view.
+/// Writes the live view: a line for each segment and each change, in colour where the outlet leads to a terminal.
 pub struct Live {
     outlet: Outlet,
     verbose: bool,

@@ -1,4 +1,37 @@
 //! What happened, for people and for programs: live view, JSON Lines, pcapng, tracing.
+//!
+//! An [`Observer`] is told everything as it happens; a [`Recorder`] is the one that numbers connections, pairs a segment with what it
+//! caused, and hands both to as many [`Sink`]s as you like. A file or a terminal may be slow: an [`Outlet`] writes it from a thread of its
+//! own, so that no timer of TCP's waits for it.
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! use tcpx::HostOptions;
+//! use tcpx::record::{Capture, Events, Failures, Outlet, Recorder, Spans, Start, now};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (start, realtime, seed) = (now(), SystemTime::now().duration_since(UNIX_EPOCH)?, 42);
+//! let failures = Failures::default(); // look at it at the end
+//! let events = Outlet::new("the events file", File::create("client.jsonl")?, failures.clone())?;
+//! let capture = Outlet::new("the capture", File::create("client.pcapng")?, failures.clone())?;
+//! let first = Start::new("client", "linux", seed, Duration::from_nanos(start.0), realtime);
+//! let recorder = Recorder::new(
+//!     start,
+//!     Vec::new(),
+//!     vec![
+//!         Box::new(Events::new(events, start, &first)), // docs/events.schema.json; tcpx-lab ladder draws it
+//!         Box::new(Capture::new(capture, realtime)?),   // for Wireshark, with a comment on each segment
+//!         Box::new(Spans::default()),                   // to tracing
+//!     ],
+//! );
+//! let options = HostOptions { seed: Some(seed), observers: vec![Box::new(recorder)], ..HostOptions::default() };
+//! # drop(options);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In memory time begins at zero: [`Diary::save`](crate::testing::Diary::save) writes the events file there.
 
 mod capture;
 mod events;
@@ -8,7 +41,7 @@ mod recorder;
 #[cfg(test)]
 mod sample;
 mod spans;
-mod words;
+pub(crate) mod words;
 
 pub use capture::Capture;
 pub use events::{Events, Start};
@@ -20,14 +53,25 @@ pub use spans::Spans;
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
 use tcpx_proto::script::Deed;
+use tcpx_proto::time::Instant;
 
-/// Somebody who is told everything that happens on a host, in order, from inside the driver's loop: it must not block for long.
+/// Now, on the clock of hosts on a wire: CLOCK_MONOTONIC. Hosts in memory have their own, which begins at zero.
+pub fn now() -> Instant {
+    crate::driver::now()
+}
+
+/// Somebody who is told everything that happens on a host, in order, from inside the driver's loop. It must not block for long, nor
+/// call the host, its streams or listeners, which wait until it returns. If it panics the host ends, and whoever waits on it gets an
+/// error.
 pub trait Observer: Send {
     /// The engine's own record. Those with [`Event::packet`] follow the segment that caused them.
     fn event(&mut self, event: &Event);
 
     /// A segment at the edge, after the gate judged it: `packet` is the IP packet as it went (or would have gone) on.
     fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]);
+
+    /// The gate has this rule, its `index`-th: at the start, and when one is added. [`Judgement::rule`] is such an index.
+    fn rule(&mut self, _index: usize, _text: &str) {}
 
     /// An application did something that a script tells of.
     fn deed(&mut self, _: &Deed) {}

@@ -11,7 +11,7 @@ use tcpx_proto::time::{Duration, Instant};
 /// How many closed connections keep their number for a late segment.
 const REMEMBERED: usize = 1024;
 
-/// Where records go.
+/// Where records go, in order. As with an [`Observer`], the host waits until it returns.
 pub trait Sink: Send {
     /// A segment, together with what it caused.
     fn segment(&mut self, seen: &Seen<'_>);
@@ -64,7 +64,7 @@ pub struct Done<'a> {
     pub did: &'a Did,
 }
 
-/// The observer.
+/// The observer that numbers connections, from 1, and hands everything to its sinks. Dropping it flushes them.
 pub struct Recorder {
     start: Instant,
     rules: Vec<String>,
@@ -82,7 +82,8 @@ struct Held {
 }
 
 impl Recorder {
-    /// Records for `sinks` from `start` on. `rules` are the lines of the gate's rules, in its order.
+    /// Records for `sinks`; times are counted from `start`. `rules` are the lines of the gate's rules, in its order; a host tells them by
+    /// itself ([`Observer::rule`]), so that a recorder of its own may begin with none.
     pub fn new(start: Instant, rules: Vec<String>, sinks: Vec<Box<dyn Sink>>) -> Recorder {
         Recorder { start, rules, numbers: Numbers::default(), held: None, sinks }
     }
@@ -131,6 +132,14 @@ impl Observer for Recorder {
             self.pass_segment(record, judgement, packet, &[]);
         } else {
             self.held = Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
+        }
+    }
+
+    fn rule(&mut self, index: usize, text: &str) {
+        self.release();
+        if index >= self.rules.len() {
+            self.rules.resize(index + 1, String::new());
+            self.rules[index] = text.to_owned();
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) fn dropped(seen: &Seen<'_>) -> bool {
 }
 
 /// What a fault did to a segment; `None` when nothing was done.
-pub(super) fn fault(seen: &Seen<'_>) -> Option<String> {
+pub(crate) fn fault(seen: &Seen<'_>) -> Option<String> {
     match (&seen.judgement.verdict, seen.rule) {
         (Verdict::Pass, _) => None,
         (verdict, rule) => Some(format!("{verdict} by `{}`", rule.unwrap_or("a rule that was lifted"))),
@@ -19,14 +19,14 @@ pub(super) fn fault(seen: &Seen<'_>) -> Option<String> {
 }
 
 /// Why a segment was sent and what it carries, `ack: ack-of-syn, data`; `None` for an incoming one.
-pub(super) fn label(seen: &Seen<'_>) -> Option<String> {
+pub(crate) fn label(seen: &Seen<'_>) -> Option<String> {
     let label = seen.record.label?;
     let carries: Vec<_> = label.carries.names().collect();
     Some(if carries.is_empty() { label.cause.to_string() } else { format!("{}: {}", label.cause, carries.join(", ")) })
 }
 
 /// An event in one sentence.
-pub(super) fn event(event: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
     match &event.what {
         What::Opened { local, remote, passive } => {
             format!("{local} {} {remote}", if *passive { "<-" } else { "->" })

@@ -5,10 +5,13 @@
 mod harness;
 
 mod evidence;
+mod examples;
 mod guard;
+mod habits;
 mod kernel;
 mod knobs;
 mod laboratory;
+mod manual;
 mod misuse;
 mod pair;
 mod signals;

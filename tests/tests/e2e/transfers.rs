@@ -1,6 +1,6 @@
 //! Millions of octets through real programs, nginx and curl, over a good network and a bad one.
 
-use crate::harness::{Lab, PORT, Program, await_socket, built, installed};
+use crate::harness::{Lab, PORT, Program, await_socket, installed};
 use std::io::{Read, Write};
 
 /// Over a good network, octets.
@@ -129,20 +129,6 @@ fn client_sends_to_the_kernel() {
 fn client_sends_to_the_kernel_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
     upload(&lab, LOSSY_LENGTH, &LOSSY);
-}
-
-#[test]
-fn curl_fetches_from_hyper_over_our_stream() {
-    let Some(lab) = Lab::netns() else { return };
-    if !installed("curl") {
-        return lab.skip("no curl here");
-    }
-    let mut server = Program::start(lab.b.command(built("examples/http_server")).arg(lab.b.at(PORT).to_string()));
-    server.wait_for("serving");
-    let url = |path| format!("http://{}/{path}", lab.b.at(PORT));
-    // Two requests on one connection, which curl keeps alive.
-    let heard = lab.a.output("curl", &["-sSf", "--max-time", "20", &url("one"), &url("two")]);
-    assert_eq!(heard, "You asked a hand-built TCP for /one\nYou asked a hand-built TCP for /two\n");
 }
 
 #[test]

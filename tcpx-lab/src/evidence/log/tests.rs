@@ -226,6 +226,16 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
     let numbers: Vec<Option<u64>> =
         log.entries.iter().filter(|entry| matches!(entry.what, What::Segment(_))).map(|entry| entry.conn).collect();
     assert_eq!(numbers, [None, None, Some(1)], "the SYN is of a connection that did not exist");
+    // It is shown by the look that begins at 0.5 s and ends 1 ms later; its ACK had come at 0.493 s, and it was accepted at once.
+    let early = [HANDSHAKE[0], HANDSHAKE[1], Sample { at: 0.493, ..HANDSHAKE[2] }];
+    let opened = Entry { t: 0.494, conn: Some(7), what: What::Opened { local: (B, 7).into(), remote: (A, 9).into(), passive: true } };
+    let received = What::App { did: "received".to_owned(), text: "hello".to_owned() };
+    let calls = vec![opened, Entry { t: 0.495, conn: Some(7), what: received }];
+    let log = told(&early, &looked(&[(0.5, "ESTABLISHED", None, 0)]), calls);
+    let order: Vec<(bool, Option<u64>)> =
+        log.entries.iter().skip(2).map(|entry| (matches!(entry.what, What::Segment(_)), entry.conn)).collect();
+    assert_eq!(order, [(true, Some(1)), (false, Some(1)), (false, Some(1)), (false, Some(1))]);
+    assert!(matches!(&log.entries[5].what, What::App { text, .. } if text == "hello"));
     let half_open = looked(&[(0.1, "SYN-RECEIVED", Some(Timer::Retransmission), 0), (0.5, "ESTABLISHED", None, 0)]);
     let log = told(&HANDSHAKE, &half_open, Vec::new());
     assert_eq!(story(&log), ["1 LISTEN -> SYN-RECEIVED on SYN", "1 SYN-RECEIVED -> ESTABLISHED on ACK of SYN"]);

@@ -32,7 +32,7 @@ impl Pages {
     fn await_step(&self, step: &str) {
         let began = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text.starts_with(step));
         while !self.0.lock().unwrap().ends_with(b"\n") || !self.log().entries.iter().any(began) {
-            thread::sleep(std::time::Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -170,7 +170,8 @@ fn host_gone_silent_is_not_heard() {
 #[test]
 fn wishes_of_a_listener_are_those_of_what_it_accepts() {
     let keepalive = KeepAlive { idle: Duration::from_secs(3), interval: Duration::from_millis(1), probes: 4 };
-    let config = ConnConfig { keepalive: Some(keepalive), user_timeout: Some(Duration::from_secs(9)), nagle: false, ..ConnConfig::default() };
+    let config =
+        ConnConfig { keepalive: Some(keepalive), user_timeout: Some(Duration::from_secs(9)), nagle: false, ..ConnConfig::default() };
     let wishes = Wishes::of(&config);
     let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), wishes).unwrap();
     listener.listen(1).unwrap();
@@ -179,7 +180,13 @@ fn wishes_of_a_listener_are_those_of_what_it_accepts() {
     let (accepted, _) = listener.accept().unwrap();
     let asked = |socket: &Socket| {
         let seconds = [socket.tcp_keepalive_time(), socket.tcp_keepalive_interval()].map(|time| time.unwrap().as_secs());
-        (socket.keepalive().unwrap(), seconds, socket.tcp_keepalive_retries().unwrap(), socket.tcp_user_timeout().unwrap(), socket.tcp_nodelay().unwrap())
+        (
+            socket.keepalive().unwrap(),
+            seconds,
+            socket.tcp_keepalive_retries().unwrap(),
+            socket.tcp_user_timeout().unwrap(),
+            socket.tcp_nodelay().unwrap(),
+        )
     };
     assert_eq!(asked(&accepted), (true, [3, 1], 4, Some(Duration::from_secs(9)), true));
     assert!(!asked(&client).0 && !asked(&client).4);

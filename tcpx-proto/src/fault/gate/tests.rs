@@ -531,6 +531,19 @@ fn lift_ends_the_rules_of_the_preset_alone_and_frees_what_they_kept() {
 }
 
 #[test]
+fn rule_added_counts_from_then_on_and_lift_all_ends_it() {
+    let mut bench = Bench::new(&["hold=old out data#1"]);
+    assert_eq!([bench.out(A, 101, "a"), bench.out(A, 102, "b")], ["hold old", "pass"]);
+    bench.gate.add("drop out data#2".parse().unwrap());
+    assert_eq!([bench.out(A, 103, "c"), bench.out(A, 104, "d"), bench.out(A, 105, "e")], ["pass", "drop", "pass"]);
+    bench.gate.add("drop any segment".parse().unwrap());
+    assert_eq!(bench.out(A, 106, "f"), "drop");
+    bench.gate.lift_all();
+    assert_eq!(bench.released(), ["a"]);
+    assert_eq!(bench.out(A, 107, "g"), "pass");
+}
+
+#[test]
 fn full_gate_drops_and_has_room_again_when_it_let_go() {
     let text = "x".repeat(60_000);
     let mut bench = Bench::new(&["delay=1s out data", "dup=1000 in data"]);

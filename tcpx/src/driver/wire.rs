@@ -1,0 +1,77 @@
+//! Where a host's packets go, and whose clock it keeps: raw sockets and the system's, or a network in memory and its own.
+
+use super::alarm;
+use crate::link::{Link, SendBatch};
+use crate::network::Port;
+use std::io;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use tcpx_proto::time::Instant;
+use tokio::sync::Notify;
+
+pub(crate) enum Wire {
+    Raw(Box<Link>),
+    Memory(Port),
+}
+
+impl Wire {
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Wire::Raw(link) => link.address(),
+            Wire::Memory(port) => port.address(),
+        }
+    }
+
+    pub(crate) fn ports(&self) -> RangeInclusive<u16> {
+        match self {
+            Wire::Raw(link) => link.ports(),
+            Wire::Memory(_) => 1..=u16::MAX,
+        }
+    }
+
+    /// The longest IP packet, octets.
+    pub(crate) fn mtu(&self) -> u16 {
+        match self {
+            Wire::Raw(link) => link.mtu(),
+            Wire::Memory(port) => port.mtu(),
+        }
+    }
+
+    /// Octets that may arrive before anybody looks.
+    pub(crate) fn receive_capacity(&self) -> usize {
+        match self {
+            Wire::Raw(link) => link.receive_capacity(),
+            Wire::Memory(_) => usize::MAX,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Wire::Raw(_) => alarm::now(),
+            Wire::Memory(port) => port.now(),
+        }
+    }
+
+    /// Lets happen what should have happened by now. A kernel does that by itself.
+    pub(super) fn catch_up(&self) {
+        if let Wire::Memory(port) = self {
+            port.catch_up();
+        }
+    }
+
+    /// What wakes the loop that drives the host.
+    pub(super) fn nudge(&self) -> Arc<Notify> {
+        match self {
+            Wire::Raw(_) => Arc::default(),
+            Wire::Memory(port) => port.nudge(),
+        }
+    }
+
+    pub(super) fn flush(&self, now: Instant, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
+        match self {
+            Wire::Raw(link) => link.flush(batch, failed),
+            Wire::Memory(port) => port.flush(now, batch),
+        }
+    }
+}

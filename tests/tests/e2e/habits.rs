@@ -1,0 +1,126 @@
+//! What people are used to: a pipe's reader may stop, NO_COLOR is respected, SIGUSR1 tells how it stands.
+
+use crate::harness::{Lab, PORT, Program, Signal, built, installed};
+use std::process::Stdio;
+
+/// Events to a program that reads them; how both ended, and what it said.
+fn events_into(lab: &Lab, reader: &str) -> (String, String) {
+    let client = lab.client_command(&["--send", "hello", "--msl", "50ms", "--events", "-"]);
+    let words = std::iter::once(client.get_program()).chain(client.get_args()).map(|word| format!("'{}'", word.to_str().unwrap()));
+    let line = format!("{{ {}; echo \"status $?\" >&2; }} | {reader}", words.collect::<Vec<_>>().join(" "));
+    let ended = Program::spawn(lab.a.command("bash").args(["-c", &line]).stdin(Stdio::null()).stdout(Stdio::piped())).finish();
+    (String::from_utf8(ended.stdout).unwrap(), ended.stderr)
+}
+
+#[test]
+fn events_into_head_end_without_a_panic_when_it_has_read_enough() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
+    let (read, said) = events_into(&lab, "head -n 1");
+    assert!(read.starts_with("{\"event\":\"start\"") && read.lines().count() == 1, "{read}");
+    // A short run's whole record may fit into the pipe before head is gone.
+    assert!(said.contains("status 0") || said.contains("status 1") && said.contains("roken pipe"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn events_into_jq_are_json_line_by_line() {
+    let Some(lab) = Lab::netns() else { return };
+    if !installed("jq") {
+        return;
+    }
+    let _server = lab.server(&[]);
+    let (read, said) = events_into(&lab, "jq -r 'select(.event == \"state\") | .to'");
+    let states: Vec<&str> = read.lines().collect();
+    // The server's FIN may bring the ACK of ours along.
+    let (opens, ends) = (["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"], ["TIME-WAIT", "CLOSED"]);
+    assert!(states.starts_with(&opens) && states.ends_with(&ends), "{states:?} {said}");
+    assert!(said.contains("status 0"), "{said}");
+}
+
+/// What a command prints on a terminal.
+fn on_a_terminal(lab: &Lab, line: &str, no_color: bool) -> String {
+    let mut command = lab.a.command("script");
+    command.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    if no_color {
+        command.env("NO_COLOR", "1");
+    }
+    String::from_utf8_lossy(&Program::start(&mut command).finish().stdout).into_owned()
+}
+
+/// Colours are `ESC [ .. m`; a progress bar's movements are none.
+fn coloured(text: &str) -> bool {
+    text.split("\x1b[").skip(1).any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
+}
+
+#[test]
+fn terminal_without_colours_gets_none_from_any_program() {
+    let Some(lab) = Lab::netns() else { return };
+    if !installed("script") {
+        return;
+    }
+    let _server = lab.server(&[]);
+    let path = |name: &str| built(name).display().to_string();
+    let (client, server, laboratory) = (path("tcpx-client"), path("tcpx-server"), path("tcpx-lab"));
+    let lines = [
+        format!("{client} --help"),
+        format!("{client} --without nothing 10.77.0.2:7000"),
+        format!("RUST_LOG=debug {client} 10.77.0.2:7000 --send hello --msl 100ms -v --fault 'drop out data#1'"),
+        format!("{client} rules"),
+        format!("{server} --help"),
+        format!("{server} 10.77.0.1:7000 --fault 'dorp'"),
+        format!("{laboratory} --help"),
+        format!("{laboratory} rules"),
+        format!("{laboratory} list"),
+        format!("{laboratory} run fin-sent-once --ladder"),
+        format!("{laboratory} no-such-thing"),
+    ];
+    let mut with = 0;
+    for line in &lines {
+        let (plain, free) = (on_a_terminal(&lab, line, true), on_a_terminal(&lab, line, false));
+        assert!(!plain.is_empty() && !coloured(&plain), "{line}: {plain:?}");
+        with += usize::from(coloured(&free));
+    }
+    assert!(with > 4, "{with} of these have colours on a terminal: the test would see none");
+}
+
+#[test]
+fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut server = lab.server(&["--stall"]);
+    server.signal(Signal::USR1);
+    server.wait_for("0 connections");
+    let mut client = lab.client(&["--send", "hello", "--bind", "10.77.0.1:40000", "--keepalive", "1h,1h,2"]);
+    server.wait_for("-> ESTABLISHED");
+    server.wait_for("-> CLOSE-WAIT");
+    server.signal(Signal::USR1);
+    server.wait_for("1 connection");
+    let head = server.wait_for("state");
+    let columns: Vec<&str> = head.split_whitespace().collect();
+    assert_eq!(columns, ["state", "send-q", "recv-q", "local", "peer", "timer", "age"]);
+    let row = server.wait_for("10.77.0.2:7000");
+    assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>(), ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"], "{row}");
+    client.wait_for("-> FIN-WAIT-2");
+    client.signal(Signal::USR1);
+    client.wait_for("1 connection");
+    let row = client.wait_for(&format!("10.77.0.2:{PORT}  keepalive in "));
+    assert!(row.starts_with("FIN-WAIT-2 ") && row.trim_end().ends_with(" s"), "{row}");
+    for (program, code) in [(client, 130), (server, 130)] {
+        assert_eq!(program.end_by(Signal::INT).code, Some(code));
+    }
+}
+
+#[test]
+fn usr1_during_a_script_is_answered_too() {
+    let Some(lab) = Lab::netns() else { return };
+    let script = std::env::temp_dir().join(format!("tcpx-usr1-{}.script", std::process::id()));
+    std::fs::write(&script, "listen; accept; stop reading").unwrap();
+    let mut server = lab.server(&["--script", script.to_str().unwrap()]);
+    let _stream = lab.a.connect(lab.b.at(PORT));
+    server.wait_for("-> ESTABLISHED");
+    server.signal(Signal::USR1);
+    server.wait_for("1 connection");
+    let row = server.wait_for("10.77.0.2:7000");
+    assert!(row.starts_with("ESTABLISHED "), "{row}");
+    std::fs::remove_file(&script).unwrap();
+}
