@@ -61,6 +61,8 @@ pub enum Overflow {
 /// | `persist` | 200ms to 120s | 1s to 60s |
 /// | `delayed_ack` | Some(40ms) | Some(200ms) |
 /// | `quick_acks` | 16 | 0 |
+/// | `congestion` | Cubic | NewReno |
+/// | `recovery` | Rack | Rfc6675 |
 /// | `sws_override` | 200ms | 500ms |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
@@ -540,6 +542,8 @@ mod tests {
         row!(persist, |value: Option<Persist>| value.map_or("None".into(), |persist| format!("{:?} to {:?}", persist.min, persist.max)));
         row!(delayed_ack);
         row!(quick_acks);
+        row!(congestion);
+        row!(recovery);
         row!(sws_override);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);

@@ -401,7 +401,11 @@ fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
 
 /// An open connection whose round-trip time is known to be 100 ms, but for what the handshake's still counts.
 fn measured(recovery: Recovery) -> (Bench, Seq) {
-    let (mut bench, mut first) = in_flight(config(recovery), 1);
+    measured_with(config(recovery))
+}
+
+fn measured_with(config: Config) -> (Bench, Seq) {
+    let (mut bench, mut first) = in_flight(config, 1);
     for _ in 0..40 {
         bench.now = bench.now + millis(99);
         sack(&mut bench, first, 1, &[]);
@@ -442,6 +446,19 @@ fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
     let sent = bench.run(Duration::from_secs(1));
     assert_eq!(causes(&sent), [Cause::Retransmission(1)]);
     assert_eq!(sent[0].at.since(start), srtt * 2 + millis(1200));
+}
+
+#[test]
+fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe() {
+    let mut config = config(Recovery::Rack);
+    config.conn.nagle = false;
+    let (mut bench, first) = measured_with(config);
+    bench.send(&[7; 10]);
+    bench.send(&[8; 10]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(300));
+    let [ref probe] = sent[..] else { panic!("{sent:?}") };
+    assert_eq!((probe.header.seq.since(first), probe.text.len(), probe.at.since(start)), (10, 10, srtt * 2));
 }
 
 #[test]

@@ -982,6 +982,23 @@ fn rfc_2018_sack_blocks_name_the_newest_first_and_only_if_permitted() {
 }
 
 #[test]
+fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
+    for (text, expected) in [(&b""[..], (10, 11)), (b"56789", (5, 11))] {
+        let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
+        let base = bench.rcv_nxt;
+        for _ in 0..2 {
+            let sent = bench.arrive((base + 10).back(text.len() as u32), bench.snd_nxt, ACK | Flags::FIN, text);
+            let [ref answer] = sent[..] else { panic!("{sent:?}") };
+            let held = answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base)));
+            assert_eq!((answer.header.ack, held.collect::<Vec<_>>()), (base, vec![expected]));
+        }
+        let sent = bench.arrive(base, bench.snd_nxt, ACK, &b"0123456789"[..10 - text.len()]);
+        assert_eq!((sent[0].header.ack, sent[0].header.options.sack.as_slice()), (base + 11, &[][..]));
+        assert_eq!(bench.state(), State::CloseWait);
+    }
+}
+
+#[test]
 fn shld_31_text_out_of_order_is_held_and_acknowledged_when_the_hole_is_filled() {
     let mut bench = open(rfc());
     let base = bench.rcv_nxt;

@@ -370,7 +370,7 @@ impl Tcb {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),
                 control: Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost),
-                sent: Sent::new(),
+                sent: Sent::new(self.snd.iss),
             }));
         } else {
             let control = Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost);

@@ -235,7 +235,7 @@ impl Tcb {
         let stamps = Timestamps { value: self.stamp(now), echo };
         if plan.kind != Kind::Syn {
             let sack = match &self.transfer {
-                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.sack_room()),
+                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.fin_held(), self.sack_room()),
                 _ => Default::default(),
             };
             return Options { timestamps: self.stamps.on.then_some(stamps), sack, ..Options::default() };
@@ -266,9 +266,14 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
+    /// The peer's FIN, come before something that it follows.
+    pub(super) fn fin_held(&self) -> Option<Seq> {
+        self.rcv.fin.filter(|fin| fin.gt(self.rcv.nxt))
+    }
+
     pub(super) fn sack_len(&self) -> u32 {
-        let holes = self.rcv.sack && self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes());
-        if holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
+        let holes = self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes()) || self.fin_held().is_some();
+        if self.rcv.sack && holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
     }
 
     /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).

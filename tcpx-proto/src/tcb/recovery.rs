@@ -15,13 +15,15 @@ use crate::wire::{SackBlocks, Segment};
 pub(super) struct Sent {
     pub(super) board: Scoreboard,
     pub(super) rack: Rack,
+    /// Where the segment with the newest octets began.
+    newest: Seq,
     /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule 4).
     pub(super) rescued: bool,
 }
 
 impl Sent {
-    pub(super) fn new() -> Sent {
-        Sent { board: Scoreboard::default(), rack: Rack::new(), rescued: false }
+    pub(super) fn new(iss: Seq) -> Sent {
+        Sent { board: Scoreboard::default(), rack: Rack::new(), newest: iss, rescued: false }
     }
 }
 
@@ -117,7 +119,7 @@ impl Tcb {
         let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
         let recovery = self.config.recovery;
         let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else { return };
-        let Sent { board, rack, rescued } = sent;
+        let Sent { board, rack, rescued, .. } = sent;
         let many = board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
         let (found, next) = match recovery {
             Recovery::Rack => rack.detect(cx.now, board, path.rtt, many || control.in_recovery()),
@@ -194,15 +196,18 @@ impl Tcb {
         if nxt.lt(end) && nxt.lt(self.snd.una + self.snd.wnd) {
             return Some(Choice { from: nxt, until: end, forced: true });
         }
-        let (from, until) = transfer.sent.board.last(self.effective_mss(self.sack_len()))?;
-        Some(Choice { from, until, forced: true })
+        Some(Choice { from: transfer.sent.newest.max(self.snd.una), until: nxt, forced: true })
     }
 
     /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
     pub(super) fn note_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
         let probing = core::mem::take(&mut self.pending.tail_probe);
-        let Some(Transfer { sent: Sent { board, rack, rescued }, control, .. }) = self.transfer.as_deref_mut() else { return };
+        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else { return };
+        let Sent { board, rack, newest, rescued } = sent;
         let repeated = seq.lt(nxt);
+        if end.gt(nxt) {
+            *newest = seq;
+        }
         // With nothing lost and nothing doubtful it was rule 4.
         *rescued |= repeated && control.in_recovery() && board.octets(Mark::Lost) == 0 && board.next_doubtful().is_none();
         board.sent(seq, end, now);
@@ -215,13 +220,13 @@ impl Tcb {
     pub(super) fn schedule_probe(&mut self, cx: &mut Cx<'_>) {
         let flight = self.snd.nxt.since(self.snd.una);
         let wanted = self.config.recovery == Recovery::Rack && self.is_selective() && self.snd.syn_acked && flight > 0 && self.snd.wnd > 0;
-        let fits = |Transfer { sent, control, .. }: &Transfer| {
+        let fits = |Transfer { sent, control, .. }: &&Transfer| {
             sent.rack.may_probe(&sent.board) && !control.in_recovery() && control.is_past(self.snd.una)
         };
-        if !(wanted && self.transfer.as_deref().is_some_and(fits)) {
+        let Some(transfer) = self.transfer.as_deref().filter(|transfer| wanted && fits(transfer)) else {
             return self.stop(cx, Timer::TailLoss);
-        }
-        let timeout = Rack::probe_timeout(self.estimator.srtt, flight <= self.effective_mss(0));
+        };
+        let timeout = Rack::probe_timeout(self.estimator.srtt, transfer.sent.newest.le(self.snd.una));
         let rto = self.timers[Timer::Retransmission as usize].since(cx.now);
         self.start(cx, Timer::TailLoss, timeout.min(rto));
     }

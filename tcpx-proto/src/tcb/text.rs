@@ -91,8 +91,9 @@ impl Tcb {
         let limit = self.rcv.fin.map_or(window, |fin| window.min(fin.since(self.rcv.nxt)));
         let fits = limit.saturating_sub(offset) as usize;
         let inside = &text[..text.len().min(fits)];
+        let fin_held = self.fin_held().is_some();
         let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
-        let had_holes = transfer.receive.has_holes();
+        let had_holes = transfer.receive.has_holes() || fin_held;
         let over = transfer.receive.growth(offset, inside.len()) > cx.memory_left;
         if inside.is_empty() || over {
             self.acknowledge(Cause::Ack);
@@ -142,16 +143,16 @@ impl Tcb {
         if self.is_over() {
             return Err(Stop::Done);
         }
-        if segment.header.flags.has(Flags::FIN) && self.rcv.fin.is_none() {
+        if segment.header.flags.has(Flags::FIN) && !self.rcv.fin_reached {
             let syn = u32::from(segment.header.flags.has(Flags::SYN));
             let fin = segment.header.seq + syn + segment.payload.len() as u32;
             // Not before text that is there already: one of the two is forged, and the first stands.
             let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
-            if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
+            if self.rcv.fin.is_none() && (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
                 self.rcv.fin = Some(fin);
-                if fin != self.rcv.nxt {
-                    self.acknowledge(Cause::Ack);
-                }
+            }
+            if self.rcv.fin == Some(fin) && fin != self.rcv.nxt {
+                self.acknowledge(Cause::Ack);
             }
         }
         if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
