@@ -134,7 +134,9 @@ impl Tcb {
         let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
         let len = left.min(room).min(mss);
-        let fin_due = self.snd.closing && from + len == end && room > len && self.may_send_fin(from);
+        // The peer may hold our FIN and miss what comes before it.
+        let fin_missing = self.snd.fin.is_none_or(|fin| until.gt(fin));
+        let fin_due = self.snd.closing && fin_missing && from + len == end && room > len && self.may_send_fin(from);
         if len == 0 && !fin_due {
             return None;
         }
