@@ -110,6 +110,8 @@ fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_sa
     let sent = bench.send(&[7; 2 * MSS as usize]);
     assert_eq!(bits(&sent), [(2, Flags::CWR), (2, Flags::NONE)]);
     bench.arrive(bench.rcv_nxt, first + 10 * MSS, ACK | Flags::ECE, b"");
+    assert_eq!(bench.status().cwnd, after, "the peer cannot have got the CWR yet");
+    bench.arrive(bench.rcv_nxt, first + 11 * MSS, ACK | Flags::ECE, b"");
     assert!(bench.status().cwnd < after, "the next window of text, the next mark");
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Notification {
     echoing: bool,
     /// The window was reduced: the next new text says so (section 6.1.2).
     reduced: bool,
-    /// SND.NXT when that was: until it is acknowledged echoes say nothing new.
+    /// SND.NXT when that was: until something later is acknowledged echoes say nothing new.
     until: Option<Seq>,
 }
 
@@ -75,12 +75,13 @@ impl Tcb {
     }
 
     /// An ACK with ECE: the window falls as after a loss, once in a window of text (section 6.1.2).
-    pub(super) fn take_echo(&mut self, cx: &Cx<'_>, segment: &Segment<'_>) {
-        if self.ecn.until.is_some_and(|until| segment.header.ack.ge(until)) {
+    /// `acked`: octets that it acknowledged.
+    pub(super) fn take_echo(&mut self, cx: &Cx<'_>, segment: &Segment<'_>, acked: u32) {
+        if self.ecn.until.is_some_and(|until| segment.header.ack.gt(until)) {
             self.ecn.until = None;
         }
         let echo = self.ecn.on && segment.header.flags.has(Flags::ECE) && !segment.header.flags.has(Flags::SYN);
-        let (flight, mss) = (self.snd.nxt.since(self.snd.una), self.path(cx.now).mss);
+        let (flight, mss) = (self.snd.nxt.since(self.snd.una) + acked, self.path(cx.now).mss);
         if !echo || self.ecn.until.is_some() || flight == 0 {
             return;
         }

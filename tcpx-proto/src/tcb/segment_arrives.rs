@@ -360,7 +360,7 @@ impl Tcb {
         let (selective, una) = (self.is_selective(), self.snd.una);
         let news = if selective { self.take_delivered(cx.now, segment) } else { News::default() };
         let acked = if segment.header.ack.gt(una) { self.new_ack(cx, segment, &news) } else { 0 };
-        self.take_echo(cx, segment);
+        self.take_echo(cx, segment, acked);
         if selective {
             self.react(cx, segment, news, acked);
         } else if self.snd.una == una && self.is_duplicate_ack(segment) {

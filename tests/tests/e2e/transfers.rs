@@ -11,7 +11,16 @@ const BAD_LENGTH: usize = 2_000_000;
 /// One that loses now and then, and one that loses, doubles and overtakes, ACKs as well.
 const BAD: [&[&str]; 2] = [
     &["--fault", "rate=1% drop any data", "--seed", "1"],
-    &["--fault", "rate=10% drop any segment", "--fault", "rate=10% dup=1 any segment", "--fault", "rate=10% delay=2ms any segment", "--seed", "1"],
+    &[
+        "--fault",
+        "rate=10% drop any segment",
+        "--fault",
+        "rate=10% dup=1 any segment",
+        "--fault",
+        "rate=10% delay=2ms any segment",
+        "--seed",
+        "1",
+    ],
 ];
 
 /// Octets without a pattern (xorshift), the same each time.
