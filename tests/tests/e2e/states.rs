@@ -55,8 +55,10 @@ fn client_and_server_lead_through_the_others() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let server_events = lab.file("server.jsonl");
-    // The server's FIN waits for a moment, so that the client is seen in FIN-WAIT-2.
-    let server = lab.server(&["--once", "--events", &server_events, "--fault", "delay=200ms out fin#1"]);
+    // The server is slow to close, so that its ACK of the client's FIN comes first and alone.
+    let script = lab.path("server.script");
+    std::fs::write(&script, "listen\naccept\nreceive to end\nsend \"x\"\nsleep 500ms\nclose\nexpect closed clean\n").unwrap();
+    let server = lab.server(&["--events", &server_events, "--script", script.to_str().unwrap()]);
     let client = lab.client(&["--send", "x", "--msl", "100ms", "--events", &lab.file("client.jsonl")]);
     client.succeed();
     server.succeed();
