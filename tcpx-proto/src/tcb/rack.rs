@@ -9,8 +9,8 @@ const PERSIST: u8 = 16;
 
 /// TLP.max_ack_delay (section 7.2): how long the peer may hold back the ACK of a single segment. Linux's TCP_DELACK_MAX.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// No probe sooner than that: a busy peer is no lost segment (Linux: two jiffies).
-const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(2);
+/// No probe sooner than that: a busy peer is no lost segment (Linux adds two jiffies, which is 8 ms at 250 Hz).
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
 /// The probe timeout before the first sample (section 7.2).
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
