@@ -84,7 +84,7 @@ deb: ## a Debian package in target/packages
 	@[ "$(BIN)" != target/release ] || cargo build --release --bins
 	@packaging/deb $(BIN) $(OUT)
 
-test-packages: deb dist ## the package installed and purged over BASE (this system; nothing of it changes), the archive's programs in an empty root
+test-packages: deb dist ## as root: the package installed and purged in a throwaway copy of this system (or BASE=), the archive in an empty root
 	@packaging/test $(OUT) $(BASE)
 
 netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down

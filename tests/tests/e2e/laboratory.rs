@@ -64,7 +64,7 @@ fn lab_installed_alone_takes_the_pair_from_path_and_says_where_it_looked() {
     std::fs::copy(built("tcpx-lab"), &alone).unwrap();
     let run = |path: &Path| {
         let mut command = Command::new(&alone);
-        command.args(["run", "three-way-handshake", "--on", "wire", "--require", "wire", "--slow", "3"]).env("PATH", path);
+        command.args(["run", "four-way-close", "--on", "wire", "--require", "wire"]).env("PATH", path);
         command.current_dir(lab.path("")).output().unwrap()
     };
     let missing = run(&lab.path(""));
