@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq bats ca-certificates man-db
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
 RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # What is built for others: the static programs, and the packages.
