@@ -69,7 +69,13 @@ impl Job {
         let archive = lab.path("tcpx.tar.gz");
         let programs = ["tcpx-client", "tcpx-server", "tcpx-lab"].map(built);
         let mut tar = Command::new("tar");
-        tar.arg("-cf").arg(&archive).args(["--use-compress-program=gzip -1", "--transform=s,.*/,tcpx/bin/,", "--absolute-names"]);
+        tar.arg("-cf").arg(&archive).args([
+            "--use-compress-program=gzip -1",
+            "--owner=0",
+            "--group=0",
+            "--transform=s,.*/,tcpx/bin/,",
+            "--absolute-names",
+        ]);
         assert!(tar.args(programs).status().unwrap().success());
         let checkout = lab.path("checkout");
         fs::create_dir_all(checkout.join("ci")).unwrap();
