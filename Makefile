@@ -27,7 +27,7 @@ demo: build ## two hosts, one TCP: handshake and close drawn, then without the t
 	@$(LAB) demo
 
 test: build ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
-	@command -v tshark nginx curl jq >/dev/null || $(MAKE) --no-print-directory tools
+	@command -v tshark nginx curl jq bats >/dev/null || $(MAKE) --no-print-directory tools
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
 check: ## format, lints, documentation, and what must never import what
@@ -116,5 +116,5 @@ build:
 	@cargo build --workspace --bins
 
 tools:
-	@for tool in tshark nginx curl jq; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
+	@for tool in tshark nginx curl jq bats; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
 	@echo "to get them: make deps (as root)"
