@@ -2,16 +2,22 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools
+.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages
 
 # Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3 bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
 # Root needs no sudo, and a container has none.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo )
+RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# What is built for others: the static programs, and the packages.
+STATIC := target/static
+OUT := target/packages
+# The programs that make deb packs.
+BIN := target/release
 # For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
 	[ -z "$$runner" ] || export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$runner";
@@ -67,6 +73,21 @@ completions: build ## completions of bash, zsh and fish into target/completions
 	@mkdir -p target/completions; for program in tcpx-client tcpx-server tcpx-lab; do for shell in bash zsh fish; do \
 	  target/debug/$$program completions $$shell > target/completions/$$program.$$shell || exit; done; done; ls target/completions
 
+static: ## the three programs for any Linux of this architecture, static and stripped, in target/static
+	@RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/tcpx --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
+	  cargo build --release --bins --target $(RUST_HOST)
+	@install -D -t $(STATIC) target/$(RUST_HOST)/release/tcpx-{client,server,lab}
+
+dist: static ## an archive of the static programs with manual pages and completions, and its checksum, in target/packages
+	@packaging/dist $(STATIC) $(OUT)
+
+deb: ## a Debian package in target/packages
+	@[ "$(BIN)" != target/release ] || cargo build --release --bins
+	@packaging/deb $(BIN) $(OUT)
+
+test-packages: deb dist ## as root: the package installed and purged in a throwaway copy of this system (or BASE=), the archive in an empty root
+	@packaging/test $(OUT) $(BASE)
+
 netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
 	@$(LAB) netns up
 
@@ -96,5 +117,5 @@ build:
 	@cargo build --workspace --bins
 
 tools:
-	@missing=$$(for tool in ip ss tshark nginx curl jq sysctl python3; do command -v $$tool >/dev/null || echo $$tool; done | xargs); \
+	@missing=$$(for tool in ip ss tshark nginx curl jq sysctl python3 bats; do command -v $$tool >/dev/null || echo $$tool; done | xargs); \
 	[ -z "$$missing" ] || echo "tests that need one of these are skipped: $$missing. To get them: make deps (as root)"

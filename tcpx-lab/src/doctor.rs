@@ -152,17 +152,22 @@ fn find(name: &str) -> Option<PathBuf> {
     directories.find_map(|directory| Some(directory.join(name)).filter(|path| path.is_file()))
 }
 
-/// A program that was built with this one.
+/// One of the pair: beside this program, where it was built or installed with it, or else in PATH.
 pub(crate) fn sibling(name: &str) -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.with_file_name(name);
-    path.is_file().then_some(path)
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(name));
+    beside.filter(|path| path.is_file()).or_else(|| find(name))
+}
+
+/// What gets one of the pair that `sibling` does not find.
+pub(crate) fn to_get(name: &str) -> String {
+    format!("in the repository: cargo build --workspace --bins, or cargo install --path {name}")
 }
 
 fn file_capabilities(name: &str) -> Check {
     let outcome = match sibling(name) {
-        None => Err(("not built".to_owned(), "cargo build --release".to_owned())),
+        None => Err(("neither beside tcpx-lab nor in PATH".to_owned(), to_get(name))),
         Some(path) if has_capabilities(&path) => Ok("starts without root by its file's capabilities".to_owned()),
-        Some(_) => Ok("built; has no file capabilities, so it needs root or a user namespace".to_owned()),
+        Some(_) => Ok("found; has no file capabilities, so it needs root or a user namespace".to_owned()),
     };
     Check::new(name, outcome)
 }

@@ -309,20 +309,27 @@ mod ethtool {
     }
 }
 
+/// Two hosts for a test, where the machine allows them.
+#[cfg(test)]
+pub(crate) fn pair_or_skip(cable: Cable) -> Option<(Namespace, Namespace)> {
+    pair(cable).inspect_err(|error| crate::skip::skip(format_args!("a network namespace cannot be made: {error}"))).ok()
+}
+
+/// The same without offloads.
+#[cfg(test)]
+pub(crate) fn plain_pair() -> Option<(Namespace, Namespace)> {
+    pair_or_skip(Cable::PLAIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    /// Namespaces need a privilege that not every machine gives; the end-to-end tests' REQUIRE says where they must work.
-    fn pair_or_reason(cable: Cable) -> Option<(Namespace, Namespace)> {
-        pair(cable).inspect_err(|error| eprintln!("skipped: no network namespace: {error}")).ok()
-    }
-
     #[test]
     fn pair_made_kernels_tcp_connects_across() {
-        let Some((a, b)) = pair_or_reason(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
         let (mut server, peer) = listener.accept().unwrap();
@@ -337,7 +344,7 @@ mod tests {
     #[test]
     fn pair_made_the_first_packet_of_either_end_arrives() {
         for _ in 0..20 {
-            let Some((a, b)) = pair_or_reason(Cable::PLAIN) else { return };
+            let Some((a, b)) = pair_or_skip(Cable::PLAIN) else { return };
             let bind = |space: &Namespace, own| space.run(|| std::net::UdpSocket::bind((own, 9))).unwrap();
             let [one, other] = [bind(&a, A), bind(&b, B)];
             one.send_to(b"x", (B, 9)).unwrap();
@@ -351,7 +358,7 @@ mod tests {
 
     #[test]
     fn command_spawned_runs_inside() {
-        let Some((a, _b)) = pair_or_reason(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
+        let Some((a, _b)) = pair_or_skip(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
         let mut cat = Command::new("cat");
         let output = a.command(cat.arg("/proc/self/net/fib_trie")).unwrap().output().unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("10.77.0.1"));
@@ -360,7 +367,7 @@ mod tests {
 
     #[test]
     fn pair_dropped_namespaces_are_gone() {
-        let Some((a, b)) = pair_or_reason(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
         let socket = a.run(|| std::net::UdpSocket::bind((A, 0))).unwrap();
         drop(b);
         // The far end went with its namespace, and this end with it, asynchronously: the kernel tells by the error of the next send.

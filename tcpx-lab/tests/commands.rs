@@ -1,6 +1,9 @@
 //! The laboratory's commands as a user types them.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../src/skip.rs"]
+mod skip;
+
 use std::process::{Command, Output};
 
 fn lab(arguments: &[&str], state: &str) -> Output {
@@ -40,7 +43,7 @@ fn netns_up_stays_until_down() {
     let _down = Down(state);
     let up = lab(&["netns", "up"], state);
     if !up.status.success() {
-        return eprintln!("skipped: {}", stderr(&up));
+        return skip::skip(stderr(&up));
     }
     for (side, address) in [("client", "10.77.0.1"), ("server", "10.77.0.2")] {
         let addresses = stdout(&lab(&["netns", side, "cat", "/proc/self/net/fib_trie"], state));

@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod ci;
 mod evidence;
 mod examples;
 mod guard;
