@@ -165,7 +165,11 @@ impl Job<'_> {
         let mut plan = self.experiment.checked_plan(self.arm, scale)?;
         plan.says.clone_into(&mut verdict.expected);
         if self.world != World::Sim {
-            (plan.patience, plan.limit) = (plan.patience.mul_f64(options.slow), plan.limit.mul_f64(options.slow));
+            plan.limit = plan.limit.mul_f64(options.slow);
+            // Where something is to last too long, too long stays what it is.
+            if plan.breaks.is_empty() {
+                plan.patience = plan.patience.mul_f64(options.slow);
+            }
         }
         let outcome = match self.world {
             World::Sim => world::sim::run(&plan, options.seed, options.keep)?,

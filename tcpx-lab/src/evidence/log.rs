@@ -183,7 +183,7 @@ impl<'a> Tuple<'a> {
                 same.last = sighting;
                 continue;
             }
-            let start = next.max(self.segments.partition_point(|segment| segment.at < sighting.since - SLACK));
+            let mut start = next.max(self.segments.partition_point(|segment| segment.at < sighting.since - SLACK));
             let mut now = match living.take() {
                 Some(mut living) => {
                     self.segments[next..start].iter().for_each(|segment| living.track.note(&segment.segment));
@@ -191,6 +191,7 @@ impl<'a> Tuple<'a> {
                 }
                 None if sighting.state == "CLOSED" => continue,
                 None => {
+                    start = self.with_its_syn(next, start);
                     lives.extend(self.unseen(next, start));
                     self.born(sighting, start)
                 }
@@ -218,6 +219,15 @@ impl<'a> Tuple<'a> {
         lives
     }
 
+    /// Where a look began between a SYN and its SYN,ACK: at the SYN.
+    fn with_its_syn(&self, next: usize, start: usize) -> usize {
+        let flags = |index: usize| self.segments.get(index).map(|segment| segment.segment.flags.as_str());
+        match (start.checked_sub(1).filter(|before| *before >= next), flags(start)) {
+            (Some(before), Some("SA")) if flags(before) == Some("S") => before,
+            _ => start,
+        }
+    }
+
     /// A connection that was not there at the look before.
     fn born(&self, sighting: &'a Sighting, start: usize) -> Living<'a> {
         let life = self.life(sighting.passive, sighting.at);
@@ -235,7 +245,9 @@ impl<'a> Tuple<'a> {
         let newborn = living.life.states.is_empty();
         let mut track = living.track.clone();
         let end = self.segments.partition_point(|segment| segment.at <= sighting.at + SLACK).max(start);
-        let mut steps = Vec::new();
+        // Nobody has seen it half-open: a SYN cookie came back.
+        let returned = self.segments[start..end].first().filter(|first| newborn && sighting.passive && first.is_ack_arriving());
+        let mut steps: Vec<Step> = returned.map(|ack| track.open(start, ack.at)).into_iter().collect();
         for index in start..end {
             steps.extend(track.take(index, self.segments[index]));
             if track.state == "CLOSED" && !steps.is_empty() {
@@ -250,15 +262,12 @@ impl<'a> Tuple<'a> {
         if let Some(first) = steps.first().filter(|_| newborn) {
             (living.first, living.life.began) = (first.begins, first.at);
         }
-        // Where a SYN cookie came back, the first segment that came then is what opened the connection.
-        let cookie = self.segments[start..end].first().filter(|_| newborn && sighting.passive && steps.is_empty()).map(|ack| ack.at);
-        living.life.began = cookie.unwrap_or(living.life.began);
         let here = steps.last().map_or(from, |step| step.to);
         let ending = closes.then(|| self.ending(living, steps.last(), here, sighting));
         living.life.states.append(&mut steps);
         if here != sighting.state {
             let on = ending.map_or_else(|| track::event(here, sighting.state).unwrap_or("?"), |ending| ending.on);
-            let step = Step { at: cookie.unwrap_or(sighting.at), from: here, to: sighting.state, on, begins: over, over };
+            let step = Step { at: sighting.at, from: here, to: sighting.state, on, begins: over, over };
             living.life.states.push(step);
         } else if let (Some(ending), Some(step)) = (ending, living.life.states.last_mut()) {
             step.on = ending.on;

@@ -23,6 +23,14 @@ pub struct Captured {
     pub segment: Segment,
 }
 
+impl Captured {
+    /// It came in, acknowledges something, and opens nothing by itself.
+    pub(super) fn is_ack_arriving(&self) -> bool {
+        let has = |letter| self.segment.flags.contains(letter);
+        self.segment.dir == Direction::In && has('A') && !has('S') && !has('R')
+    }
+}
+
 /// Every TCP segment from and to `own`, in order. What another host's address was forged into is not there, nor is what cannot be read.
 pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
     let mut flows: HashMap<(SocketAddr, SocketAddr), Flow> = HashMap::new();

@@ -48,6 +48,12 @@ impl Track {
         Track { state: "CLOSED", after_syn: None, after_fin: None, asked: None }
     }
 
+    /// A SYN cookie (RFC 4987 section 3.6) came back with this segment: there was no SYN-RECEIVED.
+    pub(super) fn open(&mut self, index: usize, at: f64) -> Step {
+        self.state = "ESTABLISHED";
+        Step { at, from: "LISTEN", to: self.state, on: "ACK of SYN", begins: index, over: index + 1 }
+    }
+
     /// Takes note of a segment, and of what it changes. Nothing follows CLOSED.
     pub(super) fn take(&mut self, index: usize, seen: &Captured) -> Vec<Step> {
         self.note(&seen.segment);
@@ -140,7 +146,6 @@ pub(super) fn event(from: &str, to: &str) -> Option<&'static str> {
         ("CLOSED", "SYN-SENT") => "active OPEN",
         ("LISTEN" | "SYN-SENT", "SYN-RECEIVED") | ("TIME-WAIT", "SYN-RECEIVED") => "SYN",
         ("SYN-SENT", "ESTABLISHED") => "SYN,ACK",
-        // From LISTEN: a SYN cookie (RFC 4987 section 3.6) came back.
         ("LISTEN" | "SYN-RECEIVED", "ESTABLISHED") => "ACK of SYN",
         ("SYN-RECEIVED" | "ESTABLISHED", "FIN-WAIT-1") | ("CLOSE-WAIT", "LAST-ACK") => "CLOSE",
         ("SYN-RECEIVED" | "ESTABLISHED", "CLOSE-WAIT") | ("FIN-WAIT-1", "CLOSING") | ("FIN-WAIT-2", "TIME-WAIT") => "FIN",

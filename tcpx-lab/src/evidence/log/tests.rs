@@ -237,11 +237,22 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
         log.entries.iter().skip(2).map(|entry| (matches!(entry.what, What::Segment(_)), entry.conn)).collect();
     assert_eq!(order, [(true, Some(1)), (false, Some(1)), (false, Some(1)), (false, Some(1))]);
     assert!(matches!(&log.entries[5].what, What::App { text, .. } if text == "hello"));
+    let closing = [&HANDSHAKE[..], &[Sample { at: 0.5001, flags: "FA", seq: 101, ack: 301, ..Sample::SYN }]].concat();
+    let log = told(&closing, &looked(&[(0.5, "CLOSE-WAIT", None, 0)]), Vec::new());
+    assert_eq!(story(&log), ["1 LISTEN -> ESTABLISHED on ACK of SYN", "1 ESTABLISHED -> CLOSE-WAIT on FIN"]);
     let half_open = looked(&[(0.1, "SYN-RECEIVED", Some(Timer::Retransmission), 0), (0.5, "ESTABLISHED", None, 0)]);
     let log = told(&HANDSHAKE, &half_open, Vec::new());
     assert_eq!(story(&log), ["1 LISTEN -> SYN-RECEIVED on SYN", "1 SYN-RECEIVED -> ESTABLISHED on ACK of SYN"]);
     assert!(log.entries.iter().all(|entry| entry.conn == Some(1)));
     assert!(log.entries[1].t < 0.1002 && matches!(log.entries[0].what, What::Segment(_)), "{log:#?}");
+}
+
+#[test]
+fn look_that_began_between_syn_and_syn_ack_cuts_no_handshake_in_two() {
+    let quick = [HANDSHAKE[0], Sample { at: 0.1101, ..HANDSHAKE[1] }, Sample { at: 0.1102, ..HANDSHAKE[2] }];
+    let log = told(&quick, &looked(&[(0.12, "ESTABLISHED", None, 0)]), Vec::new());
+    assert_eq!(story(&log), ["1 LISTEN -> SYN-RECEIVED on SYN", "1 SYN-RECEIVED -> ESTABLISHED on ACK of SYN"]);
+    assert!(log.entries.iter().all(|entry| entry.conn == Some(1)), "{log:#?}");
 }
 
 #[test]
