@@ -44,11 +44,15 @@ fn sack(bench: &mut Bench, first: Seq, ack: u32, held: &[(u32, u32)]) -> Vec<Sen
 }
 
 fn sack_octets(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)]) -> Vec<Sent> {
+    sack_with(bench, ack, held, b"")
+}
+
+fn sack_with(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)], text: &[u8]) -> Vec<Sent> {
     let mut header = bench.header(bench.rcv_nxt, ack, ACK);
     let mut blocks = SackBlocks::default();
     held.iter().for_each(|(left, right)| assert!(blocks.push(*left, *right)));
     header.options.sack = blocks;
-    bench.say(header, b"")
+    bench.say(header, text)
 }
 
 /// Which segments these are, counted from the first octet.
@@ -176,6 +180,24 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
     assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
     let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
     assert_eq!(sent.iter().map(|sent| sent.header.seq.since(first)).collect::<Vec<_>>(), [0, 40], "the hole, and the rescue of rule 4");
+}
+
+/// Octets that were held when they arrived wait for the hole before they are acknowledged: that is no round-trip time.
+#[test]
+fn rfc_6298_3_time_that_held_octets_wait_is_no_sample() {
+    let (mut bench, first) = measured(Recovery::Rfc6675);
+    bench.send(&vec![7; 20 * MSS as usize]);
+    let srtt = bench.status().srtt.unwrap();
+    for held in [2, 3, 4, 20] {
+        sack(&mut bench, first, 0, &[(1, held)]);
+    }
+    assert_eq!(which(first, &bench.send(&[7; MSS as usize])), [20]);
+    bench.now = bench.now + millis(90);
+    let nxt = bench.snd_nxt;
+    sack_octets(&mut bench, first, &[(first + MSS, nxt)]);
+    bench.now = bench.now + millis(700);
+    sack_octets(&mut bench, nxt, &[]);
+    assert_eq!(bench.status().srtt.unwrap(), srtt);
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Rack {
         if run.again && (original || self.min_rtt.is_some_and(|least| rtt < least)) {
             return;
         }
-        if !run.again {
+        if run.is_sample() {
             self.min_rtt = Some(self.min_rtt.map_or(rtt, |least| least.min(rtt)));
         }
         if self.newest.is_none_or(|(at, end)| !run.sent_before(at, end)) {

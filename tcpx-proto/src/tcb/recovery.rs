@@ -64,7 +64,7 @@ impl Tcb {
         let original = |run: &Run| echo.is_some_and(|echo| Seq(echo).lt(Seq((run.at.millis() as u32).wrapping_add(offset))));
         let mut news = News::default();
         board.acknowledged(header.ack, |run| {
-            if !run.again && news.rtt.is_none() {
+            if run.is_sample() && news.rtt.is_none() {
                 news.rtt = Some(now.since(run.at));
             }
             rack.delivered(now, run, original(run));

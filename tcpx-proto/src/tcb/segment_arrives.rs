@@ -437,8 +437,11 @@ impl Tcb {
     /// RFC 7323 section 4.1).
     fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq, told: Option<Duration>) {
         let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
-        let told = told.filter(|_| self.config.rto.samples == Samples::Unambiguous);
-        let rtt = match (stamped, self.snd.timed) {
+        let unambiguous = self.config.rto.samples == Samples::Unambiguous;
+        let told = told.filter(|_| unambiguous);
+        // With SACK the scoreboard knows better: the segment may have been held for long, and wait for others.
+        let timed = self.snd.timed.filter(|_| !(unambiguous && self.snd.syn_acked && self.is_selective()));
+        let rtt = match (stamped, timed) {
             _ if told.is_some() => told,
             (Some(stamps), _) => {
                 let age = self.stamp(now).wrapping_sub(stamps.echo);
