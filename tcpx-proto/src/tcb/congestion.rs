@@ -172,6 +172,7 @@ impl Control {
         if !again {
             self.ssthresh = self.reduced(flight, mss);
         }
+        self.cubic.timed_out();
         self.cwnd = mss;
         self.recover = nxt.back(1);
         self.in_recovery = false;
