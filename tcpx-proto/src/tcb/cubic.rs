@@ -132,7 +132,7 @@ mod tests {
     const MSS: u32 = 1000;
 
     fn at(millis: u64) -> Path {
-        Path { now: Instant::ZERO + Duration::from_millis(millis), rtt: Duration::from_millis(100), mss: MSS }
+        Path { now: Instant::ZERO + Duration::from_millis(millis), rtt: Duration::from_millis(100), mss: MSS, marked: false }
     }
 
     /// The window at each whole second after a loss at `from` octets, one ACK for each window of 100 ms.

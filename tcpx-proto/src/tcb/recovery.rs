@@ -85,9 +85,8 @@ impl Tcb {
     /// What follows from that for congestion control and recovery, once SND.UNA has moved by `acked` octets.
     pub(super) fn react(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: News, acked: u32) {
         let (una, flight) = (self.snd.una, self.snd.nxt.since(self.snd.una));
-        let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
+        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
         let Some(Transfer { sent: Sent { board, rack, .. }, control, .. }) = self.transfer.as_deref_mut() else { return };
-        let mut duplicates = 0;
         if acked > 0 {
             self.pending.tail_probe = false;
             if control.advanced(acked, una, flight, &path) {
@@ -108,9 +107,13 @@ impl Tcb {
         let repeated = acked == 0 && segment.is_empty() && !news.held;
         if rack.probe_acknowledged(segment.header.ack, repeated, news.duplicate) && !control.in_recovery() {
             control.slow_down(flight + acked, path.mss);
+            self.window_reduced();
         }
-        self.detect(cx, news_of_loss);
-        self.schedule_probe(cx);
+        self.detect(cx, reneged);
+        // What says nothing new does not put it off.
+        if acked > 0 || news.held {
+            self.schedule_probe(cx);
+        }
     }
 
     /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on already (RFC 6675 section 5, step 4).
@@ -139,7 +142,7 @@ impl Tcb {
     }
 
     pub(super) fn path(&self, now: Instant) -> Path {
-        Path { now, rtt: self.estimator.srtt.unwrap_or(Duration::ZERO), mss: self.effective_mss(0) }
+        Path { now, rtt: self.estimator.srtt.unwrap_or(Duration::ZERO), mss: self.effective_mss(0), marked: false }
     }
 
     /// The retransmission timer expired: what is lost, in the view of the policy. What is held stays so, as in Linux (RFC 2018 section 8

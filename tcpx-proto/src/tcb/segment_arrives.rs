@@ -1,6 +1,6 @@
 //! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's order.
 
-use super::congestion::Reaction;
+use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
 use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
@@ -262,6 +262,7 @@ impl Tcb {
         let header = &segment.header;
         if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive {
             self.pending.ack = Some(Cause::Ack);
+            self.confirm_ecn(header.flags);
             self.check_ack(cx, segment)?;
             // The check for SYN, which would take it for a stranger's, is for later ones.
             return Err(Stop::Done);
@@ -411,7 +412,8 @@ impl Tcb {
         self.snd.cause = Cause::Released;
         self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
         let flight = self.snd.nxt.since(ack);
-        let (path, selective) = (self.path(cx.now), self.is_selective());
+        let selective = self.is_selective();
+        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
