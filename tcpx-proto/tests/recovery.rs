@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Congestion, Profile, Recovery};
+use tcpx_proto::config::{Config, Congestion, FinRepeats, Profile, Recovery};
 use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Options, SackBlocks};
@@ -180,6 +180,17 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
     assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
     let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
     assert_eq!(sent.iter().map(|sent| sent.header.seq.since(first)).collect::<Vec<_>>(), [0, 40], "the hole, and the rescue of rule 4");
+}
+
+/// What counts as a duplicate is what it says to be held, whatever else it brings.
+#[test]
+fn rfc_6675_2_held_octets_count_in_a_segment_with_text_as_well() {
+    let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 0);
+    (0..6).for_each(|_| drop(bench.send(&[7; 10])));
+    let sent: Vec<_> =
+        [20, 30, 40].into_iter().flat_map(|right| sack_with(&mut bench, first, &[(first + 10, first + right)], b"text")).collect();
+    let again: Vec<_> = sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| sent.header.seq.since(first)).collect();
+    assert_eq!(again, [0, 40], "the hole, and the rescue of rule 4");
 }
 
 /// Octets that were held when they arrived wait for the hole before they are acknowledged: that is no round-trip time.
@@ -402,6 +413,38 @@ fn rfc_8985_6_2_late_original_shows_reordering_and_the_window_stays() {
 }
 
 #[test]
+fn rfc_8985_6_2_after_reordering_three_duplicates_are_no_proof_either() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 0, &[(1, 3)]);
+    sack(&mut bench, first, 3, &[]);
+    for held in 5..=8 {
+        assert_eq!(sack(&mut bench, first, 3, &[(4, held)]), []);
+    }
+    assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 0);
+    (0..6).for_each(|_| drop(bench.send(&[7; 10])));
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 20)]), []);
+    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
+    let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
+    assert_eq!(sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(), [first]);
+}
+
+/// The newest block comes first (RFC 2018 section 4); the other one is news, too, if the ACK before this one was lost.
+#[test]
+fn rfc_8985_6_2_two_new_blocks_in_one_ack_are_no_reordering() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack(&mut bench, first, 0, &[(5, 6), (3, 4)]), []);
+    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 7), (3, 4)]))[0], 0);
+}
+
+#[test]
 fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
     bench.send(&vec![7; 30 * MSS as usize]);
@@ -523,4 +566,42 @@ fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
     bench.enter("ESTABLISHED");
     bench.send(&vec![7; 4 * MSS as usize]);
     assert_eq!(bench.run(millis(990)), []);
+}
+
+/// Neither what the peer sends nor an ACK that acknowledges nothing puts the probe off.
+#[test]
+fn rfc_8985_7_2_text_of_the_peer_does_not_put_the_probe_off() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        sent.extend(bench.run(millis(50)));
+        sent.extend(bench.arrive(bench.rcv_nxt, first, ACK, b"text"));
+    }
+    let probe = sent.iter().find(|sent| sent.label.cause == Cause::TailLossProbe).unwrap();
+    assert_eq!(probe.at.since(start), srtt * 2);
+}
+
+/// SHLD-15: the window shrank so far that the last segment lies beyond it.
+#[test]
+fn rfc_8985_7_3_probe_that_has_no_room_does_not_stand_in_the_way_of_the_timeout() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 10 * MSS as usize]);
+    bench.window = 3000;
+    assert_eq!(sack(&mut bench, first, 0, &[]), []);
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+}
+
+#[test]
+fn rfc_8985_7_3_fin_that_is_sent_once_does_not_stand_in_the_way_of_the_text_before_it() {
+    let mut config = config(Recovery::Rack);
+    config.conn.fin_repeats = FinRepeats::Never;
+    let (mut bench, first) = measured_with(config);
+    bench.send(&[7; 100]);
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    assert_eq!(bench.drain().len(), 1, "the FIN");
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
 }

@@ -145,13 +145,17 @@ impl Control {
         self.limited = 0;
         // What limited transmit let out does not count (RFC 5681 section 3.2, step 2).
         self.lost(nxt, flight, mss);
-        self.cwnd = self.ssthresh.saturating_add(threshold * mss);
+        self.cwnd = self.ssthresh.saturating_add(threshold.saturating_mul(mss));
         Reaction::Retransmit
     }
 
-    /// With SACK: another ACK that brought news of what is held, and nothing else (RFC 6675 section 2); how many in a row these are.
-    pub(crate) fn selective_duplicate(&mut self) -> u32 {
+    /// With SACK: another ACK that brought news of what is held (RFC 6675 section 2).
+    pub(crate) fn selective_duplicate(&mut self) {
         self.duplicates = self.duplicates.saturating_add(1);
+    }
+
+    /// How many duplicates came in a row.
+    pub(crate) fn duplicates(&self) -> u32 {
         self.duplicates
     }
 

@@ -152,8 +152,11 @@ impl Scoreboard {
     /// IsLost (RFC 6675 section 4): what lies below `threshold` discontiguous held runs, or below more than `threshold - 1` segments of
     /// held octets. Says whether something is lost that was not.
     pub(crate) fn lose_below_held(&mut self, threshold: u32, mss: u32) -> bool {
+        if self.octets(Mark::Held) == 0 {
+            return false;
+        }
         let (mut blocks, mut octets, mut index) = (0, 0, self.runs.len());
-        while blocks < threshold && octets <= threshold.saturating_sub(1) * mss {
+        while blocks < threshold && octets <= threshold.saturating_sub(1).saturating_mul(mss) {
             let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else { return false };
             index -= 1;
             if run.mark == Mark::Held {
