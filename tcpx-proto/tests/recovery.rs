@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Congestion, FinRepeats, Profile, Recovery};
+use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Profile, Recovery, Rto};
 use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Options, SackBlocks};
@@ -279,7 +279,7 @@ fn rfc_2018_8_reneging_peer_gets_everything_again() {
 fn rfc_2018_8_reneging_beyond_a_hole_is_found_out_by_the_timeout() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
         let mut config = config(recovery);
-        config.conn.dialect = tcpx_proto::config::Dialect::Linux;
+        config.conn.dialect = Dialect::Linux;
         let (mut bench, first) = in_flight(config, 10);
         for held in 2..=10 {
             sack(&mut bench, first, 0, &[(1, held)]);
@@ -340,12 +340,57 @@ fn cve_2019_11478_sieve_of_held_octets_costs_no_memory_and_no_time() {
     }
 }
 
+fn any_window() -> impl Strategy<Value = u16> {
+    prop_oneof![1 => Just(0u16), 2 => 1u16..3000, 2 => 3000u16..65_000]
+}
+
+/// With enough patience to hear the peer out.
+fn any_config() -> impl Strategy<Value = Config> {
+    let recovery = prop::sample::select(vec![Recovery::NewReno, Recovery::Rfc6675, Recovery::Rack]);
+    let congestion = prop::sample::select(vec![Congestion::NewReno, Congestion::Cubic, Congestion::Off]);
+    let dialect = prop::sample::select(vec![Dialect::Linux, Dialect::Rfc9293]);
+    let fin_repeats = prop::sample::select(vec![FinRepeats::UntilAcknowledged, FinRepeats::Never]);
+    (recovery, congestion, dialect, fin_repeats).prop_map(|(recovery, congestion, dialect, fin_repeats)| {
+        let mut config = config(recovery);
+        let rto = Rto { max: Duration::from_secs(2), ..config.conn.rto };
+        config.conn = ConnConfig { congestion, dialect, fin_repeats, rto, r2: 1000, ..config.conn };
+        config
+    })
+}
+
 fn any_block() -> impl Strategy<Value = (i64, i64)> {
     (-3000i64..18_000, prop_oneof![4 => 0i64..4000, 1 => any::<i32>().prop_map(i64::from)])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// The same from a peer that shrinks its window and shuts it, and with a FIN at the end.
+    #[test]
+    fn any_windows_and_blocks_nothing_stalls(
+        choice in any_config(),
+        lies in prop::collection::vec((0u32..12, prop::collection::vec(any_block(), 0..4), 0u64..400, any_window()), 1..40),
+    ) {
+        let (mut bench, first) = in_flight(choice, 10);
+        bench.send(&vec![7; 5 * MSS as usize]);
+        bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+        bench.drain();
+        for (ack, blocks, wait, window) in lies {
+            let una = bench.snd_una;
+            bench.window = window;
+            let ack = una + (ack * 700).min(bench.snd_nxt.since(una));
+            let mut header = bench.header(bench.rcv_nxt, ack, ACK);
+            for (left, len) in &blocks {
+                header.options.sack.push(first + *left as u32, first + (left + len) as u32);
+            }
+            bench.say(header, b"");
+            bench.run(millis(wait));
+        }
+        bench.window = 65_000;
+        let (una, end) = (bench.snd_una, first + 15 * MSS);
+        sack_octets(&mut bench, una, &[]);
+        prop_assert!(honest(&mut bench, una, end).ge(end), "{:?}", bench.status());
+    }
 
     /// Whatever a peer says to hold, every octet is there in the end once it tells the truth, and nothing is sent beyond its window.
     #[test]
