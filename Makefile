@@ -8,8 +8,10 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq bats ca-certificates man-db dpkg-dev
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3 bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
+# Root needs no sudo, and a container has none.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo )
 RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # What is built for others: the static programs, and the packages.
 STATIC := target/static
@@ -26,8 +28,7 @@ help: ## list the targets
 demo: build ## two hosts, one TCP: handshake and close drawn, then without the third ACK, then without TIME-WAIT
 	@$(LAB) demo
 
-test: build ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
-	@command -v tshark nginx curl jq bats >/dev/null || $(MAKE) --no-print-directory tools
+test: build tools ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
 check: ## format, lints, documentation, and what must never import what
@@ -108,13 +109,13 @@ deps: ## install the Debian packages that the tests and the demo can use (as roo
 	if [ -z "$$missing" ]; then echo "nothing is missing"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
-	else echo "missing: sudo apt-get install --no-install-recommends $$missing"; exit 1; fi
+	else echo "missing: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends $$missing"; exit 1; fi
 
 build:
 	@command -v cargo >/dev/null || { echo "no cargo: install Rust from https://rustup.rs"; exit 1; }
-	@command -v cc >/dev/null || { echo "no linker: sudo apt-get install --no-install-recommends gcc libc6-dev (or, as root, make deps)"; exit 1; }
+	@command -v cc >/dev/null || { echo "no C compiler, with which Rust links: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
 	@cargo build --workspace --bins
 
 tools:
-	@for tool in tshark nginx curl jq bats; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
-	@echo "to get them: make deps (as root)"
+	@missing=$$(for tool in ip ss tshark nginx curl jq sysctl python3 bats; do command -v $$tool >/dev/null || echo $$tool; done | xargs); \
+	[ -z "$$missing" ] || echo "tests that need one of these are skipped: $$missing. To get them: make deps (as root)"

@@ -67,6 +67,19 @@ fn doctor_as_json_names_what_mends_each_failure() {
 }
 
 #[test]
+fn doctor_has_each_line_that_the_troubleshooting_names() {
+    let output = lab(&["doctor", "--json"], &directory("lines"));
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let printed: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let document = include_str!("../../docs/troubleshooting.md");
+    let rows = document.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let named: Vec<&str> = rows.flat_map(|row| row.split(" | ").nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 15, "{named:?}");
+    let unknown: Vec<_> = named.iter().filter(|name| !printed.contains(name)).collect();
+    assert!(unknown.is_empty(), "doctor prints no {unknown:?}, but {printed:?}");
+}
+
+#[test]
 fn ladder_of_a_file_that_is_not_one_says_which_and_why() {
     let directory = directory("ladder");
     let file = format!("{directory}/events");

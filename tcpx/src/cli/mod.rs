@@ -12,8 +12,8 @@ pub use clap_complete::Shell;
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish, underlined};
-pub use text::{answer, command, completions, exit_codes, man, rules};
-pub use value::{duration, octets};
+pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
+pub use value::{duration, endpoint, octets};
 
 use crate::guard::GuardKind;
 use clap::{ArgAction, Args, ValueEnum};

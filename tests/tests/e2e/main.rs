@@ -15,6 +15,7 @@ mod laboratory;
 mod manual;
 mod misuse;
 mod pair;
+mod recipes;
 mod signals;
 mod states;
 mod transfers;
