@@ -7,9 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
-use tcpx_proto::config::{Config, Ecn, Profile};
+use tcpx_proto::config::{Config, Ecn, Profile, Recovery};
+use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::wire::Flags;
+use tcpx_proto::wire::{Flags, Options, SackBlocks};
 
 const MSS: u32 = 1460;
 const SETUP: Flags = Flags(Flags::SYN.0 | Flags::ECE.0 | Flags::CWR.0);
@@ -23,7 +24,12 @@ fn config(ecn: Ecn) -> Config {
 
 /// A connection that a peer opened with these bits on its SYN; those of the SYN,ACK.
 fn accepted(ecn: Ecn, syn: Flags) -> (Bench, Flags) {
-    let mut bench = Bench::new(config(ecn));
+    accepted_by(config(ecn), syn)
+}
+
+fn accepted_by(config: Config, syn: Flags) -> (Bench, Flags) {
+    let mut bench = Bench::new(config);
+    bench.syn_options = Options { sack_permitted: true, ..bench.syn_options };
     bench.listen();
     let answer = bench.arrive(PEER_ISS, Seq(0), syn, b"");
     bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
@@ -34,6 +40,13 @@ fn accepted(ecn: Ecn, syn: Flags) -> (Bench, Flags) {
 
 fn capable() -> Bench {
     accepted(Ecn::On, SETUP).0
+}
+
+/// Both ends use SACK as well.
+fn selective(recovery: Recovery) -> Bench {
+    let mut config = config(Ecn::On);
+    (config.conn.sack, config.conn.recovery) = (true, recovery);
+    accepted_by(config, SETUP).0
 }
 
 /// Bits of the IP header and of TCP's.
@@ -134,6 +147,73 @@ fn rfc_3168_6_1_2_window_that_fell_for_a_loss_is_announced_as_well() {
     bench.run(Duration::from_millis(1500));
     bench.acknowledge();
     assert_eq!(bits(&bench.send(b"text")), [(2, Flags::CWR)]);
+}
+
+#[test]
+fn rfc_3168_6_1_2_ack_with_an_echo_lets_the_window_not_grow() {
+    for mut bench in [capable(), selective(Recovery::Rfc6675), selective(Recovery::Rack)] {
+        let first = bench.snd_nxt;
+        bench.send(&vec![7; 10 * MSS as usize]);
+        let before = bench.status().cwnd;
+        for segment in 1..=10 {
+            bench.arrive(bench.rcv_nxt, first + segment * MSS, ACK | Flags::ECE, b"");
+            assert_eq!(bench.status().cwnd, before / 2, "{segment}");
+        }
+    }
+}
+
+/// A mark and a loss in one window are one congestion event.
+#[test]
+fn rfc_3168_6_1_2_loss_in_a_window_that_fell_for_a_mark_does_not_halve_it_again() {
+    let mut plain = capable();
+    let mut sack = selective(Recovery::Rfc6675);
+    for (bench, inflated) in [(&mut plain, 3), (&mut sack, 0)] {
+        let first = bench.snd_nxt;
+        bench.send(&vec![7; 10 * MSS as usize]);
+        bench.arrive(bench.rcv_nxt, first + MSS, ACK | Flags::ECE, b"");
+        let fallen = bench.status().cwnd;
+        let sent: Vec<_> = (3..=5).flat_map(|held| hold(bench, first + MSS, (first + 2 * MSS, first + held * MSS))).collect();
+        assert_eq!((sent[0].header.seq, sent[0].label.cause), (first + MSS, Cause::FastRetransmission));
+        assert_eq!(bench.status().cwnd, fallen + inflated * MSS);
+        // In the next window it is another event.
+        bench.acknowledge();
+        let next = bench.snd_nxt;
+        bench.send(&vec![7; fallen as usize]);
+        (2..=4).for_each(|held| drop(hold(bench, next, (next + MSS, next + held * MSS))));
+        assert!(bench.status().cwnd < fallen + inflated * MSS);
+    }
+}
+
+/// An ACK that says that these octets are held, as far as the peer uses SACK.
+fn hold(bench: &mut Bench, ack: Seq, (left, right): (Seq, Seq)) -> Vec<Sent> {
+    let mut header = bench.header(bench.rcv_nxt, ack, ACK);
+    let mut blocks = SackBlocks::default();
+    assert!(blocks.push(left, right));
+    header.options.sack = blocks;
+    bench.say(header, b"")
+}
+
+#[test]
+fn rfc_3168_6_1_2_window_that_fell_for_a_probe_is_announced_as_well() {
+    let mut bench = selective(Recovery::Rack);
+    bench.send(b"text");
+    let probe = bench.run(Duration::from_millis(900));
+    assert_eq!(probe.iter().map(|sent| sent.label.cause).collect::<Vec<_>>(), [Cause::TailLossProbe]);
+    bench.send(b"more");
+    bench.acknowledge();
+    assert_eq!(bits(&bench.send(b"text")), [(2, Flags::CWR)]);
+}
+
+/// Both SYNs ask; then the peer's SYN,ACK says that it got, or granted, none.
+#[test]
+fn rfc_3168_6_1_1_simultaneous_open_is_capable_if_the_answer_has_ece_alone() {
+    for (answer, ect) in [(Flags::ECE, 2), (Flags::NONE, 0), (Flags::ECE | Flags::CWR, 0)] {
+        let mut bench = Bench::new(config(Ecn::On));
+        bench.connect();
+        assert_eq!(bits(&bench.arrive(PEER_ISS, Seq(0), SETUP, b"")), [(0, Flags::SYN | Flags::ECE)]);
+        bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | answer, b"");
+        assert_eq!(bits(&bench.send(b"text")), [(ect, Flags::NONE)], "{answer}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Congestion, Profile, Recovery};
+use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Profile, Recovery, Rto};
 use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Options, SackBlocks};
@@ -44,11 +44,15 @@ fn sack(bench: &mut Bench, first: Seq, ack: u32, held: &[(u32, u32)]) -> Vec<Sen
 }
 
 fn sack_octets(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)]) -> Vec<Sent> {
+    sack_with(bench, ack, held, b"")
+}
+
+fn sack_with(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)], text: &[u8]) -> Vec<Sent> {
     let mut header = bench.header(bench.rcv_nxt, ack, ACK);
     let mut blocks = SackBlocks::default();
     held.iter().for_each(|(left, right)| assert!(blocks.push(*left, *right)));
     header.options.sack = blocks;
-    bench.say(header, b"")
+    bench.say(header, text)
 }
 
 /// Which segments these are, counted from the first octet.
@@ -178,6 +182,35 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
     assert_eq!(sent.iter().map(|sent| sent.header.seq.since(first)).collect::<Vec<_>>(), [0, 40], "the hole, and the rescue of rule 4");
 }
 
+/// What counts as a duplicate is what it says to be held, whatever else it brings.
+#[test]
+fn rfc_6675_2_held_octets_count_in_a_segment_with_text_as_well() {
+    let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 0);
+    (0..6).for_each(|_| drop(bench.send(&[7; 10])));
+    let sent: Vec<_> =
+        [20, 30, 40].into_iter().flat_map(|right| sack_with(&mut bench, first, &[(first + 10, first + right)], b"text")).collect();
+    let again: Vec<_> = sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| sent.header.seq.since(first)).collect();
+    assert_eq!(again, [0, 40], "the hole, and the rescue of rule 4");
+}
+
+/// Octets that were held when they arrived wait for the hole before they are acknowledged: that is no round-trip time.
+#[test]
+fn rfc_6298_3_time_that_held_octets_wait_is_no_sample() {
+    let (mut bench, first) = measured(Recovery::Rfc6675);
+    bench.send(&vec![7; 20 * MSS as usize]);
+    let srtt = bench.status().srtt.unwrap();
+    for held in [2, 3, 4, 20] {
+        sack(&mut bench, first, 0, &[(1, held)]);
+    }
+    assert_eq!(which(first, &bench.send(&[7; MSS as usize])), [20]);
+    bench.now = bench.now + millis(90);
+    let nxt = bench.snd_nxt;
+    sack_octets(&mut bench, first, &[(first + MSS, nxt)]);
+    bench.now = bench.now + millis(700);
+    sack_octets(&mut bench, nxt, &[]);
+    assert_eq!(bench.status().srtt.unwrap(), srtt);
+}
+
 #[test]
 fn rfc_6675_fin_that_was_lost_goes_again_with_its_hole() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 4);
@@ -246,7 +279,7 @@ fn rfc_2018_8_reneging_peer_gets_everything_again() {
 fn rfc_2018_8_reneging_beyond_a_hole_is_found_out_by_the_timeout() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
         let mut config = config(recovery);
-        config.conn.dialect = tcpx_proto::config::Dialect::Linux;
+        config.conn.dialect = Dialect::Linux;
         let (mut bench, first) = in_flight(config, 10);
         for held in 2..=10 {
             sack(&mut bench, first, 0, &[(1, held)]);
@@ -307,12 +340,57 @@ fn cve_2019_11478_sieve_of_held_octets_costs_no_memory_and_no_time() {
     }
 }
 
+fn any_window() -> impl Strategy<Value = u16> {
+    prop_oneof![1 => Just(0u16), 2 => 1u16..3000, 2 => 3000u16..65_000]
+}
+
+/// With enough patience to hear the peer out.
+fn any_config() -> impl Strategy<Value = Config> {
+    let recovery = prop::sample::select(vec![Recovery::NewReno, Recovery::Rfc6675, Recovery::Rack]);
+    let congestion = prop::sample::select(vec![Congestion::NewReno, Congestion::Cubic, Congestion::Off]);
+    let dialect = prop::sample::select(vec![Dialect::Linux, Dialect::Rfc9293]);
+    let fin_repeats = prop::sample::select(vec![FinRepeats::UntilAcknowledged, FinRepeats::Never]);
+    (recovery, congestion, dialect, fin_repeats).prop_map(|(recovery, congestion, dialect, fin_repeats)| {
+        let mut config = config(recovery);
+        let rto = Rto { max: Duration::from_secs(2), ..config.conn.rto };
+        config.conn = ConnConfig { congestion, dialect, fin_repeats, rto, r2: 1000, ..config.conn };
+        config
+    })
+}
+
 fn any_block() -> impl Strategy<Value = (i64, i64)> {
     (-3000i64..18_000, prop_oneof![4 => 0i64..4000, 1 => any::<i32>().prop_map(i64::from)])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// The same from a peer that shrinks its window and shuts it, and with a FIN at the end.
+    #[test]
+    fn any_windows_and_blocks_nothing_stalls(
+        choice in any_config(),
+        lies in prop::collection::vec((0u32..12, prop::collection::vec(any_block(), 0..4), 0u64..400, any_window()), 1..40),
+    ) {
+        let (mut bench, first) = in_flight(choice, 10);
+        bench.send(&vec![7; 5 * MSS as usize]);
+        bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+        bench.drain();
+        for (ack, blocks, wait, window) in lies {
+            let una = bench.snd_una;
+            bench.window = window;
+            let ack = una + (ack * 700).min(bench.snd_nxt.since(una));
+            let mut header = bench.header(bench.rcv_nxt, ack, ACK);
+            for (left, len) in &blocks {
+                header.options.sack.push(first + *left as u32, first + (left + len) as u32);
+            }
+            bench.say(header, b"");
+            bench.run(millis(wait));
+        }
+        bench.window = 65_000;
+        let (una, end) = (bench.snd_una, first + 15 * MSS);
+        sack_octets(&mut bench, una, &[]);
+        prop_assert!(honest(&mut bench, una, end).ge(end), "{:?}", bench.status());
+    }
 
     /// Whatever a peer says to hold, every octet is there in the end once it tells the truth, and nothing is sent beyond its window.
     #[test]
@@ -377,6 +455,38 @@ fn rfc_8985_6_2_late_original_shows_reordering_and_the_window_stays() {
     assert_eq!(sack(&mut bench, first, 3, &[]), []);
     assert_eq!(sack(&mut bench, first, 3, &[(4, 10)]), []);
     assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_6_2_after_reordering_three_duplicates_are_no_proof_either() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 0, &[(1, 3)]);
+    sack(&mut bench, first, 3, &[]);
+    for held in 5..=8 {
+        assert_eq!(sack(&mut bench, first, 3, &[(4, held)]), []);
+    }
+    assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 0);
+    (0..6).for_each(|_| drop(bench.send(&[7; 10])));
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 20)]), []);
+    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
+    let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
+    assert_eq!(sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(), [first]);
+}
+
+/// The newest block comes first (RFC 2018 section 4); the other one is news, too, if the ACK before this one was lost.
+#[test]
+fn rfc_8985_6_2_two_new_blocks_in_one_ack_are_no_reordering() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack(&mut bench, first, 0, &[(5, 6), (3, 4)]), []);
+    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 7), (3, 4)]))[0], 0);
 }
 
 #[test]
@@ -501,4 +611,42 @@ fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
     bench.enter("ESTABLISHED");
     bench.send(&vec![7; 4 * MSS as usize]);
     assert_eq!(bench.run(millis(990)), []);
+}
+
+/// Neither what the peer sends nor an ACK that acknowledges nothing puts the probe off.
+#[test]
+fn rfc_8985_7_2_text_of_the_peer_does_not_put_the_probe_off() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        sent.extend(bench.run(millis(50)));
+        sent.extend(bench.arrive(bench.rcv_nxt, first, ACK, b"text"));
+    }
+    let probe = sent.iter().find(|sent| sent.label.cause == Cause::TailLossProbe).unwrap();
+    assert_eq!(probe.at.since(start), srtt * 2);
+}
+
+/// SHLD-15: the window shrank so far that the last segment lies beyond it.
+#[test]
+fn rfc_8985_7_3_probe_that_has_no_room_does_not_stand_in_the_way_of_the_timeout() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 10 * MSS as usize]);
+    bench.window = 3000;
+    assert_eq!(sack(&mut bench, first, 0, &[]), []);
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+}
+
+#[test]
+fn rfc_8985_7_3_fin_that_is_sent_once_does_not_stand_in_the_way_of_the_text_before_it() {
+    let mut config = config(Recovery::Rack);
+    config.conn.fin_repeats = FinRepeats::Never;
+    let (mut bench, first) = measured_with(config);
+    bench.send(&[7; 100]);
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    assert_eq!(bench.drain().len(), 1, "the FIN");
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
 }

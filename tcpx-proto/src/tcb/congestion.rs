@@ -21,6 +21,8 @@ pub(crate) struct Path {
     pub(crate) rtt: Duration,
     /// SMSS, octets.
     pub(crate) mss: u32,
+    /// The ACK at hand echoes a mark.
+    pub(crate) marked: bool,
 }
 
 /// The congestion window of one connection.
@@ -35,6 +37,8 @@ pub(crate) struct Control {
     duplicates: u32,
     /// What the first two duplicates let out beyond the window (RFC 3042).
     limited: u32,
+    /// SND.NXT when the window fell for a mark, until that is acknowledged.
+    marked: Option<Seq>,
     /// Octets acknowledged since the window last grew in congestion avoidance.
     credit: u32,
     cubic: Cubic,
@@ -45,7 +49,7 @@ impl Control {
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
         let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
         let (policy, ssthresh, recover, cubic) = (config.congestion, u32::MAX, iss, Cubic::default());
-        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, credit: 0, cubic }
+        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, marked: None, credit: 0, cubic }
     }
 
     /// How many octets may be in flight; without congestion control any number.
@@ -99,7 +103,11 @@ impl Control {
     fn go_on(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) {
         // Never half the sequence space behind, where it would seem to lie ahead.
         self.recover = self.recover.max(una.back(1 << 30));
-        self.grow(acked, flight, path);
+        self.marked = self.marked.filter(|until| una.lt(*until));
+        // Not on an echo (RFC 3168 section 6.1.2).
+        if !path.marked {
+            self.grow(acked, flight, path);
+        }
     }
 
     /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681 section 3.1), or CUBIC's curve.
@@ -137,13 +145,17 @@ impl Control {
         self.limited = 0;
         // What limited transmit let out does not count (RFC 5681 section 3.2, step 2).
         self.lost(nxt, flight, mss);
-        self.cwnd = self.ssthresh.saturating_add(threshold * mss);
+        self.cwnd = self.ssthresh.saturating_add(threshold.saturating_mul(mss));
         Reaction::Retransmit
     }
 
-    /// With SACK: another ACK that brought news of what is held, and nothing else (RFC 6675 section 2); how many in a row these are.
-    pub(crate) fn selective_duplicate(&mut self) -> u32 {
+    /// With SACK: another ACK that brought news of what is held (RFC 6675 section 2).
+    pub(crate) fn selective_duplicate(&mut self) {
         self.duplicates = self.duplicates.saturating_add(1);
+    }
+
+    /// How many duplicates came in a row.
+    pub(crate) fn duplicates(&self) -> u32 {
         self.duplicates
     }
 
@@ -151,7 +163,16 @@ impl Control {
     pub(crate) fn lost(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.in_recovery = true;
         self.recover = nxt.back(1);
+        // A mark and a loss in one window are one event (RFC 3168 section 6.1.2).
+        if self.marked.take().is_none() {
+            self.slow_down(flight, mss);
+        }
+    }
+
+    /// A mark was echoed, `flight` octets up to `nxt` being outstanding.
+    pub(crate) fn marked(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.slow_down(flight, mss);
+        self.marked = Some(nxt);
     }
 
     /// A congestion event: the threshold, and the window with it, fall by the policy's factor.
@@ -172,10 +193,11 @@ impl Control {
         if !again {
             self.ssthresh = self.reduced(flight, mss);
         }
+        self.cubic.timed_out();
         self.cwnd = mss;
         self.recover = nxt.back(1);
         self.in_recovery = false;
-        (self.duplicates, self.limited) = (0, 0);
+        (self.duplicates, self.limited, self.marked) = (0, 0, None);
         self.credit = 0;
     }
 
@@ -197,7 +219,7 @@ mod tests {
     use super::*;
 
     const MSS: u32 = 1000;
-    const PATH: Path = Path { now: Instant::ZERO, rtt: Duration::from_millis(10), mss: MSS };
+    const PATH: Path = Path { now: Instant::ZERO, rtt: Duration::from_millis(10), mss: MSS, marked: false };
 
     fn with(congestion: Congestion) -> Control {
         Control::new(&ConnConfig { congestion, ..ConnConfig::default() }, MSS, Seq(0), false)

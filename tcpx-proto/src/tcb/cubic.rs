@@ -67,6 +67,12 @@ impl Cubic {
         part(flight, 7, 10)
     }
 
+    /// The retransmission timer expired: the next curve begins at the window that there is then, K being 0 (section 4.8).
+    pub(crate) fn timed_out(&mut self) {
+        self.w_max = 0;
+        self.epoch = None;
+    }
+
     /// After idling congestion avoidance begins anew (section 4.2: t is not to count idle time).
     pub(crate) fn pause(&mut self) {
         self.epoch = None;
@@ -87,10 +93,9 @@ impl Epoch {
         let alpha = if self.w_est < prior { 9 } else { 17 };
         self.w_est_credit += u64::from(acked) * alpha;
         let whole = 17 * u64::from(cwnd.max(1));
-        while self.w_est_credit >= whole {
-            self.w_est_credit -= whole;
-            self.w_est = self.w_est.saturating_add(mss);
-        }
+        let segments = u32::try_from(self.w_est_credit / whole).unwrap_or(u32::MAX);
+        self.w_est_credit %= whole;
+        self.w_est = self.w_est.saturating_add(mss.saturating_mul(segments));
     }
 
     /// W_cubic(t) = C (t - K)^3 + W_max, octets, never below 0.
@@ -127,7 +132,7 @@ mod tests {
     const MSS: u32 = 1000;
 
     fn at(millis: u64) -> Path {
-        Path { now: Instant::ZERO + Duration::from_millis(millis), rtt: Duration::from_millis(100), mss: MSS }
+        Path { now: Instant::ZERO + Duration::from_millis(millis), rtt: Duration::from_millis(100), mss: MSS, marked: false }
     }
 
     /// The window at each whole second after a loss at `from` octets, one ACK for each window of 100 ms.
@@ -198,6 +203,15 @@ mod tests {
         assert_eq!(cubic.w_max, 100_000);
         assert_eq!(cubic.reduce(80_000, 80_000), 56_000);
         assert_eq!(cubic.w_max, 68_000);
+    }
+
+    #[test]
+    fn rfc_9438_4_8_after_a_timeout_the_curve_begins_at_the_window_that_there_is() {
+        let mut cubic = Cubic::default();
+        let ssthresh = cubic.reduce(1_000_000, 1_000_000);
+        cubic.timed_out();
+        let cwnd = (0..=10).fold(ssthresh, |cwnd, round| cubic.grow(cwnd, cwnd, 0, &at(round * 100)));
+        assert!(cwnd < ssthresh + 10 * MSS, "{cwnd}: K is 0, not 9 s");
     }
 
     #[test]

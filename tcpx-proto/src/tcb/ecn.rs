@@ -35,6 +35,12 @@ impl Tcb {
         self.ecn = Notification { on: on && flags.has(Flags::SYN), ..Notification::default() };
     }
 
+    /// In a simultaneous open the peer's SYN,ACK comes after its SYN, and takes back what that agreed to if it got a SYN
+    /// of ours that asked for nothing.
+    pub(super) fn confirm_ecn(&mut self, flags: Flags) {
+        self.ecn.on &= flags.has(Flags::ECE) && !flags.has(Flags::CWR);
+    }
+
     /// The bits of our SYN or SYN,ACK. A SYN that went unanswered is sent again without: something on the way may not like them.
     pub(super) fn ecn_setup(&self, ack: bool, cause: Cause) -> Flags {
         match ack {
@@ -80,15 +86,19 @@ impl Tcb {
         if self.ecn.until.is_some_and(|until| segment.header.ack.gt(until)) {
             self.ecn.until = None;
         }
-        let echo = self.ecn.on && segment.header.flags.has(Flags::ECE) && !segment.header.flags.has(Flags::SYN);
-        let (flight, mss) = (self.snd.nxt.since(self.snd.una) + acked, self.path(cx.now).mss);
-        if !echo || self.ecn.until.is_some() || flight == 0 {
+        let (nxt, mss) = (self.snd.nxt, self.path(cx.now).mss);
+        let flight = nxt.since(self.snd.una) + acked;
+        if !self.is_echo(segment) || self.ecn.until.is_some() || flight == 0 {
             return;
         }
         if let Some(control) = self.control().filter(|control| !control.in_recovery()) {
-            control.slow_down(flight, mss);
+            control.marked(nxt, flight, mss);
             self.window_reduced();
         }
+    }
+
+    pub(super) fn is_echo(&self, segment: &Segment<'_>) -> bool {
+        self.ecn.on && segment.header.flags.has(Flags::ECE) && !segment.header.flags.has(Flags::SYN)
     }
 
     /// For whatever reason: the peer has to know, or it would go on echoing.

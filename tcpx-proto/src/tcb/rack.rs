@@ -69,7 +69,7 @@ impl Rack {
         if run.again && (original || self.min_rtt.is_some_and(|least| rtt < least)) {
             return;
         }
-        if !run.again {
+        if run.is_sample() {
             self.min_rtt = Some(self.min_rtt.map_or(rtt, |least| least.min(rtt)));
         }
         if self.newest.is_none_or(|(at, end)| !run.sent_before(at, end)) {
@@ -78,12 +78,17 @@ impl Rack {
     }
 
     /// A D-SACK: something went again needlessly, so that the window was too small, once a round trip (step 4).
-    pub(crate) fn duplicate_reported(&mut self, una: Seq, nxt: Seq) {
-        if self.dsack_round.is_none_or(|round| una.ge(round)) {
+    pub(crate) fn duplicate_reported(&mut self, nxt: Seq) {
+        if self.dsack_round.is_none() {
             self.dsack_round = Some(nxt);
             self.quarters = self.quarters.saturating_add(1);
             self.persist = PERSIST;
         }
+    }
+
+    /// SND.UNA is `una` now: a round trip after the last D-SACK another one counts again.
+    pub(crate) fn advanced(&mut self, una: Seq) {
+        self.dsack_round = self.dsack_round.filter(|round| una.lt(*round));
     }
 
     /// A recovery is over: after [`PERSIST`] without a D-SACK the window is as narrow as at first.
@@ -146,5 +151,24 @@ impl Rack {
     /// Section 7.2: not with something held, lost, or a probe on its way.
     pub(crate) fn may_probe(&self, board: &Scoreboard) -> bool {
         self.probe.is_none() && board.octets(Mark::Held) == 0 && board.octets(Mark::Lost) == 0 && board.octets(Mark::Sent) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_8985_6_2_duplicate_widens_the_window_once_a_round_however_long_ago_the_last_one_was() {
+        for gibibytes in 0..=4u32 {
+            let mut rack = Rack::new();
+            rack.duplicate_reported(Seq(1000));
+            rack.advanced(Seq(999));
+            rack.duplicate_reported(Seq(2000));
+            assert_eq!(rack.quarters, 2);
+            let una = (0..=gibibytes).map(|n| Seq(1000) + (n << 30)).inspect(|una| rack.advanced(*una)).last().unwrap_or_default();
+            rack.duplicate_reported(una + 1000);
+            assert_eq!(rack.quarters, 3, "{gibibytes} GiB");
+        }
     }
 }

@@ -64,20 +64,21 @@ impl Tcb {
         let original = |run: &Run| echo.is_some_and(|echo| Seq(echo).lt(Seq((run.at.millis() as u32).wrapping_add(offset))));
         let mut news = News::default();
         board.acknowledged(header.ack, |run| {
-            if !run.again && news.rtt.is_none() {
+            if run.is_sample() && news.rtt.is_none() {
                 news.rtt = Some(now.since(run.at));
             }
             rack.delivered(now, run, original(run));
         });
-        for &(left, right) in header.options.sack.as_slice() {
+        for (left, right) in header.options.sack.from(una) {
             // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by it.
             if left.lt(right) && left.gt(una.max(header.ack)) && right.le(nxt) {
                 news.held |= board.held(left, right, |run| rack.delivered(now, run, original(run)));
             }
         }
         news.duplicate = reports_duplicate(&header.options.sack, header.ack);
+        rack.advanced(header.ack);
         if news.duplicate {
-            rack.duplicate_reported(header.ack, nxt);
+            rack.duplicate_reported(nxt);
         }
         news
     }
@@ -85,32 +86,30 @@ impl Tcb {
     /// What follows from that for congestion control and recovery, once SND.UNA has moved by `acked` octets.
     pub(super) fn react(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: News, acked: u32) {
         let (una, flight) = (self.snd.una, self.snd.nxt.since(self.snd.una));
-        let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
+        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
         let Some(Transfer { sent: Sent { board, rack, .. }, control, .. }) = self.transfer.as_deref_mut() else { return };
-        let mut duplicates = 0;
         if acked > 0 {
             self.pending.tail_probe = false;
             if control.advanced(acked, una, flight, &path) {
                 rack.recovered();
             }
-        } else if news.held && segment.is_empty() {
-            duplicates = control.selective_duplicate();
+        } else if news.held {
+            control.selective_duplicate();
         }
-        let mut news_of_loss = false;
-        if board.is_reneged() {
+        let reneged = board.is_reneged();
+        if reneged {
             board.forget_held();
-            news_of_loss = true;
-        }
-        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it takes (RFC 6675 section 5, step 1).
-        if duplicates >= threshold && control.is_past(una) {
-            news_of_loss |= board.lose_first(path.mss);
         }
         let repeated = acked == 0 && segment.is_empty() && !news.held;
         if rack.probe_acknowledged(segment.header.ack, repeated, news.duplicate) && !control.in_recovery() {
             control.slow_down(flight + acked, path.mss);
+            self.window_reduced();
         }
-        self.detect(cx, news_of_loss);
-        self.schedule_probe(cx);
+        self.detect(cx, reneged);
+        // What says nothing new does not put it off.
+        if acked > 0 || news.held {
+            self.schedule_probe(cx);
+        }
     }
 
     /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on already (RFC 6675 section 5, step 4).
@@ -120,11 +119,15 @@ impl Tcb {
         let recovery = self.config.recovery;
         let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else { return };
         let Sent { board, rack, rescued, .. } = sent;
-        let many = board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
+        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it takes (RFC 6675 section 5, step 1).
+        let repeated = control.duplicates() >= threshold;
+        let many = repeated || board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
         let (found, next) = match recovery {
             Recovery::Rack => rack.detect(cx.now, board, path.rtt, many || control.in_recovery()),
-            _ if board.octets(Mark::Held) > 0 => (board.lose_below_held(threshold, path.mss), None),
-            _ => (false, None),
+            _ => {
+                let first = repeated && control.is_past(una) && board.lose_first(path.mss);
+                (board.lose_below_held(threshold, path.mss) || first, None)
+            }
         };
         if (found || known) && !control.in_recovery() && control.is_past(una) {
             control.lost(nxt, nxt.since(una), path.mss);
@@ -139,13 +142,15 @@ impl Tcb {
     }
 
     pub(super) fn path(&self, now: Instant) -> Path {
-        Path { now, rtt: self.estimator.srtt.unwrap_or(Duration::ZERO), mss: self.effective_mss(0) }
+        Path { now, rtt: self.estimator.srtt.unwrap_or(Duration::ZERO), mss: self.effective_mss(0), marked: false }
     }
 
     /// The retransmission timer expired: what is lost, in the view of the policy. What is held stays so, as in Linux (RFC 2018 section 8
     /// would have it forgotten, and [`Dialect::Rfc9293`] does), until SND.UNA stops at it.
     pub(super) fn all_in_doubt(&mut self, now: Instant) {
         let (path, recovery, keep) = (self.path(now), self.config.recovery, self.config.dialect == Dialect::Linux);
+        // A probe for which there is no room would stand in the way.
+        self.pending.tail_probe = false;
         let Some(Sent { board, rack, .. }) = self.transfer.as_mut().map(|transfer| &mut transfer.sent) else { return };
         rack.probe = None;
         if !keep || board.is_reneged() {

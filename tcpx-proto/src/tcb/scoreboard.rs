@@ -34,11 +34,18 @@ pub(crate) struct Run {
     pub(crate) mark: Mark,
     /// They were sent more than once, so that an acknowledgment does not tell which time it is for (Karn).
     pub(crate) again: bool,
+    /// They were sent at several times, of which only the latest is known.
+    blurred: bool,
 }
 
 impl Run {
     fn len(&self) -> u32 {
         self.end.since(self.start)
+    }
+
+    /// Whether `at` tells a round-trip time once they are acknowledged (Karn).
+    pub(crate) fn is_sample(&self) -> bool {
+        !self.again && !self.blurred
     }
 
     /// RACK's order of sending (RFC 8985 section 6.1): by time, then by sequence number.
@@ -91,8 +98,8 @@ impl Scoreboard {
         self.make_room();
         self.octets[Mark::Sent as usize] += end.since(start);
         match self.runs.back_mut() {
-            Some(last) if last.mark == Mark::Sent && !last.again && last.at == now => last.end = end,
-            _ => self.runs.push_back(Run { start, end, at: now, mark: Mark::Sent, again: false }),
+            Some(last) if last.mark == Mark::Sent && last.is_sample() && last.at == now => last.end = end,
+            _ => self.runs.push_back(Run { start, end, at: now, mark: Mark::Sent, again: false, blurred: false }),
         }
     }
 
@@ -101,7 +108,7 @@ impl Scoreboard {
         let (first, last) = (self.cut(seq), self.cut(end));
         for index in first..last {
             let Some(run) = self.runs.get_mut(index).filter(|run| run.mark != Mark::Held) else { continue };
-            (run.at, run.again) = (now, true);
+            (run.at, run.again, run.blurred) = (now, true, false);
             let copies = if matches!(run.mark, Mark::Sent | Mark::Twice) { Mark::Twice } else { Mark::Resent };
             self.remark(index, copies);
         }
@@ -145,8 +152,11 @@ impl Scoreboard {
     /// IsLost (RFC 6675 section 4): what lies below `threshold` discontiguous held runs, or below more than `threshold - 1` segments of
     /// held octets. Says whether something is lost that was not.
     pub(crate) fn lose_below_held(&mut self, threshold: u32, mss: u32) -> bool {
+        if self.octets(Mark::Held) == 0 {
+            return false;
+        }
         let (mut blocks, mut octets, mut index) = (0, 0, self.runs.len());
-        while blocks < threshold && octets <= threshold.saturating_sub(1) * mss {
+        while blocks < threshold && octets <= threshold.saturating_sub(1).saturating_mul(mss) {
             let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else { return false };
             index -= 1;
             if run.mark == Mark::Held {
@@ -249,13 +259,19 @@ impl Scoreboard {
 
     /// Joins the runs from `first` to `last`, and those on either side, where nothing tells them apart any more.
     fn join(&mut self, first: usize, last: usize) {
+        self.join_where(first, last, |before, run| before.at == run.at || matches!(run.mark, Mark::Held | Mark::Lost));
+    }
+
+    /// The same where `alike` says so of runs with one fate. Of several times the latest counts.
+    fn join_where(&mut self, first: usize, last: usize, alike: impl Fn(&Run, &Run) -> bool) {
         let last = (last + 1).min(self.runs.len());
         let mut kept = first.saturating_sub(1);
         for index in kept + 1..last {
             let (Some(&before), Some(&run)) = (self.runs.get(kept), self.runs.get(index)) else { break };
-            let timeless = matches!(run.mark, Mark::Held | Mark::Lost);
-            if before.mark == run.mark && (timeless || before.at == run.at) {
-                let joined = Run { end: run.end, at: before.at.max(run.at), again: before.again || run.again, ..before };
+            if before.mark == run.mark && alike(&before, &run) {
+                let again = before.again || run.again;
+                let blurred = before.blurred || run.blurred || before.at != run.at;
+                let joined = Run { end: run.end, at: before.at.max(run.at), again, blurred, ..before };
                 self.put(kept, joined);
             } else {
                 kept += 1;
@@ -273,21 +289,9 @@ impl Scoreboard {
         }
     }
 
-    /// Joins neighbours of one fate though they were sent at different times, the later of which counts. Says whether there is room then.
+    /// Joins neighbours of one fate though they were sent at different times. Says whether there is room then.
     fn compress(&mut self) -> bool {
-        let mut at = Instant::ZERO;
-        let mut mark = None;
-        for run in &mut self.runs {
-            at = if mark == Some(run.mark) { at.max(run.at) } else { run.at };
-            (run.at, mark) = (at, Some(run.mark));
-        }
-        // From the back, so that all of a stretch have the latest.
-        let mut later: Option<(Mark, Instant)> = None;
-        for run in self.runs.iter_mut().rev() {
-            run.at = later.filter(|(mark, _)| *mark == run.mark).map_or(run.at, |(_, at)| at);
-            later = Some((run.mark, run.at));
-        }
-        self.join(0, self.runs.len());
+        self.join_where(0, self.runs.len(), |_, _| true);
         self.runs.len() < MAX_RUNS
     }
 
@@ -384,6 +388,18 @@ mod tests {
         }
         board.acknowledged(START + 100_000, |_| {});
         assert_eq!((board.runs.len(), board.octets), (0, [0; 5]));
+    }
+
+    /// Karn: of octets with one time for several transmissions none can be told.
+    #[test]
+    fn rfc_6298_3_octets_whose_times_were_thrown_together_give_no_sample() {
+        let mut board = Scoreboard::default();
+        (0..1500).for_each(|n| board.sent(START + n, START + n + 1, at(n.into())));
+        assert!(hold(&mut board, 100, 101));
+        assert!(board.runs.len() < 10, "{}", board.runs.len());
+        let mut told = 0;
+        board.acknowledged(START + 1500, |run| told += u32::from(run.is_sample()));
+        assert_eq!(told, 0);
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's order.
 
-use super::congestion::Reaction;
+use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
 use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
@@ -262,6 +262,7 @@ impl Tcb {
         let header = &segment.header;
         if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive {
             self.pending.ack = Some(Cause::Ack);
+            self.confirm_ecn(header.flags);
             self.check_ack(cx, segment)?;
             // The check for SYN, which would take it for a stranger's, is for later ones.
             return Err(Stop::Done);
@@ -411,7 +412,8 @@ impl Tcb {
         self.snd.cause = Cause::Released;
         self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
         let flight = self.snd.nxt.since(ack);
-        let (path, selective) = (self.path(cx.now), self.is_selective());
+        let selective = self.is_selective();
+        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
@@ -437,8 +439,11 @@ impl Tcb {
     /// RFC 7323 section 4.1).
     fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq, told: Option<Duration>) {
         let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
-        let told = told.filter(|_| self.config.rto.samples == Samples::Unambiguous);
-        let rtt = match (stamped, self.snd.timed) {
+        let unambiguous = self.config.rto.samples == Samples::Unambiguous;
+        let told = told.filter(|_| unambiguous);
+        // With SACK the scoreboard knows better: the segment may have been held for long, and wait for others.
+        let timed = self.snd.timed.filter(|_| !(unambiguous && self.snd.syn_acked && self.is_selective()));
+        let rtt = match (stamped, timed) {
             _ if told.is_some() => told,
             (Some(stamps), _) => {
                 let age = self.stamp(now).wrapping_sub(stamps.echo);

@@ -31,6 +31,13 @@ impl SackBlocks {
         &self.blocks[..usize::from(self.count)]
     }
 
+    /// The blocks in the order of their left edges, as they lie after `una`.
+    pub(crate) fn from(mut self, una: Seq) -> impl Iterator<Item = (Seq, Seq)> {
+        let count = usize::from(self.count);
+        self.blocks[..count].sort_unstable_by_key(|(left, _)| left.since(una));
+        self.blocks.into_iter().take(count)
+    }
+
     /// Adds a block; `false` when there is no place for it.
     pub fn push(&mut self, left: Seq, right: Seq) -> bool {
         let Some(slot) = self.blocks.get_mut(usize::from(self.count)) else { return false };
