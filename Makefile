@@ -10,6 +10,9 @@ export CMD
 
 PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq
 LAB := target/debug/tcpx-lab
+RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# What is built for others: the static programs.
+STATIC := target/static
 # For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
 	[ -z "$$runner" ] || export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$runner";
@@ -65,6 +68,18 @@ man: build ## manual pages into target/man
 completions: build ## completions of bash, zsh and fish into target/completions
 	@mkdir -p target/completions; for program in tcpx-client tcpx-server tcpx-lab; do for shell in bash zsh fish; do \
 	  target/debug/$$program completions $$shell > target/completions/$$program.$$shell || exit; done; done; ls target/completions
+
+static: ## the three programs for any Linux of this architecture, static and stripped, in target/static
+	@RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/tcpx --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
+	  cargo build --release --bins --target $(RUST_HOST)
+	@install -D -t $(STATIC) target/$(RUST_HOST)/release/tcpx-{client,server,lab}
+
+image: static ## as root: the images tcpx and tcpx:iptables, without a registry (docs/containers.md)
+	@deploy/tree target/tree
+	@tar -C target --xattrs --xattrs-include=security.capability -c tree | docker import - tcpx-tree >/dev/null
+	@sed -n '/^FROM scratch/,$$p' Dockerfile >target/tree/Dockerfile
+	@docker build -q --target tcpx -t tcpx target/tree
+	@docker build -q --target iptables -t tcpx:iptables target/tree
 
 netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
 	@$(LAB) netns up
