@@ -2,6 +2,7 @@
 //! namespaces, by kernels as peers, by the engine's own word. `make test-containers` runs this; a missing engine or image is a failure.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod deployment;
 mod engine;
 #[path = "../e2e/harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]

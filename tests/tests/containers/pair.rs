@@ -28,7 +28,7 @@ fn iptables_rule_is_there_while_the_server_runs_and_gone_after() {
     let server = lan.tcpx_server(WITH_NET_ADMIN, TCPX_IPTABLES, &["--rst-guard", "iptables"]);
     let host = server.host();
     let rules = iptables_rules(&host);
-    assert!(rules.len() == 1 && rules[0].contains("--sport 7000 ") && rules[0].contains("RST -j DROP"), "{rules:?}");
+    assert!(rules.len() == 1 && rules[0].contains("--sport 7000 ") && rules[0].contains("--tcp-flags RST RST "), "{rules:?}");
     let ended = server.end_by("TERM");
     assert_eq!(ended.code, Some(143), "{}", ended.stderr);
     assert_eq!(iptables_rules(&host), Vec::<String>::new());

@@ -19,9 +19,9 @@ fn curl_reads_what_our_server_says() {
 #[test]
 fn our_client_reads_what_nginx_says() {
     let lan = Lan::new();
-    let listen = "server { listen 7000; location / { return 200 'by nginx'; } }";
-    let configuration = format!("daemon off; events {{}} http {{ access_log off; {listen} }}");
-    let nginx = lan.start(lan.b, &[], DEBIAN, &["nginx", "-c", "/dev/null", "-g", &configuration]);
+    let configuration = "events {} http { access_log off; server { listen 7000; return 200 'by nginx'; } }";
+    let serve = "echo \"$0\" >/tmp/nginx.conf; exec nginx -c /tmp/nginx.conf -g 'daemon off;'";
+    let nginx = lan.start(lan.b, &[], DEBIAN, &["sh", "-c", serve, configuration]);
     await_socket(&nginx.host(), "LISTEN", "sport = 7000");
     let capture = lan.capture(&nginx);
     let flags = ["--send", "GET / HTTP/1.0\r\n\r\n", "--msl", "50ms", "--rst-guard", "listener"];
