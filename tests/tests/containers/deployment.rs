@@ -49,7 +49,7 @@ fn compose_shows_a_handshake_data_a_close_and_a_failure_under_either_guard() {
     assert!(failure.stderr.contains("drop by `drop out ack-of-fin`"), "{}", failure.stderr);
     project.await_words("client", "TIME-WAIT -> CLOSED on 2 MSL timeout");
     project.await_words("server", "LAST-ACK -> CLOSED on ACK of FIN");
-    project.await_words("server", "LAST-ACK -> CLOSED on R2");
+    project.await_words("server", "LAST-ACK -> CLOSED on timeout");
     let client = project.run(&["--profile", "iptables"], "iptables-client");
     assert_eq!((client.code, client.stdout.as_slice()), (Some(0), &b"hello"[..]), "{}", client.stderr);
 }
