@@ -2,18 +2,23 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static image test-containers container-deps
+.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 .DELETE_ON_ERROR:
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3 bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
+# Root needs no sudo, and a container has none.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo )
 RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-# What is built for others: the static programs.
+# What is built for others: the static programs, and the packages.
 STATIC := target/static
+OUT := target/packages
+# The programs that make deb packs.
+BIN := target/release
 # This system with what the tests can use, for containers; another list, another file.
 TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
@@ -27,8 +32,7 @@ help: ## list the targets
 demo: build ## two hosts, one TCP: handshake and close drawn, then without the third ACK, then without TIME-WAIT
 	@$(LAB) demo
 
-test: build ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
-	@command -v tshark nginx curl jq >/dev/null || $(MAKE) --no-print-directory tools
+test: build tools ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
 check: ## format, lints, documentation, and what must never import what
@@ -79,6 +83,16 @@ static: ## the three programs for any Linux of this architecture, static and str
 	  cargo build --release --bins --target $(RUST_HOST)
 	@install -D -t $(STATIC) target/$(RUST_HOST)/release/tcpx-{client,server,lab}
 
+dist: static ## an archive of the static programs with manual pages and completions, and its checksum, in target/packages
+	@packaging/dist $(STATIC) $(OUT)
+
+deb: ## a Debian package in target/packages
+	@[ "$(BIN)" != target/release ] || cargo build --release --bins
+	@packaging/deb $(BIN) $(OUT)
+
+test-packages: deb dist ## as root: the package installed and purged in a throwaway copy of this system (or BASE=), the archive in an empty root
+	@packaging/test $(OUT) $(BASE)
+
 image: static ## as root: the images tcpx and tcpx:iptables, without a registry (docs/containers.md)
 	@deploy/tree target/tree
 	@tar -C target --xattrs --xattrs-include=security.capability -c tree | docker import - tcpx-tree >/dev/null
@@ -117,7 +131,7 @@ deps: ## install the Debian packages that the tests and the demo can use (as roo
 	if [ -z "$$missing" ]; then echo "nothing is missing"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
-	else echo "missing: sudo apt-get install --no-install-recommends $$missing"; exit 1; fi
+	else echo "missing: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends $$missing"; exit 1; fi
 
 container-deps: ## the same for test-containers
 	@packages="mmdebstrap python3-venv"; docker info >/dev/null 2>&1 || packages+=" docker.io"; \
@@ -125,9 +139,9 @@ container-deps: ## the same for test-containers
 
 build:
 	@command -v cargo >/dev/null || { echo "no cargo: install Rust from https://rustup.rs"; exit 1; }
-	@command -v cc >/dev/null || { echo "no linker: sudo apt-get install --no-install-recommends gcc libc6-dev (or, as root, make deps)"; exit 1; }
+	@command -v cc >/dev/null || { echo "no C compiler, with which Rust links: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
 	@cargo build --workspace --bins
 
 tools:
-	@for tool in tshark nginx curl jq; do command -v $$tool >/dev/null || echo "no $$tool here: tests that need it are skipped"; done
-	@echo "to get them: make deps (as root)"
+	@missing=$$(for tool in ip ss tshark nginx curl jq sysctl python3 bats; do command -v $$tool >/dev/null || echo $$tool; done | xargs); \
+	[ -z "$$missing" ] || echo "tests that need one of these are skipped: $$missing. To get them: make deps (as root)"

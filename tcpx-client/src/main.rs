@@ -13,10 +13,13 @@ use tcpx_proto::sim::Place;
 
 const APPLICATION: &str = "What to do with the connection";
 
-const EXAMPLES: &str = "  echo hello | tcpx-client 127.0.0.1:7000                     like netcat, to a server of any kind
-  tcpx-client 127.0.0.1:7000 --send hello --no-third-ack      watch the SYN,ACK come again and again
-  tcpx-client 127.0.0.1:7000 --bind 127.0.0.1:40000 --count 2 --send hi --msl 2s
-                                                              the same four-tuple twice, TIME-WAIT between";
+const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another terminal:
+  echo hello | tcpx-client 127.0.0.1:7000 --msl 1s
+      like netcat, to a server of any kind; TIME-WAIT takes 2 s, not 60
+  tcpx-client 127.0.0.1:7000 --send hello --no-third-ack --hold 5s --msl 1s
+      for five seconds the handshake is not finished: the SYN,ACK comes again and again
+  tcpx-client 127.0.0.1:7000 --bind 127.0.0.1:40000 --count 2 --send hi --msl 1s
+      the same four-tuple twice, with TIME-WAIT between";
 
 /// Connect with a TCP whose rules can be removed one by one
 ///
@@ -27,11 +30,11 @@ const EXAMPLES: &str = "  echo hello | tcpx-client 127.0.0.1:7000               
 #[command(version, max_term_width = 120)]
 pub(crate) struct Cli {
     /// Where to connect
-    #[arg(value_name = "ADDR:PORT")]
+    #[arg(value_name = "ADDR:PORT", value_parser = cli::endpoint)]
     remote: SocketAddr,
 
     /// Our address and port (port 0: any) [default: the address that the route takes, any port]
-    #[arg(long, value_name = "ADDR:PORT", help_heading = APPLICATION)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = cli::endpoint, help_heading = APPLICATION)]
     bind: Option<SocketAddr>,
     /// Send TEXT instead of stdin
     #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]

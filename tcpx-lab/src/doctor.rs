@@ -1,8 +1,11 @@
 //! What works on this machine, what does not, and the command that mends it.
 
+mod between;
+
 use crate::netns::{self, Cable};
 use crate::privilege::{self, sysctl};
 use comfy_table::{ContentArrangement, Table, presets};
+use rustix::process::getuid;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -29,6 +32,8 @@ impl Check {
     fn new(name: &str, outcome: Result<String, (String, String)>) -> Check {
         let (works, found, mend) = match outcome {
             Ok(found) => (true, found, None),
+            // Root needs no sudo, and a container has none.
+            Err((found, mend)) if getuid().is_root() => (false, found, Some(mend.replace("sudo ", ""))),
             Err((found, mend)) => (false, found, Some(mend)),
         };
         Check { name: name.to_owned(), works, found, mend }
@@ -42,7 +47,7 @@ pub fn examine() -> Vec<Check> {
     checks.extend(PROGRAMS.iter().map(program));
     checks.extend(["tcpx-client", "tcpx-server"].map(file_capabilities));
     checks.extend(sysctls());
-    checks.push(conntrack());
+    checks.extend(between::examine());
     checks
 }
 
@@ -118,7 +123,7 @@ fn net_admin() -> Check {
 }
 
 /// Programs, and what they are for; each comes in a Debian package.
-const PROGRAMS: [(&str, &str, &str); 9] = [
+const PROGRAMS: [(&str, &str, &str); 11] = [
     ("iptables", "iptables", "the iptables guard"),
     ("tshark", "tshark", "the end-to-end tests' independent judge"),
     ("tcpdump", "tcpdump", "captures"),
@@ -128,6 +133,8 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
     ("ss", "iproute2", "a look at the kernel's sockets"),
     ("setcap", "libcap2-bin", "running the binaries without root"),
     ("jq", "jq", "reading events files"),
+    ("sysctl", "procps", "the recipes"),
+    ("python3", "python3", "the recipes' services and clients"),
 ];
 
 fn program((name, package, purpose): &(&str, &str, &str)) -> Check {
@@ -145,17 +152,22 @@ fn find(name: &str) -> Option<PathBuf> {
     directories.find_map(|directory| Some(directory.join(name)).filter(|path| path.is_file()))
 }
 
-/// A program that was built with this one.
+/// One of the pair: beside this program, where it was built or installed with it, or else in PATH.
 pub(crate) fn sibling(name: &str) -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.with_file_name(name);
-    path.is_file().then_some(path)
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(name));
+    beside.filter(|path| path.is_file()).or_else(|| find(name))
+}
+
+/// What gets one of the pair that `sibling` does not find.
+pub(crate) fn to_get(name: &str) -> String {
+    format!("in the repository: cargo build --workspace --bins, or cargo install --path {name}")
 }
 
 fn file_capabilities(name: &str) -> Check {
     let outcome = match sibling(name) {
-        None => Err(("not built".to_owned(), "cargo build --release".to_owned())),
+        None => Err(("neither beside tcpx-lab nor in PATH".to_owned(), to_get(name))),
         Some(path) if has_capabilities(&path) => Ok("starts without root by its file's capabilities".to_owned()),
-        Some(_) => Ok("built; has no file capabilities, so it needs root or a user namespace".to_owned()),
+        Some(_) => Ok("found; has no file capabilities, so it needs root or a user namespace".to_owned()),
     };
     Check::new(name, outcome)
 }
@@ -167,18 +179,10 @@ fn has_capabilities(path: &Path) -> bool {
 
 /// Settings of the kernel that change what is seen.
 fn sysctls() -> Vec<Check> {
-    let names = ["net.core.rmem_max", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_rfc1337", "net.ipv4.tcp_syncookies"];
-    let show = |name: &&str| Some(Check::new(name, Ok(sysctl(name)?.replace('\t', " "))));
+    let net = ["core.rmem_max", "ipv4.ip_local_port_range", "ipv4.tcp_rfc1337", "ipv4.tcp_syncookies", "ipv4.tcp_tw_reuse"];
+    let names = net.map(|name| format!("net.{name}"));
+    let show = |name: &String| Some(Check::new(name, Ok(sysctl(name)?.replace('\t', " "))));
     names.iter().filter_map(show).collect()
-}
-
-/// Connection tracking may rewrite, or with a rule on state INVALID drop, what a TCP with a missing rule sends.
-fn conntrack() -> Check {
-    let found = match sysctl("net.netfilter.nf_conntrack_count") {
-        None => "not loaded: nothing stands between",
-        Some(_) => "loaded: a rule that drops INVALID packets would drop what broken rules send; namespaces have none",
-    };
-    Check::new("conntrack", Ok(found.to_owned()))
 }
 
 /// The checks as a table for people.

@@ -44,6 +44,8 @@ pub mod report;
 pub mod rules;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod skip;
 pub mod sweep;
 pub mod verdict;
 pub mod world;

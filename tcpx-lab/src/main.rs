@@ -1,7 +1,7 @@
 //! The laboratory's command line.
 
 use anyhow::{Result, bail, ensure};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,6 +20,14 @@ use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::words::Mistake;
+
+const EXAMPLES: &str = "Examples:
+  tcpx-lab demo
+      three experiments, as root or not
+  tcpx-lab run last-ack-lost-no-time-wait --on sim --ladder
+      one experiment, judged and drawn; --on all needs network namespaces
+  tcpx-lab explain two-way-handshake-deadlock
+      its story, what the RFC says, and the commands to do it by hand";
 
 /// Shows what each rule of TCP is for.
 #[derive(Parser)]
@@ -163,8 +171,14 @@ enum Netns {
     Down,
 }
 
+/// The command line.
+fn command() -> Command {
+    cli::with_examples(Arguments::command(), EXAMPLES)
+}
+
 fn main() -> ExitCode {
-    match run(Arguments::parse().task) {
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    match run(arguments.task) {
         Ok(code) => code,
         Err(error) if unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -200,8 +214,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
-        Task::Man { directory } => man(&Arguments::command(), &directory)?,
-        Task::Completions { shell } => io::stdout().write_all(&completions(&mut Arguments::command(), shell))?,
+        Task::Man { directory } => man(&command(), &directory)?,
+        Task::Completions { shell } => io::stdout().write_all(&completions(&mut command(), shell))?,
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
         Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,

@@ -9,6 +9,7 @@ use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -234,13 +235,21 @@ fn plain_error(error: rtnetlink::Error) -> io::Error {
 
 /// The calling thread's namespace.
 fn own_descriptor() -> io::Result<OwnedFd> {
-    Ok(std::fs::File::open("/proc/thread-self/ns/net")?.into())
+    Ok(fs::File::open("/proc/thread-self/ns/net")?.into())
 }
 
 /// Does `work` on a short thread, so that the caller's own namespace stays what it is.
 fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
+
+/// The names of all devices.
+pub(crate) fn devices() -> io::Result<Vec<String>> {
+    let list = fs::read_to_string("/proc/thread-self/net/dev")?;
+    Ok(list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
+}
+
+pub(crate) use ethtool::merges;
 
 /// The offload switches and the carrier (linux/ethtool.h), as `ethtool` shows and sets them.
 mod ethtool {
@@ -252,6 +261,7 @@ mod ethtool {
     pub(super) const TSO: u32 = 0x1f;
     pub(super) const GSO: u32 = 0x24;
     pub(super) const TX_CHECKSUM: u32 = 0x17;
+    const GET_GRO: u32 = 0x2b;
     const LINK: u32 = 0x0a;
     const SIOCETHTOOL: u32 = 0x8946;
 
@@ -272,18 +282,24 @@ mod ethtool {
 
     /// Sets one switch of [`DEVICE`].
     pub(super) fn set(command: u32, on: bool) -> io::Result<()> {
-        ask(command, u32::from(on)).map(|_| ())
+        ask(DEVICE, command, u32::from(on)).map(|_| ())
     }
 
     /// Whether [`DEVICE`] has a carrier. The kernel (since 6.8) does first what it still has to do because of it.
     pub(super) fn carrier() -> io::Result<bool> {
-        Ok(ask(LINK, 0)? != 0)
+        Ok(ask(DEVICE, LINK, 0)? != 0)
     }
 
-    fn ask(command: u32, data: u32) -> io::Result<u32> {
+    /// Whether a device merges what arrives (GRO).
+    pub(crate) fn merges(device: &str) -> io::Result<bool> {
+        Ok(ask(device, GET_GRO, 0)? != 0)
+    }
+
+    fn ask(device: &str, command: u32, data: u32) -> io::Result<u32> {
         let mut value = Value { command, data };
         let mut request = Request { name: [0; libc::IFNAMSIZ], value: &raw mut value, rest: [0; 16] };
-        request.name.iter_mut().zip(DEVICE.bytes()).for_each(|(to, from)| *to = from);
+        // The last octet stays 0.
+        request.name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)).for_each(|(to, from)| *to = from);
         let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
         // SAFETY: `request` is at least as long as the kernel's ifreq, and `value` outlives the call.
         match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } {
@@ -293,20 +309,27 @@ mod ethtool {
     }
 }
 
+/// Two hosts for a test, where the machine allows them.
+#[cfg(test)]
+pub(crate) fn pair_or_skip(cable: Cable) -> Option<(Namespace, Namespace)> {
+    pair(cable).inspect_err(|error| crate::skip::skip(format_args!("a network namespace cannot be made: {error}"))).ok()
+}
+
+/// The same without offloads.
+#[cfg(test)]
+pub(crate) fn plain_pair() -> Option<(Namespace, Namespace)> {
+    pair_or_skip(Cable::PLAIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    /// Namespaces need a privilege that not every machine gives; the end-to-end tests' REQUIRE says where they must work.
-    fn pair_or_reason(cable: Cable) -> Option<(Namespace, Namespace)> {
-        pair(cable).inspect_err(|error| eprintln!("skipped: no network namespace: {error}")).ok()
-    }
-
     #[test]
     fn pair_made_kernels_tcp_connects_across() {
-        let Some((a, b)) = pair_or_reason(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
         let (mut server, peer) = listener.accept().unwrap();
@@ -321,7 +344,7 @@ mod tests {
     #[test]
     fn pair_made_the_first_packet_of_either_end_arrives() {
         for _ in 0..20 {
-            let Some((a, b)) = pair_or_reason(Cable::PLAIN) else { return };
+            let Some((a, b)) = pair_or_skip(Cable::PLAIN) else { return };
             let bind = |space: &Namespace, own| space.run(|| std::net::UdpSocket::bind((own, 9))).unwrap();
             let [one, other] = [bind(&a, A), bind(&b, B)];
             one.send_to(b"x", (B, 9)).unwrap();
@@ -335,16 +358,16 @@ mod tests {
 
     #[test]
     fn command_spawned_runs_inside() {
-        let Some((a, _b)) = pair_or_reason(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
+        let Some((a, _b)) = pair_or_skip(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
         let mut cat = Command::new("cat");
         let output = a.command(cat.arg("/proc/self/net/fib_trie")).unwrap().output().unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("10.77.0.1"));
-        assert!(!std::fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap().contains("10.77.0.1"), "the caller stays outside");
+        assert!(!fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap().contains("10.77.0.1"), "the caller stays outside");
     }
 
     #[test]
     fn pair_dropped_namespaces_are_gone() {
-        let Some((a, b)) = pair_or_reason(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
         let socket = a.run(|| std::net::UdpSocket::bind((A, 0))).unwrap();
         drop(b);
         // The far end went with its namespace, and this end with it, asynchronously: the kernel tells by the error of the next send.

@@ -69,7 +69,7 @@ impl Refusal {
         } else if off("user.max_user_namespaces") {
             ("user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=10000")
         } else {
-            ("a container's seccomp profile does that", "run as root, or start the container with --privileged")
+            ("a container's seccomp profile does that, or a chroot", "run as root, or start the container with --privileged")
         };
         Refusal { reason: format!("the kernel refuses a user namespace: {error}; {why}"), mend: mend.to_owned() }
     }

@@ -1,6 +1,9 @@
 //! The laboratory's commands as a user types them.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../src/skip.rs"]
+mod skip;
+
 use std::process::{Command, Output};
 
 fn lab(arguments: &[&str], state: &str) -> Output {
@@ -40,7 +43,7 @@ fn netns_up_stays_until_down() {
     let _down = Down(state);
     let up = lab(&["netns", "up"], state);
     if !up.status.success() {
-        return eprintln!("skipped: {}", stderr(&up));
+        return skip::skip(stderr(&up));
     }
     for (side, address) in [("client", "10.77.0.1"), ("server", "10.77.0.2")] {
         let addresses = stdout(&lab(&["netns", side, "cat", "/proc/self/net/fib_trie"], state));
@@ -61,6 +64,19 @@ fn doctor_as_json_names_what_mends_each_failure() {
     assert!(checks.iter().any(|check| check["name"] == "network namespaces"), "{checks:#?}");
     let silent: Vec<_> = checks.iter().filter(|check| check["works"] == false && check["mend"].as_str().is_none()).collect();
     assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn doctor_has_each_line_that_the_troubleshooting_names() {
+    let output = lab(&["doctor", "--json"], &directory("lines"));
+    let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let printed: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    let document = include_str!("../../docs/troubleshooting.md");
+    let rows = document.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let named: Vec<&str> = rows.flat_map(|row| row.split(" | ").nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 15, "{named:?}");
+    let unknown: Vec<_> = named.iter().filter(|name| !printed.contains(name)).collect();
+    assert!(unknown.is_empty(), "doctor prints no {unknown:?}, but {printed:?}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Rules of the fault language between two kernels: nft loads them, and they do what the gate does. The kernels' own counters judge.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../src/skip.rs"]
+mod skip;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -39,9 +42,9 @@ struct World {
 impl World {
     /// None, with the reason, where there is no namespace or no nft.
     fn new(lines: &[&str]) -> Option<World> {
-        let (a, b) = pair(Cable::PLAIN).inspect_err(|error| eprintln!("skipped: no network namespace: {error}")).ok()?;
+        let (a, b) = pair(Cable::PLAIN).inspect_err(|error| skip::skip(error)).ok()?;
         if let Err(error) = run(&a, "nft", &["--version"], "") {
-            eprintln!("skipped: {error}");
+            skip::skip(error);
             return None;
         }
         let listener = b.run(|| TcpListener::bind((B, PORT))).unwrap();

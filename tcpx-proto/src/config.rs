@@ -61,6 +61,8 @@ pub enum Overflow {
 /// | `persist` | 200ms to 120s | 1s to 60s |
 /// | `delayed_ack` | Some(40ms) | Some(200ms) |
 /// | `quick_acks` | 16 | 0 |
+/// | `congestion` | Cubic | NewReno |
+/// | `recovery` | Rack | Rfc6675 |
 /// | `sws_override` | 200ms | 500ms |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
@@ -106,10 +108,14 @@ pub struct ConnConfig {
     pub sws_override: Duration,
     /// Congestion control (MUST-19).
     pub congestion: Congestion,
+    /// How losses are told and made good, where SACK was negotiated.
+    pub recovery: Recovery,
     /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
     pub initial_window: u32,
     /// Duplicate ACKs in a row that mean loss, at least 1 (RFC 5681 section 3.2: 3).
     pub dup_ack_threshold: u32,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
     /// Offer and use timestamps (RFC 7323; `tcp_timestamps`).
     pub timestamps: bool,
     /// Reject old timestamps (RFC 7323 section 5).
@@ -255,10 +261,34 @@ pub enum HoldBack {
 /// Congestion control.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Congestion {
-    /// RFC 5681 with RFC 6582.
+    /// RFC 5681: half the window after a loss, one segment more a round trip.
     NewReno,
+    /// RFC 9438: seven tenths, then back along a cubic curve in time. What Linux does unless told otherwise.
+    Cubic,
     /// None: only the peer's window limits.
     Off,
+}
+
+/// How losses are told and made good. Without SACK it is always by RFC 6582.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Recovery {
+    /// By duplicate ACKs, one loss a round trip, whatever SACK says (RFC 6582).
+    NewReno,
+    /// By what SACK says is held (RFC 6675).
+    Rfc6675,
+    /// By when it was sent, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does; since 6.17 it knows nothing else.
+    Rack,
+}
+
+/// Explicit congestion notification (RFC 3168; `tcp_ecn`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ecn {
+    /// Neither asked for nor granted.
+    Off,
+    /// Granted to a peer that asks for it: what Linux does unless told otherwise (`tcp_ecn=2`).
+    WhenAsked,
+    /// Asked for, too (`tcp_ecn=1`).
+    On,
 }
 
 /// Retransmission timeouts (RFC 6298).
@@ -399,8 +429,10 @@ impl ConnConfig {
             silly_window: SillyWindow::Avoid,
             sws_override: millis(500),
             congestion: Congestion::NewReno,
+            recovery: Recovery::Rfc6675,
             initial_window: 10,
             dup_ack_threshold: 3,
+            ecn: Ecn::Off,
             timestamps: true,
             paws: true,
             sack: true,
@@ -435,6 +467,8 @@ impl ConnConfig {
             persist: Some(Persist { min: millis(200), max: secs(120) }),
             delayed_ack: Some(millis(40)),
             quick_acks: 16,
+            congestion: Congestion::Cubic,
+            recovery: Recovery::Rack,
             sws_override: millis(200),
             ..ConnConfig::rfc9293()
         }
@@ -468,6 +502,8 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("MUST-56", "in SYN-SENT any ICMP error ends the connection; afterwards none does"),
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
+    ("RFC 2018 8", "after a timeout what SACK said to be held is not sent again before the left edge of the window has reached it"),
+    ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
@@ -506,6 +542,8 @@ mod tests {
         row!(persist, |value: Option<Persist>| value.map_or("None".into(), |persist| format!("{:?} to {:?}", persist.min, persist.max)));
         row!(delayed_ack);
         row!(quick_acks);
+        row!(congestion);
+        row!(recovery);
         row!(sws_override);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);

@@ -162,6 +162,8 @@ pub enum Cause {
     Retransmission(u32),
     /// A retransmission because of duplicate or partial acknowledgments.
     FastRetransmission,
+    /// A tail-loss probe (RFC 8985 section 7): new text beyond the congestion window, or the last segment once more.
+    TailLossProbe,
     /// A zero-window probe (MUST-36).
     Probe,
     /// A keepalive probe (RFC 9293 section 3.8.4).
@@ -180,6 +182,7 @@ impl fmt::Display for Cause {
             Cause::Released => f.write_str("released"),
             Cause::Retransmission(n) => write!(f, "retransmission {n}"),
             Cause::FastRetransmission => f.write_str("fast retransmission"),
+            Cause::TailLossProbe => f.write_str("tail loss probe"),
             Cause::Probe => f.write_str("probe"),
             Cause::KeepAlive => f.write_str("keepalive"),
             Cause::Challenge => f.write_str("challenge"),
@@ -324,11 +327,17 @@ pub enum Timer {
     User,
     /// The override of the sender's silly-window avoidance (RFC 9293 section 3.8.6.2.1).
     Override,
+    /// RACK's reordering window (RFC 8985 section 6.2).
+    Reordering,
+    /// The probe timeout of a tail loss (RFC 8985 section 7.2).
+    TailLoss,
 }
 
 impl Timer {
-    /// All of them.
-    pub const ALL: [Timer; 8] = [
+    /// All of them; a tail-loss probe comes before the timeout that it may save.
+    pub const ALL: [Timer; 10] = [
+        Timer::TailLoss,
+        Timer::Reordering,
         Timer::Retransmission,
         Timer::Persist,
         Timer::DelayedAck,
@@ -350,6 +359,8 @@ impl Timer {
             Timer::FinWait2 => "fin-wait-2",
             Timer::User => "user",
             Timer::Override => "override",
+            Timer::Reordering => "reordering",
+            Timer::TailLoss => "tail-loss",
         }
     }
 }
@@ -440,6 +451,9 @@ pub enum Signal {
     Acceptable(ListenerId),
     /// The connection's handshake is complete (also for accepted ones).
     Established(ConnId),
+    /// The peer announced urgent data, or more of it (RFC 9293 section 3.8.5, MUST-32); where it ends is in
+    /// [`Status::urgent`](crate::stack::Status::urgent).
+    Urgent(ConnId),
     /// There is text, or the end of it, or an error, to receive.
     Readable(ConnId),
     /// There is room to send, or an error.

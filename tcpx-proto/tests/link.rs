@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tcpx_proto::config::{Config, Isn, Profile, Rto};
+use tcpx_proto::config::{Config, Congestion, Isn, Profile, Recovery, Rto};
 use tcpx_proto::event::{Cause, CloseReason, What};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::preset::PRESETS;
@@ -35,6 +35,8 @@ struct Run {
     mss: u16,
     /// Milliseconds for which either end does not read.
     pauses: [u64; 2],
+    recovery: Recovery,
+    congestion: Congestion,
 }
 
 /// A link on which about a fifth of all packets does not arrive as it was sent.
@@ -61,8 +63,10 @@ fn any_run() -> impl Strategy<Value = Run> {
     let buffers = [2_000usize..100_000, 2_000usize..100_000];
     let pauses = [0u64..30_000, 0u64..30_000];
     let net = (any::<u64>(), any_link(), any_link());
-    (profile, net, isns, says, buffers, 300u16..1460, pauses).prop_map(
-        |(profile, (seed, there, back), isns, says, buffers, mss, pauses)| Run {
+    let recovery = prop::sample::select(vec![Recovery::NewReno, Recovery::Rfc6675, Recovery::Rack]);
+    let congestion = prop::sample::select(vec![Congestion::NewReno, Congestion::Cubic, Congestion::Off]);
+    (profile, net, isns, says, buffers, 300u16..1460, pauses, (recovery, congestion)).prop_map(
+        |(profile, (seed, there, back), isns, says, buffers, mss, pauses, (recovery, congestion))| Run {
             profile,
             seed,
             there,
@@ -72,6 +76,8 @@ fn any_run() -> impl Strategy<Value = Run> {
             buffers,
             mss,
             pauses,
+            recovery,
+            congestion,
         },
     )
 }
@@ -88,6 +94,7 @@ impl Run {
         conn.isn = Isn::Fixed(Seq(self.isns[end]));
         conn.receive_buffer = self.buffers[end];
         conn.mss = Some(self.mss);
+        (conn.recovery, conn.congestion) = (self.recovery, self.congestion);
         config
     }
 
@@ -292,6 +299,8 @@ fn plain(profile: Profile) -> Run {
         buffers: [65_535; 2],
         mss: 1460,
         pauses: [0, 0],
+        recovery: profile.config().conn.recovery,
+        congestion: profile.config().conn.congestion,
     }
 }
 

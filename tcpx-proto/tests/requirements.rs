@@ -666,6 +666,23 @@ fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
 }
 
 #[test]
+fn must_32_33_rfc_6093_application_is_told_of_urgent_data_and_how_much_remains() {
+    let mut bench = open(plain());
+    let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::URG);
+    header.urgent = 15;
+    bench.signals.clear();
+    bench.say(header, b"0123456789");
+    assert_eq!(bench.signals, [Signal::Urgent(bench.conn()), Signal::Readable(bench.conn())]);
+    assert_eq!(bench.status().urgent, Some(15), "five octets of it are still on their way");
+    assert_eq!(bench.receive(4).unwrap(), b"0123");
+    assert_eq!(bench.status().urgent, Some(11));
+    bench.text(b"abcdefgh");
+    assert_eq!(bench.receive(11).unwrap(), b"456789abcde");
+    assert_eq!(bench.status().urgent, None);
+    assert_eq!(bench.receive(9).unwrap(), b"fgh");
+}
+
+#[test]
 fn must_32_urgent_pointer_to_what_is_there_already_announces_nothing() {
     let mut bench = open(plain());
     let mut announced = |text: &[u8], urgent| {
@@ -962,6 +979,23 @@ fn rfc_2018_sack_blocks_name_the_newest_first_and_only_if_permitted() {
     let permitted = Options { sack_permitted: true, ..Options::default() };
     assert_eq!(blocks(permitted), [(900, 910), (700, 710), (500, 510), (300, 310)]);
     assert_eq!(blocks(Options { sack_permitted: true, ..stamped(1) }), [(900, 910), (700, 710), (500, 510)]);
+}
+
+#[test]
+fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
+    for (text, expected) in [(&b""[..], (10, 11)), (b"56789", (5, 11))] {
+        let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
+        let base = bench.rcv_nxt;
+        for _ in 0..2 {
+            let sent = bench.arrive((base + 10).back(text.len() as u32), bench.snd_nxt, ACK | Flags::FIN, text);
+            let [ref answer] = sent[..] else { panic!("{sent:?}") };
+            let held = answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base)));
+            assert_eq!((answer.header.ack, held.collect::<Vec<_>>()), (base, vec![expected]));
+        }
+        let sent = bench.arrive(base, bench.snd_nxt, ACK, &b"0123456789"[..10 - text.len()]);
+        assert_eq!((sent[0].header.ack, sent[0].header.options.sack.as_slice()), (base + 11, &[][..]));
+        assert_eq!(bench.state(), State::CloseWait);
+    }
 }
 
 #[test]

@@ -229,6 +229,7 @@ fn signalled(bench: &Bench) -> String {
     let words = bench.signals.iter().filter_map(|signal| match signal {
         Signal::Established(_) => Some("established"),
         Signal::Readable(_) => Some("readable"),
+        Signal::Urgent(_) => Some("urgent"),
         _ => None,
     });
     let words: Vec<&str> = words.collect();

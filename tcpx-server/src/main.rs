@@ -17,9 +17,13 @@ use tokio::task::JoinSet;
 
 const APPLICATION: &str = "What to do with a connection";
 
-const EXAMPLES: &str = "  tcpx-server 127.0.0.1:7000                                  echo; reach it with: nc 127.0.0.1 7000
-  tcpx-server 127.0.0.1:7000 --once --never-close             sit in CLOSE-WAIT after the client's FIN
-  tcpx-server 127.0.0.1:7000 --fault 'rate=10% drop any data' a lossy network in front of an echo";
+const EXAMPLES: &str = "Examples, each to be reached by `nc 127.0.0.1 7000`, or by tcpx-client:
+  tcpx-server 127.0.0.1:7000
+      sends back what comes
+  tcpx-server 127.0.0.1:7000 --once --never-close
+      sits in CLOSE-WAIT after the client's FIN
+  tcpx-server 127.0.0.1:7000 --fault 'rate=10% drop any data'
+      as across a network that loses segments";
 
 /// Serve connections with a TCP whose rules can be removed one by one
 ///
@@ -28,7 +32,7 @@ const EXAMPLES: &str = "  tcpx-server 127.0.0.1:7000                            
 #[command(version, max_term_width = 120)]
 struct Cli {
     /// One of this machine's addresses, and the port to listen on (0: any)
-    #[arg(value_name = "ADDR:PORT")]
+    #[arg(value_name = "ADDR:PORT", value_parser = cli::endpoint)]
     address: SocketAddr,
 
     #[command(flatten)]

@@ -54,7 +54,7 @@ pub enum Error {
         limit: u64,
     },
     /// A capability is missing.
-    #[error("no permission to {act}: this needs {capability}. Run as root, or once: sudo setcap {} {program} (in a container: --cap-add={})", .capability.setcap(), .capability.short())]
+    #[error("no permission to {act}: this needs {capability}. Run as root, or once: sudo setcap {} {program} (in a container: --cap-add={}). Without any privilege: the namespaces of `tcpx-lab netns up`", .capability.setcap(), .capability.short())]
     Privilege {
         /// What was tried.
         act: &'static str,

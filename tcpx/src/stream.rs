@@ -76,6 +76,23 @@ impl Stream {
         .await
     }
 
+    /// Waits until the peer has announced urgent data whose end was not read yet, and says how many octets away that is. The data itself
+    /// comes in line, as RFC 6093 has it. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection ended first.
+    pub async fn urgent(&self) -> Result<usize, Error> {
+        poll_fn(|context| {
+            let (_, closed) = self.handle.shared.poll_state(self.id, context.waker());
+            match (self.status().and_then(|status| status.urgent), closed) {
+                (Some(left), _) => Poll::Ready(Ok(left)),
+                (None, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
+                (None, None) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// Waits until the connection is CLOSED, TIME-WAIT included, and says how it ended. Cancel-safe.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! tcpx on a real wire beside the kernel's TCP: two namespaces, MTU 1500, no offloads, reno, all in one run. Ratios count, not figures.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -9,6 +10,8 @@ use tcpx::guard::GuardKind;
 use tcpx::link::{LinkOptions, Ports};
 use tcpx::{Host, HostOptions, Listener, Stream};
 use tcpx_lab::netns::{self, Cable, Namespace};
+use tcpx_lab::nft::{self, Own};
+use tcpx_proto::fault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -198,10 +201,28 @@ async fn drive(dialer: Dialer, to: SocketAddr, work: Work) -> io::Result<f64> {
 /// Linux segments in software where the device does not, a saving that a raw socket cannot share: without it each side pays for each
 /// segment from end to end; with it the kernel's own bulk rate is several times as high.
 fn one_segment_a_packet(namespace: &Namespace) -> io::Result<()> {
-    let mut command = std::process::Command::new("ip");
+    let mut command = Command::new("ip");
     command.args(["link", "set", "dev", netns::DEVICE, "gso_max_segs", "1"]);
     let status = namespace.command(&mut command)?.status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other("ip link set gso_max_segs 1 failed")) }
+}
+
+/// Loses text at both ends, the kernel's and ours alike, as `tcpx-lab nft` would have it.
+fn lossy(percent: u32) -> io::Result<(Namespace, Namespace)> {
+    let ends = netns::pair(Cable::PLAIN)?;
+    let rule = fault::Rule::parse(&format!("rate={percent}% drop any data")).map_err(io::Error::other)?;
+    let own = Own { address: netns::A.into(), ports: 0..=u16::MAX };
+    let table = nft::table(&[rule], &own).map_err(|(_, mistake)| io::Error::other(mistake.to_string()))?;
+    for end in [&ends.0, &ends.1] {
+        one_segment_a_packet(end)?;
+        let mut nft = Command::new("nft");
+        let mut child = end.command(nft.args(["-f", "-"]).stdin(Stdio::piped()))?.spawn()?;
+        child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.write_all(table.as_bytes())?;
+        if !child.wait()?.success() {
+            return Err(io::Error::other("nft -f failed"));
+        }
+    }
+    Ok(ends)
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -240,11 +261,15 @@ fn main() -> io::Result<()> {
     let single = netns::pair(Cable::PLAIN)?;
     one_segment_a_packet(&single.0)?;
     one_segment_a_packet(&single.1)?;
-    let (connections, octets, echoes) = if quick { (300, 8 << 20, 500) } else { (3000, 64 << 20, 5000) };
+    let losses = [lossy(1)?, lossy(5)?, lossy(10)?];
+    let (connections, octets, lossy_octets, echoes) = if quick { (300, 8 << 20, 1 << 20, 500) } else { (3000, 64 << 20, 10 << 20, 5000) };
     let works = [
         ("connections/s (connect, accept, reset; one at a time)", Work::Connections(connections), false, &single),
         ("bulk, Mbit/s, no offloads at all", Work::Bulk(octets), false, &single),
         ("bulk, Mbit/s, with the kernel's segmentation in software", Work::Bulk(octets), false, &ends),
+        ("bulk, Mbit/s, 1 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[0]),
+        ("bulk, Mbit/s, 5 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[1]),
+        ("bulk, Mbit/s, 10 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[2]),
         ("echo round trip, median, us (less is better)", Work::Echo(echoes), true, &single),
     ];
     let pairs = [

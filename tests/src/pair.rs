@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{ConnConfig, Profile};
-use tcpx_proto::event::Signal;
 use tcpx_proto::stack::{ConnId, ListenerId, Stack};
 use tcpx_proto::time::Instant;
 
@@ -105,8 +104,6 @@ fn carry(from: &mut Stack, to: &mut Stack, now: Instant, packet: &mut [u8], pack
         *packets += 1;
         to.packet_arrives(now, &packet[..transmit.len]);
     }
-    while let Some(Signal::Acceptable(_) | Signal::Established(_) | Signal::Readable(_) | Signal::Writable(_) | Signal::Closed(..)) =
-        from.poll_signal()
-    {}
+    while from.poll_signal().is_some() {}
     while to.poll_signal().is_some() {}
 }

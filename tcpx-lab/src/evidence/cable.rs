@@ -81,7 +81,7 @@ fn set(link: rtnetlink::LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::evidence::capture::{Capture, Packet};
-    use crate::evidence::pair_or_reason;
+    use crate::netns::plain_pair;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
@@ -102,7 +102,7 @@ mod tests {
 
     /// What passed while a namespace was cut off by `off`, and said something itself: what either end saw.
     fn while_cut_off(off: fn(&Namespace, bool) -> io::Result<()>, on: bool) -> Option<[Vec<Packet>; 2]> {
-        let (a, b) = pair_or_reason()?;
+        let (a, b) = plain_pair()?;
         let (mut client, mut server) = connected(&a, &b);
         let captures = [Capture::start(&a).unwrap(), Capture::start(&b).unwrap()];
         off(&b, on).unwrap();

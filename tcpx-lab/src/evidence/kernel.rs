@@ -106,15 +106,16 @@ const PAUSE: Duration = Duration::from_millis(2);
 mod tests {
     use super::*;
     use crate::evidence::capture::{Capture, Packet};
-    use crate::evidence::pair_or_reason;
     use crate::evidence::sample::Sample;
+    use crate::netns::plain_pair;
     use crate::netns::{A, B};
+    use crate::skip::skip;
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use tcpx_proto::wire::{ChecksumPolicy, Flags, Segment};
 
     #[test]
     fn sysctl_set_inside_is_set_there_alone() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         let name = "net.ipv4.tcp_retries2";
         let before = sysctl_value(&b, name).unwrap();
         sysctl(&a, name, "3").unwrap();
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn counters_tell_what_a_connection_and_a_refusal_did() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         let before = counters(&a).unwrap();
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let client = a.run(|| TcpStream::connect((B, 7))).unwrap();
@@ -141,12 +142,11 @@ mod tests {
 
     #[test]
     fn reset_in_the_name_of_one_of_the_pair_passes_its_guard() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         let rule = "-A OUTPUT -p tcp --tcp-flags RST RST -m mark ! --mark 0x70 -j DROP";
         let mut iptables = std::process::Command::new("iptables");
         if !a.command(iptables.arg("-w").args(rule.split(' '))).unwrap().status().is_ok_and(|status| status.success()) {
-            eprintln!("skipped: there is no iptables");
-            return;
+            return skip("there is no iptables");
         }
         let (capture, reset) = (Capture::start(&b).unwrap(), Sample { flags: "R", id: 78, ..Sample::SYN });
         send(&a, &reset.octets()).unwrap();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn packet_from_an_address_that_is_not_ours_reaches_the_other_end() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         sysctl(&b, "net.ipv4.conf.all.rp_filter", "0").unwrap();
         sysctl(&b, "net.ipv4.conf.eth0.rp_filter", "0").unwrap();
         let _listener = b.run(|| TcpListener::bind((B, 7))).unwrap();

@@ -50,10 +50,3 @@ fn reading(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
-
-/// Two hosts on a plain cable for a test, or the reason why there are none.
-#[cfg(test)]
-fn pair_or_reason() -> Option<(crate::netns::Namespace, crate::netns::Namespace)> {
-    let pair = crate::netns::pair(crate::netns::Cable::PLAIN);
-    pair.inspect_err(|error| eprintln!("skipped: no network namespace: {error}")).ok()
-}

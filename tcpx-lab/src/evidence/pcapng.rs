@@ -75,10 +75,10 @@ const OUTBOUND: u32 = 2;
 mod tests {
     use super::*;
     use crate::evidence::capture::Capture;
-    use crate::evidence::pair_or_reason;
-    use crate::netns::B;
-    use std::io::{Read, Seek, Write};
-    use std::net::{TcpListener, TcpStream};
+    use crate::evidence::sample::hello;
+    use crate::netns::plain_pair;
+    use crate::skip::skip;
+    use std::io::{Seek, Write};
     use std::process::{Command, Stdio};
 
     /// What tshark says of a file: these fields of each packet.
@@ -86,7 +86,7 @@ mod tests {
         let mut command = Command::new("tshark");
         command.args(["-r", "-", "-T", "fields", "-E", "separator=|"]).args(fields.iter().flat_map(|field| ["-e", field]));
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = spawned.inspect_err(|error| eprintln!("skipped: no tshark: {error}")).ok()?;
+        let mut child = spawned.inspect_err(|error| skip(format_args!("tshark says: {error}"))).ok()?;
         child.stdin.take().unwrap().write_all(file).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -95,15 +95,9 @@ mod tests {
 
     /// Both ends of a kernel's connection that said hello.
     fn captured() -> Option<[Vec<Packet>; 2]> {
-        let (a, b) = pair_or_reason()?;
+        let (a, b) = plain_pair()?;
         let captures = [Capture::start(&a).unwrap(), Capture::start(&b).unwrap()];
-        let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
-        let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
-        client.write_all(b"hello").unwrap();
-        drop(client);
-        server.read_to_end(&mut Vec::new()).unwrap();
-        drop(server);
+        hello(&a, &b);
         Some(captures.map(|capture| capture.stop().unwrap()))
     }
 
@@ -127,7 +121,7 @@ mod tests {
         disk.write_all(&file).unwrap();
         disk.rewind().unwrap();
         let told = Command::new("capinfos").args(["-k", "-"]).stdin(disk).output();
-        let Ok(told) = told else { return eprintln!("skipped: no capinfos") };
+        let Ok(told) = told else { return skip("there is no capinfos") };
         assert!(String::from_utf8_lossy(&told.stdout).contains("what the client saw"), "{told:?}");
     }
 

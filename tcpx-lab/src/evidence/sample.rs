@@ -1,8 +1,9 @@
-//! Packets made by hand, for the tests of those who read captures.
+//! Packets made by hand, and a connection of the kernel's, for the tests of those who read captures.
 
 use super::capture::Packet;
-use crate::netns::{A, B};
-use std::net::SocketAddr;
+use crate::netns::{A, B, Namespace};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options};
 
@@ -51,4 +52,14 @@ impl Sample {
     pub(super) fn arrived(&self) -> Packet {
         Packet { outgoing: !self.out, ..self.packet() }
     }
+}
+
+/// A connection of the kernel's that says hello and is closed.
+pub(super) fn hello(a: &Namespace, b: &Namespace) {
+    let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
+    let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(b"hello").unwrap();
+    drop(client);
+    server.read_to_end(&mut Vec::new()).unwrap();
 }

@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tcpx::guard::kernel_state;
 
 /// A socket, at the look that first showed it so.
 #[derive(Clone, PartialEq, Debug)]
@@ -280,7 +281,7 @@ fn sighting(message: &[u8]) -> Option<Sighting> {
         let octets = [answer[address], answer[address + 1], answer[address + 2], answer[address + 3]];
         SocketAddr::new(Ipv4Addr::from(octets).into(), u16::from_be_bytes([answer[port], answer[port + 1]]))
     };
-    let state = state(answer[17])?;
+    let state = kernel_state(answer[17])?;
     Some(Sighting {
         at: 0.0,
         since: 0.0,
@@ -293,23 +294,6 @@ fn sighting(message: &[u8]) -> Option<Sighting> {
         rung: answer[19],
         receive_queue: word(72),
         send_queue: word(76),
-    })
-}
-
-/// The kernel's number of a state (include/net/tcp_states.h) in the RFC's spelling.
-pub(super) const fn state(number: u8) -> Option<&'static str> {
-    Some(match number {
-        1 => "ESTABLISHED",
-        2 => "SYN-SENT",
-        3 | 12 => "SYN-RECEIVED",
-        4 => "FIN-WAIT-1",
-        5 => "FIN-WAIT-2",
-        6 => "TIME-WAIT",
-        8 => "CLOSE-WAIT",
-        9 => "LAST-ACK",
-        10 => "LISTEN",
-        11 => "CLOSING",
-        _ => return None,
     })
 }
 
@@ -327,8 +311,8 @@ const fn timer(number: u8) -> Option<Timer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::pair_or_reason;
     use crate::evidence::sample::Sample;
+    use crate::netns::plain_pair;
     use crate::netns::{A, B};
     use std::net::{TcpListener, TcpStream};
 
@@ -343,7 +327,7 @@ mod tests {
 
     #[test]
     fn connection_is_seen_in_each_state_that_lasts() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         let (client, server) = (Watch::start(&a, EVERY).unwrap(), Watch::start(&b, EVERY).unwrap());
         let look = || [&client, &server].map(Watch::look);
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
@@ -377,7 +361,7 @@ mod tests {
 
     #[test]
     fn half_open_connection_is_seen_with_the_retransmissions_of_its_syn_ack() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         // Nobody answers the SYN,ACK: the client is silent before it arrives.
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let watch = Watch::start(&b, EVERY).unwrap();
@@ -400,7 +384,7 @@ mod tests {
 
     #[test]
     fn unanswered_syn_is_seen_waiting() {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         crate::evidence::cable::blackhole(&b, true).unwrap();
         let watch = Watch::start(&a, EVERY).unwrap();
         let timeout = Duration::from_millis(50);

@@ -4,8 +4,9 @@ use crate::events::{Action, Direction};
 use crate::exchange::{End, Exchange, Step, Tick};
 
 /// The timers that make a story, and what a picture calls them. The others (delayed ACK, silly window) fire all the time.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
     ("retransmission", "RTO"),
+    ("tail-loss", "PTO"),
     ("persist", "persist"),
     ("keepalive", "keepalive"),
     ("time-wait", "2 MSL"),

@@ -53,9 +53,41 @@ fn tap(verdicts: &[Verdict]) -> String {
 
 /// Whether all is well: every run as expected, and no world that is required was skipped.
 pub fn counts(verdicts: &[Verdict]) -> String {
-    let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some()).count();
+    // One that was required and not run has failed.
+    let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some() && verdict.is_good()).count();
     let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
     let repeated: usize = verdicts.iter().map(|verdict| verdict.repeated).sum();
     let busy = if repeated > 0 { format!("{repeated} runs were repeated: the machine was too busy for them\n") } else { String::new() };
     format!("{busy}{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::World;
+
+    fn verdict(skipped: Option<&str>, wrong: &[&str]) -> Verdict {
+        Verdict {
+            experiment: "closed-port".to_owned(),
+            arm: "with".to_owned(),
+            treatment: false,
+            world: World::Wire,
+            expected: String::new(),
+            happened: String::new(),
+            findings: Vec::new(),
+            wrong: wrong.iter().map(ToString::to_string).collect(),
+            skipped: skipped.map(str::to_owned),
+            unavailable: skipped.is_some(),
+            repeated: 0,
+            took: 0.0,
+        }
+    }
+
+    #[test]
+    fn required_and_not_run_counts_as_failed_and_not_as_skipped() {
+        let required = verdict(Some("no namespaces"), &["required, and not run"]);
+        assert_eq!(counts(std::slice::from_ref(&required)), "0 passed, 1 failed, 0 skipped");
+        let others = [required, verdict(Some("no namespaces"), &[]), verdict(None, &[]), verdict(None, &["not as expected"])];
+        assert_eq!(counts(&others), "1 passed, 2 failed, 1 skipped");
+    }
 }

@@ -1,6 +1,6 @@
 //! A process that plays a script: one of the pair, or the kernel's player; its record is read while it is written.
 
-use crate::doctor::sibling;
+use crate::doctor::{sibling, to_get};
 use crate::events::{Direction, Entry, Log, What};
 use crate::exchange::End;
 use crate::experiment::Plan;
@@ -44,8 +44,8 @@ impl Process {
         let host = end.of(&plan.hosts);
         let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
-        let mut command =
-            Command::new(sibling(program).with_context(|| format!("{program} is not built: cargo build --workspace --bins"))?);
+        let path = sibling(program).with_context(|| format!("no {program} beside tcpx-lab or in PATH; {}", to_get(program)))?;
+        let mut command = Command::new(path);
         command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside, &host.script_text)
     }

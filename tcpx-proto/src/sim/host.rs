@@ -201,7 +201,7 @@ impl Host {
                 self.apps.iter_mut().filter(|app| app.listens_on(listener)).for_each(|app| app.awake = true);
                 return;
             }
-            Signal::Established(id) | Signal::Readable(id) | Signal::Writable(id) | Signal::Closed(id, _) => id,
+            Signal::Established(id) | Signal::Urgent(id) | Signal::Readable(id) | Signal::Writable(id) | Signal::Closed(id, _) => id,
         };
         self.apps.iter_mut().filter(|app| app.has(id)).for_each(|app| app.awake = true);
     }

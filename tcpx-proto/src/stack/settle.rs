@@ -183,6 +183,9 @@ fn next_signal(wake: &mut Wake, id: ConnId) -> Option<Signal> {
     if mem::take(&mut wake.established) {
         return Some(Signal::Established(id));
     }
+    if mem::take(&mut wake.urgent) {
+        return Some(Signal::Urgent(id));
+    }
     if mem::take(&mut wake.readable) {
         return Some(Signal::Readable(id));
     }

@@ -197,14 +197,19 @@ impl ReceiveBuffer {
         taken
     }
 
-    /// The blocks held beyond `rcv_nxt`, the most recently changed first, at most `most` (RFC 2018 section 4).
-    pub(crate) fn sack_blocks(&self, rcv_nxt: Seq, most: usize) -> SackBlocks {
+    /// The blocks held beyond `rcv_nxt`, the most recently changed first, at most `most` (RFC 2018 section 4); a FIN that waits for what
+    /// comes before it has a sequence number as well.
+    pub(crate) fn sack_blocks(&self, rcv_nxt: Seq, fin: Option<Seq>, most: usize) -> SackBlocks {
         let mut sack = SackBlocks::default();
         let mut before = u64::MAX;
-        for _ in 0..most {
+        let last = fin.map(|fin| fin.since(rcv_nxt));
+        if let Some(last) = last.filter(|&last| last > self.reach()) {
+            sack.push(rcv_nxt + last, rcv_nxt + last + 1);
+        }
+        for _ in sack.as_slice().len()..most {
             let Some(block) = self.blocks.iter().filter(|block| block.touched < before).max_by_key(|block| block.touched) else { break };
             before = block.touched;
-            sack.push(rcv_nxt + block.start, rcv_nxt + block.end);
+            sack.push(rcv_nxt + block.start, rcv_nxt + block.end + u32::from(last == Some(block.end)));
         }
         sack
     }
@@ -252,7 +257,7 @@ mod tests {
         buffer.insert(10, b"aa");
         buffer.insert(30, b"bb");
         buffer.insert(20, b"cc");
-        let blocks = buffer.sack_blocks(Seq(1000), 2);
+        let blocks = buffer.sack_blocks(Seq(1000), None, 2);
         assert_eq!(blocks.as_slice(), [(Seq(1020), Seq(1022)), (Seq(1030), Seq(1032))]);
     }
 

@@ -1,6 +1,7 @@
 //! User calls: RFC 9293 section 3.10.1 to 3.10.6.
 
 use super::congestion::Control;
+use super::ecn::Notification;
 use super::rto::Estimator;
 use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
 use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
@@ -81,6 +82,7 @@ impl Tcb {
                 keepalive_probes: 0,
             },
             stamps: Stamps { on: false, offset, recent: 0, recent_at: now },
+            ecn: Notification::default(),
             estimator,
             pending: Pending::default(),
             timers: [NEVER; Timer::ALL.len()],
@@ -159,6 +161,7 @@ impl Tcb {
             _ => (self.snd.shift, self.rcv.shift) = (0, 0),
         }
         self.rcv.sack = self.config.sack && options.sack_permitted;
+        self.agree_on_ecn(header.flags);
         if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
             self.stamps = Stamps { on: true, recent: stamps.value, recent_at: now, ..self.stamps };
         }
@@ -197,6 +200,7 @@ impl Tcb {
         }
         let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into));
         if taken > 0 {
+            self.rcv.urgent = self.urgent_left().and(self.rcv.urgent);
             self.offer_window(cx);
             self.compact();
             return Ok(taken);
@@ -341,7 +345,7 @@ impl Tcb {
         if mtu < self.snd.path_mtu {
             self.snd.path_mtu = mtu;
             if self.snd.una.lt(self.snd.nxt) && !self.syn_outstanding() {
-                self.snd.cursor = Some(self.snd.una);
+                self.resend();
             }
         }
     }

@@ -1,7 +1,9 @@
-//! Congestion control: RFC 5681 with NewReno's recovery (RFC 6582).
+//! Congestion control: slow start and recovery (RFC 5681, RFC 6582, RFC 6675), growing by NewReno or CUBIC.
 
+use super::cubic::Cubic;
 use crate::config::{Congestion, ConnConfig};
 use crate::seq::Seq;
+use crate::time::{Duration, Instant};
 
 /// What an acknowledgment asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,13 +14,22 @@ pub(crate) enum Reaction {
     Retransmit,
 }
 
+/// The path as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    pub(crate) now: Instant,
+    pub(crate) rtt: Duration,
+    /// SMSS, octets.
+    pub(crate) mss: u32,
+}
+
 /// The congestion window of one connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Control {
     policy: Congestion,
     cwnd: u32,
     ssthresh: u32,
-    /// The highest sequence number sent when recovery began (RFC 6582 section 3.2); at first ISS.
+    /// The highest sequence number sent when recovery began (RFC 6582 section 3.2), RFC 6675's RecoveryPoint; at first ISS.
     recover: Seq,
     in_recovery: bool,
     duplicates: u32,
@@ -26,14 +37,15 @@ pub(crate) struct Control {
     limited: u32,
     /// Octets acknowledged since the window last grew in congestion avoidance.
     credit: u32,
+    cubic: Cubic,
 }
 
 impl Control {
     /// `syn_lost`: the SYN or SYN,ACK had to be sent again, so that the initial window is one segment (RFC 5681 section 3.1).
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
         let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
-        let (policy, ssthresh, recover) = (config.congestion, u32::MAX, iss);
-        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, credit: 0 }
+        let (policy, ssthresh, recover, cubic) = (config.congestion, u32::MAX, iss, Cubic::default());
+        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, credit: 0, cubic }
     }
 
     /// How many octets may be in flight; without congestion control any number.
@@ -41,16 +53,24 @@ impl Control {
         if self.policy == Congestion::Off { u32::MAX } else { self.cwnd.saturating_add(self.limited) }
     }
 
-    /// `acked` new octets were acknowledged, up to `una`; `flight` octets are outstanding after that.
-    pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, mss: u32) -> Reaction {
+    pub(crate) fn in_recovery(&self) -> bool {
+        self.in_recovery
+    }
+
+    /// Whether a loss noticed now is a new one: SND.UNA has passed what was in flight at the last (RFC 6582 section 3.2, RFC 6675 5.1).
+    pub(crate) fn is_past(&self, una: Seq) -> bool {
+        una.gt(self.recover)
+    }
+
+    /// Without SACK: `acked` new octets were acknowledged, up to `una`; `flight` octets are outstanding after that.
+    pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> Reaction {
+        let mss = path.mss;
         (self.duplicates, self.limited) = (0, 0);
         if !self.in_recovery {
-            // Never half the sequence space behind, where it would seem to lie ahead.
-            self.recover = self.recover.max(una.back(1 << 30));
-            self.grow(acked, mss);
+            self.go_on(acked, una, flight, path);
             return Reaction::Nothing;
         }
-        if una.gt(self.recover) {
+        if self.is_past(una) {
             // A full acknowledgment: out of recovery without a burst (RFC 6582 section 3.2, step 3, the careful choice).
             self.in_recovery = false;
             self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
@@ -64,20 +84,42 @@ impl Control {
         Reaction::Retransmit
     }
 
-    /// Slow start by octets, then one segment per round trip (RFC 5681 section 3.1).
-    fn grow(&mut self, acked: u32, mss: u32) {
+    /// The same with SACK (RFC 6675 section 5): in recovery the window stays, and what left the network makes room in it. Says whether
+    /// recovery ended.
+    pub(crate) fn advanced(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> bool {
+        self.duplicates = 0;
+        if !self.in_recovery {
+            self.go_on(acked, una, flight, path);
+            return false;
+        }
+        self.in_recovery = !self.is_past(una);
+        !self.in_recovery
+    }
+
+    fn go_on(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) {
+        // Never half the sequence space behind, where it would seem to lie ahead.
+        self.recover = self.recover.max(una.back(1 << 30));
+        self.grow(acked, flight, path);
+    }
+
+    /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681 section 3.1), or CUBIC's curve.
+    fn grow(&mut self, acked: u32, flight: u32, path: &Path) {
         if self.cwnd < self.ssthresh {
-            self.cwnd = self.cwnd.saturating_add(acked.min(mss));
+            self.cwnd = self.cwnd.saturating_add(acked.min(path.mss));
+            return;
+        }
+        if self.policy == Congestion::Cubic {
+            self.cwnd = self.cubic.grow(self.cwnd, acked, flight, path);
             return;
         }
         self.credit = self.credit.saturating_add(acked);
         if self.credit >= self.cwnd {
             self.credit -= self.cwnd;
-            self.cwnd = self.cwnd.saturating_add(mss);
+            self.cwnd = self.cwnd.saturating_add(path.mss);
         }
     }
 
-    /// A duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt` are outstanding.
+    /// Without SACK: a duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt` are outstanding.
     pub(crate) fn duplicate_ack(&mut self, una: Seq, nxt: Seq, flight: u32, mss: u32, threshold: u32) -> Reaction {
         self.duplicates = self.duplicates.saturating_add(1);
         if self.in_recovery {
@@ -89,22 +131,46 @@ impl Control {
         }
         self.limited = self.duplicates.min(2).saturating_mul(mss);
         // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss was noticed say nothing new.
-        if self.duplicates != threshold || una.le(self.recover) {
+        if self.duplicates != threshold || !self.is_past(una) {
             return Reaction::Nothing;
         }
-        self.in_recovery = true;
         self.limited = 0;
-        self.recover = nxt.back(1);
         // What limited transmit let out does not count (RFC 5681 section 3.2, step 2).
-        self.ssthresh = halved(flight.min(self.cwnd), mss);
+        self.lost(nxt, flight, mss);
         self.cwnd = self.ssthresh.saturating_add(threshold * mss);
         Reaction::Retransmit
+    }
+
+    /// With SACK: another ACK that brought news of what is held, and nothing else (RFC 6675 section 2); how many in a row these are.
+    pub(crate) fn selective_duplicate(&mut self) -> u32 {
+        self.duplicates = self.duplicates.saturating_add(1);
+        self.duplicates
+    }
+
+    /// A loss: recovery begins, with `flight` octets up to `nxt` outstanding (RFC 6675 section 5, steps 4.1 and 4.2).
+    pub(crate) fn lost(&mut self, nxt: Seq, flight: u32, mss: u32) {
+        self.in_recovery = true;
+        self.recover = nxt.back(1);
+        self.slow_down(flight, mss);
+    }
+
+    /// A congestion event: the threshold, and the window with it, fall by the policy's factor.
+    pub(crate) fn slow_down(&mut self, flight: u32, mss: u32) {
+        self.ssthresh = self.reduced(flight.min(self.cwnd), mss);
+        self.cwnd = self.ssthresh;
+        self.credit = 0;
+    }
+
+    /// Equation 4 of RFC 5681; RFC 9438 section 4.6.
+    fn reduced(&mut self, flight: u32, mss: u32) -> u32 {
+        let left = if self.policy == Congestion::Cubic { self.cubic.reduce(self.cwnd, flight) } else { flight / 2 };
+        left.max(2 * mss)
     }
 
     /// The retransmission timer expired. `again`: for the same octets as the last time.
     pub(crate) fn timed_out(&mut self, nxt: Seq, flight: u32, mss: u32, again: bool) {
         if !again {
-            self.ssthresh = halved(flight, mss);
+            self.ssthresh = self.reduced(flight, mss);
         }
         self.cwnd = mss;
         self.recover = nxt.back(1);
@@ -116,6 +182,7 @@ impl Control {
     /// Nothing was sent for longer than an RTO (RFC 5681 section 4.1).
     pub(crate) fn idle(&mut self, segments: u32, mss: u32) {
         self.cwnd = self.cwnd.min(initial_window(segments, mss));
+        self.cubic.pause();
     }
 }
 
@@ -125,19 +192,19 @@ fn initial_window(segments: u32, mss: u32) -> u32 {
     if segments == 10 { window.min(14_600.max(2 * mss)) } else { window.max(mss) }
 }
 
-/// Equation 4 of RFC 5681.
-fn halved(flight: u32, mss: u32) -> u32 {
-    (flight / 2).max(2 * mss)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MSS: u32 = 1000;
+    const PATH: Path = Path { now: Instant::ZERO, rtt: Duration::from_millis(10), mss: MSS };
+
+    fn with(congestion: Congestion) -> Control {
+        Control::new(&ConnConfig { congestion, ..ConnConfig::default() }, MSS, Seq(0), false)
+    }
 
     fn control() -> Control {
-        Control::new(&ConnConfig::default(), MSS, Seq(0), false)
+        with(Congestion::NewReno)
     }
 
     #[test]
@@ -162,9 +229,9 @@ mod tests {
         for _ in 0..3 {
             control.duplicate_ack(Seq(1001), Seq(9001), 8000, MSS, 3);
         }
-        assert_eq!(control.acked(2000, Seq(3001), 6000, MSS), Reaction::Retransmit);
+        assert_eq!(control.acked(2000, Seq(3001), 6000, &PATH), Reaction::Retransmit);
         assert_eq!(control.window(), 7000 - 2000 + MSS);
-        assert_eq!(control.acked(6000, Seq(9001), 0, MSS), Reaction::Nothing);
+        assert_eq!(control.acked(6000, Seq(9001), 0, &PATH), Reaction::Nothing);
         assert_eq!(control.window(), 2 * MSS);
     }
 
@@ -174,10 +241,10 @@ mod tests {
         control.timed_out(Seq(10_001), 10_000, MSS, false);
         assert_eq!(control.window(), MSS);
         for _ in 0..4 {
-            control.acked(MSS, Seq(2001), 0, MSS);
+            control.acked(MSS, Seq(2001), 0, &PATH);
         }
         assert_eq!(control.window(), 5 * MSS);
-        control.acked(MSS, Seq(3001), 0, MSS);
+        control.acked(MSS, Seq(3001), 0, &PATH);
         assert_eq!(control.window(), 5 * MSS, "congestion avoidance grows by one segment a round trip");
     }
 
@@ -186,7 +253,7 @@ mod tests {
         for gibibytes in 1..=4u32 {
             let mut control = control();
             let una = (1..=gibibytes).fold(Seq(0), |una, _| {
-                control.acked(1 << 30, una + (1 << 30), 0, MSS);
+                control.acked(1 << 30, una + (1 << 30), 0, &PATH);
                 una + (1 << 30)
             });
             let reactions: [Reaction; 3] = core::array::from_fn(|_| control.duplicate_ack(una, una + 9000, 9000, MSS, 3));
@@ -196,7 +263,6 @@ mod tests {
 
     #[test]
     fn control_off_never_limits() {
-        let config = ConnConfig { congestion: Congestion::Off, ..ConnConfig::default() };
-        assert_eq!(Control::new(&config, MSS, Seq(0), false).window(), u32::MAX);
+        assert_eq!(with(Congestion::Off).window(), u32::MAX);
     }
 }

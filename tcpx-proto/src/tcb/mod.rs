@@ -3,8 +3,13 @@
 mod buffer;
 mod calls;
 mod congestion;
+mod cubic;
+mod ecn;
 mod output;
+mod rack;
+mod recovery;
 mod rto;
+mod scoreboard;
 mod segment_arrives;
 mod table;
 mod text;
@@ -27,6 +32,8 @@ use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::Control;
 use core::fmt;
 use core::net::SocketAddr;
+use ecn::Notification;
+use recovery::Sent;
 use rto::Estimator;
 
 /// The eleven states of RFC 9293 section 3.3.2.
@@ -137,6 +144,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Wake {
     pub(crate) established: bool,
     pub(crate) readable: bool,
+    pub(crate) urgent: bool,
     pub(crate) writable: bool,
     pub(crate) closed: Option<CloseReason>,
 }
@@ -146,8 +154,10 @@ pub(crate) struct Wake {
 struct Pending {
     /// The SYN or SYN,ACK.
     syn: Option<Cause>,
-    /// The segment at SND.UNA, out of turn.
+    /// The segment at SND.UNA, or with SACK the first lost one, out of turn.
     retransmission: bool,
+    /// A tail-loss probe (RFC 8985 section 7.3).
+    tail_probe: bool,
     /// A segment without text that acknowledges.
     ack: Option<Cause>,
     /// The override timer fired: what there is goes, however little.
@@ -178,7 +188,7 @@ pub(crate) struct Snd {
     /// The peer's MSS option.
     mss: u16,
     path_mtu: u16,
-    /// After a timeout: the next octet to send again, up to SND.NXT.
+    /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
     cursor: Option<Seq>,
     /// The application sends no more: the FIN follows its last octet.
     closing: bool,
@@ -217,7 +227,7 @@ pub(crate) struct Rcv {
     sack: bool,
     /// First ACKs still to send without delay.
     quick: u32,
-    /// The peer's urgent pointer, as a sequence number, until the text has reached it.
+    /// The peer's urgent pointer, as a sequence number: the octet after the urgent data (MUST-62).
     urgent: Option<Seq>,
     last_heard: Instant,
     last_challenge: Option<Instant>,
@@ -239,6 +249,8 @@ struct Transfer {
     send: SendBuffer,
     receive: ReceiveBuffer,
     control: Control,
+    /// Empty without SACK.
+    sent: Sent,
 }
 
 /// A connection: the transmission control block. Without `transfer` it is a compact entry (SYN-RECEIVED from a listener, TIME-WAIT with
@@ -260,6 +272,7 @@ pub(crate) struct Tcb {
     pub(crate) snd: Snd,
     pub(crate) rcv: Rcv,
     stamps: Stamps,
+    ecn: Notification,
     estimator: Estimator,
     pending: Pending,
     /// When each fires; [`NEVER`] for one that does not run.
@@ -357,6 +370,7 @@ impl Tcb {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),
                 control: Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost),
+                sent: Sent::new(self.snd.iss),
             }));
         } else {
             let control = Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost);
@@ -403,7 +417,7 @@ impl Tcb {
 
     /// Octets of buffers.
     pub(crate) fn memory(&self) -> usize {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory())
+        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory())
     }
 
     fn unread(&self) -> usize {
@@ -450,6 +464,7 @@ impl Tcb {
             retransmissions: self.snd.retransmissions,
             unacknowledged: self.unacknowledged(),
             unread: self.unread(),
+            urgent: self.urgent_left(),
             deadline: self.deadline(),
             timer: Timer::ALL.into_iter().filter(|timer| self.runs(*timer)).min_by_key(|timer| self.timers[*timer as usize]),
             opened: self.opened,

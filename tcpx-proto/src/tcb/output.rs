@@ -1,6 +1,8 @@
 //! What goes out next: one decision per segment, then the segment.
 
-use super::{Cx, Reply, State, Tcb};
+use super::recovery::Choice;
+use super::scoreboard::Mark;
+use super::{Cx, Reply, State, Tcb, Transfer};
 use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack};
 use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
@@ -25,10 +27,22 @@ enum Kind {
     Syn,
     /// Text or FIN in turn.
     Text,
-    /// The segment at SND.UNA, out of turn.
+    /// The segment at SND.UNA, or with SACK the first lost one, out of turn.
     Fast,
+    /// A tail-loss probe.
+    Tail,
     /// No text, or a probe's one octet.
     Bare,
+}
+
+/// Octets whose turn it is.
+struct Turn {
+    from: Seq,
+    /// Not beyond this, but for a FIN.
+    until: Seq,
+    /// How many octets the windows let out from there.
+    room: u32,
+    kind: Kind,
 }
 
 impl Tcb {
@@ -48,14 +62,16 @@ impl Tcb {
         let label = Label { cause: plan.cause, carries: self.carries(&plan, &header) };
         let payload = self.payload(&plan);
         let written = header.emit(payload, into).ok()?;
+        self.cwr_sent(header.flags);
         self.sent(cx, &plan);
         Some((written, label))
     }
 
     fn plan(&self) -> Option<Plan> {
         if let Some(cause) = self.pending.syn {
-            let flags = if self.state == State::SynSent { Flags::SYN } else { Flags::SYN | Flags::ACK };
-            return Some(Plan { seq: self.snd.iss, len: 0, flags, cause, kind: Kind::Syn });
+            let ack = self.state != State::SynSent;
+            let flags = if ack { Flags::SYN | Flags::ACK } else { Flags::SYN };
+            return Some(Plan { seq: self.snd.iss, len: 0, flags: flags | self.ecn_setup(ack, cause), cause, kind: Kind::Syn });
         }
         self.plan_text().or_else(|| self.pending.ack.map(|cause| self.plan_bare(cause)))
     }
@@ -69,30 +85,62 @@ impl Tcb {
     }
 
     /// One past the last octet that SEND took.
-    fn text_end(&self) -> Seq {
+    pub(super) fn text_end(&self) -> Seq {
         self.text_start() + self.unacknowledged() as u32
     }
 
     fn plan_text(&self) -> Option<Plan> {
-        if !self.may_send_text() {
-            return None;
+        let transfer = self.transfer.as_deref().filter(|_| self.may_send_text())?;
+        if !self.is_selective() {
+            return self.fit(&self.plain_turn(transfer));
         }
+        let plan = self.selective_turn(transfer).and_then(|turn| self.fit(&turn));
+        plan.or_else(|| self.fit(&self.turn(transfer, self.choose_doubtful(transfer)?, Kind::Text)))
+    }
+
+    /// Whose turn it is without SACK: the segment at SND.UNA after duplicate ACKs, what a timeout sends again, then new text.
+    fn plain_turn(&self, transfer: &Transfer) -> Turn {
         let fast = self.pending.retransmission && self.snd.una.lt(self.snd.nxt);
         let from = if fast { self.snd.una } else { self.snd.cursor.unwrap_or(self.snd.nxt) };
+        let until = if from.lt(self.snd.nxt) { self.snd.nxt } else { self.text_end() };
+        let window = if fast { self.snd.wnd } else { self.snd.wnd.min(transfer.control.window()) };
+        Turn { from, until, room: ahead(from, self.snd.una + window), kind: if fast { Kind::Fast } else { Kind::Text } }
+    }
+
+    /// Whose turn it is with SACK; `None`: the congestion window is full.
+    fn selective_turn(&self, transfer: &Transfer) -> Option<Turn> {
+        if self.pending.tail_probe {
+            return Some(self.turn(transfer, self.choose_probe(transfer)?, Kind::Tail));
+        }
+        if transfer.sent.board.octets(Mark::Lost) > 0 {
+            let choice = self.choose_lost(transfer)?;
+            return Some(self.turn(transfer, choice, if choice.forced { Kind::Fast } else { Kind::Text }));
+        }
+        let new = Choice { from: self.snd.nxt, until: self.text_end(), forced: false };
+        Some(self.turn(transfer, new, Kind::Text))
+    }
+
+    fn turn(&self, transfer: &Transfer, choice: Choice, kind: Kind) -> Turn {
+        let Choice { from, until, forced } = choice;
+        let room = ahead(from, self.snd.una + self.snd.wnd);
+        Turn { from, until, room: if forced { room } else { room.min(self.spare(transfer)) }, kind }
+    }
+
+    /// The segment that this turn comes to, if one is worth sending.
+    fn fit(&self, turn: &Turn) -> Option<Plan> {
+        let &Turn { from, until, room, kind } = turn;
         let end = self.text_end();
         let repeated = from.lt(self.snd.nxt);
-        let until = if repeated { end.min(self.snd.nxt) } else { end };
-        let left = if from.lt(until) { until.since(from) } else { 0 };
-        let window = if fast { self.snd.wnd } else { self.snd.wnd.min(self.congestion_window()) };
-        let edge = self.snd.una + window;
-        let room = if from.lt(edge) { edge.since(from) } else { 0 };
+        let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
         let len = left.min(room).min(mss);
-        let fin_due = self.snd.closing && from + len == end && room > len && self.may_send_fin(from);
+        // The peer may hold our FIN and miss what comes before it.
+        let fin_missing = self.snd.fin.is_none_or(|fin| until.gt(fin));
+        let fin_due = self.snd.closing && fin_missing && from + len == end && room > len && self.may_send_fin(from);
         if len == 0 && !fin_due {
             return None;
         }
-        if !(repeated || fin_due || self.worth_sending(len, mss, left)) {
+        if !(repeated || fin_due || kind == Kind::Tail || self.worth_sending(len, mss, left)) {
             return None;
         }
         let mut flags = Flags::ACK;
@@ -102,13 +150,20 @@ impl Tcb {
         if fin_due {
             flags |= Flags::FIN;
         }
-        let cause = match (fast, repeated) {
-            (true, _) => Cause::FastRetransmission,
-            (false, true) if self.snd.retransmissions > 0 => Cause::Retransmission(self.snd.retransmissions),
-            (false, true) => Cause::Retransmission(1),
-            (false, false) => self.snd.cause,
-        };
-        Some(Plan { seq: from, len, flags, cause, kind: if fast { Kind::Fast } else { Kind::Text } })
+        Some(Plan { seq: from, len, flags, cause: self.cause_of(kind, repeated), kind })
+    }
+
+    fn cause_of(&self, kind: Kind, repeated: bool) -> Cause {
+        let timed_out = self.snd.retransmissions;
+        let recovering = self.transfer.as_ref().is_some_and(|transfer| transfer.control.in_recovery()) && self.is_selective();
+        match (kind, repeated) {
+            (Kind::Tail, _) => Cause::TailLossProbe,
+            (_, true) if timed_out > 0 && (kind != Kind::Fast || self.is_selective()) => Cause::Retransmission(timed_out),
+            (Kind::Fast, _) => Cause::FastRetransmission,
+            (_, true) if recovering => Cause::FastRetransmission,
+            (_, true) => Cause::Retransmission(1),
+            (_, false) => self.snd.cause,
+        }
     }
 
     /// Nagle's algorithm and the sender's silly-window avoidance (SHLD-7, MUST-38).
@@ -136,10 +191,6 @@ impl Tcb {
         }
     }
 
-    fn congestion_window(&self) -> u32 {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.control.window())
-    }
-
     /// RFC 5681 section 4.1.
     fn restart_after_idle(&mut self, now: Instant) {
         let idle = self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
@@ -159,19 +210,25 @@ impl Tcb {
 
     fn header(&self, now: Instant, plan: &Plan, id: u16) -> Header {
         let ack = plan.flags.has(Flags::ACK);
+        let new = self.is_new(plan);
         Header {
             source: self.local,
             destination: self.remote,
             seq: plan.seq,
             ack: if ack { self.rcv.nxt } else { Seq(0) },
-            flags: plan.flags,
+            flags: if plan.kind == Kind::Syn { plan.flags } else { plan.flags | self.ecn_flags(new) },
             window: self.window_field(plan.flags.has(Flags::SYN)),
             urgent: 0,
             options: self.options(now, plan),
             ttl: self.config.ttl,
-            tos: self.config.tos,
+            tos: self.tos(new),
             id,
         }
+    }
+
+    /// Whether it has text, all of which goes out for the first time.
+    fn is_new(&self, plan: &Plan) -> bool {
+        plan.len > 0 && plan.kind != Kind::Bare && plan.seq.ge(self.snd.nxt)
     }
 
     fn options(&self, now: Instant, plan: &Plan) -> Options {
@@ -180,7 +237,7 @@ impl Tcb {
         let stamps = Timestamps { value: self.stamp(now), echo };
         if plan.kind != Kind::Syn {
             let sack = match &self.transfer {
-                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.sack_room()),
+                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.fin_held(), self.sack_room()),
                 _ => Default::default(),
             };
             return Options { timestamps: self.stamps.on.then_some(stamps), sack, ..Options::default() };
@@ -211,9 +268,14 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
-    fn sack_len(&self) -> u32 {
-        let holes = self.rcv.sack && self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes());
-        if holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
+    /// The peer's FIN, come before something that it follows.
+    pub(super) fn fin_held(&self) -> Option<Seq> {
+        self.rcv.fin.filter(|fin| fin.gt(self.rcv.nxt))
+    }
+
+    pub(super) fn sack_len(&self) -> u32 {
+        let holes = self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes()) || self.fin_held().is_some();
+        if self.rcv.sack && holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
     }
 
     /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).
@@ -316,6 +378,7 @@ impl Tcb {
     fn sent_text(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
         let fin = plan.flags.has(Flags::FIN);
         let end = plan.seq + plan.len + u32::from(fin);
+        let nxt = self.snd.nxt;
         if fin {
             self.snd.fin = Some(plan.seq + plan.len);
         }
@@ -337,6 +400,11 @@ impl Tcb {
         let probing = plan.kind == Kind::Bare;
         if !probing && (!self.runs(Timer::Retransmission) || plan.kind == Kind::Fast) {
             self.start(cx, Timer::Retransmission, self.estimator.rto());
+        }
+        if self.is_selective() {
+            // A zero-window probe is not what the octets that it repeats wait for.
+            self.note_sent(cx.now, if probing { nxt.max(plan.seq) } else { plan.seq }, end.max(plan.seq), nxt);
+            self.schedule_probe(cx);
         }
         self.start_user_timeout(cx);
     }
@@ -381,6 +449,11 @@ impl Tcb {
 pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
     let fits = config.mtu.saturating_sub(headers(remote));
     config.mss.map_or(fits, |mss| mss.min(fits))
+}
+
+/// How many octets `to` lies ahead of `from`; none if it lies behind.
+fn ahead(from: Seq, to: Seq) -> u32 {
+    if from.lt(to) { to.since(from) } else { 0 }
 }
 
 /// Octets of the IP and TCP headers without options.

@@ -1,8 +1,9 @@
 //! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's order.
 
 use super::congestion::Reaction;
+use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
-use crate::config::{Dialect, KeepAlive, ResetChecks, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
+use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -88,7 +89,7 @@ impl Tcb {
 
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
     fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
-        self.sample(cx.now, segment, segment.header.ack);
+        self.sample(cx.now, segment, segment.header.ack, None);
         self.snd.una = self.snd.iss + 1;
         self.snd.syn_acked = true;
         self.snd.wl2 = self.snd.una;
@@ -113,6 +114,7 @@ impl Tcb {
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
+        self.take_mark(segment);
         let moved = self.moved(segment);
         let segment = moved.as_ref().unwrap_or(segment);
         self.urgent(cx, segment);
@@ -348,13 +350,22 @@ impl Tcb {
             self.syn_acknowledged(cx, segment);
             self.snd.retransmissions = 0;
         }
-        if header.ack.gt(self.snd.una) {
-            self.new_ack(cx, segment);
-        } else if self.is_duplicate_ack(segment) {
-            self.duplicate_ack();
-        }
+        self.acknowledged(cx, segment);
         self.update_window(segment);
         self.fin_acknowledged_now(cx)
+    }
+
+    /// What an acceptable ACK acknowledges, by its number or by SACK.
+    fn acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+        let (selective, una) = (self.is_selective(), self.snd.una);
+        let news = if selective { self.take_delivered(cx.now, segment) } else { News::default() };
+        let acked = if segment.header.ack.gt(una) { self.new_ack(cx, segment, &news) } else { 0 };
+        self.take_echo(cx, segment, acked);
+        if selective {
+            self.react(cx, segment, news, acked);
+        } else if self.snd.una == una && self.is_duplicate_ack(segment) {
+            self.duplicate_ack();
+        }
     }
 
     /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first octet, is a blind guess.
@@ -388,10 +399,10 @@ impl Tcb {
         Err(Stop::Discard(Discard::State))
     }
 
-    /// SND.UNA advances.
-    fn new_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    /// SND.UNA advances, past so many octets of text.
+    fn new_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: &News) -> u32 {
         let ack = segment.header.ack;
-        self.sample(cx.now, segment, ack);
+        self.sample(cx.now, segment, ack, news.rtt);
         let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.fin_acknowledged();
         let acked = ack.since(self.snd.una);
         self.snd.una = ack;
@@ -400,14 +411,14 @@ impl Tcb {
         self.snd.cause = Cause::Released;
         self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
         let flight = self.snd.nxt.since(ack);
-        let mss = self.effective_mss(0);
+        let (path, selective) = (self.path(cx.now), self.is_selective());
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
             transfer.send.release(text as usize);
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
-            self.pending.retransmission = transfer.control.acked(text, ack, flight, mss) == Reaction::Retransmit;
+            self.pending.retransmission = !selective && transfer.control.acked(text, ack, flight, &path) == Reaction::Retransmit;
         }
         self.stop(cx, Timer::Override);
         if flight == 0 {
@@ -419,12 +430,16 @@ impl Tcb {
                 self.start(cx, Timer::User, timeout);
             }
         }
+        text
     }
 
-    /// A round-trip time: from the echoed stamp, or from the one segment that is timed (RFC 6298 section 3, RFC 7323 section 4.1).
-    fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq) {
+    /// A round-trip time: as SACK's scoreboard tells it, from the echoed stamp, or from the one segment that is timed (RFC 6298 section 3,
+    /// RFC 7323 section 4.1).
+    fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq, told: Option<Duration>) {
         let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
+        let told = told.filter(|_| self.config.rto.samples == Samples::Unambiguous);
         let rtt = match (stamped, self.snd.timed) {
+            _ if told.is_some() => told,
             (Some(stamps), _) => {
                 let age = self.stamp(now).wrapping_sub(stamps.echo);
                 (age < 1 << 31).then(|| Duration::from_millis(u64::from(age)))
@@ -453,6 +468,7 @@ impl Tcb {
         let Some(control) = self.control() else { return };
         if control.duplicate_ack(una, nxt, nxt.since(una), mss, threshold) == Reaction::Retransmit {
             self.pending.retransmission = true;
+            self.window_reduced();
         }
     }
 
@@ -469,7 +485,7 @@ impl Tcb {
             self.snd.cause = Cause::Released;
             // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC 6298 section 5.
             if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
-                self.snd.cursor = Some(self.snd.una);
+                self.resend();
             }
         }
         if self.runs(Timer::Persist) {

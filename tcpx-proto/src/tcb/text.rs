@@ -36,8 +36,15 @@ impl Tcb {
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
             self.rcv.urgent = Some(up_to);
             cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
-            self.wake.readable = true;
+            self.wake.urgent = true;
         }
+    }
+
+    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included that are still on their way (MUST-33).
+    pub(super) fn urgent_left(&self) -> Option<usize> {
+        let next = self.rcv.nxt.back(u32::from(self.rcv.fin_reached)).back(u32::try_from(self.unread()).ok()?);
+        let up_to = self.rcv.urgent.filter(|up_to| up_to.gt(next))?;
+        Some(up_to.since(next) as usize)
     }
 
     /// Seventh: the text.
@@ -84,8 +91,9 @@ impl Tcb {
         let limit = self.rcv.fin.map_or(window, |fin| window.min(fin.since(self.rcv.nxt)));
         let fits = limit.saturating_sub(offset) as usize;
         let inside = &text[..text.len().min(fits)];
+        let fin_held = self.fin_held().is_some();
         let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
-        let had_holes = transfer.receive.has_holes();
+        let had_holes = transfer.receive.has_holes() || fin_held;
         let over = transfer.receive.growth(offset, inside.len()) > cx.memory_left;
         if inside.is_empty() || over {
             self.acknowledge(Cause::Ack);
@@ -94,7 +102,6 @@ impl Tcb {
         let inserted = transfer.receive.insert(offset, inside);
         let holes = had_holes || transfer.receive.has_holes();
         self.rcv.nxt += inserted.advanced;
-        self.rcv.urgent = self.rcv.urgent.filter(|up_to| up_to.gt(self.rcv.nxt));
         self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;
         if inserted.new == 0 {
@@ -136,16 +143,16 @@ impl Tcb {
         if self.is_over() {
             return Err(Stop::Done);
         }
-        if segment.header.flags.has(Flags::FIN) && self.rcv.fin.is_none() {
+        if segment.header.flags.has(Flags::FIN) && !self.rcv.fin_reached {
             let syn = u32::from(segment.header.flags.has(Flags::SYN));
             let fin = segment.header.seq + syn + segment.payload.len() as u32;
             // Not before text that is there already: one of the two is forged, and the first stands.
             let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
-            if (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
+            if self.rcv.fin.is_none() && (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
                 self.rcv.fin = Some(fin);
-                if fin != self.rcv.nxt {
-                    self.acknowledge(Cause::Ack);
-                }
+            }
+            if self.rcv.fin == Some(fin) && fin != self.rcv.nxt {
+                self.acknowledge(Cause::Ack);
             }
         }
         if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {

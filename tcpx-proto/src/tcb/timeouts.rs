@@ -25,6 +25,8 @@ impl Tcb {
                 Timer::FinWait2 => self.fail(cx, Trigger::Timeout, CloseReason::FinWait2Timeout),
                 Timer::User => self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout),
                 Timer::Override => self.pending.small = true,
+                Timer::Reordering => self.detect(cx, false),
+                Timer::TailLoss => self.probe_tail(cx),
             }
         }
         self.arm(cx);
@@ -60,11 +62,17 @@ impl Tcb {
             self.pending.syn = Some(Cause::Retransmission(self.snd.retransmissions));
             return;
         }
-        self.snd.cursor = Some(self.snd.una);
+        if self.is_selective() {
+            self.all_in_doubt(cx.now);
+            self.pending.retransmission = true;
+        } else {
+            self.snd.cursor = Some(self.snd.una);
+        }
         let (nxt, flight, mss) = (self.snd.nxt, self.snd.nxt.since(self.snd.una), self.effective_mss(0));
         if let Some(control) = self.control() {
             control.timed_out(nxt, flight, mss, again);
         }
+        self.window_reduced();
     }
 
     /// What is timed once this was sent again: nothing, as its ACK may be for either transmission (Karn, RFC 6298 section 3).
@@ -132,7 +140,9 @@ impl Tcb {
         let waiting = self.unacknowledged() > 0 || (self.snd.closing && self.snd.fin.is_none()) || self.snd.una != self.snd.nxt;
         let stuck = waiting && self.snd.wnd == 0 && !self.syn_outstanding() && !self.holds_back() && self.may_send_text();
         if stuck {
-            self.stop(cx, Timer::Retransmission);
+            for timer in [Timer::Retransmission, Timer::TailLoss, Timer::Reordering] {
+                self.stop(cx, timer);
+            }
             if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
                 self.start(cx, Timer::Persist, interval);
                 // The timeout is for all that was submitted (3.9.1.1); what waits for a window is. Linux counts it, too.

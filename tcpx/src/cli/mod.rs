@@ -12,14 +12,14 @@ pub use clap_complete::Shell;
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish, underlined};
-pub use text::{answer, command, completions, exit_codes, man, rules};
-pub use value::{duration, octets};
+pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
+pub use value::{duration, endpoint, octets};
 
 use crate::guard::GuardKind;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpx_proto::config::{KeepAlive, Persist, Profile};
+use tcpx_proto::config::{Congestion, KeepAlive, Persist, Profile, Recovery};
 use tcpx_proto::wire::ChecksumPolicy;
 
 const CONNECTION: &str = "Connection";
@@ -122,6 +122,15 @@ pub struct Common {
     /// The most connections at a time, half-open ones and TIME-WAIT included [default: 65536]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = CONNECTION)]
     pub max_connections: Option<u32>,
+    /// How the congestion window grows and falls [default: the profile's, cubic for linux]
+    #[arg(long, value_enum, value_name = "POLICY", help_heading = CONNECTION)]
+    pub congestion: Option<CongestionArg>,
+    /// How lost segments are noticed where the peer permits SACK [default: the profile's, rack for linux]
+    #[arg(long, value_enum, value_name = "POLICY", help_heading = CONNECTION)]
+    pub recovery: Option<RecoveryArg>,
+    /// Ask for explicit congestion notification (RFC 3168), and grant it
+    #[arg(long, help_heading = CONNECTION)]
+    pub ecn: bool,
     /// What keeps this machine's kernel from resetting our connections; auto takes iptables where it can, else listener
     #[arg(long, value_enum, default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
     pub rst_guard: GuardArg,
@@ -163,6 +172,48 @@ impl From<ProfileArg> for Profile {
             ProfileArg::Linux => Profile::Linux,
             ProfileArg::Rfc9293 => Profile::Rfc9293,
             ProfileArg::Rfc793 => Profile::Rfc793,
+        }
+    }
+}
+
+/// [`Congestion`] on the command line.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum CongestionArg {
+    /// RFC 5681
+    Newreno,
+    /// RFC 9438
+    Cubic,
+    /// None: only the peer's window limits
+    Off,
+}
+
+impl From<CongestionArg> for Congestion {
+    fn from(congestion: CongestionArg) -> Congestion {
+        match congestion {
+            CongestionArg::Newreno => Congestion::NewReno,
+            CongestionArg::Cubic => Congestion::Cubic,
+            CongestionArg::Off => Congestion::Off,
+        }
+    }
+}
+
+/// [`Recovery`] on the command line.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum RecoveryArg {
+    /// By duplicate ACKs alone (RFC 6582)
+    Newreno,
+    /// By what SACK says is held
+    Rfc6675,
+    /// By time, with tail-loss probes (RFC 8985)
+    Rack,
+}
+
+impl From<RecoveryArg> for Recovery {
+    fn from(recovery: RecoveryArg) -> Recovery {
+        match recovery {
+            RecoveryArg::Newreno => Recovery::NewReno,
+            RecoveryArg::Rfc6675 => Recovery::Rfc6675,
+            RecoveryArg::Rack => Recovery::Rack,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::setup::underlined;
 use super::{Common, Failure, ThirdAck};
-use tcpx_proto::config::{Config, Isn, Overflow, Profile, TimeWaitRst};
+use tcpx_proto::config::{Config, Congestion, Ecn, Isn, Overflow, Profile, Recovery, TimeWaitRst};
 use tcpx_proto::fault::{self, Rule};
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
@@ -86,6 +86,11 @@ fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
     conn.timestamps &= !common.no_timestamps;
     conn.sack &= !common.no_sack;
     conn.window_scaling &= !common.no_window_scaling;
+    conn.congestion = common.congestion.map_or(conn.congestion, Congestion::from);
+    conn.recovery = common.recovery.map_or(conn.recovery, Recovery::from);
+    if common.ecn {
+        conn.ecn = Ecn::On;
+    }
     Ok(())
 }
 
@@ -164,6 +169,11 @@ mod tests {
         changed("--challenge-interval 1s", |config| config.conn.challenge_interval = Duration::from_secs(1));
         changed("--no-syn-cookies", |config| config.overflow = Overflow::Drop);
         changed("--max-connections 1", |config| config.max_connections = 1);
+        changed("--congestion newreno", |config| config.conn.congestion = Congestion::NewReno);
+        changed("--congestion off", |config| config.conn.congestion = Congestion::Off);
+        changed("--recovery rfc6675", |config| config.conn.recovery = Recovery::Rfc6675);
+        changed("--recovery newreno", |config| config.conn.recovery = Recovery::NewReno);
+        changed("--ecn", |config| config.conn.ecn = Ecn::On);
         changed("--rfc1337", |config| config.conn.time_wait_rst = TimeWaitRst::Ignore);
     }
 
@@ -173,6 +183,7 @@ mod tests {
             ("--persist 1s,2s --without window-probe", "--without window-probe"),
             ("--delayed-ack 100ms --without delayed-ack", "--without delayed-ack"),
             ("--no-syn-cookies --without backlog-bound", "--without backlog-bound"),
+            ("--congestion newreno --without congestion-control", "--without congestion-control"),
         ] {
             assert_eq!(config(flags), config(without), "{flags}");
         }
@@ -206,6 +217,9 @@ mod tests {
             "--challenge-interval 500",
             "--max-connections 0",
             "--rfc1337=yes",
+            "--congestion bbr",
+            "--recovery sack",
+            "--ecn=on",
             "--profile bsd",
             "--rst-guard firewall",
             "--checksum none",

@@ -43,12 +43,20 @@ const ALIVE: &str = "alive";
 const MAN: &str = "man";
 const COMPLETIONS: &str = "completions";
 
+/// The order of a help: examples come first, so that they stand on its first screen.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// A command whose help shows these examples before anything else.
+pub fn with_examples(command: Command, examples: &'static str) -> Command {
+    command.before_help(examples).help_template(TEMPLATE)
+}
+
 /// The command line of one of the pair: its flags, the end of its help, and what can be asked instead.
-pub fn command(flags: Command, examples: &str) -> Command {
+pub fn command(flags: Command, examples: &'static str) -> Command {
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
     let directory = Arg::new("directory").required(true).value_parser(value_parser!(PathBuf));
-    flags
-        .after_long_help(after_help(examples))
+    with_examples(flags, examples)
+        .after_long_help(after_help())
         .subcommand(Command::new(RULES).about("List the rules that --without removes, with what breaks, and end"))
         .subcommand(Command::new(ALIVE).about("Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace"))
         .subcommand(Command::new(MAN).about("Write the manual pages").arg(directory).hide(true))
@@ -90,7 +98,10 @@ fn alive() -> io::Result<()> {
 /// They could not be written.
 pub fn man(command: &Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(command.clone().disable_help_subcommand(true), directory)
+    // A manual page has its examples at the end.
+    let end = [command.get_before_help(), command.get_after_long_help()].into_iter().flatten().map(ToString::to_string);
+    let end = end.collect::<Vec<_>>().join("\n\n");
+    clap_mangen::generate_to(command.clone().after_long_help(end).disable_help_subcommand(true), directory)
 }
 
 /// A shell's completions.
@@ -101,8 +112,8 @@ pub fn completions(command: &mut Command, shell: Shell) -> Vec<u8> {
 }
 
 /// The end of the long help.
-fn after_help(examples: &str) -> String {
-    let mut text = format!("Examples:\n{examples}\n\nRules that --without removes:\n");
+fn after_help() -> String {
+    let mut text = String::from("Rules that --without removes:\n");
     for preset in PRESETS {
         let _infallible = writeln!(text, "  {:<14} {} ({}); without it {}", preset.name, preset.removes, preset.requirement, preset.breaks);
     }

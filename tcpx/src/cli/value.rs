@@ -1,5 +1,6 @@
 //! Values on the command line: durations, sizes, marks.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{KeepAlive, Persist};
 
@@ -14,6 +15,20 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         long if long > Duration::from_secs(365 * 24 * 3600) => Err("must be a year at most".into()),
         fine => Ok(fine),
     }
+}
+
+/// An address and a port, such as `127.0.0.1:7000` or `[::1]:7000`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    text.parse().map_err(|_| match (text.parse::<IpAddr>(), host.parse::<IpAddr>()) {
+        (Ok(IpAddr::V4(_)), _) => format!("the port is missing: {text}:7000, for instance"),
+        (Ok(IpAddr::V6(_)), _) => format!("an IPv6 address stands in brackets, before its port: [{text}]:7000, for instance"),
+        (_, Ok(IpAddr::V4(_))) => "a port is a number from 0 to 65535".to_owned(),
+        _ => format!("write an address and a port, such as 127.0.0.1:7000; names are not looked up (`getent ahosts {host}` does that)"),
+    })
 }
 
 /// A number of octets such as `65536`, `64k` or `1M`, 1 to 2^30.

@@ -40,8 +40,8 @@ pub(super) fn of(address: SocketAddr) -> Option<Holder> {
         theirs == address.ip() || theirs.is_unspecified()
     };
     // A listener says more than the connections that it made.
-    let socket = sockets.filter(holds).max_by_key(|socket| (state(socket.state) == "LISTEN", socket.inode))?;
-    Some(Holder { state: state(socket.state), program: program(socket.inode) })
+    let socket = sockets.filter(holds).max_by_key(|socket| (kernel_state(socket.state) == Some("LISTEN"), socket.inode))?;
+    Some(Holder { state: kernel_state(socket.state).unwrap_or("bound"), program: program(socket.inode) })
 }
 
 /// All TCP sockets of a family with this local port.
@@ -85,8 +85,8 @@ fn request(family: u8, port: u16) -> Vec<u8> {
 }
 
 /// The kernel's number of a state (include/net/tcp_states.h) in the RFC's spelling.
-const fn state(number: u8) -> &'static str {
-    match number {
+pub const fn kernel_state(number: u8) -> Option<&'static str> {
+    Some(match number {
         1 => "ESTABLISHED",
         2 => "SYN-SENT",
         3 | 12 => "SYN-RECEIVED",
@@ -97,8 +97,8 @@ const fn state(number: u8) -> &'static str {
         9 => "LAST-ACK",
         10 => "LISTEN",
         11 => "CLOSING",
-        _ => "bound",
-    }
+        _ => return None,
+    })
 }
 
 /// The process that has this socket open; another user's is only seen by root.

@@ -15,7 +15,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-pub use holder::Holder;
+pub use holder::{Holder, kernel_state};
 
 /// How the kernel is kept from answering segments for our ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]

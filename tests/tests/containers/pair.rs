@@ -1,13 +1,14 @@
 //! Our client in one container, our server in another.
 
 use crate::engine::{Lan, NET_RAW_ALONE, TCPX, TCPX_IPTABLES, WITH_NET_ADMIN};
-use crate::harness::{iptables_rules, until};
+use crate::harness::{PATIENT, iptables_rules, until};
 
 /// Handshake, data both ways and close, as a capture in the server's namespace has them.
-fn whole_connection(lan: &Lan, capabilities: &[&str], image: &str, guard: &str) {
-    let server = lan.tcpx_server(capabilities, image, &["--respond", "welcome", "--msl", "50ms", "--rst-guard", guard]);
+fn whole_connection(lan: &Lan, capabilities: &[&str], image: &str, guard: &'static str) {
+    let flags = |own: &[&'static str]| [&PATIENT[..], &["--msl", "50ms", "--rst-guard", guard], own].concat();
+    let server = lan.tcpx_server(capabilities, image, &flags(&["--respond", "welcome"]));
     let capture = lan.capture(&server);
-    let client = lan.tcpx_client(capabilities, image, &["--send", "hello", "--msl", "50ms", "--rst-guard", guard]);
+    let client = lan.tcpx_client(capabilities, image, &flags(&["--send", "hello"]));
     assert_eq!(client.program.succeed(), "welcome");
     capture.finish().assert_whole_connection(lan.a, lan.b, (5, 7));
 }

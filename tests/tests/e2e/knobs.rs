@@ -152,6 +152,32 @@ fn options_offered_unless_told_otherwise() {
 }
 
 #[test]
+fn ecn_asked_for_mark_is_echoed_by_the_kernel_and_answered() {
+    let Some(lab) = Lab::netns() else { return };
+    lab.b.output("nft", &["add table ip marks; add chain ip marks arrivals { type filter hook prerouting priority 0; }"]);
+    lab.b.output("nft", &["add rule ip marks arrivals ip ecn ect0 ip ecn set ce"]);
+    let capture = lab.capture();
+    let listener = lab.b.listen(PORT);
+    let (client, mut input) = Program::start_with_input(&mut lab.client_command(&["--ecn", "--msl", "50ms"]));
+    let (mut stream, _) = listener.accept().unwrap();
+    // The second text answers the echo of the mark on the first.
+    for text in [*b"first", *b"again"] {
+        input.write_all(&text).unwrap();
+        let mut heard = [0; 5];
+        stream.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, text);
+        let echoed = || capture.so_far().from(lab.b.address).iter().any(|segment| segment.flags == "AE").then_some(());
+        until("the kernel's ECE", echoed);
+    }
+    drop((input, stream));
+    client.succeed();
+    let seen = capture.finish();
+    let story = seen.story(lab.a.address);
+    assert_eq!((seen.flagged(lab.a.address, "SEW").len(), seen.flagged(lab.b.address, "SAE").len()), (1, 1), "{story}");
+    assert!(seen.from(lab.a.address).iter().any(|segment| segment.flags == "AW" && segment.len == 5), "{story}");
+}
+
+#[test]
 fn isn_and_mss_of_choice_are_on_the_wire() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
@@ -225,9 +251,9 @@ fn data_to_silence_times_out_after_the_last_retransmission() {
     let ended = client.finish();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     let seen = capture.finish();
-    // Linux' tcp_retries2: 15 more.
+    // Once, the tail-loss probe, and Linux' tcp_retries2: 15 more.
     let sent = seen.from(lab.a.address).iter().filter(|segment| segment.len > 0).count();
-    assert_eq!(sent, 16, "{}", seen.story(lab.a.address));
+    assert_eq!(sent, 17, "{}", seen.story(lab.a.address));
 }
 
 #[test]

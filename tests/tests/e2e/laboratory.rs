@@ -56,3 +56,24 @@ fn run_on_the_wire_that_is_not_as_expected_fails() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     assert!(text(&output.stdout).contains("the ladder misses \"b closed reset\""), "{}", text(&output.stdout));
 }
+
+#[test]
+fn lab_installed_alone_takes_the_pair_from_path_and_says_where_it_looked() {
+    let Some(lab) = Lab::netns() else { return };
+    let alone = lab.path("tcpx-lab");
+    std::fs::copy(built("tcpx-lab"), &alone).unwrap();
+    let run = |path: &Path| {
+        let mut command = Command::new(&alone);
+        command.args(["run", "four-way-close", "--on", "wire", "--require", "wire"]).env("PATH", path);
+        command.current_dir(lab.path("")).output().unwrap()
+    };
+    let missing = run(&lab.path(""));
+    assert_eq!(missing.status.code(), Some(1));
+    for words in ["no tcpx-server beside tcpx-lab or in PATH", "cargo install --path tcpx-server"] {
+        // The table breaks lines.
+        let said = text(&missing.stdout).replace(|c: char| c.is_whitespace() || c == '┆' || c == '│', "");
+        assert!(said.contains(&words.replace(' ', "")), "{words:?} is not in\n{}", text(&missing.stdout));
+    }
+    let found = run(built("tcpx-client").parent().unwrap());
+    assert!(found.status.success(), "{}", text(&found.stdout));
+}

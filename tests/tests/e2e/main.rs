@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod ci;
 mod evidence;
 mod examples;
 mod guard;
@@ -14,6 +15,7 @@ mod laboratory;
 mod manual;
 mod misuse;
 mod pair;
+mod recipes;
 mod signals;
 mod states;
 mod transfers;

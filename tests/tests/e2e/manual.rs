@@ -1,7 +1,8 @@
 //! What the programs say of themselves: manual page and help agree, completions are sound, the rules are those of the table.
 
-use crate::harness::built;
+use crate::harness::{Lab, Program, built};
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use tcpx_proto::preset::PRESETS;
@@ -55,6 +56,49 @@ fn manual_pages_have_the_flags_that_help_has_and_no_others() {
     }
     let page = std::fs::read_to_string(pages.join("tcpx-client.1")).unwrap();
     assert!(flags(&plain(&page)).len() > 40, "{page}");
+}
+
+/// The commands among the examples that a program's help begins with.
+fn examples(program: &str) -> Vec<String> {
+    let help = says(&[program, "--help"]);
+    let first_screen = help.lines().take(24).skip_while(|line| !line.starts_with("Examples")).skip(1).take_while(|line| !line.is_empty());
+    let examples: Vec<String> = first_screen.filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect();
+    let commands: Vec<String> = examples.into_iter().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(commands.len(), 3, "{program}: {help}");
+    commands
+}
+
+#[test]
+fn examples_on_the_first_screen_of_the_clients_help_work_when_pasted() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut server = Program::start(&mut lab.b.shell(&examples("tcpx-server")[0]));
+    server.wait_for("listening on");
+    for (example, heard) in examples("tcpx-client").iter().zip(["hello\n", "hello", "hihi"]) {
+        assert_eq!(Program::start(&mut lab.b.shell(example)).succeed(), heard, "{example}");
+    }
+}
+
+#[test]
+fn examples_on_the_first_screen_of_the_servers_help_work_when_pasted() {
+    let Some(lab) = Lab::netns() else { return };
+    for example in examples("tcpx-server") {
+        let mut server = Program::start(&mut lab.b.shell(&example));
+        server.wait_for("listening on");
+        let mut client = lab.b.run(|| std::net::TcpStream::connect("127.0.0.1:7000"));
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut [0; 5]).unwrap();
+        drop(client);
+        server.wait_for("CLOSE-WAIT");
+    }
+}
+
+#[test]
+fn examples_on_the_first_screen_of_the_labs_help_work_when_pasted() {
+    let Some(lab) = Lab::netns() else { return };
+    for (example, shows) in examples("tcpx-lab").iter().zip(["Happened: ", "TIME-WAIT", "RFC 9293"]) {
+        let shown = Program::start(&mut lab.b.shell(example)).succeed();
+        assert!(shown.contains(shows), "{example}: {shown}");
+    }
 }
 
 #[test]

@@ -24,6 +24,14 @@ fn unknown_rule_is_underlined_and_the_nearest_named() {
 }
 
 #[test]
+fn address_without_a_port_and_name_are_refused_with_what_to_write() {
+    let Some(lab) = Lab::netns() else { return };
+    fails(&lab, "tcpx-client", &["10.77.0.2"], 2, &["10.77.0.2:7000"]);
+    fails(&lab, "tcpx-server", &["localhost:7000"], 2, &["not looked up", "getent ahosts localhost"]);
+    fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "::1"], 2, &["[::1]:7000"]);
+}
+
+#[test]
 fn address_that_is_not_ours_or_not_reachable_is_refused() {
     let Some(lab) = Lab::netns() else { return };
     fails(&lab, "tcpx-server", &["10.77.0.9:7000"], 1, &["10.77.0.9 is not an address of this machine", "ip address"]);

@@ -1,14 +1,14 @@
 //! tcpx-client and tcpx-server with each other: handshake, data both ways, close.
 
-use crate::harness::{Lab, Program};
+use crate::harness::{Lab, PATIENT, Program};
 use std::collections::BTreeSet;
 use std::io::Write;
 
 /// A whole connection: handshake, data both ways, close.
 fn whole_connection(lab: &Lab) {
     let capture = lab.capture();
-    let server = lab.server(&["--once", "--respond", "welcome", "--msl", "50ms"]);
-    let client = lab.client(&["--send", "hello", "--msl", "50ms"]);
+    let server = lab.server(&[&PATIENT[..], &["--once", "--respond", "welcome", "--msl", "50ms"]].concat());
+    let client = lab.client(&[&PATIENT[..], &["--send", "hello", "--msl", "50ms"]].concat());
     assert_eq!(client.succeed(), "welcome");
     server.succeed();
     capture.finish().assert_whole_connection(lab.a.address, lab.b.address, (5, 7));
@@ -30,14 +30,15 @@ fn connection_over_loopback_with_net_raw_alone_is_opened_used_and_closed() {
 fn many_connections_at_a_time_and_in_a_row_all_close_cleanly() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
-    let _server = lab.server(&[]);
-    let client = lab.client(&["--send", "hello ", "--parallel", "20", "--count", "5", "--msl", "50ms"]);
+    let _server = lab.server(&PATIENT);
+    let client = lab.client(&[&PATIENT[..], &["--send", "hello ", "--parallel", "20", "--count", "5", "--msl", "50ms"]].concat());
     assert_eq!(client.succeed(), "hello ".repeat(100));
     let seen = capture.finish();
     // A port may be taken again once its TIME-WAIT is over; its ISN is then another.
     let opened: BTreeSet<_> = seen.flagged(lab.a.address, "S").iter().map(|segment| (segment.from, segment.seq)).collect();
     assert_eq!(opened.len(), 100);
-    assert!(!seen.story(lab.a.address).contains('R'));
+    let story = seen.story(lab.a.address);
+    assert!(!story.contains('R'), "{story}");
 }
 
 #[test]

@@ -6,9 +6,22 @@ use std::io::{Read, Write};
 /// Over a good network, octets.
 const LENGTH: usize = 10_000_000;
 
-/// Over a bad one, where each run of lost segments costs a retransmission timeout.
-const LOSSY_LENGTH: usize = 2_000_000;
-const LOSSY: [&str; 4] = ["--fault", "rate=5% drop any data", "--seed", "1"];
+/// Over a bad one.
+const BAD_LENGTH: usize = 2_000_000;
+/// One that loses now and then, and one that loses, doubles and overtakes, ACKs as well.
+const BAD: [&[&str]; 2] = [
+    &["--fault", "rate=1% drop any data", "--seed", "1"],
+    &[
+        "--fault",
+        "rate=10% drop any segment",
+        "--fault",
+        "rate=10% dup=1 any segment",
+        "--fault",
+        "rate=10% delay=2ms any segment",
+        "--seed",
+        "1",
+    ],
+];
 
 /// Octets without a pattern (xorshift), the same each time.
 fn noise(length: usize) -> Vec<u8> {
@@ -71,7 +84,7 @@ fn client_fetches_from_nginx() {
 #[test]
 fn client_fetches_from_nginx_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    download(&lab, LOSSY_LENGTH, &LOSSY);
+    BAD.iter().for_each(|faults| download(&lab, BAD_LENGTH, faults));
 }
 
 /// curl fetches through tcpx-server from nginx.
@@ -96,7 +109,7 @@ fn curl_fetches_through_the_server() {
 #[test]
 fn curl_fetches_through_the_server_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    forwarded(&lab, LOSSY_LENGTH, &LOSSY);
+    BAD.iter().for_each(|faults| forwarded(&lab, BAD_LENGTH, faults));
 }
 
 /// tcpx-client sends to a program on the kernel's TCP.
@@ -128,7 +141,7 @@ fn client_sends_to_the_kernel() {
 #[test]
 fn client_sends_to_the_kernel_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    upload(&lab, LOSSY_LENGTH, &LOSSY);
+    BAD.iter().for_each(|faults| upload(&lab, BAD_LENGTH, faults));
 }
 
 #[test]

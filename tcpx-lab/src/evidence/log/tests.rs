@@ -3,10 +3,11 @@
 use super::super::sockets::Timer;
 use super::*;
 use crate::evidence::capture::Capture;
+use crate::evidence::now;
 use crate::evidence::sample::Sample;
 use crate::evidence::sockets::Watch;
-use crate::evidence::{now, pair_or_reason};
 use crate::exchange::pair;
+use crate::netns::plain_pair;
 use crate::netns::{A, B, Namespace};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::Read;
@@ -22,7 +23,7 @@ struct Lab {
 impl Lab {
     /// With a look every so many milliseconds.
     fn new(every: u64) -> Option<Lab> {
-        let (a, b) = pair_or_reason()?;
+        let (a, b) = plain_pair()?;
         let end = |inside: Namespace, own| {
             let (capture, watch) = (Capture::start(&inside).unwrap(), Watch::start(&inside, Duration::from_millis(every)).unwrap());
             (inside, own, capture, watch)

@@ -1,7 +1,7 @@
 //! A connection of the kernel as a script sees it.
 
 use super::record::Record;
-use crate::evidence::sockets::{self, Timer};
+use crate::evidence::sockets::Timer;
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use tcpx::guard::kernel_state;
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::StepError;
 use tcpx_proto::stack::CallError;
@@ -262,7 +263,7 @@ fn state(socket: &Socket) -> Option<&'static str> {
     let (into, length) = ((&raw mut number).cast(), &raw mut length);
     // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.
     let asked = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, length) };
-    sockets::state(number).filter(|_| asked == 0)
+    kernel_state(number).filter(|_| asked == 0)
 }
 
 /// Octets that came and were not read.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::events::{Direction, Entry, Log, What};
 use crate::evidence::capture::Capture;
-use crate::evidence::pair_or_reason;
 use crate::evidence::segments::captured;
+use crate::netns::plain_pair;
 use crate::netns::{A, B};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
@@ -54,7 +54,7 @@ fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Ou
 
 /// What both did, and how it ended: the script at A connects to the one at B.
 fn between(at_a: &str, at_b: &str) -> Option<[(Log, Outcome); 2]> {
-    let (a, b) = pair_or_reason()?;
+    let (a, b) = plain_pair()?;
     let server = start(b, Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() }, at_b);
     server.0.await_step("accept");
     let client = start(a, Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes: Wishes::default() }, at_a);
@@ -110,7 +110,7 @@ fn abort_ends_a_step_of_the_other_end_with_its_reason() {
 
 #[test]
 fn connect_that_is_refused_is_tried_as_often_as_the_script_says() {
-    let Some((a, _b)) = pair_or_reason() else { return };
+    let Some((a, _b)) = plain_pair() else { return };
     let place = Place { own: (A, 0).into(), peer: Some((B, 7).into()), wishes: Wishes::default() };
     let (pages, player) = start(a, place, "connect tries 3\nexpect closed reset");
     assert!(player.join().unwrap().is_err(), "it was refused, not reset");
@@ -124,7 +124,7 @@ fn wishes_end_a_connection_whose_peer_is_gone() {
         (Wishes { keepalive: Some(keepalive), ..Wishes::default() }, "", "keepalive-timeout"),
         (Wishes { user_timeout: Some(Duration::from_millis(500)), ..Wishes::default() }, "send \"x\"\n", "retransmission-timeout"),
     ] {
-        let Some((a, b)) = pair_or_reason() else { return };
+        let Some((a, b)) = plain_pair() else { return };
         let server = Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() };
         let (pages, server) = start(b, server, "listen\naccept\ngo silent");
         pages.await_step("accept");
@@ -153,7 +153,7 @@ fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
 
 #[test]
 fn host_gone_silent_is_not_heard() {
-    let Some((a, b)) = pair_or_reason() else { return };
+    let Some((a, b)) = plain_pair() else { return };
     let capture = Capture::start(&a).unwrap();
     let place = Place { own: (B, 7).into(), peer: None, wishes: Wishes::default() };
     let (server, silent) = start(b, place, "listen\naccept\nreceive 1\ngo silent\nsend \"lost\"\nsleep 400ms");

@@ -37,6 +37,15 @@ impl Host {
         command
     }
 
+    /// What is typed into a shell on this host, our programs in its path.
+    pub(crate) fn shell(&self, typed: &str) -> Command {
+        let programs = built("tcpx-lab");
+        let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut command = self.command("bash");
+        command.args(["-c", typed]).env("PATH", path);
+        command
+    }
+
     /// The output of a program that must succeed.
     pub(crate) fn output(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.command(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));

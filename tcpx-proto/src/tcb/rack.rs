@@ -1,0 +1,150 @@
+//! Loss told by time (RFC 8985): what was sent a reordering window before something that has arrived is lost.
+
+use super::scoreboard::{Mark, Run, Scoreboard};
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+
+/// For how many recoveries a wider reordering window stays (section 6.2, step 4).
+const PERSIST: u8 = 16;
+
+/// TLP.max_ack_delay (section 7.2): how long the peer may hold back the ACK of a single segment. Linux's TCP_DELACK_MAX.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// No probe sooner than that: a busy peer is no lost segment (Linux adds two jiffies, which is 8 ms at 250 Hz).
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
+/// The probe timeout before the first sample (section 7.2).
+const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A tail-loss probe on its way (section 7.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct TailProbe {
+    /// TLP.end_seq: SND.NXT when it was sent.
+    pub(crate) end: Seq,
+    /// TLP.is_retrans: it repeated the last segment.
+    pub(crate) repeated: bool,
+}
+
+/// The variables of section 5.2, per connection.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Rack {
+    /// RACK.xmit_ts and RACK.end_seq: of what was sent last among that which arrived.
+    newest: Option<(Instant, Seq)>,
+    /// RACK.rtt, of the same.
+    rtt: Duration,
+    /// RACK.min_RTT.
+    min_rtt: Option<Duration>,
+    /// RACK.fack: the highest octet that arrived.
+    fack: Option<Seq>,
+    reordering_seen: bool,
+    /// RACK.reo_wnd_mult, in quarters of RACK.min_RTT.
+    quarters: u8,
+    persist: u8,
+    /// RACK.dsack_round: SND.NXT at the last time that a D-SACK widened the window.
+    dsack_round: Option<Seq>,
+    pub(crate) probe: Option<TailProbe>,
+}
+
+impl Rack {
+    pub(crate) fn new() -> Rack {
+        Rack {
+            newest: None,
+            rtt: Duration::ZERO,
+            min_rtt: None,
+            fack: None,
+            reordering_seen: false,
+            quarters: 1,
+            persist: 0,
+            dsack_round: None,
+            probe: None,
+        }
+    }
+
+    /// These octets arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was not the last transmission that did.
+    pub(crate) fn delivered(&mut self, now: Instant, run: &Run, original: bool) {
+        if self.fack.is_none_or(|fack| run.end.gt(fack)) {
+            self.fack = Some(run.end);
+        } else if !run.again {
+            self.reordering_seen = true;
+        }
+        let rtt = now.since(run.at);
+        if run.again && (original || self.min_rtt.is_some_and(|least| rtt < least)) {
+            return;
+        }
+        if !run.again {
+            self.min_rtt = Some(self.min_rtt.map_or(rtt, |least| least.min(rtt)));
+        }
+        if self.newest.is_none_or(|(at, end)| !run.sent_before(at, end)) {
+            (self.newest, self.rtt) = (Some((run.at, run.end)), rtt);
+        }
+    }
+
+    /// A D-SACK: something went again needlessly, so that the window was too small, once a round trip (step 4).
+    pub(crate) fn duplicate_reported(&mut self, una: Seq, nxt: Seq) {
+        if self.dsack_round.is_none_or(|round| una.ge(round)) {
+            self.dsack_round = Some(nxt);
+            self.quarters = self.quarters.saturating_add(1);
+            self.persist = PERSIST;
+        }
+    }
+
+    /// A recovery is over: after [`PERSIST`] without a D-SACK the window is as narrow as at first.
+    pub(crate) fn recovered(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            self.quarters = 1;
+        }
+    }
+
+    /// RACK.reo_wnd (step 4). `certain`: in recovery already, or as much was held as makes a loss by RFC 5681.
+    fn window(&self, srtt: Duration, certain: bool) -> Duration {
+        if !self.reordering_seen && certain {
+            return Duration::ZERO;
+        }
+        let least = self.min_rtt.unwrap_or(Duration::ZERO);
+        (least.saturating_mul(u32::from(self.quarters)) / 4).min(srtt)
+    }
+
+    /// Step 5: marks what is lost. Says whether something is that was not, and in how long the next will be, if nothing arrives.
+    pub(crate) fn detect(&self, now: Instant, board: &mut Scoreboard, srtt: Duration, certain: bool) -> (bool, Option<Duration>) {
+        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else { return (false, None) };
+        let patience = self.rtt + self.window(srtt, certain);
+        let mut next: Option<Duration> = None;
+        let news = board.lose_late(|run| {
+            let left = patience.saturating_sub(now.since(run.at));
+            if !run.sent_before(at, end) || left == Duration::ZERO {
+                return run.sent_before(at, end);
+            }
+            next = Some(next.map_or(left, |next| next.max(left)));
+            false
+        });
+        (news, next)
+    }
+
+    /// Section 6.3: when the retransmission timer expires, the first segment is lost, and what was sent too long ago.
+    pub(crate) fn timed_out(&self, now: Instant, board: &mut Scoreboard, srtt: Duration, mss: u32) {
+        board.lose_first(mss);
+        let patience = self.rtt + self.window(srtt, true);
+        board.lose_late(|run| now.since(run.at) >= patience);
+    }
+
+    /// The probe timeout (section 7.2); `single`: one segment is in flight.
+    pub(crate) fn probe_timeout(srtt: Option<Duration>, single: bool) -> Duration {
+        let Some(srtt) = srtt else { return FIRST_PROBE_TIMEOUT };
+        let timeout = srtt.saturating_mul(2).max(MIN_PROBE_TIMEOUT);
+        if single { timeout + MAX_ACK_DELAY } else { timeout }
+    }
+
+    /// An ACK of a tail-loss probe (section 7.4.2); `true`: the probe made a loss good, which congestion control has to know.
+    pub(crate) fn probe_acknowledged(&mut self, ack: Seq, duplicate: bool, dsack: bool) -> bool {
+        let Some(probe) = self.probe.filter(|probe| ack.ge(probe.end)) else { return false };
+        let settled = !probe.repeated || dsack || ack.gt(probe.end) || duplicate;
+        if settled {
+            self.probe = None;
+        }
+        settled && probe.repeated && !dsack && ack.gt(probe.end)
+    }
+
+    /// Section 7.2: not with something held, lost, or a probe on its way.
+    pub(crate) fn may_probe(&self, board: &Scoreboard) -> bool {
+        self.probe.is_none() && board.octets(Mark::Held) == 0 && board.octets(Mark::Lost) == 0 && board.octets(Mark::Sent) > 0
+    }
+}

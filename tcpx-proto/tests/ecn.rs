@@ -1,0 +1,147 @@
+//! Explicit congestion notification (RFC 3168), by section: who agrees, what is marked, what is echoed, and how often the window falls.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "each test binary uses its part")]
+mod common;
+
+use std::time::Duration;
+
+use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
+use tcpx_proto::config::{Config, Ecn, Profile};
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::Flags;
+
+const MSS: u32 = 1460;
+const SETUP: Flags = Flags(Flags::SYN.0 | Flags::ECE.0 | Flags::CWR.0);
+const CE: u8 = 3;
+
+fn config(ecn: Ecn) -> Config {
+    let mut config = Bench::plain(Profile::Rfc9293);
+    config.conn.ecn = ecn;
+    config
+}
+
+/// A connection that a peer opened with these bits on its SYN; those of the SYN,ACK.
+fn accepted(ecn: Ecn, syn: Flags) -> (Bench, Flags) {
+    let mut bench = Bench::new(config(ecn));
+    bench.listen();
+    let answer = bench.arrive(PEER_ISS, Seq(0), syn, b"");
+    bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+    bench.stack.accept(bench.now, bench.listener.unwrap()).unwrap();
+    assert_eq!(answer[0].header.tos, 0, "no ECT on a SYN (6.1.1)");
+    (bench, answer[0].header.flags.without(SYN_ACK))
+}
+
+fn capable() -> Bench {
+    accepted(Ecn::On, SETUP).0
+}
+
+/// Bits of the IP header and of TCP's.
+fn bits(sent: &[Sent]) -> Vec<(u8, Flags)> {
+    sent.iter().map(|sent| (sent.header.tos, sent.header.flags.without(ACK | Flags::PSH))).collect()
+}
+
+fn marked(bench: &mut Bench, flags: Flags, tos: u8, text: &[u8]) -> Vec<Sent> {
+    let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | flags);
+    header.tos = tos;
+    bench.say(header, text)
+}
+
+#[test]
+fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
+    for (ecn, syn, answer) in [
+        (Ecn::On, SETUP, Flags::ECE),
+        (Ecn::WhenAsked, SETUP, Flags::ECE),
+        (Ecn::Off, SETUP, Flags::NONE),
+        (Ecn::On, Flags::SYN, Flags::NONE),
+        (Ecn::On, Flags::SYN | Flags::ECE, Flags::NONE),
+        (Ecn::On, Flags::SYN | Flags::CWR, Flags::NONE),
+    ] {
+        let (mut bench, got) = accepted(ecn, syn);
+        assert_eq!(got, answer, "{ecn:?} {syn}");
+        assert_eq!(bits(&bench.send(b"text")), [(if answer == Flags::ECE { 2 } else { 0 }, Flags::NONE)]);
+    }
+}
+
+#[test]
+fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
+    for (answer, ect) in [(Flags::ECE, 2), (Flags::NONE, 0), (Flags::ECE | Flags::CWR, 0), (Flags::CWR, 0)] {
+        let mut bench = Bench::new(config(Ecn::On));
+        let syn = bench.connect();
+        assert_eq!(bits(&syn), [(0, SETUP)]);
+        let third = bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | answer, b"");
+        assert_eq!(bits(&third), [(0, Flags::NONE)]);
+        assert_eq!(bits(&bench.send(b"text")), [(ect, Flags::NONE)], "{answer}");
+    }
+    let mut off = Bench::new(config(Ecn::WhenAsked));
+    assert_eq!(bits(&off.connect()), [(0, Flags::SYN)]);
+}
+
+#[test]
+fn rfc_3168_6_1_1_1_syn_that_goes_again_asks_for_nothing() {
+    let mut bench = Bench::new(config(Ecn::On));
+    bench.connect();
+    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::SYN)]);
+}
+
+#[test]
+fn rfc_3168_6_1_3_mark_is_echoed_until_cwr_and_only_one_on_text() {
+    let mut bench = capable();
+    assert_eq!(bits(&marked(&mut bench, Flags::NONE, CE, b"")), []);
+    assert_eq!(bits(&marked(&mut bench, Flags::NONE, 2, b"text")), [(0, Flags::NONE)]);
+    assert_eq!(bits(&marked(&mut bench, Flags::NONE, CE, b"text")), [(0, Flags::ECE)]);
+    assert_eq!(bits(&marked(&mut bench, Flags::NONE, 2, b"text")), [(0, Flags::ECE)]);
+    assert_eq!(bits(&bench.send(b"text")), [(2, Flags::ECE)]);
+    assert_eq!(bits(&marked(&mut bench, Flags::CWR, 2, b"text")), [(0, Flags::NONE)]);
+    assert_eq!(bits(&marked(&mut bench, Flags::CWR, CE, b"text")), [(0, Flags::ECE)], "a mark on the CWR itself is a new one");
+}
+
+#[test]
+fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_says_so() {
+    let mut bench = capable();
+    let first = bench.snd_nxt;
+    bench.send(&vec![7; 10 * MSS as usize]);
+    let before = bench.status().cwnd;
+    for segment in 1..=9 {
+        assert_eq!(bench.arrive(bench.rcv_nxt, first + segment * MSS, ACK | Flags::ECE, b""), []);
+    }
+    let after = bench.status().cwnd;
+    assert!(after >= before / 2 - MSS && after < before / 2 + 2 * MSS, "{before} {after}");
+    let sent = bench.send(&[7; 2 * MSS as usize]);
+    assert_eq!(bits(&sent), [(2, Flags::CWR), (2, Flags::NONE)]);
+    bench.arrive(bench.rcv_nxt, first + 10 * MSS, ACK | Flags::ECE, b"");
+    assert_eq!(bench.status().cwnd, after, "the peer cannot have got the CWR yet");
+    bench.arrive(bench.rcv_nxt, first + 11 * MSS, ACK | Flags::ECE, b"");
+    assert!(bench.status().cwnd < after, "the next window of text, the next mark");
+}
+
+#[test]
+fn rfc_3168_6_1_5_retransmissions_and_probes_are_not_capable() {
+    let mut bench = capable();
+    bench.send(b"text");
+    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::NONE)]);
+    let mut bench = capable();
+    bench.window = 0;
+    marked(&mut bench, Flags::NONE, 0, b"");
+    bench.send(b"text");
+    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::NONE)]);
+}
+
+#[test]
+fn rfc_3168_6_1_2_window_that_fell_for_a_loss_is_announced_as_well() {
+    let mut bench = capable();
+    bench.send(b"text");
+    bench.run(Duration::from_millis(1500));
+    bench.acknowledge();
+    assert_eq!(bits(&bench.send(b"text")), [(2, Flags::CWR)]);
+}
+
+#[test]
+fn not_capable_marks_and_echoes_mean_nothing() {
+    let (mut bench, _) = accepted(Ecn::Off, SETUP);
+    assert_eq!(bits(&marked(&mut bench, Flags::CWR, CE, b"text")), [(0, Flags::NONE)]);
+    bench.send(&vec![7; 10 * MSS as usize]);
+    let before = bench.status().cwnd;
+    bench.arrive(bench.rcv_nxt, bench.snd_una + MSS, ACK | Flags::ECE, b"");
+    assert!(bench.status().cwnd >= before);
+}
