@@ -22,8 +22,8 @@ impl Project {
     }
 
     /// Runs a service to its end, after those that it depends on.
-    fn run(&self, profile: &[&str], service: &str) -> Ended {
-        Program::start(&mut self.command(&[profile, &["run", "--rm", "-T", service]].concat())).finish()
+    fn run(&self, service: &str) -> Ended {
+        Program::start(&mut self.command(&["--profile", "iptables", "run", "--rm", "-T", service])).finish()
     }
 
     /// Waits until a service has said this.
@@ -44,13 +44,13 @@ impl Drop for Project {
 #[test]
 fn compose_shows_a_handshake_data_a_close_and_a_failure_under_either_guard() {
     let project = Project(format!("tcpx-test-{}", std::process::id()));
-    let failure = project.run(&[], "last-ack-lost");
-    assert_eq!((failure.code, failure.stdout.as_slice()), (Some(0), &b"hello"[..]), "{}", failure.stderr);
-    assert!(failure.stderr.contains("drop by `drop out ack-of-fin`"), "{}", failure.stderr);
-    project.await_words("client", "TIME-WAIT -> CLOSED on 2 MSL timeout");
+    Program::start(&mut project.command(&["up", "--detach", "client"])).succeed();
     project.await_words("server", "LAST-ACK -> CLOSED on ACK of FIN");
-    project.await_words("server", "LAST-ACK -> CLOSED on timeout");
-    let client = project.run(&["--profile", "iptables"], "iptables-client");
+    project.await_words("client", "TIME-WAIT -> CLOSED on 2 MSL timeout");
+    let failure = project.run("no-third-ack");
+    assert!(failure.code == Some(5) && failure.stderr.contains("ESTABLISHED"), "{failure:?}");
+    project.await_words("server", "SYN-RECEIVED -> LISTEN on timeout");
+    let client = project.run("iptables-client");
     assert_eq!((client.code, client.stdout.as_slice()), (Some(0), &b"hello"[..]), "{}", client.stderr);
 }
 
