@@ -2,11 +2,12 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages
+.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
+.DELETE_ON_ERROR:
 
 PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3 bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
@@ -18,6 +19,9 @@ STATIC := target/static
 OUT := target/packages
 # The programs that make deb packs.
 BIN := target/release
+# This system with what the tests can use, for containers; another list, another file.
+TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
+VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
 # For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
 	[ -z "$$runner" ] || export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$runner";
@@ -34,6 +38,7 @@ test: build tools ## all tests; without root in a user namespace; REQUIRE=netns,
 check: ## format, lints, documentation, and what must never import what
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p tcpx-tests --test containers -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cargo test -p tcpx-tests --test boundary
 
@@ -88,6 +93,23 @@ deb: ## a Debian package in target/packages
 test-packages: deb dist ## as root: the package installed and purged in a throwaway copy of this system (or BASE=), the archive in an empty root
 	@packaging/test $(OUT) $(BASE)
 
+image: static ## as root: the images tcpx and tcpx:iptables, without a registry (docs/containers.md)
+	@deploy/tree target/tree
+	@tar -C target --xattrs --xattrs-include=security.capability -c tree | docker import - tcpx-tree >/dev/null
+	@sed -n '/^FROM scratch/,$$p' Dockerfile >target/tree/Dockerfile
+	@for stage in tcpx:latest iptables:iptables; do docker build -q --target $${stage%:*} -t tcpx:$${stage#*:} target/tree >/dev/null || exit; done
+	@docker rmi tcpx-tree >/dev/null; docker images tcpx
+
+test-containers: build $(TREE) $(VALIDATOR) ## as root: the images in real containers, and make test in one; starts an engine where there is none
+	@.ci/engine .ci/containers $(TREE)
+
+$(TREE):
+	@. /etc/os-release; mmdebstrap --variant=minbase --include="make gcc libc6-dev $(PACKAGES)" \
+	  $$([ $$ID != ubuntu ] || echo --components=main,universe) $$VERSION_CODENAME $@
+
+$(VALIDATOR):
+	@python3 -m venv target/kubernetes-validate && target/kubernetes-validate/bin/pip install -q kubernetes-validate==1.37.0
+
 netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
 	@$(LAB) netns up
 
@@ -110,6 +132,10 @@ deps: ## install the Debian packages that the tests and the demo can use (as roo
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else echo "missing: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends $$missing"; exit 1; fi
+
+container-deps: ## the same for test-containers
+	@packages="mmdebstrap python3-venv"; docker info >/dev/null 2>&1 || packages+=" docker.io"; \
+	docker compose version >/dev/null 2>&1 || packages+=" docker-compose"; $(MAKE) --no-print-directory deps PACKAGES="$$packages"
 
 build:
 	@command -v cargo >/dev/null || { echo "no cargo: install Rust from https://rustup.rs"; exit 1; }

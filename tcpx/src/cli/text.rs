@@ -1,5 +1,6 @@
 //! What the programs say of themselves: the end of `--help`, the rules that can be removed, the manual page, the completions.
 
+use crate::link;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use std::fmt::Write as _;
@@ -38,6 +39,7 @@ pub fn rules() -> String {
 
 /// What a program is asked instead of doing its work.
 const RULES: &str = "rules";
+const ALIVE: &str = "alive";
 const MAN: &str = "man";
 const COMPLETIONS: &str = "completions";
 
@@ -56,6 +58,7 @@ pub fn command(flags: Command, examples: &'static str) -> Command {
     with_examples(flags, examples)
         .after_long_help(after_help())
         .subcommand(Command::new(RULES).about("List the rules that --without removes, with what breaks, and end"))
+        .subcommand(Command::new(ALIVE).about("Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace"))
         .subcommand(Command::new(MAN).about("Write the manual pages").arg(directory).hide(true))
         .subcommand(Command::new(COMPLETIONS).about("Write a shell's completions").arg(shell).hide(true))
         .args_conflicts_with_subcommands(true)
@@ -68,6 +71,7 @@ pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
     let said = match matches.subcommand()? {
         (MAN, asked) => man(command, asked.get_one::<PathBuf>("directory")?),
         (COMPLETIONS, asked) => io::stdout().write_all(&completions(command, *asked.get_one::<Shell>("shell")?)),
+        (ALIVE, _) => alive(),
         _ => io::stdout().write_all(rules().as_bytes()),
     };
     match said {
@@ -77,6 +81,14 @@ pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
         _ => Some(ExitCode::SUCCESS),
+    }
+}
+
+/// The health check of a container. It looks, and does not connect: that would be in the records of the connections under study.
+fn alive() -> io::Result<()> {
+    match link::is_open_here()? {
+        true => Ok(()),
+        false => Err(io::Error::other("no tcpx is at work in this network namespace: it has not started yet, has ended, or is elsewhere")),
     }
 }
 

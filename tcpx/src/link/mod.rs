@@ -95,6 +95,13 @@ struct Port {
     registered: OnceLock<AsyncFd<Arc<Socket>>>,
 }
 
+/// Whether a raw TCP socket, without which no tcpx is at work, is open in this network namespace.
+pub(crate) fn is_open_here() -> io::Result<bool> {
+    // The second column is the local address and, where a port would be, the protocol: TCP's is 6.
+    let is_tcp = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(":0006"));
+    Ok(std::fs::read_to_string("/proc/net/raw")?.lines().any(is_tcp))
+}
+
 impl Link {
     /// Reserves the ports, puts the guard up and proves it, and opens the sockets.
     ///

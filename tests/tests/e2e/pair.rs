@@ -1,34 +1,17 @@
 //! tcpx-client and tcpx-server with each other: handshake, data both ways, close.
 
-use crate::harness::{Lab, Program};
+use crate::harness::{Lab, PATIENT, Program};
 use std::collections::BTreeSet;
 use std::io::Write;
 
-/// However busy the machine, no segment that is only late goes twice.
-const PATIENT: [&str; 6] = ["--rto-initial", "3s", "--rto-min", "3s", "--recovery", "rfc6675"];
-
-/// A whole connection: the segments that RFC 9293's figures 6 and 12 show, and nothing but those.
+/// A whole connection: handshake, data both ways, close.
 fn whole_connection(lab: &Lab) {
     let capture = lab.capture();
     let server = lab.server(&[&PATIENT[..], &["--once", "--respond", "welcome", "--msl", "50ms"]].concat());
     let client = lab.client(&[&PATIENT[..], &["--send", "hello", "--msl", "50ms"]].concat());
     assert_eq!(client.succeed(), "welcome");
     server.succeed();
-    let seen = capture.finish();
-    let (a, b) = (lab.a.address, lab.b.address);
-    seen.assert_sound(a);
-    seen.assert_sound(b);
-    assert!(seen.story(a).starts_with("a:S b:SA a:A "), "{}", seen.story(a));
-    assert!(seen.0.iter().all(|segment| !segment.flags.contains('R')), "{}", seen.story(a));
-    let octets = |address| seen.from(address).iter().map(|segment| segment.len).sum::<u32>();
-    assert_eq!((octets(a), octets(b)), (5, 7), "{}", seen.story(a));
-    let fins = |address| seen.from(address).iter().filter(|segment| segment.flags.contains('F')).count();
-    assert_eq!((fins(a), fins(b)), (1, 1), "{}", seen.story(a));
-    for address in [a, b] {
-        let fin = seen.from(address).into_iter().find(|segment| segment.flags.contains('F')).unwrap();
-        let after = fin.seq.wrapping_add(fin.len + 1);
-        assert!(seen.0.iter().any(|segment| segment.to == fin.from && segment.ack == after), "{fin:?} was not acknowledged");
-    }
+    capture.finish().assert_whole_connection(lab.a.address, lab.b.address, (5, 7));
 }
 
 #[test]

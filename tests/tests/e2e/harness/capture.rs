@@ -1,6 +1,6 @@
 //! What was on the wire, as dumpcap caught it and tshark reads it.
 
-use super::{Host, Lab, Program, Signal, until};
+use super::{Host, Program, Signal, until};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -41,19 +41,17 @@ pub(crate) struct Segment {
 }
 
 impl Capture {
-    /// Captures from now on.
-    pub(super) fn start(lab: &Lab, host: &Host) -> Capture {
-        let path = lab.path("capture.pcap");
+    /// Captures from now on into a file what a host and another exchange.
+    pub(crate) fn start(host: &Host, far: Ipv4Addr, path: PathBuf) -> Capture {
         // The guard's probe, from an address to itself, is left out.
-        let addresses = format!("host {} and host {} and (tcp or udp port {DISCARD})", lab.a.address, lab.b.address);
+        let addresses = format!("host {} and host {} and (tcp or udp port {DISCARD})", host.address, far);
         // Not tcpdump, which insists on changing its user, and cannot in an ordinary user's namespace.
         let mut command = host.command("dumpcap");
         command.args(["-i", host.device(), "-p", "-B", "32", "-P", "-w", "-", "-f", &addresses]);
         let mut dumpcap = Program::spawn(command.stdin(Stdio::null()).stdout(File::create(&path).unwrap()));
         dumpcap.wait_for("File: ");
         let marker = host.run(|| UdpSocket::bind(host.at(0)));
-        let far = if host.address == lab.b.address { &lab.a } else { &lab.b };
-        Capture { dumpcap, path, marker, discard: far.at(DISCARD) }
+        Capture { dumpcap, path, marker, discard: (far, DISCARD).into() }
     }
 
     /// What has been captured so far, while it goes on.
@@ -117,6 +115,23 @@ impl Seen {
             format!("{name}:{}{text}", segment.flags)
         };
         self.0.iter().map(line).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A whole connection of so many octets each way, sound: the segments that RFC 9293's figures 6 and 12 show, and nothing but those.
+    pub(crate) fn assert_whole_connection(&self, a: Ipv4Addr, b: Ipv4Addr, octets: (u32, u32)) {
+        self.assert_sound(a);
+        self.assert_sound(b);
+        let story = self.story(a);
+        assert!(story.starts_with("a:S b:SA a:A "), "{story}");
+        assert!(self.0.iter().all(|segment| !segment.flags.contains('R')), "{story}");
+        let sent = |address| self.from(address).iter().map(|segment| segment.len).sum::<u32>();
+        assert_eq!((sent(a), sent(b)), octets, "{story}");
+        for address in [a, b] {
+            let fins: Vec<_> = self.from(address).into_iter().filter(|segment| segment.flags.contains('F')).collect();
+            let [fin] = fins[..] else { panic!("not one FIN of {address}: {story}") };
+            let after = fin.seq.wrapping_add(fin.len + 1);
+            assert!(self.0.iter().any(|segment| segment.to == fin.from && segment.ack == after), "{fin:?} was not acknowledged");
+        }
     }
 
     /// Every segment from this address has both checksums right and nothing malformed.

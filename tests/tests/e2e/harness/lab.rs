@@ -23,6 +23,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// The one whose namespace this is.
+    pub(crate) fn within(namespace: Namespace, address: Ipv4Addr) -> Host {
+        Host { address, namespace: Some(namespace), device: netns::DEVICE }
+    }
+
     /// A program that will start on this host.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -104,8 +109,7 @@ impl Lab {
             None => netns::pair(Cable::PLAIN).map_err(|error| format!("a network namespace cannot be made: {error}")),
         };
         let (a, b) = made.map_err(|reason| skip("netns", &reason)).ok()?;
-        let host = |address, namespace| Host { address, namespace: Some(namespace), device: netns::DEVICE };
-        Some(Lab { a: host(netns::A, a), b: host(netns::B, b), directory: directory(), guard: &[] })
+        Some(Lab { a: Host::within(a, netns::A), b: Host::within(b, netns::B), directory: directory(), guard: &[] })
     }
 
     /// Two addresses of the loopback where we are. Our programs get NET_RAW and nothing else, and so the listener as their guard.
@@ -184,7 +188,7 @@ impl Lab {
 
     /// Starts to capture what passes B's interface.
     pub(crate) fn capture(&self) -> Capture {
-        Capture::start(self, &self.b)
+        Capture::start(&self.b, self.a.address, self.path("capture.pcap"))
     }
 }
 

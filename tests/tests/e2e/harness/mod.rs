@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// The longest that anything here may take before the test says that it did not happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Flags for our programs: however busy the machine, no segment that is only late goes twice.
+pub(crate) const PATIENT: [&str; 6] = ["--rto-initial", "3s", "--rto-min", "3s", "--recovery", "rfc6675"];
+
 /// Looks again and again until there is something to see.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
