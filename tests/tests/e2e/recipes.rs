@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const DOCUMENT: &str = include_str!("../../../docs/recipes.md");
 
@@ -164,17 +164,12 @@ impl Typed {
         Pid::from_child(&self.shell)
     }
 
-    /// Ctrl-C, if it has not ended by itself; and again, as a person would, where a shell was busy with something else.
+    /// Ctrl-C, if it has not ended by itself.
     fn interrupt(mut self) {
-        let (group, mut pressed) = (self.group(), None::<Instant>);
-        until(&format!("the end of {}", self.body), || {
-            let ended = self.shell.try_wait().unwrap();
-            if ended.is_none() && pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {
-                kill_process_group(group, Signal::INT).unwrap();
-                pressed = Some(Instant::now());
-            }
-            ended
-        });
+        if self.shell.try_wait().unwrap().is_none() {
+            kill_process_group(self.group(), Signal::INT).unwrap();
+            self.await_end();
+        }
     }
 }
 

@@ -41,8 +41,9 @@ impl Host {
     pub(crate) fn shell(&self, typed: &str) -> Command {
         let programs = built("tcpx-lab");
         let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let mut command = self.command("bash");
-        command.args(["-c", typed]).env("PATH", path);
+        // Tests that run in the background have SIGINT ignored, and with them whatever they start.
+        let mut command = self.command("env");
+        command.args(["--default-signal=INT", "bash", "-c", typed]).env("PATH", path);
         command
     }
 
