@@ -92,8 +92,10 @@ impl Logged<'_> {
         // A copy that the gate made of an incoming segment was captured once.
         let copies = self.segment.dir == Direction::In && self.segment.verdict == "dup";
         let fitting = seen.iter_mut().filter(|other| (copies || !other.matched) && self.is(&other.seen));
-        let away = |other: &Candidate| (other.matched, (other.seen.at - here).abs());
-        let nearest = fitting.min_by(|x, y| away(x).0.cmp(&away(y).0).then(away(x).1.total_cmp(&away(y).1)));
+        // What the gate altered is like more than one: like its repetition, too, which has another identification.
+        let unlike = |other: &Candidate| (other.matched, other.seen.segment.id != self.segment.id);
+        let away = |other: &Candidate| (other.seen.at - here).abs();
+        let nearest = fitting.min_by(|x, y| unlike(x).cmp(&unlike(y)).then(away(x).total_cmp(&away(y))));
         let Some(other) = nearest else { return Err(self.lost(seen)) };
         let late = here - other.seen.at;
         if late < -allow.seconds || late > allow.seconds && !self.let_go_later() {
@@ -252,6 +254,17 @@ mod tests {
         without.remove(3);
         assert_eq!(verdict(&dropped, &without), Ok(()));
         assert!(verdict(&dropped, &capture()).unwrap_err().contains("not in the log: out PA"));
+    }
+
+    #[test]
+    fn segment_that_its_gate_changed_is_not_taken_for_its_repetition() {
+        let mut packets = capture();
+        packets.insert(5, packet(0.51, false, "FA", (301, 104), b"reply", 3));
+        let mut log = log(&packets);
+        segment(&mut log, 4).verdict = "corrupt".to_owned();
+        // Both were there when the host woke up.
+        log.entries[5].t = log.entries[6].t;
+        assert_eq!(verdict(&log, &packets), Ok(()));
     }
 
     #[test]
