@@ -11,6 +11,7 @@ use tcpx::link::{LinkOptions, Ports};
 use tcpx::{Host, HostOptions, Listener, Stream};
 use tcpx_lab::netns::{self, Cable, Namespace};
 use tcpx_lab::nft::{self, Own};
+use tcpx_proto::config::Congestion;
 use tcpx_proto::fault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +54,13 @@ fn link(address: IpAddr, ports: Ports) -> LinkOptions {
     LinkOptions { guard: GuardKind::Listener, ..LinkOptions::new(address, ports) }
 }
 
+/// The kernel's sockets run reno; so do ours.
+fn reno() -> HostOptions {
+    let mut options = HostOptions::default();
+    options.config.conn.congestion = Congestion::NewReno;
+    options
+}
+
 impl Side {
     async fn listen(self, address: IpAddr) -> io::Result<Listening> {
         let at = SocketAddr::new(address, PORT);
@@ -65,7 +73,7 @@ impl Side {
             socket.set_nonblocking(true)?;
             return Ok(Listening::Kernel(TcpListener::from_std(socket.into())?));
         }
-        let host = Host::open(link(address, Ports::Exact(PORT)), HostOptions::default())?;
+        let host = Host::open(link(address, Ports::Exact(PORT)), reno())?;
         Ok(Listening::Tcpx(host.listen(PORT, BACKLOG as usize, &host.config().conn)?))
     }
 }
@@ -124,7 +132,7 @@ impl Dialer {
         if side == Side::Kernel {
             return Ok(Dialer::Kernel);
         }
-        Ok(Dialer::Tcpx(Host::open(link(address, Ports::Block(64)), HostOptions::default())?))
+        Ok(Dialer::Tcpx(Host::open(link(address, Ports::Block(64)), reno())?))
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<Connection> {
