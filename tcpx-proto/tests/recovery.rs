@@ -9,8 +9,9 @@ use std::time::Duration;
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Profile, Recovery, Rto};
-use tcpx_proto::event::Cause;
+use tcpx_proto::event::{Cause, Timer};
 use tcpx_proto::seq::Seq;
+use tcpx_proto::tcb::State;
 use tcpx_proto::wire::{Options, SackBlocks};
 
 const MSS: u32 = 1460;
@@ -649,4 +650,16 @@ fn rfc_8985_7_3_fin_that_is_sent_once_does_not_stand_in_the_way_of_the_text_befo
     assert_eq!(bench.drain().len(), 1, "the FIN");
     let sent = bench.run(Duration::from_secs(2));
     assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+}
+
+#[test]
+fn rfc_8985_7_2_ack_of_the_fin_alone_leaves_nothing_to_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 100]);
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    let [fin] = &bench.drain()[..] else { panic!("the FIN") };
+    sack_octets(&mut bench, first + 100, &[]);
+    assert_eq!(bench.status().timer, Some(Timer::TailLoss));
+    sack_octets(&mut bench, fin.header.seq + 1, &[]);
+    assert_eq!((bench.state(), bench.status().timer), (State::FinWait2, None));
 }

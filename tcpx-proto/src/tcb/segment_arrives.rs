@@ -400,7 +400,7 @@ impl Tcb {
         Err(Stop::Discard(Discard::State))
     }
 
-    /// SND.UNA advances, past so many octets of text.
+    /// SND.UNA advances, by so much: a FIN counts.
     fn new_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: &News) -> u32 {
         let ack = segment.header.ack;
         self.sample(cx.now, segment, ack, news.rtt);
@@ -432,7 +432,7 @@ impl Tcb {
                 self.start(cx, Timer::User, timeout);
             }
         }
-        text
+        acked
     }
 
     /// A round-trip time: as SACK's scoreboard tells it, from the echoed stamp, or from the one segment that is timed (RFC 6298 section 3,
