@@ -29,12 +29,12 @@ const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another t
 #[derive(Parser, Clone)]
 #[command(version, max_term_width = 120)]
 pub(crate) struct Cli {
-    /// Where to connect
-    #[arg(value_name = "ADDR:PORT", value_parser = cli::endpoint)]
+    /// Where to connect: an address or a name, and a port
+    #[arg(value_name = "HOST:PORT", value_parser = cli::endpoint)]
     remote: SocketAddr,
 
-    /// Our address and port (port 0: any) [default: the address that the route takes, any port]
-    #[arg(long, value_name = "ADDR:PORT", value_parser = cli::endpoint, help_heading = APPLICATION)]
+    /// Our address, or its name, and port (port 0: any) [default: the address that the route takes, any port]
+    #[arg(long, value_name = "HOST:PORT", value_parser = cli::endpoint, help_heading = APPLICATION)]
     bind: Option<SocketAddr>,
     /// Send TEXT instead of stdin
     #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]

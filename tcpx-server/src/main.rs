@@ -31,8 +31,8 @@ const EXAMPLES: &str = "Examples, each to be reached by `nc 127.0.0.1 7000`, or 
 #[derive(Parser)]
 #[command(version, max_term_width = 120)]
 struct Cli {
-    /// One of this machine's addresses, and the port to listen on (0: any)
-    #[arg(value_name = "ADDR:PORT", value_parser = cli::endpoint)]
+    /// One of this machine's addresses, or its name, and the port to listen on (0: any)
+    #[arg(value_name = "HOST:PORT", value_parser = cli::endpoint)]
     address: SocketAddr,
 
     #[command(flatten)]

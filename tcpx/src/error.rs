@@ -19,7 +19,7 @@ pub enum Error {
     #[error("{}{}", .0, call_hint(*.0))]
     Call(CallError),
     /// The local address is not one of this machine's (of this network namespace's).
-    #[error("{0} is not an address of this machine, so no segment for it would arrive here. `ip address` lists those that are")]
+    #[error("{0} is {why}. `ip address` lists this machine's", why = not_local(.0))]
     AddressNotLocal(IpAddr),
     /// IPv6 is not spoken on the wire yet.
     #[error("{0} is an IPv6 address, and tcpx speaks only IPv4 on the wire so far. Use an IPv4 address")]
@@ -240,6 +240,13 @@ const fn call_hint(call: CallError) -> &'static str {
         CallError::BadRemote => ": it is broadcast, multicast or unspecified, of the other family, or its port is 0",
         CallError::Limit => ". Close connections first",
         _ => "",
+    }
+}
+
+fn not_local(address: &IpAddr) -> &'static str {
+    match address.is_unspecified() {
+        true => "every address, and a tcpx host has one alone",
+        false => "not an address of this machine, so no segment for it would arrive here",
     }
 }
 

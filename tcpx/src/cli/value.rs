@@ -1,6 +1,6 @@
 //! Values on the command line: durations, sizes, marks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tcpx_proto::config::{KeepAlive, Persist};
 
@@ -17,18 +17,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An address and a port, such as `127.0.0.1:7000` or `[::1]:7000`.
+/// An address, or a name that is looked up, and a port. Of a name's addresses it is the first of IPv4, if there is one.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with it, or why the lookup failed.
 pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
-    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
-    text.parse().map_err(|_| match (text.parse::<IpAddr>(), host.parse::<IpAddr>()) {
-        (Ok(IpAddr::V4(_)), _) => format!("the port is missing: {text}:7000, for instance"),
-        (Ok(IpAddr::V6(_)), _) => format!("an IPv6 address stands in brackets, before its port: [{text}]:7000, for instance"),
-        (_, Ok(IpAddr::V4(_))) => "a port is a number from 0 to 65535".to_owned(),
-        _ => format!("write an address and a port, such as 127.0.0.1:7000; names are not looked up (`getent ahosts {host}` does that)"),
-    })
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => return Err(format!("the port is missing: {text}:7000, for instance")),
+        Ok(IpAddr::V6(_)) => return Err(format!("an IPv6 address stands in brackets, before its port: [{text}]:7000, for instance")),
+        Err(_) => {}
+    }
+    let (name, port) = text
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("write an address or a name, and a port, such as 127.0.0.1:7000 or localhost:7000")?;
+    let port = port.parse().map_err(|_| "a port is a number from 0 to 65535")?;
+    let found = (name, port).to_socket_addrs().map_err(|error| format!("{error}. An address needs no lookup: 127.0.0.1:{port}"))?;
+    let found: Vec<SocketAddr> = found.collect();
+    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(|| format!("{name} has no address"))
 }
 
 /// A number of octets such as `65536`, `64k` or `1M`, 1 to 2^30.
@@ -78,6 +87,16 @@ pub(super) fn delayed_ack(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoint_is_an_address_or_a_name_and_a_port() {
+        let loopback = |port: u16| Ok(([127, 0, 0, 1], port).into());
+        assert_eq!((endpoint("127.0.0.1:7000"), endpoint("localhost:0")), (loopback(7000), loopback(0)));
+        assert_eq!(endpoint("[::1]:7000"), Ok("[::1]:7000".parse().unwrap()));
+        for wrong in ["", ":", "7000", ":7000", "localhost", "localhost:", "localhost:65536", "127.0.0.1", "127.0.0.1:-1", "::1", "a b:1"] {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn octets_take_units_and_refuse_nonsense() {

@@ -24,10 +24,11 @@ fn unknown_rule_is_underlined_and_the_nearest_named() {
 }
 
 #[test]
-fn address_without_a_port_and_name_are_refused_with_what_to_write() {
+fn address_without_a_port_and_name_without_an_address_are_refused_with_what_to_write() {
     let Some(lab) = Lab::netns() else { return };
     fails(&lab, "tcpx-client", &["10.77.0.2"], 2, &["10.77.0.2:7000"]);
-    fails(&lab, "tcpx-server", &["localhost:7000"], 2, &["not looked up", "getent ahosts localhost"]);
+    fails(&lab, "tcpx-server", &["7000"], 2, &["127.0.0.1:7000 or localhost:7000"]);
+    fails(&lab, "tcpx-client", &["no-such-host.invalid:7000"], 2, &["no-such-host.invalid:7000", "name resolution", "127.0.0.1:7000"]);
     fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "::1"], 2, &["[::1]:7000"]);
 }
 
@@ -35,6 +36,7 @@ fn address_without_a_port_and_name_are_refused_with_what_to_write() {
 fn address_that_is_not_ours_or_not_reachable_is_refused() {
     let Some(lab) = Lab::netns() else { return };
     fails(&lab, "tcpx-server", &["10.77.0.9:7000"], 1, &["10.77.0.9 is not an address of this machine", "ip address"]);
+    fails(&lab, "tcpx-server", &["0.0.0.0:7000"], 1, &["0.0.0.0 is every address", "one alone", "ip address"]);
     fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "10.77.0.9:0"], 1, &["10.77.0.9 is not an address"]);
     fails(&lab, "tcpx-client", &["203.0.113.1:7000"], 8, &["no route to 203.0.113.1", "ip route get"]);
 }
