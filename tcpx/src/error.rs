@@ -54,14 +54,14 @@ pub enum Error {
         limit: u64,
     },
     /// A capability is missing.
-    #[error("no permission to {act}: this needs {capability}. Run as root, or once: sudo setcap {} {program} (in a container: --cap-add={}). Without any privilege: the namespaces of `tcpx-lab netns up`", .capability.setcap(), .capability.short())]
+    #[error("no permission to {act}: this needs {capability}. {remedy}. Without any privilege: the namespaces of `tcpx-lab netns up`")]
     Privilege {
         /// What was tried.
         act: &'static str,
         /// What it takes.
         capability: Capability,
-        /// Path of this program.
-        program: String,
+        /// What gives it to this program.
+        remedy: String,
     },
     /// There is no `iptables` to run.
     #[error("there is no iptables program here. `apt-get install iptables`, or choose --rst-guard listener, which needs none")]
@@ -140,12 +140,16 @@ impl Error {
         move |source| Error::Io { act, source: source.into() }
     }
 
+    pub(crate) fn lacking(capability: Capability, act: &'static str) -> Error {
+        Error::Privilege { act, capability, remedy: capability.remedy() }
+    }
+
     /// For `map_err` where a lacking capability is the likely cause: EPERM and EACCES name it, anything else is as [`Error::io`].
     pub(crate) fn needs<E: Into<io::Error>>(capability: Capability, act: &'static str) -> impl FnOnce(E) -> Error {
         move |source| {
             let source = source.into();
             match source.kind() {
-                io::ErrorKind::PermissionDenied => Error::Privilege { act, capability, program: program() },
+                io::ErrorKind::PermissionDenied => Error::lacking(capability, act),
                 _ => Error::Io { act, source },
             }
         }
@@ -165,11 +169,6 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         io::Error::new(error.kind(), error)
     }
-}
-
-/// The path of this program, for the commands in messages.
-pub(crate) fn program() -> String {
-    std::env::current_exe().map_or_else(|_| "PROGRAM".into(), |path| path.display().to_string())
 }
 
 const fn ended(reason: CloseReason) -> &'static str {

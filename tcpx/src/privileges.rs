@@ -27,12 +27,21 @@ impl Capability {
         }
     }
 
-    /// What `setcap` should give the program file so that it need not miss this one: the usual two, and this.
-    pub(crate) const fn setcap(self) -> &'static str {
-        match self {
+    /// What gives it to this program: where its file's capabilities count for something `setcap`, with the usual two and this.
+    pub(crate) fn remedy(self) -> String {
+        let short = self.short();
+        if !rustix::process::geteuid().is_root() && thread::no_new_privs() == Ok(true) {
+            return format!(
+                "Run as root with it: this process was started with no_new_privs (Docker: --security-opt no-new-privileges, Kubernetes: \
+                 allowPrivilegeEscalation: false), which makes void what setcap or --cap-add={short} would give another user"
+            );
+        }
+        let set = match self {
             Capability::NetRaw | Capability::NetAdmin => "cap_net_raw,cap_net_admin=p",
             Capability::NetBindService => "cap_net_raw,cap_net_admin,cap_net_bind_service=p",
-        }
+        };
+        let program = std::env::current_exe().map_or_else(|_| "PROGRAM".into(), |path| path.display().to_string());
+        format!("Run as root, or once: sudo setcap {set} {program} (in a container: --cap-add={short})")
     }
 
     const fn set(self) -> CapabilitySet {

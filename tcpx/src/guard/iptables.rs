@@ -43,11 +43,7 @@ impl Rule {
     pub(super) fn install(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32) -> Result<Rule, Error> {
         let program = find()?;
         if !Capability::NetAdmin.effective() {
-            return Err(Error::Privilege {
-                act: "set a firewall rule",
-                capability: Capability::NetAdmin,
-                program: crate::error::program(),
-            });
+            return Err(Error::lacking(Capability::NetAdmin, "set a firewall rule"));
         }
         let name = format!("{TAG}{:016x}", super::random());
         let alive = bind(&name).map_err(Error::io("bind a Unix socket"))?;
@@ -149,7 +145,7 @@ fn run<'a>(program: &Path, act: &'static str, arguments: impl IntoIterator<Item 
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     if !Capability::NetAdmin.effective() {
-        return Err(Error::Privilege { act: "use the firewall", capability: Capability::NetAdmin, program: crate::error::program() });
+        return Err(Error::lacking(Capability::NetAdmin, "use the firewall"));
     }
     Err(Error::Iptables { act, output: one_line(&output.stderr) })
 }

@@ -44,7 +44,7 @@ fn other_users_have_them_from_the_program_file_unless_they_may_gain_none() {
     for (capabilities, image, guard) in [(NET_RAW_ALONE, TCPX, "listener"), (WITH_NET_ADMIN, TCPX_IPTABLES, "iptables")] {
         serves(&[capabilities, NOBODY].concat(), image, guard);
         serves(&[capabilities, GAIN_NOTHING].concat(), image, guard);
-        is_refused(&[capabilities, NOBODY, GAIN_NOTHING].concat(), image, guard, &["CAP_NET_RAW"]);
+        is_refused(&[capabilities, NOBODY, GAIN_NOTHING].concat(), image, guard, &["CAP_NET_RAW", "Run as root with it", "no_new_privs"]);
     }
 }
 
