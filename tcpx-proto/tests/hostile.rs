@@ -10,9 +10,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, seal};
+use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, seal, with};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, ConnConfig, Isn, Profile};
+use tcpx_proto::config::{Config, Isn, Profile};
 use tcpx_proto::event::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::tcb::State;
@@ -42,16 +42,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn plain() -> Config {
-    Bench::plain(Profile::Rfc9293)
-}
-
-fn with(config: Config, change: impl FnOnce(&mut ConnConfig)) -> Config {
-    let mut config = config;
-    change(&mut config.conn);
-    config
-}
 
 /// A stack that records nothing: a long flood would fill the record.
 fn open(config: Config) -> Bench {

@@ -8,9 +8,9 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent};
+use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, Rto, Samples};
+use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, Stack, TransmitError};
@@ -30,16 +30,6 @@ fn millis(n: u64) -> Duration {
 
 fn rfc() -> Config {
     Profile::Rfc9293.config()
-}
-
-fn plain() -> Config {
-    Bench::plain(Profile::Rfc9293)
-}
-
-fn with(config: Config, change: impl FnOnce(&mut ConnConfig)) -> Config {
-    let mut config = config;
-    change(&mut config.conn);
-    config
 }
 
 fn open(config: Config) -> Bench {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, Profile};
+use tcpx_proto::config::{Config, ConnConfig, Profile};
 use tcpx_proto::event::{Event, Label, Signal};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Status};
@@ -30,6 +30,18 @@ impl Sent {
     pub(crate) fn end(&self) -> Seq {
         self.header.seq + self.text.len() as u32
     }
+}
+
+/// By RFC 9293, without options and delays.
+pub(crate) fn plain() -> Config {
+    Bench::plain(Profile::Rfc9293)
+}
+
+/// That configuration, changed.
+pub(crate) fn with(config: Config, change: impl FnOnce(&mut ConnConfig)) -> Config {
+    let mut config = config;
+    change(&mut config.conn);
+    config
 }
 
 /// A TCP under test at 10.0.0.1:7000, its peer at 10.0.0.2:9000.
