@@ -972,15 +972,36 @@ fn rfc_2018_sack_blocks_name_the_newest_first_and_only_if_permitted() {
 }
 
 #[test]
+fn rfc_2883_4_what_came_again_is_told_once_before_what_holds_it_and_only_if_permitted() {
+    let told = |options: Options| {
+        let mut bench = open_to(with(rfc(), |conn| conn.delayed_ack = None), options);
+        let base = bench.rcv_nxt;
+        let mut blocks = |left: u32, right: u32| {
+            let text = &b"0123456789abcdefghijklmnopqrst"[left as usize..right as usize];
+            let [ref answer] = bench.arrive(base + left, bench.snd_nxt, ACK, text)[..] else { panic!("one answer") };
+            answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base))).collect::<Vec<_>>()
+        };
+        let told = [(0, 10), (0, 10), (20, 30), (25, 30), (15, 27), (5, 15), (29, 30)].map(|(left, right)| blocks(left, right));
+        assert_eq!(bench.receive(40).unwrap(), b"0123456789abcdefghijklmnopqrst");
+        told
+    };
+    assert_eq!(
+        told(Options { sack_permitted: true, ..Options::default() }),
+        [vec![], vec![(0, 10)], vec![(20, 30)], vec![(25, 30), (20, 30)], vec![(20, 27), (15, 30)], vec![(5, 10)], vec![(29, 30)]]
+    );
+    assert!(told(Options::default()).iter().all(Vec::is_empty));
+}
+
+#[test]
 fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
-    for (text, expected) in [(&b""[..], (10, 11)), (b"56789", (5, 11))] {
+    for (text, first, again) in [(&b""[..], vec![(10, 11)], vec![(10, 11)]), (b"56789", vec![(5, 11)], vec![(5, 10), (5, 11)])] {
         let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
         let base = bench.rcv_nxt;
-        for _ in 0..2 {
+        for expected in [first, again] {
             let sent = bench.arrive((base + 10).back(text.len() as u32), bench.snd_nxt, ACK | Flags::FIN, text);
             let [ref answer] = sent[..] else { panic!("{sent:?}") };
             let held = answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base)));
-            assert_eq!((answer.header.ack, held.collect::<Vec<_>>()), (base, vec![expected]));
+            assert_eq!((answer.header.ack, held.collect::<Vec<_>>()), (base, expected));
         }
         let sent = bench.arrive(base, bench.snd_nxt, ACK, &b"0123456789"[..10 - text.len()]);
         assert_eq!((sent[0].header.ack, sent[0].header.options.sack.as_slice()), (base + 11, &[][..]));

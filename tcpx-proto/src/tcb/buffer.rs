@@ -66,6 +66,8 @@ pub(crate) struct Inserted {
     pub(crate) new: u32,
     /// Some of it was refused: no room for it, or for another hole.
     pub(crate) refused: bool,
+    /// The first of it that was held out of order already: offsets from where RCV.NXT was.
+    pub(crate) held: Option<(u32, u32)>,
 }
 
 /// The most blocks that are held out of order at a time; a segment that would make another one is refused (SegmentSmack, CVE-2018-5390).
@@ -129,7 +131,7 @@ impl ReceiveBuffer {
             self.octets.extend(inside);
             self.readable += inside.len();
             let len = inside.len() as u32;
-            return Inserted { advanced: len, new: len, refused };
+            return Inserted { advanced: len, new: len, refused, held: None };
         }
         self.insert_block(offset, inside, refused)
     }
@@ -143,6 +145,7 @@ impl ReceiveBuffer {
         }
         let new = self.fill(start, text, first, last);
         let merged = self.blocks.get(first..last).unwrap_or_default();
+        let held = merged.iter().map(|block| (block.start.max(start), block.end.min(end))).find(|(left, right)| left < right);
         let start = merged.first().map_or(start, |block| block.start.min(start));
         let end = merged.last().map_or(end, |block| block.end.max(end));
         self.touches += 1;
@@ -156,7 +159,7 @@ impl ReceiveBuffer {
             }
             self.readable += advanced as usize;
         }
-        Inserted { advanced, new, refused }
+        Inserted { advanced, new, refused, held }
     }
 
     /// Copies the parts of `text` that no block from `first` to `last` holds, and says how many octets that were.
@@ -197,10 +200,13 @@ impl ReceiveBuffer {
         taken
     }
 
-    /// The blocks held beyond `rcv_nxt`, the most recently changed first, at most `most` (RFC 2018 section 4); a FIN that waits for what
-    /// comes before it has a sequence number as well.
-    pub(crate) fn sack_blocks(&self, rcv_nxt: Seq, fin: Option<Seq>, most: usize) -> SackBlocks {
+    /// What came again (RFC 2883 section 4), then the blocks held beyond `rcv_nxt`, the most recently changed first, at most `most` (RFC
+    /// 2018 section 4); a FIN that waits for what comes before it has a sequence number as well.
+    pub(crate) fn sack_blocks(&self, rcv_nxt: Seq, duplicate: Option<(Seq, Seq)>, fin: Option<Seq>, most: usize) -> SackBlocks {
         let mut sack = SackBlocks::default();
+        if let Some((left, right)) = duplicate {
+            sack.push(left, right);
+        }
         let mut before = u64::MAX;
         let last = fin.map(|fin| fin.since(rcv_nxt));
         if let Some(last) = last.filter(|&last| last > self.reach()) {
@@ -257,7 +263,7 @@ mod tests {
         buffer.insert(10, b"aa");
         buffer.insert(30, b"bb");
         buffer.insert(20, b"cc");
-        let blocks = buffer.sack_blocks(Seq(1000), None, 2);
+        let blocks = buffer.sack_blocks(Seq(1000), None, None, 2);
         assert_eq!(blocks.as_slice(), [(Seq(1020), Seq(1022)), (Seq(1030), Seq(1032))]);
     }
 
@@ -267,7 +273,7 @@ mod tests {
         for hole in 0..MAX_BLOCKS as u32 {
             assert!(!buffer.insert(2 + 2 * hole, b"x").refused);
         }
-        assert_eq!(buffer.insert(60_000, b"x"), Inserted { advanced: 0, new: 0, refused: true });
+        assert_eq!(buffer.insert(60_000, b"x"), Inserted { refused: true, ..Inserted::default() });
         assert_eq!(buffer.insert(0, b"ab").advanced, 3);
     }
 

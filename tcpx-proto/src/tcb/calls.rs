@@ -75,6 +75,7 @@ impl Tcb {
                 fin: None,
                 fin_reached: false,
                 sack: false,
+                duplicate: None,
                 quick,
                 urgent: None,
                 last_heard: now,

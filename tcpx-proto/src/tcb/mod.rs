@@ -225,6 +225,8 @@ pub(crate) struct Rcv {
     /// The FIN was reached: RCV.NXT counts it.
     fin_reached: bool,
     sack: bool,
+    /// What came again, until an ACK told the peer (RFC 2883).
+    duplicate: Option<(Seq, Seq)>,
     /// First ACKs still to send without delay.
     quick: u32,
     /// The peer's urgent pointer, as a sequence number: the octet after the urgent data (MUST-62).

@@ -237,7 +237,9 @@ impl Tcb {
         let stamps = Timestamps { value: self.stamp(now), echo };
         if plan.kind != Kind::Syn {
             let sack = match &self.transfer {
-                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.fin_held(), self.sack_room()),
+                Some(transfer) if self.rcv.sack => {
+                    transfer.receive.sack_blocks(self.rcv.nxt, self.rcv.duplicate, self.fin_held(), self.sack_room())
+                }
                 _ => Default::default(),
             };
             return Options { timestamps: self.stamps.on.then_some(stamps), sack, ..Options::default() };
@@ -275,7 +277,11 @@ impl Tcb {
 
     pub(super) fn sack_len(&self) -> u32 {
         let holes = self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes()) || self.fin_held().is_some();
-        if self.rcv.sack && holes { 4 + 8 * self.sack_room() as u32 } else { 0 }
+        match (self.rcv.sack && holes, self.rcv.duplicate) {
+            (true, _) => 4 + 8 * self.sack_room() as u32,
+            (false, Some(_)) => 12,
+            (false, None) => 0,
+        }
     }
 
     /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).
@@ -344,7 +350,7 @@ impl Tcb {
                 self.rcv.quick = self.rcv.quick.saturating_sub(1);
             }
             if plan.kind != Kind::Syn {
-                self.pending.ack = None;
+                (self.pending.ack, self.rcv.duplicate) = (None, None);
             }
             self.rcv.acked = self.rcv.nxt;
             self.stop(cx, Timer::DelayedAck);

@@ -220,6 +220,7 @@ impl Tcb {
         self.restart_time_wait(cx, segment);
         let repeated_text = !segment.payload.is_empty() || header.flags.has(Flags::FIN) || header.flags.has(Flags::SYN);
         if repeated_text || self.may_challenge(cx.now) {
+            self.note_duplicate(segment);
             self.acknowledge(Cause::Ack);
         }
         Err(Stop::Discard(Discard::OutOfWindow))

@@ -62,6 +62,7 @@ impl Tcb {
         }
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
             if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
+                self.note_duplicate(segment);
                 self.acknowledge(Cause::Ack);
                 return Err(Stop::Discard(Discard::Duplicate));
             }
@@ -78,10 +79,19 @@ impl Tcb {
             // What the FIN brings with it waits as the FIN's own ACK does.
             self.rcv.quick = 0;
         }
+        self.note_duplicate(segment);
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
         match segment.payload.get(skip as usize..) {
             Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
             _ => Ok(()),
+        }
+    }
+
+    /// What of this segment lies before RCV.NXT is for the next ACK to tell (RFC 2883 section 4).
+    pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) {
+        let (left, right) = (segment.header.seq, (segment.header.seq + segment.len()).min(self.rcv.nxt));
+        if self.rcv.sack && left.lt(right) && !segment.header.flags.has(Flags::SYN) {
+            self.rcv.duplicate = Some((left, right));
         }
     }
 
@@ -101,6 +111,9 @@ impl Tcb {
         }
         let inserted = transfer.receive.insert(offset, inside);
         let holes = had_holes || transfer.receive.has_holes();
+        if let Some((left, right)) = inserted.held.filter(|_| self.rcv.sack) {
+            self.rcv.duplicate = Some((self.rcv.nxt + left, self.rcv.nxt + right));
+        }
         self.rcv.nxt += inserted.advanced;
         self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;

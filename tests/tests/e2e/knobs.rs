@@ -178,6 +178,20 @@ fn ecn_asked_for_mark_is_echoed_by_the_kernel_and_answered() {
 }
 
 #[test]
+fn segment_that_came_twice_is_told_and_the_kernel_counts_it() {
+    let Some(lab) = Lab::netns() else { return };
+    let counted = || {
+        let counters = lab.a.output("nstat", &["-asz", "TcpExtTCPDSACKRecv"]);
+        counters.lines().find_map(|line| line.strip_prefix("TcpExtTCPDSACKRecv")?.split_whitespace().next()?.parse::<u32>().ok())
+    };
+    assert_eq!(counted(), Some(0));
+    let _server = lab.server(&["--fault", "dup=1 in data#1"]);
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    stream.write_all(b"hello").unwrap();
+    until("the D-SACK", || (counted() == Some(1)).then_some(()));
+}
+
+#[test]
 fn isn_and_mss_of_choice_are_on_the_wire() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
