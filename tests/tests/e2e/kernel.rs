@@ -1,6 +1,6 @@
 //! tcpx against this machine's Linux TCP, in both roles.
 
-use crate::harness::{Lab, PORT, Program, Signal, await_socket, sockets, until};
+use crate::harness::{Lab, PATIENT, PORT, Program, Signal, await_socket, sockets, until};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
@@ -250,8 +250,8 @@ fn last_ack_lost_time_wait_answers_the_kernels_fin_again() {
     let listener = lab.b.listen(PORT);
     for (skipped, answer) in [(&[][..], "a:A"), (&["--skip-time-wait"][..], "a:R")] {
         let capture = lab.capture();
-        let client =
-            lab.client(&[&["--send", "x", "--msl", "1s", "--fault", "drop out ack-of-fin#1", "--bind", "10.77.0.1:0"], skipped].concat());
+        let flags = ["--send", "x", "--msl", "1s", "--fault", "drop out ack-of-fin#1", "--bind", "10.77.0.1:0"];
+        let client = lab.client(&[&PATIENT[..], &flags, skipped].concat());
         let (mut stream, peer) = listener.accept().unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
         drop(stream);

@@ -247,7 +247,7 @@ fn data_to_silence_times_out_by_the_user_timeout() {
     let ended = client.finish();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     let took = spoke.elapsed().as_secs_f64();
-    assert!((0.6..1.3).contains(&took), "{took}");
+    assert!((0.6..3.0).contains(&took), "{took}");
     assert!(ended.stderr.contains("user timeout"), "{}", ended.stderr);
 }
 
