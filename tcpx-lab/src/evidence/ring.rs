@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Octets of the whole ring.
-const RING: usize = 32 << 20;
+const RING: usize = 16 << 20;
 /// Octets that the kernel allocates in one piece; frames are powers of two, so that they fill the pieces without gaps.
 const BLOCK: usize = 128 << 10;
 /// What stands before the packet in a frame: TPACKET_ALIGN(TPACKET2_HDRLEN), and 16 octets that the kernel leaves for a link header.
