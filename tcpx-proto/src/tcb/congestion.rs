@@ -39,9 +39,6 @@ pub(crate) struct Control {
     limited: u32,
     /// SND.NXT when the window fell for a mark, until that is acknowledged.
     marked: Option<Seq>,
-    /// The most octets in flight since this round trip began, and where it ends: SND.NXT as it was then.
-    used: u32,
-    round: Seq,
     /// Octets acknowledged since the window last grew in congestion avoidance.
     credit: u32,
     cubic: Cubic,
@@ -52,8 +49,7 @@ impl Control {
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
         let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
         let (policy, ssthresh, recover, cubic) = (config.congestion, u32::MAX, iss, Cubic::default());
-        let (in_recovery, duplicates, limited, marked, used, round, credit) = (false, 0, 0, None, 0, iss, 0);
-        Control { policy, cwnd, ssthresh, recover, in_recovery, duplicates, limited, marked, used, round, credit, cubic }
+        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, marked: None, credit: 0, cubic }
     }
 
     /// How many octets may be in flight; without congestion control any number.
@@ -108,30 +104,20 @@ impl Control {
         // Never half the sequence space behind, where it would seem to lie ahead.
         self.recover = self.recover.max(una.back(1 << 30));
         self.marked = self.marked.filter(|until| una.lt(*until));
-        if una.gt(self.round) {
-            (self.used, self.round) = (0, una + flight);
-        }
-        self.used = self.used.max(flight.saturating_add(acked));
         // Not on an echo (RFC 3168 section 6.1.2).
         if !path.marked {
-            self.grow(acked, path);
+            self.grow(acked, flight, path);
         }
     }
 
     /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681 section 3.1), or CUBIC's curve.
-    fn grow(&mut self, acked: u32, path: &Path) {
-        // Where the application or the peer's window is what limits, nothing is learnt about the path (RFC 7661, RFC 9438 section 5.8,
-        // Linux's `tcp_is_cwnd_limited`).
-        let idle = self.used < self.cwnd / 2;
-        if self.cwnd >= self.ssthresh && self.policy == Congestion::Cubic {
-            self.cwnd = self.cubic.grow(self.cwnd, acked, idle, path);
-            return;
-        }
-        if idle {
-            return;
-        }
+    fn grow(&mut self, acked: u32, flight: u32, path: &Path) {
         if self.cwnd < self.ssthresh {
             self.cwnd = self.cwnd.saturating_add(acked.min(path.mss));
+            return;
+        }
+        if self.policy == Congestion::Cubic {
+            self.cwnd = self.cubic.grow(self.cwnd, acked, flight, path);
             return;
         }
         self.credit = self.credit.saturating_add(acked);
@@ -276,24 +262,12 @@ mod tests {
         let mut control = control();
         control.timed_out(Seq(10_001), 10_000, MSS, false);
         assert_eq!(control.window(), MSS);
-        for segments in 1..=4 {
-            control.acked(MSS, Seq(1001 + segments * MSS), control.window() - MSS, &PATH);
+        for _ in 0..4 {
+            control.acked(MSS, Seq(2001), 0, &PATH);
         }
         assert_eq!(control.window(), 5 * MSS);
-        control.acked(MSS, Seq(6001), 4 * MSS, &PATH);
+        control.acked(MSS, Seq(3001), 0, &PATH);
         assert_eq!(control.window(), 5 * MSS, "congestion avoidance grows by one segment a round trip");
-    }
-
-    #[test]
-    fn control_grows_only_where_half_of_it_was_used_in_the_round_trip() {
-        for (used, grown) in [(4, 10), (5, 11), (10, 20)] {
-            let mut control = control();
-            // One ACK for each segment, all at once: what is left in flight says nothing of what was used.
-            for segment in 1..=used {
-                control.acked(MSS, Seq(1 + segment * MSS), (used - segment) * MSS, &PATH);
-            }
-            assert_eq!(control.window(), grown * MSS, "{used} segments");
-        }
     }
 
     #[test]

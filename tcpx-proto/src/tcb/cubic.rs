@@ -35,13 +35,14 @@ struct Epoch {
 }
 
 impl Cubic {
-    /// The window after `acked` octets in congestion avoidance; `idle`: it is not what limits (section 5.8).
-    pub(crate) fn grow(&mut self, cwnd: u32, acked: u32, idle: bool, path: &Path) -> u32 {
+    /// The window after `acked` octets in congestion avoidance, `flight` being left in flight.
+    pub(crate) fn grow(&mut self, cwnd: u32, acked: u32, flight: u32, path: &Path) -> u32 {
         let (w_max, prior) = (self.w_max, self.prior);
         let epoch = self.epoch.get_or_insert_with(|| Epoch::new(cwnd, w_max, path));
         let silence = path.now.since(epoch.last);
         epoch.last = path.now;
-        if idle {
+        // Section 5.8: while the application or the peer's window limits, nothing is learnt about the path.
+        if flight.saturating_add(acked).saturating_mul(2) < cwnd {
             epoch.start = epoch.start + silence;
             return cwnd;
         }
@@ -140,7 +141,7 @@ mod tests {
         let mut cwnd = cubic.reduce(from, from);
         (0..=seconds * 10)
             .map(|round| {
-                cwnd = cubic.grow(cwnd, cwnd, false, &at(round * 100));
+                cwnd = cubic.grow(cwnd, cwnd, 0, &at(round * 100));
                 cwnd
             })
             .step_by(10)
@@ -185,12 +186,12 @@ mod tests {
         let path = |round| Path { rtt: Duration::from_millis(1), ..at(round) };
         let mut rounds = 0;
         while cwnd < 20 * MSS {
-            cwnd = cubic.grow(cwnd, cwnd, false, &path(rounds));
+            cwnd = cubic.grow(cwnd, cwnd, 0, &path(rounds));
             rounds += 1;
         }
         assert_eq!(rounds, 12, "6 segments at 9/17 a round");
         for _ in 0..10 {
-            cwnd = cubic.grow(cwnd, cwnd, false, &path(rounds));
+            cwnd = cubic.grow(cwnd, cwnd, 0, &path(rounds));
         }
         assert_eq!(cwnd, 30 * MSS);
     }
@@ -209,7 +210,7 @@ mod tests {
         let mut cubic = Cubic::default();
         let ssthresh = cubic.reduce(1_000_000, 1_000_000);
         cubic.timed_out();
-        let cwnd = (0..=10).fold(ssthresh, |cwnd, round| cubic.grow(cwnd, cwnd, false, &at(round * 100)));
+        let cwnd = (0..=10).fold(ssthresh, |cwnd, round| cubic.grow(cwnd, cwnd, 0, &at(round * 100)));
         assert!(cwnd < ssthresh + 10 * MSS, "{cwnd}: K is 0, not 9 s");
     }
 
@@ -217,11 +218,11 @@ mod tests {
     fn rfc_9438_5_8_time_in_which_the_application_had_nothing_does_not_count() {
         let mut cubic = Cubic::default();
         let cwnd = cubic.reduce(1_000_000, 1_000_000);
-        cubic.grow(cwnd, 1000, false, &at(0));
+        cubic.grow(cwnd, 1000, cwnd, &at(0));
         for second in 1..60 {
-            assert_eq!(cubic.grow(cwnd, 1000, true, &at(second * 1000)), cwnd);
+            assert_eq!(cubic.grow(cwnd, 1000, 0, &at(second * 1000)), cwnd);
         }
-        let next = cubic.grow(cwnd, cwnd, false, &at(59_100));
+        let next = cubic.grow(cwnd, cwnd, 0, &at(59_100));
         assert!(next < 740_000, "{next}: as 200 ms after the loss, not a minute");
     }
 }
