@@ -993,6 +993,26 @@ fn rfc_2883_4_what_came_again_is_told_once_before_what_holds_it_and_only_if_perm
 }
 
 #[test]
+fn rfc_2883_text_that_tells_of_a_duplicate_is_no_longer_than_a_segment_may_be() {
+    for (permitted, len, blocks) in [(true, 1448, 1), (false, 1460, 0)] {
+        let mut bench = open_to(rfc(), Options { mss: Some(1460), sack_permitted: permitted, ..Options::default() });
+        let base = bench.rcv_nxt;
+        for at in [0, 5] {
+            assert_eq!(bench.arrive(base + at, bench.snd_nxt, ACK, b"0123456789"), [], "the ACK waits");
+        }
+        let sent = bench.send(&[7; 3000]);
+        assert_eq!((sent[0].text.len(), sent[0].header.options.sack.as_slice().len()), (len, blocks));
+    }
+}
+
+#[test]
+fn rfc_2883_syn_that_came_again_is_no_text_that_did() {
+    let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
+    let sent = bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+    assert_eq!(sent.iter().map(|sent| sent.header.options.sack.as_slice().len()).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
     for (text, first, again) in [(&b""[..], vec![(10, 11)], vec![(10, 11)]), (b"56789", vec![(5, 11)], vec![(5, 10), (5, 11)])] {
         let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });

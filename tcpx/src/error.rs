@@ -243,9 +243,10 @@ const fn call_hint(call: CallError) -> &'static str {
 }
 
 fn not_local(address: &IpAddr) -> &'static str {
-    match address.is_unspecified() {
-        true => "every address, and a tcpx host has one alone",
-        false => "not an address of this machine, so no segment for it would arrive here",
+    if address.is_unspecified() {
+        "every address, and a tcpx host has one alone"
+    } else {
+        "not an address of this machine, so no segment for it would arrive here"
     }
 }
 

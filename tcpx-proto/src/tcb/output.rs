@@ -277,11 +277,8 @@ impl Tcb {
 
     pub(super) fn sack_len(&self) -> u32 {
         let holes = self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes()) || self.fin_held().is_some();
-        match (self.rcv.sack && holes, self.rcv.duplicate) {
-            (true, _) => 4 + 8 * self.sack_room() as u32,
-            (false, Some(_)) => 12,
-            (false, None) => 0,
-        }
+        let blocks = if holes { self.sack_room() as u32 } else { u32::from(self.rcv.duplicate.is_some()) };
+        if self.rcv.sack && blocks > 0 { 4 + 8 * blocks } else { 0 }
     }
 
     /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).

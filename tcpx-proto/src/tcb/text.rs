@@ -60,9 +60,9 @@ impl Tcb {
             self.fail(cx, Trigger::Abort, CloseReason::Aborted);
             return Err(Stop::Discard(Discard::AfterClose));
         }
+        self.note_duplicate(segment);
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
             if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
-                self.note_duplicate(segment);
                 self.acknowledge(Cause::Ack);
                 return Err(Stop::Discard(Discard::Duplicate));
             }
@@ -79,7 +79,6 @@ impl Tcb {
             // What the FIN brings with it waits as the FIN's own ACK does.
             self.rcv.quick = 0;
         }
-        self.note_duplicate(segment);
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
         match segment.payload.get(skip as usize..) {
             Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
@@ -90,7 +89,7 @@ impl Tcb {
     /// What of this segment lies before RCV.NXT is for the next ACK to tell (RFC 2883 section 4).
     pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) {
         let (left, right) = (segment.header.seq, (segment.header.seq + segment.len()).min(self.rcv.nxt));
-        if self.rcv.sack && left.lt(right) && !segment.header.flags.has(Flags::SYN) {
+        if left.lt(right) && !segment.header.flags.has(Flags::SYN) {
             self.rcv.duplicate = Some((left, right));
         }
     }
@@ -111,7 +110,7 @@ impl Tcb {
         }
         let inserted = transfer.receive.insert(offset, inside);
         let holes = had_holes || transfer.receive.has_holes();
-        if let Some((left, right)) = inserted.held.filter(|_| self.rcv.sack) {
+        if let Some((left, right)) = inserted.held {
             self.rcv.duplicate = Some((self.rcv.nxt + left, self.rcv.nxt + right));
         }
         self.rcv.nxt += inserted.advanced;

@@ -28,7 +28,7 @@ fn address_without_a_port_and_name_without_an_address_are_refused_with_what_to_w
     let Some(lab) = Lab::netns() else { return };
     fails(&lab, "tcpx-client", &["10.77.0.2"], 2, &["10.77.0.2:7000"]);
     fails(&lab, "tcpx-server", &["7000"], 2, &["127.0.0.1:7000 or localhost:7000"]);
-    fails(&lab, "tcpx-client", &["no-such-host.invalid:7000"], 2, &["no-such-host.invalid:7000", "name resolution", "127.0.0.1:7000"]);
+    fails(&lab, "tcpx-client", &["no-such-host.invalid:7000"], 2, &["no-such-host.invalid:7000", "failed to lookup", "127.0.0.1:7000"]);
     fails(&lab, "tcpx-client", &["10.77.0.2:7000", "--bind", "::1"], 2, &["[::1]:7000"]);
 }
 
