@@ -220,6 +220,12 @@ impl ReceiveBuffer {
         sack
     }
 
+    /// How many blocks [`sack_blocks`](ReceiveBuffer::sack_blocks) would give without a limit.
+    pub(crate) fn sack_count(&self, rcv_nxt: Seq, duplicate: Option<(Seq, Seq)>, fin: Option<Seq>) -> usize {
+        let fin_alone = fin.is_some_and(|fin| fin.since(rcv_nxt) > self.reach());
+        usize::from(duplicate.is_some()) + usize::from(fin_alone) + self.blocks.len()
+    }
+
     /// Octets of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.octets.capacity() + self.blocks.capacity() * size_of::<Block>()

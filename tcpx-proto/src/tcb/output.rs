@@ -130,6 +130,9 @@ impl Tcb {
     fn fit(&self, turn: &Turn) -> Option<Plan> {
         let &Turn { from, until, room, kind } = turn;
         let end = self.text_end();
+        // The octet of a zero-window probe goes again at the head of what follows it, which Nagle's algorithm would hold back else.
+        let lone_octet = from == self.snd.una && until == self.snd.nxt && until == from + 1 && self.snd.fin.is_none();
+        let until = if lone_octet { end } else { until };
         let repeated = from.lt(self.snd.nxt);
         let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
@@ -275,10 +278,14 @@ impl Tcb {
         self.rcv.fin.filter(|fin| fin.gt(self.rcv.nxt))
     }
 
+    /// Octets that SACK blocks take in the next segment.
     pub(super) fn sack_len(&self) -> u32 {
-        let holes = self.transfer.as_ref().is_some_and(|transfer| transfer.receive.has_holes()) || self.fin_held().is_some();
-        let blocks = if holes { self.sack_room() as u32 } else { u32::from(self.rcv.duplicate.is_some()) };
-        if self.rcv.sack && blocks > 0 { 4 + 8 * blocks } else { 0 }
+        let Some(transfer) = self.transfer.as_deref().filter(|_| self.rcv.sack) else { return 0 };
+        let count = transfer.receive.sack_count(self.rcv.nxt, self.rcv.duplicate, self.fin_held());
+        match count.min(self.sack_room()) {
+            0 => 0,
+            blocks => 4 + 8 * blocks as u32,
+        }
     }
 
     /// TSval: milliseconds, from an offset of its own per connection (RFC 7323 sections 5.4, 7.1).

@@ -195,10 +195,11 @@ impl Tcb {
         Some(Choice { from, until, forced: false })
     }
 
-    /// A tail-loss probe is due (RFC 8985 section 7.3): new text if there is any, else the last segment once more.
+    /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any, else the last segment once more.
     pub(super) fn choose_probe(&self, transfer: &Transfer) -> Option<Choice> {
         let (nxt, end) = (self.snd.nxt, self.text_end());
-        if nxt.lt(end) && nxt.lt(self.snd.una + self.snd.wnd) {
+        let new = nxt.lt(end) || (self.snd.closing && self.snd.fin.is_none());
+        if new && nxt.lt(self.snd.una + self.snd.wnd) {
             return Some(Choice { from: nxt, until: end, forced: true });
         }
         Some(Choice { from: transfer.sent.newest.max(self.snd.una), until: nxt, forced: true })
