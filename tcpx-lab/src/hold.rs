@@ -21,7 +21,7 @@ const HELD: [&str; 2] = ["0", "1"];
 /// They are there already; namespaces are forbidden; the state directory cannot be written.
 pub fn up() -> Result<()> {
     if let Some(holder) = Holder::find()? {
-        bail!("the namespaces are up already (held by process {}); `make netns-down` removes them", holder.pid.as_raw_nonzero());
+        bail!("the namespaces are up already (held by process {}); `tcpx-lab netns down` removes them", holder.pid.as_raw_nonzero());
     }
     let file = state_file()?;
     privilege::acquire()?;
@@ -43,7 +43,7 @@ pub fn up() -> Result<()> {
 /// # Errors
 /// They are not up; they cannot be entered; the command cannot be started.
 pub fn enter(side: usize, command: &[String]) -> Result<()> {
-    let Some(holder) = Holder::find()? else { bail!("the namespaces are not up; `make netns-up` makes them") };
+    let Some(holder) = Holder::find()? else { bail!("the namespaces are not up; `tcpx-lab netns up` makes them") };
     let open = |name: &str| File::open(holder.path(name)).with_context(|| format!("cannot open {}", holder.path(name)));
     let network = open(&format!("fd/{}", HELD.get(side).copied().unwrap_or_default()))?;
     if fs::read_link(holder.path("ns/user"))? != fs::read_link("/proc/self/ns/user")? {

@@ -5,6 +5,7 @@
 mod skip;
 
 use std::process::{Command, Output};
+use tcpx_proto::script::Script;
 
 fn lab(arguments: &[&str], state: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcpx-lab"));
@@ -189,6 +190,34 @@ fn mistake_in_a_file_is_shown_in_its_line() {
 fn unknown_experiment_names_the_nearest() {
     let said = stderr(&lab(&["run", "last-ack-lost-no-timewait"], &directory("unknown")));
     assert!(said.contains("did you mean 'last-ack-lost-no-time-wait'?"), "{said}");
+}
+
+/// What a shell makes of a command that was printed, in this directory, with the programs found.
+fn as_printed(command: &str, directory: &str) -> Output {
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_tcpx-lab")).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    Command::new("sh").args(["-c", command]).env("PATH", path).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn commands_that_explain_prints_run_as_they_are() {
+    let steps = r#"listen; accept; receive to end; send "it's \\ 5"; close"#;
+    let commented = format!("script = '''{}; expect closed'''", steps.replacen("; ", " # it waits\n", 1));
+    let text = SMALL.replace("script = \"listen; accept; receive to end; close; expect closed\"", &commented);
+    let text = text.replace("connect; close", "connect; shutdown; receive to end; close");
+    assert!(text.contains("it waits"));
+    let directory = directory("printed, it's here");
+    std::fs::write(format!("{directory}/a $HOME.toml"), text).unwrap();
+    let explain = Command::new(env!("CARGO_BIN_EXE_tcpx-lab")).args(["explain", "./a $HOME.toml"]).current_dir(&directory).output();
+    let said = stdout(&explain.unwrap());
+    let all = said.lines().last().unwrap().split_once(": ").unwrap().1.replace("--on all", "--on sim");
+    assert!(stdout(&as_printed(&all, &directory)).contains("1 passed"), "{all}");
+    let script = said.find("printf").and_then(|begins| said.get(begins..)?.split_once(" > b.script")).unwrap().0;
+    let made = stdout(&as_printed(script, &directory));
+    assert_eq!(
+        Script::parse(&made).map_err(|wrong| format!("{wrong}: {made}")),
+        Ok(Script::parse(&format!("{steps}; expect closed")).unwrap())
+    );
 }
 
 #[test]

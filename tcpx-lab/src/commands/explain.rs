@@ -30,12 +30,12 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
         }
     }
     text.push_str(
-        "\nBy hand, with `make netns-up` (then each command through `make netns-server CMD='..'` or `make netns-client CMD='..'`):\n",
+        "\nBy hand, after `tcpx-lab netns up`, each command in a shell of its host (`tcpx-lab netns server`, `tcpx-lab netns client`):\n",
     );
     for arm in &experiment.arms {
         by_hand(&mut text, arm, &experiment.checked_plan(arm, Scale::Wire)?);
     }
-    let _infallible = writeln!(text, "\nOr all of it: tcpx-lab run {} --on all", experiment.name);
+    let _infallible = writeln!(text, "\nOr all of it: tcpx-lab run {} --on all", for_a_shell(&experiment.place));
     Ok(text)
 }
 
@@ -44,9 +44,11 @@ pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
     let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.says);
     for (host, name) in plan.hosts.iter().zip(["a", "b"]).rev() {
         let file = format!("{name}.script");
-        let script = host.script_text.trim().lines().map(str::trim).collect::<Vec<_>>().join("; ");
-        let _infallible = writeln!(text, "    echo '{script}' > {file}");
-        let words = host.command(&file).into_iter().map(|word| if word.contains([' ', '(', '#']) { format!("'{word}'") } else { word });
+        // A comment ends with its line.
+        let between = if host.script_text.contains('#') { "\n" } else { "; " };
+        let script = host.script_text.trim().lines().map(str::trim).collect::<Vec<_>>().join(between);
+        let _infallible = writeln!(text, "    printf '%s\\n' {} > {file}", for_a_shell(&script));
+        let words = host.command(&file).into_iter().map(|word| for_a_shell(&word));
         let side = if host.address.ip() == netns::A { "client" } else { "server" };
         let _infallible = writeln!(text, "    {side}$ {} --events {name}.jsonl", words.collect::<Vec<_>>().join(" "));
     }
@@ -55,6 +57,12 @@ pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
             writeln!(text, "    (and {} forged segments to {}, which only the laboratory sends)", inject.packets.len(), inject.to);
     }
     text.push_str("    tcpx-lab ladder a.jsonl b.jsonl\n");
+}
+
+/// A word as a shell takes it for exactly that.
+fn for_a_shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Lines of at most a hundred characters.

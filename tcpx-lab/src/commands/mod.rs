@@ -23,7 +23,9 @@ fn one(name: &str) -> Result<Experiment> {
     }
     if name.contains('/') || name.ends_with(".toml") {
         let source = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
-        return Ok(Experiment::parse(name, &source)?);
+        // What begins with a dash would be taken for an option.
+        let place = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
+        return Ok(Experiment { place, ..Experiment::parse(name, &source)? });
     }
     match tcpx_proto::words::nearest(name, experiment::names()) {
         Some(nearest) => bail!("there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"),

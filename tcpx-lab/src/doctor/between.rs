@@ -59,7 +59,7 @@ fn firewall(rules: Option<&str>) -> Outcome {
         None => Ok("no policy that drops what comes to us or goes out".to_owned()),
         Some(line) => Err((
             format!("what no rule allows is dropped: {}", line.trim()),
-            "sudo iptables -I INPUT -p tcp --dport PORT -j ACCEPT; or make netns-up, where no rule is".to_owned(),
+            "sudo iptables -I INPUT -p tcp --dport PORT -j ACCEPT; or tcpx-lab netns up, where no rule is".to_owned(),
         )),
     }
 }
@@ -73,7 +73,7 @@ fn conntrack(liberal: Option<&str>, rules: Option<&str>) -> Outcome {
     match rules.and_then(|rules| rules.lines().find(|line| invalid(line))) {
         Some(line) if liberal == "0" => Err((
             format!("{found}, and what it calls INVALID is dropped: {}", line.trim()),
-            "sudo sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1; or make netns-up, where no rule is".to_owned(),
+            "sudo sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1; or tcpx-lab netns up, where no rule is".to_owned(),
         )),
         _ => Ok(format!("{found}; no rule that was seen drops what it calls INVALID")),
     }

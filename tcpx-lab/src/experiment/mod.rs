@@ -83,6 +83,9 @@ pub struct Experiment {
     /// The file's text.
     #[serde(skip)]
     pub source: String,
+    /// By what a command line finds it: its name, or the path of its file.
+    #[serde(skip)]
+    pub place: String,
 }
 
 /// A chapter.
@@ -357,6 +360,7 @@ impl Experiment {
     pub fn parse(path: &str, source: &str) -> Result<Experiment, Mistake> {
         let mut experiment: Experiment = toml::from_str(source).map_err(|error| Mistake::of_toml(path, source, &error))?;
         source.clone_into(&mut experiment.source);
+        experiment.place.clone_from(&experiment.name);
         experiment.check().map_err(|wrong| wrong.at(path, source))?;
         Ok(experiment)
     }
