@@ -99,7 +99,10 @@ impl Observed {
             let worlds = [World::Wire, World::Kernel];
             let all = |observed: &Observation| {
                 worlds.iter().all(|world| {
-                    observed.runs.get(world.name()).is_some_and(|runs| experiment.arms.iter().all(|arm| runs.contains_key(&arm.name)))
+                    observed
+                        .runs
+                        .get(world.name())
+                        .is_some_and(|runs| experiment.arms.iter().all(|arm| runs.contains_key(arm.name.get_ref())))
                 })
             };
             observed.is_some_and(all)
@@ -197,7 +200,7 @@ fn rows<'a>(
     observed: &Observed,
     ladders: &mut Vec<(&'a Arm, String)>,
 ) -> Result<()> {
-    let name = if arm.treatment { format!("✂ {}", arm.name) } else { arm.name.clone() };
+    let name = if arm.treatment { format!("✂ {}", arm.name) } else { arm.name.to_string() };
     let mut row = |world: World, expected: &str, happened: &str| {
         let cell = |text: &str| text.replace('|', "\\|");
         let _infallible = writeln!(text, "| {world} | {} | {} | {} |", cell(&name), cell(expected), cell(happened));
@@ -210,7 +213,7 @@ fn rows<'a>(
         ladders.push((arm, drawn(&outcome, Format::Text)));
     }
     for (world, scale) in [(World::Wire, Scale::Wire), (World::Kernel, Scale::Kernel)] {
-        let seen = observed.experiments.get(&experiment.name).and_then(|entry| entry.runs.get(world.name())?.get(&arm.name));
+        let seen = observed.experiments.get(&experiment.name).and_then(|entry| entry.runs.get(world.name())?.get(arm.name.get_ref()));
         if let Some(happened) = seen.filter(|_| experiment.excuse(world).is_none()) {
             row(world, &experiment.checked_plan(arm, scale)?.says, happened);
         }

@@ -169,12 +169,14 @@ struct Start {
     realtime: f64,
 }
 
+/// Letters and names of the control bits, in the order in which RFC 9293 writes them.
+pub(crate) const CONTROL: [(char, &str); 8] =
+    [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
+
 impl Segment {
     /// The control bits as RFC 9293 writes them: `SYN,ACK`.
     pub fn control(&self) -> String {
-        const NAMES: [(char, &str); 8] =
-            [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
-        let set: Vec<&str> = NAMES.iter().filter(|(letter, _)| self.flags.contains(*letter)).map(|(_, name)| *name).collect();
+        let set: Vec<&str> = CONTROL.iter().filter(|(letter, _)| self.flags.contains(*letter)).map(|(_, name)| *name).collect();
         set.join(",")
     }
 

@@ -115,7 +115,7 @@ impl Job<'_> {
         let begun = Instant::now();
         let mut verdict = Verdict {
             experiment: self.experiment.name.clone(),
-            arm: self.arm.name.clone(),
+            arm: self.arm.name.to_string(),
             treatment: self.arm.treatment,
             world: self.world,
             expected: self.arm.says.clone(),

@@ -136,6 +136,14 @@ name = "as it is"
 says = "it ends"
 holds = ["octets", "connect", "clean-close"]
 ladder = ["a SYN-SENT", "a -> SYN", "b ESTABLISHED", "a closed clean in 100ms..1s"]
+[[arm]]
+name = "nobody listens"
+treatment = true
+says = "it is refused"
+breaks = ["connect"]
+ladder = ["a failed refused"]
+[arm.b]
+script = "sleep 1s"
 "#;
 
 /// A file of that text in a directory for this test alone.
@@ -148,12 +156,12 @@ fn experiment(name: &str, text: &str) -> String {
 #[test]
 fn run_of_ones_own_file_is_judged_and_reported_in_every_format() {
     let (file, state) = (&experiment("own", SMALL), &directory("own"));
-    assert!(stdout(&lab(&["run", file], state)).contains("1 passed, 0 failed, 0 skipped"));
+    assert!(stdout(&lab(&["run", file], state)).contains("2 passed, 0 failed, 0 skipped"));
     let json: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&["run", file, "--format", "json"], state))).unwrap();
-    assert_eq!((json.len(), &json[0]["experiment"], &json[0]["wrong"]), (1, &"small".into(), &serde_json::json!([])));
-    assert!(stdout(&lab(&["run", file, "--format", "junit"], state)).contains("<testsuite name=\"small\" tests=\"1\" failures=\"0\""));
+    assert_eq!((json.len(), &json[0]["experiment"], &json[0]["wrong"]), (2, &"small".into(), &serde_json::json!([])));
+    assert!(stdout(&lab(&["run", file, "--format", "junit"], state)).contains("<testsuite name=\"small\" tests=\"2\" failures=\"0\""));
     assert!(stdout(&lab(&["run", file, "--format", "tap"], state)).contains("ok 1 - small on sim: as it is"));
-    assert!(stdout(&lab(&["run", file, "--on", "sim,kernel"], state)).contains("1 passed, 0 failed, 1 skipped"));
+    assert!(stdout(&lab(&["run", file, "--on", "sim,kernel"], state)).contains("2 passed, 0 failed, 2 skipped"));
 }
 
 #[test]
@@ -175,7 +183,7 @@ fn mistake_in_a_file_is_shown_in_its_line() {
     for (change, to, shown) in [
         ("listen; accept", "listen; acept", "did you mean 'accept'?"),
         ("--msl 100ms", "--msl soon", "invalid value 'soon'"),
-        ("a -> SYN\"", "a -> SIN\"", "'SIN' are no control bits"),
+        ("a -> SYN\"", "a -> SIN\"", "'SIN' is no control bit"),
         ("patience = \"5s\"", "patience = \"$long\"", "there is no constant $long"),
         ("says = \"it ends\"", "sais = \"it ends\"", "unknown field `sais`"),
         ("group = \"establish\"", "group = \"begin\"", "unknown variant `begin`"),
@@ -211,7 +219,7 @@ fn commands_that_explain_prints_run_as_they_are() {
     let explain = Command::new(env!("CARGO_BIN_EXE_tcpx-lab")).args(["explain", "./a $HOME.toml"]).current_dir(&directory).output();
     let said = stdout(&explain.unwrap());
     let all = said.lines().last().unwrap().split_once(": ").unwrap().1.replace("--on all", "--on sim");
-    assert!(stdout(&as_printed(&all, &directory)).contains("1 passed"), "{all}");
+    assert!(stdout(&as_printed(&all, &directory)).contains("2 passed"), "{all}");
     let script = said.find("printf").and_then(|begins| said.get(begins..)?.split_once(" > b.script")).unwrap().0;
     let made = stdout(&as_printed(script, &directory));
     assert_eq!(

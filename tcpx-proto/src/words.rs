@@ -12,7 +12,8 @@ const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 const UNITS: &[(&str, u64)] = &[("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
 
-pub(crate) type Parsed<T> = Result<T, Mistake>;
+/// A value, or what is wrong with its text.
+pub type Parsed<T> = Result<T, Mistake>;
 
 /// What is wrong with a text, where, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -33,7 +34,11 @@ impl fmt::Display for Mistake {
 
 impl core::error::Error for Mistake {}
 
-pub(crate) fn number(word: Word<'_>, least: u32, most: u32) -> Parsed<u32> {
+/// A decimal or hexadecimal number within these bounds.
+///
+/// # Errors
+/// It is none, or beyond them.
+pub fn number(word: Word<'_>, least: u32, most: u32) -> Parsed<u32> {
     let parsed = match word.text.strip_prefix("0x") {
         Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
         _ if word.text.starts_with('+') => None,
@@ -58,16 +63,30 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
 }
 
 pub(crate) fn duration(word: Word<'_>) -> Parsed<Duration> {
-    let wrong = |help: &str| word.wrong("a time is a number and us, ms, s, m or h, up to 24 h", Some(help.into()));
-    let unit = word.text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
-    let nanos = one_of(word.part(unit..word.text.len()), "unit of time", UNITS)?;
-    let number = decimal(word.part(0..unit).text).ok_or_else(|| wrong("for example: 3s, 1.5s or 10ms"))?;
-    let total = u128::from(number) * u128::from(nanos) / 1_000_000_000;
-    let time = u64::try_from(total).ok().map(Duration::from_nanos);
-    time.filter(|time| *time <= MAX_TIME).ok_or_else(|| wrong("24h is the longest"))
+    time(word, MAX_TIME)
 }
 
-pub(crate) fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -> Parsed<T> {
+/// A time such as `1.5s`, up to the longest that is allowed here.
+///
+/// # Errors
+/// It is none, or longer.
+pub fn time(word: Word<'_>, most: Duration) -> Parsed<Duration> {
+    let hours = most.as_secs() / 3600;
+    let wrong = |help: String| word.wrong(format!("a time is a number and us, ms, s, m or h, up to {hours} h"), Some(help));
+    let example = || wrong("for example: 3s, 1.5s or 10ms".into());
+    let unit = word.text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(example)?;
+    let nanos = one_of(word.part(unit..word.text.len()), "unit of time", UNITS)?;
+    let number = decimal(word.part(0..unit).text).ok_or_else(example)?;
+    let total = u128::from(number) * u128::from(nanos) / 1_000_000_000;
+    let time = u64::try_from(total).ok().map(Duration::from_nanos);
+    time.filter(|time| *time <= most).ok_or_else(|| wrong(format!("{hours}h is the longest")))
+}
+
+/// What stands for this word in a closed set.
+///
+/// # Errors
+/// The set does not have it; the nearest that it has is told, or all of them.
+pub fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -> Parsed<T> {
     let found = known.iter().find(|(name, _)| *name == word.text);
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names = known.iter().map(|(name, _)| *name);
@@ -80,24 +99,26 @@ pub(crate) fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -
     })
 }
 
-pub(crate) fn did_you_mean(name: &str) -> String {
+/// How a nearest word is offered.
+pub fn did_you_mean(name: &str) -> String {
     format!("did you mean '{name}'?")
 }
 
-/// The one that needs the fewest letters changed, if those are few, or that begins like it.
+/// The one that needs the fewest letters changed, if those are few, or that begins like it. Large letters are as good as small ones.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.map(|name| (if word.len() > 1 && name.starts_with(word) { 1 } else { distance(word, name) }, name));
+    let begins = |name: &str| word.len() > 1 && name.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    let distances = known.map(|name| (if begins(name) { 1 } else { distance(word, name) }, name));
     let (changes, name) = distances.min_by_key(|(changes, _)| *changes)?;
     (changes <= 1 + word.len() / 4 && changes < word.len()).then_some(name)
 }
 
 /// Letters to insert, remove, replace or swap with their neighbour.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
+    let to: Vec<char> = to.chars().map(|letter| letter.to_ascii_lowercase()).collect();
     let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     let mut last = None;
-    for (line, letter) in from.chars().enumerate() {
+    for (line, letter) in from.chars().map(|letter| letter.to_ascii_lowercase()).enumerate() {
         let mut next = alloc::vec![line + 1];
         for (column, other) in to.iter().enumerate() {
             let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
@@ -116,18 +137,20 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// The words of a line. Blanks inside brackets or quotes do not end a word.
-pub(crate) struct Words<'a> {
+pub struct Words<'a> {
     line: &'a str,
     at: usize,
 }
 
 impl<'a> Words<'a> {
     /// Those of `line` from the octet `at` on.
-    pub(crate) fn new(line: &'a str, at: usize) -> Words<'a> {
+    pub fn new(line: &'a str, at: usize) -> Words<'a> {
         Words { line, at }
     }
 
-    pub(crate) fn next(&mut self) -> Option<Word<'a>> {
+    /// What comes next; `None` at the end.
+    #[expect(clippy::should_implement_trait, reason = "nobody iterates over the words of a line")]
+    pub fn next(&mut self) -> Option<Word<'a>> {
         let rest = self.line.get(self.at..)?;
         let start = self.at + (rest.len() - rest.trim_start().len());
         let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
@@ -147,7 +170,11 @@ impl<'a> Words<'a> {
         (len > 0).then_some(Word { text: rest.get(..len)?, at: start })
     }
 
-    pub(crate) fn expect(&mut self, what: &str, help: &str) -> Parsed<Word<'a>> {
+    /// The next, which must be there.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn expect(&mut self, what: &str, help: &str) -> Parsed<Word<'a>> {
         let end = self.line.trim_end().len();
         self.next().ok_or_else(|| Mistake { span: end..end, message: format!("{what} is missing"), help: Some(help.into()) })
     }
@@ -155,22 +182,25 @@ impl<'a> Words<'a> {
 
 /// A part of the line, and where it stands.
 #[derive(Clone, Copy)]
-pub(crate) struct Word<'a> {
-    pub(crate) text: &'a str,
+pub struct Word<'a> {
+    /// As it is written.
+    pub text: &'a str,
     at: usize,
 }
 
 impl<'a> Word<'a> {
-    pub(crate) fn span(self) -> Range<usize> {
+    /// Where it stands.
+    pub fn span(self) -> Range<usize> {
         self.at..self.at + self.text.len()
     }
 
-    pub(crate) fn part(self, range: Range<usize>) -> Word<'a> {
+    /// Some of its octets.
+    pub fn part(self, range: Range<usize>) -> Word<'a> {
         Word { at: self.at + range.start, text: self.text.get(range).unwrap_or_default() }
     }
 
     /// What stands before the first `separator`, and what after it.
-    pub(crate) fn cut(self, separator: &str) -> (Word<'a>, Option<Word<'a>>) {
+    pub fn cut(self, separator: &str) -> (Word<'a>, Option<Word<'a>>) {
         match self.text.find(separator) {
             Some(at) => (self.part(0..at), Some(self.part(at + separator.len()..self.text.len()))),
             None => (self, None),
@@ -187,7 +217,8 @@ impl<'a> Word<'a> {
         self.part(self.text.len()..self.text.len())
     }
 
-    pub(crate) fn wrong(self, message: impl Into<String>, help: Option<String>) -> Mistake {
+    /// A mistake in it.
+    pub fn wrong(self, message: impl Into<String>, help: Option<String>) -> Mistake {
         Mistake { span: self.span(), message: message.into(), help }
     }
 }

@@ -52,7 +52,7 @@ struct Place {
 
 impl<'a> Entry<'a> {
     fn new(experiment: &'a Experiment) -> Entry<'a> {
-        let mut breaks: Vec<_> = experiment.arms.iter().flat_map(|arm| &arm.breaks).map(|oracle| oracle.name()).collect();
+        let mut breaks: Vec<_> = experiment.arms.iter().flat_map(|arm| &arm.breaks).map(|oracle| oracle.get_ref().name()).collect();
         breaks.sort_unstable();
         breaks.dedup();
         Entry {
@@ -63,7 +63,7 @@ impl<'a> Entry<'a> {
             modes: &experiment.modes,
             tags: &experiment.tags,
             worlds: World::ALL.map(|world| Place { world, no: experiment.excuse(world) }).into(),
-            arms: experiment.arms.iter().map(|arm| arm.name.as_str()).collect(),
+            arms: experiment.arms.iter().map(|arm| arm.name.get_ref().as_str()).collect(),
             breaks,
         }
     }

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tcpx_proto::words::{did_you_mean, nearest};
 
 /// Which experiments, where and how.
 #[derive(Args, Clone, Debug)]
@@ -129,7 +130,11 @@ fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
         None => find(&arguments.names)?,
     };
     match (&arguments.tag, chosen.is_empty()) {
-        (Some(tag), true) => bail!("no experiment has the tag '{tag}'"),
+        (Some(tag), true) => {
+            let known = experiment::built_in()?.into_iter().flat_map(|experiment| experiment.tags).collect::<Vec<String>>();
+            let nearest = nearest(tag, known.iter().map(String::as_str)).map(|name| format!("; {}", did_you_mean(name)));
+            bail!("no experiment has the tag '{tag}'{}", nearest.unwrap_or_default())
+        }
         _ => Ok(chosen),
     }
 }

@@ -1,13 +1,16 @@
 //! Packets that nobody sent, made from what a file says of them.
 
 use super::Inject;
+use super::Text;
 use super::mistake::Wrong;
 use super::plan::{ADDRESSES, Injection, Names};
+use crate::events;
 use crate::exchange::End;
 use crate::netns;
 use std::net::{IpAddr, SocketAddr};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options, Timestamps, icmp_error};
+use tcpx_proto::words::did_you_mean;
 
 /// Whom nobody knows.
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(netns::STRANGER), 40_000);
@@ -19,9 +22,9 @@ pub(super) fn injections<'a>(all: impl Iterator<Item = &'a Inject>, names: &Name
     let mut id = FORGED_ID;
     let one = |inject: &Inject| {
         let flags = Flags::from_letters(inject.flags.get_ref());
-        let flags = flags.ok_or_else(|| Wrong::of(&inject.flags, "control bits are letters out of FSRPAUEW, in that order"))?;
+        let flags = flags.ok_or_else(|| unknown_flags(&inject.flags))?;
         let to = End::from(inject.to);
-        let forged: Vec<Forged> = (0..inject.count)
+        let forged: Vec<Forged> = (0..*inject.count.get_ref())
             .map(|nth| {
                 id = id.wrapping_add(1);
                 Forged::new(inject, flags, nth, id)
@@ -33,6 +36,16 @@ pub(super) fn injections<'a>(all: impl Iterator<Item = &'a Inject>, names: &Name
         Ok(Injection { to, after, on: inject.on.as_ref().map(|text| names.rung(text)).transpose()?, forged, packets })
     };
     all.map(one).collect()
+}
+
+/// That they are no control bits; what names them has its letters told.
+fn unknown_flags(flags: &Text) -> Wrong {
+    let names = flags.get_ref().split(|c: char| !c.is_ascii_alphabetic());
+    let letter = |name: &str| events::CONTROL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(letter, _)| *letter);
+    let letters: Option<String> = names.filter(|name| !name.is_empty()).map(letter).collect();
+    let found = letters.as_deref().and_then(Flags::from_letters).map(|flags| did_you_mean(&flags.to_string()));
+    let help = found.unwrap_or_else(|| "such as: FA for FIN,ACK".to_owned());
+    Wrong::of(flags, format!("'{flags}' are no control bits: they are letters out of FSRPAUEW")).help(help)
 }
 
 /// One of them.
@@ -61,7 +74,7 @@ impl Forged {
         let (receiver, peer) = (*to.of(&ADDRESSES), *to.other().of(&ADDRESSES));
         let from = if inject.stranger { STRANGER } else { peer };
         let port = from.port().wrapping_add(if inject.step == 0 { nth } else { 0 });
-        let icmp = inject.icmp.map(|kind| Error { source: from.ip(), kind, mtu: inject.mtu });
+        let icmp = inject.icmp.map(|kind| Error { source: from.ip(), kind, mtu: inject.mtu.as_ref().map_or(0, |mtu| *mtu.get_ref()) });
         let (source, destination, author) = match (&icmp, inject.stranger) {
             (Some(_), _) => (receiver, peer, Some(to)),
             (None, true) => (SocketAddr::new(from.ip(), port), receiver, None),
@@ -128,7 +141,9 @@ mod tests {
     fn injection(fields: &str) -> Injection {
         let words = ["name", "title", "question", "story", "textbook", "rfc", "linux"].map(|field| format!("{field} = \"x\"\n")).concat();
         let rest = "group = \"attack\"\nprofile = \"linux\"\npatience = \"1s\"\nlimit = \"1s\"\n[kernel]\nno = \"x\"\n";
-        let hosts = "[a]\nscript = \"connect\"\n[b]\nscript = \"listen\"\n[[arm]]\nname = \"x\"\nsays = \"x\"\nholds = [\"octets\"]\n";
+        let hosts = "[a]\nscript = \"connect\"\n[b]\nscript = \"listen\"\n";
+        let arm = |name: &str, more: &str| format!("[[arm]]\nname = \"{name}\"\nsays = \"x\"\nholds = [\"octets\"]\n{more}\n");
+        let hosts = format!("{hosts}{}{}", arm("without", "treatment = true"), arm("with", ""));
         let source = format!("{words}{rest}{hosts}[[inject]]\n{fields}\n");
         let experiment = Experiment::parse("x", &source).unwrap_or_else(|mistake| panic!("{mistake}"));
         let mut plan = experiment.checked_plan(&experiment.arms[0], Scale::Real).unwrap();

@@ -5,6 +5,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
 use tcpx_proto::words;
+use toml::Spanned;
 
 /// A mistake with its file around it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,9 +35,14 @@ impl Wrong {
         Wrong { span: 0..0, within: None, message: message.into(), help: None }
     }
 
-    /// Of a text.
-    pub(super) fn of(text: &Text, message: impl Into<String>) -> Wrong {
-        Wrong { span: text.span(), within: None, message: message.into(), help: None }
+    /// Of a value.
+    pub(super) fn of<T>(value: &Spanned<T>, message: impl Into<String>) -> Wrong {
+        Wrong { span: value.span(), within: None, message: message.into(), help: None }
+    }
+
+    /// With what would be right.
+    pub(super) fn help(self, help: impl Into<String>) -> Wrong {
+        Wrong { help: Some(help.into()), ..self }
     }
 
     /// Of a part of what a text came to.
@@ -57,8 +63,15 @@ impl Wrong {
 
 impl Mistake {
     pub(super) fn of_toml(path: &str, source: &str, error: &toml::de::Error) -> Mistake {
-        show(path, source, error.span().unwrap_or(0..0), error.message(), None)
+        let help = nearest_expected(error.message());
+        show(path, source, error.span().unwrap_or(0..0), error.message(), help.as_deref())
     }
+}
+
+/// serde names a word that it does not know, and then those that it does, each between backticks.
+fn nearest_expected(message: &str) -> Option<String> {
+    let mut named = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    words::nearest(named.next()?, named).map(words::did_you_mean)
 }
 
 fn show(path: &str, source: &str, span: Range<usize>, message: &str, help: Option<&str>) -> Mistake {

@@ -1,10 +1,13 @@
 //! An experiment as data: a question, two hosts, the rule that is removed, and what must happen with and without it.
 
+mod check;
+mod constant;
 mod forge;
 mod mistake;
 mod plan;
 mod rung;
 
+pub use constant::Constant;
 pub use mistake::Mistake;
 pub use plan::{HostPlan, Injection, Plan, Scale};
 pub use rung::{Rung, Sight};
@@ -51,7 +54,7 @@ pub struct Experiment {
     pub zh: Option<Chinese>,
     /// Values that differ between the worlds: `$name` stands for one in all other texts.
     #[serde(default)]
-    pub constants: BTreeMap<String, Constant>,
+    pub constants: BTreeMap<Text, Constant>,
     /// How long an end may wait for the other before it counts as stuck.
     pub patience: Text,
     /// When a run ends at the latest.
@@ -138,23 +141,6 @@ pub struct Chinese {
     pub linux: String,
 }
 
-/// A value in each world.
-#[derive(Clone, Deserialize, Debug)]
-#[serde(untagged)]
-pub enum Constant {
-    /// The same in all.
-    Same(String),
-    /// The real one, the one on a wire where nobody waits for minutes, and the one beside Linux, which has its own.
-    Scaled {
-        /// In the simulation.
-        real: String,
-        /// On the wire.
-        wire: String,
-        /// Beside Linux; the wire's where it is left out.
-        kernel: Option<String>,
-    },
-}
-
 /// One host, or what an arm changes of it.
 #[derive(Clone, Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +162,7 @@ pub struct Host {
 #[serde(deny_unknown_fields)]
 pub struct Arm {
     /// What is different, in a few words.
-    pub name: String,
+    pub name: Text,
     /// The failure is expected here: a rule is missing, or the protection that another arm has.
     #[serde(default)]
     pub treatment: bool,
@@ -193,10 +179,10 @@ pub struct Arm {
     pub inject: Vec<Inject>,
     /// The oracles that this run breaks.
     #[serde(default)]
-    pub breaks: Vec<Oracle>,
+    pub breaks: Vec<Spanned<Oracle>>,
     /// Those that hold in it.
     #[serde(default)]
-    pub holds: Vec<Oracle>,
+    pub holds: Vec<Spanned<Oracle>>,
     /// States and segments that are seen in this order.
     #[serde(default)]
     pub ladder: Vec<Text>,
@@ -204,7 +190,7 @@ pub struct Arm {
     pub kernel: Option<Beside>,
     /// Another value for some constants.
     #[serde(default)]
-    pub constants: BTreeMap<String, Constant>,
+    pub constants: BTreeMap<Text, Constant>,
     /// The profile of this arm alone.
     pub profile: Option<Spanned<String>>,
 }
@@ -218,9 +204,9 @@ pub struct Beside {
     /// In the fewest words.
     pub says: Option<String>,
     /// The oracles that it breaks there.
-    pub breaks: Option<Vec<Oracle>>,
+    pub breaks: Option<Vec<Spanned<Oracle>>>,
     /// Those that hold there.
-    pub holds: Option<Vec<Oracle>>,
+    pub holds: Option<Vec<Spanned<Oracle>>>,
     /// States and segments that are seen there in this order.
     pub ladder: Option<Vec<Text>>,
     /// More settings of Linux's end, inside its namespace.
@@ -307,7 +293,7 @@ pub struct Inject {
     pub text: String,
     /// How many, each from the next port of the forged host.
     #[serde(default = "one")]
-    pub count: u16,
+    pub count: Spanned<u16>,
     /// They seem to come from a third host, 10.77.0.66, rather than from the peer.
     #[serde(default)]
     pub stranger: bool,
@@ -319,16 +305,15 @@ pub struct Inject {
     /// An ICMP error of this type and code instead. What it quotes is described by the rest: a segment that its receiver sent to the peer.
     pub icmp: Option<[u8; 2]>,
     /// The MTU that it tells of.
-    #[serde(default)]
-    pub mtu: u16,
+    pub mtu: Option<Spanned<u16>>,
 }
 
 fn window() -> u16 {
     65_535
 }
 
-fn one() -> u16 {
-    1
+fn one() -> Spanned<u16> {
+    Spanned::new(0..0, 1)
 }
 
 /// The experiments that are built in, by name.
@@ -363,25 +348,6 @@ impl Experiment {
         experiment.place.clone_from(&experiment.name);
         experiment.check().map_err(|wrong| wrong.at(path, source))?;
         Ok(experiment)
-    }
-
-    fn check(&self) -> Result<(), mistake::Wrong> {
-        use mistake::Wrong;
-        if self.arms.is_empty() {
-            return Err(Wrong::everywhere("no arm: an experiment without a run shows nothing"));
-        }
-        if self.kernel.no.is_none() == self.kernel.end.is_none() {
-            return Err(Wrong::everywhere("[kernel] says which end is Linux's (end = \"b\"), or why it cannot be (no = \"...\")"));
-        }
-        for arm in &self.arms {
-            if arm.breaks.is_empty() && arm.holds.is_empty() && arm.ladder.is_empty() {
-                return Err(Wrong::everywhere(format!("the arm \"{}\" judges nothing: it needs breaks, holds or a ladder", arm.name)));
-            }
-            for scale in [Scale::Real, Scale::Wire, Scale::Kernel] {
-                self.plan(arm, scale)?;
-            }
-        }
-        Ok(())
     }
 
     /// The host of this end, without an arm's changes.
@@ -430,6 +396,28 @@ impl Experiment {
 }
 
 impl Arm {
+    /// What is different beside Linux, at that scale.
+    fn beside(&self, scale: Scale) -> Option<&Beside> {
+        self.kernel.as_ref().filter(|_| scale == Scale::Kernel)
+    }
+
+    /// The oracles that break, and those that hold.
+    fn expected(&self, scale: Scale) -> (&[Spanned<Oracle>], &[Spanned<Oracle>]) {
+        let beside = self.beside(scale);
+        let breaks = beside.and_then(|beside| beside.breaks.as_ref()).unwrap_or(&self.breaks);
+        (breaks, beside.and_then(|beside| beside.holds.as_ref()).unwrap_or(&self.holds))
+    }
+
+    /// The lines of its ladder.
+    fn ladder(&self, scale: Scale) -> &[Text] {
+        self.beside(scale).and_then(|beside| beside.ladder.as_ref()).unwrap_or(&self.ladder)
+    }
+
+    /// What it shows.
+    fn says(&self, scale: Scale) -> &str {
+        self.beside(scale).and_then(|beside| beside.says.as_ref()).unwrap_or(&self.says)
+    }
+
     /// What it changes of a host.
     pub fn host(&self, end: End) -> &Host {
         match end {

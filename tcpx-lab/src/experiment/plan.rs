@@ -2,7 +2,7 @@
 
 use super::mistake::Wrong;
 use super::rung::{self, Rung};
-use super::{Arm, Constant, Experiment, Host, Text, Tolerance, forge};
+use super::{Arm, Experiment, Host, Text, Tolerance, forge};
 use crate::exchange::End;
 use crate::netns;
 use crate::oracle::Oracle;
@@ -11,9 +11,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx::cli::{Common, Settings, settings};
+use tcpx_proto::config::Profile;
 use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
+use tcpx_proto::words::{Mistake, Words, did_you_mean, nearest, one_of};
+use toml::Spanned;
 
 /// A and B.
 pub(super) const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
@@ -144,16 +147,9 @@ pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
     fn new(experiment: &Experiment, arm: &Arm, scale: Scale) -> Names {
-        let value = |constant: &Constant| match constant {
-            Constant::Same(value) => value.clone(),
-            Constant::Scaled { real, wire, kernel } => match scale {
-                Scale::Real => real.clone(),
-                Scale::Wire => wire.clone(),
-                Scale::Kernel => kernel.clone().unwrap_or_else(|| wire.clone()),
-            },
-        };
+        let constants = experiment.constants.iter().chain(&arm.constants);
         let mut names: BTreeMap<String, String> =
-            experiment.constants.iter().chain(&arm.constants).map(|(name, constant)| (name.clone(), value(constant))).collect();
+            constants.map(|(name, constant)| (name.get_ref().clone(), constant.at(scale).to_owned())).collect();
         let [a, b] = ADDRESSES;
         names.extend([("a".to_owned(), a.to_string()), ("b".to_owned(), b.to_string())]);
         Names(names)
@@ -166,8 +162,7 @@ impl Names {
         while let Some((before, after)) = rest.split_once('$') {
             let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(after.len());
             let (name, behind) = after.split_at(length);
-            let known = || self.0.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
-            let value = self.0.get(name).ok_or_else(|| Wrong::of(text, format!("there is no constant ${name}; there are {}", known())))?;
+            let value = self.0.get(name).ok_or_else(|| self.unknown(text, name))?;
             resolved += before;
             resolved += value;
             rest = behind;
@@ -175,17 +170,30 @@ impl Names {
         Ok(resolved + rest)
     }
 
+    /// That there is no such constant, and the nearest that there is.
+    fn unknown(&self, text: &Text, name: &str) -> Wrong {
+        let start = text.get_ref().find(&format!("${name}")).unwrap_or_default();
+        let known = || self.0.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
+        let help = nearest(name, self.0.keys().map(String::as_str))
+            .map_or_else(|| format!("there are {}", known()), |name| did_you_mean(&format!("${name}")));
+        let mistake = Mistake { span: start..start + name.len() + 1, message: format!("there is no constant ${name}"), help: Some(help) };
+        Wrong::part(text, text.get_ref(), mistake)
+    }
+
     pub(super) fn duration(&self, text: &Text) -> Result<Duration, Wrong> {
-        rung::duration(self.resolve(text)?.trim()).map_err(|message| Wrong::of(text, message))
+        let resolved = self.resolve(text)?;
+        rung::duration(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))
     }
 
     fn count(&self, text: &Text) -> Result<u32, Wrong> {
         let resolved = self.resolve(text)?;
-        resolved.trim().parse().map_err(|_| Wrong::of(text, format!("'{resolved}' is no number of segments")))
+        let count = resolved.trim().parse().ok().filter(|count| *count > 0);
+        count.ok_or_else(|| Wrong::of(text, format!("'{resolved}' is no number of segments")))
     }
 
     pub(super) fn rung(&self, text: &Text) -> Result<Rung, Wrong> {
-        Rung::parse(&self.resolve(text)?).map_err(|message| Wrong::of(text, message))
+        let resolved = self.resolve(text)?;
+        Rung::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))
     }
 }
 
@@ -196,8 +204,8 @@ impl Experiment {
     /// The first mistake in it.
     pub(super) fn plan(&self, arm: &Arm, scale: Scale) -> Result<Plan, Wrong> {
         let names = Names::new(self, arm, scale);
-        let beside = arm.kernel.as_ref().filter(|_| scale == Scale::Kernel);
-        let ladder = beside.and_then(|beside| beside.ladder.as_ref()).unwrap_or(&arm.ladder);
+        let own = |oracles: &[Spanned<Oracle>]| oracles.iter().map(|oracle| *oracle.get_ref()).collect();
+        let (breaks, holds) = arm.expected(scale);
         let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, scale, &names));
         let [a, b] = hosts;
         Ok(Plan {
@@ -207,11 +215,11 @@ impl Experiment {
             limit: names.duration(&self.limit)?,
             budget: self.budget.as_ref().map(|text| names.count(text)).transpose()?,
             inject: forge::injections(self.inject.iter().chain(&arm.inject), &names)?,
-            ladder: ladder.iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
-            breaks: beside.and_then(|beside| beside.breaks.clone()).unwrap_or_else(|| arm.breaks.clone()),
-            holds: beside.and_then(|beside| beside.holds.clone()).unwrap_or_else(|| arm.holds.clone()),
+            ladder: arm.ladder(scale).iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
+            breaks: own(breaks),
+            holds: own(holds),
             tolerance: self.tolerance.clone(),
-            says: beside.and_then(|beside| beside.says.clone()).unwrap_or_else(|| arm.says.clone()),
+            says: arm.says(scale).to_owned(),
         })
     }
 
@@ -229,6 +237,7 @@ impl Experiment {
         let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
         let script_text = names.resolve(script)?;
         let profile = arm.profile.as_ref().unwrap_or(&self.profile);
+        checked_profile(profile)?;
         let mut pieces = pieces(base, names)?;
         pieces.extend(self::pieces(change, names)?);
         let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
@@ -247,6 +256,12 @@ impl Experiment {
             settings,
         })
     }
+}
+
+fn checked_profile(text: &Text) -> Result<(), Wrong> {
+    let known = Profile::ALL.map(|profile| (profile.name(), ()));
+    let word = Words::new(text.get_ref(), 0).expect("a profile", "linux, rfc9293 or rfc793");
+    word.and_then(|word| one_of(word, "profile", &known)).map_err(|mistake| Wrong::part(text, text.get_ref(), mistake))
 }
 
 /// A text of the file, with the flags that it comes to.

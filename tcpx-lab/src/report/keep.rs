@@ -18,8 +18,7 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
     for report in reports {
         let verdict = &report.verdict;
         let Some(outcome) = &report.outcome else { continue };
-        let arm: String = verdict.arm.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-        let place = directory.join(&verdict.experiment).join(format!("{}-{arm}", verdict.world));
+        let place = directory.join(&verdict.experiment).join(format!("{}-{}", verdict.world, folder(&verdict.arm)));
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         let write = |name: &str, octets: &[u8]| {
             let path = place.join(name);
@@ -43,6 +42,11 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// An arm's name as a directory has it.
+pub(crate) fn folder(arm: &str) -> String {
+    arm.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// Every story of a run, one below the other; of those that a stranger began, the first.

@@ -4,6 +4,7 @@ mod junit;
 mod keep;
 mod table;
 
+pub(crate) use keep::folder;
 pub use keep::{drawn, keep};
 pub use table::table;
 
