@@ -61,6 +61,7 @@ pub enum Overflow {
 /// | `persist` | 200ms to 120s | 1s to 60s |
 /// | `delayed_ack` | Some(40ms) | Some(200ms) |
 /// | `quick_acks` | 16 | 0 |
+/// | `nagle` | Minshall | Rfc896 |
 /// | `congestion` | Cubic | NewReno |
 /// | `recovery` | Rack | Rfc6675 |
 /// | `sws_override` | 200ms | 500ms |
@@ -100,8 +101,8 @@ pub struct ConnConfig {
     pub delayed_ack: Option<Duration>,
     /// How many of a connection's first ACKs are not delayed (Linux: 16).
     pub quick_acks: u32,
-    /// Nagle's algorithm (SHLD-7, MUST-17; `TCP_NODELAY`).
-    pub nagle: bool,
+    /// What a segment smaller than full waits for (SHLD-7, MUST-17; `TCP_NODELAY`).
+    pub nagle: Nagle,
     /// Silly-window avoidance, the sender's and the receiver's.
     pub silly_window: SillyWindow,
     /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
@@ -161,6 +162,18 @@ pub enum Dialect {
     Rfc9293,
     /// Linux 6.18.
     Linux,
+}
+
+/// Nagle's algorithm: what a segment smaller than full waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Nagle {
+    /// Nothing (MUST-17; `TCP_NODELAY`).
+    Off,
+    /// Until everything before it is acknowledged (RFC 896; RFC 9293 section 3.7.4, SHLD-7).
+    Rfc896,
+    /// Until every smaller segment before it is acknowledged (draft-minshall-nagle-01; Linux's `tcp_minshall_check`): the last part of
+    /// a message of more than a segment follows at once.
+    Minshall,
 }
 
 /// Silly-window avoidance (RFC 9293 section 3.8.6.2).
@@ -425,7 +438,7 @@ impl ConnConfig {
             persist: Some(Persist { min: secs(1), max: secs(60) }),
             delayed_ack: Some(millis(200)),
             quick_acks: 0,
-            nagle: true,
+            nagle: Nagle::Rfc896,
             silly_window: SillyWindow::Avoid,
             sws_override: millis(500),
             congestion: Congestion::NewReno,
@@ -467,6 +480,7 @@ impl ConnConfig {
             persist: Some(Persist { min: millis(200), max: secs(120) }),
             delayed_ack: Some(millis(40)),
             quick_acks: 16,
+            nagle: Nagle::Minshall,
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
             sws_override: millis(200),
@@ -503,6 +517,7 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
     ("RFC 2018 8", "after a timeout what SACK said to be held is not sent again before the left edge of the window has reached it"),
+    ("SHLD-7", "Nagle's algorithm in Minshall's variant: a small segment waits for an unacknowledged small one only"),
     ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
@@ -542,6 +557,7 @@ mod tests {
         row!(persist, |value: Option<Persist>| value.map_or("None".into(), |persist| format!("{:?} to {:?}", persist.min, persist.max)));
         row!(delayed_ack);
         row!(quick_acks);
+        row!(nagle);
         row!(congestion);
         row!(recovery);
         row!(sws_override);

@@ -1,8 +1,8 @@
 //! The table of removable rules: one row each, with what it removes, what breaks, and the knobs that remove it.
 
 use crate::config::{
-    Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Overflow, ResetChecks, Samples, SequenceCheck, SillyWindow, SynAcknowledged,
-    TimeWaitRestart,
+    Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Nagle, Overflow, ResetChecks, Samples, SequenceCheck, SillyWindow,
+    SynAcknowledged, TimeWaitRestart,
 };
 use crate::event::Trigger;
 use crate::fault::Rule;
@@ -135,11 +135,11 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "nagle",
-        removes: "a small segment waits while earlier text is unacknowledged",
+        removes: "a small segment waits while earlier text, in Linux an earlier small segment, is unacknowledged",
         requirement: "RFC 9293 3.7.4, SHLD-7",
         breaks: "many small writes become as many small segments, forty octets of header for one of text",
         experiment: "many-small-writes",
-        knobs: &[Knob::Parameter(|config| config.conn.nagle = false)],
+        knobs: &[Knob::Parameter(|config| config.conn.nagle = Nagle::Off)],
     },
     Preset {
         name: "delayed-ack",

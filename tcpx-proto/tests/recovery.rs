@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Profile, Recovery, Rto};
+use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Nagle, Profile, Recovery, Rto};
 use tcpx_proto::event::{Cause, Timer};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::tcb::State;
@@ -562,7 +562,7 @@ fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
 #[test]
 fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe() {
     let mut config = config(Recovery::Rack);
-    config.conn.nagle = false;
+    config.conn.nagle = Nagle::Off;
     let (mut bench, first) = measured_with(config);
     bench.send(&[7; 10]);
     bench.send(&[8; 10]);

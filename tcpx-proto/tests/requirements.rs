@@ -277,27 +277,6 @@ fn must_65_mss_outside_a_syn_is_ignored_and_never_sent() {
 }
 
 #[test]
-fn must_17_shld_7_nagle_holds_small_segments_unless_switched_off() {
-    let small = |nagle: bool| {
-        let mut bench = open(with(plain(), |conn| conn.nagle = nagle));
-        let first = bench.send(b"a").len();
-        (first, bench.send(b"b").len() + bench.send(b"c").len(), bench.acknowledge())
-    };
-    let (first, waiting, released) = small(true);
-    assert_eq!((first, waiting), (1, 0));
-    assert_eq!(released[0].text, b"bc");
-    let (first, waiting, _) = small(false);
-    assert_eq!((first, waiting), (1, 2));
-}
-
-#[test]
-fn shld_7_nagle_lets_full_segments_go() {
-    let mut bench = open(with(plain(), |conn| conn.nagle = true));
-    bench.send(b"a");
-    assert_eq!(seqs(&bench.send(&text(MSS + 10))).iter().map(|(_, len)| *len).collect::<Vec<_>>(), [MSS]);
-}
-
-#[test]
 fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
     let mut bench = open(plain());
     let sent = bench.send(&text(2 * MSS + 5));

@@ -55,6 +55,7 @@ impl Tcb {
                 scaled: false,
                 mss: default_mss(remote),
                 path_mtu,
+                small: None,
                 cursor: None,
                 closing: false,
                 fin: None,

@@ -188,6 +188,8 @@ pub(crate) struct Snd {
     /// The peer's MSS option.
     mss: u16,
     path_mtu: u16,
+    /// One past the last segment smaller than full, while that is not acknowledged (Linux's `snd_sml`).
+    small: Option<Seq>,
     /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
     cursor: Option<Seq>,
     /// The application sends no more: the FIN follows its last octet.

@@ -3,7 +3,7 @@
 use super::recovery::Choice;
 use super::scoreboard::Mark;
 use super::{Cx, Reply, State, Tcb, Transfer};
-use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack};
+use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack, Nagle};
 use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
 use crate::stack::ConnId;
@@ -20,6 +20,8 @@ struct Plan {
     flags: Flags,
     cause: Cause,
     kind: Kind,
+    /// Smaller than full, which is a matter of the options, too.
+    small: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -71,7 +73,14 @@ impl Tcb {
         if let Some(cause) = self.pending.syn {
             let ack = self.state != State::SynSent;
             let flags = if ack { Flags::SYN | Flags::ACK } else { Flags::SYN };
-            return Some(Plan { seq: self.snd.iss, len: 0, flags: flags | self.ecn_setup(ack, cause), cause, kind: Kind::Syn });
+            return Some(Plan {
+                seq: self.snd.iss,
+                len: 0,
+                flags: flags | self.ecn_setup(ack, cause),
+                cause,
+                kind: Kind::Syn,
+                small: true,
+            });
         }
         self.plan_text().or_else(|| self.pending.ack.map(|cause| self.plan_bare(cause)))
     }
@@ -153,7 +162,7 @@ impl Tcb {
         if fin_due {
             flags |= Flags::FIN;
         }
-        Some(Plan { seq: from, len, flags, cause: self.cause_of(kind, repeated), kind })
+        Some(Plan { seq: from, len, flags, cause: self.cause_of(kind, repeated), kind, small: len < mss })
     }
 
     fn cause_of(&self, kind: Kind, repeated: bool) -> Cause {
@@ -169,14 +178,23 @@ impl Tcb {
         }
     }
 
-    /// Nagle's algorithm and the sender's silly-window avoidance (SHLD-7, MUST-38).
+    /// The sender's silly-window avoidance (MUST-38, RFC 9293 3.8.6.2.1), with Nagle's algorithm for its bracketed conditions.
     fn worth_sending(&self, len: u32, mss: u32, left: u32) -> bool {
-        let idle = self.snd.una == self.snd.nxt;
+        let waits = self.small_waits();
         len == mss
-            || (len == left && (idle || !self.config.nagle))
-            || (idle && len >= self.snd.max_wnd / 2)
+            || (len == left && !waits)
+            || (len >= self.snd.max_wnd / 2 && !waits)
             || (len < left && len >= self.config.silly_window.least(u32::MAX))
             || (self.pending.small && len > 0)
+    }
+
+    /// Whether a segment smaller than full has to wait for an ACK (SHLD-7).
+    fn small_waits(&self) -> bool {
+        match self.config.nagle {
+            Nagle::Off => false,
+            Nagle::Rfc896 => self.snd.una != self.snd.nxt,
+            Nagle::Minshall => self.snd.small.is_some(),
+        }
     }
 
     /// Something waits for a larger window than there is.
@@ -185,7 +203,7 @@ impl Tcb {
     }
 
     fn plan_bare(&self, cause: Cause) -> Plan {
-        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare };
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare, small: true };
         match cause {
             Cause::Probe if self.probe_has_text() && self.unacknowledged() > 0 => Plan { seq: self.snd.una, len: 1, ..plan },
             Cause::Probe => Plan { seq: self.snd.una.back(1), ..plan },
@@ -394,6 +412,9 @@ impl Tcb {
         }
         if end.gt(self.snd.nxt) {
             self.snd.nxt = end;
+            if plan.small {
+                self.snd.small = Some(end);
+            }
             if plan.seq.ge(self.snd.una) && self.snd.timed.is_none() && self.snd.cursor.is_none() {
                 self.snd.timed = Some((plan.seq, cx.now));
             }
@@ -428,7 +449,7 @@ impl Tcb {
 
     /// The last ACK of a connection that is gone: it leaves without it.
     pub(super) fn reply_ack(&mut self, cx: &mut Cx<'_>, cause: Cause) {
-        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare };
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags: Flags::ACK, cause, kind: Kind::Bare, small: true };
         let header = self.header(cx.now, &plan, 0);
         let label = Label { cause, carries: self.carries(&plan, &header) };
         cx.replies.push_back(Reply { conn: Some(cx.id), header, label, packet: cx.record.packet });
@@ -437,7 +458,7 @@ impl Tcb {
     /// The RST of an ABORT (3.10.5); Linux adds an ACK.
     pub(super) fn reply_reset(&mut self, cx: &mut Cx<'_>) {
         let flags = if self.config.dialect == Dialect::Linux { Flags::RST | Flags::ACK } else { Flags::RST };
-        let plan = Plan { seq: self.snd.nxt, len: 0, flags, cause: Cause::Call, kind: Kind::Bare };
+        let plan = Plan { seq: self.snd.nxt, len: 0, flags, cause: Cause::Call, kind: Kind::Bare, small: true };
         let header = self.header(cx.now, &plan, 0);
         let label = Label { cause: Cause::Call, carries: Carries::RST };
         cx.replies.push_back(Reply { conn: Some(cx.id), header, label, packet: cx.record.packet });

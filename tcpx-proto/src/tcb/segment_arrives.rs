@@ -409,6 +409,7 @@ impl Tcb {
         let acked = ack.since(self.snd.una);
         self.snd.una = ack;
         self.snd.oldest = self.snd.oldest.max(ack.back(self.snd.max_wnd));
+        self.snd.small = self.snd.small.filter(|end| end.gt(ack));
         self.snd.retransmissions = 0;
         self.snd.cause = Cause::Released;
         self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, ConnConfig, Profile};
+use tcpx_proto::config::{Config, ConnConfig, Nagle, Profile};
 use tcpx_proto::event::{Event, Label, Signal};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Status};
@@ -96,7 +96,7 @@ impl Bench {
     pub(crate) fn plain(profile: Profile) -> Config {
         let mut config = profile.config();
         (config.conn.timestamps, config.conn.window_scaling, config.conn.sack) = (false, false, false);
-        (config.conn.nagle, config.conn.delayed_ack) = (false, None);
+        (config.conn.nagle, config.conn.delayed_ack) = (Nagle::Off, None);
         config
     }
 

@@ -11,9 +11,7 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("ack-of-fin-no-data", "linux", "P5"),
     ("dsack-prefix-and-held", "rfc9293", "E2"),
     ("dsack-prefix-and-held", "linux", "E2"),
-    ("frag-needed", "linux", "P2"),
     ("may2-returns-to-time-wait", "rfc9293", "E3"),
-    ("nagle-tail", "linux", "P2"),
     ("syn-with-data", "rfc9293", "E4"),
 ];
 

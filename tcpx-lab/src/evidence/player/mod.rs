@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tcpx_proto::config::{ConnConfig, KeepAlive};
+use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
 use tcpx_proto::stack::CallError;
 
@@ -50,7 +50,7 @@ pub struct Wishes {
 impl Wishes {
     /// What comes nearest to this; the rest of it is no socket's business.
     pub fn of(config: &ConnConfig) -> Wishes {
-        Wishes { keepalive: config.keepalive, user_timeout: config.user_timeout, no_delay: !config.nagle }
+        Wishes { keepalive: config.keepalive, user_timeout: config.user_timeout, no_delay: config.nagle == Nagle::Off }
     }
 
     /// An accepted socket has them from its listener.

@@ -171,7 +171,7 @@ fn host_gone_silent_is_not_heard() {
 fn wishes_of_a_listener_are_those_of_what_it_accepts() {
     let keepalive = KeepAlive { idle: Duration::from_secs(3), interval: Duration::from_millis(1), probes: 4 };
     let config =
-        ConnConfig { keepalive: Some(keepalive), user_timeout: Some(Duration::from_secs(9)), nagle: false, ..ConnConfig::default() };
+        ConnConfig { keepalive: Some(keepalive), user_timeout: Some(Duration::from_secs(9)), nagle: Nagle::Off, ..ConnConfig::default() };
     let wishes = Wishes::of(&config);
     let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), wishes).unwrap();
     listener.listen(1).unwrap();
