@@ -65,6 +65,8 @@ pub enum Overflow {
 /// | `congestion` | Cubic | NewReno |
 /// | `recovery` | Rack | Rfc6675 |
 /// | `sws_override` | 200ms | 500ms |
+/// | `window_edges` | Inclusive | Exclusive |
+/// | `unacknowledging` | Drop | Check |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -137,6 +139,10 @@ pub struct ConnConfig {
     pub isn: Isn,
     /// Where a segment has to lie.
     pub sequence_check: SequenceCheck,
+    /// What of a window's edges counts as in the window.
+    pub window_edges: WindowEdges,
+    /// What becomes of a segment without ACK, RST and SYN.
+    pub unacknowledging: Unacknowledging,
     /// How often a FIN is sent.
     pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
@@ -204,6 +210,25 @@ pub enum SequenceCheck {
     /// It is acknowledged and goes on to the other checks, and its text and FIN are taken as if they began at RCV.NXT: what a stack
     /// without sequence numbers would do.
     None,
+}
+
+/// Segments that only touch the receive window from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum WindowEdges {
+    /// They are outside (RFC 9293 Table 6).
+    Exclusive,
+    /// What ends at RCV.NXT, and an ACK without text at the right edge, is used for what it acknowledges (Linux's `tcp_sequence`;
+    /// RFC 9293 Appendix A.2). A peer whose text fills the window sends all its ACKs from that edge.
+    Inclusive,
+}
+
+/// Segments without ACK, RST and SYN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Unacknowledging {
+    /// They come to the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4): those outside the window are answered.
+    Check,
+    /// They are dropped at once (Linux).
+    Drop,
 }
 
 /// How often a FIN is sent.
@@ -456,6 +481,8 @@ impl ConnConfig {
             send_buffer: 1 << 18,
             isn: Isn::Rfc6528,
             sequence_check: SequenceCheck::Window,
+            window_edges: WindowEdges::Exclusive,
+            unacknowledging: Unacknowledging::Check,
             fin_repeats: FinRepeats::UntilAcknowledged,
             reset_checks: ResetChecks::Rfc5961,
             challenge_interval: millis(500),
@@ -484,6 +511,8 @@ impl ConnConfig {
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
             sws_override: millis(200),
+            window_edges: WindowEdges::Inclusive,
+            unacknowledging: Unacknowledging::Drop,
             ..ConnConfig::rfc9293()
         }
     }
@@ -507,7 +536,9 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("MUST-23", "a SYN is given up after 10 retransmissions, 134 s instead of 3 min"),
     ("RFC 6298 2.4", "RTO from 200 ms instead of 1 s"),
     ("RFC 9293 3.10.7.4", "a retransmitted SYN in SYN-RECEIVED gets the SYN,ACK again instead of an ACK"),
-    ("RFC 9293 3.10.7.4", "the ACK field of a duplicate that ends at RCV.NXT is processed"),
+    ("RFC 9293 3.10.7.4", "the ACK field of a duplicate that ends at RCV.NXT, or of an ACK at the right edge of the window, is processed"),
+    ("RFC 9293 3.10.7.4", "a segment without ACK, RST and SYN is dropped before any check"),
+    ("RFC 7323 5.3", "in SYN-RECEIVED a wrong ACK gets its RST whatever its timestamp"),
     ("RFC 5961 3.2", "after the peer's FIN a RST at RCV.NXT-1 resets, too"),
     ("RFC 9293 3.10.7.4", "in TIME-WAIT only an exact RST, not one with an old timestamp, has an effect"),
     ("RFC 6191 2", "a SYN that TIME-WAIT does not take is answered with an ACK instead of dropped"),
@@ -561,6 +592,8 @@ mod tests {
         row!(congestion);
         row!(recovery);
         row!(sws_override);
+        row!(window_edges);
+        row!(unacknowledging);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
     }

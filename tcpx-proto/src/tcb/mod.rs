@@ -179,7 +179,7 @@ pub(crate) struct Snd {
     wl2: Seq,
     /// MAX.SND.WND (RFC 5961 section 5.2).
     max_wnd: u32,
-    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before ISS.
+    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first octet.
     oldest: Seq,
     /// The peer's window shift.
     shift: u8,

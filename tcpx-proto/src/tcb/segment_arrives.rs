@@ -3,7 +3,7 @@
 use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
-use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst};
+use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst, WindowEdges};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -91,6 +91,7 @@ impl Tcb {
     fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         self.sample(cx.now, segment, segment.header.ack, None);
         self.snd.una = self.snd.iss + 1;
+        self.snd.oldest = self.snd.una;
         self.snd.syn_acked = true;
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;
@@ -100,9 +101,10 @@ impl Tcb {
 
     /// 3.10.7.4: every other state.
     fn otherwise(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        self.check_control(segment)?;
         self.syn_into_time_wait(cx, segment)?;
-        self.check_timestamps(cx, segment)?;
         self.check_request(cx, segment)?;
+        self.check_timestamps(cx, segment)?;
         self.check_sequence(cx, segment).or_else(|stop| self.without_sequence_check(stop))?;
         self.check_rst(cx, segment)?;
         self.check_syn(cx, segment)?;
@@ -190,7 +192,8 @@ impl Tcb {
         }
     }
 
-    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else: the listener answers a wrong one.
+    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else, its timestamp included: the listener
+    /// answers a wrong one.
     fn check_request(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
         let request = self.state == State::SynReceived && self.passive && self.is_linux();
@@ -229,10 +232,12 @@ impl Tcb {
     /// Table 6, with the allowances of the profiles.
     fn acceptable(&self, segment: &Segment<'_>) -> bool {
         let (seq, len) = (segment.header.seq, segment.len());
-        let request = self.state == State::SynReceived && self.passive;
-        // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK.
-        let touches = len > 0 && !segment.header.flags.has(Flags::SYN) && seq + len == self.rcv.nxt;
-        if self.is_rst_before_fin(segment) || (self.is_linux() && touches && !request && self.state != State::TimeWait) {
+        let flags = segment.header.flags;
+        // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what lies behind text that fills the window.
+        let old = len > 0 && !flags.has(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
+        let behind = len == 0 && seq == self.rcv.nxt + self.window() && self.state != State::TimeWait;
+        let touches = old || behind;
+        if self.is_rst_before_fin(segment) || (self.config.window_edges == WindowEdges::Inclusive && touches) {
             return true;
         }
         self.in_window(segment)

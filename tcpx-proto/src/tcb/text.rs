@@ -2,12 +2,25 @@
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
-use crate::config::SequenceCheck;
+use crate::config::{SequenceCheck, Unacknowledging};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
 
 impl Tcb {
+    /// Before the first check, where the policy says so: is there anything that a segment of a connection has?
+    pub(super) fn check_control(&self, segment: &Segment<'_>) -> Check {
+        let flags = segment.header.flags;
+        let bare = !(flags.has(Flags::ACK) || flags.has(Flags::RST) || flags.has(Flags::SYN));
+        let dropped = self.config.unacknowledging == Unacknowledging::Drop && bare && !self.is_mini();
+        if dropped { Err(Stop::Discard(Discard::NoAck)) } else { Ok(()) }
+    }
+
+    /// In a state that Linux keeps less of than a connection, and checks by rules of its own.
+    pub(super) fn is_mini(&self) -> bool {
+        self.state == State::TimeWait || (self.state == State::SynReceived && self.passive)
+    }
+
     /// What the first check refused goes on where there is no such check.
     pub(super) fn without_sequence_check(&self, stop: Stop) -> Check {
         match (stop, self.config.sequence_check) {

@@ -46,6 +46,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    ack_at_right_edge
     ack_of_fin_no_data
     ack_of_unsent
     big_endseq
@@ -69,7 +70,9 @@ scripts! {
     may2_returns_to_time_wait
     nagle_tail
     newreno_partial
+    no_ack_no_answer
     no_mss
+    old_ack_challenge
     option_length_zero
     paws_old
     refused
@@ -85,6 +88,7 @@ scripts! {
     synack_with_data
     synrcvd_bad_ack
     synrcvd_fin_with_ack
+    synrcvd_old_stamp_bad_ack
     synrcvd_out_of_order_data
     tlp
     trim_left

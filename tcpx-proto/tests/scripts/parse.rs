@@ -145,7 +145,7 @@ fn packet_of(text: &str) -> Option<Packet> {
         Some("[ect0]") => Some(2),
         Some(_) => return None,
     };
-    let letters = words.next()?.replace('.', "A");
+    let letters = words.next()?.replace('.', "A").replace('-', "");
     let (seq, len) = range(words.next()?)?;
     let options = options_of(options.trim_end().strip_suffix('>')?)?;
     let mut packet = Packet { ecn, flags: Flags::from_letters(&letters)?, seq, len, ack: None, window: None, options };

@@ -8,6 +8,7 @@ use tcpx_proto::config::{Config, ConnConfig, Ecn, KeepAlive};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack};
+use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Illegal, Options, Segment, icmp_error};
 
@@ -341,7 +342,7 @@ impl Player {
             "connect" => {
                 let id = self.stack.connect(self.now, self.local, self.remote, &self.config)?;
                 self.sockets.insert(fd, Socket::Connection(id));
-                return Err(CallError::WouldBlock);
+                return Err(CallError::InUse(State::SynSent));
             }
             "read" => {
                 let mut into = vec![1; number(2) as usize];
@@ -383,7 +384,8 @@ fn set_ahead(config: &mut ConnConfig, script: &Script) {
 
 fn errno(error: CallError) -> Option<&'static str> {
     match error {
-        CallError::WouldBlock => Some("EINPROGRESS"),
+        CallError::WouldBlock => Some("EAGAIN"),
+        CallError::InUse(State::SynSent) => Some("EINPROGRESS"),
         CallError::Ended(CloseReason::Reset) => Some("ECONNRESET"),
         CallError::Ended(CloseReason::Refused) => Some("ECONNREFUSED"),
         _ => None,
