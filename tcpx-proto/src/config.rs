@@ -67,6 +67,8 @@ pub enum Overflow {
 /// | `sws_override` | 200ms | 500ms |
 /// | `window_edges` | Inclusive | Exclusive |
 /// | `unacknowledging` | Drop | Check |
+/// | `overlap` | Linux | SequenceOrder |
+/// | `text_over_fin` | Reset | Ignore |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -143,6 +145,10 @@ pub struct ConnConfig {
     pub window_edges: WindowEdges,
     /// What becomes of a segment without ACK, RST and SYN.
     pub unacknowledging: Unacknowledging,
+    /// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap.
+    pub overlap: Overlap,
+    /// What a segment does whose text begins before the peer's FIN, which was taken, and goes on behind it.
+    pub text_over_fin: TextOverFin,
     /// How often a FIN is sent.
     pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
@@ -229,6 +235,26 @@ pub enum Unacknowledging {
     Check,
     /// They are dropped at once (Linux).
     Drop,
+}
+
+/// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap. What comes in order counts before all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Overlap {
+    /// That of the segment which begins first, and of two that begin alike, of the one that came first: what is held is taken in the
+    /// order of SEG.SEQ, of each segment only what is new (RFC 9293 section 3.10.7.4).
+    SequenceOrder,
+    /// The same, but of two that begin alike the longer one's, and what continues a held segment is one with it: no D-SACK tells what it
+    /// has in common with those behind it (Linux `tcp_data_queue_ofo`).
+    Linux,
+}
+
+/// A segment whose text lies on both sides of the peer's FIN: either of them is forged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TextOverFin {
+    /// Its text is ignored (RFC 9293 section 3.10.7.4, seventh check).
+    Ignore,
+    /// The connection is reset (Linux `tcp_rcv_state_process`).
+    Reset,
 }
 
 /// How often a FIN is sent.
@@ -483,6 +509,8 @@ impl ConnConfig {
             sequence_check: SequenceCheck::Window,
             window_edges: WindowEdges::Exclusive,
             unacknowledging: Unacknowledging::Check,
+            overlap: Overlap::SequenceOrder,
+            text_over_fin: TextOverFin::Ignore,
             fin_repeats: FinRepeats::UntilAcknowledged,
             reset_checks: ResetChecks::Rfc5961,
             challenge_interval: millis(500),
@@ -513,6 +541,8 @@ impl ConnConfig {
             sws_override: millis(200),
             window_edges: WindowEdges::Inclusive,
             unacknowledging: Unacknowledging::Drop,
+            overlap: Overlap::Linux,
+            text_over_fin: TextOverFin::Reset,
             ..ConnConfig::rfc9293()
         }
     }
@@ -553,6 +583,8 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
+    ("RFC 9293 3.10.7.4", "of two held segments that begin alike the longer one counts instead of the first"),
+    ("RFC 9293 3.10.7.4", "text that begins before the peer's FIN and goes on behind it resets the connection instead of being ignored"),
 ];
 
 #[cfg(test)]
@@ -594,6 +626,8 @@ mod tests {
         row!(sws_override);
         row!(window_edges);
         row!(unacknowledging);
+        row!(overlap);
+        row!(text_over_fin);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
     }

@@ -83,6 +83,28 @@ fn a06_holes_are_filled_in_the_end() {
     assert_eq!(bench.receive(65_535).unwrap().len(), 4000);
 }
 
+/// Thousands of octets ahead, each alone, then the text and the FIN in order: all of it is taken, and the memory was bounded.
+#[test]
+fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() {
+    for profile in Profile::ALL {
+        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 65_535));
+        let (base, before) = (bench.rcv_nxt, LIVE.get());
+        for at in (2..60_000).step_by(2) {
+            let kind = if at % 10 == 0 { FIN_ACK } else { ACK };
+            assert_eq!(bench.arrive(base + at, bench.snd_nxt, kind, b"x").len(), 1, "each is answered");
+            bench.signals.clear();
+        }
+        let grown = LIVE.get() - before;
+        assert!(grown < 3 * 65_535, "{grown} octets");
+        for at in (0..60_000).step_by(1000) {
+            bench.arrive(base + at, bench.snd_nxt, ACK, &[b't'; 1000]);
+        }
+        bench.arrive(base + 60_000, bench.snd_nxt, FIN_ACK, b"t");
+        assert_eq!(bench.state(), State::CloseWait);
+        assert_eq!(bench.receive(65_535).unwrap(), [b't'; 60_001]);
+    }
+}
+
 #[test]
 fn p17_stream_that_nobody_reads_closes_the_window_and_takes_no_more_memory() {
     let mut bench = open(with(plain(), |conn| conn.receive_buffer = 10_000));
@@ -322,25 +344,29 @@ fn s04_both_directions_cross_the_end_of_the_sequence_space() {
 }
 
 #[test]
-fn s05_first_copy_of_an_octet_wins() {
-    let mut bench = open(plain());
-    let base = bench.rcv_nxt;
-    bench.arrive(base + 5, bench.snd_nxt, ACK, b"AAAAA");
-    bench.arrive(base, bench.snd_nxt, ACK, b"BBBBBBBBBBBB");
-    assert_eq!(bench.receive(100).unwrap(), b"BBBBBAAAAABB");
+fn s05_copy_that_comes_in_order_wins() {
+    for profile in Profile::ALL {
+        let mut bench = open(Bench::plain(profile));
+        let base = bench.rcv_nxt;
+        bench.arrive(base + 5, bench.snd_nxt, ACK, b"AAAAA");
+        bench.arrive(base, bench.snd_nxt, ACK, b"BBBBBBB");
+        bench.arrive(base, bench.snd_nxt, ACK, b"CCCCCCCCCCCC");
+        assert_eq!(bench.receive(100).unwrap(), b"BBBBBBBAAACC");
+    }
 }
 
 #[test]
-fn s06_s07_first_fin_is_the_end_wherever_others_claim_it() {
+fn s06_s07_fin_that_text_goes_beyond_ends_nothing() {
     let mut bench = open(plain());
     let base = bench.rcv_nxt;
     bench.arrive(base + 100, bench.snd_nxt, FIN_ACK, b"");
     bench.arrive(base + 50, bench.snd_nxt, FIN_ACK, b"");
     bench.arrive(base + 90, bench.snd_nxt, ACK, &[1; 50]);
     bench.arrive(base, bench.snd_nxt, ACK, &[0; 95]);
-    assert_eq!((bench.state(), bench.status().unread), (State::CloseWait, 100));
-    bench.arrive(base + 101, bench.snd_nxt, ACK, b"beyond");
-    assert_eq!(bench.receive(200).unwrap().len(), 100);
+    assert_eq!((bench.state(), bench.status().unread), (State::Established, 140));
+    bench.arrive(base + 140, bench.snd_nxt, FIN_ACK, b"");
+    bench.arrive(base + 141, bench.snd_nxt, ACK, b"beyond");
+    assert_eq!(bench.receive(200).unwrap().len(), 140);
     assert_eq!(bench.receive(200), Ok(vec![]));
 }
 

@@ -33,12 +33,10 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("FIN-WAIT-2(orphan)", "DATA in-order ack=SND.UNA-1000000", MINISOCKET),
     ("FIN-WAIT-2(orphan)", "SYN,FIN seq=RCV.NXT", MINISOCKET),
     ("FIN-WAIT-1(orphan)", "DATA wholly below window (dup)", MINISOCKET),
-    ("CLOSE-WAIT", "DATA straddling left edge", IGNORED),
 ];
 
 const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; tcpx answers with a RST (RFC 9293 3.10.7.4)";
 const MINISOCKET: &str = "in Linux an orphan in FIN-WAIT-2 is a minisocket with rules of its own; tcpx keeps those of the RFC";
-const IGNORED: &str = "text after the FIN is ignored, as RFC 9293 3.10.7.4 says; Linux aborts";
 
 /// The segment that a row's second column names.
 fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {

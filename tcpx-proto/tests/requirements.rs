@@ -993,7 +993,7 @@ fn rfc_2883_syn_that_came_again_is_no_text_that_did() {
 
 #[test]
 fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
-    for (text, first, again) in [(&b""[..], vec![(10, 11)], vec![(10, 11)]), (b"56789", vec![(5, 11)], vec![(5, 10), (5, 11)])] {
+    for (text, first, again) in [(&b""[..], vec![(10, 11)], vec![(10, 11); 2]), (b"56789", vec![(5, 11)], vec![(5, 11); 2])] {
         let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
         let base = bench.rcv_nxt;
         for expected in [first, again] {

@@ -73,7 +73,7 @@ impl Tcb {
                 shift,
                 full: 0,
                 acked: Seq(0),
-                fin: None,
+                fin_next: false,
                 fin_reached: false,
                 sack: false,
                 duplicate: None,

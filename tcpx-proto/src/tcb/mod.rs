@@ -5,6 +5,7 @@ mod calls;
 mod congestion;
 mod cubic;
 mod ecn;
+mod held;
 mod output;
 mod rack;
 mod recovery;
@@ -222,8 +223,8 @@ pub(crate) struct Rcv {
     full: u32,
     /// SEG.ACK of the last segment sent (Last.ACK.sent).
     acked: Seq,
-    /// The sequence number of the peer's FIN, once seen, perhaps ahead of a hole.
-    fin: Option<Seq>,
+    /// RCV.NXT is the place of the peer's FIN: everything before it is there.
+    fin_next: bool,
     /// The FIN was reached: RCV.NXT counts it.
     fin_reached: bool,
     sack: bool,

@@ -258,9 +258,7 @@ impl Tcb {
         let stamps = Timestamps { value: self.stamp(now), echo };
         if plan.kind != Kind::Syn {
             let sack = match &self.transfer {
-                Some(transfer) if self.rcv.sack => {
-                    transfer.receive.sack_blocks(self.rcv.nxt, self.rcv.duplicate, self.fin_held(), self.sack_room())
-                }
+                Some(transfer) if self.rcv.sack => transfer.receive.sack_blocks(self.rcv.nxt, self.rcv.duplicate, self.sack_room()),
                 _ => Default::default(),
             };
             return Options { timestamps: self.stamps.on.then_some(stamps), sack, ..Options::default() };
@@ -291,15 +289,10 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
-    /// The peer's FIN, come before something that it follows.
-    pub(super) fn fin_held(&self) -> Option<Seq> {
-        self.rcv.fin.filter(|fin| fin.gt(self.rcv.nxt))
-    }
-
     /// Octets that SACK blocks take in the next segment.
     pub(super) fn sack_len(&self) -> u32 {
         let Some(transfer) = self.transfer.as_deref().filter(|_| self.rcv.sack) else { return 0 };
-        let count = transfer.receive.sack_count(self.rcv.nxt, self.rcv.duplicate, self.fin_held());
+        let count = usize::from(self.rcv.duplicate.is_some()) + transfer.receive.blocks();
         match count.min(self.sack_room()) {
             0 => 0,
             blocks => 4 + 8 * blocks as u32,

@@ -84,7 +84,7 @@ impl Tcb {
         self.change_state(cx, Trigger::SynAck, State::Established);
         self.begin_close(cx);
         self.text(cx, segment)?;
-        self.fin(cx, segment)
+        self.fin(cx)
     }
 
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
@@ -122,7 +122,7 @@ impl Tcb {
         self.urgent(cx, segment);
         let text = self.text(cx, segment);
         if text.is_ok() {
-            self.fin(cx, segment)?;
+            self.fin(cx)?;
         }
         self.fin_wait_1_ends(cx);
         text

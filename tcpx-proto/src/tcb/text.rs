@@ -2,7 +2,7 @@
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
-use crate::config::{SequenceCheck, Unacknowledging};
+use crate::config::{SequenceCheck, TextOverFin, Unacknowledging};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
@@ -66,14 +66,16 @@ impl Tcb {
         let end = start + segment.payload.len() as u32;
         // A bare ACK may come before what was sent before it, such as the peer's FIN of a simultaneous close.
         let more = end.gt(self.rcv.nxt) && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
-        if self.released && more && matches!(self.state, State::FinWait1 | State::FinWait2) {
-            // SHLD-3: nobody will ever read this.
+        // SHLD-3: nobody will ever read this.
+        let unread = self.released && more && matches!(self.state, State::FinWait1 | State::FinWait2);
+        let over_fin = self.rcv.fin_reached && start.lt(self.rcv.nxt) && end.gt(self.rcv.nxt);
+        if unread || (over_fin && self.config.text_over_fin == TextOverFin::Reset) {
             self.reply_reset_to(cx, segment);
             self.pending.ack = None;
             self.fail(cx, Trigger::Abort, CloseReason::Aborted);
             return Err(Stop::Discard(Discard::AfterClose));
         }
-        self.note_duplicate(segment);
+        let told = self.note_duplicate(segment);
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
             if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
                 self.acknowledge(Cause::Ack);
@@ -82,61 +84,68 @@ impl Tcb {
             cx.record.note(cx.now, Some(cx.id), What::Accepted { seq: segment.header.seq, text: 0 });
             return Ok(());
         }
-        if segment.payload.is_empty() {
+        let fin = segment.header.flags.has(Flags::FIN);
+        if segment.payload.is_empty() && !fin {
             return Ok(());
         }
         if self.rcv.fin_reached {
             return Err(Stop::Discard(Discard::AfterClose));
         }
-        if self.is_linux() && segment.header.flags.has(Flags::FIN) && start.le(self.rcv.nxt) {
+        if self.is_linux() && fin && !segment.payload.is_empty() && start.le(self.rcv.nxt) {
             // What the FIN brings with it waits as the FIN's own ACK does.
             self.rcv.quick = 0;
         }
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
-        match segment.payload.get(skip as usize..) {
-            Some(text) if !text.is_empty() => self.store(cx, start + skip, text),
-            _ => Ok(()),
+        let text = segment.payload.get(skip as usize..).unwrap_or_default();
+        let duplicate = self.store(cx, start + skip, text, fin)?;
+        if !told {
+            self.rcv.duplicate = duplicate.or(self.rcv.duplicate);
         }
+        Ok(())
     }
 
-    /// What of this segment lies before RCV.NXT is for the next ACK to tell (RFC 2883 section 4).
-    pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) {
+    /// What of this segment lies before RCV.NXT is for the next ACK to tell (RFC 2883 section 4), if there is any.
+    pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) -> bool {
         let (left, right) = (segment.header.seq, (segment.header.seq + segment.len()).min(self.rcv.nxt));
-        if left.lt(right) && !segment.header.flags.has(Flags::SYN) {
+        let old = left.lt(right) && !segment.header.flags.has(Flags::SYN);
+        if old {
             self.rcv.duplicate = Some((left, right));
         }
+        old
     }
 
-    fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8]) -> Check {
-        let window = self.window();
-        let offset = seq.since(self.rcv.nxt);
-        let limit = self.rcv.fin.map_or(window, |fin| window.min(fin.since(self.rcv.nxt)));
-        let fits = limit.saturating_sub(offset) as usize;
+    /// Stores text from `seq` on, not before RCV.NXT, and the FIN behind it; says what of it had been held before. Whatever is not taken
+    /// at once, or not taken at all, is answered at once.
+    fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8], fin: bool) -> Result<Option<(Seq, Seq)>, Stop> {
+        let nxt = self.rcv.nxt;
+        let offset = seq.since(nxt);
+        let fits = self.window().saturating_sub(offset) as usize;
         let inside = &text[..text.len().min(fits)];
-        let fin_held = self.fin_held().is_some();
-        let Some(transfer) = &mut self.transfer else { return Err(Stop::Discard(Discard::NoRoom)) };
-        let had_holes = transfer.receive.has_holes() || fin_held;
-        let over = transfer.receive.growth(offset, inside.len()) > cx.memory_left;
-        if inside.is_empty() || over {
+        // With text a FIN may lie right behind the window, as Linux has it.
+        let fin = fin && inside.len() == text.len() && (offset as usize + text.len()) <= self.window() as usize;
+        let transfer = self.transfer.as_mut().filter(|_| !inside.is_empty() || fin);
+        let Some(transfer) = transfer.filter(|transfer| transfer.receive.growth(offset, inside.len()) <= cx.memory_left) else {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));
-        }
-        let inserted = transfer.receive.insert(offset, inside);
+        };
+        let had_holes = transfer.receive.has_holes();
+        let inserted = transfer.receive.insert(offset, inside, fin, self.config.overlap);
         let holes = had_holes || transfer.receive.has_holes();
-        if let Some((left, right)) = inserted.held {
-            self.rcv.duplicate = Some((self.rcv.nxt + left, self.rcv.nxt + right));
-        }
         self.rcv.nxt += inserted.advanced;
+        self.rcv.fin_next = inserted.fin;
         self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;
-        if inserted.new == 0 {
+        if inserted.new > 0 {
+            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq, text: inserted.new });
+        } else if !fin {
             let reason = if inserted.refused { Discard::NoRoom } else { Discard::Duplicate };
             cx.record.note(cx.now, Some(cx.id), What::Discarded(reason));
-        } else {
-            cx.record.note(cx.now, Some(cx.id), What::Accepted { seq, text: inserted.new });
         }
-        self.plan_ack(cx, holes || inserted.new == 0 || inside.len() < text.len());
-        Ok(())
+        // A FIN whose turn it is has an ACK of its own.
+        if inserted.advanced > 0 || !inserted.fin {
+            self.plan_ack(cx, holes || inserted.new == 0 || inside.len() < text.len());
+        }
+        Ok(inserted.duplicate.map(|(left, right)| (nxt + left, nxt + right)))
     }
 
     /// When text is acknowledged: at once where it is out of order, fills a hole, is the second full segment, or ACKs are not delayed
@@ -164,26 +173,16 @@ impl Tcb {
     }
 
     /// Eighth: the FIN, once everything before it is there.
-    pub(super) fn fin(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn fin(&mut self, cx: &mut Cx<'_>) -> Check {
         if self.is_over() {
             return Err(Stop::Done);
         }
-        if segment.header.flags.has(Flags::FIN) && !self.rcv.fin_reached {
-            let syn = u32::from(segment.header.flags.has(Flags::SYN));
-            let fin = segment.header.seq + syn + segment.payload.len() as u32;
-            // Not before text that is there already: one of the two is forged, and the first stands.
-            let reach = self.transfer.as_ref().map_or(0, |transfer| transfer.receive.reach());
-            if self.rcv.fin.is_none() && (reach..=self.rcv.edge.since(self.rcv.nxt)).contains(&fin.since(self.rcv.nxt)) {
-                self.rcv.fin = Some(fin);
-            }
-            if self.rcv.fin == Some(fin) && fin != self.rcv.nxt {
-                self.acknowledge(Cause::Ack);
-            }
-        }
-        if self.rcv.fin_reached || self.rcv.fin != Some(self.rcv.nxt) {
+        if !core::mem::take(&mut self.rcv.fin_next) {
             return Ok(());
         }
         self.rcv.nxt += 1;
+        // There is no more to come, so that nothing needs to be told of what came twice (Linux `tcp_fin`).
+        self.rcv.duplicate = None;
         self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         self.rcv.fin_reached = true;
         self.wake.readable = true;

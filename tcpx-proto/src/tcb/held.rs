@@ -1,0 +1,207 @@
+//! Which segments are held beyond RCV.NXT (SHLD-31), which copy of an octet counts where they overlap, and which FIN.
+//!
+//! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what is new. So does Linux, but for two that
+//! begin alike ([`Overlap`]). What is in order is no matter of this room: it counts before all that is held.
+
+use crate::config::Overlap;
+use crate::seq::Seq;
+use crate::wire::SackBlocks;
+use alloc::vec::Vec;
+
+/// The most pieces that are held at a time; a segment that would make another one is refused (SegmentSmack, CVE-2018-5390).
+pub(super) const MAX_PIECES: usize = 256;
+
+/// The most FINs that are held at a time. Only one can be true: where there are more, none counts before it comes in order.
+const MAX_FINS: usize = 4;
+
+/// A segment beyond a hole, with those that continued it: offsets from RCV.NXT, in sequence numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Piece {
+    start: u32,
+    /// One past the last, a FIN included.
+    end: u32,
+    /// The last is a FIN.
+    fin: bool,
+    /// When a segment last touched it.
+    touched: u64,
+}
+
+impl Piece {
+    fn text_end(&self) -> u32 {
+        self.end - u32::from(self.fin)
+    }
+}
+
+/// What is held, in order of its sequence numbers. A piece that begins later ends later. No text lies at a FIN or behind it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Held {
+    pieces: Vec<Piece>,
+    touches: u64,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// One past the last octet of text.
+    fn reach(&self) -> u32 {
+        self.pieces.iter().rev().find(|piece| piece.start < piece.text_end()).map_or(0, Piece::text_end)
+    }
+
+    /// How many of the octets from `start` to `end` are held.
+    pub(super) fn covered(&self, start: u32, end: u32) -> u32 {
+        self.runs().map(|run| run.end.min(end).saturating_sub(run.start.max(start))).sum()
+    }
+
+    /// The first stretch from `start` to `end` that is held (RFC 2883 section 4).
+    pub(super) fn duplicate(&self, start: u32, end: u32, overlap: Overlap) -> Option<(u32, u32)> {
+        if overlap == Overlap::Linux && self.pieces.iter().any(|piece| piece.end == start && !piece.fin) {
+            // What continues a piece is not held against those that come after it.
+            return None;
+        }
+        self.runs().map(|run| (run.start.max(start), run.end.min(end))).find(|(left, right)| left < right)
+    }
+
+    /// Text goes on up to `end`: a FIN before that is forged, or the text is, and the true FIN will come in order.
+    pub(super) fn outlast_fins(&mut self, end: u32) {
+        self.drop_fins(|place| place < end);
+    }
+
+    /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Says from where on its octets count instead of those
+    /// that were there; `None`: there is no room for another piece.
+    pub(super) fn hold(&mut self, start: u32, end: u32, fin: bool, overlap: Overlap) -> Option<u32> {
+        let fin = fin && self.takes_fin(end);
+        if start == end && !fin {
+            return Some(end);
+        }
+        self.touches += 1;
+        let piece = Piece { start, end: end + u32::from(fin), fin, touched: self.touches };
+        let next = self.pieces.partition_point(|other| other.start <= start);
+        let before = next.checked_sub(1).and_then(|at| self.pieces.get(at).copied());
+        match before {
+            Some(other) if other.end >= piece.end => {
+                self.put(next - 1, Piece { touched: self.touches, ..other });
+                Some(end)
+            }
+            Some(other) if (other.end == start && !other.fin) || (other.start == start && overlap == Overlap::SequenceOrder) => {
+                self.put(next - 1, Piece { start: other.start, ..piece });
+                Some(other.end)
+            }
+            Some(other) if other.start == start => {
+                self.put(next - 1, piece);
+                Some(self.end_before(next - 1).max(start))
+            }
+            _ => {
+                let another = self.pieces.get(next).is_none_or(|after| after.end > piece.end);
+                if another && self.pieces.len() >= MAX_PIECES {
+                    return if self.make_room() { self.hold(start, end, fin, overlap) } else { None };
+                }
+                self.put(next, piece);
+                Some(self.end_before(next).max(start))
+            }
+        }
+    }
+
+    /// Puts a piece there, in place of all from there on that lie within it.
+    fn put(&mut self, at: usize, piece: Piece) {
+        let until = self.pieces.partition_point(|other| other.end <= piece.end);
+        self.pieces.splice(at..until.max(at), [piece]);
+    }
+
+    /// Where the piece before this one ends.
+    fn end_before(&self, at: usize) -> u32 {
+        at.checked_sub(1).and_then(|at| self.pieces.get(at)).map_or(0, |before| before.end)
+    }
+
+    /// Whether a FIN at `place` may be held: not where text goes on. One claim too many, and those before count no more.
+    fn takes_fin(&mut self, place: u32) -> bool {
+        if self.reach() > place {
+            return false;
+        }
+        let others = self.pieces.iter().filter(|piece| piece.fin && piece.text_end() != place).count();
+        if others >= MAX_FINS {
+            self.drop_fins(|_| true);
+        }
+        true
+    }
+
+    fn drop_fins(&mut self, which: impl Fn(u32) -> bool) {
+        let mut reached = 0;
+        self.pieces.retain_mut(|piece| {
+            if piece.fin && which(piece.text_end()) {
+                (piece.end, piece.fin) = (piece.text_end(), false);
+            }
+            let stays = piece.end > reached.max(piece.start);
+            reached = reached.max(piece.end);
+            stays
+        });
+    }
+
+    /// Forgets where one segment ended and the next began, and the FINs, which will come again. Says whether that made room.
+    fn make_room(&mut self) -> bool {
+        self.drop_fins(|_| true);
+        self.pieces = self.runs().collect();
+        self.pieces.len() < MAX_PIECES
+    }
+
+    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and whether that is a FIN's place.
+    pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
+        let (mut to, mut passed) = (to, 0);
+        for piece in &self.pieces {
+            if piece.start > to {
+                break;
+            }
+            passed += 1;
+            if piece.end > to {
+                to = piece.text_end();
+                if piece.fin {
+                    self.clear();
+                    return (to, true);
+                }
+            }
+        }
+        self.pieces.drain(..passed);
+        for piece in &mut self.pieces {
+            piece.start -= to;
+            piece.end -= to;
+        }
+        (to, false)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+    }
+
+    /// The stretches without a hole.
+    fn runs(&self) -> impl Iterator<Item = Piece> {
+        let mut pieces = self.pieces.iter().copied().peekable();
+        core::iter::from_fn(move || {
+            let mut run = pieces.next()?;
+            while let Some(next) = pieces.next_if(|next| next.start <= run.end) {
+                run = Piece { start: run.start, touched: run.touched.max(next.touched), ..next };
+            }
+            Some(run)
+        })
+    }
+
+    /// How many blocks [`tell`](Held::tell) would give without a limit.
+    pub(super) fn blocks(&self) -> usize {
+        self.runs().count()
+    }
+
+    /// Adds the stretches to the blocks, the most recently changed first, up to `most` blocks (RFC 2018 section 4).
+    pub(super) fn tell(&self, rcv_nxt: Seq, most: usize, sack: &mut SackBlocks) {
+        let mut before = u64::MAX;
+        for _ in sack.as_slice().len()..most {
+            let Some(run) = self.runs().filter(|run| run.touched < before).max_by_key(|run| run.touched) else { break };
+            before = run.touched;
+            sack.push(rcv_nxt + run.start, rcv_nxt + run.end);
+        }
+    }
+
+    /// Octets of memory taken.
+    pub(super) fn memory(&self) -> usize {
+        self.pieces.capacity() * size_of::<Piece>()
+    }
+}
