@@ -146,7 +146,7 @@ impl Tcb {
         };
         if !newer {
             if self.is_linux() {
-                self.acknowledge(Cause::Ack);
+                self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::SynCheck));
         }
@@ -170,7 +170,7 @@ impl Tcb {
         let exempt = flags.has(Flags::RST) && !(linux && self.state == State::TimeWait);
         if self.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
             if !flags.has(Flags::RST) {
-                self.acknowledge(Cause::Ack);
+                self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::Paws));
         }
@@ -210,22 +210,20 @@ impl Tcb {
 
     /// First: is any of it in the window?
     fn check_sequence(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        let rst = header.flags.has(Flags::RST);
+        // Whatever text it brings, which may reach into the window.
+        if self.state == State::SynReceived && header.flags.has(Flags::SYN) && !rst && header.seq == self.rcv.irs {
+            return self.repeated_syn(cx, segment);
+        }
         if self.acceptable(segment) {
             return Ok(());
         }
-        let header = &segment.header;
-        if header.flags.has(Flags::RST) {
+        if rst {
             return Err(Stop::Discard(Discard::OutOfWindow));
         }
-        if self.state == State::SynReceived && header.flags.has(Flags::SYN) && header.seq == self.rcv.irs {
-            return self.repeated_syn(cx, segment);
-        }
         self.restart_time_wait(cx, segment);
-        let repeated_text = !segment.payload.is_empty() || header.flags.has(Flags::FIN) || header.flags.has(Flags::SYN);
-        if repeated_text || self.may_challenge(cx.now) {
-            self.note_duplicate(segment);
-            self.acknowledge(Cause::Ack);
-        }
+        self.answer(cx.now, segment);
         Err(Stop::Discard(Discard::OutOfWindow))
     }
 
@@ -273,10 +271,10 @@ impl Tcb {
             // The check for SYN, which would take it for a stranger's, is for later ones.
             return Err(Stop::Done);
         }
-        if self.is_linux() && self.passive && !header.flags.has(Flags::ACK) {
+        if !(self.is_linux() && self.passive && !header.flags.has(Flags::ACK)) {
+            self.answer(cx.now, segment);
+        } else if self.may_challenge(cx.now) {
             self.pending.syn = Some(Cause::Ack);
-        } else {
-            self.acknowledge(Cause::Ack);
         }
         Err(Stop::Discard(Discard::Duplicate))
     }
@@ -540,6 +538,17 @@ impl Tcb {
     /// Notes that an ACK goes out at the next turn.
     pub(super) fn acknowledge(&mut self, cause: Cause) {
         self.pending.ack.get_or_insert(cause);
+    }
+
+    /// The ACK that answers what cannot be used (3.10.7.4, first check). Text and FIN come again because an ACK was lost, so
+    /// each gets one. Anything else may be an answer itself, and two ends must not answer each other for ever: at most one
+    /// per interval, as of challenges (RFC 5961 section 7; `tcp_oow_rate_limited`).
+    fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
+        let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);
+        if repeated || self.may_challenge(now) {
+            self.note_duplicate(segment);
+            self.acknowledge(Cause::Ack);
+        }
     }
 
     /// A challenge ACK (RFC 5961), at most one per interval and connection (section 7, CVE-2016-5696).
