@@ -21,6 +21,8 @@ OUT := target/packages
 BIN := target/release
 # This system with what the tests can use, for containers; another list, another file.
 TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
+# How runs become the documents' observed columns.
+OBSERVE := --on wire,kernel --observe tcpx-lab/experiments/observed.jsonl
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
 # For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
@@ -46,7 +48,7 @@ bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
 	cargo build --release --bins
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
-doctor: build ## what works on this machine, and the command that mends the rest
+doctor: build ## what works on this machine, and how to fix what does not
 	@$(LAB) doctor
 
 list: build ## the experiments
@@ -65,11 +67,12 @@ quick: build ## the experiments that take seconds, on the wire; what continuous 
 lab: build ## every experiment in every world (ten minutes: Linux's TIME-WAIT lasts 60 s)
 	@$(LAB) run --all --on $(or $(ON),all) $(ARGS)
 
-document: build ## docs/experiments*.md from the experiments and from runs in every world
-	@$(LAB) run --all --on wire,kernel --observe tcpx-lab/experiments/observed.json $(ARGS)
+document: build ## docs/experiments*/ and the tables of the README, from runs in every world (EXP=NAME: run this one only)
+	@# A run that a busy machine spoiled is repeated once, with those that are left.
+	@$(LAB) run $(or $(EXP),--all) $(OBSERVE) $(ARGS) $(if $(EXP),,|| $(LAB) run --stale --jobs 4 $(OBSERVE) $(ARGS))
 	@cargo build --workspace --bins
-	@$(LAB) document > docs/experiments.md
-	@$(LAB) document --language zh > docs/experiments.zh-CN.md
+	@$(LAB) document docs/experiments --readme README.md
+	@$(LAB) document docs/experiments.zh-CN --language zh
 
 man: build ## manual pages into target/man
 	@for program in tcpx-client tcpx-server tcpx-lab; do target/debug/$$program man target/man || exit; done; ls target/man

@@ -2,6 +2,7 @@
 
 use crate::commands::{explain, find};
 use crate::experiment::{Arm, Experiment, Scale};
+use crate::oracle::joined;
 use crate::picture::Format;
 use crate::privilege;
 use crate::report::drawn;
@@ -43,7 +44,7 @@ fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Wri
     let outcome = if on_a_wire { wire::run(&plan, SEED, false)? } else { sim::run(&plan, SEED, false)? };
     writeln!(out, "{}", drawn(&outcome, Format::Text))?;
     let (_, wrong, happened) = judge(&plan, &outcome, 1.0);
-    writeln!(out, "Expected: {}.\nHappened: {happened}.", plan.says)?;
+    writeln!(out, "Expected: {}.\nHappened: {}.", plan.says, joined(&happened))?;
     ensure!(wrong.is_empty(), "not as expected: {}", wrong.join("; "));
     Ok(())
 }

@@ -1,9 +1,15 @@
 //! Which edges of the state diagram runs have walked: those of RFC 9293 Figure 5, and those that the text of 3.10 adds.
 
 use crate::events::{Direction, Log, What};
+use crate::oracle::Evidence;
 use crate::world::Outcome;
 use tcpx_proto::event::Trigger;
 use tcpx_proto::tcb::{State, TRANSITIONS, Transition};
+
+/// What the count over all arms of an experiment is called.
+pub const ARM: &str = "all of them together";
+/// What is expected of it.
+pub const EXPECTED: &str = "every edge of the state diagram is walked";
 
 /// Those that the table has and no TCP can walk, with the reason.
 const NEVER: &[(Transition, &str)] = &[(
@@ -70,20 +76,18 @@ impl Walked {
     pub fn missing(&self) -> Vec<String> {
         let never = |edge: &Transition| NEVER.iter().any(|(known, _)| known == edge);
         let missing = TRANSITIONS.iter().zip(&self.0).filter(|(edge, walk)| **walk == Walk::default() && !never(edge));
-        missing.map(|(edge, _)| format!("nobody walked from {} on {} to {}", edge.from, edge.on, edge.to)).collect()
+        missing.map(|(edge, _)| format!("no run walked from {} on {} to {}", edge.from, edge.on, edge.to)).collect()
     }
 
     /// How many of how many, and what is left out.
-    pub fn summary(&self) -> String {
+    pub fn summary(&self) -> Vec<Evidence> {
         let count = |wanted: fn(&Walk) -> bool| self.0.iter().filter(|walk| wanted(walk)).count();
         let (own, forged) = (count(|walk| walk.own), count(|walk| walk.forged && !walk.own));
-        let never = NEVER.iter().map(|(edge, why)| format!("; never from {} on {} to {}: {why}", edge.from, edge.on, edge.to));
-        let all = TRANSITIONS.len();
-        format!(
-            "{} of {all} edges: {own} by the two TCPs themselves, {forged} on a forged packet alone{}",
-            own + forged,
-            never.collect::<String>()
-        )
+        let never = NEVER.iter().map(|(edge, why)| {
+            let [from, on, to] = [edge.from.name(), edge.on.name(), edge.to.name()].map(str::to_owned);
+            Evidence::Unwalkable { from, on, to, why: (*why).to_owned() }
+        });
+        [Evidence::Edges { all: TRANSITIONS.len(), own, forged }].into_iter().chain(never).collect()
     }
 }
 
@@ -120,7 +124,7 @@ mod tests {
         assert_eq!(of(&forged, State::Closed, Trigger::ActiveOpen), Walk { own: true, forged: false });
         let timeout = walked(&client.receives(0.1, RST, 1, "pass").forged().state(9.0, "SYN-SENT", "CLOSED", "timeout"));
         assert_eq!(of(&timeout, State::SynSent, Trigger::Timeout), Walk { own: true, forged: false });
-        assert!(forged.summary().starts_with(&format!("2 of {} edges: 1 by the two TCPs themselves, 1 on a forged", TRANSITIONS.len())));
+        assert_eq!(forged.summary()[0], Evidence::Edges { all: TRANSITIONS.len(), own: 1, forged: 1 });
     }
 
     #[test]
@@ -136,6 +140,6 @@ mod tests {
     #[test]
     fn what_is_never_walked_is_in_the_table() {
         assert!(NEVER.iter().all(|(edge, _)| TRANSITIONS.contains(edge)));
-        assert!(Walked::default().missing().contains(&"nobody walked from LISTEN on SYN to SYN-RECEIVED".to_owned()));
+        assert!(Walked::default().missing().contains(&"no run walked from LISTEN on SYN to SYN-RECEIVED".to_owned()));
     }
 }

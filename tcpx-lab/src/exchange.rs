@@ -2,6 +2,7 @@
 
 use crate::events::{Action, Direction, Entry, Log, Segment, What};
 use crate::netns;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -11,7 +12,8 @@ const SLACK: f64 = 0.002;
 pub(crate) const TOGETHER: f64 = 0.001;
 
 /// Which of the two ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(rename_all = "lowercase")]
 pub enum End {
     /// The first file's, drawn left.
     A,

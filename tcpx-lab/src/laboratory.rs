@@ -1,7 +1,7 @@
 //! Runs experiments in their worlds, many at a time where they mostly sleep, and gathers the verdicts.
 
 use crate::compare;
-use crate::edges::Walked;
+use crate::edges::{self, Walked};
 use crate::experiment::{Arm, Experiment, Scale};
 use crate::verdict::{self, Verdict};
 use crate::world::{self, Outcome, World};
@@ -95,10 +95,10 @@ fn every_edge(experiment: &Experiment, world: World, reports: &[Report]) -> Repo
     let skipped = runs().all(|report| report.outcome.is_none()).then(|| runs().find_map(|report| report.verdict.skipped.clone())).flatten();
     let verdict = Verdict {
         experiment: experiment.name.clone(),
-        arm: "all of them together".to_owned(),
+        arm: edges::ARM.to_owned(),
         treatment: false,
         world,
-        expected: "every edge of the state diagram is walked".to_owned(),
+        expected: edges::EXPECTED.to_owned(),
         happened: walked.summary(),
         findings: Vec::new(),
         wrong: if skipped.is_none() { walked.missing() } else { Vec::new() },
@@ -119,7 +119,7 @@ impl Job<'_> {
             treatment: self.arm.treatment,
             world: self.world,
             expected: self.arm.says.clone(),
-            happened: String::new(),
+            happened: Vec::new(),
             findings: Vec::new(),
             wrong: Vec::new(),
             skipped: self.experiment.excuse(self.world).or_else(|| self.kernel_excuse()),

@@ -17,7 +17,7 @@
 //! | [`verdict`], [`compare`] | whether a run met its expectations, and the prediction |
 //! | [`laboratory`] | all runs of all experiments, many at a time |
 //! | [`sweep`] | what breaks when each single segment is lost, doubled or late |
-//! | [`document`] | all of it as a document |
+//! | [`document`] | all of it as documents, a page for each experiment |
 //! | [`report`] | the verdicts, for people and for programs |
 //! | [`commands`] | list, explain and run |
 //! | [`rules`] | which rules can be removed |

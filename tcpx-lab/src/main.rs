@@ -1,10 +1,11 @@
 //! The laboratory's command line.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx::cli::{self, Failure};
 use tcpx::cli::{Shell, completions, man};
@@ -80,19 +81,20 @@ The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
     /// Loses, doubles and delays each single segment of a run in turn, then each pair, and tells which oracle breaks
     Sweep(SweepArguments),
-    /// Writes the document of all experiments, from their files and from what was observed
+    /// Writes the documents of all experiments, from their files and from what was observed
     #[command(hide = true)]
     Document {
+        /// Into which directory
+        directory: PathBuf,
+        /// Update the parts of this README that are made of the same
+        #[arg(long, value_name = "FILE")]
+        readme: Option<PathBuf>,
         /// In which language
         #[arg(long, value_enum, default_value = "en")]
         language: Language,
     },
     /// Lists the rules that can be removed
-    Rules {
-        /// As the README has it
-        #[arg(long)]
-        markdown: bool,
-    },
+    Rules,
     /// Prints fault rules as an nftables table, for a run between two kernels
     ///
     /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A rule that nftables cannot do is
@@ -206,11 +208,8 @@ fn run(task: Task) -> Result<ExitCode> {
             let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
             return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Task::Document { language } => {
-            let text = document::document(&experiment::built_in()?, &document::observed()?, language)?;
-            write!(anstream::stdout(), "{text}")?;
-        }
-        Task::Rules { markdown } => say(&if markdown { rules::markdown() } else { rules::table() })?,
+        Task::Document { directory, readme, language } => write_document(&directory, readme.as_deref(), language)?,
+        Task::Rules => say(&rules::table())?,
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
@@ -229,6 +228,20 @@ fn run(task: Task) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which files it changed.
+fn write_document(directory: &Path, readme: Option<&Path>, language: Language) -> Result<()> {
+    let pages = document::pages(&experiment::built_in()?, &document::observed()?, language)?;
+    document::write(directory, &pages)?.iter().try_for_each(|did| say(did))?;
+    let Some(readme) = readme else { return Ok(()) };
+    let text = fs::read_to_string(readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    let renewed = document::renewed(&text, &pages).with_context(|| format!("cannot update {}", readme.display()))?;
+    if renewed != text {
+        fs::write(readme, renewed).with_context(|| format!("cannot write {}", readme.display()))?;
+        say(&format!("{}: written", readme.display()))?;
+    }
+    Ok(())
 }
 
 fn say(text: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::exchange::{Exchange, Step, pair};
 use crate::experiment::{Plan, Scale};
-use crate::oracle::{Finding, Oracle, Run};
+use crate::oracle::{Evidence, Finding, Oracle, Run};
 use crate::world::{Outcome, World};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -26,7 +26,8 @@ pub struct Verdict {
     /// What was expected, in the fewest words.
     pub expected: String,
     /// What happened: which octets, which state, for how long.
-    pub happened: String,
+    #[serde(serialize_with = "crate::oracle::as_a_sentence")]
+    pub happened: Vec<Evidence>,
     /// What every oracle found.
     pub findings: Vec<Finding>,
     /// What is not as expected; empty: everything is.
@@ -50,7 +51,7 @@ impl Verdict {
 }
 
 /// Judges a run by its plan. `slow` stretches every upper bound.
-pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<String>, String) {
+pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<String>, Vec<Evidence>) {
     let mut run = Run::new(&outcome.logs, outcome.end, plan.patience.as_secs_f64());
     run.budget = plan.budget;
     let findings: Vec<Finding> = Oracle::ALL.iter().map(|oracle| oracle.judge(&run)).collect();
@@ -60,13 +61,13 @@ pub fn judge(plan: &Plan, outcome: &Outcome, slow: f64) -> (Vec<Finding>, Vec<St
             wrong.push(format!("{} was expected to break, and holds", finding.oracle));
         }
         if plan.holds.contains(&finding.oracle) && !finding.holds {
-            wrong.push(format!("{} was expected to hold: {}", finding.oracle, finding.evidence));
+            wrong.push(format!("{} was expected to hold: {}", finding.oracle, finding.said()));
         }
     }
     wrong.extend(climb(plan, outcome, slow));
     let broken = findings.iter().filter(|finding| plan.breaks.contains(&finding.oracle) && !finding.holds);
-    let evidence: Vec<&str> = broken.map(|finding| finding.evidence.as_str()).collect();
-    let happened = if evidence.is_empty() { run.summary() } else { evidence.join("; ") };
+    let evidence: Vec<Evidence> = broken.flat_map(|finding| finding.evidence.clone()).collect();
+    let happened = if evidence.is_empty() { run.summary().to_vec() } else { evidence };
     (findings, wrong, happened)
 }
 

@@ -253,3 +253,16 @@ fn list_and_explain_tell_of_every_experiment() {
         assert!(said.contains("By hand") && said.contains(&format!("tcpx-lab run {name}")), "{said}");
     }
 }
+
+#[test]
+fn document_goes_into_a_directory_and_leaves_other_files_alone() {
+    let state = format!("{}/pages", directory("document"));
+    let _none_yet = std::fs::remove_dir_all(&state);
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::write(format!("{state}/notes.txt"), "mine").unwrap();
+    let said = stdout(&lab(&["document", &state, "--language", "zh"], &state));
+    assert!(said.contains("four-way-close.md: written") && said.contains("notes.txt: left alone"), "{said}");
+    assert_eq!(std::fs::read_to_string(format!("{state}/notes.txt")).unwrap(), "mine");
+    let again = stdout(&lab(&["document", &state, "--language", "zh"], &state));
+    assert!(!again.contains("written"), "{again}");
+}

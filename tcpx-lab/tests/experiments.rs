@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use tcpx_lab::document::{self, Language};
 use tcpx_lab::exchange::End;
-use tcpx_lab::experiment::{Experiment, Scale, built_in};
+use tcpx_lab::experiment::{Arm, Experiment, Scale, built_in};
 use tcpx_lab::laboratory::{self, Options};
 use tcpx_lab::oracle::Oracle;
 use tcpx_lab::sweep;
@@ -32,6 +33,13 @@ fn every_experiment_is_called_as_its_file_and_has_a_control() {
         assert!(experiment.arms.iter().any(|arm| !arm.treatment), "{} has no arm with its rules in place", experiment.name);
         let article = experiment.tags.iter().any(|tag| tag == "article");
         assert_eq!(article, experiment.zh.is_some(), "{}: an experiment of the article has its words in Chinese", experiment.name);
+        let translated = |arm: &Arm| {
+            let beside = arm.kernel.as_ref().is_some_and(|beside| beside.no.is_some() || beside.says.is_some());
+            arm.zh.as_ref().is_some_and(|zh| zh.kernel.is_some() == beside)
+        };
+        assert!(!article || experiment.arms.iter().all(translated), "{}: an arm has no [arm.zh], or not all of it", experiment.name);
+        let excused = experiment.excuse(World::Kernel).is_some();
+        assert!(experiment.zh.as_ref().is_none_or(|zh| zh.kernel.is_some() == excused), "{}: [zh] and [kernel] differ", experiment.name);
     }
 }
 
@@ -64,7 +72,7 @@ fn sweep_with_all_rules_in_place_breaks_nothing() {
     let article = ["three-way-handshake", "four-way-close", "half-close", "passive-closer-never-waits", "last-ack-lost-no-time-wait"];
     for name in article.into_iter().chain(["two-way-handshake-deadlock", "old-segment-in-new-incarnation"]) {
         let swept = swept(name, &[]);
-        let broken: Vec<String> = swept.breaks.iter().map(|found| format!("{:?}: {}", found.mishaps, found.finding.evidence)).collect();
+        let broken: Vec<String> = swept.breaks.iter().map(|found| format!("{:?}: {}", found.mishaps, found.finding.said())).collect();
         assert!(broken.is_empty() && swept.runs > 100 && swept.watched.len() > 3, "{name}: {} runs, {broken:#?}", swept.runs);
     }
 }
@@ -73,7 +81,7 @@ fn sweep_with_all_rules_in_place_breaks_nothing() {
 fn sweep_without_time_wait_finds_the_lost_last_ack_by_itself() {
     let swept = swept("last-ack-lost-no-time-wait", &[(End::A, "time-wait")]);
     let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::CleanClose).unwrap();
-    assert!(found.finding.evidence.contains("LAST-ACK"), "{}", found.finding.evidence);
+    assert!(found.finding.said().contains("LAST-ACK"), "{}", found.finding.said());
     assert_eq!(found.mishaps.len(), 1, "{:?}", found.mishaps);
 }
 
@@ -81,7 +89,7 @@ fn sweep_without_time_wait_finds_the_lost_last_ack_by_itself() {
 fn sweep_without_time_wait_finds_the_old_segment_in_the_new_incarnation_by_itself() {
     let swept = swept("old-segment-in-new-incarnation", &[(End::A, "time-wait")]);
     let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::Octets).unwrap();
-    assert!(found.finding.evidence.contains("which b sent in incarnation 1"), "{}", found.finding.evidence);
+    assert!(found.finding.said().contains("which b sent in incarnation 1"), "{}", found.finding.said());
     assert_eq!(found.mishaps.len(), 1, "{:?}", found.mishaps);
 }
 
@@ -90,32 +98,37 @@ fn sweep_with_a_two_way_handshake_finds_the_deadlock_by_itself() {
     let swept = swept("two-way-handshake-deadlock", &[(End::B, "three-way")]);
     let found = swept.breaks.iter().find(|found| found.finding.oracle == Oracle::Connect).unwrap();
     assert_eq!(found.mishaps, [(End::B, "drop out segment#1".to_owned())]);
-    assert!(found.finding.evidence.contains("connect-timeout"), "{}", found.finding.evidence);
+    assert!(found.finding.said().contains("connect-timeout"), "{}", found.finding.said());
 }
 
 #[test]
-fn readme_shows_a_run_as_it_is() {
-    let readme = include_str!("../../README.md");
-    let document = include_str!("../../docs/experiments.md");
-    let chapter = document.split("\n## ").find(|chapter| chapter.starts_with("last-ack-lost-no-time-wait\n")).unwrap();
-    let ladder = chapter.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-    assert!(ladder.lines().count() > 20 && readme.contains(ladder), "put this into README.md:\n{ladder}");
-    let rows = chapter.lines().filter(|line| line.starts_with("| ") && !line.contains("happened"));
-    for row in rows {
-        assert!(readme.contains(row), "put this into README.md:\n{row}");
-    }
-    let count = document.matches("\n## ").count();
-    assert!(readme.contains(&format!("There are {count} such experiments")), "there are {count}");
-}
-
-#[test]
-fn documents_are_what_the_experiments_make_of_them() {
+fn documents_and_readme_are_what_the_experiments_make_of_them() {
     let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
     assert_eq!(observed.stale(&experiments), Vec::<String>::new(), "changed since they were observed: run `make document`");
-    for (language, path) in [(Language::En, "experiments.md"), (Language::Zh, "experiments.zh-CN.md")] {
-        let written = std::fs::read_to_string(format!("{}/../docs/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let made = document::document(&experiments, &observed, language).unwrap();
-        let line = made.lines().zip(written.lines()).position(|(made, written)| made != written);
-        assert!(made == written, "docs/{path} is stale from line {:?} on: run `make document`", line.map(|line| line + 1));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (language, directory) in [(Language::En, "docs/experiments"), (Language::Zh, "docs/experiments.zh-CN")] {
+        let pages = document::pages(&experiments, &observed, language).unwrap();
+        let stale = document::differences(&root.join(directory), &pages).unwrap();
+        assert!(stale.is_empty(), "{directory} is stale, run `make document`: {stale:#?}");
+        if language == Language::En {
+            let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+            assert!(document::renewed(&readme, &pages).unwrap() == readme, "README.md is stale: run `make document`");
+        }
+    }
+}
+
+/// Names of states, oracles, rules and steps stay as they are; sentences do not.
+#[test]
+fn chinese_pages_have_no_english_sentence_outside_ladders() {
+    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
+    for (name, page) in document::pages(&experiments, &observed, Language::Zh).unwrap() {
+        let prose: String = page.split("```").step_by(2).collect();
+        let prose: String = prose.split('`').step_by(2).collect();
+        for line in prose.lines().filter(|line| line.starts_with(['|', '-', '*']) && !line.starts_with("|---")) {
+            let words = line.split(|c: char| !c.is_ascii_alphabetic() && c != ' ').map(str::trim);
+            let sentence =
+                words.into_iter().find(|words| words.split(' ').filter(|word| word.chars().all(|c| c.is_lowercase())).count() > 2);
+            assert_eq!(sentence, None, "{name}: {line}");
+        }
     }
 }

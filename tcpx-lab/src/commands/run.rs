@@ -21,7 +21,7 @@ use tcpx_proto::words::{did_you_mean, nearest};
 #[derive(Args, Clone, Debug)]
 pub struct RunArguments {
     /// Names of built-in experiments, or paths of files of your own
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "tag"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "tag", "stale"])]
     pub names: Vec<String>,
     /// All that are built in
     #[arg(long, conflicts_with = "names")]
@@ -53,6 +53,9 @@ pub struct RunArguments {
     /// Take what happened on the wire and beside Linux up into FILE, from which the document is made
     #[arg(long, value_name = "FILE", hide = true)]
     pub observe: Option<PathBuf>,
+    /// Those that FILE lacks, or has of another version of their file
+    #[arg(long, hide = true, requires = "observe", conflicts_with_all = ["names", "all", "tag"])]
+    pub stale: bool,
     /// Fail where one of these worlds cannot be had here
     #[arg(long, value_name = "WORLD", value_delimiter = ',')]
     pub require: Vec<World>,
@@ -127,6 +130,12 @@ fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
     let chosen = match &arguments.tag {
         Some(tag) => experiment::built_in()?.into_iter().filter(|experiment| experiment.tags.contains(tag)).collect(),
         None if arguments.all => experiment::built_in()?,
+        None if arguments.stale => {
+            let file = arguments.observe.as_deref().context("--stale needs --observe")?;
+            let all = experiment::built_in()?;
+            let stale = known(file)?.stale(&all);
+            all.into_iter().filter(|experiment| stale.contains(&experiment.name)).collect()
+        }
         None => find(&arguments.names)?,
     };
     match (&arguments.tag, chosen.is_empty()) {
@@ -160,15 +169,20 @@ fn with_progress(experiments: &[Experiment], options: &Options) -> Vec<Report> {
     reports
 }
 
-/// Takes up what was seen into a file that was made so.
-fn observe(file: &Path, experiments: &[Experiment], verdicts: &[Verdict]) -> Result<()> {
-    let mut observed: Observed = match fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str(&text).with_context(|| format!("{} is not a file of observations", file.display()))?,
-        Err(error) if error.kind() == ErrorKind::NotFound => Observed::default(),
+/// What a file of observations has; nothing, if there is none yet.
+fn known(file: &Path) -> Result<Observed> {
+    match fs::read_to_string(file) {
+        Ok(text) => Observed::parse(&text).with_context(|| format!("{} is not a file of observations", file.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed::default()),
         Err(error) => bail!("cannot read {}: {error}", file.display()),
-    };
+    }
+}
+
+/// Adds what was seen to a file that was made so.
+fn observe(file: &Path, experiments: &[Experiment], verdicts: &[Verdict]) -> Result<()> {
+    let mut observed = known(file)?;
     observed.add(experiments, verdicts);
-    fs::write(file, serde_json::to_string_pretty(&observed)? + "\n").with_context(|| format!("cannot write {}", file.display()))
+    fs::write(file, observed.text()?).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn draw(reports: &[Report], format: picture::Format, out: &mut impl Write) -> Result<()> {

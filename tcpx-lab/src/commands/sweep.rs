@@ -77,7 +77,7 @@ fn tell(experiment: &Experiment, options: &Options, swept: &Sweep, out: &mut imp
     }
     for found in &swept.breaks {
         let mishaps: Vec<String> = found.mishaps.iter().map(|(end, rule)| format!("{end}: {rule}")).collect();
-        writeln!(out, "  {} breaks by [{}]: {}\n", found.finding.oracle, mishaps.join("; "), found.finding.evidence)?;
+        writeln!(out, "  {} breaks by [{}]: {}\n", found.finding.oracle, mishaps.join("; "), found.finding.said())?;
         writeln!(out, "{}", drawn(&found.outcome, Format::Text))?;
     }
     Ok(())

@@ -51,7 +51,7 @@ pub struct Experiment {
     /// What Linux 6.18 does.
     pub linux: String,
     /// The same in Chinese.
-    pub zh: Option<Chinese>,
+    pub zh: Option<Prose>,
     /// Values that differ between the worlds: `$name` stands for one in all other texts.
     #[serde(default)]
     pub constants: BTreeMap<Text, Constant>,
@@ -123,10 +123,10 @@ impl Group {
     }
 }
 
-/// An experiment's words in Chinese.
+/// An experiment's words in another language.
 #[derive(Clone, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Chinese {
+pub struct Prose {
     /// A line.
     pub title: String,
     /// What it answers.
@@ -139,6 +139,20 @@ pub struct Chinese {
     pub rfc: String,
     /// What Linux 6.18 does.
     pub linux: String,
+    /// Why it cannot be shown beside Linux, where that is so.
+    pub kernel: Option<String>,
+}
+
+/// An arm's words in another language.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct ArmProse {
+    /// What is different.
+    pub name: String,
+    /// What it is expected to show.
+    pub says: String,
+    /// The same beside Linux, or why it cannot be had there, where the arm says so.
+    pub kernel: Option<String>,
 }
 
 /// One host, or what an arm changes of it.
@@ -168,6 +182,8 @@ pub struct Arm {
     pub treatment: bool,
     /// What this arm is expected to show, in the fewest words.
     pub says: String,
+    /// The same in Chinese.
+    pub zh: Option<ArmProse>,
     /// What it changes at A.
     #[serde(default)]
     pub a: Host,
@@ -387,11 +403,16 @@ impl Experiment {
         if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
             return Some(no);
         }
+        self.rule_that_linux_keeps(arm).map(|rule| format!("Linux cannot go without {rule}"))
+    }
+
+    /// A rule that Linux's end is to go without, and that no setting of Linux's removes.
+    pub fn rule_that_linux_keeps<'a>(&'a self, arm: &'a Arm) -> Option<&'a str> {
         let end = End::from(self.kernel.end?);
         // An application may ask the kernel to go without these.
         let optional = |name: &&Text| ["keepalive", "nagle"].contains(&name.get_ref().as_str());
         let removed = self.host(end).without.iter().chain(&arm.host(end).without).find(|name| !optional(name))?;
-        Some(format!("Linux cannot go without {}", removed.get_ref()))
+        Some(removed.get_ref())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connections of a run, as either end's record tells them.
 
+use super::finding::{Evidence, Seconds, Which};
 use crate::events::{Direction, Log, What};
 use crate::exchange::End;
 use crate::netns;
@@ -116,21 +117,18 @@ impl Run {
         self.conns.iter().filter(|other| other.end != conn.end && other.ends == (conn.ends.1, conn.ends.0))
     }
 
-    /// One line that tells how it went: for each end its last connection, the state that lasted longest, and how it ended.
-    pub fn summary(&self) -> String {
-        let of = |end: End| {
-            let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return format!("{end}: no connection") };
+    /// How it went: for each end its last connection, the state that lasted longest, and how it ended.
+    pub fn summary(&self) -> [Evidence; 2] {
+        End::BOTH.map(|end| {
+            let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return Evidence::Unconnected { end } };
             if end.of(&self.silent).is_some() {
-                return format!("{end}: gone silent");
+                return Evidence::Silent { end };
             }
             let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
-            let longest = longest.map_or(String::new(), |(state, _, length)| format!("{state} {}, ", seconds(length)));
-            match &last.closed {
-                Some((_, reason)) => format!("{end}: {longest}closed ({reason})"),
-                None => format!("{end}: {longest}still {}", last.state()),
-            }
-        };
-        format!("{}; {}", of(End::A), of(End::B))
+            let longest = longest.map(|(state, _, length)| (state.to_owned(), Seconds(length)));
+            let ended = last.closed.as_ref().map(|(_, reason)| reason.clone()).ok_or_else(|| last.state().to_owned());
+            Evidence::Went { end, longest, ended }
+        })
     }
 }
 
@@ -144,8 +142,8 @@ pub fn start([a, b]: &[Log; 2]) -> f64 {
 
 impl Conn {
     /// As a sentence names it.
-    pub fn name(&self) -> String {
-        if self.incarnation > 1 { format!("{}'s connection {}", self.end, self.incarnation) } else { self.end.to_string() }
+    pub fn which(&self) -> Which {
+        Which { end: self.end, incarnation: self.incarnation }
     }
 
     /// When it was established; far in the future if it never was.

@@ -2,10 +2,12 @@
 
 mod agreement;
 mod conns;
+mod finding;
 mod octets;
 mod progress;
 
 pub use conns::{Conn, Run, seconds, start};
+pub use finding::{Evidence, Origin, Seconds, Which, as_a_sentence, joined};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,7 +61,7 @@ impl Oracle {
             Oracle::TimeWait => agreement::time_wait_broken(run),
             Oracle::Economy => octets::economy_broken(run),
         };
-        Finding { oracle: self, holds: broken.is_none(), evidence: broken.unwrap_or_default() }
+        Finding { oracle: self, holds: broken.is_none(), evidence: broken.into_iter().collect() }
     }
 }
 
@@ -70,14 +72,22 @@ impl fmt::Display for Oracle {
 }
 
 /// What an oracle found.
-#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+#[derive(Clone, PartialEq, Serialize, Debug)]
 pub struct Finding {
     /// Which.
     pub oracle: Oracle,
     /// It holds.
     pub holds: bool,
     /// Which octets, which state, for how long; empty where it holds.
-    pub evidence: String,
+    #[serde(serialize_with = "finding::as_a_sentence")]
+    pub evidence: Vec<Evidence>,
+}
+
+impl Finding {
+    /// The line that shows why the oracle breaks; empty where it holds.
+    pub fn said(&self) -> String {
+        joined(&self.evidence)
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Which octets came to whom, and whether a close lost any.
 
 use super::conns::{Conn, Run};
+use super::finding::{Evidence, Origin};
 
 /// Octets that were received and not sent by the peer incarnation, in order.
-pub(super) fn broken(run: &Run) -> Option<String> {
+pub(super) fn broken(run: &Run) -> Option<Evidence> {
     run.conns.iter().find_map(|conn| {
         let peer = run.peer(conn);
         let sent = peer.map_or("", |peer| peer.sent.as_str());
@@ -13,11 +14,11 @@ pub(super) fn broken(run: &Run) -> Option<String> {
         let same = sent.bytes().zip(conn.received.bytes()).take_while(|(sent, received)| sent == received).count();
         let strange = conn.received.get(same..).unwrap_or(&conn.received);
         let origin = match origin(run, conn, peer, strange) {
-            Some(other) => format!("which {} sent in incarnation {}", other.end, other.incarnation),
-            None if sent.is_empty() => "which its peer never sent".to_owned(),
-            None => format!("where its peer sent \"{}\"", excerpt(sent.get(same..).unwrap_or_default())),
+            Some(other) => Origin::Incarnation(other.which()),
+            None if sent.is_empty() => Origin::Nowhere,
+            None => Origin::Instead(excerpt(sent.get(same..).unwrap_or_default())),
         };
-        Some(format!("{} received \"{}\" in incarnation {}, {origin}", conn.end, excerpt(strange), conn.incarnation))
+        Some(Evidence::Strange { conn: conn.which(), text: excerpt(strange), origin })
     })
 }
 
@@ -29,32 +30,31 @@ fn origin<'a>(run: &'a Run, conn: &Conn, peer: Option<&Conn>, strange: &str) -> 
 }
 
 /// A connection that was established and did not end by two FINs, or lost octets although it seemed to.
-pub(super) fn close_broken(run: &Run) -> Option<String> {
+pub(super) fn close_broken(run: &Run) -> Option<Evidence> {
     let established = |conn: &&Conn| conn.was("ESTABLISHED") || conn.was("CLOSE-WAIT");
     let ended = run.conns.iter().filter(|conn| conn.closed.is_some() && run.silent[conn.end as usize].is_none());
     let mut ended = ended.filter(established).peekable();
     if ended.peek().is_none() {
-        return Some("no connection has ended".to_owned());
+        return Some(Evidence::NoEnd);
     }
     ended.find_map(|conn| {
         let (_, reason) = conn.closed.as_ref()?;
         if reason != "clean" {
             let before = conn.states.iter().rev().find(|(_, state, _)| !matches!(state.as_str(), "CLOSED" | "LISTEN"));
-            let before = before.map_or("CLOSED", |(_, state, _)| state);
-            return Some(format!("{} in {before} ended: {reason}", conn.name()));
+            let state = before.map_or("CLOSED", |(_, state, _)| state).to_owned();
+            return Some(Evidence::Ended { conn: conn.which(), state, reason: reason.clone() });
         }
         let peer = run.peer(conn).filter(|peer| peer.sent.len() > conn.received.len())?;
-        Some(format!("{} closed clean and missed \"{}\"", conn.name(), excerpt(peer.sent.get(conn.received.len()..).unwrap_or_default())))
+        Some(Evidence::Missed { conn: conn.which(), text: excerpt(peer.sent.get(conn.received.len()..).unwrap_or_default()) })
     })
 }
 
 /// More segments than enough, lost ones included.
-pub(super) fn economy_broken(run: &Run) -> Option<String> {
-    let Some(budget) = run.budget else { return Some("the experiment has no budget".to_owned()) };
+pub(super) fn economy_broken(run: &Run) -> Option<Evidence> {
+    let Some(budget) = run.budget else { return Some(Evidence::NoBudget) };
     let [a, b] = run.segments;
     let octets: usize = run.conns.iter().map(|conn| conn.sent.len()).sum();
-    let most = format!("a sends {a} segments and b {b} for {octets} octets of text, where {budget} are enough");
-    (a + b > budget).then_some(most)
+    (a + b > budget).then_some(Evidence::Wasteful { a, b, octets, budget })
 }
 
 /// The beginning of a text.

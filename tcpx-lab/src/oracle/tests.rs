@@ -11,7 +11,7 @@ const PATIENCE: f64 = 10.0;
 /// What an oracle says of these two records; `Ok`: it holds.
 fn judge(oracle: Oracle, a: &File, b: &File) -> Result<(), String> {
     let finding = oracle.judge(&Run::new(&[a.log(), b.log()], END, PATIENCE));
-    if finding.holds { Ok(()) } else { Err(finding.evidence) }
+    if finding.holds { Ok(()) } else { Err(finding.said()) }
 }
 
 /// The client of a connection that is established at once, on the same clock as the server.
@@ -88,8 +88,8 @@ fn agreement_with_a_stranger_counts_once_an_application_hears_of_it() {
         }
         Run::new(&[Log::none(&log), log], END, PATIENCE)
     };
-    let evidence = Oracle::Agreement.judge(&run(server())).evidence;
-    assert_eq!(evidence, "b is ESTABLISHED with 10.77.0.66:40000, who knows nothing of it, for 99.8 s");
+    let evidence = Oracle::Agreement.judge(&run(server())).said();
+    assert_eq!(evidence, "b is ESTABLISHED with 10.77.0.66:40000, which knows nothing of it, for 99.8 s");
     assert!(run(File::passive(50.0).state(0.05, "LISTEN", "SYN-RECEIVED", "SYN")).conns.is_empty());
 }
 
@@ -130,7 +130,7 @@ fn connect_breaks_when_one_fails_or_never_ends_or_nobody_tries() {
     assert_eq!(judge(Oracle::Connect, &failed, &server()).unwrap_err(), "connect 1 fails: refused");
     let hangs = File::new("client", 50.0).app(0.0, "began", "connect");
     assert_eq!(judge(Oracle::Connect, &hangs, &server()).unwrap_err(), "connect 1 never ends");
-    assert_eq!(judge(Oracle::Connect, &server(), &server()).unwrap_err(), "nobody connects");
+    assert_eq!(judge(Oracle::Connect, &server(), &server()).unwrap_err(), "no script connects");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn time_wait_breaks_where_the_wrong_end_waits_or_the_right_one_does_not() {
     assert_eq!(judge(Oracle::TimeWait, &skips, &closed_server(server())).unwrap_err(), "a closed first and is never in TIME-WAIT");
     let waits = closed_server(server()).state(1.3, "LAST-ACK", "TIME-WAIT", "FIN");
     assert_eq!(judge(Oracle::TimeWait, &closed_client(client()), &waits).unwrap_err(), "b is in TIME-WAIT and did not close first");
-    assert_eq!(judge(Oracle::TimeWait, &client(), &server()).unwrap_err(), "nobody closed");
+    assert_eq!(judge(Oracle::TimeWait, &client(), &server()).unwrap_err(), "neither end closed");
     let killed = client().state(1.0, "ESTABLISHED", "FIN-WAIT-1", "CLOSE").state(1.2, "FIN-WAIT-1", "TIME-WAIT", "FIN");
     let killed = killed.state(1.7, "TIME-WAIT", "CLOSED", "RST").line(1.7, "\"event\":\"closed\",\"reason\":\"clean\"");
     assert_eq!(judge(Oracle::TimeWait, &killed, &closed_server(server())).unwrap_err(), "a RST ends TIME-WAIT of a after 500 ms");
@@ -169,6 +169,6 @@ fn segments_beyond_the_budget_are_counted_lost_ones_too() {
     let a = segment(segment(segment(client().app(0.2, "sent", "xy"), "out", "pass"), "out", "drop"), "in", "pass");
     let b = segment(server(), "out", "pass");
     let with = |budget| Oracle::Economy.judge(&Run { budget, ..Run::new(&[a.log(), b.log()], END, PATIENCE) });
-    assert_eq!(with(Some(2)).evidence, "a sends 2 segments and b 1 for 2 octets of text, where 2 are enough");
+    assert_eq!(with(Some(2)).said(), "a sends 2 segments and b 1 for 2 octets of text, where 2 are enough");
     assert_eq!((with(Some(3)).holds, with(None).holds), (true, false));
 }

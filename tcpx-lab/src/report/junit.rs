@@ -1,5 +1,6 @@
 //! The verdicts as JUnit's XML: a suite for each experiment, a case for each run.
 
+use crate::oracle::joined;
 use crate::verdict::Verdict;
 use std::fmt::Write as _;
 
@@ -32,7 +33,7 @@ fn case(text: &mut String, suite: &str, verdict: &Verdict) {
         let first = verdict.wrong.first().map_or("", |wrong| wrong.lines().next().unwrap_or_default());
         let _infallible = write!(text, "<failure message=\"{}\">{}</failure>", escaped(first), escaped(&verdict.wrong.join("\n")));
     }
-    let _infallible = writeln!(text, "<system-out>{}</system-out></testcase>", escaped(&verdict.happened));
+    let _infallible = writeln!(text, "<system-out>{}</system-out></testcase>", escaped(&joined(&verdict.happened)));
 }
 
 /// Without what XML reserves or forbids.

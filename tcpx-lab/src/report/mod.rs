@@ -74,7 +74,7 @@ mod tests {
             treatment: false,
             world: World::Wire,
             expected: String::new(),
-            happened: String::new(),
+            happened: Vec::new(),
             findings: Vec::new(),
             wrong: wrong.iter().map(ToString::to_string).collect(),
             skipped: skipped.map(str::to_owned),

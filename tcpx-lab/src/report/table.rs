@@ -1,5 +1,6 @@
 //! The verdict table: for each world, without the rule and with it, what was expected and what happened.
 
+use crate::oracle::joined;
 use crate::verdict::Verdict;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ fn row(verdict: &Verdict) -> Vec<Cell> {
         (None, true) => Cell::new("as expected").fg(Color::Green),
         (None, false) => Cell::new("NOT AS EXPECTED").fg(Color::Red).add_attribute(Attribute::Bold),
     };
-    let happened = verdict.skipped.as_ref().map_or_else(|| verdict.happened.clone(), |why| format!("not run: {why}"));
+    let happened = verdict.skipped.as_ref().map_or_else(|| joined(&verdict.happened), |why| format!("not run: {why}"));
     let run = if verdict.treatment { format!("✂ {}", verdict.arm) } else { verdict.arm.clone() };
     vec![Cell::new(verdict.world), Cell::new(run), Cell::new(&verdict.expected), Cell::new(happened), judged]
 }
