@@ -51,7 +51,7 @@ bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
 doctor: build ## what works on this machine, and how to fix what does not
 	@$(LAB) doctor
 
-list: build ## the experiments
+list: build ## the experiments: name, group, title
 	@$(LAB) list
 
 rules: build ## the rules that can be removed

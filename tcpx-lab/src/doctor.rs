@@ -4,7 +4,7 @@ mod between;
 
 use crate::netns::{self, Cable};
 use crate::privilege::{self, sysctl};
-use comfy_table::{ContentArrangement, Table, presets};
+use clap::builder::styling::AnsiColor;
 use rustix::process::getuid;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tcpx::cli::{Cell, Fit, Table};
 use tcpx::guard::GuardKind;
 use tcpx::link::{Link, LinkOptions, Ports};
 
@@ -187,16 +188,11 @@ fn sysctls() -> Vec<Check> {
 
 /// The checks as a table for people.
 pub fn table(checks: &[Check]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header([
-        "",
-        "what",
-        "found",
-        "to mend it",
-    ]);
+    let mut table = Table::new([("", Fit::Whole), ("", Fit::Whole), ("", Fit::Wrap), ("fix", Fit::Below)]);
     for check in checks {
-        let sign = if check.works { "✓" } else { "✗" };
-        table.add_row([sign, &check.name, &check.found, check.mend.as_deref().unwrap_or_default()]);
+        let (sign, color) = if check.works { ("✓", AnsiColor::Green) } else { ("✗", AnsiColor::Red) };
+        let fix = check.mend.as_deref().unwrap_or_default();
+        table.add([Cell::styled(sign, color.on_default()), check.name.as_str().into(), check.found.as_str().into(), fix.into()]);
     }
-    table.to_string()
+    table.on_stdout()
 }

@@ -20,7 +20,6 @@
 //! | [`document`] | all of it as documents, a page for each experiment |
 //! | [`report`] | the verdicts, for people and for programs |
 //! | [`commands`] | list, explain and run |
-//! | [`rules`] | which rules can be removed |
 //! | [`nft`] | which faults nftables can do, between two kernels |
 
 pub mod commands;
@@ -41,7 +40,6 @@ pub mod oracle;
 pub mod picture;
 pub mod privilege;
 pub mod report;
-pub mod rules;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

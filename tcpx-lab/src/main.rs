@@ -7,8 +7,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tcpx::cli::{self, Failure};
-use tcpx::cli::{Shell, completions, man};
+use tcpx::cli::{self, Failure, Shell, TableArguments, TableFormat, completions, man};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
@@ -18,7 +17,7 @@ use tcpx_lab::evidence::player;
 use tcpx_lab::exchange::{Exchange, pair};
 use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
-use tcpx_lab::{demo, doctor, document, experiment, hold, rules};
+use tcpx_lab::{demo, doctor, document, experiment, hold};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::words::Mistake;
 
@@ -54,18 +53,10 @@ enum Task {
         #[arg(long, value_name = "N")]
         only: Option<usize>,
     },
-    /// Tells what works on this machine, and what mends the rest
-    Doctor {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
-    /// Lists the experiments
-    List {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    /// Reports what works on this machine and how to fix what does not
+    Doctor(TableArguments),
+    /// Lists the experiments: name, group, title, question
+    List(TableArguments),
     /// Tells an experiment's story, what the RFC says, and how to do it by hand
     Explain {
         /// Its name, or the path of a file of your own
@@ -79,7 +70,7 @@ enum Task {
 
 The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
-    /// Loses, doubles and delays each single segment of a run in turn, then each pair, and tells which oracle breaks
+    /// Drops, duplicates and delays each segment of a run, one at a time and then in pairs, and reports which oracles break
     Sweep(SweepArguments),
     /// Writes the documents of all experiments, from their files and from what was observed
     #[command(hide = true)]
@@ -94,7 +85,7 @@ The exit status is 0 only when every verdict is as expected.")]
         language: Language,
     },
     /// Lists the rules that can be removed
-    Rules,
+    Rules(TableArguments),
     /// Prints fault rules as an nftables table, for a run between two kernels
     ///
     /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A rule that nftables cannot do is
@@ -194,11 +185,8 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo => demo::run(&mut anstream::stdout())?,
         Task::Ladder { events, format, only } => ladder(&events, format, only)?,
-        Task::Doctor { json } => return examine(json),
-        Task::List { json } => {
-            let experiments = experiment::built_in()?;
-            say(&if json { list::json(&experiments)? } else { list::table(&experiments) })?;
-        }
+        Task::Doctor(arguments) => return examine(arguments.format),
+        Task::List(arguments) => print(&list::list(&experiment::built_in()?, arguments.format)?)?,
         Task::Explain { name } => find(&[name])?.iter().try_for_each(|experiment| say(explain::explain(experiment)?.trim_end()))?,
         Task::Run(arguments) => {
             let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
@@ -209,7 +197,7 @@ fn run(task: Task) -> Result<ExitCode> {
             return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Task::Document { directory, readme, language } => write_document(&directory, readme.as_deref(), language)?,
-        Task::Rules => say(&rules::table())?,
+        Task::Rules(arguments) => print(&cli::rules(arguments.format))?,
         Task::Nft { rules, address, port } => {
             return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
         }
@@ -244,6 +232,10 @@ fn write_document(directory: &Path, readme: Option<&Path>, language: Language) -
     Ok(())
 }
 
+fn print(text: &str) -> Result<()> {
+    Ok(write!(anstream::stdout(), "{text}")?)
+}
+
 fn say(text: &str) -> Result<()> {
     Ok(writeln!(anstream::stdout(), "{text}")?)
 }
@@ -276,9 +268,12 @@ fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<()> 
 }
 
 /// The exit status is 1 where even the simplest way, a pair of namespaces or a raw socket, is closed.
-fn examine(json: bool) -> Result<ExitCode> {
+fn examine(format: TableFormat) -> Result<ExitCode> {
     let checks = doctor::examine();
-    say(&if json { serde_json::to_string_pretty(&checks)? } else { doctor::table(&checks) })?;
+    match format {
+        TableFormat::Text => print(&doctor::table(&checks))?,
+        TableFormat::Json => say(&serde_json::to_string_pretty(&checks)?)?,
+    }
     let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
     let works = usable("NET_RAW") || usable("network namespaces");
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -4,7 +4,7 @@
 #[path = "../src/skip.rs"]
 mod skip;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tcpx_proto::script::Script;
 
 fn lab(arguments: &[&str], state: &str) -> Output {
@@ -60,7 +60,7 @@ fn netns_up_stays_until_down() {
 
 #[test]
 fn doctor_as_json_names_what_mends_each_failure() {
-    let output = lab(&["doctor", "--json"], &directory("doctor"));
+    let output = lab(&["doctor", "--format", "json"], &directory("doctor"));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert!(checks.iter().any(|check| check["name"] == "network namespaces"), "{checks:#?}");
     let silent: Vec<_> = checks.iter().filter(|check| check["works"] == false && check["mend"].as_str().is_none()).collect();
@@ -69,7 +69,7 @@ fn doctor_as_json_names_what_mends_each_failure() {
 
 #[test]
 fn doctor_has_each_line_that_the_troubleshooting_names() {
-    let output = lab(&["doctor", "--json"], &directory("lines"));
+    let output = lab(&["doctor", "--format", "json"], &directory("lines"));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     let printed: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
     let document = include_str!("../../docs/troubleshooting.md");
@@ -243,15 +243,72 @@ fn keep_writes_events_captures_ladders_and_the_verdict() {
 #[test]
 fn list_and_explain_tell_of_every_experiment() {
     let state = &directory("list");
-    let list: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&["list", "--json"], state))).unwrap();
+    let list: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&["list", "--format", "json"], state))).unwrap();
     assert!(!list.is_empty());
+    let expected = list.iter().map(|entry| ["name", "group", "title", "question"].map(|key| entry[key].as_str().unwrap()).join("\t"));
     let table = stdout(&lab(&["list"], state));
-    for entry in &list {
-        let name = entry["name"].as_str().unwrap();
-        assert!(table.contains(name), "{name}");
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    for name in list.iter().map(|entry| entry["name"].as_str().unwrap()) {
         let said = stdout(&lab(&["explain", name], state));
         assert!(said.contains("By hand") && said.contains(&format!("tcpx-lab run {name}")), "{said}");
     }
+}
+
+/// What a command prints on a terminal that is so wide; `None`: there is no `script` here.
+fn on_a_terminal(arguments: &str, columns: Option<&str>) -> Option<String> {
+    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_tcpx-lab"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env("NO_COLOR", "1").env_remove("COLUMNS").stdin(Stdio::null());
+    columns.into_iter().for_each(|columns| _ = command.env("COLUMNS", columns));
+    let output = command.output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // The bar is redrawn in one line: what is left of that begins behind its last carriage return.
+    let shown = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n").replace("\x1b[2K", "");
+    Some(shown.lines().map(|line| format!("{}\n", line.rsplit('\r').next().unwrap_or_default())).collect())
+}
+
+#[test]
+fn tables_on_a_terminal_fit_its_width() {
+    for arguments in ["list", "rules", "doctor", "run last-ack-lost", "sweep --singles two-way-handshake-deadlock"] {
+        // script's terminal does not tell how wide it is: 80 columns.
+        for (columns, width) in [(None, 80), (Some("0"), 80), (Some("50"), 50), (Some("200"), 200)] {
+            let Some(shown) = on_a_terminal(arguments, columns) else { return skip::skip("there is no script(1)") };
+            // A word that is longer is kept whole, such as a path.
+            let whole = |line: &str| line.split_whitespace().next_back().is_some_and(|word| word.contains('/'));
+            let wide = shown.lines().find(|line| line.chars().count() > width && !whole(line));
+            assert!(wide.is_none() && shown.lines().count() > 4, "{arguments} in {width} columns: {wide:?}\n{shown}");
+            assert!(!shown.contains(['│', '─', '\t']), "{shown}");
+        }
+    }
+    let Some(shown) = on_a_terminal("list", None) else { return };
+    let names = stdout(&lab(&["list"], &directory("fit"))).lines().count();
+    assert_eq!(shown.lines().count(), names + 1, "a heading and a line for each: {shown}");
+    assert!(shown.lines().filter(|line| line.ends_with('…')).count() > 10, "{shown}");
+}
+
+#[test]
+fn tables_on_a_pipe_are_tab_separated_lines() {
+    let state = &directory("pipe");
+    let file = experiment("pipe", SMALL);
+    let sweep = ["sweep", "--singles", "two-way-handshake-deadlock"];
+    for (arguments, columns, least) in
+        [(&["list"][..], 4, 60), (&["rules"], 5, 20), (&["doctor"], 4, 10), (&["run", &file], 7, 1), (&sweep, 7, 2)]
+    {
+        let shown = String::from_utf8(lab(arguments, state).stdout).unwrap();
+        // What `run` counts stands below its table.
+        let rows: Vec<&str> = shown.lines().filter(|line| !line.contains(" passed, ")).collect();
+        assert!(rows.len() >= least && rows.iter().all(|row| row.split('\t').count() == columns), "{arguments:?}: {shown}");
+        assert!(!shown.contains(['│', '─', '…']), "{shown}");
+    }
+    let json: Vec<serde_json::Value> = serde_json::from_str(&stdout(&lab(&[&sweep[..], &["--format", "json"]].concat(), state))).unwrap();
+    let broken: Vec<&str> = json[1]["breaks"].as_array().unwrap().iter().map(|one| one["oracle"].as_str().unwrap()).collect();
+    assert!(broken.contains(&"connect"), "{json:#?}");
+}
+
+#[test]
+fn old_flag_is_refused_with_the_new_one_named() {
+    let said = stderr(&lab(&["list", "--json"], &directory("old")));
+    assert!(said.contains("--format json"), "{said}");
 }
 
 #[test]

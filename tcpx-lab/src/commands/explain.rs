@@ -5,6 +5,7 @@ use crate::netns;
 use crate::world::World;
 use anyhow::Result;
 use std::fmt::Write as _;
+use tcpx::cli::wrapped;
 use tcpx_proto::preset::Preset;
 
 /// For a terminal.
@@ -67,14 +68,5 @@ fn for_a_shell(word: &str) -> String {
 
 /// Lines of at most a hundred characters.
 pub(crate) fn fill(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.last_mut().filter(|line| line.chars().count() + word.chars().count() < 100);
-        match last {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => _ = write!(line, " {word}"),
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines.join("\n")
+    wrapped(&text.split_whitespace().collect::<Vec<_>>().join(" "), 100).join("\n")
 }

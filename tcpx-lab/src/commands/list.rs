@@ -2,32 +2,30 @@
 
 use crate::experiment::Experiment;
 use crate::world::World;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use tcpx::cli::{Fit, Table, TableFormat};
 
-/// For a terminal.
-pub fn table(experiments: &[Experiment]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["name", "question", "worlds", "breaks"]);
-    for experiment in experiments {
-        let entry = Entry::new(experiment);
-        let worlds = entry.worlds.iter().map(|world| match &world.no {
-            None => world.world.name().to_owned(),
-            Some(no) => format!("not {}: {no}", world.world),
-        });
-        let worlds = worlds.collect::<Vec<_>>().join("\n");
-        table.add_row([entry.name, entry.question, &worlds, &entry.breaks.join(", ")]);
-    }
-    table.to_string()
-}
-
-/// For programs.
+/// For stdout: a line or a JSON object for each experiment, group by group.
 ///
 /// # Errors
 /// None that an experiment could cause.
-pub fn json(experiments: &[Experiment]) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&experiments.iter().map(Entry::new).collect::<Vec<_>>())
+pub fn list(experiments: &[Experiment], format: TableFormat) -> serde_json::Result<String> {
+    let mut sorted: Vec<&Experiment> = experiments.iter().collect();
+    sorted.sort_by_key(|experiment| experiment.group);
+    match format {
+        TableFormat::Text => Ok(table(&sorted)),
+        TableFormat::Json => Ok(serde_json::to_string_pretty(&sorted.into_iter().map(Entry::new).collect::<Vec<_>>())? + "\n"),
+    }
+}
+
+/// Name, group, title, question.
+fn table(experiments: &[&Experiment]) -> String {
+    let mut table = Table::new([("name", Fit::Whole), ("group", Fit::Whole), ("title", Fit::Cut), ("question", Fit::Cut)]);
+    for experiment in experiments {
+        let Experiment { name, group, title, question, .. } = experiment;
+        table.add([name.as_str(), group.name(), title.trim(), question.trim()].map(Into::into));
+    }
+    table.on_stdout()
 }
 
 #[derive(Serialize)]

@@ -3,12 +3,16 @@
 use super::find;
 use crate::exchange::End;
 use crate::experiment::Experiment;
+use crate::oracle::Oracle;
 use crate::picture::Format;
 use crate::report::drawn;
-use crate::sweep::{Options, Sweep, sweep};
+use crate::sweep::{Break, Options, Sweep, sweep};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::io::Write;
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
+use std::io::{IsTerminal, Write, stdout};
+use tcpx::cli::{Cell, Fit, Table, TableFormat};
 
 /// What to sweep over.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +29,12 @@ pub struct SweepArguments {
     /// Decides all chance
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Draw each run that breaks an oracle
+    #[arg(long, conflicts_with = "format")]
+    pub ladder: bool,
+    /// How to report
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: TableFormat,
 }
 
 fn removal(text: &str) -> Result<(End, String), String> {
@@ -36,20 +46,52 @@ fn removal(text: &str) -> Result<(End, String), String> {
     }
 }
 
-/// Sweeps and tells what was found; `true`: with all rules in place nothing broke.
+/// What was found without some rules.
+#[derive(Serialize)]
+struct Found {
+    experiment: String,
+    /// End and rule.
+    without: Vec<(End, String)>,
+    runs: usize,
+    watched: Vec<Oracle>,
+    breaks: Vec<Broken>,
+}
+
+/// An oracle that breaks, and the shortest way to break it.
+#[derive(Serialize)]
+struct Broken {
+    oracle: Oracle,
+    /// End and rule of the fault language.
+    mishaps: Vec<(End, String)>,
+    evidence: String,
+}
+
+/// Sweeps and reports what was found; `true`: with all rules in place nothing broke.
 ///
 /// # Errors
 /// An unknown name or rule, or something that cannot be written.
 pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<bool> {
     let mut sound = true;
+    let mut all = Vec::new();
     for experiment in find(&arguments.names)? {
         let sets = if arguments.without.is_empty() { sets(&experiment) } else { vec![arguments.without.clone()] };
         for without in sets {
             let options = Options { without, pairs: !arguments.singles, seed: arguments.seed };
             let swept = sweep(&experiment, &options).with_context(|| format!("cannot sweep over {}", experiment.name))?;
             sound &= !options.without.is_empty() || swept.breaks.is_empty();
-            tell(&experiment, &options, &swept, out)?;
+            let found = Found::new(&experiment, options.without, &swept);
+            if arguments.format == TableFormat::Json {
+                all.push(found);
+                continue;
+            }
+            write!(out, "{}", found.table())?;
+            for broken in swept.breaks.iter().filter(|_| arguments.ladder) {
+                writeln!(out, "\n{}", drawn(&broken.outcome, Format::Text))?;
+            }
         }
+    }
+    if arguments.format == TableFormat::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
     }
     Ok(sound)
 }
@@ -67,18 +109,50 @@ fn sets(experiment: &Experiment) -> Vec<Vec<(End, String)>> {
     sets
 }
 
-fn tell(experiment: &Experiment, options: &Options, swept: &Sweep, out: &mut impl Write) -> Result<()> {
-    let named: Vec<String> = options.without.iter().map(|(end, rule)| format!("{end} without {rule}")).collect();
-    let rules = if named.is_empty() { "all rules in place".to_owned() } else { named.join(", ") };
-    let watched: Vec<&str> = swept.watched.iter().map(|oracle| oracle.name()).collect();
-    writeln!(out, "{}, {rules}: {} runs, watched: {}", experiment.name, swept.runs, watched.join(", "))?;
-    if swept.breaks.is_empty() {
-        writeln!(out, "  nothing broke\n")?;
+impl Found {
+    fn new(experiment: &Experiment, without: Vec<(End, String)>, swept: &Sweep) -> Found {
+        let broken = |found: &Break| {
+            let evidence = found.finding.said();
+            Broken { oracle: found.finding.oracle, mishaps: found.mishaps.clone(), evidence }
+        };
+        Found {
+            experiment: experiment.name.clone(),
+            without,
+            runs: swept.runs,
+            watched: swept.watched.clone(),
+            breaks: swept.breaks.iter().map(broken).collect(),
+        }
     }
-    for found in &swept.breaks {
-        let mishaps: Vec<String> = found.mishaps.iter().map(|(end, rule)| format!("{end}: {rule}")).collect();
-        writeln!(out, "  {} breaks by [{}]: {}\n", found.finding.oracle, mishaps.join("; "), found.finding.said())?;
-        writeln!(out, "{}", drawn(&found.outcome, Format::Text))?;
+
+    /// For stdout. A terminal gets a heading and a row for each oracle that breaks; a pipe gets rows that have all of it.
+    fn table(&self) -> String {
+        let named: Vec<String> = self.without.iter().map(|(end, rule)| format!("{end} without {rule}")).collect();
+        let rules = if named.is_empty() { "all rules in place".to_owned() } else { named.join(", ") };
+        let watched = self.watched.iter().map(|oracle| oracle.name()).collect::<Vec<_>>().join(", ");
+        let mishaps = |broken: &Broken| broken.mishaps.iter().map(|(end, rule)| format!("{end}: {rule}")).collect::<Vec<_>>().join("; ");
+        if !stdout().is_terminal() {
+            let mut table =
+                Table::new(["experiment", "rules", "runs", "watched", "breaks", "mishaps", "evidence"].map(|name| (name, Fit::Whole)));
+            let common = [&self.experiment, &rules, &self.runs.to_string(), &watched].map(String::clone);
+            let mut row = |oracle: &str, mishaps: String, evidence: String| {
+                let [experiment, rules, runs, watched] = common.clone().map(Cell::from);
+                table.add([experiment, rules, runs, watched, oracle.into(), mishaps.into(), evidence.into()]);
+            };
+            self.breaks.iter().for_each(|broken| row(broken.oracle.name(), mishaps(broken), broken.evidence.clone()));
+            if self.breaks.is_empty() {
+                row("nothing", String::new(), String::new());
+            }
+            return table.on_stdout();
+        }
+        let mut head = Table::new([("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below)]);
+        let runs = format!("{} runs, watched: {watched}", self.runs);
+        head.add([Cell::styled(self.experiment.as_str(), Style::new().bold()), rules.into(), runs.into()]);
+        let mut table = Table::new([("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below)]);
+        for broken in &self.breaks {
+            let oracle = Cell::styled(format!("  {} breaks", broken.oracle), AnsiColor::Red.on_default());
+            table.add([oracle, mishaps(broken).into(), broken.evidence.as_str().into()]);
+        }
+        let nothing = if self.breaks.is_empty() { "  nothing breaks\n" } else { "" };
+        head.on_stdout() + &table.on_stdout() + nothing
     }
-    Ok(())
 }

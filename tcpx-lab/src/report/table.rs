@@ -2,19 +2,30 @@
 
 use crate::oracle::joined;
 use crate::verdict::Verdict;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::Write as _;
+use std::io::{IsTerminal, stdout};
+use tcpx::cli::{Cell, Fit, Table};
 
-/// A table for each experiment, and below it what went wrong.
+/// For stdout. A terminal gets a table for each experiment, and below it what is wrong; a pipe gets a line for each run, with the experiment
+/// first and what is wrong last.
 pub fn table(verdicts: &[Verdict]) -> String {
+    if !stdout().is_terminal() {
+        let mut table =
+            Table::new(["experiment", "world", "verdict", "run", "expected", "happened", "wrong"].map(|name| (name, Fit::Whole)));
+        for verdict in verdicts {
+            let [world, judged, run, expected, happened] = row(verdict);
+            table.add([verdict.experiment.as_str().into(), world, judged, run, expected, happened, verdict.wrong.join("; ").into()]);
+        }
+        return table.on_stdout();
+    }
     let mut text = String::new();
     for group in verdicts.chunk_by(|a, b| a.experiment == b.experiment) {
         let Some(first) = group.first() else { continue };
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["world", "run", "expected", "happened", "verdict"]);
-        group.iter().for_each(|verdict| _ = table.add_row(row(verdict)));
-        let _infallible = writeln!(text, "{}\n{table}", first.experiment);
+        let columns = [("", Fit::Whole), ("", Fit::Whole), ("", Fit::Wrap), ("expected", Fit::Below), ("happened", Fit::Below)];
+        let mut table = Table::new(columns);
+        group.iter().for_each(|verdict| table.add(row(verdict)));
+        let _infallible = writeln!(text, "{}\n{}", first.experiment, table.on_stdout().trim_end());
         for verdict in group.iter().filter(|verdict| !verdict.is_good()) {
             for wrong in &verdict.wrong {
                 let _infallible = writeln!(text, "  {} on {}, {}: {wrong}", verdict.experiment, verdict.world, verdict.arm);
@@ -25,13 +36,13 @@ pub fn table(verdicts: &[Verdict]) -> String {
     text
 }
 
-fn row(verdict: &Verdict) -> Vec<Cell> {
+fn row(verdict: &Verdict) -> [Cell; 5] {
     let judged = match (&verdict.skipped, verdict.is_good()) {
-        (Some(_), _) => Cell::new("skipped").fg(Color::Yellow),
-        (None, true) => Cell::new("as expected").fg(Color::Green),
-        (None, false) => Cell::new("NOT AS EXPECTED").fg(Color::Red).add_attribute(Attribute::Bold),
+        (Some(_), _) => Cell::styled("skipped", AnsiColor::Yellow.on_default()),
+        (None, true) => Cell::styled("as expected", AnsiColor::Green.on_default()),
+        (None, false) => Cell::styled("NOT AS EXPECTED", AnsiColor::Red.on_default().bold()),
     };
     let happened = verdict.skipped.as_ref().map_or_else(|| joined(&verdict.happened), |why| format!("not run: {why}"));
     let run = if verdict.treatment { format!("✂ {}", verdict.arm) } else { verdict.arm.clone() };
-    vec![Cell::new(verdict.world), Cell::new(run), Cell::new(&verdict.expected), Cell::new(happened), judged]
+    [verdict.world.name().into(), judged, Cell::styled(run, Style::new().bold()), verdict.expected.as_str().into(), happened.into()]
 }

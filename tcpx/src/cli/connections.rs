@@ -2,8 +2,8 @@
 
 use super::Failure;
 use super::setup::Run;
+use super::table::{Cell, Fit, Table};
 use crate::host::Host;
-use std::fmt::Write as _;
 use tcpx_proto::stack::Status;
 use tcpx_proto::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,30 +19,29 @@ impl Run {
         Ok(async move {
             loop {
                 asked.recv().await;
-                self.complain(table(host.connections(), crate::driver::now()).trim_end());
+                let (count, table) = table(host.connections(), crate::driver::now());
+                self.complain(format!("{count}\n{}", table.on_stderr()).trim_end());
             }
         })
     }
 }
 
-/// One line for each connection, the oldest first.
-fn table(mut connections: Vec<Status>, now: Instant) -> String {
+/// How many there are, and a row for each, the oldest first.
+fn table(mut connections: Vec<Status>, now: Instant) -> (String, Table<7>) {
     connections.sort_by_key(|status| (status.opened, status.local, status.remote));
-    let mut rows = vec![["state", "send-q", "recv-q", "local", "peer", "timer", "age"].map(str::to_owned)];
-    rows.extend(connections.iter().map(|status| row(status, now)));
-    let widths: [usize; 7] = std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default());
+    let columns = [
+        ("state", Fit::Whole),
+        ("send-q", Fit::Number),
+        ("recv-q", Fit::Number),
+        ("local", Fit::Whole),
+        ("peer", Fit::Whole),
+        ("age", Fit::Number),
+        ("timer", Fit::Whole),
+    ];
+    let mut table = Table::new(columns);
+    connections.iter().for_each(|status| table.add(row(status, now).map(Cell::from)));
     let many = if connections.len() == 1 { "" } else { "s" };
-    let mut text = format!("{} connection{many}\n", connections.len());
-    for row in &rows {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            // The two queues are numbers.
-            let _infallible = if matches!(column, 1 | 2) { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    (format!("{} connection{many}", connections.len()), table)
 }
 
 fn row(status: &Status, now: Instant) -> [String; 7] {
@@ -56,8 +55,8 @@ fn row(status: &Status, now: Instant) -> [String; 7] {
         status.unread.to_string(),
         status.local.to_string(),
         status.remote.to_string(),
-        timer,
         format!("{:.1} s", now.since(status.opened).as_secs_f64()),
+        timer,
     ]
 }
 
@@ -79,14 +78,16 @@ mod tests {
             while stack.poll_transmit(now, &mut packet).is_some() {}
         }
         let connections = stack.connections().filter_map(|id| stack.status(id)).collect();
-        let text = table(connections, Instant::ZERO + Duration::from_millis(1250));
+        let (count, table) = table(connections, Instant::ZERO + Duration::from_millis(1250));
         let expected = "\
-2 connections
-state     send-q  recv-q  local       peer           timer                    age
-SYN-SENT       0       0  10.0.0.1:9  10.0.0.2:7000  retransmission in 0.0 s  1.2 s
-SYN-SENT       0       0  10.0.0.1:2  10.0.0.2:7000  retransmission in 0.8 s  0.2 s
+state\tsend-q\trecv-q\tlocal\tpeer\tage\ttimer
+SYN-SENT\t0\t0\t10.0.0.1:9\t10.0.0.2:7000\t1.2 s\tretransmission in 0.0 s
+SYN-SENT\t0\t0\t10.0.0.1:2\t10.0.0.2:7000\t0.2 s\tretransmission in 0.8 s
 ";
-        assert_eq!(text, expected);
-        assert!(table(Vec::new(), Instant::ZERO).starts_with("0 connections\n"));
+        assert_eq!((count.as_str(), table.tabbed(true).as_str()), ("2 connections", expected));
+        let narrow = table.aligned(80);
+        assert!(narrow.lines().count() == 5 && narrow.contains("timer: retransmission in 0.8 s"), "{narrow}");
+        assert_eq!(table.aligned(90).lines().count(), 3);
+        assert_eq!(super::table(Vec::new(), Instant::ZERO).0, "0 connections");
     }
 }

@@ -4,6 +4,7 @@ mod connections;
 mod script;
 mod settings;
 mod setup;
+mod table;
 mod text;
 mod value;
 
@@ -12,6 +13,7 @@ pub use clap_complete::Shell;
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish, underlined};
+pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
 pub use value::{duration, endpoint, octets};
 

@@ -1,15 +1,18 @@
 //! What the programs say of themselves: the end of `--help`, the rules that can be removed, the manual page, the completions.
 
+use super::table::{Cell, Fit, Table, TableArguments, TableFormat};
 use crate::link;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::builder::styling::Style;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use clap_complete::Shell;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx_proto::config::DIALECT_LINUX;
-use tcpx_proto::preset::PRESETS;
+use tcpx_proto::preset::{PRESETS, Preset};
 
 /// The exit statuses of both binaries, as the end of their help.
 pub const fn exit_codes() -> &'static str {
@@ -21,20 +24,27 @@ pub const fn exit_codes() -> &'static str {
   7  address in use                    8  unreachable
   129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM
 
-SIGUSR1 lists every connection on stderr: state, queues, addresses, the next timer, age."
+SIGUSR1 lists every connection on stderr: state, queues, addresses, age, the next timer."
 }
 
-/// The rules that can be removed, for a terminal: the name, where it is written, what it says, what breaks.
-pub fn rules() -> String {
-    let mut text = String::from("Rules that --without removes:\n");
-    for preset in PRESETS {
-        let _infallible = write!(
-            text,
-            "\n{}  ({})\n    {}.\n    Without it: {}.\n    Shown by: tcpx-lab run {}\n",
-            preset.name, preset.requirement, preset.removes, preset.breaks, preset.experiment
-        );
+/// The rules that can be removed, for stdout: the name, where it is written, what it says, what breaks, what shows it.
+pub fn rules(format: TableFormat) -> String {
+    if format == TableFormat::Json {
+        let rule = |Preset { name, requirement, removes, breaks, experiment, .. }: &Preset| json!({ "name": name, "requirement": requirement, "removes": removes, "breaks": breaks, "experiment": experiment });
+        return format!("{:#}\n", PRESETS.iter().map(rule).collect::<Value>());
     }
-    text
+    let columns = [("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below), ("without it", Fit::Below), ("shown by", Fit::Below)];
+    let mut table = Table::new(columns);
+    for Preset { name, requirement, removes, breaks, experiment, .. } in PRESETS {
+        table.add([
+            Cell::styled(*name, Style::new().bold()),
+            (*requirement).into(),
+            (*removes).into(),
+            (*breaks).into(),
+            (*experiment).into(),
+        ]);
+    }
+    table.on_stdout()
 }
 
 /// What a program is asked instead of doing its work.
@@ -54,10 +64,12 @@ pub fn with_examples(command: Command, examples: &'static str) -> Command {
 /// The command line of one of the pair: its flags, the end of its help, and what can be asked instead.
 pub fn command(flags: Command, examples: &'static str) -> Command {
     let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
+    let rules = TableArguments::augment_args(Command::new(RULES));
+    let rules = rules.about("List the rules that --without removes, with what breaks, and end").long_about(None);
     let directory = Arg::new("directory").required(true).value_parser(value_parser!(PathBuf));
     with_examples(flags, examples)
         .after_long_help(after_help())
-        .subcommand(Command::new(RULES).about("List the rules that --without removes, with what breaks, and end"))
+        .subcommand(rules)
         .subcommand(Command::new(ALIVE).about("Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace"))
         .subcommand(Command::new(MAN).about("Write the manual pages").arg(directory).hide(true))
         .subcommand(Command::new(COMPLETIONS).about("Write a shell's completions").arg(shell).hide(true))
@@ -72,7 +84,10 @@ pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
         (MAN, asked) => man(command, asked.get_one::<PathBuf>("directory")?),
         (COMPLETIONS, asked) => io::stdout().write_all(&completions(command, *asked.get_one::<Shell>("shell")?)),
         (ALIVE, _) => alive(),
-        _ => io::stdout().write_all(rules().as_bytes()),
+        (_, asked) => {
+            let format = TableArguments::from_arg_matches(asked).map_or_else(|error| error.exit(), |arguments| arguments.format);
+            anstream::stdout().write_all(rules(format).as_bytes())
+        }
     };
     match said {
         // A reader that went away has read enough.

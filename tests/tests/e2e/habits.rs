@@ -97,14 +97,15 @@ fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
     server.wait_for("1 connection");
     let head = server.wait_for("state");
     let columns: Vec<&str> = head.split_whitespace().collect();
-    assert_eq!(columns, ["state", "send-q", "recv-q", "local", "peer", "timer", "age"]);
+    assert_eq!(columns, ["state", "send-q", "recv-q", "local", "peer", "age", "timer"]);
     let row = server.wait_for("10.77.0.2:7000");
-    assert_eq!(row.split_whitespace().take(5).collect::<Vec<_>>(), ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"], "{row}");
+    assert_eq!(row.split('\t').take(5).collect::<Vec<_>>(), ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"], "{row}");
     client.wait_for("-> FIN-WAIT-2");
     client.signal(Signal::USR1);
     client.wait_for("1 connection");
-    let row = client.wait_for(&format!("10.77.0.2:{PORT}  keepalive in "));
-    assert!(row.starts_with("FIN-WAIT-2 ") && row.trim_end().ends_with(" s"), "{row}");
+    let row = client.wait_for(&format!("\t10.77.0.2:{PORT}\t"));
+    let cells: Vec<&str> = row.trim_end().split('\t').collect();
+    assert!(cells[0] == "FIN-WAIT-2" && cells[5].ends_with(" s") && cells[6].starts_with("keepalive in "), "{row}");
     for (program, code) in [(client, 130), (server, 130)] {
         assert_eq!(program.end_by(Signal::INT).code, Some(code));
     }
@@ -121,6 +122,6 @@ fn usr1_during_a_script_is_answered_too() {
     server.signal(Signal::USR1);
     server.wait_for("1 connection");
     let row = server.wait_for("10.77.0.2:7000");
-    assert!(row.starts_with("ESTABLISHED "), "{row}");
+    assert!(row.starts_with("ESTABLISHED\t"), "{row}");
     std::fs::remove_file(&script).unwrap();
 }
