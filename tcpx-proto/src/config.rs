@@ -69,6 +69,7 @@ pub enum Overflow {
 /// | `unacknowledging` | Drop | Check |
 /// | `overlap` | Linux | SequenceOrder |
 /// | `text_over_fin` | Reset | Ignore |
+/// | `reset_place` | WherePeerIs | RcvNxt |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -153,6 +154,8 @@ pub struct ConnConfig {
     pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
     pub reset_checks: ResetChecks,
+    /// Where a RST resets under RFC 5961.
+    pub reset_place: ResetPlace,
     /// At most one challenge ACK per connection in this time (`tcp_invalid_ratelimit`, 500 ms).
     pub challenge_interval: Duration,
     /// When a passive opener takes its SYN as acknowledged (RFC 9293 section 3.10.7.4, fifth check).
@@ -273,6 +276,16 @@ pub enum ResetChecks {
     Rfc793,
     /// Only SEG.SEQ = RCV.NXT resets; the rest, and any SYN, gets a challenge ACK (RFC 5961).
     Rfc5961,
+}
+
+/// Where a RST must lie for [`ResetChecks::Rfc5961`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ResetPlace {
+    /// At RCV.NXT (RFC 5961 section 3.2).
+    RcvNxt,
+    /// There, or right behind the last text that SACK reports; after the peer's FIN also at RCV.NXT-1, as its sender may not count that
+    /// FIN (Linux's `tcp_validate_incoming`, `tcp_reset_check`).
+    WherePeerIs,
 }
 
 /// What restarts 2 MSL.
@@ -513,6 +526,7 @@ impl ConnConfig {
             text_over_fin: TextOverFin::Ignore,
             fin_repeats: FinRepeats::UntilAcknowledged,
             reset_checks: ResetChecks::Rfc5961,
+            reset_place: ResetPlace::RcvNxt,
             challenge_interval: millis(500),
             syn_acknowledged: SynAcknowledged::ByAck,
             hold_back: HoldBack::Nothing,
@@ -543,6 +557,7 @@ impl ConnConfig {
             unacknowledging: Unacknowledging::Drop,
             overlap: Overlap::Linux,
             text_over_fin: TextOverFin::Reset,
+            reset_place: ResetPlace::WherePeerIs,
             ..ConnConfig::rfc9293()
         }
     }
@@ -569,8 +584,9 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.10.7.4", "the ACK field of a duplicate that ends at RCV.NXT, or of an ACK at the right edge of the window, is processed"),
     ("RFC 9293 3.10.7.4", "a segment without ACK, RST and SYN is dropped before any check"),
     ("RFC 7323 5.3", "in SYN-RECEIVED a wrong ACK gets its RST whatever its timestamp"),
-    ("RFC 5961 3.2", "after the peer's FIN a RST at RCV.NXT-1 resets, too"),
+    ("RFC 5961 3.2", "a RST right behind what SACK reports, or after the peer's FIN at RCV.NXT-1, resets, too"),
     ("RFC 9293 3.10.7.4", "in TIME-WAIT only an exact RST, not one with an old timestamp, has an effect"),
+    ("RFC 7323 5.3", "in TIME-WAIT only a bare ACK at RCV.NXT moves TS.Recent"),
     ("RFC 6191 2", "a SYN that TIME-WAIT does not take is answered with an ACK instead of dropped"),
     ("RFC 7323 3.2", "a segment without the negotiated timestamp is accepted"),
     ("RFC 9293 3.10.5", "an ABORT's RST also carries an ACK"),
@@ -628,6 +644,7 @@ mod tests {
         row!(unacknowledging);
         row!(overlap);
         row!(text_over_fin);
+        row!(reset_place);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
     }

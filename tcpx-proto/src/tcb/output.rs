@@ -289,6 +289,13 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
+    /// One past the last of what SACK reports.
+    pub(super) fn held_end(&self) -> Option<Seq> {
+        let transfer = self.transfer.as_deref().filter(|_| self.rcv.sack)?;
+        let blocks = transfer.receive.sack_blocks(self.rcv.nxt, None, self.sack_room());
+        blocks.as_slice().iter().map(|(_, right)| *right).max_by_key(|right| right.since(self.rcv.nxt))
+    }
+
     /// Octets that SACK blocks take in the next segment.
     pub(super) fn sack_len(&self) -> u32 {
         let Some(transfer) = self.transfer.as_deref().filter(|_| self.rcv.sack) else { return 0 };

@@ -91,7 +91,10 @@ impl Tcb {
     fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         self.sample(cx.now, segment, segment.header.ack, None);
         self.snd.una = self.snd.iss + 1;
-        self.snd.oldest = self.snd.una;
+        if self.passive {
+            // Linux counts the SYN of an active opener among what was acknowledged.
+            self.snd.oldest = self.snd.una;
+        }
         self.snd.syn_acked = true;
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;
@@ -111,8 +114,10 @@ impl Tcb {
         self.rcv.last_heard = cx.now;
         self.rcv.keepalive_probes = 0;
         if self.state == State::TimeWait && self.is_linux() {
-            // Linux looks at no ACK there.
-            self.take_timestamp(cx.now, segment);
+            // Linux looks at no ACK there, and at the stamp of a bare one alone.
+            if segment.is_empty() && segment.header.seq == self.rcv.nxt {
+                self.take_timestamp(cx.now, segment);
+            }
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
@@ -234,11 +239,8 @@ impl Tcb {
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what lies behind text that fills the window.
         let old = len > 0 && !flags.has(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
         let behind = len == 0 && seq == self.rcv.nxt + self.window() && self.state != State::TimeWait;
-        let touches = old || behind;
-        if self.is_rst_before_fin(segment) || (self.config.window_edges == WindowEdges::Inclusive && touches) {
-            return true;
-        }
-        self.in_window(segment)
+        let touches = self.config.window_edges == WindowEdges::Inclusive && (old || behind);
+        touches || (flags.has(Flags::RST) && self.is_before_fin(seq)) || self.in_window(segment)
     }
 
     /// The four cases of RFC 9293 Table 6.
@@ -252,13 +254,6 @@ impl Tcb {
             (_, 0) => seq == nxt,
             _ => seq.in_window(nxt, window) || (seq + (len - 1)).in_window(nxt, window),
         }
-    }
-
-    /// After the peer's FIN its RST may not count that FIN; Linux takes it all the same (`tcp_reset_check`).
-    fn is_rst_before_fin(&self, segment: &Segment<'_>) -> bool {
-        let waits = matches!(self.state, State::CloseWait | State::Closing | State::LastAck);
-        let rst = segment.header.flags.has(Flags::RST) && segment.header.seq == self.rcv.nxt.back(1);
-        rst && waits && self.rcv.fin_reached && self.is_linux()
     }
 
     /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix A.2).
@@ -296,7 +291,7 @@ impl Tcb {
         if self.state == State::TimeWait && self.config.time_wait_rst == TimeWaitRst::Ignore {
             return Err(Stop::Discard(Discard::RstCheck));
         }
-        let exact = segment.header.seq == self.rcv.nxt || self.is_rst_before_fin(segment);
+        let exact = segment.header.seq == self.rcv.nxt || self.is_where_peer_is(segment.header.seq);
         if self.config.reset_checks == ResetChecks::Rfc5961 && !exact {
             // Linux is silent in TIME-WAIT.
             if !(self.is_linux() && self.state == State::TimeWait) {

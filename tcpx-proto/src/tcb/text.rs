@@ -2,7 +2,7 @@
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
-use crate::config::{SequenceCheck, TextOverFin, Unacknowledging};
+use crate::config::{ResetPlace, SequenceCheck, TextOverFin, Unacknowledging};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
@@ -19,6 +19,17 @@ impl Tcb {
     /// In a state that Linux keeps less of than a connection, and checks by rules of its own.
     pub(super) fn is_mini(&self) -> bool {
         self.state == State::TimeWait || (self.state == State::SynReceived && self.passive)
+    }
+
+    /// Where a RST resets beside RCV.NXT, if the policy knows such places: its sender is there.
+    pub(super) fn is_where_peer_is(&self, seq: Seq) -> bool {
+        self.is_before_fin(seq) || (self.config.reset_place == ResetPlace::WherePeerIs && self.held_end() == Some(seq))
+    }
+
+    /// After the peer's FIN its RST may not count that FIN.
+    pub(super) fn is_before_fin(&self, seq: Seq) -> bool {
+        let waits = matches!(self.state, State::CloseWait | State::Closing | State::LastAck);
+        waits && seq == self.rcv.nxt.back(1) && self.rcv.fin_reached && self.config.reset_place == ResetPlace::WherePeerIs
     }
 
     /// What the first check refused goes on where there is no such check.

@@ -67,11 +67,13 @@ scripts! {
     newreno_partial
     no_ack_no_answer
     no_mss
+    old_ack_active
     old_ack_challenge
     option_length_zero
     paws_old
     refused
     retransmitted_fin_time_wait
+    rst_behind_held_text
     rst_in_window_challenge
     rto_backoff
     sack_reneging_after_rto
@@ -85,6 +87,7 @@ scripts! {
     synrcvd_fin_with_ack
     synrcvd_old_stamp_bad_ack
     synrcvd_out_of_order_data
+    time_wait_stamp
     tlp
     trim_left
     ts_missing_rst
