@@ -54,6 +54,7 @@ pub enum Overflow {
 /// | `msl` | 30s | 120s |
 /// | `fin_wait_2` | Some(60s) | None |
 /// | `rto.min` | 200ms | 1s |
+/// | `rto.variance` | Linux | Rfc6298 |
 /// | `syn_retries` | 10 | 8 |
 /// | `syn_linear` | 4 | 0 |
 /// | `synack_retries` | 5 | 8 |
@@ -373,14 +374,26 @@ pub enum Ecn {
 pub struct Rto {
     /// Before the first sample (section 2.1: 1 s).
     pub initial: Duration,
-    /// Never below (section 2.4: 1 s; Linux 200 ms).
+    /// Never below, or its variance never below (section 2.4: 1 s; Linux 200 ms).
     pub min: Duration,
     /// Never above (section 2.5: at least 60 s; Linux 120 s).
     pub max: Duration,
     /// What each timeout multiplies it by (section 5.5: 2); 1 is no back-off.
     pub backoff: u32,
+    /// How it follows from the round-trip times.
+    pub variance: Variance,
     /// Which segments a round-trip time is taken from.
     pub samples: Samples,
+}
+
+/// How a timeout follows from the round-trip times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Variance {
+    /// SRTT + 4 RTTVAR, and [`Rto::min`] bounds the sum (RFC 6298 sections 2.3, 2.4).
+    Rfc6298,
+    /// SRTT + the largest deviation of the last round trips, and [`Rto::min`] bounds that deviation: a peer that delays its ACK by less is
+    /// never taken for a loss (`tcp_rtt_estimator`, `__tcp_set_rto`).
+    Linux,
 }
 
 /// Which segments a round-trip time is taken from.
@@ -490,7 +503,14 @@ impl ConnConfig {
             time_wait_restart: TimeWaitRestart::OnFin,
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
-            rto: Rto { initial: secs(1), min: secs(1), max: secs(120), backoff: 2, samples: Samples::Unambiguous },
+            rto: Rto {
+                initial: secs(1),
+                min: secs(1),
+                max: secs(120),
+                backoff: 2,
+                variance: Variance::Rfc6298,
+                samples: Samples::Unambiguous,
+            },
             syn_retries: 8,
             syn_linear: 0,
             synack_retries: 8,
@@ -541,7 +561,14 @@ impl ConnConfig {
             dialect: Dialect::Linux,
             msl: secs(30),
             fin_wait_2: Some(secs(60)),
-            rto: Rto { initial: secs(1), min: millis(200), max: secs(120), backoff: 2, samples: Samples::Unambiguous },
+            rto: Rto {
+                initial: secs(1),
+                min: millis(200),
+                max: secs(120),
+                backoff: 2,
+                variance: Variance::Linux,
+                samples: Samples::Unambiguous,
+            },
             syn_retries: 10,
             syn_linear: 4,
             synack_retries: 5,
@@ -579,7 +606,7 @@ impl Default for ConnConfig {
 pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.4.2", "MSL 30 s, so that TIME-WAIT is 60 s instead of 4 min"),
     ("MUST-23", "a SYN is given up after 10 retransmissions, 134 s instead of 3 min"),
-    ("RFC 6298 2.4", "RTO from 200 ms instead of 1 s"),
+    ("RFC 6298 2.3, 2.4", "RTO = SRTT + the largest deviation of the last round trips, which is 200 ms or more, instead of 1 s or more"),
     ("RFC 9293 3.10.7.4", "a retransmitted SYN in SYN-RECEIVED gets the SYN,ACK again instead of an ACK"),
     ("RFC 9293 3.10.7.4", "the ACK field of a duplicate that ends at RCV.NXT, or of an ACK at the right edge of the window, is processed"),
     ("RFC 9293 3.10.7.4", "a segment without ACK, RST and SYN is dropped before any check"),
@@ -629,6 +656,7 @@ mod tests {
         row!(msl);
         row!(fin_wait_2);
         row!(rto.min);
+        row!(rto.variance);
         row!(syn_retries);
         row!(syn_linear);
         row!(synack_retries);

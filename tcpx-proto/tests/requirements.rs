@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples};
+use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, Variance};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, Stack, TransmitError};
@@ -1396,7 +1396,10 @@ fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
 #[test]
 fn config_of_the_rfc_keeps_its_numbers() {
     let conn = rfc().conn;
-    assert_eq!(conn.rto, Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2, samples: Samples::Unambiguous });
+    assert_eq!(
+        conn.rto,
+        Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2, variance: Variance::Rfc6298, samples: Samples::Unambiguous }
+    );
     assert!(conn.rto.max >= secs(60), "RFC 6298 (2.5)");
     assert_eq!(conn.msl, secs(120));
     assert!(conn.delayed_ack.unwrap() < millis(500), "MUST-40");

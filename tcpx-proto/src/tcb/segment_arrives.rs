@@ -454,7 +454,7 @@ impl Tcb {
         };
         // Without a sample the backed-off timeout stays (Karn).
         if let Some(rtt) = rtt {
-            self.estimator.sample(&self.config.rto, rtt);
+            self.estimator.sample(&self.config.rto, rtt, ack, self.snd.nxt);
         }
         if self.snd.timed.is_some_and(|(timed, _)| ack.gt(timed)) {
             self.snd.timed = None;

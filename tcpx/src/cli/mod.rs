@@ -78,7 +78,7 @@ pub struct Common {
     /// Retransmission timeout before the first sample [default: 1s]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_initial: Option<Duration>,
-    /// Least retransmission timeout [default: the profile's, 200ms for linux]
+    /// Least retransmission timeout; with profile linux the least that it adds to the round-trip time [default: the profile's, 200ms for linux]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_min: Option<Duration>,
     /// Largest retransmission timeout [default: 120s]

@@ -1,0 +1,151 @@
+//! When a silent peer is asked again: the retransmission timeout of each profile, and what is made of it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "each test binary uses its part")]
+mod common;
+
+use std::time::Duration;
+
+use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, with};
+use proptest::prelude::*;
+use tcpx_proto::config::{Config, Persist, Profile, Variance};
+use tcpx_proto::event::Cause;
+use tcpx_proto::time::Instant;
+use tcpx_proto::wire::Options;
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn linux() -> Config {
+    Bench::plain(Profile::Linux)
+}
+
+/// Opened to a peer `rtt` away.
+fn open(config: Config, rtt: Duration) -> Bench {
+    let sack = config.conn.sack;
+    let mut bench = Bench::new(config);
+    bench.syn_options = Options { sack_permitted: sack, ..bench.syn_options };
+    bench.connect();
+    bench.now = bench.now + rtt - millis(1);
+    bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+    bench
+}
+
+/// Sends ten octets and acknowledges them after `rtt`; what was sent again meanwhile.
+fn exchange(bench: &mut Bench, rtt: Duration) -> Vec<Sent> {
+    bench.send(&[7; 10]);
+    let again = bench.run(rtt - millis(1));
+    bench.acknowledge();
+    again
+}
+
+/// When the next ten octets are sent again, counted from the first time, in milliseconds.
+fn repetitions(bench: &mut Bench, time: Duration) -> Vec<u128> {
+    bench.send(&[7; 10]);
+    let since = bench.now;
+    times(since, &bench.run(time))
+}
+
+fn times(since: Instant, sent: &[Sent]) -> Vec<u128> {
+    sent.iter().map(|sent| sent.at.since(since).as_millis()).collect()
+}
+
+#[test]
+fn linux_first_repetition_comes_200_ms_after_the_round_trip() {
+    for rtt in [1, 20, 100, 180, 300, 1000] {
+        for sack in [false, true] {
+            let mut bench = open(with(linux(), |conn| conn.sack = sack), millis(rtt));
+            for _ in 0..40 {
+                assert_eq!(exchange(&mut bench, millis(rtt)), []);
+            }
+            let first = repetitions(&mut bench, Duration::from_secs(60))[0];
+            // With SACK a tail-loss probe may come first, after 2 SRTT and 200 ms.
+            assert_eq!(first, u128::from(rtt + 200), "rtt {rtt} ms, SACK {sack}");
+        }
+    }
+}
+
+#[test]
+fn rfc_6298_2_4_first_repetition_comes_a_second_later_or_more() {
+    for (rtt, expected) in [(20, 1000), (300, 1000), (1000, 1001)] {
+        let mut bench = open(Bench::plain(Profile::Rfc9293), millis(rtt));
+        for _ in 0..100 {
+            exchange(&mut bench, millis(rtt));
+        }
+        assert_eq!(repetitions(&mut bench, Duration::from_secs(4))[0], expected, "rtt {rtt} ms");
+    }
+}
+
+#[test]
+fn linux_tail_loss_probe_takes_the_place_of_the_first_timeout_and_the_rest_doubles() {
+    let mut bench = open(with(linux(), |conn| conn.sack = true), millis(100));
+    for _ in 0..40 {
+        exchange(&mut bench, millis(100));
+    }
+    bench.send(&[7; 10]);
+    let since = bench.now;
+    let sent = bench.run(Duration::from_secs(10));
+    assert_eq!(sent[0].label.cause, Cause::TailLossProbe);
+    assert_eq!(times(since, &sent), [300, 600, 1200, 2400, 4800, 9600]);
+}
+
+#[test]
+fn linux_timeout_never_exceeds_two_minutes() {
+    let mut bench = open(linux(), millis(300));
+    let waits = repetitions(&mut bench, Duration::from_secs(2000));
+    let longest = waits.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert_eq!(longest, 120_000);
+}
+
+#[test]
+fn linux_timeout_before_the_first_sample_is_a_second() {
+    let mut bench = Bench::new(linux());
+    bench.connect();
+    let since = bench.now;
+    assert_eq!(times(since, &bench.run(Duration::from_secs(12))), [1000, 2000, 3000, 4000, 5000, 7000, 11_000]);
+}
+
+#[test]
+fn linux_zero_window_probe_comes_after_the_same_timeout() {
+    for rtt in [20, 300] {
+        let mut bench = open(linux(), millis(rtt));
+        for _ in 0..40 {
+            exchange(&mut bench, millis(rtt));
+        }
+        bench.window = 0;
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+        bench.send(b"stuck");
+        let since = bench.now;
+        let probes = times(since, &bench.run(Duration::from_secs(5)));
+        let rto = u128::from(rtt + 200);
+        assert_eq!(probes[..3], [rto, 3 * rto, 7 * rto]);
+    }
+    assert_eq!(linux().conn.persist, Some(Persist { min: millis(200), max: Duration::from_secs(120) }));
+}
+
+#[test]
+fn rto_min_asked_for_bounds_what_the_profile_bounds() {
+    for (profile, expected) in [(Profile::Linux, 550), (Profile::Rfc9293, 500)] {
+        let mut bench = open(with(Bench::plain(profile), |conn| conn.rto.min = millis(500)), millis(50));
+        for _ in 0..40 {
+            exchange(&mut bench, millis(50));
+        }
+        assert_eq!(repetitions(&mut bench, Duration::from_secs(1))[0], expected);
+    }
+    let variances = Profile::ALL.map(|profile| profile.config().conn.rto.variance);
+    assert_eq!(variances, [Variance::Linux, Variance::Rfc6298, Variance::Rfc6298]);
+}
+
+proptest! {
+    /// An ACK that is less than 200 ms later than the mean is never waited for in vain: a delayed ACK, a little jitter.
+    #[test]
+    fn linux_ack_less_than_200_ms_late_is_no_loss(
+        rtt in 5u64..600, late in prop::collection::vec(prop_oneof![3 => Just(0u64), 1 => 0u64..170], 1..60), sack: bool
+    ) {
+        let mut bench = open(with(linux(), |conn| conn.sack = sack), millis(rtt));
+        for late in late {
+            prop_assert_eq!(exchange(&mut bench, millis(rtt + late)), []);
+        }
+    }
+}
