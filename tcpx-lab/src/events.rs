@@ -151,7 +151,7 @@ pub enum Action {
 }
 
 /// Which way a segment passed its recorder.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Deserialize, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the network.
@@ -169,6 +169,9 @@ struct Start {
     realtime: f64,
 }
 
+/// IP identification, SEG.SEQ, SEG.ACK, octets of text and control bits.
+pub type Header<'a> = (u16, u32, u32, u32, &'a str);
+
 /// Letters and names of the control bits, in the order in which RFC 9293 writes them.
 pub(crate) const CONTROL: [(char, &str); 8] =
     [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
@@ -185,15 +188,14 @@ impl Segment {
         self.options.split(',').filter_map(|option| option.split_whitespace().next())
     }
 
-    /// Whether both are the same segment, seen at its two ends. The gate may rewrite what is not compared.
-    pub fn same_header(&self, other: &Segment) -> bool {
-        (self.id, self.seq, self.ack, self.len, &self.flags) == (other.id, other.seq, other.ack, other.len, &other.flags)
+    /// What the two ends of a segment's way have in common. The gate may rewrite the rest.
+    pub fn header(&self) -> Header<'_> {
+        (self.id, self.seq, self.ack, self.len, &self.flags)
     }
 
-    /// Whether this receipt is of that sending. Of one that the receiver's gate rewrote or corrupted the id alone is sure to be the same.
-    pub fn came_from(&self, sent: &Segment) -> bool {
-        let altered = ["rewrite", "corrupt"].contains(&self.verdict.as_str());
-        self.same_header(sent) || altered && self.id == sent.id
+    /// Whether the receiver's gate rewrote or corrupted it: of the segment that was sent the id alone is sure to be left.
+    pub fn altered(&self) -> bool {
+        self.dir == Direction::In && ["rewrite", "corrupt"].contains(&self.verdict.as_str())
     }
 
     /// What the gate did to it, by its rule where that is known; `None`: nothing.

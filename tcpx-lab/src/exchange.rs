@@ -1,8 +1,9 @@
 //! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
 
-use crate::events::{Action, Direction, Entry, Log, Segment, What};
+use crate::events::{Action, Direction, Entry, Header, Log, Segment, What};
 use crate::netns;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -60,7 +61,7 @@ pub struct Exchange {
     pub initial: [String; 2],
     /// What happened at either end, in order.
     pub steps: Vec<Step>,
-    /// Every segment, by the steps at which it was sent and received.
+    /// Every segment, by the steps at which it was sent and received, in the order of the first of these.
     pub flights: Vec<Flight>,
     /// What happened to timers, in the order of each end.
     pub ticks: Vec<Tick>,
@@ -102,8 +103,6 @@ pub struct Step {
     pub received: Option<String>,
     /// Why a step of the application's script failed.
     pub failed: Option<String>,
-    /// The segment belonged to no connection of its recorder, and so has no addresses.
-    stranger: bool,
 }
 
 /// A segment on its way.
@@ -123,20 +122,110 @@ pub struct Flight {
     pub forged: bool,
 }
 
+impl Flight {
+    /// The step with which it appears.
+    pub fn begin(&self) -> Option<usize> {
+        self.sent.or(self.received.first().copied())
+    }
+}
+
+impl Exchange {
+    /// The flight that appears with that step.
+    pub fn beginning(&self, step: usize) -> Option<&Flight> {
+        let nth = self.flights.binary_search_by_key(&Some(step), Flight::begin).ok()?;
+        self.flights.get(nth)
+    }
+}
+
 /// Pairs what two ends recorded: one story for each four-tuple that either knows, in order of appearance.
 pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
-    let mut tuples: Vec<[SocketAddr; 2]> = Vec::new();
-    for (log, end) in [(a, End::A), (b, End::B)] {
-        for entry in &log.entries {
-            let What::Opened { local, remote, .. } = entry.what else { continue };
-            let ends = if end == End::A { [local, remote] } else { [remote, local] };
-            if !tuples.contains(&ends) {
-                tuples.push(ends);
+    let logs = [a, b];
+    let tuples = Tuples::of(logs);
+    let offsets = [0.0, clock_offset(a, b)];
+    let stories = End::BOTH.map(|end| tuples.entries(end, logs));
+    let silent = logs.map(|log| log.entries.iter().any(goes_silent));
+    let side = |end: End, nth: usize| {
+        let entries = end.of(&stories)[nth].iter().copied();
+        Side::new(logs[end as usize], entries, end, tuples.all[nth], *end.of(&offsets), *end.of(&silent))
+    };
+    tuples.all.iter().enumerate().map(|(nth, ends)| exchange(*ends, side(End::A, nth), side(End::B, nth))).collect()
+}
+
+fn goes_silent(entry: &Entry) -> bool {
+    matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent")
+}
+
+/// The four-tuples that either end knows, A's end first, in order of appearance.
+struct Tuples {
+    all: Vec<[SocketAddr; 2]>,
+    /// Of each connection of either end, its four-tuple.
+    of: [HashMap<u64, usize>; 2],
+}
+
+/// To which four-tuples the segments with a header belong, by the direction in which they passed.
+type Owners<'a> = HashMap<(Direction, Header<'a>), Vec<Option<usize>>>;
+
+impl Tuples {
+    fn of(logs: [&Log; 2]) -> Tuples {
+        let mut tuples = Tuples { all: Vec::new(), of: Default::default() };
+        let mut known = HashMap::new();
+        for end in End::BOTH {
+            for entry in &logs[end as usize].entries {
+                let (What::Opened { local, remote, .. }, Some(conn)) = (&entry.what, entry.conn) else { continue };
+                let ends = if end == End::A { [*local, *remote] } else { [*remote, *local] };
+                let nth = *known.entry(ends).or_insert_with(|| {
+                    tuples.all.push(ends);
+                    tuples.all.len() - 1
+                });
+                tuples.of[end as usize].insert(conn, nth);
             }
         }
+        tuples
     }
-    let offset = clock_offset(a, b);
-    tuples.into_iter().map(|ends| exchange(ends, Side::new(a, End::A, ends, 0.0), Side::new(b, End::B, ends, offset))).collect()
+
+    fn owners<'a>(&self, end: End, log: &'a Log) -> Owners<'a> {
+        let mut owners = Owners::new();
+        for entry in &log.entries {
+            let What::Segment(segment) = &entry.what else { continue };
+            let owner = entry.conn.map(|conn| end.of(&self.of).get(&conn).copied());
+            // One whose connection was never opened is in no story.
+            if owner != Some(None) {
+                owners.entry((segment.dir, segment.header())).or_default().push(owner.flatten());
+            }
+        }
+        owners
+    }
+
+    /// Of each four-tuple what an end's record has of it. A segment without a connection carries no addresses: it belongs where the other
+    /// end, or the other side of a host that speaks to itself, has it.
+    fn entries<'a>(&self, end: End, logs: [&'a Log; 2]) -> Vec<Vec<&'a Entry>> {
+        let mut stories: Vec<Vec<&Entry>> = vec![Vec::new(); self.all.len()];
+        let [own, others] = [end, end.other()].map(|end| self.owners(end, logs[end as usize]));
+        let to_itself = |nth: usize| self.all[nth][0].ip() == self.all[nth][1].ip();
+        for entry in &logs[end as usize].entries {
+            match (entry.conn, &entry.what) {
+                (Some(conn), _) => {
+                    if let Some(nth) = end.of(&self.of).get(&conn) {
+                        stories[*nth].push(entry);
+                    }
+                }
+                (None, What::Segment(segment)) => {
+                    let there = (if segment.dir == Direction::In { Direction::Out } else { Direction::In }, segment.header());
+                    let mut places = Vec::new();
+                    for (owners, itself) in [(&own, true), (&others, false)] {
+                        let found = || owners.get(&there).into_iter().flatten();
+                        let all = found().any(Option::is_none).then_some(0..self.all.len());
+                        places.extend(found().flatten().copied().chain(all.into_iter().flatten()).filter(|nth| to_itself(*nth) == itself));
+                    }
+                    places.sort_unstable();
+                    places.dedup();
+                    places.into_iter().for_each(|nth| stories[nth].push(entry));
+                }
+                _ => {}
+            }
+        }
+        stories
+    }
 }
 
 /// What to add to B's times. On one machine the clock since boot is common and exact; between machines only the calendar is.
@@ -155,38 +244,33 @@ struct Side {
 }
 
 impl Side {
-    fn new(log: &Log, end: End, ends: [SocketAddr; 2], offset: f64) -> Side {
-        let wanted = (*end.of(&ends), *end.other().of(&ends));
-        let table = log.connections();
-        // A segment without a connection carries no addresses: it may be ours, and pairing decides.
-        let ours = |entry: &&Entry| entry.conn.map_or(matches!(entry.what, What::Segment(_)), |conn| table.get(&conn) == Some(&wanted));
-        let entries: Vec<&Entry> = log.entries.iter().filter(ours).collect();
-        let initial = entries.iter().find_map(|entry| match &entry.what {
+    fn new<'a>(
+        log: &Log,
+        entries: impl Iterator<Item = &'a Entry> + Clone,
+        end: End,
+        ends: [SocketAddr; 2],
+        offset: f64,
+        silent: bool,
+    ) -> Side {
+        let initial = entries.clone().find_map(|entry| match &entry.what {
             What::State { from, .. } => Some(from.clone()),
             _ => None,
         });
-        let silent = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
         // A stranger, whom neither file is of, kept none.
-        let last = log.entries.last().filter(|_| wanted.0.ip() != netns::STRANGER).map(|entry| entry.t + offset);
+        let last = log.entries.last().filter(|_| end.of(&ends).ip() != netns::STRANGER).map(|entry| entry.t + offset);
         // What is sent to a host that went silent is lost, whatever its record says.
-        let last = if log.entries.iter().any(silent) { last.map(|_| f64::INFINITY) } else { last };
+        let last = if silent { last.map(|_| f64::INFINITY) } else { last };
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
-        let tick = |entry: &&Entry| match &entry.what {
+        let tick = |entry: &Entry| match &entry.what {
             What::Timer { timer, action } => {
                 Some(Tick { end, conn: entry.conn, at: entry.t + offset, timer: timer.clone(), action: *action })
             }
             _ => None,
         };
-        let ticks = entries.iter().filter_map(tick).collect();
+        let ticks = entries.clone().filter_map(tick).collect();
         let mut walk = Walk { end, offset, state: initial.clone(), steps: Vec::new() };
-        entries.into_iter().for_each(|entry| walk.take(entry));
+        entries.for_each(|entry| walk.take(entry));
         Side { initial, steps: walk.steps, ticks, last }
-    }
-
-    /// Forgets segments of no connection that the other side, or the other step of a host with itself, never saw.
-    fn drop_strangers(&mut self, others: &[Step]) {
-        let seen = |ours: &Segment| others.iter().filter_map(|s| s.segment.as_ref()).any(|s| s.dir != ours.dir && s.same_header(ours));
-        self.steps.retain(|step| !step.stranger || step.segment.as_ref().is_some_and(seen));
     }
 }
 
@@ -202,7 +286,7 @@ impl Walk {
     fn take(&mut self, entry: &Entry) {
         let at = entry.t + self.offset;
         match &entry.what {
-            What::Segment(segment) => self.segment(at, segment, entry.conn.is_none()),
+            What::Segment(segment) => self.segment(at, segment),
             What::State { to, on, .. } => self.state(at, to, on),
             What::Deviated { rule } => self.remark(at, format!("without {rule}")),
             What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
@@ -217,10 +301,10 @@ impl Walk {
     }
 
     /// A segment is a step, or completes the one of the call that sends it.
-    fn segment(&mut self, at: f64, segment: &Segment, stranger: bool) {
+    fn segment(&mut self, at: f64, segment: &Segment) {
         let out = segment.dir == Direction::Out;
         let step = self.step(at, |last| out && last.segment.is_none() && last.on.as_deref().is_some_and(is_call));
-        (step.at, step.segment, step.stranger) = (at, Some(segment.clone()), stranger);
+        (step.at, step.segment) = (at, Some(segment.clone()));
         if let Some(fault) = segment.fault().filter(|_| !out) {
             step.remarks.push(format!("the gate: {fault}"));
         }
@@ -261,7 +345,7 @@ impl Walk {
         if !self.steps.last().is_some_and(|last| at - last.at < TOGETHER && joins(last)) {
             let state = self.state.clone();
             let (remarks, received, failed) = (Vec::new(), None, None);
-            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks, received, failed, stranger: false });
+            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks, received, failed });
         }
         let last = self.steps.len() - 1;
         &mut self.steps[last]
@@ -282,19 +366,15 @@ fn is_call(on: &str) -> bool {
 }
 
 /// Puts the two sides on one time line and pairs what one sent with what the other received.
-fn exchange(ends: [SocketAddr; 2], mut a: Side, mut b: Side) -> Exchange {
-    let itself = (ends[0].ip() == ends[1].ip()).then(|| [&a, &b].map(|side| side.steps.clone()));
-    match &itself {
-        Some([own_a, own_b]) => (a.drop_strangers(own_a), b.drop_strangers(own_b)),
-        None => (a.drop_strangers(&b.steps), b.drop_strangers(&a.steps)),
-    };
+fn exchange(ends: [SocketAddr; 2], a: Side, b: Side) -> Exchange {
     let mut steps: Vec<Step> = a.steps.into_iter().chain(b.steps).collect();
     steps.sort_by(|x, y| x.at.total_cmp(&y.at));
-    let to = |from: End| if itself.is_some() { from } else { from.other() };
+    let itself = ends[0].ip() == ends[1].ip();
+    let to = |from: End| if itself { from } else { from.other() };
     let last = |end: End| *end.of(&[a.last, b.last]);
     let [mut all, others] = End::BOTH.map(|from| flights(from, to(from), &steps, last(to(from))));
     all.extend(others);
-    all.sort_by_key(|flight| flight.sent.or(flight.received.first().copied()));
+    all.sort_by_key(Flight::begin);
     let recorded = [a.last.is_some(), b.last.is_some()];
     Exchange { ends, initial: [a.initial, b.initial], steps, flights: all, ticks: [a.ticks, b.ticks].concat(), recorded }
 }
@@ -306,26 +386,44 @@ fn flights(from: End, to: End, steps: &[Step], last: Option<f64>) -> Vec<Flight>
         Flight { from, segment, sent: None, received: Vec::new(), unwitnessed: false, forged }
     };
     let unwitnessed = |index: usize| last.is_none_or(|last| steps[index].at > last);
-    let mut flights: Vec<Flight> = segments(steps, from, Direction::Out)
-        .map(|(index, segment)| Flight { sent: Some(index), unwitnessed: unwitnessed(index), ..flight(segment) })
-        .collect();
+    let mut sendings = Sendings::default();
+    let mut flights: Vec<Flight> = Vec::new();
+    for (index, segment) in segments(steps, from, Direction::Out) {
+        sendings.add(flights.len(), segment);
+        flights.push(Flight { sent: Some(index), unwitnessed: unwitnessed(index), ..flight(segment) });
+    }
     for (index, segment) in segments(steps, to, Direction::In) {
-        match sending(&mut flights, steps, segment, steps[index].at) {
-            Some(flight) => flight.received.push(index),
+        match sendings.of(segment, steps[index].at, &flights, steps) {
+            Some(sent) => flights[sent].received.push(index),
             None => flights.push(Flight { received: vec![index], ..flight(segment) }),
         }
     }
     flights
 }
 
-/// The sending that a receipt belongs to: the same header, the latest that is not later, rather one that has not arrived yet. The id
-/// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart. What is known to be
-/// forged was sent by nobody, however well it is copied, or by one who says so.
-fn sending<'a>(flights: &'a mut [Flight], steps: &[Step], received: &Segment, at: f64) -> Option<&'a mut Flight> {
-    let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
-    let honest = |flight: &Flight| flight.forged || !received.forged;
-    let same = |flight: &&mut Flight| earlier(flight) && honest(flight) && received.came_from(&flight.segment);
-    flights.iter_mut().filter(same).max_by_key(|flight| flight.received.is_empty())
+/// Where among the flights those are that begin with a sending, in its order, by what their receipts have of them.
+#[derive(Default)]
+struct Sendings<'a> {
+    by_header: HashMap<Header<'a>, Vec<usize>>,
+    by_id: HashMap<u16, Vec<usize>>,
+}
+
+impl<'a> Sendings<'a> {
+    fn add(&mut self, flight: usize, segment: &'a Segment) {
+        self.by_header.entry(segment.header()).or_default().push(flight);
+        self.by_id.entry(segment.id).or_default().push(flight);
+    }
+
+    /// The sending that a receipt belongs to: the same header, the latest that is not later, rather one that has not arrived yet. The id
+    /// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart. What is known to be
+    /// forged was sent by nobody, however well it is copied, or by one who says so.
+    fn of(&self, received: &Segment, at: f64, flights: &[Flight], steps: &[Step]) -> Option<usize> {
+        let alike = if received.altered() { self.by_id.get(&received.id) } else { self.by_header.get(&received.header()) };
+        let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
+        let honest = |flight: &Flight| flight.forged || !received.forged;
+        let fitting = || alike.into_iter().flatten().rev().copied().filter(|nth| earlier(&flights[*nth]) && honest(&flights[*nth]));
+        fitting().find(|nth| flights[*nth].received.is_empty()).or_else(|| fitting().next())
+    }
 }
 
 fn segments(steps: &[Step], end: End, direction: Direction) -> impl Iterator<Item = (usize, &Segment)> {

@@ -39,10 +39,15 @@ impl File {
     }
 
     /// The next connection on the same four-tuple, established after 5 s: what is written from here on is its.
-    pub(crate) fn again(mut self) -> File {
-        self.conn += 1;
+    pub(crate) fn again(self) -> File {
         let (t, before) = if self.passive { (5.05, "SYN-RECEIVED") } else { (5.0, "SYN-SENT") };
-        self.opened(t).state(t, "CLOSED", before, "SYN").state(5.1, before, "ESTABLISHED", "SYN,ACK")
+        self.next(t).state(t, "CLOSED", before, "SYN").state(5.1, before, "ESTABLISHED", "SYN,ACK")
+    }
+
+    /// The same, opened then.
+    pub(crate) fn next(mut self, t: f64) -> File {
+        self.conn += 1;
+        self.opened(t)
     }
 
     /// What the application did.

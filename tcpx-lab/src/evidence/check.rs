@@ -2,8 +2,8 @@
 
 use super::capture::Packet;
 use super::segments::{Captured, captured};
-use crate::events::{Direction, Log, Segment, What};
-use std::collections::HashSet;
+use crate::events::{Direction, Header, Log, Segment, What};
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// How far log and capture may differ. The default is an end that recorded to its end and kept nothing.
@@ -41,8 +41,8 @@ impl Default for Allowance {
 /// The first segment that disagrees, in words.
 pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) -> Result<(), String> {
     let on_its_clock = |seen: Captured| Captured { at: seen.at - log.monotonic, ..seen };
-    let candidate = |seen| Candidate { seen: on_its_clock(seen), matched: false };
-    let mut seen: Vec<Candidate> = captured(packets, own).into_iter().map(candidate).collect();
+    let captured: Vec<Captured> = captured(packets, own).into_iter().map(on_its_clock).collect();
+    let mut seen = Seen::of(&captured);
     let connections = log.connections();
     for entry in log.entries.iter().take_while(|entry| entry.t <= allow.until) {
         let What::Segment(segment) = &entry.what else { continue };
@@ -64,17 +64,53 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
                 Direction::In => allow.kept || silent || seen.at > last,
             }
     };
-    let missing = seen.iter().find(|candidate| !candidate.matched && ours.contains(&candidate.seen.own) && !excused(&candidate.seen));
+    let missing = seen.unmatched().find(|seen| ours.contains(&seen.own) && !excused(seen));
     match missing {
-        Some(Candidate { seen, .. }) => Err(format!("{}: captured, and not in the log: {}", log.role, words(&seen.segment, seen.at))),
+        Some(seen) => Err(format!("{}: captured, and not in the log: {}", log.role, words(&seen.segment, seen.at))),
         None => Ok(()),
     }
 }
 
-/// A captured segment that a line of the log may mean.
-struct Candidate {
-    seen: Captured,
-    matched: bool,
+/// The captured segments that lines of the log may mean, by what such a line has of them.
+struct Seen<'a> {
+    all: &'a [Captured],
+    matched: Vec<bool>,
+    by_header: HashMap<(Direction, Header<'a>), Vec<usize>>,
+    by_id: HashMap<(Direction, u16), Vec<usize>>,
+    by_rest: HashMap<(Direction, Rest<'a>), Vec<usize>>,
+}
+
+/// A header without its identification.
+type Rest<'a> = (u32, u32, u32, &'a str);
+
+fn rest(segment: &Segment) -> Rest<'_> {
+    (segment.seq, segment.ack, segment.len, &segment.flags)
+}
+
+impl<'a> Seen<'a> {
+    fn of(all: &'a [Captured]) -> Seen<'a> {
+        let (by_header, by_id, by_rest) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut seen = Seen { all, matched: vec![false; all.len()], by_header, by_id, by_rest };
+        for (nth, Captured { segment, .. }) in all.iter().enumerate() {
+            seen.by_header.entry((segment.dir, segment.header())).or_default().push(nth);
+            seen.by_id.entry((segment.dir, segment.id)).or_default().push(nth);
+            seen.by_rest.entry((segment.dir, rest(segment))).or_default().push(nth);
+        }
+        seen
+    }
+
+    /// Those that a line about this segment may mean. Of one that the gate altered either the id or the rest is left.
+    fn like(&self, segment: &Segment) -> Vec<usize> {
+        let [header, id, rest] = match segment.altered() {
+            true => [None, self.by_id.get(&(segment.dir, segment.id)), self.by_rest.get(&(segment.dir, rest(segment)))],
+            false => [self.by_header.get(&(segment.dir, segment.header())), None, None],
+        };
+        [header, id, rest].into_iter().flatten().flatten().copied().collect()
+    }
+
+    fn unmatched(&self) -> impl Iterator<Item = &'a Captured> {
+        self.all.iter().zip(&self.matched).filter(|(_, matched)| !**matched).map(|(seen, _)| seen)
+    }
 }
 
 /// A segment as the log has it.
@@ -87,33 +123,24 @@ struct Logged<'a> {
 
 impl Logged<'_> {
     /// Marks the captured segment that this is.
-    fn find(&self, seen: &mut [Candidate], allow: &Allowance) -> Result<(), String> {
+    fn find(&self, seen: &mut Seen<'_>, allow: &Allowance) -> Result<(), String> {
         let here = self.at;
         // A copy that the gate made of an incoming segment was captured once.
         let copies = self.segment.dir == Direction::In && self.segment.verdict == "dup";
-        let fitting = seen.iter_mut().filter(|other| (copies || !other.matched) && self.is(&other.seen));
+        let its_ends = |other: &Captured| self.ends.is_none_or(|ends| ends == (other.own, other.peer));
+        let fitting = seen.like(self.segment).into_iter().filter(|nth| (copies || !seen.matched[*nth]) && its_ends(&seen.all[*nth]));
         // What the gate altered is like more than one: like its repetition, too, which has another identification.
-        let unlike = |other: &Candidate| (other.matched, other.seen.segment.id != self.segment.id);
-        let away = |other: &Candidate| (other.seen.at - here).abs();
-        let nearest = fitting.min_by(|x, y| unlike(x).cmp(&unlike(y)).then(away(x).total_cmp(&away(y))));
+        let unlike = |nth: usize| (seen.matched[nth], seen.all[nth].segment.id != self.segment.id);
+        let away = |nth: usize| (seen.all[nth].at - here).abs();
+        let nearest = fitting.min_by(|x, y| unlike(*x).cmp(&unlike(*y)).then(away(*x).total_cmp(&away(*y))));
         let Some(other) = nearest else { return Err(self.lost(seen)) };
-        let late = here - other.seen.at;
+        let late = here - seen.all[other].at;
         if late < -allow.seconds || late > allow.seconds && !self.let_go_later() {
             let (log, capture) = (if late < 0.0 { "earlier" } else { "later" }, late.abs());
             return Err(format!("{} is {capture:.6} s {log} in the log than it was captured", self.words()));
         }
-        other.matched = true;
+        seen.matched[other] = true;
         Ok(())
-    }
-
-    fn is(&self, seen: &Captured) -> bool {
-        let (ours, theirs) = (self.segment, &seen.segment);
-        if ours.dir != theirs.dir || self.ends.is_some_and(|ends| ends != (seen.own, seen.peer)) {
-            return false;
-        }
-        let altered = ours.dir == Direction::In && ["rewrite", "corrupt"].contains(&ours.verdict.as_str());
-        let rest = (ours.seq, ours.ack, ours.len, &ours.flags) == (theirs.seq, theirs.ack, theirs.len, &theirs.flags);
-        ours.same_header(theirs) || altered && (ours.id == theirs.id || rest)
     }
 
     /// An incoming segment is logged when the gate lets it go.
@@ -123,19 +150,19 @@ impl Logged<'_> {
     }
 
     /// That it was not captured, and what was instead: what is most like it.
-    fn lost(&self, seen: &[Candidate]) -> String {
+    fn lost(&self, seen: &Seen<'_>) -> String {
         let (ours, here) = (self.segment, self.at);
         let alike = |theirs: &Segment| {
             let equal =
                 [ours.id == theirs.id, ours.seq == theirs.seq, ours.ack == theirs.ack, ours.len == theirs.len, ours.flags == theirs.flags];
             equal.iter().filter(|equal| **equal).count()
         };
-        let same_way = seen.iter().filter(|other| !other.matched && other.seen.segment.dir == ours.dir);
+        let same_way = seen.unmatched().filter(|other| other.segment.dir == ours.dir);
         let nearest = same_way.max_by(|x, y| {
-            let away = |other: &Candidate| (other.seen.at - here).abs();
-            alike(&x.seen.segment).cmp(&alike(&y.seen.segment)).then(away(y).total_cmp(&away(x)))
+            let away = |other: &Captured| (other.at - here).abs();
+            alike(&x.segment).cmp(&alike(&y.segment)).then(away(y).total_cmp(&away(x)))
         });
-        let instead = nearest.map(|other| format!("; most like it was captured {}", words(&other.seen.segment, other.seen.at)));
+        let instead = nearest.map(|other| format!("; most like it was captured {}", words(&other.segment, other.at)));
         format!("in the log, and not captured: {}{}", self.words(), instead.unwrap_or_default())
     }
 

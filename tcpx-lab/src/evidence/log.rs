@@ -17,6 +17,7 @@ use super::segments::{Captured, captured};
 use super::sockets::{Seen, Sighting};
 use super::track::{self, Ending, Step, Track};
 use crate::events::{Entry, Log, What};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use tcpx_proto::wire::Icmp;
 
@@ -42,7 +43,7 @@ pub fn log(packets: &[Packet], seen: &Seen, calls: Vec<Entry>, own: Ipv4Addr, ro
     }
     let numbers = numbers(&calls, &lives, monotonic);
     for call in calls.into_iter().filter(|call| matches!(call.what, What::App { .. })) {
-        let conn = call.conn.and_then(|conn| numbers.iter().find(|(theirs, _)| *theirs == conn)).map(|(_, ours)| *ours);
+        let conn = call.conn.and_then(|conn| numbers.get(&conn)).copied();
         push(call.t + monotonic, Rank::Call, conn, call.what);
     }
     entries.sort_by(|(x, rank, _), (y, other, _)| x.total_cmp(y).then(rank.cmp(other)));
@@ -115,37 +116,45 @@ fn owners(segments: &[Captured], lives: &[Life]) -> Vec<Option<u64>> {
 }
 
 /// The player's numbers and ours: of the incarnations of the four-tuple the last one that had begun when the player spoke of it.
-fn numbers(calls: &[Entry], lives: &[Life], monotonic: f64) -> Vec<(u64, u64)> {
+fn numbers(calls: &[Entry], lives: &[Life], monotonic: f64) -> HashMap<u64, u64> {
+    let mut incarnations: HashMap<(SocketAddr, SocketAddr), Vec<usize>> = HashMap::new();
+    for (nth, life) in lives.iter().enumerate() {
+        incarnations.entry((life.local, life.remote)).or_default().push(nth);
+    }
     let named = calls.iter().filter_map(|call| match call.what {
         What::Opened { local, remote, .. } => Some((call.conn?, call.t + monotonic, local, remote)),
         _ => None,
     });
     let number = |(theirs, at, local, remote): (u64, f64, SocketAddr, SocketAddr)| {
-        let ours = lives.iter().rposition(|life| (life.local, life.remote) == (local, remote) && life.began <= at + SLACK)?;
-        Some((theirs, ours as u64 + 1))
+        let lived = incarnations.get(&(local, remote))?;
+        let last = lived.partition_point(|nth| lives[*nth].began <= at + SLACK).checked_sub(1)?;
+        Some((theirs, lived[last] as u64 + 1))
     };
     named.filter_map(number).collect()
 }
 
 /// Every incarnation of every four-tuple.
 fn lives(segments: &[Captured], seen: &Seen, packets: &[Packet], restarts: &Restarts) -> Vec<Life> {
-    let mut tuples: Vec<(SocketAddr, SocketAddr)> = segments.iter().map(|segment| (segment.own, segment.peer)).collect();
-    let connections = seen.sightings.iter().filter(|sighting| sighting.state != "LISTEN" && sighting.remote.port() != 0);
-    tuples.extend(connections.map(|sighting| (sighting.local, sighting.remote)));
-    tuples.sort_unstable();
-    tuples.dedup();
-    let life = |(local, remote): (SocketAddr, SocketAddr)| {
-        let own = segments.iter().enumerate().filter(|(_, segment)| (segment.own, segment.peer) == (local, remote));
-        let sightings = seen.sightings.iter().filter(|sighting| (sighting.local, sighting.remote) == (local, remote));
-        let (places, segments) = own.unzip();
-        let quoted = |packet: &&Packet| {
-            !packet.outgoing && Icmp::parse(&packet.octets).is_some_and(|icmp| (icmp.local, icmp.remote) == (local, remote))
-        };
-        let errors = packets.iter().filter(quoted).map(|packet| packet.at).collect();
-        let tuple = Tuple { local, remote, places, segments, looks: &seen.looks, errors, restarts };
-        tuple.lives(&sightings.collect::<Vec<_>>())
+    let new = |(local, remote): (SocketAddr, SocketAddr)| {
+        let (segments, places, sightings, errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Tuple { local, remote, segments, places, sightings, looks: &seen.looks, errors, restarts }
     };
-    tuples.into_iter().flat_map(life).collect()
+    let mut tuples: BTreeMap<(SocketAddr, SocketAddr), Tuple<'_>> = BTreeMap::new();
+    for (place, segment) in segments.iter().enumerate() {
+        let ends = (segment.own, segment.peer);
+        let tuple = tuples.entry(ends).or_insert_with(|| new(ends));
+        tuple.segments.push(segment);
+        tuple.places.push(place);
+    }
+    for sighting in seen.sightings.iter().filter(|sighting| sighting.state != "LISTEN" && sighting.remote.port() != 0) {
+        let ends = (sighting.local, sighting.remote);
+        tuples.entry(ends).or_insert_with(|| new(ends)).sightings.push(sighting);
+    }
+    for packet in packets.iter().filter(|packet| !packet.outgoing) {
+        let quoted = Icmp::parse(&packet.octets).and_then(|icmp| tuples.get_mut(&(icmp.local, icmp.remote)));
+        quoted.into_iter().for_each(|tuple| tuple.errors.push(packet.at));
+    }
+    tuples.values().flat_map(Tuple::lives).collect()
 }
 
 /// What is known of a four-tuple.
@@ -155,6 +164,8 @@ struct Tuple<'a> {
     /// Its segments, and where they are in the list of all.
     segments: Vec<&'a Captured>,
     places: Vec<usize>,
+    /// Its sockets, as they were seen.
+    sightings: Vec<&'a Sighting>,
     looks: &'a [(f64, f64)],
     /// When ICMP messages about it came.
     errors: Vec<f64>,
@@ -173,12 +184,12 @@ struct Living<'a> {
 
 impl<'a> Tuple<'a> {
     /// Follows the sightings, each with the segments between the look before and its own.
-    fn lives(&self, sightings: &[&'a Sighting]) -> Vec<Life> {
+    fn lives(&self) -> Vec<Life> {
         let mut lives = Vec::new();
         let mut living: Option<Living<'a>> = None;
         // The first segment that nothing was made of.
         let mut next = 0;
-        for sighting in sightings {
+        for sighting in self.sightings.iter().copied() {
             if let Some(same) = living.as_mut().filter(|living| living.track.state == sighting.state) {
                 same.last = sighting;
                 continue;

@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(ours.len(), theirs.len());
         assert!(ours.iter().all(|seen| before <= seen.at && seen.at <= after), "{before} {ours:?} {after}");
         for seen in &ours {
-            let other = theirs.iter().find(|other| other.segment.same_header(&seen.segment)).unwrap();
+            let other = theirs.iter().find(|other| other.segment.header() == seen.segment.header()).unwrap();
             assert_ne!(other.segment.dir, seen.segment.dir);
             assert!((other.at - seen.at).abs() < 0.1 && other.segment.win == seen.segment.win, "{seen:?} {other:?}");
         }

@@ -7,7 +7,7 @@ use crate::exchange::End;
 use crate::netns;
 use crate::oracle::Oracle;
 use clap::Parser;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx::cli::{Common, Settings, settings};
@@ -64,13 +64,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the laboratory forged the packet with this IP identification and SEG.SEQ that came to this end.
-    pub fn is_forged(&self, to: End, id: u16, seq: u32) -> bool {
-        let same = |packet: &Vec<u8>| {
-            let header = Segment::parse(packet, ChecksumPolicy::Ignore).map(|segment| segment.header);
-            header.is_ok_and(|header| (header.id, header.seq.0) == (id, seq))
+    /// IP identification and SEG.SEQ of the packets that the laboratory forges for this end.
+    pub fn forged(&self, to: End) -> HashSet<(u16, u32)> {
+        let named = |packet: &Vec<u8>| {
+            let header = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?.header;
+            Some((header.id, header.seq.0))
         };
-        self.inject.iter().filter(|inject| inject.to == to).flat_map(|inject| &inject.packets).any(same)
+        self.inject.iter().filter(|inject| inject.to == to).flat_map(|inject| &inject.packets).filter_map(named).collect()
     }
 }
 

@@ -130,8 +130,8 @@ impl Rung {
         match &self.sight {
             Sight::State(state) => step.on.is_some() && step.state == *state,
             Sight::Closed(reason) => step.remarks.iter().any(|remark| remark == &format!("closed: {reason}")),
-            Sight::Sent(pattern) => exchange.flights.iter().any(|flight| {
-                flight.sent == Some(index) && pattern.fits(&flight.segment, flight.received.iter().all(|at| dropped(&exchange.steps[*at])))
+            Sight::Sent(pattern) => exchange.beginning(index).is_some_and(|flight| {
+                flight.sent.is_some() && pattern.fits(&flight.segment, flight.received.iter().all(|at| dropped(&exchange.steps[*at])))
             }),
             Sight::Received(text) => step.received.as_deref().is_some_and(|received| received.contains(text.as_str())),
             Sight::Icmp(error) => step.remarks.iter().any(|remark| remark == &format!("ICMP: {error}")),

@@ -4,6 +4,7 @@ use super::conns::{Conn, Run};
 use super::finding::{Evidence, Seconds};
 use crate::exchange::End;
 use crate::netns;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// In these an end counts on its peer. In LAST-ACK, CLOSING and TIME-WAIT it knows that both are done.
@@ -11,29 +12,29 @@ const CONNECTED: [&str; 4] = ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-
 
 /// For longer than the patience one end counts on a connection that the other does not have.
 pub(super) fn broken(run: &Run) -> Option<Evidence> {
-    let mut tuples: Vec<[SocketAddr; 2]> = Vec::new();
+    let mut order: Vec<[SocketAddr; 2]> = Vec::new();
+    let mut tuples: HashMap<[SocketAddr; 2], [Vec<&Conn>; 2]> = HashMap::new();
     for conn in &run.conns {
         let tuple = if conn.end == End::A { [conn.ends.0, conn.ends.1] } else { [conn.ends.1, conn.ends.0] };
-        if !tuples.contains(&tuple) {
-            tuples.push(tuple);
-        }
+        let conns = tuples.entry(tuple).or_insert_with(|| {
+            order.push(tuple);
+            Default::default()
+        });
+        conns[conn.end as usize].push(conn);
     }
-    tuples.into_iter().find_map(|tuple| disagreement(run, tuple))
+    order.into_iter().find_map(|tuple| disagreement(run, tuple, tuples.get(&tuple)?))
 }
 
-fn disagreement(run: &Run, tuple: [SocketAddr; 2]) -> Option<Evidence> {
-    let conns = End::BOTH.map(|end| {
-        let ends = (*end.of(&tuple), *end.other().of(&tuple));
-        run.conns.iter().filter(|conn| conn.end == end && conn.ends == ends).collect::<Vec<_>>()
-    });
+fn disagreement(run: &Run, tuple: [SocketAddr; 2], conns: &[Vec<&Conn>; 2]) -> Option<Evidence> {
     let changes = conns.iter().flatten().flat_map(|conn| conn.states.iter().map(|(at, ..)| *at));
     let mut moments: Vec<f64> = changes.chain(run.silent.iter().flatten().copied()).chain([run.end]).collect();
     moments.sort_by(f64::total_cmp);
+    let lives = End::BOTH.map(|end| Life { silent: *end.of(&run.silent), states: states(end.of::<Vec<&Conn>>(conns)) });
     let mut alone: Option<(f64, End)> = None;
     for at in moments {
         if let Some((since, end)) = alone.filter(|(since, _)| at - since > run.patience) {
             let until = at - 1e-6;
-            let [ours, theirs] = [end, end.other()].map(|end| state(run, &conns, end, until).0);
+            let [ours, theirs] = [end, end.other()].map(|end| end.of(&lives).state(until).0);
             let peer = *end.other().of(&tuple);
             let state = ours.unwrap_or("CLOSED").to_owned();
             let time = Seconds(at - since);
@@ -42,20 +43,42 @@ fn disagreement(run: &Run, tuple: [SocketAddr; 2]) -> Option<Evidence> {
             }
             return Some(Evidence::Disagree { end, state, other: theirs.map(str::to_owned), time });
         }
-        let counts = End::BOTH.map(|end| state(run, &conns, end, at).1);
+        let counts = End::BOTH.map(|end| end.of(&lives).state(at).1);
         let who = End::BOTH.into_iter().find(|end| *end.of(&counts) && !*end.other().of(&counts));
         alone = who.map(|end| alone.filter(|(_, before)| *before == end).unwrap_or((at, end)));
     }
     None
 }
 
-/// An end's state at a moment (`None`: it is gone), and whether it counts on its peer then.
-fn state<'a>(run: &Run, conns: &[Vec<&'a Conn>; 2], end: End, at: f64) -> (Option<&'a str>, bool) {
-    if end.of(&run.silent).is_some_and(|silent| silent <= at) {
-        return (None, false);
+/// Where an end was on a four-tuple, over all its incarnations.
+struct Life<'a> {
+    silent: Option<f64>,
+    /// From when on in which state.
+    states: Vec<(f64, &'a str)>,
+}
+
+impl Life<'_> {
+    /// An end's state at a moment (`None`: it is gone), and whether it counts on its peer then.
+    fn state(&self, at: f64) -> (Option<&str>, bool) {
+        if self.silent.is_some_and(|silent| silent <= at) {
+            return (None, false);
+        }
+        let entered = self.states.partition_point(|(entered, _)| *entered <= at);
+        let state = entered.checked_sub(1).map_or("CLOSED", |last| self.states[last].1);
+        (Some(state), CONNECTED.contains(&state))
     }
-    let state = end.of(conns).iter().rev().find_map(|conn| conn.state_at(at)).unwrap_or("CLOSED");
-    (Some(state), CONNECTED.contains(&state))
+}
+
+/// Of connections in the order in which they were opened; the later one counts from then on.
+fn states<'a>(conns: &[&'a Conn]) -> Vec<(f64, &'a str)> {
+    let mut states: Vec<(f64, &str)> = Vec::new();
+    let mut after = conns.iter().skip(1).map(|next| next.opened);
+    for conn in conns {
+        let until = after.next().unwrap_or(f64::INFINITY);
+        let entered = conn.states.iter().map(|(at, state, _)| (*at, state.as_str()));
+        states.extend([(conn.opened, "CLOSED")].into_iter().chain(entered).filter(|(at, _)| *at < until));
+    }
+    states
 }
 
 /// Somebody is in TIME-WAIT who did not close first, nobody is who did, or a RST ended it.

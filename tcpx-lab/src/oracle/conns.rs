@@ -4,7 +4,7 @@ use super::finding::{Evidence, Seconds, Which};
 use crate::events::{Direction, Log, What};
 use crate::exchange::End;
 use crate::netns;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 /// A run, as its oracles see it. Times are seconds since the earlier of the two records began.
@@ -23,6 +23,8 @@ pub struct Run {
     pub segments: [u32; 2],
     /// How many both together may send.
     pub budget: Option<u32>,
+    /// Of an end's connection of a number, where its peer is among `conns`.
+    pub(super) peers: HashMap<(usize, u64), usize>,
 }
 
 /// A connection at one end.
@@ -48,6 +50,21 @@ pub struct Conn {
     pub sent: String,
     /// What its application received, escaped.
     pub received: String,
+    /// The SYNs that it sent, and those that came to it, the one that opened it included.
+    pub(super) syns: [Vec<Syn>; 2],
+    /// The peer's ISN, as the first segment that came has it: a cookie's connection has no SYN.
+    pub(super) peers_isn: Option<u32>,
+}
+
+/// What tells a SYN from every other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Syn {
+    /// IP identification: another one in each copy that a TCP sends.
+    pub(super) id: u16,
+    /// The ISN.
+    pub(super) seq: u32,
+    /// SEG.ACK; 0 in one without.
+    pub(super) ack: u32,
 }
 
 /// A step of a script.
@@ -72,7 +89,7 @@ impl Run {
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
         let start = start(logs);
         let (conns, deeds, segments) = (Vec::new(), Vec::new(), [0; 2]);
-        let mut run = Run { silent: [None; 2], end, patience, conns, deeds, segments, budget: None };
+        let mut run = Run { silent: [None; 2], end, patience, conns, deeds, segments, budget: None, peers: HashMap::new() };
         for side in End::BOTH {
             let log = side.of(logs);
             let (conns, deeds) = read(side, log, log.monotonic - start, end);
@@ -86,6 +103,7 @@ impl Run {
         // What a stranger began is nobody's connection, unless an application hears of it.
         run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
+        run.peers = super::peers::peers(&run.conns);
         run
     }
 
@@ -94,27 +112,9 @@ impl Run {
         end.of(&self.silent).unwrap_or(self.end)
     }
 
-    /// The connection of the other end that this one belongs to: to a passive one the last active one that was opened before it; to an
-    /// active one, of the passive ones that belong to it, the one that was established when it was: an old SYN may have opened another.
-    pub fn peer<'a>(&'a self, conn: &'a Conn) -> Option<&'a Conn> {
-        let back = |other: &Conn| self.earlier(other).is_some_and(|earlier| std::ptr::eq(earlier, conn));
-        match conn.passive {
-            true => self.earlier(conn),
-            false => {
-                let fits = |other: &&Conn| other.passive && back(other) || !other.passive && other.incarnation == conn.incarnation;
-                let apart = |other: &&Conn| (other.established() - conn.established()).abs();
-                self.theirs(conn).filter(fits).min_by(|one, other| apart(one).total_cmp(&apart(other)))
-            }
-        }
-    }
-
-    fn earlier<'a>(&'a self, passive: &'a Conn) -> Option<&'a Conn> {
-        let mut theirs = self.theirs(passive).filter(|other| !other.passive);
-        theirs.rfind(|other| other.opened <= passive.opened + SLACK)
-    }
-
-    fn theirs<'a>(&'a self, conn: &'a Conn) -> impl DoubleEndedIterator<Item = &'a Conn> {
-        self.conns.iter().filter(|other| other.end != conn.end && other.ends == (conn.ends.1, conn.ends.0))
+    /// The connection of the other end that this one belongs to.
+    pub fn peer(&self, conn: &Conn) -> Option<&Conn> {
+        self.peers.get(&(conn.end as usize, conn.number)).and_then(|nth| self.conns.get(*nth))
     }
 
     /// How it went: for each end its last connection, the state that lasted longest, and how it ended.
@@ -132,9 +132,6 @@ impl Run {
     }
 }
 
-/// How much earlier a receipt may be stamped than its sending, seconds.
-const SLACK: f64 = 0.002;
-
 /// When the earlier of the two began, on the clock that both share.
 pub fn start([a, b]: &[Log; 2]) -> f64 {
     a.monotonic.min(b.monotonic)
@@ -147,7 +144,7 @@ impl Conn {
     }
 
     /// When it was established; far in the future if it never was.
-    fn established(&self) -> f64 {
+    pub(super) fn established(&self) -> f64 {
         self.states.iter().find(|(_, state, _)| state == "ESTABLISHED").map_or(f64::MAX, |(at, ..)| *at)
     }
 
@@ -189,20 +186,37 @@ pub fn seconds(length: f64) -> String {
 
 fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) {
     let mut conns: BTreeMap<u64, Conn> = BTreeMap::new();
+    let mut incarnations: HashMap<(SocketAddr, SocketAddr), usize> = HashMap::new();
     let mut deeds: Vec<Deed> = Vec::new();
+    let mut arrived: Option<Syn> = None;
     for entry in log.entries.iter().take_while(|entry| entry.t + offset <= until) {
         let at = entry.t + offset;
         if let (What::Opened { local, remote, passive }, Some(number)) = (&entry.what, entry.conn) {
             let ends = (*local, *remote);
-            let incarnation = conns.values().filter(|conn| conn.ends == ends).count() + 1;
+            let incarnation = incarnations.entry(ends).and_modify(|count| *count += 1).or_insert(1);
             let (states, closed, sent, received) = (Vec::new(), None, String::new(), String::new());
-            conns.insert(number, Conn { end, number, ends, incarnation, passive: *passive, opened: at, states, closed, sent, received });
+            // The record has the SYN that opens a connection right before.
+            let syns = [Vec::new(), arrived.take().filter(|_| *passive).into_iter().collect()];
+            let (passive, incarnation, peers_isn) = (*passive, *incarnation, None);
+            conns.insert(
+                number,
+                Conn { end, number, ends, incarnation, passive, opened: at, states, closed, sent, received, syns, peers_isn },
+            );
         }
         if let What::App { did, text } = &entry.what {
             deed(end, at, did, text, entry.conn, &mut deeds);
         }
+        let syn = syn(&entry.what);
+        arrived = syn.filter(|(dir, _)| *dir == Direction::In).map(|(_, syn)| syn).or(arrived);
         let Some(conn) = entry.conn.and_then(|number| conns.get_mut(&number)) else { continue };
+        if let Some((dir, syn)) = syn {
+            conn.syns[usize::from(dir == Direction::In)].push(syn);
+        }
         match &entry.what {
+            What::Segment(segment) if segment.dir == Direction::In && !segment.forged => {
+                let syn = u32::from(!segment.flags.contains('S'));
+                conn.peers_isn.get_or_insert(segment.seq.wrapping_sub(syn));
+            }
             What::State { to, on, .. } => conn.states.push((at, to.clone(), on.clone())),
             What::Closed { reason } => conn.closed = Some((at, reason.clone())),
             What::App { did, text } if did == "sent" => conn.sent += text,
@@ -211,6 +225,14 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
         }
     }
     (conns.into_values().collect(), deeds)
+}
+
+/// A SYN that one of the two TCPs made, and which way it passed.
+fn syn(what: &What) -> Option<(Direction, Syn)> {
+    let What::Segment(segment) = what else { return None };
+    let made = segment.flags.contains('S') && !segment.forged;
+    let ack = if segment.flags.contains('A') { segment.ack } else { 0 };
+    made.then_some((segment.dir, Syn { id: segment.id, seq: segment.seq, ack }))
 }
 
 fn deed(end: End, at: f64, did: &str, text: &str, conn: Option<u64>, deeds: &mut Vec<Deed>) {

@@ -4,6 +4,7 @@ mod agreement;
 mod conns;
 mod finding;
 mod octets;
+mod peers;
 mod progress;
 
 pub use conns::{Conn, Run, seconds, start};

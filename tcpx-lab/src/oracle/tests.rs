@@ -77,6 +77,32 @@ fn octets_after_an_old_syn_belong_to_the_connection_that_was_established() {
     assert_eq!(judge(Oracle::Octets, &client().app(5.3, "received", "welcome"), &b), Ok(()));
 }
 
+/// Both ends of connections that follow each other within a tenth of a millisecond: all on one clock, and each end's stamps late by
+/// less than what a batch may take. With what the gate does to the SYNs at the server.
+fn in_a_row(isn: impl Fn(u16) -> u32, verdict: &str) -> (File, File) {
+    let (mut a, mut b) = (File::new("client", 50.0), File::passive(50.0));
+    for nth in 1..=5_u16 {
+        let (t, text) = (0.0001 * f64::from(nth), nth.to_string());
+        let syn = ("S", isn(nth), 0, 0);
+        a = if nth > 1 { a.next(t) } else { a };
+        a = a.sends(t, syn, "pass").app(t, "sent", &text);
+        // Of the first the sample has opened the connection before.
+        b = if nth > 1 { b.receives(0.05 + t, syn, nth, verdict).next(0.05 + t) } else { b.receives(0.05, syn, nth, verdict) };
+        b = b.app(0.05 + t, "received", &text);
+    }
+    (a, b)
+}
+
+#[test]
+fn connections_that_follow_each_other_at_once_are_paired_by_their_syns() {
+    for (isn, verdict) in
+        [(&(|nth: u16| 1000 * u32::from(nth)) as &dyn Fn(u16) -> u32, "pass"), (&|_| 100, "pass"), (&|nth| 7 * u32::from(nth), "rewrite")]
+    {
+        let (a, b) = in_a_row(isn, verdict);
+        assert_eq!(judge(Oracle::Octets, &a, &b), Ok(()), "{verdict}");
+    }
+}
+
 #[test]
 fn agreement_with_a_stranger_counts_once_an_application_hears_of_it() {
     let run = |file: File| {

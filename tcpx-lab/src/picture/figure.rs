@@ -15,6 +15,8 @@ pub(super) struct Figure<'a> {
     story: &'a Story<'a>,
     /// Columns for a header: numbers as small as the RFC's need few.
     width: usize,
+    /// Until each step, the last one of either end.
+    last: Vec<[Option<usize>; 2]>,
 }
 
 impl fmt::Display for Figure<'_> {
@@ -26,7 +28,7 @@ impl fmt::Display for Figure<'_> {
         let mut timers: Vec<String> = Vec::new();
         for (place, line) in story.lines.iter().enumerate() {
             match line {
-                Line::Ends(_) => timers.extend(story.brackets.iter().filter(|timer| timer.last == place).map(|timer| timer.span.words())),
+                Line::Ends(_) => timers.extend(story.timer_ending(place).map(|timer| timer.span.words())),
                 Line::More(run) => writeln!(f, "     {:STATE$}    {}", "", story.more(run))?,
                 Line::Silence(_) | Line::Starts(_) => {}
                 Line::Step(index) => {
@@ -45,7 +47,13 @@ impl fmt::Display for Figure<'_> {
 impl<'a> Figure<'a> {
     pub(super) fn new(story: &'a Story<'a>) -> Figure<'a> {
         let width = story.flights().map(|(flight, _)| header(&flight.segment).len()).fold(HEADER, usize::max);
-        Figure { story, width }
+        let mut now = [None; 2];
+        let until = |(index, step): (usize, &Step)| {
+            now[step.end as usize] = Some(index);
+            now
+        };
+        let last = story.exchange.steps.iter().enumerate().map(until).collect();
+        Figure { story, width, last }
     }
 
     /// What a step has to show, and the notes on it.
@@ -84,8 +92,8 @@ impl<'a> Figure<'a> {
     /// The state of an end after that step.
     fn state(&self, end: End, index: usize) -> &str {
         let exchange = self.story.exchange;
-        let before = exchange.steps.iter().take(index + 1).rev().find(|step| step.end == end);
-        before.map_or(end.of::<String>(&exchange.initial), |step| &step.state)
+        let last = self.last.get(index).and_then(|last| exchange.steps.get((*end.of(last))?));
+        last.map_or(end.of::<String>(&exchange.initial), |step| &step.state)
     }
 
     /// What is to be said of a segment beyond its header.

@@ -30,7 +30,7 @@ impl fmt::Display for Mermaid<'_> {
                 Line::Step(step) => self.step(f, *step)?,
                 Line::Starts(_) => {}
                 Line::Ends(_) => {
-                    for bracket in story.brackets.iter().filter(|bracket| bracket.last == place) {
+                    if let Some(bracket) = story.timer_ending(place) {
                         note(f, &beside(bracket.span.end), &bracket.span.words())?;
                     }
                 }

@@ -48,8 +48,8 @@ pub(super) fn runs(exchange: &Exchange, flights: &[Option<usize>], labels: &[Str
             continue;
         };
         let hidden = index + period..index + period * (times - 1);
-        let sent = |flight: &&Flight| flight.sent.or(flight.received.first().copied()).is_some_and(|step| hidden.contains(&step));
-        let segments = exchange.flights.iter().filter(sent).count() / (times - 2);
+        let before = |step: usize| exchange.flights.partition_point(|flight| flight.begin() < Some(step));
+        let segments = (before(hidden.end) - before(hidden.start)) / (times - 2);
         index += period * times;
         runs.push(Run { hidden, times: times - 2, segments });
     }

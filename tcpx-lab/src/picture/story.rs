@@ -5,6 +5,7 @@ use super::repeat::{Run, runs};
 use super::timers::{Span, spans};
 use crate::events::{Direction, Segment};
 use crate::exchange::{End, Exchange, Flight, Step, TOGETHER};
+use std::collections::HashMap;
 
 /// A silence longer than this, seconds, is a line of its own.
 const SILENCE: f64 = 0.2;
@@ -17,6 +18,8 @@ pub(super) struct Story<'a> {
     pub(super) lines: Vec<Line>,
     /// Timers, each beside the lines during which it ran.
     pub(super) brackets: Vec<Bracket<'a>>,
+    /// By its last line, each bracket.
+    ending: HashMap<usize, usize>,
     /// The line of each step.
     line_of: Vec<usize>,
     /// The flight of each step.
@@ -87,14 +90,22 @@ impl<'a> Story<'a> {
         let starts: Vec<Option<usize>> = spans.iter().map(|span| starting_step(&exchange.steps, span)).collect();
         let lines = lines(moments(exchange, &runs, &spans, &starts));
         let line_of = line_of(&lines, exchange.steps.len());
-        let place = |line: Line| lines.iter().position(|other| *other == line).unwrap_or_default();
+        let mut places = vec![(0, 0); spans.len()];
+        for (number, line) in lines.iter().enumerate() {
+            match line {
+                Line::Starts(index) => places[*index].0 = number,
+                Line::Ends(index) => places[*index].1 = number,
+                Line::Silence(_) | Line::Step(_) | Line::More(_) => {}
+            }
+        }
         let bracket = |(index, span): (usize, Span<'a>)| {
-            let first = starts[index].map_or_else(|| place(Line::Starts(index)), |step| line_of[step]);
-            Bracket { span, first, last: place(Line::Ends(index)), lane: 0 }
+            let (first, last) = places[index];
+            Bracket { span, first: starts[index].map_or(first, |step| line_of[step]), last, lane: 0 }
         };
         let mut brackets: Vec<Bracket> = spans.into_iter().enumerate().map(bracket).collect();
         spread(&mut brackets);
-        Story { exchange, lines, brackets, line_of, flight_of, labels }
+        let ending = brackets.iter().enumerate().map(|(index, bracket)| (bracket.last, index)).collect();
+        Story { exchange, lines, brackets, ending, line_of, flight_of, labels }
     }
 
     /// When the story begins, seconds on the clock of both ends.
@@ -113,11 +124,16 @@ impl<'a> Story<'a> {
             .map(|(flight, label)| (flight, label.as_str()))
     }
 
+    /// The timer that ends on that line.
+    pub(super) fn timer_ending(&self, line: usize) -> Option<&Bracket<'a>> {
+        self.ending.get(&line).and_then(|index| self.brackets.get(*index))
+    }
+
     /// The flight that begins with that step, with its name.
     pub(super) fn flight_at(&self, step: usize) -> Option<(&'a Flight, &str)> {
         let index = (*self.flight_of.get(step)?)?;
         let flight = self.exchange.flights.get(index)?;
-        (begin(flight) == Some(step)).then(|| (flight, self.labels[index].as_str()))
+        (flight.begin() == Some(step)).then(|| (flight, self.labels[index].as_str()))
     }
 
     /// The line of a step, or the one that stands for it.
@@ -181,24 +197,18 @@ fn flight_of(exchange: &Exchange) -> Vec<Option<usize>> {
     flights
 }
 
-/// The step with which a segment appears.
-fn begin(flight: &Flight) -> Option<usize> {
-    flight.sent.or(flight.received.first().copied())
-}
-
 /// Whether a timer ends among steps that are left out.
 fn repeated(exchange: &Exchange, runs: &[Run], span: &Span) -> bool {
-    let inside = |run: &Run| {
-        let steps = exchange.steps.get(run.hidden.clone()).unwrap_or_default();
-        let (first, last) = (steps.first().map(|step| step.at), steps.last().map(|step| step.at));
-        first.is_some_and(|first| first - TOGETHER <= span.to) && last.is_some_and(|last| span.to <= last)
-    };
-    runs.iter().any(inside)
+    let at = |step: usize| exchange.steps.get(step).map_or(f64::INFINITY, |step| step.at);
+    let begun = runs.partition_point(|run| at(run.hidden.start) - TOGETHER <= span.to);
+    begun.checked_sub(1).and_then(|last| runs.get(last)).is_some_and(|run| span.to <= at(run.hidden.end - 1))
 }
 
 /// The step with which a timer starts, if one is near enough: of several at that moment the likeliest, and of those the first.
 fn starting_step(steps: &[Step], span: &Span) -> Option<usize> {
-    let near = steps.iter().enumerate().filter(|(_, step)| step.end == span.end && (step.at - span.from).abs() < TOGETHER);
+    let first = steps.partition_point(|step| step.at <= span.from - TOGETHER);
+    let near = steps.iter().enumerate().skip(first).take_while(|(_, step)| step.at < span.from + TOGETHER);
+    let near = near.filter(|(_, step)| step.end == span.end);
     let away = |step: &Step| (step.at - span.from).abs();
     let best = near.min_by(|(_, x), (_, y)| away(x).total_cmp(&away(y)).then(span.likelihood(y).cmp(&span.likelihood(x))));
     best.map(|(index, _)| index)
@@ -208,7 +218,8 @@ fn starting_step(steps: &[Step], span: &Span) -> Option<usize> {
 fn moments(exchange: &Exchange, runs: &[Run], spans: &[Span], starts: &[Option<usize>]) -> Vec<Moment> {
     let mut moments = Vec::new();
     for (index, step) in exchange.steps.iter().enumerate() {
-        let line = match runs.iter().find(|run| run.hidden.contains(&index)) {
+        let run = runs.get(runs.partition_point(|run| run.hidden.end <= index));
+        let line = match run.filter(|run| run.hidden.contains(&index)) {
             None => Line::Step(index),
             Some(run) if run.hidden.start == index => Line::More(run.clone()),
             Some(_) => continue,
@@ -256,12 +267,13 @@ fn line_of(lines: &[Line], steps: usize) -> Vec<usize> {
 /// Gives each bracket the lane nearest to its rail that is free.
 fn spread(brackets: &mut [Bracket]) {
     brackets.sort_by_key(|bracket| (bracket.first, bracket.last));
-    for index in 0..brackets.len() {
-        let (before, rest) = brackets.split_at_mut(index);
-        let Some(bracket) = rest.first_mut() else { return };
-        let beside = |other: &&Bracket| other.span.end == bracket.span.end && other.last >= bracket.first;
-        let taken: Vec<usize> = before.iter().filter(beside).map(|other| other.lane).collect();
-        bracket.lane = (0..).find(|lane| !taken.contains(lane)).unwrap_or_default();
+    // Until which line each lane of either end is taken.
+    let mut taken: [Vec<usize>; 2] = Default::default();
+    for bracket in brackets {
+        let lanes = &mut taken[bracket.span.end as usize];
+        bracket.lane = lanes.iter().position(|until| *until < bracket.first).unwrap_or(lanes.len());
+        lanes.resize(lanes.len().max(bracket.lane + 1), 0);
+        lanes[bracket.lane] = bracket.last;
     }
 }
 

@@ -106,7 +106,9 @@ pub(super) fn spans(exchange: &Exchange) -> Vec<Span<'_>> {
 fn joined<'a>(spans: Vec<Span<'a>>, steps: &[Step]) -> Vec<Span<'a>> {
     let mut joined: Vec<Span> = Vec::new();
     for span in spans {
-        let quiet = |before: &Span| !steps.iter().any(|step| step.end == span.end && (before.to..span.to).contains(&step.at));
+        let since = |at: f64| steps.partition_point(|step| step.at < at);
+        let between = |before: &Span| steps.get(since(before.to)..since(span.to)).unwrap_or_default();
+        let quiet = |before: &Span| !between(before).iter().any(|step| step.end == span.end);
         let same = |before: &&mut Span| (before.end, before.conn, before.timer) == (span.end, span.conn, span.timer);
         match joined.iter_mut().rev().find(same) {
             Some(before) if before.outcome == Outcome::Over && before.to == span.from && quiet(before) => {

@@ -7,7 +7,7 @@ use crate::experiment::Plan;
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, set_parent_process_death_signal};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -95,9 +95,9 @@ impl Process {
         self.entered.contains(state)
     }
 
-    /// SEG.SEQ of the last SYN that came, those left out of which `forged` is true.
-    pub(super) fn heard_syn(&self, forged: impl Fn(u16, u32) -> bool) -> Option<u32> {
-        self.syns.iter().rev().find(|(id, seq)| !forged(*id, *seq)).map(|(_, seq)| *seq)
+    /// SEG.SEQ of the last SYN that came, those that were `forged` left out.
+    pub(super) fn heard_syn(&self, forged: &HashSet<(u16, u32)>) -> Option<u32> {
+        self.syns.iter().rev().find(|named| !forged.contains(named)).map(|(_, seq)| *seq)
     }
 
     /// Its script is over and its connections are closed, or it has ended.

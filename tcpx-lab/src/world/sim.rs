@@ -57,11 +57,14 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
     let limit = Instant::ZERO + plan.limit;
     let mut waiting: Vec<(&Injection, Option<Instant>)> =
         plan.inject.iter().map(|inject| (inject, inject.on.is_none().then(|| Instant::ZERO + inject.after))).collect();
+    let mut looked_at = 0;
     loop {
+        let news = sim.trace().get(looked_at..).unwrap_or_default();
         for (inject, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
-            let seen = inject.on.as_ref().is_some_and(|rung| seen(sim, hosts, rung));
+            let seen = inject.on.as_ref().is_some_and(|rung| news.iter().any(|seen| shows(seen, hosts, rung)));
             *due = seen.then(|| sim.now() + inject.after);
         }
+        looked_at += news.len();
         let forged = waiting.iter().filter_map(|(_, due)| *due).min();
         if sim.is_over() && closed(sim, hosts) && forged.is_none() {
             return;
@@ -82,11 +85,10 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
     }
 }
 
-/// Whether what an injection waits for, a state, was entered.
-fn seen(sim: &Sim, hosts: [HostId; 2], rung: &Rung) -> bool {
-    let Sight::State(wanted) = &rung.sight else { return false };
-    let entered = |event: &event::Event| matches!(event.what, event::What::State { to, .. } if to.name() == wanted);
-    sim.trace().iter().any(|seen| matches!(seen, Observation::Event { host, event } if host == rung.end.of(&hosts) && entered(event)))
+/// Whether what an injection waits for, a state, was entered here.
+fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Rung) -> bool {
+    let (Sight::State(wanted), Observation::Event { host, event }) = (&rung.sight, seen) else { return false };
+    host == rung.end.of(&hosts) && matches!(event.what, event::What::State { to, .. } if to.name() == wanted)
 }
 
 fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {
@@ -133,9 +135,10 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
 
 /// Tells the segments that nobody sent.
 pub(super) fn mark_forged(plan: &Plan, end: End, log: &mut Log) {
+    let forged = plan.forged(end);
     for entry in &mut log.entries {
         if let What::Segment(segment) = &mut entry.what {
-            segment.forged = segment.dir == Direction::In && plan.is_forged(end, segment.id, segment.seq);
+            segment.forged = segment.dir == Direction::In && forged.contains(&(segment.id, segment.seq));
         }
     }
 }

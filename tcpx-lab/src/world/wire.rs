@@ -1,7 +1,7 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
 use super::process::Process;
-use super::{Outcome, role};
+use super::{Outcome, Remarks, role};
 use crate::events::{Direction, Entry, Log, What};
 use crate::evidence::capture::{Capture, Packet};
 use crate::evidence::check::{Allowance, check};
@@ -10,6 +10,7 @@ use crate::exchange::End;
 use crate::experiment::{Injection, Plan, Sight};
 use crate::netns::{self, Cable, Namespace};
 use anyhow::{Context, Result, anyhow, bail};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use tcpx_proto::config::Isn;
@@ -93,28 +94,32 @@ pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], e
 
 /// The longest time from the arrival of a packet to its handling, by which the process tells that it did not get the machine.
 fn waited(log: &Log, packets: &[Packet]) -> f64 {
-    let arrivals: Vec<(f64, u16, u32)> = packets.iter().filter(|packet| !packet.outgoing).filter_map(arrival).collect();
+    let mut arrivals: HashMap<(u16, u32), Vec<f64>> = HashMap::new();
+    for packet in packets.iter().filter(|packet| !packet.outgoing) {
+        let Some(named) = named(packet) else { continue };
+        arrivals.entry(named).or_default().push(packet.at);
+    }
     let waits = log.entries.iter().filter_map(|entry| match &entry.what {
         What::Segment(segment) if segment.dir == Direction::In && ["pass", "drop"].contains(&segment.verdict.as_str()) => {
-            let same = arrivals.iter().filter(|(_, id, seq)| (*id, *seq) == (segment.id, segment.seq));
-            same.map(|(at, ..)| entry.t + log.monotonic - at).filter(|wait| *wait >= 0.0).min_by(f64::total_cmp)
+            let (here, same) = (entry.t + log.monotonic, arrivals.get(&(segment.id, segment.seq))?);
+            let last = same.partition_point(|at| *at <= here).checked_sub(1)?;
+            Some(here - same[last])
         }
         _ => None,
     });
     waits.fold(0.0, f64::max)
 }
 
-fn arrival(packet: &Packet) -> Option<(f64, u16, u32)> {
-    let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?;
-    Some((packet.at, segment.header.id, segment.header.seq.0))
+/// IP identification and SEG.SEQ.
+fn named(packet: &Packet) -> Option<(u16, u32)> {
+    let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?.header;
+    Some((header.id, header.seq.0))
 }
 
 /// A capture of an end without what the laboratory sent from there in its name.
 pub(super) fn genuine(plan: &Plan, side: End, packets: &[Packet]) -> Vec<Packet> {
-    let honest = |packet: &&Packet| {
-        let segment = Segment::parse(&packet.octets, ChecksumPolicy::Ignore);
-        !packet.outgoing || segment.is_ok_and(|segment| !plan.is_forged(side.other(), segment.header.id, segment.header.seq.0))
-    };
+    let forged = plan.forged(side.other());
+    let honest = |packet: &&Packet| !packet.outgoing || named(packet).is_some_and(|named| !forged.contains(&named));
     packets.iter().filter(honest).cloned().collect()
 }
 
@@ -124,7 +129,8 @@ pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Ve
         let mut octets = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");
         let side = pcapng::End { name: role(end), packets: end.of::<Vec<Packet>>(packets) };
-        pcapng::write(&mut octets, &section, side, |packet| super::remark(end.of(logs), packet)).map(|()| octets)
+        let remarks = Remarks::of(end.of(logs));
+        pcapng::write(&mut octets, &section, side, |packet| remarks.on(packet)).map(|()| octets)
     };
     Ok([one(End::A)?, one(End::B)?])
 }
@@ -170,6 +176,6 @@ pub(super) fn watch(plan: &mut Plan, mut ends: [&mut Process; 2], spaces: &[Name
 /// By how much the ISN of the `linux` end, as its peer has heard it, is larger than its file says.
 fn isn_difference(plan: &Plan, linux: End, peer: &Process) -> Option<u32> {
     let Isn::Fixed(supposed) = linux.of(&plan.hosts).settings.config.conn.isn else { return None };
-    let real = peer.heard_syn(|id, seq| plan.is_forged(linux.other(), id, seq))?;
+    let real = peer.heard_syn(&plan.forged(linux.other()))?;
     Some(real.wrapping_sub(supposed.0))
 }
