@@ -70,6 +70,7 @@ pub enum Overflow {
 /// | `unacknowledging` | Drop | Check |
 /// | `overlap` | Linux | SequenceOrder |
 /// | `text_over_fin` | Reset | Ignore |
+/// | `lost_syns` | 2 | 1 |
 /// | `reset_place` | WherePeerIs | RcvNxt |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
@@ -119,6 +120,8 @@ pub struct ConnConfig {
     pub recovery: Recovery,
     /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
     pub initial_window: u32,
+    /// From so many retransmissions of our SYN on the initial window is one segment (RFC 5681 section 3.1: from the first; Linux: 2).
+    pub lost_syns: u32,
     /// Duplicate ACKs in a row that mean loss, at least 1 (RFC 5681 section 3.2: 3).
     pub dup_ack_threshold: u32,
     /// Explicit congestion notification.
@@ -528,6 +531,7 @@ impl ConnConfig {
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,
             initial_window: 10,
+            lost_syns: 1,
             dup_ack_threshold: 3,
             ecn: Ecn::Off,
             timestamps: true,
@@ -584,6 +588,7 @@ impl ConnConfig {
             unacknowledging: Unacknowledging::Drop,
             overlap: Overlap::Linux,
             text_over_fin: TextOverFin::Reset,
+            lost_syns: 2,
             reset_place: ResetPlace::WherePeerIs,
             ..ConnConfig::rfc9293()
         }
@@ -623,6 +628,7 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 2018 8", "after a timeout what SACK said to be held is not sent again before the left edge of the window has reached it"),
     ("SHLD-7", "Nagle's algorithm in Minshall's variant: a small segment waits for an unacknowledged small one only"),
     ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
+    ("RFC 5681 3.1", "a SYN lost once leaves the initial window as it is"),
     ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
     ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
@@ -672,6 +678,7 @@ mod tests {
         row!(unacknowledging);
         row!(overlap);
         row!(text_over_fin);
+        row!(lost_syns);
         row!(reset_place);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);

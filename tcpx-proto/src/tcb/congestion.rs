@@ -45,7 +45,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// `syn_lost`: the SYN or SYN,ACK had to be sent again, so that the initial window is one segment (RFC 5681 section 3.1).
+    /// `syn_lost`: the SYN or SYN,ACK had to be sent again so often that the initial window is one segment (RFC 5681 section 3.1).
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
         let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
         let (policy, ssthresh, recover, cubic) = (config.congestion, u32::MAX, iss, Cubic::default());

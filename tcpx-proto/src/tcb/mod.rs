@@ -307,9 +307,9 @@ impl Tcb {
     }
 
     fn enter_established(&mut self, cx: &mut Cx<'_>) {
-        let syn_lost = self.snd.retransmissions > 0;
-        self.ensure_transfer(syn_lost);
-        if syn_lost && self.estimator.srtt.is_none() {
+        let lost = self.snd.retransmissions;
+        self.ensure_transfer(lost >= self.config.lost_syns.max(1));
+        if lost > 0 && self.estimator.srtt.is_none() {
             // RFC 6298 5.7: a lost SYN and no sample yet: 3 s.
             self.estimator = Estimator::new(&Rto { initial: self.config.rto.initial.max(Duration::from_secs(3)), ..self.config.rto });
         }

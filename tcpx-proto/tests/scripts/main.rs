@@ -62,6 +62,9 @@ scripts! {
     frag_needed
     keepalive_dup_probe_answer
     keepalive
+    lost_syn_one_segment
+    lost_syn
+    lost_syns
     may2_returns_to_time_wait
     nagle_tail
     newreno_partial
