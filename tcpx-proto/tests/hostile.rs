@@ -105,6 +105,36 @@ fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() 
     }
 }
 
+/// Text with holes, all filled and read; text sent in pieces of all ages, all acknowledged: nothing of it is left a moment later.
+#[test]
+fn established_idle_keeps_no_memory_of_what_passed() {
+    for profile in Profile::ALL {
+        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 65_535));
+        let before = LIVE.get();
+        let base = bench.rcv_nxt;
+        for at in (1..60_000).step_by(240) {
+            bench.arrive(base + at, bench.snd_nxt, ACK, b"x");
+        }
+        for at in (0..60_000).step_by(1000) {
+            bench.arrive(base + at, bench.snd_nxt, ACK, &[b't'; 1000]);
+        }
+        bench.receive(65_535).unwrap();
+        for _ in 0..100 {
+            bench.send(&[1; 1000]);
+            bench.run(millis(1));
+        }
+        let grown = LIVE.get() - before;
+        assert!(grown > 100_000, "{grown} octets");
+        while bench.status().unacknowledged > 0 {
+            bench.acknowledge();
+        }
+        bench.signals.clear();
+        bench.run(millis(100));
+        let kept = LIVE.get() - before;
+        assert!(kept < 2048, "{kept} octets");
+    }
+}
+
 #[test]
 fn p17_stream_that_nobody_reads_closes_the_window_and_takes_no_more_memory() {
     let mut bench = open(with(plain(), |conn| conn.receive_buffer = 10_000));

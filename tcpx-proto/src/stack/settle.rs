@@ -21,7 +21,7 @@ impl Stack {
         if let Stage::Embryonic(listener) = stage {
             self.listeners.syn_received(listener);
         }
-        self.settle(id);
+        self.settle(now, id);
         Ok(id)
     }
 
@@ -49,11 +49,11 @@ impl Stack {
         let (record, replies) = (&mut self.record, &mut self.replies);
         let result = act(&mut entry.tcb, &mut Cx { now, id, record, replies, listener, accept_full, memory_left });
         self.memory = self.memory.saturating_sub(before) + entry.tcb.memory();
-        self.settle(id);
+        self.settle(now, id);
         Some(result)
     }
 
-    fn settle(&mut self, id: ConnId) {
+    fn settle(&mut self, now: Instant, id: ConnId) {
         let Some(entry) = self.table.get_mut(id) else { return };
         if let (Stage::Embryonic(listener), true) = (entry.stage, entry.tcb.wake.established) {
             entry.stage = Stage::Waiting(listener);
@@ -72,7 +72,7 @@ impl Stack {
             entry.queued = true;
             self.output.push_back(id);
         }
-        self.timers.file(id, entry);
+        self.timers.file(now, id, entry);
         if entry.tcb.is_over() {
             self.retire(id);
         }
@@ -104,7 +104,7 @@ impl Stack {
             if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
                 self.with(now, id, Tcb::timeout);
             } else {
-                self.timers.file(id, entry);
+                self.turn(now, id, |tcb, _| tcb.give_back());
             }
         }
     }

@@ -4,6 +4,7 @@ use super::secret::{Purpose, Secret};
 use super::types::{ConnId, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
@@ -49,7 +50,7 @@ impl Entry {
 #[derive(Clone)]
 struct Slot {
     generation: u32,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
 }
 
 #[derive(Clone)]
@@ -75,16 +76,16 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&Entry> {
-        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_ref()
+        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
-        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_mut()
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_deref_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Entry)> {
         let id = |slot: usize, generation| ConnId { slot: slot as u32, generation };
-        self.slots.iter().enumerate().filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_deref()?)))
     }
 
     pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
@@ -116,9 +117,9 @@ impl Table {
         match self.slots.get_mut(id.slot as usize) {
             Some(slot) => {
                 self.free.pop();
-                slot.entry = Some(entry);
+                slot.entry = Some(Box::new(entry));
             }
-            None => self.slots.push(Slot { generation: id.generation, entry: Some(entry) }),
+            None => self.slots.push(Slot { generation: id.generation, entry: Some(Box::new(entry)) }),
         }
         self.len += 1;
         let (slots, key) = (&self.slots, &self.key);
@@ -135,7 +136,7 @@ impl Table {
     }
 
     /// Takes a connection out; its id is never given again.
-    pub(super) fn remove(&mut self, id: ConnId) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Box<Entry>> {
         self.unlink(id);
         let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
         let entry = slot.entry.take()?;

@@ -5,9 +5,12 @@
 
 use super::table::{Entry, Table};
 use super::types::ConnId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
+
+/// How long a connection may keep more memory than it uses. Text that comes and goes without such a pause allocates nothing.
+const LULL: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Default)]
 pub(super) struct Timers {
@@ -30,9 +33,11 @@ impl Timers {
         Some(alloc::collections::binary_heap::PeekMut::pop(top).0)
     }
 
-    /// Files a connection at its deadline, unless it is filed before that.
-    pub(super) fn file(&mut self, id: ConnId, entry: &mut Entry) {
-        if let Some(at) = entry.tcb.deadline().filter(|at| entry.filed.is_none_or(|filed| *at < filed)) {
+    /// Files a connection at its deadline, or where it will give memory back, unless it is filed before that.
+    pub(super) fn file(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
+        let slack = entry.tcb.has_slack().then(|| now + LULL);
+        let due = entry.tcb.deadline().into_iter().chain(slack).min();
+        if let Some(at) = due.filter(|at| entry.filed.is_none_or(|filed| *at < filed)) {
             entry.filed = Some(at);
             self.heap.push(Reverse((at, id)));
         }

@@ -6,6 +6,14 @@ use crate::seq::Seq;
 use crate::wire::{Payload, SackBlocks};
 use alloc::collections::VecDeque;
 
+/// Octets that a buffer may keep though nothing is in it.
+const KEPT: usize = 256;
+
+/// Whether a buffer has grown far beyond what is in it.
+pub(super) const fn is_slack(taken: usize, used: usize) -> bool {
+    taken > 2 * used + KEPT
+}
+
 /// Octets from SND.UNA on: first the unacknowledged, then the unsent. Takes no memory while empty, grows up to its limit.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct SendBuffer {
@@ -55,6 +63,16 @@ impl SendBuffer {
     /// Octets of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.octets.capacity()
+    }
+
+    /// Whether [`give_back`](SendBuffer::give_back) has something to give.
+    pub(crate) fn has_slack(&self) -> bool {
+        is_slack(self.memory(), self.octets.len())
+    }
+
+    /// Gives back the memory that a burst took.
+    pub(crate) fn give_back(&mut self) {
+        self.octets.shrink_to_fit();
     }
 }
 
@@ -185,6 +203,17 @@ impl ReceiveBuffer {
     /// Octets of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.octets.capacity() + self.held.memory()
+    }
+
+    /// Whether [`give_back`](ReceiveBuffer::give_back) has something to give.
+    pub(crate) fn has_slack(&self) -> bool {
+        is_slack(self.octets.capacity(), self.octets.len()) || self.held.has_slack()
+    }
+
+    /// Gives back the memory that a burst took.
+    pub(crate) fn give_back(&mut self) {
+        self.octets.shrink_to_fit();
+        self.held.give_back();
     }
 }
 

@@ -3,6 +3,7 @@
 //! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what is new. So does Linux, but for two that
 //! begin alike ([`Overlap`]). What is in order is no matter of this room: it counts before all that is held.
 
+use super::buffer::is_slack;
 use crate::config::Overlap;
 use crate::seq::Seq;
 use crate::wire::SackBlocks;
@@ -203,5 +204,13 @@ impl Held {
     /// Octets of memory taken.
     pub(super) fn memory(&self) -> usize {
         self.pieces.capacity() * size_of::<Piece>()
+    }
+
+    pub(super) fn has_slack(&self) -> bool {
+        is_slack(self.memory(), self.pieces.len() * size_of::<Piece>())
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.pieces.shrink_to_fit();
     }
 }

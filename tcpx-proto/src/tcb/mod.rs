@@ -258,6 +258,12 @@ struct Transfer {
     sent: Sent,
 }
 
+impl Transfer {
+    fn has_slack(&self) -> bool {
+        self.send.has_slack() || self.receive.has_slack() || self.sent.board.has_slack()
+    }
+}
+
 /// A connection: the transmission control block. Without `transfer` it is a compact entry (SYN-RECEIVED from a listener, TIME-WAIT with
 /// nothing left to read, CLOSED): the same checks, no buffers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -423,6 +429,20 @@ impl Tcb {
     /// Octets of buffers.
     pub(crate) fn memory(&self) -> usize {
         self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory())
+    }
+
+    /// Whether the buffers have grown far beyond what is in them.
+    pub(crate) fn has_slack(&self) -> bool {
+        self.transfer.as_deref().is_some_and(Transfer::has_slack)
+    }
+
+    /// Gives back the memory that a burst took.
+    pub(crate) fn give_back(&mut self) {
+        if let Some(transfer) = self.transfer.as_deref_mut().filter(|transfer| transfer.has_slack()) {
+            transfer.send.give_back();
+            transfer.receive.give_back();
+            transfer.sent.board.give_back();
+        }
     }
 
     fn unread(&self) -> usize {

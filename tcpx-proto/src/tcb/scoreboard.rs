@@ -1,5 +1,6 @@
 //! What became of the octets from SND.UNA to SND.NXT, as far as SACK tells (RFC 6675 section 4): a list of runs, bounded in length.
 
+use super::buffer::is_slack;
 use crate::seq::Seq;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -70,6 +71,14 @@ impl Scoreboard {
     /// Octets of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
+    }
+
+    pub(crate) fn has_slack(&self) -> bool {
+        is_slack(self.memory(), self.runs.len() * size_of::<Run>())
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        self.runs.shrink_to_fit();
     }
 
     /// Whether something was acknowledged out of turn or went again: otherwise all that is left was sent after all that arrived.
