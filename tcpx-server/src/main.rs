@@ -175,7 +175,7 @@ async fn handle(
     close_after: Option<Duration>,
 ) -> Result<(), AppError> {
     let joined = match forward {
-        Some(to) => Service::reach(&to).await,
+        Some(to) => Box::pin(Service::reach(&to)).await,
         None => Ok((Ends::none(), None)),
     };
     let stream = Arc::new(stream);
@@ -197,11 +197,15 @@ async fn handle(
 async fn run_script(host: &Host, stream: &Arc<Stream>, script: &Script, ends: Ends, close_after: Option<Duration>) -> Result<(), AppError> {
     let mut player = Player::on(host, Arc::clone(stream), ends);
     let Some(limit) = close_after else { return player.play(script).await };
-    if let Ok(ended) = tokio::time::timeout(limit, player.play(script)).await {
-        return ended;
-    }
-    let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
-    Player::on(host, Arc::clone(stream), Ends::none()).play(&close).await
+    let limited = async {
+        if let Ok(ended) = tokio::time::timeout(limit, player.play(script)).await {
+            return ended;
+        }
+        let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
+        Player::on(host, Arc::clone(stream), Ends::none()).play(&close).await
+    };
+    // Rare, and larger than all that an idle connection needs.
+    Box::pin(limited).await
 }
 
 /// The other side of `--forward`: an ordinary connection of the kernel's, to be reset with this.
@@ -248,6 +252,19 @@ mod tests {
         assert_eq!(script("--forward 127.0.0.1:80"), Ok(vec![Step::Relay, Step::Close]));
         let respond = vec![Step::Receive(1), Step::Send(b"hello".to_vec()), Step::Shutdown, Step::ReceiveToEnd, Step::Close];
         assert_eq!(script("--respond hello"), Ok(respond));
+    }
+
+    /// Ten thousand connections that say nothing are ten thousand of these.
+    #[test]
+    fn handling_a_connection_takes_little_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let network = tcpx::network::Network::new(1).unwrap();
+        let host = network.add_host("10.0.0.1".parse().unwrap(), tcpx::HostOptions::default());
+        let stream = host.start_connect(0, ([10, 0, 0, 2], 80).into(), &host.config().conn).unwrap();
+        let script = Arc::new(Script { steps: vec![Step::Echo, Step::Close] });
+        let room = size_of_val(&handle(host.clone(), stream, script, None, None));
+        assert!(room < 1500, "{room} octets");
     }
 
     #[test]

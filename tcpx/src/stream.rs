@@ -148,8 +148,11 @@ impl Drop for Stream {
 
 impl AsyncRead for &Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let into = buffer.initialize_unfilled();
-        let call = self.handle.shared.poll_call(self.id, Wait::Read, context.waker(), |stack, now| stack.receive(now, self.id, into));
+        let call = self.handle.shared.poll_call(self.id, Wait::Read, context.waker(), |stack, now| {
+            // Only what will be written over needs to be initialized.
+            let most = stack.status(self.id).map_or(1, |status| status.unread.max(1));
+            stack.receive(now, self.id, buffer.initialize_unfilled_to(most.min(buffer.remaining())))
+        });
         match call {
             None => Poll::Pending,
             Some(Ok(received)) => {

@@ -153,7 +153,8 @@ impl<'a> Player<'a> {
                 let stream = listener.accept().await.map_err(AppError::Connection)?;
                 self.take_up(stream, name.as_ref());
             }
-            Step::Connect(connect) => self.connect(connect).await?,
+            // What is rare and large has a room of its own, so that a connection that waits does not keep it.
+            Step::Connect(connect) => Box::pin(self.connect(connect)).await?,
             Step::On(name) => {
                 let found = self.streams.iter().rev().find(|(known, _)| known.as_ref() == Some(name));
                 let missing = || AppError::Step(StepError::NoSuchConnection(Some(Arc::clone(name))));
@@ -211,7 +212,7 @@ impl<'a> Player<'a> {
             Step::ReceiveToEnd => talk::receive(line, &mut ends.output, None).await,
             Step::Echo => talk::echo(line).await,
             Step::SendInput => talk::send_input(&mut ends.input, line).await,
-            Step::Relay => talk::relay(line, ends).await,
+            Step::Relay => Box::pin(talk::relay(line, ends)).await,
             Step::Sleep(duration) => tokio::select! {
                 () = tokio::time::sleep(*duration) => Ok(()),
                 ended = stream.closed() => ended_early(ended),

@@ -3,11 +3,16 @@
 use super::{AppError, Ends};
 use crate::error::Error;
 use crate::stream::Stream;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Did, StepError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+/// The most octets that are passed on at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// The end of a connection that somebody waits on: an error unless it is clean.
@@ -28,6 +33,19 @@ fn connection(error: io::Error) -> AppError {
     }
 }
 
+/// Reads at most so many octets; none: the end. While there is nothing to read no room is kept for it: most connections say nothing most
+/// of the time.
+async fn some(from: &mut (impl AsyncRead + Unpin), most: usize) -> io::Result<Vec<u8>> {
+    poll_fn(|context| poll_some(Pin::new(&mut *from), context, most)).await
+}
+
+fn poll_some(from: Pin<&mut impl AsyncRead>, context: &mut Context<'_>, most: usize) -> Poll<io::Result<Vec<u8>>> {
+    let mut room = [const { MaybeUninit::uninit() }; CHUNK];
+    let mut buffer = ReadBuf::uninit(&mut room[..most.min(CHUNK)]);
+    ready!(from.poll_read(context, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().to_vec()))
+}
+
 /// A connection as a script sees it. What passes is told to the record, if the script is.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -36,11 +54,10 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    async fn read(&self, into: &mut [u8]) -> Result<usize, AppError> {
-        let mut stream = self.stream;
-        let got = stream.read(into).await.map_err(connection)?;
-        if got > 0 {
-            self.tell(|| Did::Received(into[..got].to_vec()));
+    async fn read(&self, most: usize) -> Result<Vec<u8>, AppError> {
+        let got = some(&mut { self.stream }, most).await.map_err(connection)?;
+        if !got.is_empty() {
+            self.tell(|| Did::Received(got.clone()));
         }
         Ok(got)
     }
@@ -65,14 +82,12 @@ impl Line<'_> {
     pub(super) async fn receive_text(&self, done: impl Fn(&[u8]) -> usize) -> Result<Vec<u8>, AppError> {
         let mut heard = Vec::new();
         loop {
-            let most = done(&heard).min(CHUNK);
-            let mut buffer = vec![0; most];
-            match self.read(&mut buffer).await {
-                _ if most == 0 => return Ok(heard),
-                Ok(0) => return Ok(heard),
-                Ok(got) => heard.extend_from_slice(&buffer[..got]),
-                Err(error) => return Err(error),
+            let most = done(&heard);
+            let got = if most == 0 { Vec::new() } else { self.read(most).await? };
+            if got.is_empty() {
+                return Ok(heard);
             }
+            heard.extend(got);
         }
     }
 
@@ -95,30 +110,27 @@ impl Line<'_> {
 /// RECEIVE into the application's output: so many octets, or all until the end.
 pub(super) async fn receive(line: Line<'_>, output: &mut (impl AsyncWrite + Unpin), octets: Option<u64>) -> Result<(), AppError> {
     let mut left = octets.unwrap_or(u64::MAX);
-    let mut buffer = vec![0; CHUNK];
     while left > 0 {
-        let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        let got = line.read(&mut buffer[..most]).await?;
-        if got == 0 {
+        let got = line.read(usize::try_from(left).unwrap_or(CHUNK)).await?;
+        if got.is_empty() {
             // The peer has said everything: whoever reads our output may know at once.
             output.shutdown().await.map_err(own_output)?;
             return Ok(());
         }
-        output.write_all(&buffer[..got]).await.map_err(own_output)?;
+        output.write_all(&got).await.map_err(own_output)?;
         output.flush().await.map_err(own_output)?;
-        left -= got as u64;
+        left -= got.len() as u64;
     }
     Ok(())
 }
 
 pub(super) async fn echo(line: Line<'_>) -> Result<(), AppError> {
-    let mut buffer = vec![0; CHUNK];
     loop {
-        let got = line.read(&mut buffer).await?;
-        if got == 0 {
+        let got = line.read(CHUNK).await?;
+        if got.is_empty() {
             return Ok(());
         }
-        line.send(&buffer[..got]).await?;
+        line.send(&got).await?;
     }
 }
 
@@ -144,13 +156,12 @@ pub(super) async fn relay(line: Line<'_>, ends: &mut Ends) -> Result<(), AppErro
 }
 
 pub(super) async fn send_input(input: &mut (impl AsyncRead + Unpin), line: Line<'_>) -> Result<(), AppError> {
-    let mut buffer = vec![0; CHUNK];
     loop {
-        let got = input.read(&mut buffer).await.map_err(own_input)?;
-        if got == 0 {
+        let got = some(input, CHUNK).await.map_err(own_input)?;
+        if got.is_empty() {
             return Ok(());
         }
-        line.send(&buffer[..got]).await?;
+        line.send(&got).await?;
     }
 }
 
