@@ -55,8 +55,8 @@ const EN: Words = Words {
     head: "\
 # The experiments
 
-Each experiment is run without a rule of TCP (✂) and with it: in the simulation (`sim`, real constants), on a wire (`wire`, the two
-programs in two network namespaces, scaled constants) and beside Linux 6.18 (`kernel`). The ladders are those of the simulation.
+Each experiment runs without a rule of TCP (✂) and with it: in the simulation (`sim`, real constants), on a wire (`wire`, the two
+programs in two network namespaces, scaled constants) and against Linux 6.18 (`kernel`). The ladders show the simulation.
 ",
     up: "All experiments",
     other: ("experiments.zh-CN", "中文"),
@@ -68,7 +68,7 @@ programs in two network namespaces, scaled constants) and beside Linux 6.18 (`ke
     not_shown: "Not shown",
     not_run: "not run",
     without: "Without the rule",
-    with: "With it",
+    with: "With the rule",
     separator: ": ",
     together: [edges::ARM, edges::EXPECTED],
     worlds: ["sim", "wire", "kernel"],
