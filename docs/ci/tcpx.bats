@@ -1,5 +1,5 @@
-# Checks of the TCP of a service at $SERVICE, by a TCP that does as it is told: bats tcpx.bats
-# The steps are those of docs/scripts.md, the faults those of docs/faults.md. Each check has a time within which it must be over.
+# Checks the TCP of the service at $SERVICE with a TCP that misbehaves on request: bats tcpx.bats
+# docs/scripts.md describes the steps, docs/faults.md the faults. Each check has a time limit.
 
 client() { # [FLAG ..]: plays the script on stdin
     timeout 30 tcpx-client "$SERVICE" --script /dev/stdin --msl 100ms "$@"
@@ -27,7 +27,7 @@ END
 END
 }
 
-@test "who connects and says nothing is sent away" {
+@test "a client that connects and sends nothing is disconnected" {
     client <<'END'
     connect
     receive to end
@@ -61,7 +61,7 @@ END
     close
     expect closed clean
 END
-    # The service's kernel is this machine's: who checks from elsewhere leaves this line out.
+    # The service runs on this machine's kernel. To check it from another machine, remove these lines.
     left=$(ss --no-header --numeric --tcp state close-wait "sport = :${SERVICE##*:}")
     echo "in CLOSE-WAIT: $left"
     [ -z "$left" ]
