@@ -1,5 +1,5 @@
 # The images: `docker build --target tcpx -t tcpx .` and `docker build --target iptables -t tcpx:iptables .` (docs/containers.md).
-# Where no registry can be reached, `make image` makes the first stage on this machine and builds the rest of this file.
+# Without access to a registry, `make image` makes the first stage on this machine and builds the rest of this file.
 
 FROM rust:1.95-bookworm AS tcpx-tree
 RUN apt-get update && apt-get install -y --no-install-recommends iptables libcap2-bin

@@ -1,10 +1,10 @@
-# The commands of this repository; `make` lists them. Continuous integration calls the same ones.
+# The commands of this repository; `make` lists them. Continuous integration runs the same ones.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
-# Debian keeps ip, iptables and nginx where an ordinary user's PATH does not look; rustup's cargo may not be in it yet.
+# Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 .DELETE_ON_ERROR:
@@ -14,96 +14,96 @@ LAB := target/debug/tcpx-lab
 # Root needs no sudo, and a container has none.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo )
 RUST_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-# What is built for others: the static programs, and the packages.
+# What is built for distribution: the static programs, and the packages.
 STATIC := target/static
 OUT := target/packages
 # The programs that make deb packs.
 BIN := target/release
-# This system with what the tests can use, for containers; another list, another file.
+# A Debian tree with the packages that the tests can use, for containers; its name depends on the list.
 TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
-# How runs become the documents' observed columns.
+# Records runs for the documents' observed columns.
 OBSERVE := --on wire,kernel --observe tcpx-lab/experiments/observed.jsonl
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
-# For an ordinary user cargo runs each test program in namespaces of its own; the build itself stays outside.
+# For an ordinary user cargo runs each test program in its own namespaces; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
 	[ -z "$$runner" ] || export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$runner";
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: build ## two hosts, one TCP: handshake and close drawn, then without the third ACK, then without TIME-WAIT
+demo: build ## draw a handshake and close, then a run without the third ACK and one without TIME-WAIT
 	@$(LAB) demo
 
-test: build tools ## all tests; without root in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
+test: build tools ## run all tests; without root, in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
-check: ## format, lints, documentation, and what must never import what
+check: ## check formatting, lints, documentation and forbidden imports
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p tcpx-tests --test containers -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cargo test -p tcpx-tests --test boundary
 
-bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
+bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
 	cargo build --release --bins
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
-doctor: build ## what works on this machine, and how to fix what does not
+doctor: build ## report what works on this machine and how to fix what does not
 	@$(LAB) doctor
 
-list: build ## the experiments: name, group, title
+list: build ## list the experiments: name, group, title
 	@$(LAB) list
 
-rules: build ## the rules that can be removed
+rules: build ## list the rules that can be removed
 	@$(LAB) rules
 
-run: build ## an experiment, without its rule and with it: EXP=last-ack-lost ON=sim,wire,kernel (ON=sim otherwise); ARGS='--ladder'
-	@[ -n "$(EXP)" ] || { echo "which one? make run EXP=last-ack-lost ON=all; make list has them all"; exit 2; }
+run: build ## run an experiment, without its rule and with it: EXP=last-ack-lost ON=sim,wire,kernel (default: ON=sim); ARGS='--ladder'
+	@[ -n "$(EXP)" ] || { echo "no experiment given: make run EXP=last-ack-lost ON=all (make list prints the names)"; exit 2; }
 	@$(LAB) run $(EXP) --on $(or $(ON),sim) $(ARGS)
 
-quick: build ## the experiments that take seconds, on the wire; what continuous integration runs
+quick: build ## run the experiments that take seconds, on the wire, as continuous integration does
 	@$(LAB) run --tag quick --on wire --require wire
 
-lab: build ## every experiment in every world (ten minutes: Linux's TIME-WAIT lasts 60 s)
+lab: build ## run every experiment in every world (ten minutes: Linux's TIME-WAIT lasts 60 s)
 	@$(LAB) run --all --on $(or $(ON),all) $(ARGS)
 
-document: build ## docs/experiments*/ and the tables of the README, from runs in every world (EXP=NAME: run this one only)
-	@# A run that a busy machine spoiled is repeated once, with those that are left.
+document: build ## update docs/experiments*/ and the README's tables from runs in every world (EXP=NAME: run only this one)
+	@# Repeat once the runs that failed on a busy machine, and those that are missing.
 	@$(LAB) run $(or $(EXP),--all) $(OBSERVE) $(ARGS) $(if $(EXP),,|| $(LAB) run --stale --jobs 4 $(OBSERVE) $(ARGS))
 	@cargo build --workspace --bins
 	@$(LAB) document docs/experiments --readme README.md
 	@$(LAB) document docs/experiments.zh-CN --language zh
 
-man: build ## manual pages into target/man
+man: build ## write manual pages to target/man
 	@for program in tcpx-client tcpx-server tcpx-lab; do target/debug/$$program man target/man || exit; done; ls target/man
 
-completions: build ## completions of bash, zsh and fish into target/completions
+completions: build ## write bash, zsh and fish completions to target/completions
 	@mkdir -p target/completions; for program in tcpx-client tcpx-server tcpx-lab; do for shell in bash zsh fish; do \
 	  target/debug/$$program completions $$shell > target/completions/$$program.$$shell || exit; done; done; ls target/completions
 
-static: ## the three programs for any Linux of this architecture, static and stripped, in target/static
+static: ## build static, stripped programs for any Linux of this architecture in target/static
 	@RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/tcpx --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
 	  cargo build --release --bins --target $(RUST_HOST)
 	@install -D -t $(STATIC) target/$(RUST_HOST)/release/tcpx-{client,server,lab}
 
-dist: static ## an archive of the static programs with manual pages and completions, and its checksum, in target/packages
+dist: static ## build an archive of the static programs, manual pages and completions, and its checksum, in target/packages
 	@packaging/dist $(STATIC) $(OUT)
 
-deb: ## a Debian package in target/packages
+deb: ## build a Debian package in target/packages
 	@[ "$(BIN)" != target/release ] || cargo build --release --bins
 	@packaging/deb $(BIN) $(OUT)
 
-test-packages: deb dist ## as root: the package installed and purged in a throwaway copy of this system (or BASE=), the archive in an empty root
+test-packages: deb dist ## as root: install and purge the package in a throwaway copy of this system (or BASE=), run the archive in an empty root
 	@packaging/test $(OUT) $(BASE)
 
-image: static ## as root: the images tcpx and tcpx:iptables, without a registry (docs/containers.md)
+image: static ## as root: build the images tcpx and tcpx:iptables without a registry (docs/containers.md)
 	@deploy/tree target/tree
 	@tar -C target --xattrs --xattrs-include=security.capability -c tree | docker import - tcpx-tree >/dev/null
 	@sed -n '/^FROM scratch/,$$p' Dockerfile >target/tree/Dockerfile
 	@for stage in tcpx:latest iptables:iptables; do docker build -q --target $${stage%:*} -t tcpx:$${stage#*:} target/tree >/dev/null || exit; done
 	@docker rmi tcpx-tree >/dev/null; docker images tcpx
 
-test-containers: build $(TREE) $(VALIDATOR) ## as root: the images in real containers, and make test in one; starts an engine where there is none
+test-containers: build $(TREE) $(VALIDATOR) ## as root: test the images in real containers, and run make test in one; starts an engine if none is running
 	@.ci/engine .ci/containers $(TREE)
 
 $(TREE):
@@ -113,22 +113,22 @@ $(TREE):
 $(VALIDATOR):
 	@python3 -m venv target/kubernetes-validate && target/kubernetes-validate/bin/pip install -q kubernetes-validate==1.37.0
 
-netns-up: build ## two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
+netns-up: build ## create two namespaces, 10.77.0.1 (client) and 10.77.0.2 (server), until netns-down
 	@$(LAB) netns up
 
-netns-client: build ## a shell in the client's namespace, or CMD='...'
+netns-client: build ## open a shell in the client's namespace, or run CMD='...'
 	@$(LAB) netns client -- $(if $(CMD),/bin/bash -c "$$CMD")
 
-netns-server: build ## a shell in the server's namespace, or CMD='...'
+netns-server: build ## open a shell in the server's namespace, or run CMD='...'
 	@$(LAB) netns server -- $(if $(CMD),/bin/bash -c "$$CMD")
 
 netns-down: build ## remove the two namespaces
 	@$(LAB) netns down
 
-clean-rules: build ## remove firewall rules whose tcpx is gone
+clean-rules: build ## remove firewall rules of tcpx processes that no longer run
 	@$(LAB) clean-rules
 
-deps: ## install the Debian packages that the tests and the demo can use (as root), or say how
+deps: ## install the Debian packages that the tests and the demo can use (as root), or print the command
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) gcc libc6-dev 2>/dev/null | sed -n 's/^ii *//p'); \
 	missing=$$(comm -13 <(sort <<<"$$missing") <(printf '%s\n' $(PACKAGES) gcc libc6-dev | sort) | xargs); \
 	if [ -z "$$missing" ]; then echo "nothing is missing"; \
@@ -136,15 +136,15 @@ deps: ## install the Debian packages that the tests and the demo can use (as roo
 	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else echo "missing: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends $$missing"; exit 1; fi
 
-container-deps: ## the same for test-containers
+container-deps: ## do the same for test-containers
 	@packages="mmdebstrap python3-venv"; docker info >/dev/null 2>&1 || packages+=" docker.io"; \
 	docker compose version >/dev/null 2>&1 || packages+=" docker-compose"; $(MAKE) --no-print-directory deps PACKAGES="$$packages"
 
 build:
 	@command -v cargo >/dev/null || { echo "no cargo: install Rust from https://rustup.rs"; exit 1; }
-	@command -v cc >/dev/null || { echo "no C compiler, with which Rust links: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
+	@command -v cc >/dev/null || { echo "no C compiler, which Rust needs for linking: $(AS_ROOT)apt-get update && $(AS_ROOT)apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
 	@cargo build --workspace --bins
 
 tools:
 	@missing=$$(for tool in ip ss tshark nginx curl jq sysctl python3 bats; do command -v $$tool >/dev/null || echo $$tool; done | xargs); \
-	[ -z "$$missing" ] || echo "tests that need one of these are skipped: $$missing. To get them: make deps (as root)"
+	[ -z "$$missing" ] || echo "skipping tests that need one of these: $$missing. To install them: make deps (as root)"
