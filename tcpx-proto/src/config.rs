@@ -61,6 +61,7 @@ pub enum Overflow {
 /// | `orphan_retries` | 8 | 15 |
 /// | `persist` | 200ms to 120s | 1s to 60s |
 /// | `delayed_ack` | Some(40ms) | Some(200ms) |
+/// | `ack_pace` | Linux | Rfc9293 |
 /// | `quick_acks` | 16 | 0 |
 /// | `nagle` | Minshall | Rfc896 |
 /// | `congestion` | Cubic | NewReno |
@@ -106,7 +107,9 @@ pub struct ConnConfig {
     pub persist: Option<Persist>,
     /// The longest that an ACK is held back, below 0.5 s (MUST-40); `None`: ACK at once.
     pub delayed_ack: Option<Duration>,
-    /// How many of a connection's first ACKs are not delayed (Linux: 16).
+    /// When text in order is acknowledged, where `delayed_ack` lets an ACK wait.
+    pub ack_pace: AckPace,
+    /// How many of a connection's first ACKs are not delayed, at most (`TCP_MAX_QUICKACKS`: 16).
     pub quick_acks: u32,
     /// What a segment smaller than full waits for (SHLD-7, MUST-17; `TCP_NODELAY`).
     pub nagle: Nagle,
@@ -180,6 +183,17 @@ pub enum Dialect {
     /// RFC 9293.
     Rfc9293,
     /// Linux 6.18.
+    Linux,
+}
+
+/// When text in order is acknowledged (RFC 9293 section 3.8.6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AckPace {
+    /// The second full segment at once, anything else after `delayed_ack`; a FIN at once (SHLD-18, SHLD-19; section 3.10.7.4).
+    Rfc9293,
+    /// More than a full segment at once. Anything else when the application has read it, unless the application answers what it gets;
+    /// then, and where nobody reads, after a time that follows the peer's, from `delayed_ack` to 200 ms. A FIN waits like text
+    /// (`__tcp_ack_snd_check`, `tcp_cleanup_rbuf`, `tcp_send_delayed_ack`).
     Linux,
 }
 
@@ -524,6 +538,7 @@ impl ConnConfig {
             keepalive: None,
             persist: Some(Persist { min: secs(1), max: secs(60) }),
             delayed_ack: Some(millis(200)),
+            ack_pace: AckPace::Rfc9293,
             quick_acks: 0,
             nagle: Nagle::Rfc896,
             silly_window: SillyWindow::Avoid,
@@ -579,6 +594,7 @@ impl ConnConfig {
             orphan_retries: 8,
             persist: Some(Persist { min: millis(200), max: secs(120) }),
             delayed_ack: Some(millis(40)),
+            ack_pace: AckPace::Linux,
             quick_acks: 16,
             nagle: Nagle::Minshall,
             congestion: Congestion::Cubic,
@@ -626,6 +642,10 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.8.6.1", "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"),
     ("not in the RFC", "FIN-WAIT-2 ends 60 s after CLOSE; FIN-WAIT-1 and LAST-ACK after 8 retransmissions"),
     ("RFC 2018 8", "after a timeout what SACK said to be held is not sent again before the left edge of the window has reached it"),
+    (
+        "SHLD-18, SHLD-19",
+        "an ACK waits for the application: it goes when that has read, or with its answer, or 40 to 200 ms later; the first 16, and what exceeds a full segment, go at once",
+    ),
     ("SHLD-7", "Nagle's algorithm in Minshall's variant: a small segment waits for an unacknowledged small one only"),
     ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 5681 3.1", "a SYN lost once leaves the initial window as it is"),
@@ -669,6 +689,7 @@ mod tests {
         row!(orphan_retries);
         row!(persist, |value: Option<Persist>| value.map_or("None".into(), |persist| format!("{:?} to {:?}", persist.min, persist.max)));
         row!(delayed_ack);
+        row!(ack_pace);
         row!(quick_acks);
         row!(nagle);
         row!(congestion);

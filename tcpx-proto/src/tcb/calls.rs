@@ -2,6 +2,7 @@
 
 use super::congestion::Control;
 use super::ecn::Notification;
+use super::pace::Pace;
 use super::rto::Estimator;
 use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
 use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
@@ -30,7 +31,7 @@ pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
 impl Tcb {
     fn new(now: Instant, config: Arc<ConnConfig>, local: SocketAddr, remote: SocketAddr, iss: Seq, offset: u32) -> Tcb {
         let shift = window_shift(&config);
-        let (quick, estimator, path_mtu) = (config.quick_acks, Estimator::new(&config.rto), config.mtu);
+        let (pace, estimator, path_mtu) = (Pace::new(&config, now), Estimator::new(&config.rto), config.mtu);
         Tcb {
             config,
             local,
@@ -71,13 +72,11 @@ impl Tcb {
                 nxt: Seq(0),
                 edge: Seq(0),
                 shift,
-                full: 0,
                 acked: Seq(0),
                 fin_next: false,
                 fin_reached: false,
                 sack: false,
                 duplicate: None,
-                quick,
                 urgent: None,
                 last_heard: now,
                 last_challenge: None,
@@ -86,6 +85,7 @@ impl Tcb {
             stamps: Stamps { on: false, offset, recent: 0, recent_at: now },
             ecn: Notification::default(),
             estimator,
+            pace,
             pending: Pending::default(),
             timers: [NEVER; Timer::ALL.len()],
             transfer: None,
@@ -171,6 +171,7 @@ impl Tcb {
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = header.seq;
         self.snd.wl2 = self.snd.una;
+        self.expect_segments(now, offered);
         if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent {
             self.snd.nxt = self.snd.iss + 1;
             self.snd.una = self.snd.nxt;
@@ -203,6 +204,7 @@ impl Tcb {
         let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into));
         if taken > 0 {
             self.rcv.urgent = self.urgent_left().and(self.rcv.urgent);
+            self.plan_ack_of_read();
             self.offer_window(cx);
             self.compact();
             return Ok(taken);

@@ -7,6 +7,7 @@ mod cubic;
 mod ecn;
 mod held;
 mod output;
+mod pace;
 mod rack;
 mod recovery;
 mod rto;
@@ -34,6 +35,7 @@ use congestion::Control;
 use core::fmt;
 use core::net::SocketAddr;
 use ecn::Notification;
+use pace::Pace;
 use recovery::Sent;
 use rto::Estimator;
 
@@ -219,8 +221,6 @@ pub(crate) struct Rcv {
     edge: Seq,
     /// Our window shift.
     shift: u8,
-    /// The largest text that arrived, an estimate of the peer's full segment.
-    full: u32,
     /// SEG.ACK of the last segment sent (Last.ACK.sent).
     acked: Seq,
     /// RCV.NXT is the place of the peer's FIN: everything before it is there.
@@ -230,8 +230,6 @@ pub(crate) struct Rcv {
     sack: bool,
     /// What came again, until an ACK told the peer (RFC 2883).
     duplicate: Option<(Seq, Seq)>,
-    /// First ACKs still to send without delay.
-    quick: u32,
     /// The peer's urgent pointer, as a sequence number: the octet after the urgent data (MUST-62).
     urgent: Option<Seq>,
     last_heard: Instant,
@@ -285,6 +283,7 @@ pub(crate) struct Tcb {
     stamps: Stamps,
     ecn: Notification,
     estimator: Estimator,
+    pace: Pace,
     pending: Pending,
     /// When each fires; [`NEVER`] for one that does not run.
     timers: [Instant; Timer::ALL.len()],

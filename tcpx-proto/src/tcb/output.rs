@@ -368,10 +368,8 @@ impl Tcb {
 
     fn sent(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
         if plan.flags.has(Flags::ACK) {
-            if plan.kind == Kind::Bare {
-                self.rcv.quick = self.rcv.quick.saturating_sub(1);
-            }
             if plan.kind != Kind::Syn {
+                self.ack_sent(cx.now, plan.kind != Kind::Bare && plan.len > 0);
                 (self.pending.ack, self.rcv.duplicate) = (None, None);
             }
             self.rcv.acked = self.rcv.nxt;

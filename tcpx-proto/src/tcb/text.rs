@@ -3,7 +3,7 @@
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
 use crate::config::{ResetPlace, SequenceCheck, TextOverFin, Unacknowledging};
-use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
+use crate::event::{Cause, CloseReason, Discard, Trigger, What};
 use crate::seq::Seq;
 use crate::wire::{Flags, Segment};
 
@@ -89,6 +89,7 @@ impl Tcb {
         let told = self.note_duplicate(segment);
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
             if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
+                self.ack_repetitions_quickly();
                 self.acknowledge(Cause::Ack);
                 return Err(Stop::Discard(Discard::Duplicate));
             }
@@ -102,13 +103,12 @@ impl Tcb {
         if self.rcv.fin_reached {
             return Err(Stop::Discard(Discard::AfterClose));
         }
-        if self.is_linux() && fin && !segment.payload.is_empty() && start.le(self.rcv.nxt) {
-            // What the FIN brings with it waits as the FIN's own ACK does.
-            self.rcv.quick = 0;
+        if fin && start.le(self.rcv.nxt) {
+            self.expect_fin();
         }
         let skip = if start.lt(self.rcv.nxt) { self.rcv.nxt.since(start) } else { 0 };
         let text = segment.payload.get(skip as usize..).unwrap_or_default();
-        let duplicate = self.store(cx, start + skip, text, fin)?;
+        let duplicate = self.store(cx, segment, start + skip, text, fin)?;
         if !told {
             self.rcv.duplicate = duplicate.or(self.rcv.duplicate);
         }
@@ -127,7 +127,7 @@ impl Tcb {
 
     /// Stores text from `seq` on, not before RCV.NXT, and the FIN behind it; says what of it had been held before. Whatever is not taken
     /// at once, or not taken at all, is answered at once.
-    fn store(&mut self, cx: &mut Cx<'_>, seq: Seq, text: &[u8], fin: bool) -> Result<Option<(Seq, Seq)>, Stop> {
+    fn store(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, seq: Seq, text: &[u8], fin: bool) -> Result<Option<(Seq, Seq)>, Stop> {
         let nxt = self.rcv.nxt;
         let offset = seq.since(nxt);
         let fits = self.window().saturating_sub(offset) as usize;
@@ -144,7 +144,6 @@ impl Tcb {
         let holes = had_holes || transfer.receive.has_holes();
         self.rcv.nxt += inserted.advanced;
         self.rcv.fin_next = inserted.fin;
-        self.rcv.full = self.rcv.full.max((text.len() as u32).min(u32::from(self.config.mtu)));
         self.wake.readable |= inserted.advanced > 0;
         if inserted.new > 0 {
             cx.record.note(cx.now, Some(cx.id), What::Accepted { seq, text: inserted.new });
@@ -154,33 +153,9 @@ impl Tcb {
         }
         // A FIN whose turn it is has an ACK of its own.
         if inserted.advanced > 0 || !inserted.fin {
-            self.plan_ack(cx, holes || inserted.new == 0 || inside.len() < text.len());
+            self.plan_ack(cx, segment, inserted.advanced, holes || inserted.new == 0 || inside.len() < text.len());
         }
         Ok(inserted.duplicate.map(|(left, right)| (nxt + left, nxt + right)))
-    }
-
-    /// When text is acknowledged: at once where it is out of order, fills a hole, is the second full segment, or ACKs are not delayed
-    /// (MUST-40, SHLD-18, SHLD-19, MAY-13).
-    fn plan_ack(&mut self, cx: &mut Cx<'_>, at_once: bool) {
-        let waiting = self.rcv.nxt.since(self.rcv.acked);
-        let Some(delay) = self.config.delayed_ack.filter(|_| !at_once && self.rcv.quick == 0 && waiting < 2 * self.rcv.full) else {
-            self.acknowledge(Cause::Ack);
-            return;
-        };
-        if !self.runs(Timer::DelayedAck) {
-            self.start(cx, Timer::DelayedAck, delay);
-        }
-    }
-
-    /// 3.10.7.4 sends the ACK of a FIN; the FIN of an application that closes in the same moment would be a second segment. Linux lets
-    /// it wait (`tcp_fin` enters pingpong mode), so that one segment does both and a close takes three.
-    fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
-        let waits = self.is_linux() && self.state == State::Established && self.pending.ack.is_none();
-        match self.config.delayed_ack.filter(|_| waits) {
-            None => self.acknowledge(Cause::Ack),
-            Some(_) if self.runs(Timer::DelayedAck) => {}
-            Some(delay) => self.start(cx, Timer::DelayedAck, delay),
-        }
     }
 
     /// Eighth: the FIN, once everything before it is there.

@@ -19,7 +19,7 @@ impl Tcb {
             match timer {
                 Timer::Retransmission => self.retransmit(cx),
                 Timer::Persist => self.probe(cx),
-                Timer::DelayedAck => self.acknowledge(Cause::Ack),
+                Timer::DelayedAck => self.ack_delayed(),
                 Timer::KeepAlive => self.keep_alive(cx),
                 Timer::TimeWait => self.change_state(cx, Trigger::TimeWaitTimeout, State::Closed),
                 Timer::FinWait2 => self.fail(cx, Trigger::Timeout, CloseReason::FinWait2Timeout),

@@ -7,8 +7,7 @@ mod play;
 use tcpx_proto::config::Profile;
 
 /// Scripts that do not hold yet: name, profile, fault. A script that holds is an error here.
-const FAILING: &[(&str, &str, &str)] =
-    &[("ack-of-fin-no-data", "linux", "P5"), ("may2-returns-to-time-wait", "rfc9293", "E3"), ("syn-with-data", "rfc9293", "E4")];
+const FAILING: &[(&str, &str, &str)] = &[("may2-returns-to-time-wait", "rfc9293", "E3"), ("syn-with-data", "rfc9293", "E4")];
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/scripts/pkt/{name}.pkt", env!("CARGO_MANIFEST_DIR"))).unwrap()

@@ -1,0 +1,220 @@
+//! When text that came in order is acknowledged: RFC 9293 section 3.8.6.3, and Linux's pace.
+
+use super::output::offered_mss;
+use super::{Cx, State, Tcb};
+use crate::config::{AckPace, ConnConfig};
+use crate::event::{Cause, Timer};
+use crate::time::{Duration, Instant};
+use crate::wire::{Flags, Segment};
+
+/// The longest that Linux delays an ACK, whatever it asks for first (`TCP_DELACK_MAX`).
+const LONGEST: Duration = Duration::from_millis(200);
+/// The same for a peer whose segments are full (`HZ / 2`); [`LONGEST`] bounds it in the end.
+const LONGEST_OF_FULL: Duration = Duration::from_millis(500);
+/// What a timer of Linux that is due at once waits on average (HZ is 250).
+const TICK: Duration = Duration::from_millis(2);
+/// The least of a segment that may be a peer's full one: with PSH `TCP_MSS_DEFAULT`, without it `TCP_MIN_MSS`.
+const FULL_IF_PUSHED: u32 = 536;
+const FULL_IF_NOT: u32 = 88;
+
+/// What is known of the peer's and the application's habits (Linux's `icsk_ack`).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Pace {
+    /// ACKs still to send without delay.
+    quick: u32,
+    /// How long an ACK waits (`ato`); zero before the first text.
+    wait: Duration,
+    /// The application answers what it gets, and its answer takes the ACK along (`pingpong`).
+    interactive: bool,
+    /// Segments since the last ACK that end what the peer's application wrote, up to 2 (`ICSK_ACK_PUSHED`, `ICSK_ACK_PUSHED2`).
+    pushed: u8,
+    /// Text or a FIN came since the last ACK.
+    owed: bool,
+    /// The peer's full segment, an estimate (`rcv_mss`).
+    full: u32,
+    /// The last segment if it may have been full, though smaller than `full`.
+    candidate: Option<u32>,
+    /// When text came last.
+    heard: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(config: &ConnConfig, now: Instant) -> Pace {
+        let quick = if config.ack_pace == AckPace::Linux { 0 } else { config.quick_acks };
+        let wait = Duration::ZERO;
+        Pace { quick, wait, interactive: false, pushed: 0, owed: false, full: 0, candidate: None, heard: now }
+    }
+
+    /// The SYN says how large the peer's segments may be (`tcp_initialize_rcv_mss`).
+    pub(super) fn expect(&mut self, mss: u32, window: u32) {
+        self.full = mss.min(window / 2).clamp(FULL_IF_NOT, FULL_IF_PUSHED);
+    }
+
+    /// Linux's `tcp_measure_rcv_mss`: the peer's full segment is the largest seen, or what came twice in a row and is large enough.
+    /// `stamps`, `sack`: octets of these options; the second kind comes and goes.
+    fn measure(&mut self, len: u32, [stamps, sack]: [u32; 2], most: u32, flags: Flags) {
+        let before = self.candidate.take();
+        if len >= self.full {
+            self.full = len.min(most);
+            self.pushed = self.pushed.max(u8::from(flags.has(Flags::PSH)));
+            return;
+        }
+        let ends = [Flags::PSH, Flags::FIN, Flags::URG, Flags::SYN].into_iter().any(|flag| flags.has(flag));
+        if len + stamps + sack >= if ends { FULL_IF_PUSHED } else { FULL_IF_NOT } {
+            self.candidate = Some(len + sack);
+            if before == self.candidate {
+                self.full = len + sack;
+                return;
+            }
+        }
+        self.pushed = (self.pushed + 1).min(2);
+    }
+}
+
+impl Tcb {
+    /// The SYN arrived, and `window` octets were offered.
+    pub(super) fn expect_segments(&mut self, now: Instant, window: u32) {
+        self.pace.heard = now;
+        if self.config.ack_pace == AckPace::Linux {
+            self.pace.expect(offered_mss(&self.config, self.remote).min(self.snd.mss).into(), window);
+        }
+    }
+
+    /// Text came in order, in this segment; its ACK is due now, or later. `at_once`: it is out of the ordinary.
+    pub(super) fn plan_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, advanced: u32, at_once: bool) {
+        let len = segment.payload.len() as u32;
+        match self.config.ack_pace {
+            AckPace::Rfc9293 => self.pace.full = self.pace.full.max(len.min(u32::from(self.config.mtu))),
+            AckPace::Linux if advanced > 0 => self.follow(cx, segment, len),
+            AckPace::Linux => {}
+        }
+        self.pace.owed = true;
+        self.check_ack_due(cx, at_once);
+    }
+
+    /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its next segment.
+    fn follow(&mut self, cx: &Cx<'_>, segment: &Segment<'_>, len: u32) {
+        let Some(base) = self.config.delayed_ack else { return };
+        let header = &segment.header;
+        let stamps = if header.options.timestamps.is_some() { 12 } else { 0 };
+        let sack = header.options.sack.as_slice().len() as u32;
+        let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
+        let most = u32::from(offered_mss(&self.config, self.remote));
+        self.pace.measure(len, [stamps, sack], most, header.flags);
+        let (gap, wait, rto) = (cx.now.since(self.pace.heard), self.pace.wait, self.estimator.rto());
+        if wait == Duration::ZERO {
+            self.ack_quickly(self.config.quick_acks);
+            self.pace.wait = base;
+        } else if gap <= base / 2 {
+            self.pace.wait = wait / 2 + base / 2;
+        } else if gap < wait {
+            self.pace.wait = (wait / 2 + gap).min(rto);
+        } else if gap > rto {
+            self.ack_quickly(self.config.quick_acks);
+        }
+        self.pace.heard = cx.now;
+    }
+
+    /// The next ACKs go at once, as many as half the window takes full segments, at most `most` (`tcp_incr_quickack`).
+    fn ack_quickly(&mut self, most: u32) {
+        let window = self.rcv.edge.since(self.rcv.acked);
+        let fits = window / (2 * self.pace.full.max(1));
+        self.pace.quick = self.pace.quick.max(if fits == 0 { 2 } else { fits }.min(most));
+    }
+
+    /// The peer sends again what is there: it may miss our ACKs (`tcp_enter_quickack_mode`).
+    pub(super) fn ack_repetitions_quickly(&mut self) {
+        if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
+            self.ack_quickly(self.config.quick_acks);
+            (self.pace.interactive, self.pace.wait) = (false, base);
+        }
+    }
+
+    /// At once where ACKs are not delayed, where it is out of order or fills a hole, and for the second full segment (MUST-40, SHLD-18,
+    /// SHLD-19, MAY-13), in Linux for more than one (`__tcp_ack_snd_check`).
+    fn check_ack_due(&mut self, cx: &mut Cx<'_>, at_once: bool) {
+        let waiting = self.rcv.nxt.since(self.rcv.acked);
+        let (full, quick) = match self.config.ack_pace {
+            AckPace::Rfc9293 => (waiting >= 2 * self.pace.full, self.pace.quick > 0),
+            AckPace::Linux => (waiting > self.pace.full, self.pace.quick > 0 && !self.pace.interactive),
+        };
+        match self.config.delayed_ack.filter(|_| !(at_once || full || quick)) {
+            None => self.acknowledge(Cause::Ack),
+            Some(base) => self.delay_ack(cx, base),
+        }
+    }
+
+    /// Linux's `tcp_send_delayed_ack`; by the RFC there is but one delay.
+    fn delay_ack(&mut self, cx: &mut Cx<'_>, base: Duration) {
+        let wait = match self.config.ack_pace {
+            AckPace::Rfc9293 => base,
+            AckPace::Linux => self.ack_delay(base),
+        };
+        if !self.runs(Timer::DelayedAck) {
+            return self.start(cx, Timer::DelayedAck, wait);
+        }
+        let left = self.timers[Timer::DelayedAck as usize].since(cx.now);
+        if self.config.ack_pace == AckPace::Linux && left < wait / 4 {
+            self.acknowledge(Cause::Ack);
+        } else if wait < left {
+            self.start(cx, Timer::DelayedAck, wait);
+        }
+    }
+
+    fn ack_delay(&self, base: Duration) -> Duration {
+        let Pace { wait, interactive, pushed, .. } = self.pace;
+        let most = if interactive || pushed > 0 { LONGEST } else { LONGEST_OF_FULL };
+        let most = self.estimator.srtt.map_or(most, |srtt| srtt.max(base).min(most));
+        let wait = if wait > base { wait.min(most) } else { wait };
+        wait.min(base.max(LONGEST)).max(TICK)
+    }
+
+    /// 3.10.7.4 sends the ACK of a FIN at once; the FIN of an application that closes in the same moment would be a second segment. Linux
+    /// takes that for an answer (`tcp_fin` enters pingpong mode), so that one segment does both and a close takes three.
+    pub(super) fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
+        self.pace.owed = true;
+        let waits = self.config.ack_pace == AckPace::Linux && self.state == State::Established;
+        self.pace.interactive |= waits;
+        self.check_ack_due(cx, !waits);
+    }
+
+    /// What a FIN brings with it waits as the FIN's own ACK does.
+    pub(super) fn expect_fin(&mut self) {
+        self.pace.interactive |= self.config.ack_pace == AckPace::Linux && self.state == State::Established;
+    }
+
+    /// The application has read: Linux acknowledges what came since the last ACK if that is more than a full segment, or if all of it
+    /// was read, was written to be read, and is not about to be answered (`tcp_cleanup_rbuf`).
+    pub(super) fn plan_ack_of_read(&mut self) {
+        let Some(transfer) = self.transfer.as_ref().filter(|_| self.pace.owed && self.config.ack_pace == AckPace::Linux) else { return };
+        let read = transfer.receive.readable() == 0 && !transfer.receive.has_holes();
+        let pushed = self.pace.pushed > u8::from(self.pace.interactive);
+        if self.rcv.nxt.since(self.rcv.acked) > self.pace.full || (read && pushed) {
+            self.acknowledge(Cause::Ack);
+        }
+    }
+
+    /// A delayed ACK is due. In Linux nothing came to take it along, so that the next one waits longer, and what was taken for a dialogue
+    /// is none.
+    pub(super) fn ack_delayed(&mut self) {
+        if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
+            let missed = (self.pace.wait * 2).min(self.estimator.rto());
+            self.pace.wait = if core::mem::take(&mut self.pace.interactive) { base } else { missed };
+        }
+        self.acknowledge(Cause::Ack);
+    }
+
+    /// A segment left that acknowledges; `text`: it has text.
+    pub(super) fn ack_sent(&mut self, now: Instant, text: bool) {
+        let linux = self.config.ack_pace == AckPace::Linux;
+        let counts = if linux { self.pace.owed } else { !text };
+        if counts && self.pace.quick > 0 {
+            self.pace.quick -= 1;
+            if let (true, 0, Some(base)) = (linux, self.pace.quick, self.config.delayed_ack) {
+                self.pace.wait = base;
+            }
+        }
+        (self.pace.owed, self.pace.pushed) = (false, 0);
+        self.pace.interactive |= linux && text && now.since(self.pace.heard) < self.pace.wait;
+    }
+}
