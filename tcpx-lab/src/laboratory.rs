@@ -185,7 +185,7 @@ impl Job<'_> {
         let mut foretold = None;
         if self.world == World::Wire && self.experiment.sim.is_none() {
             let prediction = world::sim::run(&plan, options.seed, options.keep)?;
-            verdict.wrong.extend(compare::difference(&prediction, &outcome, &plan.tolerance));
+            verdict.wrong.extend(compare::difference(&plan, &prediction, &outcome));
             foretold = Some(prediction);
         }
         Ok((outcome, foretold))

@@ -136,7 +136,7 @@ fn parts(few: &(Plan, Outcome), many: &(Plan, Outcome)) -> [(&'static str, f64, 
     let parts: [(&str, Work); 7] = [
         ("simulated", |(plan, _)| drop(sim::run(plan, 1, false).unwrap())),
         ("judged", |(plan, outcome)| assert_eq!(judge(plan, outcome, 1.0).1, [""; 0])),
-        ("compared", |(_, outcome)| assert_eq!(compare::difference(outcome, outcome, &[]), None)),
+        ("compared", |(plan, outcome)| assert_eq!(compare::difference(plan, outcome, outcome), None)),
         ("drawn as text", |(_, outcome)| drop(drawn(outcome, Format::Text))),
         ("drawn as a figure", |(_, outcome)| drop(drawn(outcome, Format::Figure))),
         ("drawn as SVG", |(_, outcome)| drop(drawn(outcome, Format::Svg))),

@@ -7,7 +7,7 @@ mod octets;
 mod peers;
 mod progress;
 
-pub use conns::{Conn, Run, seconds, start};
+pub use conns::{Conn, Deed, Run, seconds, start};
 pub use finding::{Evidence, Origin, Seconds, Which, as_a_sentence, joined};
 
 use serde::{Deserialize, Serialize};
