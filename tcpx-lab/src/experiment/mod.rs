@@ -274,12 +274,10 @@ impl From<Side> for End {
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tolerance {
-    /// How many bare ACKs there are.
+    /// How many bare ACKs there are, however many.
     Acks,
-    /// How often something is sent again.
+    /// How often something is sent again where the network has a hand in it.
     Retransmissions,
-    /// How text is cut into segments.
-    Cuts,
     /// Segments at all: only states and octets are compared.
     Segments,
 }
