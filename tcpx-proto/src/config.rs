@@ -73,6 +73,7 @@ pub enum Overflow {
 /// | `text_over_fin` | Reset | Ignore |
 /// | `lost_syns` | 2 | 1 |
 /// | `reset_place` | WherePeerIs | RcvNxt |
+/// | `mss_limits` | Both | Offered |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -137,8 +138,10 @@ pub struct ConnConfig {
     pub sack: bool,
     /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
     pub window_scaling: bool,
-    /// The MSS to offer, octets, 88 to 65495; `None`: the link's MTU less 40 (IPv4) or 60 (IPv6).
+    /// Our own limit of the MSS, octets, 88 to 65495 (`TCP_MAXSEG`); `None`: the link's MTU less 40 (IPv4) or 60 (IPv6).
     pub mss: Option<u16>,
+    /// What that limits.
+    pub mss_limits: MssLimits,
     /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
     pub mtu: u16,
     /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
@@ -375,6 +378,16 @@ pub enum Recovery {
     Rack,
 }
 
+/// What our own limit of the MSS limits ([`ConnConfig::mss`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MssLimits {
+    /// The MSS that we offer, and so what the peer sends (RFC 9293 section 3.7.1 knows no other limit of ours).
+    Offered,
+    /// What we send, too, whatever the peer offers. To a peer that offers nothing an active opener sends segments of this size, a passive
+    /// one of the default size (Linux's `user_mss`).
+    Both,
+}
+
 /// Explicit congestion notification (RFC 3168; `tcp_ecn`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Ecn {
@@ -554,6 +567,7 @@ impl ConnConfig {
             sack: true,
             window_scaling: true,
             mss: None,
+            mss_limits: MssLimits::Offered,
             mtu: 1500,
             receive_buffer: 1 << 18,
             send_buffer: 1 << 18,
@@ -606,6 +620,7 @@ impl ConnConfig {
             text_over_fin: TextOverFin::Reset,
             lost_syns: 2,
             reset_place: ResetPlace::WherePeerIs,
+            mss_limits: MssLimits::Both,
             ..ConnConfig::rfc9293()
         }
     }
@@ -654,6 +669,7 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
     ("RFC 9293 3.10.7.4", "of two held segments that begin alike the longer one counts instead of the first"),
     ("RFC 9293 3.10.7.4", "text that begins before the peer's FIN and goes on behind it resets the connection instead of being ignored"),
+    ("RFC 9293 3.7.1", "--mss limits what is sent, too; an active opener sends so much to a peer that offers no MSS, instead of 536"),
 ];
 
 #[cfg(test)]
@@ -701,6 +717,7 @@ mod tests {
         row!(text_over_fin);
         row!(lost_syns);
         row!(reset_place);
+        row!(mss_limits);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
     }

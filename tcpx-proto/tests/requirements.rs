@@ -256,6 +256,49 @@ fn must_16_effective_mss_is_the_smallest_of_peer_path_and_options() {
     assert_eq!(mss(rfc(), stamped), MSS - 12);
 }
 
+/// The profile's segments of this many octets towards a peer whose SYN has this MSS, where `--mss` is that; and the MSS that is offered.
+fn limited(profile: Profile, state: &str, own: u16, theirs: Option<u16>, mtu: u16) -> (Option<u16>, usize) {
+    let config = with(Bench::plain(profile), |conn| (conn.mss, conn.mtu) = (Some(own), mtu));
+    let mut bench = Bench::new(config);
+    bench.syn_options = Options { mss: theirs, ..Options::default() };
+    let offered = if state == "SYN-SENT" {
+        let syn = bench.connect();
+        bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+        syn
+    } else {
+        bench.listen();
+        let syn_ack = bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+        bench.stack.accept(bench.now, bench.listener.unwrap()).unwrap();
+        syn_ack
+    };
+    assert_eq!(bench.state(), State::Established);
+    (offered[0].header.options.mss, bench.send(&text(20_000))[0].text.len())
+}
+
+/// TCP_MAXSEG, measured at Linux 6.18; RFC 9293 knows a limit of what is offered alone.
+#[test]
+fn must_14_16_own_mss_limits_what_is_sent_in_profile_linux_alone() {
+    // Own limit, the peer's option, MTU; then what is offered, and what is sent by the RFC, by an active and by a passive opener of Linux.
+    for (own, theirs, mtu, offered, rfc, active, passive) in [
+        (300, Some(1460), 1500, 300, 1460, 300, 300),
+        (300, Some(100), 1500, 300, 100, 100, 100),
+        (1000, Some(536), 1500, 1000, 536, 536, 536),
+        (1000, Some(9000), 1500, 1000, 1460, 1000, 1000),
+        (9000, Some(9000), 1500, 1460, 1460, 1460, 1460),
+        (1000, Some(1460), 576, 536, 536, 536, 536),
+        (300, None, 1500, 300, 536, 300, 536),
+        (1000, None, 1500, 1000, 536, 1000, 536),
+        (9000, None, 1500, 1460, 536, 1460, 536),
+    ] {
+        let case = (own, theirs, mtu);
+        for (state, linux) in [("SYN-SENT", active), ("SYN-RECEIVED", passive)] {
+            assert_eq!(limited(Profile::Rfc9293, state, own, theirs, mtu), (Some(offered), rfc), "{state} {case:?}");
+            assert_eq!(limited(Profile::Linux, state, own, theirs, mtu), (Some(offered), linux), "Linux, {state} {case:?}");
+        }
+    }
+}
+
 #[test]
 fn must_16_sack_blocks_leave_their_room() {
     let mut bench = open_to(rfc(), Options { sack_permitted: true, mss: Some(1460), ..Options::default() });

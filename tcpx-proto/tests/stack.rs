@@ -351,8 +351,8 @@ fn syn_sent_linux_repeats_its_syn_once_at_a_wrong_ack_and_then_waits_for_its_tim
 }
 
 /// A full backlog of one, and a SYN with this MSS that got a cookie.
-fn with_cookie(mss: Option<u16>) -> (Bench, ListenerId, Header) {
-    let mut bench = Bench::new(Config::default());
+fn with_cookie(config: Config, mss: Option<u16>) -> (Bench, ListenerId, Header) {
+    let mut bench = Bench::new(config);
     let listener = bench.listen(1);
     bench.syn(9000).unwrap();
     let mut syn = from(9001, Flags::SYN, 100, 0);
@@ -364,7 +364,7 @@ fn with_cookie(mss: Option<u16>) -> (Bench, ListenerId, Header) {
 #[test]
 fn backlog_full_cookie_comes_back_as_a_connection_with_its_mss() {
     for (offered, kept) in [(Some(1460), 1460), (Some(1400), 1360), (None, 536), (Some(100), 48), (Some(65_535), 1460)] {
-        let (mut bench, listener, cookie) = with_cookie(offered);
+        let (mut bench, listener, cookie) = with_cookie(Config::default(), offered);
         assert_eq!((cookie.flags, cookie.ack, cookie.options.mss), (SYN_ACK, Seq(101), Some(1460)));
         assert_eq!(bench.stack.connections().count(), 1);
         bench.say(from(9001, Flags::ACK, 101, cookie.seq.0.wrapping_add(1)), b"text");
@@ -372,6 +372,26 @@ fn backlog_full_cookie_comes_back_as_a_connection_with_its_mss() {
         let status = bench.stack.status(id).unwrap();
         assert_eq!((status.state, status.mss, status.iss, status.unread), (State::Established, kept, cookie.seq, 4));
         assert_eq!((bench.stack.counters().cookies_sent, bench.stack.counters().cookies_accepted), (1, 1));
+    }
+}
+
+/// As Linux does it, before the cookie rounds it down.
+#[test]
+fn cookie_keeps_the_own_limit_of_what_is_sent() {
+    for (profile, own, offered, kept) in [
+        (Profile::Linux, 1300, Some(1460), 1220),
+        (Profile::Linux, 300, Some(1460), 256),
+        (Profile::Linux, 1300, Some(600), 536),
+        (Profile::Linux, 300, None, 536),
+        (Profile::Rfc9293, 300, Some(1460), 1460),
+    ] {
+        let mut config = profile.config();
+        config.conn.mss = Some(own);
+        let (mut bench, listener, cookie) = with_cookie(config, offered);
+        assert_eq!(cookie.options.mss, Some(own));
+        bench.say(from(9001, Flags::ACK, 101, cookie.seq.0.wrapping_add(1)), &[]);
+        let id = bench.stack.accept(bench.now, listener).unwrap();
+        assert_eq!(bench.stack.status(id).unwrap().mss, kept, "{profile:?} {own} {offered:?}");
     }
 }
 
@@ -386,7 +406,7 @@ fn cookie_keeps_window_scale_and_sack_in_the_timestamp_and_without_one_loses_the
         (Options { window_scale: None, ..all }, true),
         (Options { sack_permitted: false, ..all }, true),
     ] {
-        let (mut bench, listener, _) = with_cookie(None);
+        let (mut bench, listener, _) = with_cookie(Config::default(), None);
         let mut syn = from(9002, Flags::SYN, 100, 0);
         syn.options = offered;
         let cookie = bench.say(syn, &[])[0];
@@ -408,7 +428,7 @@ fn cookie_keeps_window_scale_and_sack_in_the_timestamp_and_without_one_loses_the
 
 #[test]
 fn cookie_that_is_wrong_or_old_gets_the_rst_of_any_ack() {
-    let (mut bench, _, cookie) = with_cookie(None);
+    let (mut bench, _, cookie) = with_cookie(Config::default(), None);
     let ack = cookie.seq.0.wrapping_add(1);
     let replies = |sent: Vec<Header>| sent.iter().map(|got| (got.flags, got.seq)).collect::<Vec<_>>();
     let wrong = ack.wrapping_add(1);
@@ -428,7 +448,7 @@ fn cookie_that_is_wrong_or_old_gets_the_rst_of_any_ack() {
 
 #[test]
 fn cookie_is_not_looked_for_when_none_was_sent() {
-    let (mut bench, _, cookie) = with_cookie(None);
+    let (mut bench, _, cookie) = with_cookie(Config::default(), None);
     let mut quiet = Bench::new(Config::default());
     quiet.listen(1);
     let ack = from(9001, Flags::ACK, 101, cookie.seq.0.wrapping_add(1));

@@ -7,7 +7,7 @@ use super::types::{ConnId, ListenerId};
 use crate::config::{Dialect, Overflow};
 use crate::event::{Carries, Cause, Discard, Label, What};
 use crate::seq::Seq;
-use crate::tcb::{Cx, Outcome, Reply, Tcb, default_mss, offered_mss, reset_to, window_shift};
+use crate::tcb::{Cx, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
 use crate::time::Instant;
 use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment, Timestamps};
 use alloc::sync::Arc;
@@ -151,7 +151,7 @@ impl Stack {
             options.timestamps = Some(Timestamps { value, echo: stamps.value });
         }
         let request = Request { local: syn.destination, remote: syn.source, irs: syn.seq };
-        let mss = syn.options.mss.unwrap_or(default_mss(syn.source));
+        let mss = peer_mss(config, &syn.options, syn.source, true);
         let header = Header {
             source: syn.destination,
             destination: syn.source,

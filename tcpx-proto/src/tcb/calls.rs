@@ -5,7 +5,7 @@ use super::ecn::Notification;
 use super::pace::Pace;
 use super::rto::Estimator;
 use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
-use crate::config::{ConnConfig, HoldBack, SynAcknowledged};
+use crate::config::{ConnConfig, HoldBack, MssLimits, SynAcknowledged};
 use crate::event::{Cause, CloseReason, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::stack::CallError;
@@ -16,8 +16,18 @@ use core::mem;
 use core::net::SocketAddr;
 
 /// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
-pub(crate) const fn default_mss(remote: SocketAddr) -> u16 {
+const fn default_mss(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 536 } else { 1220 }
+}
+
+/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where that counts.
+pub(crate) fn peer_mss(config: &ConnConfig, options: &Options, remote: SocketAddr, passive: bool) -> u16 {
+    let limit = config.mss.filter(|_| config.mss_limits == MssLimits::Both);
+    match (options.mss, limit) {
+        (Some(offered), Some(limit)) => offered.min(limit),
+        (None, Some(limit)) if !passive => limit,
+        (offered, _) => offered.unwrap_or(default_mss(remote)),
+    }
 }
 
 /// The smallest shift that lets 16 bits name the whole buffer (RFC 7323 section 2.2: at most 14).
@@ -157,7 +167,7 @@ impl Tcb {
         let offered = u32::try_from(self.config.receive_buffer.min(65_535)).unwrap_or(65_535);
         self.rcv.edge = self.rcv.nxt + offered;
         let options = &header.options;
-        self.snd.mss = options.mss.unwrap_or(default_mss(self.remote)).max(MIN_MSS);
+        self.snd.mss = peer_mss(&self.config, options, self.remote, self.passive).max(MIN_MSS);
         match options.window_scale {
             Some(shift) if self.config.window_scaling => (self.snd.scaled, self.snd.shift) = (true, shift.min(14)),
             _ => (self.snd.shift, self.rcv.shift) = (0, 0),

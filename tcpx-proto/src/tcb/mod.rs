@@ -17,7 +17,7 @@ mod table;
 mod text;
 mod timeouts;
 
-pub(crate) use calls::{default_mss, window_shift};
+pub(crate) use calls::{peer_mss, window_shift};
 pub(crate) use output::{offered_mss, reset_to};
 pub use table::{TRANSITIONS, Transition};
 

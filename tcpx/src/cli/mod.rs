@@ -115,7 +115,7 @@ pub struct Common {
     /// Initial sequence number of every connection [default: RFC 6528]
     #[arg(long, value_name = "N", help_heading = CONNECTION)]
     pub isn: Option<u32>,
-    /// Maximum segment size to offer, octets [default: the link's MTU less 40]
+    /// Maximum segment size to offer; profile linux sends no larger segments either, octets [default: the link's MTU less 40]
     #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u16).range(88..=65_495), help_heading = CONNECTION)]
     pub mss: Option<u16>,
     /// Receive buffer, the largest window to offer, such as 64k or 1M [default: 256k]
