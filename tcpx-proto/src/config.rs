@@ -69,6 +69,12 @@ pub enum Overflow {
 /// | `sws_override` | 200ms | 500ms |
 /// | `window_edges` | Inclusive | Exclusive |
 /// | `unacknowledging` | Drop | Check |
+/// | `ecn` | WhenAsked | Off |
+/// | `syn_text` | Drop | Queue |
+/// | `syn_echo` | Ours | Any |
+/// | `time_wait_syn` | Forget | Return |
+/// | `orphan` | Mini | Connection |
+/// | `listener_end` | Forget | Reset |
 /// | `overlap` | Linux | SequenceOrder |
 /// | `text_over_fin` | Reset | Ignore |
 /// | `lost_syns` | 2 | 1 |
@@ -160,6 +166,16 @@ pub struct ConnConfig {
     pub overlap: Overlap,
     /// What a segment does whose text begins before the peer's FIN, which was taken, and goes on behind it.
     pub text_over_fin: TextOverFin,
+    /// What becomes of text and a FIN that come with a SYN.
+    pub syn_text: SynText,
+    /// Which echo of our SYN's timestamp a handshake takes.
+    pub syn_echo: SynEcho,
+    /// What becomes of a TIME-WAIT whose four-tuple a SYN opened again.
+    pub time_wait_syn: TimeWaitSyn,
+    /// What is left of a connection in FIN-WAIT-2 once the application has let go.
+    pub orphan: Orphan,
+    /// What the end of a listener means for its connections in SYN-RECEIVED.
+    pub listener_end: ListenerEnd,
     /// How often a FIN is sent.
     pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
@@ -279,6 +295,51 @@ pub enum TextOverFin {
     Ignore,
     /// The connection is reset (Linux `tcp_rcv_state_process`).
     Reset,
+}
+
+/// Text and a FIN on a SYN, with or without ACK.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SynText {
+    /// They are queued until ESTABLISHED (RFC 9293 sections 3.10.7.2 and 3.10.7.3).
+    Queue,
+    /// They are dropped, and must come again; a SYN,FIN without ACK to a listener is dropped as a whole (Linux, without TCP Fast Open).
+    Drop,
+}
+
+/// The TSecr of what acknowledges our SYN (RFC 7323 section 3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SynEcho {
+    /// Any: RFC 7323 asks for no check.
+    Any,
+    /// One that our SYNs carried, or 0 (Linux). To another in SYN-SENT the answer is a RST, in SYN-RECEIVED an ACK.
+    Ours,
+}
+
+/// A TIME-WAIT after a SYN opened its four-tuple again, if that SYN turns out to be an old duplicate (RFC 9293 section 3.6.1, MAY-2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitSyn {
+    /// It comes back, for what is left of its 2 MSL, when SYN-RECEIVED ends without a connection.
+    Return,
+    /// It is gone (Linux).
+    Forget,
+}
+
+/// FIN-WAIT-2 after CLOSE: no application is there to read what comes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Orphan {
+    /// A connection like any other; new text resets it (RFC 9293 section 3.10.7.4, SHLD-3).
+    Connection,
+    /// What Linux calls a minisocket: any RST and any SYN in the window end it, and no ACK is looked at.
+    Mini,
+}
+
+/// A listener that is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ListenerEnd {
+    /// A RST goes to the peer of each connection in SYN-RECEIVED, as in an ABORT (RFC 9293 section 3.10.5).
+    Reset,
+    /// They are forgotten: what comes for them is answered as in CLOSED (Linux).
+    Forget,
 }
 
 /// How often a FIN is sent.
@@ -577,6 +638,11 @@ impl ConnConfig {
             unacknowledging: Unacknowledging::Check,
             overlap: Overlap::SequenceOrder,
             text_over_fin: TextOverFin::Ignore,
+            syn_text: SynText::Queue,
+            syn_echo: SynEcho::Any,
+            time_wait_syn: TimeWaitSyn::Return,
+            orphan: Orphan::Connection,
+            listener_end: ListenerEnd::Reset,
             fin_repeats: FinRepeats::UntilAcknowledged,
             reset_checks: ResetChecks::Rfc5961,
             reset_place: ResetPlace::RcvNxt,
@@ -616,6 +682,12 @@ impl ConnConfig {
             sws_override: millis(200),
             window_edges: WindowEdges::Inclusive,
             unacknowledging: Unacknowledging::Drop,
+            ecn: Ecn::WhenAsked,
+            syn_text: SynText::Drop,
+            syn_echo: SynEcho::Ours,
+            time_wait_syn: TimeWaitSyn::Forget,
+            orphan: Orphan::Mini,
+            listener_end: ListenerEnd::Forget,
             overlap: Overlap::Linux,
             text_over_fin: TextOverFin::Reset,
             lost_syns: 2,
@@ -664,8 +736,15 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("SHLD-7", "Nagle's algorithm in Minshall's variant: a small segment waits for an unacknowledged small one only"),
     ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 5681 3.1", "a SYN lost once leaves the initial window as it is"),
-    ("RFC 9293 3.10.7.2", "SYN,FIN to a listener is dropped"),
-    ("RFC 9293 3.10.7.4", "the ACK of a FIN waits as long as a delayed ACK: who closes at once sends it with the own FIN"),
+    ("RFC 9293 3.10.7.2", "text or a FIN on a SYN or SYN,ACK is not taken; SYN,FIN to a listener is dropped"),
+    ("RFC 9293 3.10.7.3", "a SYN,ACK with a TSecr that none of our SYNs carried is answered with a RST; the third ACK with an ACK"),
+    ("MAY-2", "a SYN that opens TIME-WAIT again ends it for good, even if it proves to be an old duplicate"),
+    ("RFC 9293 3.10.7.4", "after CLOSE in FIN-WAIT-2 any RST or SYN in the window ends the connection, and no ACK is checked"),
+    ("RFC 9293 3.10.5", "the end of a listener sends no RST for its connections in SYN-RECEIVED"),
+    (
+        "RFC 9293 3.10.7.4",
+        "the ACK of a FIN waits, 2 ms where no text came before it, else as long as a delayed ACK: who closes at once sends it with its own FIN",
+    ),
     ("RFC 9293 3.10.7.4", "new text after CLOSE is answered with a RST"),
     ("RFC 9293 3.10.7.4", "of two held segments that begin alike the longer one counts instead of the first"),
     ("RFC 9293 3.10.7.4", "text that begins before the peer's FIN and goes on behind it resets the connection instead of being ignored"),
@@ -713,6 +792,12 @@ mod tests {
         row!(sws_override);
         row!(window_edges);
         row!(unacknowledging);
+        row!(ecn);
+        row!(syn_text);
+        row!(syn_echo);
+        row!(time_wait_syn);
+        row!(orphan);
+        row!(listener_end);
         row!(overlap);
         row!(text_over_fin);
         row!(lost_syns);

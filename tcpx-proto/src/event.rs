@@ -252,6 +252,8 @@ pub enum Discard {
     OutOfWindow,
     /// An old timestamp (PAWS, RFC 7323 section 5).
     Paws,
+    /// An echoed timestamp that no SYN of ours carried.
+    EchoCheck,
     /// Timestamps were negotiated and this segment has none (RFC 7323 section 3.2).
     TimestampMissing,
     /// A RST that does not meet the check (RFC 5961 section 3).
@@ -293,6 +295,7 @@ impl Discard {
             Discard::NoConnection => "no-connection",
             Discard::OutOfWindow => "out-of-window",
             Discard::Paws => "paws",
+            Discard::EchoCheck => "echo-check",
             Discard::TimestampMissing => "timestamp-missing",
             Discard::RstCheck => "rst-check",
             Discard::SynCheck => "syn-check",

@@ -77,6 +77,20 @@ fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
 }
 
 #[test]
+fn rfc_3168_6_1_1_syn_that_is_marked_is_granted_nothing_and_linux_grants_it_to_any_other() {
+    for (tos, answer) in [(0, Flags::ECE), (1, Flags::NONE), (2, Flags::NONE), (3, Flags::NONE), (0x20, Flags::ECE)] {
+        for config in [config(Ecn::On), Profile::Linux.config()] {
+            let mut bench = Bench::new(config);
+            bench.listen();
+            let mut syn = bench.header(PEER_ISS, Seq(0), SETUP);
+            syn.tos = tos;
+            assert_eq!(bits(&bench.say(syn, b"")), [(0, SYN_ACK.without(ACK) | answer)], "{tos}");
+        }
+    }
+    assert_eq!(bits(&Bench::new(Profile::Linux.config()).connect()), [(0, Flags::SYN)], "and asks for nothing (tcp_ecn=2)");
+}
+
+#[test]
 fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
     for (answer, ect) in [(Flags::ECE, 2), (Flags::NONE, 0), (Flags::ECE | Flags::CWR, 0), (Flags::CWR, 0)] {
         let mut bench = Bench::new(config(Ecn::On));

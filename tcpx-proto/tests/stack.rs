@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tcpx_proto::config::{Config, ConnConfig, Dialect, Isn, KeepAlive, Overflow, Profile};
+use tcpx_proto::config::{Config, ConnConfig, Isn, KeepAlive, Overflow, Profile, SynText};
 use tcpx_proto::event::{CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Transmit};
@@ -183,11 +183,11 @@ fn listen_only_a_syn_opens_and_an_ack_gets_a_rst() {
 
 #[test]
 fn listen_syn_fin_opens_by_the_rfc_and_is_dropped_by_linux() {
-    for (dialect, opened) in [(Dialect::Rfc9293, 1), (Dialect::Linux, 0)] {
-        let mut bench = Bench::new(small(ConnConfig { dialect, ..ConnConfig::default() }));
+    for (syn_text, opened) in [(SynText::Queue, 1), (SynText::Drop, 0)] {
+        let mut bench = Bench::new(small(ConnConfig { syn_text, ..ConnConfig::default() }));
         bench.listen(5);
         bench.say(from(9000, Flags::SYN | Flags::FIN, 100, 0), &[]);
-        assert_eq!(bench.stack.connections().count(), opened, "{dialect:?}");
+        assert_eq!(bench.stack.connections().count(), opened, "{syn_text:?}");
     }
 }
 
@@ -264,7 +264,7 @@ fn listen_twice_on_one_address_is_in_use() {
 
 #[test]
 fn close_listener_resets_whom_nobody_accepted() {
-    let mut bench = Bench::new(Config::default());
+    let mut bench = Bench::new(Profile::Rfc9293.config());
     let listener = bench.listen(5);
     let accepted = bench.enter(9000);
     assert_eq!(bench.stack.accept(bench.now, listener), Ok(accepted));

@@ -2,14 +2,15 @@
 
 use super::Stack;
 use super::cookie::{self, LIFETIME, Request};
-use super::table::Stage;
+use super::table::{Entry, Stage};
 use super::types::{ConnId, ListenerId};
-use crate::config::{Dialect, Overflow};
+use crate::config::{Overflow, SynText, TimeWaitSyn};
 use crate::event::{Carries, Cause, Discard, Label, What};
 use crate::seq::Seq;
 use crate::tcb::{Cx, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
 use crate::time::Instant;
 use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment, Timestamps};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 impl Stack {
@@ -46,18 +47,32 @@ impl Stack {
             return Err(Discard::NotReserved);
         }
         match self.listeners.at(local) {
-            Some(listener) => self.listen_arrives(now, listener, &segment, None),
+            Some(listener) => self.listen_arrives(now, listener, &segment),
             None => self.closed_arrives(&segment),
         }
     }
 
-    /// To its connection. A SYN that ends a TIME-WAIT goes on to the listener (MAY-2, RFC 6191).
+    /// To its connection. A SYN that opens a TIME-WAIT again goes on to the listener (MAY-2, RFC 6191).
     fn deliver(&mut self, now: Instant, id: ConnId, segment: &Segment<'_>) -> Result<(), Discard> {
         let outcome = self.with(now, id, |tcb, cx| tcb.segment_arrives(cx, segment));
         match (outcome, self.listeners.at(segment.header.destination)) {
-            (Some(Outcome::Reopen(iss)), Some(listener)) => self.listen_arrives(now, listener, segment, iss),
+            (Some(Outcome::Reopen(iss)), Some(listener)) => self.reopen(now, id, listener, segment, iss),
             _ => Ok(()),
         }
+    }
+
+    /// Opens a connection in the place of one in TIME-WAIT, which it keeps, if the policy says so, for the case that the SYN is an old
+    /// duplicate.
+    fn reopen(&mut self, now: Instant, id: ConnId, listener: ListenerId, segment: &Segment<'_>, iss: Seq) -> Result<(), Discard> {
+        let returns = |entry: &&Entry| entry.tcb.config.time_wait_syn == TimeWaitSyn::Return;
+        let before = self.table.get(id).filter(returns).map(|entry| Box::new(entry.tcb.remains()));
+        self.with(now, id, Tcb::replaced);
+        self.listen_syn(now, listener, segment, Some(iss))?;
+        let opened = self.table.find(segment.header.destination, segment.header.source);
+        if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {
+            entry.before = before.filter(|_| matches!(entry.stage, Stage::Embryonic(_)));
+        }
+        Ok(())
     }
 
     /// 3.10.7.1: there is no connection and no listener. Everything but a RST is answered with one.
@@ -69,7 +84,7 @@ impl Stack {
     }
 
     /// 3.10.7.2: LISTEN. RST, then ACK, then SYN; anything else is dropped.
-    fn listen_arrives(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) -> Result<(), Discard> {
+    fn listen_arrives(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) -> Result<(), Discard> {
         let flags = segment.header.flags;
         if flags.has(Flags::RST) {
             return Err(Discard::State);
@@ -80,7 +95,7 @@ impl Stack {
         if !flags.has(Flags::SYN) {
             return Err(Discard::NoAck);
         }
-        self.listen_syn(now, id, segment, iss)
+        self.listen_syn(now, id, segment, None)
     }
 
     /// Second check: an ACK belongs to nothing here and gets a RST, unless it brings a SYN cookie back (RFC 4987 section 3.6). Cookies
@@ -108,13 +123,12 @@ impl Stack {
         self.deliver(now, conn, segment)
     }
 
-    /// Third check: a SYN opens a connection, as far as the backlog goes. One that ended a TIME-WAIT brings its ISS: it takes the place
-    /// of that entry and needs none in the backlog.
+    /// Third check: a SYN opens a connection, as far as the backlog goes. One that opens a TIME-WAIT again brings its ISS: it takes the
+    /// place of that entry and needs none in the backlog.
     fn listen_syn(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) -> Result<(), Discard> {
         let header = &segment.header;
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
-        // RFC 9293 would keep the FIN for later; Linux drops both.
-        if listener.config.dialect == Dialect::Linux && header.flags.has(Flags::FIN) {
+        if listener.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN) {
             return Err(Discard::State);
         }
         let backlog_full = listener.embryonic >= listener.bound && iss.is_none();

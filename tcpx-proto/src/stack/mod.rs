@@ -219,7 +219,8 @@ impl Stack {
         Ok(id)
     }
 
-    /// Ends a listener. Connections that nobody accepted are reset; accepted ones live on.
+    /// Ends a listener. Connections that nobody accepted are reset, or in SYN-RECEIVED forgotten
+    /// ([`ListenerEnd`](crate::config::ListenerEnd)); accepted ones live on.
     pub fn close_listener(&mut self, now: Instant, listener: ListenerId) {
         if self.listeners.remove(listener).is_none() {
             return;

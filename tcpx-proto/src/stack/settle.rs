@@ -3,7 +3,7 @@
 use super::Stack;
 use super::table::{Entry, Stage};
 use super::types::{CallError, ConnId, Transmit};
-use crate::event::Signal;
+use crate::event::{CloseReason, Signal};
 use crate::tcb::{Cx, Reply, State, Tcb, Wake};
 use crate::time::Instant;
 use core::mem;
@@ -39,12 +39,15 @@ impl Stack {
 
     /// Gives a connection its turn and settles what follows from that.
     fn turn<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Option<R> {
+        let vacant = self.table.len() < self.config.max_connections;
+        let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let entry = self.table.get_mut(id)?;
         // Looked up where it matters: the one in TIME-WAIT, the other in SYN-RECEIVED.
         let next = if entry.tcb.state == State::TimeWait { self.listeners.at(entry.tcb.local) } else { None };
-        let listener = next.is_some_and(|listener| !self.listeners.accept_full(listener));
+        // The next incarnation takes the place of this record, unless the application still has it.
+        let room = (vacant || entry.tcb.released) && memory_left > 0;
+        let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
         let accept_full = matches!(entry.stage, Stage::Embryonic(listener) if self.listeners.accept_full(listener));
-        let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let before = entry.tcb.memory();
         let (record, replies) = (&mut self.record, &mut self.replies);
         let result = act(&mut entry.tcb, &mut Cx { now, id, record, replies, listener, accept_full, memory_left });
@@ -57,6 +60,7 @@ impl Stack {
         let Some(entry) = self.table.get_mut(id) else { return };
         if let (Stage::Embryonic(listener), true) = (entry.stage, entry.tcb.wake.established) {
             entry.stage = Stage::Waiting(listener);
+            entry.before = None;
             self.listeners.syn_received_ends(listener);
             self.listeners.enqueue(listener, id);
             if !self.signals.contains(&Signal::Acceptable(listener)) {
@@ -64,8 +68,8 @@ impl Stack {
             }
         }
         // An embryonic connection that ends never was there, for the application (3.10.7.4, second check).
-        let embryonic = matches!(entry.stage, Stage::Embryonic(_));
-        if !embryonic && entry.tcb.wake != Wake::default() && !mem::replace(&mut entry.woken, true) {
+        let unknown = matches!(entry.stage, Stage::Embryonic(_) | Stage::Past);
+        if !unknown && entry.tcb.wake != Wake::default() && !mem::replace(&mut entry.woken, true) {
             self.woken.push_back(id);
         }
         if !entry.queued && entry.tcb.has_output() {
@@ -74,13 +78,13 @@ impl Stack {
         }
         self.timers.file(now, id, entry);
         if entry.tcb.is_over() {
-            self.retire(id);
+            self.retire(now, id);
         }
         self.timers.sweep(&self.table);
     }
 
     /// Frees the four-tuple of a connection that is over, and its record unless the application has it or may still accept it.
-    fn retire(&mut self, id: ConnId) {
+    fn retire(&mut self, now: Instant, id: ConnId) {
         self.table.unlink(id);
         if self.table.get(id).is_none_or(|entry| !matches!(entry.stage, Stage::Embryonic(_)) && !entry.tcb.released) {
             return;
@@ -90,8 +94,21 @@ impl Stack {
         match entry.stage {
             Stage::Embryonic(listener) => self.listeners.syn_received_ends(listener),
             Stage::Waiting(listener) => self.listeners.dequeue(listener, id),
+            Stage::Past => {}
             Stage::Owned => self.signals.extend(entry.tcb.wake.closed.map(|reason| Signal::Closed(id, reason))),
         }
+        if let Some(before) = entry.before.filter(|_| entry.tcb.ended != Some(CloseReason::Restarted)) {
+            self.return_to_time_wait(now, *before);
+        }
+    }
+
+    /// The SYN of this connection was an old duplicate: the TIME-WAIT that it ended goes on (MAY-2), unless 2 MSL are over.
+    fn return_to_time_wait(&mut self, now: Instant, tcb: Tcb) {
+        let Some(id) = self.table.vacancy().filter(|_| tcb.deadline().is_some_and(|until| until > now)) else { return };
+        tcb.note_return(&mut self.record, now, id);
+        self.memory += tcb.memory();
+        self.table.insert(id, Entry::new(tcb, Stage::Past, None));
+        self.settle(now, id);
     }
 
     /// Fires every timer that is due (3.10.8).

@@ -19,6 +19,8 @@ pub(super) enum Stage {
     Waiting(ListenerId),
     /// The application.
     Owned,
+    /// Nobody: back in TIME-WAIT after an old duplicate SYN, which the application took for the end.
+    Past,
 }
 
 /// A connection and what the stack notes about it.
@@ -34,16 +36,18 @@ pub(super) struct Entry {
     pub(super) filed: Option<Instant>,
     /// The number of the packet behind what it sends next.
     pub(super) provoked: Option<u64>,
+    /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old duplicate.
+    pub(super) before: Option<Box<Tcb>>,
 }
 
 impl Entry {
     pub(super) fn new(tcb: Tcb, stage: Stage, provoked: Option<u64>) -> Entry {
-        Entry { tcb, stage, queued: false, woken: false, filed: None, provoked }
+        Entry { tcb, stage, queued: false, woken: false, filed: None, provoked, before: None }
     }
 
     /// What it will do next depends on this alone.
-    fn essence(&self) -> (&Tcb, Stage) {
-        (&self.tcb, self.stage)
+    fn essence(&self) -> (&Tcb, Stage, Option<&Tcb>) {
+        (&self.tcb, self.stage, self.before.as_deref())
     }
 }
 

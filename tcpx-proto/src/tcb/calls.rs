@@ -5,7 +5,7 @@ use super::ecn::Notification;
 use super::pace::Pace;
 use super::rto::Estimator;
 use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, State, Tcb, Wake};
-use crate::config::{ConnConfig, HoldBack, MssLimits, SynAcknowledged};
+use crate::config::{ConnConfig, HoldBack, ListenerEnd, MssLimits, SynAcknowledged};
 use crate::event::{Cause, CloseReason, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::stack::CallError;
@@ -20,10 +20,11 @@ const fn default_mss(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 536 } else { 1220 }
 }
 
-/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where that counts.
+/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where that counts. An offer of 0 is none: with
+/// it nothing could ever be sent.
 pub(crate) fn peer_mss(config: &ConnConfig, options: &Options, remote: SocketAddr, passive: bool) -> u16 {
     let limit = config.mss.filter(|_| config.mss_limits == MssLimits::Both);
-    match (options.mss, limit) {
+    match (options.mss.filter(|mss| *mss > 0), limit) {
         (Some(offered), Some(limit)) => offered.min(limit),
         (None, Some(limit)) if !passive => limit,
         (offered, _) => offered.unwrap_or(default_mss(remote)),
@@ -54,6 +55,7 @@ impl Tcb {
             wake: Wake::default(),
             snd: Snd {
                 iss,
+                syn_stamp: None,
                 syn_acked: false,
                 una: iss,
                 nxt: iss,
@@ -99,6 +101,7 @@ impl Tcb {
             pending: Pending::default(),
             timers: [NEVER; Timer::ALL.len()],
             transfer: None,
+            queued: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Tcb {
         tcb.passive = true;
         tcb.state = State::Listen;
         tcb.take_syn(cx.now, syn);
+        tcb.queue(cx, syn);
         tcb.pending.syn = Some(Cause::Ack);
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
         tcb
@@ -173,7 +177,7 @@ impl Tcb {
             _ => (self.snd.shift, self.rcv.shift) = (0, 0),
         }
         self.rcv.sack = self.config.sack && options.sack_permitted;
-        self.agree_on_ecn(header.flags);
+        self.agree_on_ecn(header);
         if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
             self.stamps = Stamps { on: true, recent: stamps.value, recent_at: now, ..self.stamps };
         }
@@ -293,6 +297,9 @@ impl Tcb {
         self.released = true;
         match self.state {
             State::Closed | State::Listen => self.compact(),
+            State::SynReceived if self.passive && self.config.listener_end == ListenerEnd::Forget => {
+                self.fail(cx, Trigger::Abort, CloseReason::Aborted);
+            }
             State::SynSent | State::Closing | State::LastAck => self.fail(cx, Trigger::Abort, CloseReason::Aborted),
             State::TimeWait => {
                 self.ended = Some(CloseReason::Clean);

@@ -4,7 +4,7 @@ use super::{Cx, Tcb};
 use crate::config::Ecn;
 use crate::event::Cause;
 use crate::seq::Seq;
-use crate::wire::{Flags, Segment};
+use crate::wire::{Flags, Header, Segment};
 
 /// The IP header's two bits (section 5): not ECN-capable, ECT(0), and congestion experienced. ECT(1) is for experiments (RFC 8311).
 const BITS: u8 = 0b11;
@@ -25,9 +25,12 @@ pub(super) struct Notification {
 }
 
 impl Tcb {
-    /// What the peer's SYN or SYN,ACK agrees to (section 6.1.1). Both bits on a SYN,ACK are a peer that reflects whatever it gets.
-    pub(super) fn agree_on_ecn(&mut self, flags: Flags) {
-        let (asks, answers) = (flags.has(Flags::ECE | Flags::CWR), flags.has(Flags::ECE) && !flags.has(Flags::CWR));
+    /// What the peer's SYN or SYN,ACK agrees to (section 6.1.1). Both bits on a SYN,ACK are a peer that reflects whatever it gets; a SYN
+    /// that is marked as capable, which none may be, has met something that writes those bits (Linux `tcp_ecn_create_request`).
+    pub(super) fn agree_on_ecn(&mut self, header: &Header) {
+        let flags = header.flags;
+        let asks = flags.has(Flags::ECE | Flags::CWR) && header.tos & BITS == 0;
+        let answers = flags.has(Flags::ECE) && !flags.has(Flags::CWR);
         let on = match flags.has(Flags::ACK) {
             true => answers && self.config.ecn == Ecn::On,
             false => asks && self.config.ecn != Ecn::Off,

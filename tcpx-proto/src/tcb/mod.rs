@@ -5,7 +5,9 @@ mod calls;
 mod congestion;
 mod cubic;
 mod ecn;
+mod handshake;
 mod held;
+mod orphan;
 mod output;
 mod pace;
 mod rack;
@@ -35,6 +37,7 @@ use congestion::Control;
 use core::fmt;
 use core::net::SocketAddr;
 use ecn::Notification;
+use handshake::Queued;
 use pace::Pace;
 use recovery::Sent;
 use rto::Estimator;
@@ -138,8 +141,9 @@ pub(crate) struct Reply {
 pub(crate) enum Outcome {
     /// Nothing: the connection dealt with it.
     Handled,
-    /// The connection is over, and the segment, a SYN, is for the listener, which must use this ISS if one is given (MAY-2, RFC 6191).
-    Reopen(Option<Seq>),
+    /// The segment, a SYN, is for the listener, which must use this ISS, and its connection replaces this one in TIME-WAIT (MAY-2,
+    /// RFC 6191).
+    Reopen(Seq),
 }
 
 /// Wake-ups that the stack has not collected yet.
@@ -171,6 +175,8 @@ struct Pending {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Snd {
     pub(crate) iss: Seq,
+    /// TSval of our first SYN, once it was sent.
+    syn_stamp: Option<u32>,
     /// Our SYN is acknowledged. From then on SND.UNA may have any distance from ISS, none again after 4 GiB.
     syn_acked: bool,
     pub(crate) una: Seq,
@@ -288,6 +294,8 @@ pub(crate) struct Tcb {
     /// When each fires; [`NEVER`] for one that does not run.
     timers: [Instant; Timer::ALL.len()],
     transfer: Option<Box<Transfer>>,
+    /// What came with the peer's SYN, until ours is acknowledged.
+    queued: Option<Box<Queued>>,
 }
 
 impl Tcb {
@@ -427,7 +435,9 @@ impl Tcb {
 
     /// Octets of buffers.
     pub(crate) fn memory(&self) -> usize {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory())
+        let queued = self.queued.as_ref().map_or(0, |queued| queued.memory());
+        let buffers = |transfer: &Transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory();
+        queued + self.transfer.as_deref().map_or(0, buffers)
     }
 
     /// Whether the buffers have grown far beyond what is in them.

@@ -385,6 +385,7 @@ impl Tcb {
 
     fn sent_syn(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
         self.pending.syn = None;
+        self.snd.syn_stamp = self.snd.syn_stamp.or(Some(self.stamp(cx.now)));
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
             self.snd.timed = Some((plan.seq, cx.now));

@@ -3,7 +3,7 @@
 use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, State, Tcb};
-use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, TimeWaitRestart, TimeWaitRst, WindowEdges};
+use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, SynText, TimeWaitRestart, TimeWaitRst, WindowEdges};
 use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(super) enum Stop {
     /// It did all that it could.
     Done,
     /// It is for the listener.
-    Reopen(Option<Seq>),
+    Reopen(Seq),
 }
 
 pub(super) type Check = Result<(), Stop>;
@@ -59,6 +59,12 @@ impl Tcb {
             }
             return Err(Stop::Discard(Discard::AckCheck));
         }
+        if flags.has(Flags::ACK) && !self.echoes_our_syn(segment, cx.now) {
+            if !flags.has(Flags::RST) {
+                self.reply_reset_to(cx, segment);
+            }
+            return Err(Stop::Discard(Discard::EchoCheck));
+        }
         if flags.has(Flags::RST) {
             // RFC 5961 3.2: only a RST that acknowledges our SYN counts.
             if !acks_syn {
@@ -73,6 +79,7 @@ impl Tcb {
         self.take_syn(cx.now, segment);
         if !acks_syn {
             // Simultaneous open: our SYN goes again, now with the ACK of theirs (Figure 7).
+            self.queue(cx, segment);
             self.pending.syn = Some(Cause::Ack);
             self.change_state(cx, Trigger::Syn, State::SynReceived);
             return Err(Stop::Done);
@@ -83,8 +90,7 @@ impl Tcb {
         }
         self.change_state(cx, Trigger::SynAck, State::Established);
         self.begin_close(cx);
-        self.text(cx, segment)?;
-        self.fin(cx)
+        self.take_text_of_syn_ack(cx, segment)
     }
 
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
@@ -106,6 +112,7 @@ impl Tcb {
     fn otherwise(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         self.check_control(segment)?;
         self.syn_into_time_wait(cx, segment)?;
+        self.check_orphan(cx, segment)?;
         self.check_request(cx, segment)?;
         self.check_timestamps(cx, segment)?;
         self.check_sequence(cx, segment).or_else(|stop| self.without_sequence_check(stop))?;
@@ -121,6 +128,8 @@ impl Tcb {
             return self.ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
+        self.take_queued(cx, segment)?;
+        self.orphaned(cx, segment)?;
         self.take_mark(segment);
         let moved = self.moved(segment);
         let segment = moved.as_ref().unwrap_or(segment);
@@ -138,8 +147,8 @@ impl Tcb {
     fn syn_into_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK) && !header.flags.has(Flags::RST);
-        // A listener drops SYN,FIN there, and Linux loses the TIME-WAIT with it. Ours stays.
-        let dropped = self.is_linux() && header.flags.has(Flags::FIN);
+        // A listener that drops SYN,FIN has lost Linux the TIME-WAIT by then. Ours stays.
+        let dropped = self.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN);
         if self.state != State::TimeWait || !alone || dropped || !cx.listener {
             return Ok(());
         }
@@ -155,10 +164,7 @@ impl Tcb {
             }
             return Err(Stop::Discard(Discard::SynCheck));
         }
-        self.ended = Some(CloseReason::Clean);
-        self.change_state(cx, Trigger::Syn, State::Closed);
-        self.end(cx, CloseReason::Clean);
-        Err(Stop::Reopen(Some(self.snd.nxt + 65_537)))
+        Err(Stop::Reopen(self.snd.nxt + 65_537))
     }
 
     /// PAWS (RFC 7323 section 5.3 R1), before the sequence check.
@@ -179,17 +185,25 @@ impl Tcb {
             }
             return Err(Stop::Discard(Discard::Paws));
         }
+        let again = flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.header.seq == self.rcv.irs;
+        let request = self.state == State::SynReceived && self.passive && !again;
+        if request && !self.echoes_our_syn(segment, self.snd.last_sent) {
+            if !flags.has(Flags::RST) {
+                self.answer(cx.now, segment);
+            }
+            return Err(Stop::Discard(Discard::EchoCheck));
+        }
         Ok(())
     }
 
     /// Earlier than TS.Recent, unless that is so old that it says nothing any more (RFC 7323 sections 5.2, 5.5).
-    fn is_old(&self, now: Instant, stamp: u32) -> bool {
+    pub(super) fn is_old(&self, now: Instant, stamp: u32) -> bool {
         now.since(self.stamps.recent_at) < STAMP_LIFE && newer(self.stamps.recent, stamp)
     }
 
     /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent; only of one that passed all checks
     /// (5.3 R2, R3), or a stranger could make every later one look old.
-    fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
+    pub(super) fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
         let Some(stamps) = segment.header.options.timestamps.filter(|_| self.stamps.on) else { return };
         if !self.is_old(now, stamps.value) && segment.header.seq.le(self.rcv.acked) {
             self.stamps.recent = stamps.value;
@@ -233,7 +247,7 @@ impl Tcb {
     }
 
     /// Table 6, with the allowances of the profiles.
-    fn acceptable(&self, segment: &Segment<'_>) -> bool {
+    pub(super) fn acceptable(&self, segment: &Segment<'_>) -> bool {
         let (seq, len) = (segment.header.seq, segment.len());
         let flags = segment.header.flags;
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what lies behind text that fills the window.
@@ -259,10 +273,12 @@ impl Tcb {
     /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix A.2).
     fn repeated_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
-        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive {
+        let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
+        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone {
             self.pending.ack = Some(Cause::Ack);
             self.confirm_ecn(header.flags);
             self.check_ack(cx, segment)?;
+            self.take_text_of_syn_ack(cx, segment)?;
             // The check for SYN, which would take it for a stranger's, is for later ones.
             return Err(Stop::Done);
         }
@@ -524,7 +540,7 @@ impl Tcb {
         }
     }
 
-    fn fin_wait_1_ends(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn fin_wait_1_ends(&mut self, cx: &mut Cx<'_>) {
         if self.state == State::FinWait1 && self.fin_acknowledged() {
             self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
         }
@@ -538,7 +554,7 @@ impl Tcb {
     /// The ACK that answers what cannot be used (3.10.7.4, first check). Text and FIN come again because an ACK was lost, so
     /// each gets one. Anything else may be an answer itself, and two ends must not answer each other for ever: at most one
     /// per interval, as of challenges (RFC 5961 section 7; `tcp_oow_rate_limited`).
-    fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
+    pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);
         if repeated || self.may_challenge(now) {
             self.note_duplicate(segment);

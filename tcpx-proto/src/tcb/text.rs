@@ -18,7 +18,7 @@ impl Tcb {
 
     /// In a state that Linux keeps less of than a connection, and checks by rules of its own.
     pub(super) fn is_mini(&self) -> bool {
-        self.state == State::TimeWait || (self.state == State::SynReceived && self.passive)
+        self.state == State::TimeWait || (self.state == State::SynReceived && self.passive) || self.is_mini_orphan()
     }
 
     /// Where a RST resets beside RCV.NXT, if the policy knows such places: its sender is there.

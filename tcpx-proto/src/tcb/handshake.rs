@@ -1,0 +1,96 @@
+//! What a SYN brings beside the SYN: text and a FIN that are queued, the echo of a timestamp, the end of a TIME-WAIT.
+
+use super::segment_arrives::{Check, Stop};
+use super::{Cx, Pending, State, Tcb, Wake};
+use crate::config::{SynEcho, SynText};
+use crate::event::{CloseReason, Discard, Record, Timer, TimerAction, Trigger, What};
+use crate::seq::Seq;
+use crate::stack::ConnId;
+use crate::time::Instant;
+use crate::wire::{Flags, Segment};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Text and a FIN that came with the peer's SYN.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Queued {
+    text: Vec<u8>,
+    fin: bool,
+}
+
+impl Queued {
+    pub(super) fn memory(&self) -> usize {
+        self.text.capacity()
+    }
+}
+
+impl Tcb {
+    /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the same), as far as the window goes.
+    pub(super) fn queue(&mut self, cx: &Cx<'_>, syn: &Segment<'_>) {
+        let fin = syn.header.flags.has(Flags::FIN);
+        let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
+        if self.config.syn_text == SynText::Queue && fits && (fin || !syn.payload.is_empty()) {
+            self.queued = Some(Box::new(Queued { text: syn.payload.to_vec(), fin }));
+        }
+    }
+
+    /// Takes what was queued, once our SYN is acknowledged, before what `segment` itself brings.
+    pub(super) fn take_queued(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let Some(queued) = self.queued.take_if(|_| self.snd.syn_acked) else { return Ok(()) };
+        let mut header = segment.header;
+        header.seq = self.rcv.irs + 1;
+        header.flags = if queued.fin { Flags::FIN | Flags::ACK } else { Flags::ACK };
+        let taken = self.text(cx, &Segment { header, payload: &queued.text, ..*segment });
+        if self.is_over() {
+            return taken;
+        }
+        self.fin(cx)
+    }
+
+    /// Text and FIN of a SYN,ACK.
+    pub(super) fn take_text_of_syn_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if self.config.syn_text == SynText::Drop && segment.len() > 1 {
+            return Err(Stop::Discard(Discard::State));
+        }
+        self.take_queued(cx, segment)?;
+        self.text(cx, segment)?;
+        self.fin(cx)
+    }
+
+    /// Whether what this segment echoes, if anything, is a stamp that a SYN of ours carried: from that of the first on until `last`
+    /// (Linux `tcp_rcv_synsent_state_process`, `tcp_check_req`).
+    pub(super) fn echoes_our_syn(&self, segment: &Segment<'_>, last: Instant) -> bool {
+        let stamps = segment.header.options.timestamps.filter(|stamps| self.config.timestamps && stamps.echo != 0);
+        match (stamps, self.snd.syn_stamp, self.config.syn_echo) {
+            (Some(stamps), Some(first), SynEcho::Ours) => Seq(stamps.echo).since(Seq(first)) <= Seq(self.stamp(last)).since(Seq(first)),
+            _ => true,
+        }
+    }
+
+    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for it any more.
+    pub(crate) fn remains(&self) -> Tcb {
+        let mut remains = self.clone();
+        remains.released = true;
+        remains.transfer = None;
+        (remains.pending, remains.wake) = (Pending::default(), Wake::default());
+        remains
+    }
+
+    /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to LISTEN.
+    pub(crate) fn note_return(&self, record: &mut Record, now: Instant, id: ConnId) {
+        let (local, remote, passive) = (self.local, self.remote, self.passive);
+        let until = self.timers[Timer::TimeWait as usize];
+        record.note(now, Some(id), What::Opened { local, remote, passive });
+        record.note(now, Some(id), What::State { from: State::Closed, to: State::TimeWait, on: Trigger::Syn });
+        record.note(now, Some(id), What::Timer { timer: Timer::TimeWait, action: TimerAction::Started { until } });
+    }
+
+    /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).
+    pub(crate) fn replaced(&mut self, cx: &mut Cx<'_>) {
+        if self.state == State::TimeWait {
+            self.ended = Some(CloseReason::Clean);
+            self.change_state(cx, Trigger::Syn, State::Closed);
+            self.end(cx, CloseReason::Clean);
+        }
+    }
+}

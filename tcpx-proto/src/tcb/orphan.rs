@@ -1,0 +1,58 @@
+//! FIN-WAIT-2 without an application, where the policy keeps less of it than a connection (Linux `tcp_timewait_state_process`).
+
+use super::segment_arrives::{Check, Stop};
+use super::{Cx, State, Tcb};
+use crate::config::Orphan;
+use crate::event::{CloseReason, Discard, Trigger};
+use crate::wire::{Flags, Segment};
+
+impl Tcb {
+    pub(super) fn is_mini_orphan(&self) -> bool {
+        self.state == State::FinWait2 && self.released && self.config.orphan == Orphan::Mini
+    }
+
+    /// All the checks that there are: only the peer's FIN, right behind what it sent before, goes on to TIME-WAIT.
+    pub(super) fn check_orphan(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        if !self.is_mini_orphan() {
+            return Ok(());
+        }
+        let header = &segment.header;
+        let old = header.options.timestamps.is_some_and(|stamps| self.stamps.on && self.is_old(cx.now, stamps.value));
+        if (old && self.config.paws) || !self.acceptable(segment) {
+            // A RST, too.
+            self.answer(cx.now, segment);
+            return Err(Stop::Discard(if old { Discard::Paws } else { Discard::OutOfWindow }));
+        }
+        if header.flags.has(Flags::RST) {
+            self.fail(cx, Trigger::Rst, CloseReason::Reset);
+            return Err(Stop::Done);
+        }
+        let end = header.seq + segment.len();
+        let syn = header.flags.has(Flags::SYN) && header.seq.ge(self.rcv.nxt);
+        let news = header.flags.has(Flags::ACK) && !segment.is_empty() && end.gt(self.rcv.nxt);
+        if !syn && !news {
+            return Err(Stop::Discard(Discard::Duplicate));
+        }
+        if syn || !header.flags.has(Flags::FIN) || end != self.rcv.nxt + 1 {
+            self.reply_reset_to(cx, segment);
+            self.fail(cx, if syn { Trigger::Syn } else { Trigger::Abort }, CloseReason::Aborted);
+            return Err(Stop::Discard(Discard::AfterClose));
+        }
+        self.take_timestamp(cx.now, segment);
+        self.text(cx, segment)?;
+        self.fin(cx)?;
+        Err(Stop::Done)
+    }
+
+    /// FIN-WAIT-1 becomes such an orphan at the ACK of our FIN, and what comes with that is not looked at any more.
+    pub(super) fn orphaned(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        let mini = self.released && self.config.orphan == Orphan::Mini;
+        let closed = self.state == State::FinWait1 && self.fin_acknowledged();
+        let old = (segment.header.seq + segment.len()).le(self.rcv.nxt) && !segment.header.flags.has(Flags::FIN);
+        if !(mini && closed && old) {
+            return Ok(());
+        }
+        self.fin_wait_1_ends(cx);
+        Err(Stop::Done)
+    }
+}
