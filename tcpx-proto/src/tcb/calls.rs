@@ -211,9 +211,10 @@ impl Tcb {
         if into.is_empty() {
             return Ok(0);
         }
-        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into));
+        let most = self.before_mark(into.len());
+        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into.get_mut(..most).unwrap_or_default()));
         if taken > 0 {
-            self.rcv.urgent = self.urgent_left().and(self.rcv.urgent);
+            self.forget_urgent();
             self.plan_ack_of_read();
             self.offer_window(cx);
             self.compact();
@@ -227,7 +228,7 @@ impl Tcb {
     }
 
     /// An error for every call once the connection has ended.
-    fn check_open(&self) -> Result<(), CallError> {
+    pub(super) fn check_open(&self) -> Result<(), CallError> {
         self.ended.map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
     }
 
