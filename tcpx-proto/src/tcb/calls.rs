@@ -152,6 +152,8 @@ impl Tcb {
         syn.header.seq = ack.header.seq.back(1);
         syn.header.options = options;
         tcb.take_syn(cx.now, &syn);
+        // What the cookie kept is within our own limit, or the default.
+        tcb.snd.mss = options.mss.unwrap_or(tcb.snd.mss);
         tcb.snd.nxt = iss + 1;
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
         tcb
