@@ -80,6 +80,7 @@ pub enum Overflow {
 /// | `lost_syns` | 2 | 1 |
 /// | `reset_place` | WherePeerIs | RcvNxt |
 /// | `mss_limits` | Both | Offered |
+/// | `urgent` | OutOfBand | Inline |
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConnConfig {
     /// Whose replies, where the RFC and a kernel differ.
@@ -148,6 +149,8 @@ pub struct ConnConfig {
     pub mss: Option<u16>,
     /// What that limits.
     pub mss_limits: MssLimits,
+    /// How the last octet of urgent data reaches the application (`SO_OOBINLINE`).
+    pub urgent: UrgentData,
     /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
     pub mtu: u16,
     /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
@@ -449,6 +452,17 @@ pub enum MssLimits {
     Both,
 }
 
+/// The last octet of urgent data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum UrgentData {
+    /// It is a part of the stream as any other (RFC 9293 section 3.8.5, RFC 6093; Linux with `SO_OOBINLINE`).
+    Inline,
+    /// It is taken out of the stream: RECEIVE stops before it and then leaves it out, and
+    /// [`receive_urgent`](crate::stack::Stack::receive_urgent) gives it until then. A later announcement replaces one whose octet was not
+    /// reached: that octet is then in line. An urgent pointer of 0 is taken for 1 (Linux's `tcp_check_urg`, `MSG_OOB`).
+    OutOfBand,
+}
+
 /// Explicit congestion notification (RFC 3168; `tcp_ecn`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Ecn {
@@ -629,6 +643,7 @@ impl ConnConfig {
             window_scaling: true,
             mss: None,
             mss_limits: MssLimits::Offered,
+            urgent: UrgentData::Inline,
             mtu: 1500,
             receive_buffer: 1 << 18,
             send_buffer: 1 << 18,
@@ -693,6 +708,7 @@ impl ConnConfig {
             lost_syns: 2,
             reset_place: ResetPlace::WherePeerIs,
             mss_limits: MssLimits::Both,
+            urgent: UrgentData::OutOfBand,
             ..ConnConfig::rfc9293()
         }
     }
@@ -749,6 +765,7 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
     ("RFC 9293 3.10.7.4", "of two held segments that begin alike the longer one counts instead of the first"),
     ("RFC 9293 3.10.7.4", "text that begins before the peer's FIN and goes on behind it resets the connection instead of being ignored"),
     ("RFC 9293 3.7.1", "--mss limits what is sent, too; an active opener sends so much to a peer that offers no MSS, instead of 536"),
+    ("RFC 6093 3.1", "the last octet of urgent data is taken out of the stream, as without SO_OOBINLINE; an urgent pointer of 0 means 1"),
 ];
 
 #[cfg(test)]
@@ -803,6 +820,7 @@ mod tests {
         row!(lost_syns);
         row!(reset_place);
         row!(mss_limits);
+        row!(urgent);
         assert_eq!(same, rfc, "a row is missing");
         assert_eq!(include_str!("config.rs").matches("\n/// | `").count(), rows);
     }

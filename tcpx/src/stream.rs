@@ -77,7 +77,7 @@ impl Stream {
     }
 
     /// Waits until the peer has announced urgent data whose end was not read yet, and says how many octets away that is. The data itself
-    /// comes in line, as RFC 6093 has it. Cancel-safe.
+    /// comes in line, as RFC 6093 has it; in profile `linux` without its last octet ([`urgent_octet`](Stream::urgent_octet)). Cancel-safe.
     ///
     /// # Errors
     /// The connection ended first.
@@ -88,6 +88,25 @@ impl Stream {
                 (Some(left), _) => Poll::Ready(Ok(left)),
                 (None, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
                 (None, None) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Waits for the octet of urgent data that is taken out of the stream, and takes it (`MSG_OOB`): only with
+    /// [`UrgentData::OutOfBand`](tcpx_proto::config::UrgentData), as in profile `linux`. It is lost once a read has passed its place, which
+    /// none does while nothing follows it. Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection ended first.
+    pub async fn urgent_octet(&self) -> Result<u8, Error> {
+        poll_fn(|context| {
+            let (_, closed) = self.handle.shared.poll_state(self.id, context.waker());
+            match (self.handle.shared.with(|edge, now| edge.stack.receive_urgent(now, self.id)), closed) {
+                (Ok(Ok(octet)), _) => Poll::Ready(Ok(octet)),
+                (_, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
+                (Err(error), None) => Poll::Ready(Err(error)),
+                (Ok(Err(_)), None) => Poll::Pending,
             }
         })
         .await

@@ -249,6 +249,15 @@ impl Stack {
         self.call(now, id, |tcb, cx| tcb.receive(cx, into))?
     }
 
+    /// The last octet of urgent data where that is taken out of the stream ([`UrgentData::OutOfBand`](crate::config::UrgentData)), once; to
+    /// be had from its arrival until RECEIVE has passed its place (`MSG_OOB`).
+    ///
+    /// # Errors
+    /// `WouldBlock` (a [`Signal::Urgent`] follows when there is one), `Ended`, `NoConnection`.
+    pub fn receive_urgent(&mut self, now: Instant, id: ConnId) -> Result<u8, CallError> {
+        self.call(now, id, |tcb, _| tcb.receive_urgent())?
+    }
+
     /// CLOSE (3.10.4) of our direction alone: the FIN follows what was sent; receiving goes on.
     ///
     /// # Errors

@@ -156,6 +156,8 @@ impl Tcb {
         syn.header.seq = ack.header.seq.back(1);
         syn.header.options = options;
         tcb.take_syn(cx.now, &syn);
+        // What the cookie kept is within our own limit, or the default.
+        tcb.snd.mss = options.mss.unwrap_or(tcb.snd.mss);
         tcb.snd.nxt = iss + 1;
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
         tcb
@@ -215,9 +217,10 @@ impl Tcb {
         if into.is_empty() {
             return Ok(0);
         }
-        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into));
+        let most = self.before_mark(into.len());
+        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into.get_mut(..most).unwrap_or_default()));
         if taken > 0 {
-            self.rcv.urgent = self.urgent_left().and(self.rcv.urgent);
+            self.forget_urgent();
             self.plan_ack_of_read();
             self.offer_window(cx);
             self.compact();
@@ -231,7 +234,7 @@ impl Tcb {
     }
 
     /// An error for every call once the connection has ended.
-    fn check_open(&self) -> Result<(), CallError> {
+    pub(super) fn check_open(&self) -> Result<(), CallError> {
         self.ended.map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
     }
 

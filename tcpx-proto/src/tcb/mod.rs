@@ -18,6 +18,7 @@ mod segment_arrives;
 mod table;
 mod text;
 mod timeouts;
+mod urgent;
 
 pub(crate) use calls::{peer_mss, window_shift};
 pub(crate) use output::{offered_mss, reset_to};
@@ -41,6 +42,7 @@ use handshake::Queued;
 use pace::Pace;
 use recovery::Sent;
 use rto::Estimator;
+use urgent::Urgent;
 
 /// The eleven states of RFC 9293 section 3.3.2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -236,8 +238,7 @@ pub(crate) struct Rcv {
     sack: bool,
     /// What came again, until an ACK told the peer (RFC 2883).
     duplicate: Option<(Seq, Seq)>,
-    /// The peer's urgent pointer, as a sequence number: the octet after the urgent data (MUST-62).
-    urgent: Option<Seq>,
+    urgent: Option<Urgent>,
     last_heard: Instant,
     last_challenge: Option<Instant>,
     keepalive_probes: u32,

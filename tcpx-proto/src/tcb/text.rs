@@ -1,4 +1,4 @@
-//! SEGMENT ARRIVES, sixth to eighth check (RFC 9293 section 3.10.7.4): URG, the text, the FIN.
+//! SEGMENT ARRIVES, seventh and eighth check (RFC 9293 section 3.10.7.4): the text, the FIN.
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, State, Tcb};
@@ -48,27 +48,6 @@ impl Tcb {
         let mut moved = *segment;
         moved.header.seq = self.rcv.nxt;
         Some(moved)
-    }
-
-    /// Sixth: URG (RFC 6093: the data stays in line; the application is told).
-    pub(super) fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
-        let header = &segment.header;
-        if !header.flags.has(Flags::URG) || self.rcv.fin_reached {
-            return;
-        }
-        let up_to = header.seq + u32::from(header.urgent);
-        if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known)) {
-            self.rcv.urgent = Some(up_to);
-            cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
-            self.wake.urgent = true;
-        }
-    }
-
-    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included that are still on their way (MUST-33).
-    pub(super) fn urgent_left(&self) -> Option<usize> {
-        let next = self.rcv.nxt.back(u32::from(self.rcv.fin_reached)).back(u32::try_from(self.unread()).ok()?);
-        let up_to = self.rcv.urgent.filter(|up_to| up_to.gt(next))?;
-        Some(up_to.since(next) as usize)
     }
 
     /// Seventh: the text.

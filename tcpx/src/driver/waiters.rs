@@ -103,7 +103,7 @@ impl Waiters {
                 handle.established = true;
                 woken.append(&mut handle.state);
             }),
-            // In line, it arrives by reading; whoever waits for it alone asks for the status.
+            // What of it is in line arrives by reading; who waits for it alone asks for the status or for the octet out of band.
             Signal::Urgent(id) => self.note(id, |handle, woken| woken.append(&mut handle.state)),
             Signal::Readable(id) => self.note(id, |handle, woken| woken.extend(handle.read.take())),
             Signal::Writable(id) => self.note(id, |handle, woken| woken.extend(handle.write.take())),

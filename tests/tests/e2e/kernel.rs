@@ -80,6 +80,24 @@ fn server_to_a_kernel_client_over_loopback_echoes_and_closes() {
     kernel_to_server(&lab);
 }
 
+/// As a program on Linux reads it, without SO_OOBINLINE; and as RFC 6093 has it.
+#[test]
+fn server_takes_the_urgent_octet_out_of_the_stream_in_profile_linux_alone() {
+    let Some(lab) = Lab::netns() else { return };
+    for (profile, echoed) in [("linux", "abde"), ("rfc9293", "abcde")] {
+        let server = lab.server(&["--once", "--profile", profile, "--msl", "50ms"]);
+        let mut stream = lab.a.connect(lab.b.at(PORT));
+        stream.write_all(b"ab").unwrap();
+        socket2::SockRef::from(&stream).send_out_of_band(b"c").unwrap();
+        stream.write_all(b"de").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, echoed, "{profile}");
+        server.succeed();
+    }
+}
+
 #[test]
 fn client_to_a_closed_port_is_refused() {
     let Some(lab) = Lab::netns() else { return };
