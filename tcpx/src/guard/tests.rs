@@ -3,11 +3,9 @@
 use super::*;
 use crate::link::{Link, Ports};
 use crate::privileges;
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -42,7 +40,7 @@ pub(crate) fn open(ports: Ports, guard: GuardKind) -> Result<Link, Error> {
 }
 
 /// The rules in the OUTPUT chain.
-fn rules() -> Vec<String> {
+pub(super) fn rules() -> Vec<String> {
     sh("iptables -S OUTPUT").lines().skip(1).map(str::to_owned).collect()
 }
 
@@ -96,41 +94,6 @@ fn iptables_guard_leaves_a_neighbouring_port_its_rst() {
     });
 }
 
-/// Not a test: the process that the next one kills. It holds a guard until its input ends.
-#[test]
-fn helper_process_holds_a_guard() {
-    if std::env::var_os("TCPX_TEST_HOLD").is_some() {
-        let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
-        eprintln!("guarded");
-        _ = std::io::stdin().read(&mut [0]);
-    }
-}
-
-#[test]
-fn sigkill_of_the_owner_leaves_no_rule() {
-    in_namespace(|| {
-        let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "guard::tests::helper_process_holds_a_guard", "--nocapture"])
-            .env("TCPX_TEST_HOLD", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(owner.stderr.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap() == "guarded"));
-        assert_eq!(rules().len(), 1);
-
-        kill_process(Pid::from_child(&owner), Signal::KILL).unwrap();
-        owner.wait().unwrap();
-        let patience = Instant::now() + Duration::from_secs(10);
-        while !rules().is_empty() {
-            assert!(Instant::now() < patience, "{:?}", rules());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    });
-}
-
 #[test]
 fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
     in_namespace(|| {
@@ -147,13 +110,16 @@ fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
 }
 
 #[test]
-fn opening_a_guard_sweeps_what_a_dead_program_left() {
-    in_namespace(|| {
-        sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
-        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
-        assert_eq!(rules().len(), 1);
-        assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
-    });
+fn opening_any_guard_sweeps_what_a_dead_program_left() {
+    for (kind, own) in [(GuardKind::Auto, 1), (GuardKind::Iptables, 1), (GuardKind::Listener, 0), (GuardKind::None, 0)] {
+        in_namespace(move || {
+            sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
+            let link = open(Ports::Exact(7000), kind).unwrap();
+            let left = rules();
+            assert!(left.len() == own && !left.iter().any(|rule| rule.contains("deadbeef")), "{kind:?}: {left:?}");
+            assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+        });
+    }
 }
 
 #[test]
