@@ -3,9 +3,14 @@
 use super::*;
 use crate::link::{Link, Ports};
 use crate::privileges;
+use socket2::Protocol;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::{Flags, Header, Options};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -70,6 +75,68 @@ fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
 
         by_listener(&reservation).unwrap();
         assert_eq!(answered(&probe, &ports).unwrap(), None);
+    });
+}
+
+/// Runs `work` beside others who never stop.
+fn beside<const N: usize>(others: [&(dyn Fn() + Sync); N], work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        for other in others {
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    other();
+                }
+            });
+        }
+        // Threads that panic are told of by the scope, which waits for the others.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}
+
+#[test]
+fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
+    in_namespace(|| {
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let far = listener.accept().unwrap().0;
+        // Sent from our own port to the one that the probe uses, as no answer of the kernel's to this probe would be.
+        let socket = crate::link::open_raw(Protocol::TCP, "send").unwrap();
+        let (from, to) = (SocketAddr::new(LOCALHOST, 7000), SocketAddr::new(LOCALHOST, 6999));
+        let options = Options::default();
+        let mut packet = [0; 40];
+        let header = Header {
+            source: from,
+            destination: to,
+            seq: Seq(0),
+            ack: Seq(1),
+            flags: Flags::RST | Flags::ACK,
+            window: 0,
+            urgent: 0,
+            options,
+            ttl: 64,
+            tos: 0,
+            id: 1,
+        };
+        header.emit((&[], &[]), &mut packet).unwrap();
+        socket.set_header_included_v4(true).unwrap();
+        // Each may have to wait for another, who may have stopped.
+        let moment = Duration::from_millis(10);
+        near.set_write_timeout(Some(moment)).unwrap();
+        far.set_read_timeout(Some(moment)).unwrap();
+        let speak = || _ = (&near).write(&[0; 1000]);
+        let hear = || _ = (&far).read(&mut [0; 64_000]);
+        let knock = || _ = TcpStream::connect_timeout(&from, moment);
+        let forge = || _ = socket.send_to(&packet, &SocketAddr::new(LOCALHOST, 0).into());
+        beside([&speak, &hear, &knock, &forge], || {
+            for kind in [GuardKind::Listener, GuardKind::Iptables].repeat(10) {
+                let link = open(Ports::Exact(7000), kind).unwrap();
+                assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+            }
+        });
     });
 }
 

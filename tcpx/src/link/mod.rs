@@ -285,16 +285,18 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
     Ok((tcp, icmp))
 }
 
-fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
+/// A raw socket that is deaf until [`aim`]ed.
+pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
     socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
     Ok(socket)
 }
 
-/// Points a deaf socket at what is ours. A filter does not purge what came before it, so the queue is emptied first: nothing else can
-/// have come since the socket was made deaf.
-fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
-    while socket.recv(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {}
+/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is made deaf first, and its queue emptied.
+pub(crate) fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
+    socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
+    let dont_wait = libc::MSG_DONTWAIT;
+    while socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait).is_ok() {}
     socket.attach_filter(filter).map_err(Error::io("attach a socket filter"))
 }
 
