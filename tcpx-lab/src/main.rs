@@ -170,6 +170,7 @@ fn command() -> Command {
 }
 
 fn main() -> ExitCode {
+    cli::await_children();
     let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     match run(arguments.task) {
         Ok(code) => code,

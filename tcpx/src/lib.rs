@@ -97,6 +97,7 @@ pub mod listener;
 pub mod network;
 pub mod privileges;
 pub mod record;
+mod signals;
 pub mod stream;
 pub mod testing;
 

@@ -62,8 +62,14 @@ impl Process {
     /// A program that reads its script from its stdin and writes its record to its stdout.
     fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
-        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?)) };
+        // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                // It ends by SIGTERM, whether we ignore that or not.
+                libc::signal(libc::SIGTERM, libc::SIG_DFL);
+                Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
+            })
+        };
         let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
         // A script fits into a pipe, whether its reader is there already or not.
         child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;

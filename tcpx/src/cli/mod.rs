@@ -8,6 +8,7 @@ mod table;
 mod text;
 mod value;
 
+pub use crate::signals::await_children;
 /// The shells that [`completions`] knows.
 pub use clap_complete::Shell;
 pub use script::{script, script_ports};

@@ -64,6 +64,7 @@ impl Run {
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
     pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
         let Settings { profile, config, rules } = settings(common)?;
+        crate::signals::await_children();
         let seed = match common.seed {
             Some(seed) => seed,
             None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
