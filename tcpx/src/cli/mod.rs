@@ -1,6 +1,7 @@
 //! The flags that both binaries share, and what follows from them.
 
 mod connections;
+pub mod input;
 mod script;
 mod settings;
 mod setup;

@@ -1,5 +1,6 @@
 //! `--script`: a file's script instead of the application flags.
 
+use super::input;
 use super::setup::{Failure, Run, underlined};
 use crate::app::{AppError, Ends, Player, signalled};
 use crate::host::{Host, HostOptions};
@@ -17,7 +18,7 @@ const MOST_PORTS: u16 = 20_000;
 /// The file cannot be read; a mistake in it, underlined.
 pub fn script(path: &Path) -> Result<Script, Failure> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = input::text_in(path, input::SOURCE)
         .map_err(|error| Failure::usage(format!("--script: cannot read {name}: {error}. Name a file with a script")))?;
     Script::parse(&text).map_err(|mistake| underlined(&name, &text, &mistake))
 }

@@ -154,6 +154,21 @@ fn more_ports_than_descriptors_is_refused_with_the_limit() {
 }
 
 #[test]
+fn what_has_no_end_or_is_no_file_is_refused_with_the_limit() {
+    let Some(lab) = Lab::netns() else { return };
+    let limit = |octets: &str| format!("there is more than {octets} MiB, the most that is read");
+    for (endless, words) in [("/dev/zero", limit("1")), ("/dev/full", limit("1")), ("/", "Is a directory".to_owned())] {
+        for (name, address) in [("tcpx-server", "10.77.0.1:7000"), ("tcpx-client", "10.77.0.2:7000")] {
+            fails(&lab, name, &[address, "--script", endless], 2, &["--script: cannot read", &words]);
+        }
+        fails(&lab, "tcpx-lab", &["run", endless], 1, &["cannot read", &words]);
+        fails(&lab, "tcpx-lab", &["explain", endless], 1, &["cannot read", &words]);
+    }
+    fails(&lab, "tcpx-server", &["10.77.0.1:7000", "--respond", "@/dev/zero"], 2, &["--respond: cannot read", &limit("64")]);
+    fails(&lab, "tcpx-lab", &["ladder", "/dev/zero"], 1, &["cannot read", &limit("256")]);
+}
+
+#[test]
 fn garbage_for_our_port_does_no_harm() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
