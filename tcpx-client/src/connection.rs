@@ -13,6 +13,7 @@ use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Script, Step};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -126,36 +127,53 @@ impl tokio::io::AsyncRead for Silence {
 /// Every connection that the flags ask for; the exit status of the worst.
 pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8 {
     let script = Arc::new(script(cli, run));
+    let (tell, mut told) = unbounded_channel();
     let mut workers = JoinSet::new();
     for _ in 0..cli.parallel {
-        workers.spawn(worker(cli.clone(), host.clone(), Arc::clone(&script), output.clone()));
+        workers.spawn(worker(cli.clone(), host.clone(), Arc::clone(&script), output.clone(), tell.clone()));
     }
+    drop(tell);
     let mut worst = 0;
+    while let Some(failure) = told.recv().await {
+        worst = worst.max(run.report(Err(failure)));
+    }
     while let Some(ended) = workers.join_next().await {
-        let codes = ended.unwrap_or_else(|error| vec![Err(AppError::Own(format!("a task failed: {error}")))]);
-        for outcome in codes {
-            worst = worst.max(run.report(outcome));
+        if let Err(error) = ended {
+            worst = worst.max(run.report(Err(AppError::Own(format!("a task failed: {error}")))));
         }
     }
     worst
 }
 
-/// One connection after the other. With a fixed port the four-tuple must be free again before the next.
-async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Vec<Result<(), AppError>> {
+/// One connection after the other, with its share of the ports: when all of them are in use, mostly in TIME-WAIT, the next one waits
+/// until one is free. What fails is told.
+async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output, tell: UnboundedSender<AppError>) {
     let fixed = cli.bind.map_or(0, |bind| bind.port());
-    let mut outcomes = Vec::new();
-    let mut lingering = Vec::new();
+    let share = (host.ports().len() / usize::from(cli.parallel)).max(1);
+    let mut lingering = JoinSet::new();
+    let note = |outcome: Result<(), AppError>| outcome.err().map_or(Ok(()), |error| tell.send(error));
     for _ in 0..cli.count {
+        while lingering.len() >= share && !cli.no_wait {
+            _ = note(one_more(&mut lingering).await);
+        }
         match one(&cli, &host, fixed, &script, &output).await {
-            Ok(stream) if fixed != 0 && !cli.no_wait => outcomes.push(closed(&stream).await),
-            Ok(stream) => lingering.push(stream),
-            Err(error) => outcomes.push(Err(error)),
+            Ok(stream) => _ = lingering.spawn(async move { closed(&stream).await }),
+            // Nobody listens any more when the program is about to end.
+            Err(error) => _ = tell.send(error),
         }
     }
-    for stream in lingering {
-        outcomes.push(closed(&stream).await);
+    while !lingering.is_empty() {
+        _ = note(one_more(&mut lingering).await);
     }
-    outcomes
+}
+
+/// Waits until one of them is CLOSED.
+async fn one_more(lingering: &mut JoinSet<Result<(), AppError>>) -> Result<(), AppError> {
+    match lingering.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(AppError::Own(format!("a task failed: {error}"))),
+        None => Ok(()),
+    }
 }
 
 /// One connection, from its SYN to the last step of the script.

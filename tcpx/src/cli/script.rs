@@ -35,9 +35,9 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
     });
     let named: Vec<u16> = named.chain(Some(own).filter(|port| *port != 0)).collect();
     let (Some(first), Some(last)) = (named.iter().min(), named.iter().max()) else {
-        let connects =
-            script.steps.iter().map(|step| if let Step::Connect(connect) = step { connect.tries.unwrap_or(1) } else { 0 }).sum::<u32>();
-        return Ok(Ports::Block(u16::try_from(connects).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS)));
+        let tries = script.steps.iter().filter_map(|step| if let Step::Connect(connect) = step { connect.tries.or(Some(1)) } else { None });
+        let ports = |count: usize| u16::try_from(count).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS);
+        return Ok(Ports::UpTo { least: ports(tries.clone().count()), most: ports(tries.map(|tries| tries as usize).sum()) });
     };
     match last - first {
         0 => Ok(Ports::Exact(*first)),

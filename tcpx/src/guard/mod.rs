@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+pub(crate) use holder::of as holder_of;
 pub use holder::{Holder, kernel_state};
 
 /// How the kernel is kept from answering segments for our ports.

@@ -34,6 +34,14 @@ pub enum Ports {
     },
     /// So many in a row (at least one), from a base picked at random (RFC 6056).
     Block(u16),
+    /// The same for `least` connections at a time, of which each may open a file of its own: as many ports as can be had, so that those in
+    /// TIME-WAIT are not in the way of the next.
+    UpTo {
+        /// So many there must be (at least one).
+        least: u16,
+        /// More would be of no use.
+        most: u16,
+    },
 }
 
 /// The usual SO_MARK of what we send: neither kube-proxy's nor Cilium's.
@@ -107,7 +115,7 @@ impl Link {
     ///
     /// # Errors
     /// The address is not ours ([`Error::AddressNotLocal`]) or IPv6; a port is taken ([`Error::PortInUse`], [`Error::NoFreeBlock`],
-    /// [`Error::TooManyPorts`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
+    /// [`Error::TooFewFiles`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
     /// [`Error::Iptables`]) or does not hold ([`Error::GuardFailed`]).
     pub fn open(options: LinkOptions) -> Result<Link, Error> {
         let address = options.local;
