@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tcpx::app::{AppError, Ends, Player};
-use tcpx::cli::{Failure, Run};
+use tcpx::cli::{self, Failure, Run};
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Script, Step};
@@ -26,14 +26,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `--output`, or stdout, or nowhere when the events go to stdout.
+    /// `--output`, or stdout, or nowhere when a record goes to stdout.
     pub(crate) fn open(cli: &Cli, run: &Run) -> Result<Output, Failure> {
         let failed = |what: String| move |error: io::Error| Failure { message: format!("{what}: {error}"), code: 1 };
-        if let Some(path) = &cli.output {
+        let named = cli.output.as_deref();
+        if named.is_some_and(cli::is_stdout) && run.record_on_stdout() {
+            return Err(Failure::usage("--output and a record would be mixed in stdout: name a file for --output, --events or --pcap"));
+        }
+        if let Some(path) = named.filter(|path| !cli::is_stdout(path)) {
             let file = std::fs::File::create(path).map_err(failed(format!("cannot make {}", path.display())))?;
             return Ok(Output::new(Some(file), false));
         }
-        if run.events_on_stdout() {
+        if run.record_on_stdout() {
             return Ok(Output::new(None, false));
         }
         let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(failed("cannot use stdout".into()))?;
@@ -135,11 +139,11 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
     drop(tell);
     let mut worst = 0;
     while let Some(failure) = told.recv().await {
-        worst = worst.max(run.report(Err(failure)));
+        worst = worst.max(run.report(host, Err(failure)));
     }
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {
-            worst = worst.max(run.report(Err(AppError::Own(format!("a task failed: {error}")))));
+            worst = worst.max(run.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
         }
     }
     worst

@@ -53,7 +53,7 @@ pub(crate) struct Cli {
     /// Stay after the script is over, until Ctrl-C: the host goes on answering
     #[arg(long, requires = "script", help_heading = APPLICATION)]
     stay: bool,
-    /// Write the peer's data to FILE instead of stdout
+    /// Write the peer's data to FILE instead of stdout (-)
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
     /// Close both directions at once after sending: what the peer still sends is answered with a RST

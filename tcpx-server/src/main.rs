@@ -153,14 +153,14 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
         let stream = tokio::select! {
             stream = listener.accept() => stream?,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                run.report(ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                run.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
                 continue;
             }
         };
         let handling = handle(host.clone(), stream, Arc::clone(&script), cli.mode.forward.clone(), cli.close_after);
         if cli.once {
             drop(listener);
-            return Ok(run.report(handling.await));
+            return Ok(run.report(host, handling.await));
         }
         tasks.spawn(handling);
     }

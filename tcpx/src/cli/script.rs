@@ -65,16 +65,16 @@ impl Run {
     }
 
     async fn play_on(&self, host: &Host, script: &Script, place: Place, stay: bool) -> u8 {
-        let (input, silent) = (Box::new(tokio::io::stdin()), self.events_on_stdout());
+        let (input, silent) = (Box::new(tokio::io::stdin()), self.record_on_stdout());
         let ends = if silent { Ends { input, ..Ends::none() } } else { Ends { input, output: Box::new(tokio::io::stdout()) } };
         let mut player = Player::new(host, place, ends);
-        let code = self.report(player.play(script).await);
+        let code = self.report(host, player.play(script).await);
         if stay {
             std::future::pending::<()>().await;
         }
         match host.closed().await {
             Ok(()) => code,
-            Err(error) => code.max(self.report(Err(AppError::Connection(error)))),
+            Err(error) => code.max(self.report(host, Err(AppError::Connection(error)))),
         }
     }
 }
