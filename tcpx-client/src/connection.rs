@@ -162,7 +162,7 @@ async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output, tell:
         }
         match one(&cli, &host, fixed, &script, &output).await {
             Ok(stream) => _ = lingering.spawn(async move { closed(&stream).await }),
-            // Nobody listens any more when the program is about to end.
+            // The receiver is gone when the program is about to end.
             Err(error) => _ = tell.send(error),
         }
     }

@@ -105,7 +105,7 @@ pub(crate) fn keep_only(capabilities: &[Capability]) {
 
 /// Gives up every capability of the calling thread, and the chance to gain one by exec, for good. Threads started later inherit that;
 /// threads that exist already do not: call it after [`Link::open`](crate::link::Link::open) and before the tokio runtime starts. Open
-/// sockets keep working.
+/// sockets keep working, and the thread that keeps the iptables guard's watchdog alive goes on with NET_RAW and NET_ADMIN, and no others.
 ///
 /// # Errors
 /// [`Error::Io`] when the kernel refuses.

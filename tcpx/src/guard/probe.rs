@@ -40,7 +40,7 @@ impl Probe {
     pub(super) fn is_answered(&self, port: u16) -> Result<bool, Error> {
         let to = SocketAddr::new(self.address, port);
         let seq = Seq(super::random() as u32);
-        // Only this answer: the sequence number is this probe's alone, whoever else speaks between these ports.
+        // Only this answer: no other traffic between these ports has this sequence number.
         link::aim(&self.socket, &filter::answer(self.address, port, self.from, seq + 1))?;
         let mut packet = [0; 40];
         let header = Header {

@@ -87,7 +87,7 @@ fn bind(address: SocketAddr) -> Result<Socket, Error> {
     }
 }
 
-/// Raises the limit on open files as far as needed and allowed, for so many ports and `more` files, and says for how many ports there are.
+/// Raises the limit on open files as far as needed and allowed, for `ports` and `more` files, and says how many ports the hard limit allows.
 fn allow_files(ports: u64, more: u64) -> Result<u64, Error> {
     let mut limits = getrlimit(Resource::Nofile);
     let files = ports + more + SPARE_FILES;

@@ -135,7 +135,7 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
         match order.carry_out(lifeline, predecessor.take()) {
             Ok((mut watchdog, stdout)) => {
                 predecessor = stdout.try_clone().ok();
-                // Once the rule is there nobody listens any more.
+                // The receiver is gone once the rule is there.
                 _ = tell.send(Ok(stdout));
                 match watchdog.wait() {
                     Ok(status) if status.code().is_none() => {
@@ -148,7 +148,7 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
                     }
                 }
             }
-            // Who waits for the rule gives up. Later on nobody waits, and the rule must not be without a watchdog.
+            // During the installation this is its error. After it the rule must not be without a watchdog.
             Err(error) => match tell.send(Err(error)) {
                 Ok(()) => return,
                 Err(_) => thread::sleep(PAUSE),

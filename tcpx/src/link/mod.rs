@@ -37,7 +37,7 @@ pub enum Ports {
     /// The same for `least` connections at a time, of which each may open a file of its own: as many ports as can be had, so that those in
     /// TIME-WAIT are not in the way of the next.
     UpTo {
-        /// So many there must be (at least one).
+        /// The fewest that will do (at least one).
         least: u16,
         /// More would be of no use.
         most: u16,

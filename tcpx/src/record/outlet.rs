@@ -55,7 +55,7 @@ impl Queue {
         self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was taken: not when nobody writes it any more.
+    /// Whether it was taken: not when the thread has ended or writes no more.
     fn put(&self, chunk: Vec<u8>) -> bool {
         self.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
         self.chunks().as_ref().is_some_and(|chunks| chunks.send(chunk).is_ok())

@@ -40,13 +40,13 @@ fn rule_is_gone_after_the_clients_clean_end() {
 }
 
 /// Waits until no process is left on a host.
-fn await_nobody(host: &Host) {
+fn await_no_process(host: &Host) {
     use std::os::fd::AsRawFd;
     let own = host.namespace().unwrap().fd().as_raw_fd();
     let own = std::fs::read_link(format!("/proc/self/fd/{own}")).unwrap();
     let somebody = |process: std::fs::DirEntry| std::fs::read_link(process.path().join("ns/net")).is_ok_and(|there| there == own);
-    let nobody = || !std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(somebody);
-    until("the last process to be gone", || nobody().then_some(()));
+    let none = || !std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(somebody);
+    until("the last process to be gone", || none().then_some(()));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn server_killed_at_any_moment_of_its_start_leaves_no_rule() {
             _ => server.signal(signal),
         }
         server.finish();
-        await_nobody(&lab.b);
+        await_no_process(&lab.b);
         assert_eq!(iptables_rules(&lab.b), Vec::<String>::new(), "{signal:?} after {} ms", 4 * nth);
     }
 }
