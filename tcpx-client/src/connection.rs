@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tcpx::app::{AppError, Ends, Player};
-use tcpx::cli::{Failure, Run};
+use tcpx::cli::{self, Failure, Run};
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::event::CloseReason;
 use tcpx_proto::script::{Script, Step};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -25,14 +26,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `--output`, or stdout, or nowhere when the events go to stdout.
+    /// `--output`, or stdout, or nowhere when a record goes to stdout.
     pub(crate) fn open(cli: &Cli, run: &Run) -> Result<Output, Failure> {
         let failed = |what: String| move |error: io::Error| Failure { message: format!("{what}: {error}"), code: 1 };
-        if let Some(path) = &cli.output {
+        let named = cli.output.as_deref();
+        if named.is_some_and(cli::is_stdout) && run.record_on_stdout() {
+            return Err(Failure::usage("--output and a record would be mixed in stdout: name a file for --output, --events or --pcap"));
+        }
+        if let Some(path) = named.filter(|path| !cli::is_stdout(path)) {
             let file = std::fs::File::create(path).map_err(failed(format!("cannot make {}", path.display())))?;
             return Ok(Output::new(Some(file), false));
         }
-        if run.events_on_stdout() {
+        if run.record_on_stdout() {
             return Ok(Output::new(None, false));
         }
         let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(failed("cannot use stdout".into()))?;
@@ -126,36 +131,53 @@ impl tokio::io::AsyncRead for Silence {
 /// Every connection that the flags ask for; the exit status of the worst.
 pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8 {
     let script = Arc::new(script(cli, run));
+    let (tell, mut told) = unbounded_channel();
     let mut workers = JoinSet::new();
     for _ in 0..cli.parallel {
-        workers.spawn(worker(cli.clone(), host.clone(), Arc::clone(&script), output.clone()));
+        workers.spawn(worker(cli.clone(), host.clone(), Arc::clone(&script), output.clone(), tell.clone()));
     }
+    drop(tell);
     let mut worst = 0;
+    while let Some(failure) = told.recv().await {
+        worst = worst.max(run.report(host, Err(failure)));
+    }
     while let Some(ended) = workers.join_next().await {
-        let codes = ended.unwrap_or_else(|error| vec![Err(AppError::Own(format!("a task failed: {error}")))]);
-        for outcome in codes {
-            worst = worst.max(run.report(outcome));
+        if let Err(error) = ended {
+            worst = worst.max(run.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
         }
     }
     worst
 }
 
-/// One connection after the other. With a fixed port the four-tuple must be free again before the next.
-async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output) -> Vec<Result<(), AppError>> {
+/// One connection after the other, with its share of the ports: when all of them are in use, mostly in TIME-WAIT, the next one waits
+/// until one is free. What fails is told.
+async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output, tell: UnboundedSender<AppError>) {
     let fixed = cli.bind.map_or(0, |bind| bind.port());
-    let mut outcomes = Vec::new();
-    let mut lingering = Vec::new();
+    let share = (host.ports().len() / usize::from(cli.parallel)).max(1);
+    let mut lingering = JoinSet::new();
+    let note = |outcome: Result<(), AppError>| outcome.err().map_or(Ok(()), |error| tell.send(error));
     for _ in 0..cli.count {
+        while lingering.len() >= share && !cli.no_wait {
+            _ = note(one_more(&mut lingering).await);
+        }
         match one(&cli, &host, fixed, &script, &output).await {
-            Ok(stream) if fixed != 0 && !cli.no_wait => outcomes.push(closed(&stream).await),
-            Ok(stream) => lingering.push(stream),
-            Err(error) => outcomes.push(Err(error)),
+            Ok(stream) => _ = lingering.spawn(async move { closed(&stream).await }),
+            // The receiver is gone when the program is about to end.
+            Err(error) => _ = tell.send(error),
         }
     }
-    for stream in lingering {
-        outcomes.push(closed(&stream).await);
+    while !lingering.is_empty() {
+        _ = note(one_more(&mut lingering).await);
     }
-    outcomes
+}
+
+/// Waits until one of them is CLOSED.
+async fn one_more(lingering: &mut JoinSet<Result<(), AppError>>) -> Result<(), AppError> {
+    match lingering.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(AppError::Own(format!("a task failed: {error}"))),
+        None => Ok(()),
+    }
 }
 
 /// One connection, from its SYN to the last step of the script.

@@ -13,6 +13,9 @@ use tcpx_proto::sim::Place;
 
 const APPLICATION: &str = "What to do with the connection";
 
+/// The most ports to reserve: two thirds of those that Linux gives to its own connections.
+const MOST_PORTS: u32 = 20_000;
+
 const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another terminal:
   echo hello | tcpx-client 127.0.0.1:7000 --msl 1s
       like netcat, to a server of any kind; TIME-WAIT takes 2 s, not 60
@@ -50,7 +53,7 @@ pub(crate) struct Cli {
     /// Stay after the script is over, until Ctrl-C: the host goes on answering
     #[arg(long, requires = "script", help_heading = APPLICATION)]
     stay: bool,
-    /// Write the peer's data to FILE instead of stdout
+    /// Write the peer's data to FILE instead of stdout (-)
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
     /// Close both directions at once after sending: what the peer still sends is answered with a RST
@@ -65,10 +68,10 @@ pub(crate) struct Cli {
     /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C, as a host that lost its power
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     vanish_after: Option<Duration>,
-    /// Connections one after the other; with a fixed --bind each waits until TIME-WAIT of the one before is over
+    /// Connections one after the other, in each of the --parallel lanes; one that finds no port free waits until a TIME-WAIT is over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
     count: u32,
-    /// Connections at a time (each --count times)
+    /// Lanes, each with one connection at a time and --count in all; up to 20000 ports are reserved, at least one for each lane
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
     parallel: u16,
     /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails with status 7
@@ -108,7 +111,10 @@ impl Cli {
         let ports = match self.bind {
             Some(bind) if bind.port() != 0 => Ports::Exact(bind.port()),
             // One connection after the other takes another port as long as there are some: their TIME-WAITs overlap.
-            _ => Ports::Block(self.parallel.saturating_mul(u16::try_from(self.count).unwrap_or(u16::MAX)).min(20_000)),
+            _ => {
+                let all = u32::from(self.parallel).saturating_mul(self.count).min(MOST_PORTS);
+                Ports::UpTo { least: self.parallel, most: u16::try_from(all).unwrap_or(u16::MAX) }
+            }
         };
         Ok((address, ports))
     }

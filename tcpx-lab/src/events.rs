@@ -1,10 +1,14 @@
 //! What one end recorded: an events file (JSON Lines), read back.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use tcpx::cli::input;
+
+/// The most events of one end.
+const MOST: usize = 1_000_000;
 
 /// One end's record.
 #[derive(Clone, Debug)]
@@ -215,7 +219,7 @@ impl Log {
     /// # Errors
     /// It cannot be read, or [`parse`](Log::parse) fails.
     pub fn read(path: &Path) -> Result<Log> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = input::text_in(path, input::RECORD).with_context(|| format!("cannot read {}", path.display()))?;
         Log::parse(&text).with_context(|| format!("{} is not an events file", path.display()))
     }
 
@@ -232,8 +236,10 @@ impl Log {
             bail!("version {} is unknown here; this program reads version 1", start.version);
         }
         let entries = lines
+            .take(MOST + 1)
             .map(|(number, line)| serde_json::from_str(line).with_context(|| format!("line {} is not an event", number + 1)))
             .collect::<Result<Vec<Entry>>>()?;
+        ensure!(entries.len() <= MOST, "it has more than {MOST} events, the most that are read");
         let Start { role, monotonic, realtime, .. } = start;
         Ok(Log { role, monotonic, realtime, entries, truncated: !rest.is_empty() })
     }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use tcpx::cli::input;
 
 /// A holder keeps the two namespaces as its standard input and output.
 const HELD: [&str; 2] = ["0", "1"];
@@ -88,7 +89,7 @@ struct Holder {
 impl Holder {
     /// The one that the state file names, if the process still holds that namespace: a number alone may have a new owner.
     fn find() -> Result<Option<Holder>> {
-        let Ok(text) = fs::read_to_string(state_file()?) else { return Ok(None) };
+        let Ok(text) = input::text_in(&state_file()?, input::SOURCE) else { return Ok(None) };
         let Some((pid, namespace)) = text.split_once(' ') else { return Ok(None) };
         let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return Ok(None) };
         let holder = Holder { pid };

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tcpx::cli::{self, Failure, Shell, TableArguments, TableFormat, completions, man};
+use tcpx::cli::{self, Failure, Shell, TableArguments, TableFormat, completions, input, man};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};
@@ -170,6 +170,7 @@ fn command() -> Command {
 }
 
 fn main() -> ExitCode {
+    cli::await_children();
     let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     match run(arguments.task) {
         Ok(code) => code,
@@ -223,7 +224,7 @@ fn write_document(directory: &Path, readme: Option<&Path>, language: Language) -
     let pages = document::pages(&experiment::built_in()?, &document::observed()?, language)?;
     document::write(directory, &pages)?.iter().try_for_each(|did| say(did))?;
     let Some(readme) = readme else { return Ok(()) };
-    let text = fs::read_to_string(readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    let text = input::text_in(readme, input::SOURCE).with_context(|| format!("cannot read {}", readme.display()))?;
     let renewed = document::renewed(&text, &pages).with_context(|| format!("cannot update {}", readme.display()))?;
     if renewed != text {
         fs::write(readme, renewed).with_context(|| format!("cannot write {}", readme.display()))?;

@@ -193,3 +193,25 @@ fn arms_that_differ_in_nothing_but_their_names_are_accepted() {
     let second = first.replace("name = \"without\"", "name = \"again\"").replace("treatment = true\n", "");
     Experiment::parse("small.toml", &format!("{before}[[arm]]{first}[[arm]]{second}")).unwrap();
 }
+
+#[test]
+fn experiment_that_is_too_large_is_refused_with_the_limit() {
+    let arm = |nth| format!("[[arm]]\nname = \"{nth}\"\nsays = \"it ends\"\nholds = [\"octets\"]\n");
+    let arms: String = (0..99).map(arm).collect();
+    let blanks = format!("limit = \"10s\"\nblanks = \"{}\"", " ".repeat(500_000));
+    let with_blanks = |change: &str, to: &str| RIGHT.replacen("limit = \"10s\"", &blanks, 1).replacen(change, to, 1);
+    let many = with_blanks("connect; close", "connect; close $blanks $blanks $blanks $blanks $blanks $blanks $blanks $blanks $blanks");
+    for (source, words) in [
+        (RIGHT.to_owned() + &arms, "an experiment has 100 arms at the most"),
+        (
+            RIGHT.replacen("seq = 150", "seq = 150\ncount = 65535\n[[inject]]\nto = \"b\"\nflags = \"S\"\nseq = 1", 1),
+            "65535 forged segments",
+        ),
+        (RIGHT.replacen("connect; close", &"connect;".repeat(10_001), 1), "a script has 10000 steps at the most"),
+        (many, "comes to more than 4 MiB, the most"),
+    ] {
+        let mistake = Experiment::parse("small.toml", &source).map(drop).unwrap_err().to_string();
+        assert!(mistake.contains(words), "{words}: {mistake}");
+    }
+    assert!(Experiment::parse("small.toml", &(RIGHT.to_owned() + &arms[..arms.rfind("[[").unwrap()])).is_ok());
+}

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tcpx::app::{self, AppError, Ends, Player};
-use tcpx::cli::{self, Common, Failure, Run};
+use tcpx::cli::{self, Common, Failure, Run, input};
 use tcpx::link::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_proto::script::{Script, Step};
@@ -93,7 +93,7 @@ impl Cli {
             vec![Step::ReceiveToEnd]
         } else if let Some(respond) = &mode.respond {
             let text = match respond.strip_prefix('@') {
-                Some(path) => std::fs::read(path)
+                Some(path) => input::octets_in(Path::new(path), input::DATA)
                     .map_err(|error| Failure::usage(format!("--respond: cannot read {path}: {error}. Name a file that can be read")))?,
                 None => respond.clone().into_bytes(),
             };
@@ -153,14 +153,14 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
         let stream = tokio::select! {
             stream = listener.accept() => stream?,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                run.report(ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                run.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
                 continue;
             }
         };
         let handling = handle(host.clone(), stream, Arc::clone(&script), cli.mode.forward.clone(), cli.close_after);
         if cli.once {
             drop(listener);
-            return Ok(run.report(handling.await));
+            return Ok(run.report(host, handling.await));
         }
         tasks.spawn(handling);
     }

@@ -45,12 +45,14 @@ pub enum Error {
         /// Ports wanted.
         count: u16,
     },
-    /// One descriptor for each reserved port is more than this process may have.
-    #[error("{count} ports need as many open files, and this process may have {limit}. Ask for fewer, or raise it: `ulimit -Hn` as root")]
-    TooManyPorts {
+    /// A descriptor for each reserved port, and what else it takes, is more than this process may have.
+    #[error("{} {files} open files, and this process may have {limit}. {}", whose_files(*.ports), files_hint(*.ports, *.files))]
+    TooFewFiles {
         /// Ports wanted.
-        count: u16,
-        /// The hard limit on open files.
+        ports: u64,
+        /// The open files that it takes.
+        files: u64,
+        /// The hard limit on them.
         limit: u64,
     },
     /// A capability is missing.
@@ -106,7 +108,7 @@ impl Error {
             Error::Call(CallError::BadRemote) | Error::NoRoute(_) => 8,
             Error::PortInUse { .. } | Error::NoFreeBlock { .. } => 7,
             Error::Privilege { .. } | Error::NoIptables | Error::Iptables { .. } | Error::GuardFailed { .. } => 6,
-            Error::Call(_) | Error::AddressNotLocal(_) | Error::Ipv6(_) | Error::TooManyPorts { .. } | Error::Io { .. } => 1,
+            Error::Call(_) | Error::AddressNotLocal(_) | Error::Ipv6(_) | Error::TooFewFiles { .. } | Error::Io { .. } => 1,
         }
     }
 
@@ -127,11 +129,19 @@ impl Error {
             Error::Ipv6(_) => Unsupported,
             Error::NoRoute(_) => NetworkUnreachable,
             Error::PortInUse { .. } | Error::NoFreeBlock { .. } => AddrInUse,
-            Error::TooManyPorts { .. } => InvalidInput,
+            Error::TooFewFiles { .. } => InvalidInput,
             Error::Privilege { .. } => PermissionDenied,
             Error::NoIptables => NotFound,
             Error::Iptables { .. } | Error::GuardFailed { .. } => Other,
             Error::Io { source, .. } => source.kind(),
+        }
+    }
+
+    /// For `map_err`: asks the kernel who has a port that is in use.
+    pub(crate) fn with_holder(self) -> Error {
+        match self {
+            Error::PortInUse { address, holder: None } => Error::PortInUse { address, holder: crate::guard::holder_of(address) },
+            other => other,
         }
     }
 
@@ -252,6 +262,21 @@ fn not_local(address: &IpAddr) -> &'static str {
 
 fn by(holder: &Option<Holder>) -> String {
     holder.as_ref().map_or_else(|| ", by a socket that the kernel does not show".into(), |holder| format!(" by {holder}"))
+}
+
+fn whose_files(ports: u64) -> String {
+    match ports {
+        0 => "this takes".to_owned(),
+        1 => "one port takes".to_owned(),
+        ports => format!("{ports} ports take"),
+    }
+}
+
+fn files_hint(ports: u64, files: u64) -> String {
+    let fewer = if ports > 1 { "Ask for fewer, or raise" } else { "Raise" };
+    format!(
+        "{fewer} the limit as root: `ulimit -Hn {files}` in a shell, LimitNOFILE={files} for systemd, --ulimit nofile={files} for Docker"
+    )
 }
 
 fn in_use_hint(holder: &Option<Holder>) -> &'static str {

@@ -171,6 +171,12 @@ impl Host {
         _ = self.handle.shared.with(|edge, now| edge.tell_deed(now, conn, did));
     }
 
+    /// Writes out what the observers have been told.
+    pub(crate) fn flush(&self) {
+        // A host that ended has done so.
+        _ = self.handle.shared.with(|edge, _| edge.flush());
+    }
+
     /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.
     pub fn abort_all(&self) {
         // A host that ended has none, and one that has been let go of already finishes by itself, or ends with the host.

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! This takes CAP_NET_RAW, and CAP_NET_ADMIN for the better of the two guards; [`Error::Privilege`] comes with the command that gives
-//! them, and [`privileges::drop_all`] gives them up after the set-up.
+//! them, and [`privileges::drop_all`] gives them up after the set-up. Under the guard that is a firewall rule, a thread of its own keeps these
+//! two for as long as the rule is there.
 //!
 //! # In memory, for tests
 //! [`testing::pair`] gives both ends of a connection through two whole stacks and a link that misbehaves as you ask; [`testing`] has a
@@ -97,6 +98,7 @@ pub mod listener;
 pub mod network;
 pub mod privileges;
 pub mod record;
+mod signals;
 pub mod stream;
 pub mod testing;
 

@@ -92,9 +92,20 @@ pub(crate) fn lend<T>(start: impl FnOnce() -> T) -> T {
     outcome
 }
 
+/// Gives up all but these capabilities of the calling thread, and the chance to gain one by exec, for good.
+pub(crate) fn keep_only(capabilities: &[Capability]) {
+    let Ok(mut sets) = thread::capabilities(None) else { return };
+    let kept: CapabilitySet = capabilities.iter().map(|capability| capability.set()).collect();
+    sets.effective &= kept;
+    sets.permitted &= kept;
+    sets.inheritable &= kept;
+    _ = thread::set_capabilities(None, sets);
+    _ = thread::set_no_new_privs(true);
+}
+
 /// Gives up every capability of the calling thread, and the chance to gain one by exec, for good. Threads started later inherit that;
 /// threads that exist already do not: call it after [`Link::open`](crate::link::Link::open) and before the tokio runtime starts. Open
-/// sockets keep working.
+/// sockets keep working, and the thread that keeps the iptables guard's watchdog alive goes on with NET_RAW and NET_ADMIN, and no others.
 ///
 /// # Errors
 /// [`Error::Io`] when the kernel refuses.

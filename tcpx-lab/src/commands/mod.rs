@@ -7,7 +7,8 @@ pub mod sweep;
 
 use crate::experiment::{self, Experiment};
 use anyhow::{Context, Result, bail};
-use std::fs;
+use std::path::Path;
+use tcpx::cli::input;
 
 /// The experiments that these names mean: built-in ones by name, others by the path of their file.
 ///
@@ -22,7 +23,7 @@ fn one(name: &str) -> Result<Experiment> {
         return Ok(found);
     }
     if name.contains('/') || name.ends_with(".toml") {
-        let source = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
+        let source = input::text_in(Path::new(name), input::SOURCE).with_context(|| format!("cannot read {name}"))?;
         // What begins with a dash would be taken for an option.
         let place = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
         return Ok(Experiment { place, ..Experiment::parse(name, &source)? });

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tcpx::cli::input;
 use tcpx_proto::words::{did_you_mean, nearest};
 
 /// Which experiments, where and how.
@@ -171,7 +172,7 @@ fn with_progress(experiments: &[Experiment], options: &Options) -> Vec<Report> {
 
 /// What a file of observations has; nothing, if there is none yet.
 fn known(file: &Path) -> Result<Observed> {
-    match fs::read_to_string(file) {
+    match input::text_in(file, input::RECORD) {
         Ok(text) => Observed::parse(&text).with_context(|| format!("{} is not a file of observations", file.display())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed::default()),
         Err(error) => bail!("cannot read {}: {error}", file.display()),

@@ -13,6 +13,9 @@ use tcpx_proto::script::{Script, Step};
 use tcpx_proto::tcb::{State, TRANSITIONS};
 use tcpx_proto::words::{Mistake, did_you_mean, nearest};
 
+/// The most arms: each is a run in each world.
+const MOST_ARMS: usize = 100;
+
 impl Experiment {
     /// All of it, in every world.
     pub(super) fn check(&self) -> Result<(), Wrong> {
@@ -36,6 +39,9 @@ impl Experiment {
 
     /// Without the rule and with it: one alone compares nothing.
     fn check_sides(&self) -> Result<(), Wrong> {
+        if let Some(more) = self.arms.get(MOST_ARMS) {
+            return Err(Wrong::of(&more.name, format!("an experiment has {MOST_ARMS} arms at the most")));
+        }
         let what = match (self.arms.iter().any(|arm| arm.treatment), self.arms.iter().any(|arm| !arm.treatment)) {
             (true, true) => return Ok(()),
             (false, false) => "there is no [[arm]]",

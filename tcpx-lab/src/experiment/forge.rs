@@ -18,9 +18,16 @@ const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(netns::STRANGER), 40_000
 /// IP identifications of forged segments begin here.
 const FORGED_ID: u16 = 0xf000;
 
+/// The most segments that one run has forged.
+const MOST: usize = 65_535;
+
 pub(super) fn injections<'a>(all: impl Iterator<Item = &'a Inject>, names: &Names) -> Result<Vec<Injection>, Wrong> {
-    let mut id = FORGED_ID;
+    let (mut id, mut count) = (FORGED_ID, 0);
     let one = |inject: &Inject| {
+        count += usize::from(*inject.count.get_ref());
+        if count > MOST {
+            return Err(Wrong::of(&inject.count, format!("{MOST} forged segments are the most in one run")));
+        }
         let flags = Flags::from_letters(inject.flags.get_ref());
         let flags = flags.ok_or_else(|| unknown_flags(&inject.flags))?;
         let to = End::from(inject.to);

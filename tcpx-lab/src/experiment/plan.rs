@@ -7,6 +7,7 @@ use crate::exchange::End;
 use crate::netns;
 use crate::oracle::Oracle;
 use clap::Parser;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -142,8 +143,15 @@ struct Flagged {
     common: Common,
 }
 
+/// The most octets that the texts of one run come to.
+const MOST_TEXT: usize = 4 << 20;
+
 /// The constants of one run.
-pub(super) struct Names(BTreeMap<String, String>);
+pub(super) struct Names {
+    values: BTreeMap<String, String>,
+    /// How much text they have made so far.
+    made: Cell<usize>,
+}
 
 impl Names {
     fn new(experiment: &Experiment, arm: &Arm, scale: Scale) -> Names {
@@ -152,7 +160,7 @@ impl Names {
             constants.map(|(name, constant)| (name.get_ref().clone(), constant.at(scale).to_owned())).collect();
         let [a, b] = ADDRESSES;
         names.extend([("a".to_owned(), a.to_string()), ("b".to_owned(), b.to_string())]);
-        Names(names)
+        Names { values: names, made: Cell::new(0) }
     }
 
     /// The text with each `$name` replaced.
@@ -162,10 +170,18 @@ impl Names {
         while let Some((before, after)) = rest.split_once('$') {
             let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(after.len());
             let (name, behind) = after.split_at(length);
-            let value = self.0.get(name).ok_or_else(|| self.unknown(text, name))?;
+            let value = self.values.get(name).ok_or_else(|| self.unknown(text, name))?;
             resolved += before;
             resolved += value;
             rest = behind;
+            self.made.set(self.made.get() + before.len() + value.len());
+            if self.made.get() > MOST_TEXT {
+                let most = MOST_TEXT >> 20;
+                return Err(Wrong::of(
+                    text,
+                    format!("with its constants, what is written for one run comes to more than {most} MiB, the most"),
+                ));
+            }
         }
         Ok(resolved + rest)
     }
@@ -173,8 +189,8 @@ impl Names {
     /// That there is no such constant, and the nearest that there is.
     fn unknown(&self, text: &Text, name: &str) -> Wrong {
         let start = text.get_ref().find(&format!("${name}")).unwrap_or_default();
-        let known = || self.0.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
-        let help = nearest(name, self.0.keys().map(String::as_str))
+        let known = || self.values.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
+        let help = nearest(name, self.values.keys().map(String::as_str))
             .map_or_else(|| format!("there are {}", known()), |name| did_you_mean(&format!("${name}")));
         let mistake = Mistake { span: start..start + name.len() + 1, message: format!("there is no constant ${name}"), help: Some(help) };
         Wrong::part(text, text.get_ref(), mistake)

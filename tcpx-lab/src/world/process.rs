@@ -5,15 +5,16 @@ use crate::events::{Direction, Entry, Log, What};
 use crate::exchange::End;
 use crate::experiment::Plan;
 use crate::netns::Namespace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::{BTreeSet, HashSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tcpx::cli::input;
 
 /// Where a process finds its script: no file is left behind, however a run ends.
 const SCRIPT: &str = "/dev/stdin";
@@ -62,16 +63,19 @@ impl Process {
     /// A program that reads its script from its stdin and writes its record to its stdout.
     fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // SAFETY: between fork and exec the closure makes one system call and allocates nothing.
-        unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?)) };
+        // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                // It ends by SIGTERM, whether we ignore that or not.
+                libc::signal(libc::SIGTERM, libc::SIG_DFL);
+                Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
+            })
+        };
         let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
         // A script fits into a pipe, whether its reader is there already or not.
         child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;
-        let (stdout, mut stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
-        let said = thread::spawn(move || {
-            let mut said = String::new();
-            stderr.read_to_string(&mut said).map(|_| said)
-        });
+        let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
+        let said = thread::spawn(move || input::text_of(stderr, input::SOURCE));
         let (entered, open) = (BTreeSet::new(), BTreeSet::new());
         let record = BufReader::new(stdout);
         let (text, step, syns) = (String::new(), String::new(), Vec::new());
@@ -115,6 +119,7 @@ impl Process {
             }
             self.note(&line);
             self.text += &line;
+            ensure!(self.text.len() as u64 <= input::RECORD, "{} wrote more than {} MiB of events", self.name, input::RECORD >> 20);
             if self.record.buffer().is_empty() {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use crate::tcb::State;
 use crate::words::{Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of};
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,6 +14,10 @@ use core::net::SocketAddr;
 
 /// The most octets that one `send` makes up.
 const MOST: u32 = 1 << 24;
+/// The most octets that all of them make up.
+const MOST_IN_ALL: usize = 1 << 26;
+/// The most steps.
+const MOST_STEPS: usize = 10_000;
 const DEFAULT_BACKLOG: usize = 8;
 
 type Rest<'w, 'a> = &'w mut Words<'a>;
@@ -41,10 +46,19 @@ const STEPS: &[(&str, Read)] = &[
 /// Reads a whole script.
 pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
     let mut steps = Vec::new();
-    let mut start = 0;
+    let (mut start, mut octets) = (0, 0);
     while start < text.len() {
         let (end, next) = statement_end(text, start);
+        let before = steps.len();
         statement(text.get(..end).unwrap_or_default(), start, &mut steps)?;
+        octets += steps.iter().skip(before).map(|step| if let Step::Send(data) = step { data.len() } else { 0 }).sum::<usize>();
+        let long = |message: String| Err(Mistake { span: start..end, message, help: None });
+        if steps.len() > MOST_STEPS {
+            return long(format!("a script has {MOST_STEPS} steps at the most"));
+        }
+        if octets > MOST_IN_ALL {
+            return long(format!("the sends of a script make up {}M at the most, all together", MOST_IN_ALL >> 20));
+        }
         start = next;
     }
     Ok(steps)
@@ -241,7 +255,6 @@ mod tests {
     use super::super::Script;
     use super::*;
     use crate::time::Duration;
-    use alloc::string::String;
     use alloc::vec;
     use proptest::prelude::*;
 
@@ -318,6 +331,17 @@ mod tests {
         for step in script_steps(&text.replace("a:send", "send")) {
             assert_eq!(script_steps(&step.to_string()), vec![step]);
         }
+    }
+
+    #[test]
+    fn script_that_is_too_long_is_refused_with_the_limit() {
+        assert_eq!(script_steps(&"close;".repeat(10_000)).len(), 10_000);
+        let refused = |text: &str| Script::parse(text).unwrap_err();
+        let steps = refused(&"close;".repeat(10_001));
+        assert_eq!((steps.message.as_str(), steps.span), ("a script has 10000 steps at the most", 60_000..60_005));
+        assert_eq!(script_steps("send 16M; send 16M; send 16M; send 16M").len(), 4);
+        let octets = refused("send 16M; send 16M; send 16M; send 16M; send \"x\"");
+        assert_eq!(octets.message, "the sends of a script make up 64M at the most, all together");
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod talk;
 use crate::error::Error;
 use crate::host::Host;
 use crate::listener::Listener;
+use crate::signals::Caught;
 use crate::stream::Stream;
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use tcpx_proto::script::{Connect, Did, Expected, Script, Step, StepError};
 use tcpx_proto::sim::Place;
 use tcpx_proto::stack::CallError;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::signal::unix::SignalKind;
 
 /// The application's own streams: what it has to say, and where what it hears goes.
 pub struct Ends {
@@ -244,20 +246,20 @@ fn expect_closed(ended: Result<CloseReason, Error>, named: Option<&str>) -> Resu
     }
 }
 
-/// Waits for SIGHUP, SIGINT or SIGTERM, and gives the exit status that stands for it. The signals are caught from the call on.
+/// Waits for SIGHUP, SIGINT or SIGTERM, and gives the exit status that stands for it. The signals are caught from the call on, but for
+/// those that were ignored when the program began: they stay ignored.
 ///
 /// # Errors
 /// The system refuses to let them be caught.
 pub fn signalled() -> io::Result<impl Future<Output = u8>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = Caught::new(SignalKind::hangup())?;
+    let mut interrupt = Caught::new(SignalKind::interrupt())?;
+    let mut terminate = Caught::new(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
-            _ = hangup.recv() => 129,
-            _ = interrupt.recv() => 130,
-            _ = terminate.recv() => 143,
+            () = hangup.arrives() => 129,
+            () = interrupt.arrives() => 130,
+            () = terminate.arrives() => 143,
         }
     })
 }

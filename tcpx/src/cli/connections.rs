@@ -4,9 +4,10 @@ use super::Failure;
 use super::setup::Run;
 use super::table::{Cell, Fit, Table};
 use crate::host::Host;
+use crate::signals::Caught;
 use tcpx_proto::stack::Status;
 use tcpx_proto::time::Instant;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 impl Run {
     /// Answers each SIGUSR1 with a table, for as long as it is polled. The signal is caught from the call on.
@@ -14,11 +15,11 @@ impl Run {
     /// # Errors
     /// The system refuses to let it be caught.
     pub(super) fn report_on_signal(&self, host: Host) -> Result<impl Future<Output = std::convert::Infallible>, Failure> {
-        let asked = signal(SignalKind::user_defined1());
+        let asked = Caught::new(SignalKind::user_defined1());
         let mut asked = asked.map_err(|error| Failure { message: format!("cannot catch SIGUSR1: {error}"), code: 1 })?;
         Ok(async move {
             loop {
-                asked.recv().await;
+                asked.arrives().await;
                 let (count, table) = table(host.connections(), crate::driver::now());
                 self.complain(format!("{count}\n{}", table.on_stderr()).trim_end());
             }

@@ -1,6 +1,7 @@
 //! The flags that both binaries share, and what follows from them.
 
 mod connections;
+pub mod input;
 mod script;
 mod settings;
 mod setup;
@@ -8,11 +9,12 @@ mod table;
 mod text;
 mod value;
 
+pub use crate::signals::await_children;
 /// The shells that [`completions`] knows.
 pub use clap_complete::Shell;
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
-pub use setup::{Failure, Run, finish, underlined};
+pub use setup::{Failure, Run, finish, is_stdout, underlined};
 pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
 pub use value::{duration, endpoint, octets};
@@ -146,7 +148,8 @@ pub struct Common {
     /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to a client's --output or nowhere)
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub events: Option<PathBuf>,
-    /// Write every segment as pcapng to FILE, with a comment on each and those that a fault dropped on an interface of their own
+    /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on each and those that a fault dropped on
+    /// an interface of their own
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub pcap: Option<PathBuf>,
     /// Show timers, checks and the seed as well

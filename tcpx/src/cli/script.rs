@@ -1,5 +1,6 @@
 //! `--script`: a file's script instead of the application flags.
 
+use super::input;
 use super::setup::{Failure, Run, underlined};
 use crate::app::{AppError, Ends, Player, signalled};
 use crate::host::{Host, HostOptions};
@@ -17,7 +18,7 @@ const MOST_PORTS: u16 = 20_000;
 /// The file cannot be read; a mistake in it, underlined.
 pub fn script(path: &Path) -> Result<Script, Failure> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = input::text_in(path, input::SOURCE)
         .map_err(|error| Failure::usage(format!("--script: cannot read {name}: {error}. Name a file with a script")))?;
     Script::parse(&text).map_err(|mistake| underlined(&name, &text, &mistake))
 }
@@ -34,9 +35,9 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
     });
     let named: Vec<u16> = named.chain(Some(own).filter(|port| *port != 0)).collect();
     let (Some(first), Some(last)) = (named.iter().min(), named.iter().max()) else {
-        let connects =
-            script.steps.iter().map(|step| if let Step::Connect(connect) = step { connect.tries.unwrap_or(1) } else { 0 }).sum::<u32>();
-        return Ok(Ports::Block(u16::try_from(connects).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS)));
+        let tries = script.steps.iter().filter_map(|step| if let Step::Connect(connect) = step { connect.tries.or(Some(1)) } else { None });
+        let ports = |count: usize| u16::try_from(count).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS);
+        return Ok(Ports::UpTo { least: ports(tries.clone().count()), most: ports(tries.map(|tries| tries as usize).sum()) });
     };
     match last - first {
         0 => Ok(Ports::Exact(*first)),
@@ -64,16 +65,16 @@ impl Run {
     }
 
     async fn play_on(&self, host: &Host, script: &Script, place: Place, stay: bool) -> u8 {
-        let (input, silent) = (Box::new(tokio::io::stdin()), self.events_on_stdout());
+        let (input, silent) = (Box::new(tokio::io::stdin()), self.record_on_stdout());
         let ends = if silent { Ends { input, ..Ends::none() } } else { Ends { input, output: Box::new(tokio::io::stdout()) } };
         let mut player = Player::new(host, place, ends);
-        let code = self.report(player.play(script).await);
+        let code = self.report(host, player.play(script).await);
         if stay {
             std::future::pending::<()>().await;
         }
         match host.closed().await {
             Ok(()) => code,
-            Err(error) => code.max(self.report(Err(AppError::Connection(error)))),
+            Err(error) => code.max(self.report(host, Err(AppError::Connection(error)))),
         }
     }
 }

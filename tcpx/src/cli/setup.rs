@@ -64,6 +64,8 @@ impl Run {
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
     pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
         let Settings { profile, config, rules } = settings(common)?;
+        apart(common)?;
+        crate::signals::await_children();
         let seed = match common.seed {
             Some(seed) => seed,
             None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
@@ -143,30 +145,31 @@ impl Run {
     /// A line for people, unless they asked for silence.
     pub fn say(&self, line: &str) {
         if !self.common.quiet {
-            let _nobody_reads_stderr = writeln!(self.display.clone(), "{line}");
+            self.complain(line);
         }
     }
 
     /// An error, which is said even to those who asked for silence.
     pub fn complain(&self, line: &str) {
-        let _nobody_reads_stderr = writeln!(self.display.clone(), "{line}");
+        let _nobody_reads_stderr = self.display.clone().write_all(format!("{line}\n").as_bytes());
     }
 
-    /// Says how a connection ended, where that is not well, and gives its exit status.
-    pub fn report(&self, ended: Result<(), AppError>) -> u8 {
+    /// Says how a connection ended, where that is not well, after the live view of it, and gives its exit status.
+    pub fn report(&self, host: &Host, ended: Result<(), AppError>) -> u8 {
         let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
             Ok(()) => return 0,
             Err(AppError::Connection(error)) => (error, error.exit_code()),
             Err(AppError::Step(error)) => (error, 1),
             Err(AppError::Own(message)) => (message, 1),
         };
+        host.flush();
         self.complain(&format!("tcpx-{}: {error}", self.role));
         code
     }
 
-    /// Whether the events file is stdout, so that data must go elsewhere.
-    pub fn events_on_stdout(&self) -> bool {
-        self.common.events.as_deref() == Some(Path::new("-"))
+    /// Whether a record goes to stdout, so that data must go elsewhere.
+    pub fn record_on_stdout(&self) -> bool {
+        [&self.common.events, &self.common.pcap].into_iter().flatten().any(|path| is_stdout(path))
     }
 
     /// Whether a third ACK is left out until it is lifted.
@@ -208,9 +211,24 @@ fn coloured() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
+/// Two records in one file would be neither.
+fn apart(common: &Common) -> Result<(), Failure> {
+    let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else { return Ok(()) };
+    if events == pcap || is_stdout(events) && is_stdout(pcap) {
+        let place = if is_stdout(pcap) { "stdout".to_owned() } else { pcap.display().to_string() };
+        return Err(Failure::usage(format!("--events and --pcap would be mixed in {place}: name another file for one of them")));
+    }
+    Ok(())
+}
+
+/// Whether a file's name means the program's own stdout.
+pub fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].into_iter().any(|name| path == Path::new(name))
+}
+
 fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
     let Some(path) = path else { return Ok(None) };
-    if path == Path::new("-") {
+    if is_stdout(path) {
         return Ok(Some(Box::new(io::stdout())));
     }
     match File::create(path) {

@@ -224,7 +224,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// How wide a terminal is: what COLUMNS says, else the terminal, else 80.
-fn width(terminal: impl AsFd) -> usize {
+pub(super) fn width(terminal: impl AsFd) -> usize {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let told = || tcgetwinsize(terminal).ok().map(|size| usize::from(size.ws_col));
     asked.or_else(told).filter(|columns| *columns > 0).unwrap_or(WIDTH)

@@ -1,14 +1,16 @@
 //! What the programs say of themselves: the end of `--help`, the rules that can be removed, the manual page, the completions.
 
-use super::table::{Cell, Fit, Table, TableArguments, TableFormat};
+use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat};
 use crate::link;
 use clap::builder::styling::Style;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use clap_complete::Shell;
+use rustix::termios::{isatty, tcgetwinsize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx_proto::config::DIALECT_LINUX;
@@ -22,7 +24,7 @@ pub const fn exit_codes() -> &'static str {
   3  refused                           4  timed out: connect, R2, user timeout, keepalive
   5  reset by the peer                 6  a privilege is missing, or the guard does not hold
   7  address in use                    8  unreachable
-  129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM
+  129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM (one that was ignored at the start, as under nohup, stays ignored)
 
 SIGUSR1 lists every connection on stderr: state, queues, addresses, age, the next timer."
 }
@@ -58,7 +60,20 @@ const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usag
 
 /// A command whose help shows these examples before anything else.
 pub fn with_examples(command: Command, examples: &'static str) -> Command {
-    command.before_help(examples).help_template(TEMPLATE)
+    let command = command.before_help(examples).help_template(TEMPLATE);
+    match assumed_width() {
+        Some(width) => command.term_width(width),
+        None => command,
+    }
+}
+
+/// How wide to take a terminal that says it has no columns, as script(1) and serial consoles do; `None`: it says how wide it is, or there
+/// is none.
+fn assumed_width() -> Option<usize> {
+    let columns = |fd: BorrowedFd<'_>| isatty(fd).then(|| tcgetwinsize(fd).map_or(0, |size| size.ws_col));
+    let (output, errors, input) = (io::stdout(), io::stderr(), io::stdin());
+    let terminal = [output.as_fd(), errors.as_fd(), input.as_fd()].into_iter().find(|fd| columns(*fd).is_some())?;
+    (columns(terminal) == Some(0)).then(|| table::width(terminal))
 }
 
 /// The command line of one of the pair: its flags, the end of its help, and what can be asked instead.

@@ -33,7 +33,7 @@ impl fmt::Display for Holder {
 }
 
 /// The kernel socket that holds this address and port; `None` where the kernel does not show one.
-pub(super) fn of(address: SocketAddr) -> Option<Holder> {
+pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
     let sockets = [AF_INET, AF_INET6].into_iter().flat_map(|family| sockets_on(family, address.port()).unwrap_or_default());
     let holds = |socket: &InetResponseHeader| {
         let theirs = socket.socket_id.source_address.to_canonical();

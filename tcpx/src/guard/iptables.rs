@@ -1,15 +1,15 @@
-//! The guard that drops the kernel's RSTs with a firewall rule, and the watchdog that removes the rule however we end.
+//! The guard that drops the kernel's RSTs with a firewall rule.
 
+use super::watchdog::{Order, Watchdog};
 use crate::error::Error;
 use crate::privileges::{self, Capability};
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 
 /// Where an ordinary user's PATH does not lead.
 const SBIN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -17,22 +17,10 @@ const SBIN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// What marks a rule as ours, before its id of 16 hexadecimal digits.
 const TAG: &str = "tcpx-";
 
-/// Inserts the rule, says so, and removes it when its input ends: on our word, or because we are gone, be it by SIGKILL. A process of
-/// its own, in its own group, that no signal meant for us reaches; it also keeps the privilege that we drop.
-const WATCHDOG: &str = r#"
-trap '' HUP INT TERM
-"$0" -w 5 -I OUTPUT "$@" 2>&1 || exit 1
-echo ok
-read -r _
-exec "$0" -w 5 -D OUTPUT "$@" >/dev/null 2>&1
-"#;
-
 /// A rule in the kernel's firewall, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Rule {
-    name: String,
-    watchdog: Child,
-    lifeline: Option<ChildStdin>,
+    watchdog: Watchdog,
     /// While it is bound, [`sweep`] knows that the rule's owner lives. An abstract name belongs to the network namespace, as the rule
     /// does, and dies with the process; a process id would be wrong in another pid namespace.
     _alive: UnixDatagram,
@@ -47,43 +35,13 @@ impl Rule {
         }
         let name = format!("{TAG}{:016x}", super::random());
         let alive = bind(&name).map_err(Error::io("bind a Unix socket"))?;
-        let mut watchdog = privileges::lend(|| spawn(&program, &specification(address, ports, mark, &name)))?;
-        let lifeline = watchdog.stdin.take();
-        let mut rule = Rule { name, watchdog, lifeline, _alive: alive };
-        rule.await_insertion()?;
-        Ok(rule)
+        let specification = specification(address, ports, mark, &name);
+        Ok(Rule { watchdog: Watchdog::start(Order { program, name, specification })?, _alive: alive })
     }
 
     /// The tag of the rule, as `iptables-save` shows it.
     pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn await_insertion(&mut self) -> Result<(), Error> {
-        let mut output = Vec::new();
-        let mut octet = [0];
-        let mut stdout = self.watchdog.stdout.take();
-        while let Some(Ok(1)) = stdout.as_mut().map(|stdout| stdout.read(&mut octet)) {
-            output.extend_from_slice(&octet);
-            if output.ends_with(b"ok\n") {
-                return Ok(());
-            }
-        }
-        Err(Error::Iptables { act: "insert a rule", output: one_line(&output) })
-    }
-}
-
-impl Drop for Rule {
-    fn drop(&mut self) {
-        self.lifeline = None;
-        match self.watchdog.wait() {
-            Ok(status) if status.success() => {}
-            outcome => tracing::warn!(
-                rule = self.name,
-                ?outcome,
-                "the firewall rule was not removed, or had been already: see `iptables -S OUTPUT`"
-            ),
-        }
+        self.watchdog.name()
     }
 }
 
@@ -95,19 +53,24 @@ pub(super) fn is_installed() -> bool {
 /// Removes the rules whose owners are gone, and says which.
 pub(super) fn sweep() -> Result<Vec<String>, Error> {
     let program = find()?;
-    let listing = run(&program, "list the rules", ["-S", "OUTPUT"])?;
     let mut removed = Vec::new();
-    for rule in listing.lines() {
+    for rule in list(&program)?.lines() {
         let Some(name) = tag(rule) else { continue };
         // Bound while the rule goes: another sweep at the same time takes it for alive.
         let Ok(_ours_now) = bind(name) else { continue };
         let arguments = rule.split_whitespace().skip(1).map(|word| word.trim_matches('"'));
-        // Its watchdog may have been faster.
-        if run(&program, "delete a rule", ["-D"].into_iter().chain(arguments)).is_ok() {
-            removed.push(rule.to_owned());
+        match run(&program, "delete a rule", ["-D"].into_iter().chain(arguments)) {
+            Ok(_) => removed.push(rule.to_owned()),
+            // Its watchdog may have been faster.
+            Err(error) if list(&program)?.contains(name) => return Err(error),
+            Err(_) => {}
         }
     }
     Ok(removed)
+}
+
+fn list(program: &Path) -> Result<String, Error> {
+    run(program, "list the rules", ["-S", "OUTPUT"])
 }
 
 fn find() -> Result<PathBuf, Error> {
@@ -122,20 +85,6 @@ fn specification(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32, name: 
         "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} -m comment --comment {name} -j DROP"
     );
     text.split(' ').map(str::to_owned).collect()
-}
-
-fn spawn(program: &Path, specification: &[String]) -> Result<Child, Error> {
-    Command::new("/bin/sh")
-        .args(["-c", WATCHDOG])
-        .arg(program)
-        .args(specification)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(Error::io("start the watchdog of the firewall rule with /bin/sh"))
 }
 
 fn run<'a>(program: &Path, act: &'static str, arguments: impl IntoIterator<Item = &'a str>) -> Result<String, Error> {

@@ -5,6 +5,7 @@ mod iptables;
 mod listener;
 mod probe;
 mod reserve;
+mod watchdog;
 
 use crate::error::Error;
 use crate::link::LinkOptions;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+pub(crate) use holder::of as holder_of;
 pub use holder::{Holder, kernel_state};
 
 /// How the kernel is kept from answering segments for our ports.
@@ -58,14 +60,12 @@ impl Guard {
     /// # Errors
     /// As [`Link::open`](crate::link::Link::open).
     pub(crate) fn install(options: &LinkOptions) -> Result<Guard, Error> {
+        sweep_first();
         if options.guard == GuardKind::None {
             let ports = reserve::choose(options.local, options.ports)?;
             return Ok(Guard::new(options, ports, Means::None, None));
         }
         let (reservation, ports) = Reservation::make(options.local, options.ports)?;
-        if matches!(options.guard, GuardKind::Auto | GuardKind::Iptables) {
-            sweep_first();
-        }
         let probe = Probe::new(options.local, &ports, options.mark)?;
         let unproven = answered(&probe, &ports)?.is_none();
         let (means, second_choice) = match options.guard {
@@ -136,7 +136,8 @@ pub fn sweep() -> Result<Vec<String>, Error> {
     iptables::sweep()
 }
 
-/// Before a new rule, if that is possible; if it is not, the new rule will say so.
+/// Whatever the guard: a rule that was left would keep the kernel quiet where that is not wanted, and make a proof impossible. Where the
+/// firewall cannot be used a new rule will say so, and another guard has nothing to say of it.
 fn sweep_first() {
     if iptables::is_installed() && Capability::NetAdmin.effective() {
         match iptables::sweep() {

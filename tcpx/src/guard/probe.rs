@@ -1,9 +1,8 @@
 //! The proof: a SYN to our own port over the loopback interface, and whether the kernel answers it.
 
 use crate::error::Error;
-use crate::link::filter;
-use crate::privileges::Capability;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::link::{self, filter};
+use socket2::{Protocol, Socket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -26,8 +25,8 @@ pub(super) struct Probe {
 impl Probe {
     /// A probe for these ports. It sends with our mark: with net.ipv4.fwmark_reflect the kernel's RST would bear it too, and pass.
     pub(super) fn new(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32) -> Result<Probe, Error> {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))
-            .map_err(Error::needs(Capability::NetRaw, "open a raw socket for the guard's probe"))?;
+        let socket = link::open_raw(Protocol::TCP, "open a raw socket for the guard's probe")?;
+        socket.set_nonblocking(false).map_err(Error::io("make the probe's socket wait"))?;
         socket.bind(&SocketAddr::new(address, 0).into()).map_err(Error::io("bind the probe's socket"))?;
         socket.set_header_included_v4(true).map_err(Error::io("set IP_HDRINCL"))?;
         _ = socket.set_mark(mark);
@@ -40,12 +39,14 @@ impl Probe {
     /// Whether the kernel answers a SYN to `port`.
     pub(super) fn is_answered(&self, port: u16) -> Result<bool, Error> {
         let to = SocketAddr::new(self.address, port);
-        self.socket.attach_filter(&filter::segments_between(self.address, port, self.from)).map_err(Error::io("attach a socket filter"))?;
+        let seq = Seq(super::random() as u32);
+        // Only this answer: no other traffic between these ports has this sequence number.
+        link::aim(&self.socket, &filter::answer(self.address, port, self.from, seq + 1))?;
         let mut packet = [0; 40];
         let header = Header {
             source: SocketAddr::new(self.address, self.from),
             destination: to,
-            seq: Seq(super::random() as u32),
+            seq,
             ack: Seq(0),
             flags: Flags::SYN,
             window: 0,

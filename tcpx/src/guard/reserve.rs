@@ -1,6 +1,5 @@
 //! One kernel socket for each of our ports: no other program gets the port, and no kernel connection or TIME-WAIT speaks for it.
 
-use super::holder;
 use crate::error::Error;
 use crate::link::Ports;
 use crate::privileges::Capability;
@@ -16,8 +15,8 @@ const EPHEMERAL: RangeInclusive<u16> = 32_768..=60_999;
 const UNPRIVILEGED: RangeInclusive<u16> = 1_024..=65_535;
 /// Bases tried before a block is given up.
 const ATTEMPTS: usize = 64;
-/// Descriptors left for everything else in the process.
-const SPARE_FILES: u64 = 64;
+/// Descriptors left for everything else in the process, which takes two dozen.
+const SPARE_FILES: u64 = 32;
 
 /// The sockets that hold our ports: bound, not listening.
 #[derive(Debug)]
@@ -28,23 +27,39 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Binds a socket to each port. SO_REUSEADDR is never set: with it a port is given out while a kernel TIME-WAIT still answers for it.
     pub(crate) fn make(address: IpAddr, ports: Ports) -> Result<(Reservation, RangeInclusive<u16>), Error> {
+        let row = |range: RangeInclusive<u16>| {
+            allow_files(range.len() as u64, 0)?;
+            Reservation::bind(address, range).map_err(Error::with_holder)
+        };
         match ports {
-            Ports::Exact(port) => Reservation::make_row(address, port..=port),
-            Ports::Row { first, last } => Reservation::make_row(address, first..=last),
-            Ports::Block(count) => Reservation::make_block(address, count.max(1)),
+            Ports::Exact(port) => row(port..=port),
+            Ports::Row { first, last } => row(first..=last),
+            Ports::Block(count) => {
+                allow_files(count.into(), 0)?;
+                Reservation::pick(address, count.max(1), count.max(1))
+            }
+            Ports::UpTo { least, most } => {
+                let least = least.max(1);
+                let files = allow_files(least.into(), least.into())?;
+                let most = most.max(least).min(u16::try_from(files).unwrap_or(u16::MAX));
+                allow_files(most.into(), least.into())?;
+                Reservation::pick(address, least, most)
+            }
         }
     }
 
-    fn make_row(address: IpAddr, range: RangeInclusive<u16>) -> Result<(Reservation, RangeInclusive<u16>), Error> {
-        allow_files(u16::try_from(range.len()).unwrap_or(u16::MAX))?;
+    fn bind(address: IpAddr, range: RangeInclusive<u16>) -> Result<(Reservation, RangeInclusive<u16>), Error> {
         let sockets = range.clone().map(|port| bind(SocketAddr::new(address, port))).collect::<Result<_, _>>()?;
         Ok((Reservation { sockets }, range))
     }
 
-    fn make_block(address: IpAddr, count: u16) -> Result<(Reservation, RangeInclusive<u16>), Error> {
-        for _ in 0..ATTEMPTS {
+    /// A row of `most` ports, or of half as many where there is none, down to `least`.
+    fn pick(address: IpAddr, least: u16, most: u16) -> Result<(Reservation, RangeInclusive<u16>), Error> {
+        let mut count = most;
+        for attempt in 1..=ATTEMPTS {
             let range = pick(count).ok_or(Error::NoFreeBlock { address, count })?;
-            match Reservation::make_row(address, range) {
+            match Reservation::bind(address, range) {
+                Err(Error::PortInUse { .. }) if attempt % 2 == 0 => count = (count / 2).max(least),
                 Err(Error::PortInUse { .. }) => {}
                 made => return made,
             }
@@ -55,10 +70,11 @@ impl Reservation {
 
 /// The ports that [`Reservation::make`] would try first, without holding them.
 pub(crate) fn choose(address: IpAddr, ports: Ports) -> Result<RangeInclusive<u16>, Error> {
+    allow_files(0, 0)?;
     match ports {
         Ports::Exact(port) => Ok(port..=port),
         Ports::Row { first, last } => Ok(first..=last),
-        Ports::Block(count) => pick(count.max(1)).ok_or(Error::NoFreeBlock { address, count }),
+        Ports::Block(count) | Ports::UpTo { most: count, .. } => pick(count.max(1)).ok_or(Error::NoFreeBlock { address, count }),
     }
 }
 
@@ -66,23 +82,23 @@ fn bind(address: SocketAddr) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(Error::io("open a socket"))?;
     match socket.bind(&address.into()) {
         Ok(()) => Ok(socket),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse { address, holder: holder::of(address) }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse { address, holder: None }),
         Err(error) => Err(Error::needs(Capability::NetBindService, "use a port below 1024")(error)),
     }
 }
 
-/// Raises the limit on open files as far as needed and allowed.
-fn allow_files(count: u16) -> Result<(), Error> {
+/// Raises the limit on open files as far as needed and allowed, for `ports` and `more` files, and says how many ports the hard limit allows.
+fn allow_files(ports: u64, more: u64) -> Result<u64, Error> {
     let mut limits = getrlimit(Resource::Nofile);
-    let wanted = u64::from(count) + SPARE_FILES;
-    if limits.current.is_none_or(|current| wanted <= current) {
-        return Ok(());
+    let files = ports + more + SPARE_FILES;
+    if let Some(limit) = limits.maximum.filter(|maximum| *maximum < files) {
+        return Err(Error::TooFewFiles { ports, files, limit });
     }
-    if let Some(limit) = limits.maximum.filter(|maximum| *maximum < wanted) {
-        return Err(Error::TooManyPorts { count, limit });
+    if limits.current.is_some_and(|current| current < files) {
+        limits.current = limits.maximum;
+        setrlimit(Resource::Nofile, limits).map_err(Error::io("raise the limit on open files"))?;
     }
-    limits.current = limits.maximum;
-    setrlimit(Resource::Nofile, limits).map_err(Error::io("raise the limit on open files"))
+    Ok(limits.maximum.map_or(u64::MAX, |maximum| maximum - more - SPARE_FILES))
 }
 
 /// A run of `count` ports from a random base (RFC 6056); `None` where there are not so many.
@@ -127,9 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn as_many_ports_as_can_be_had_are_taken_down_to_the_least() {
+        crate::guard::tests::in_namespace(|| {
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let up_to = |least, most| Reservation::make(address, Ports::UpTo { least, most }).map(|(_held, range)| range);
+            assert_eq!(up_to(2, 5).unwrap().len(), 5);
+            assert_eq!(up_to(0, 0).unwrap().len(), 1);
+            // In the middle of the range: no row longer than half of it is free.
+            let _held = bind(SocketAddr::new(address, 46_884)).unwrap();
+            let range = up_to(10, 28_000).unwrap();
+            assert!((10..=14_116).contains(&range.len()) && !range.contains(&46_884), "{range:?}");
+        });
+    }
+
+    #[test]
     fn block_longer_than_the_hard_limit_on_files_is_refused_with_the_limit() {
         let Some(hard) = getrlimit(Resource::Nofile).maximum.filter(|hard| *hard < 60_000) else { return };
         let outcome = Reservation::make(IpAddr::from([127, 0, 0, 1]), Ports::Block(60_000));
-        assert!(matches!(outcome, Err(Error::TooManyPorts { count: 60_000, limit }) if limit == hard), "{outcome:?}");
+        assert!(matches!(outcome, Err(Error::TooFewFiles { ports: 60_000, files: 60_032, limit }) if limit == hard), "{outcome:?}");
     }
 }

@@ -3,11 +3,14 @@
 use super::*;
 use crate::link::{Link, Ports};
 use crate::privileges;
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use socket2::Protocol;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::{Flags, Header, Options};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -42,7 +45,7 @@ pub(crate) fn open(ports: Ports, guard: GuardKind) -> Result<Link, Error> {
 }
 
 /// The rules in the OUTPUT chain.
-fn rules() -> Vec<String> {
+pub(super) fn rules() -> Vec<String> {
     sh("iptables -S OUTPUT").lines().skip(1).map(str::to_owned).collect()
 }
 
@@ -75,6 +78,74 @@ fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
     });
 }
 
+/// Runs `work` beside others who never stop.
+fn beside<const N: usize>(others: [&(dyn Fn() + Sync); N], work: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        for other in others {
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    other();
+                }
+            });
+        }
+        // Threads that panic are told of by the scope, which waits for the others.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}
+
+#[test]
+fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
+    in_namespace(|| {
+        let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let far = listener.accept().unwrap().0;
+        // Sent from our own port to the one that the probe uses, as no answer of the kernel's to this probe would be.
+        let socket = crate::link::open_raw(Protocol::TCP, "send").unwrap();
+        let (from, to) = (SocketAddr::new(LOCALHOST, 7000), SocketAddr::new(LOCALHOST, 6999));
+        let options = Options::default();
+        let mut packet = [0; 40];
+        let header = Header {
+            source: from,
+            destination: to,
+            seq: Seq(0),
+            ack: Seq(1),
+            flags: Flags::RST | Flags::ACK,
+            window: 0,
+            urgent: 0,
+            options,
+            ttl: 64,
+            tos: 0,
+            id: 1,
+        };
+        header.emit((&[], &[]), &mut packet).unwrap();
+        socket.set_header_included_v4(true).unwrap();
+        // Each may have to wait for another, who may have stopped.
+        let moment = Duration::from_millis(10);
+        near.set_write_timeout(Some(moment)).unwrap();
+        far.set_read_timeout(Some(moment)).unwrap();
+        let speak = || _ = (&near).write(&[0; 1000]);
+        let hear = || _ = (&far).read(&mut [0; 64_000]);
+        let knock = || _ = TcpStream::connect_timeout(&from, moment);
+        let forge = || _ = socket.send_to(&packet, &SocketAddr::new(LOCALHOST, 0).into());
+        beside([&speak, &hear, &knock, &forge], || {
+            for kind in [GuardKind::Listener, GuardKind::Iptables].repeat(10) {
+                // A child that another test is just starting may hold a copy of a closed socket for a moment.
+                let link = loop {
+                    match open(Ports::Exact(7000), kind) {
+                        Err(Error::PortInUse { .. }) => {}
+                        other => break other.unwrap(),
+                    }
+                };
+                assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+            }
+        });
+    });
+}
+
 #[test]
 fn iptables_guard_dropped_leaves_the_chain_as_it_was() {
     in_namespace(|| {
@@ -96,41 +167,6 @@ fn iptables_guard_leaves_a_neighbouring_port_its_rst() {
     });
 }
 
-/// Not a test: the process that the next one kills. It holds a guard until its input ends.
-#[test]
-fn helper_process_holds_a_guard() {
-    if std::env::var_os("TCPX_TEST_HOLD").is_some() {
-        let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
-        eprintln!("guarded");
-        _ = std::io::stdin().read(&mut [0]);
-    }
-}
-
-#[test]
-fn sigkill_of_the_owner_leaves_no_rule() {
-    in_namespace(|| {
-        let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "guard::tests::helper_process_holds_a_guard", "--nocapture"])
-            .env("TCPX_TEST_HOLD", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(owner.stderr.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap() == "guarded"));
-        assert_eq!(rules().len(), 1);
-
-        kill_process(Pid::from_child(&owner), Signal::KILL).unwrap();
-        owner.wait().unwrap();
-        let patience = Instant::now() + Duration::from_secs(10);
-        while !rules().is_empty() {
-            assert!(Instant::now() < patience, "{:?}", rules());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    });
-}
-
 #[test]
 fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
     in_namespace(|| {
@@ -147,13 +183,16 @@ fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
 }
 
 #[test]
-fn opening_a_guard_sweeps_what_a_dead_program_left() {
-    in_namespace(|| {
-        sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
-        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
-        assert_eq!(rules().len(), 1);
-        assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
-    });
+fn opening_any_guard_sweeps_what_a_dead_program_left() {
+    for (kind, own) in [(GuardKind::Auto, 1), (GuardKind::Iptables, 1), (GuardKind::Listener, 0), (GuardKind::None, 0)] {
+        in_namespace(move || {
+            sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
+            let link = open(Ports::Exact(7000), kind).unwrap();
+            let left = rules();
+            assert!(left.len() == own && !left.iter().any(|rule| rule.contains("deadbeef")), "{kind:?}: {left:?}");
+            assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+        });
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use libc::{BPF_LDX, BPF_LSH, BPF_MISC, BPF_MSH, BPF_RET, BPF_TAX, BPF_W, BPF_X};
 use socket2::SockFilter;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use tcpx_proto::seq::Seq;
 
 /// Lets nothing through.
 pub(crate) fn nothing() -> [SockFilter; 1] {
@@ -20,12 +21,13 @@ pub(super) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<
     program.finish()
 }
 
-/// Segments between two ports of our own address: what the guard's probe listens for.
-pub(crate) fn segments_between(address: IpAddr, from: u16, to: u16) -> Vec<SockFilter> {
+/// Segments between two ports of our own address that acknowledge this: what the guard's probe listens for.
+pub(crate) fn answer(address: IpAddr, from: u16, to: u16, ack: Seq) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(12).only(BPF_JEQ, bits(address)); // source address
     program.ip_header_len();
     program.add(BPF_LD | BPF_W | BPF_IND, 0).only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
+    program.add(BPF_LD | BPF_W | BPF_IND, 8).only(BPF_JEQ, ack.0);
     program.finish()
 }
 

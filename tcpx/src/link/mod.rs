@@ -34,6 +34,14 @@ pub enum Ports {
     },
     /// So many in a row (at least one), from a base picked at random (RFC 6056).
     Block(u16),
+    /// The same for `least` connections at a time, of which each may open a file of its own: as many ports as can be had, so that those in
+    /// TIME-WAIT are not in the way of the next.
+    UpTo {
+        /// The fewest that will do (at least one).
+        least: u16,
+        /// More would be of no use.
+        most: u16,
+    },
 }
 
 /// The usual SO_MARK of what we send: neither kube-proxy's nor Cilium's.
@@ -107,7 +115,7 @@ impl Link {
     ///
     /// # Errors
     /// The address is not ours ([`Error::AddressNotLocal`]) or IPv6; a port is taken ([`Error::PortInUse`], [`Error::NoFreeBlock`],
-    /// [`Error::TooManyPorts`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
+    /// [`Error::TooFewFiles`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
     /// [`Error::Iptables`]) or does not hold ([`Error::GuardFailed`]).
     pub fn open(options: LinkOptions) -> Result<Link, Error> {
         let address = options.local;
@@ -285,16 +293,18 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
     Ok((tcp, icmp))
 }
 
-fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
+/// A raw socket that is deaf until [`aim`]ed.
+pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
     socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
     Ok(socket)
 }
 
-/// Points a deaf socket at what is ours. A filter does not purge what came before it, so the queue is emptied first: nothing else can
-/// have come since the socket was made deaf.
-fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
-    while socket.recv(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {}
+/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is made deaf first, and its queue emptied.
+pub(crate) fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
+    socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
+    let dont_wait = libc::MSG_DONTWAIT;
+    while socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait).is_ok() {}
     socket.attach_filter(filter).map_err(Error::io("attach a socket filter"))
 }
 

@@ -1,5 +1,6 @@
 //! The live view on stderr: one line per segment and per change of state, and a countdown while TIME-WAIT lasts.
 
+use super::outlet::Slot;
 use super::{Done, Noted, Outlet, Seen, Sink, words};
 use anstream::AutoStream;
 use clap::builder::styling::{AnsiColor, Style};
@@ -7,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
 use tcpx_proto::event::{Timer, TimerAction, What};
 use tcpx_proto::script::Did;
 use tcpx_proto::time::{Duration, Instant};
@@ -17,11 +19,18 @@ const DETAIL: Style = Style::new().dimmed();
 
 /// stderr, with a place for a countdown below the lines when it is a terminal. Clones share it.
 #[derive(Clone, Default)]
-pub struct Display(MultiProgress);
+pub struct Display {
+    bars: MultiProgress,
+    /// The live view's outlet: what others have to say comes after what it has shown.
+    view: Arc<OnceLock<Slot>>,
+}
 
 impl Write for Display {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| AutoStream::auto(io::stderr()).write(octets))
+        if self.view.get().is_some_and(|view| view.put(octets)) {
+            return Ok(octets.len());
+        }
+        self.bars.suspend(|| AutoStream::auto(io::stderr()).write(octets))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -39,6 +48,8 @@ pub struct Live {
 impl Live {
     /// `outlet` leads to `display`; `verbose` adds timers and the engine's checks.
     pub fn new(outlet: Outlet, display: Display, verbose: bool) -> Live {
+        // A display that has a view already goes on after that one.
+        _ = display.view.set(outlet.slot());
         Live { outlet, verbose, countdown: Countdown { display, ends: HashMap::new(), bar: None } }
     }
 
@@ -124,7 +135,7 @@ impl Countdown {
 
     /// Draws the bar anew, down to the end of the last TIME-WAIT.
     fn draw(&mut self, now: Instant) {
-        if self.display.0.is_hidden() {
+        if self.display.bars.is_hidden() {
             return;
         }
         let Some(until) = self.ends.values().max() else { return };
@@ -137,7 +148,7 @@ impl Countdown {
         }
         let template = ProgressStyle::with_template("TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.6.1 (MUST-13)");
         let Ok(style) = template else { return };
-        let bar = self.display.0.add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
+        let bar = self.display.bars.add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
         bar.enable_steady_tick(Duration::from_millis(100));
         self.bar = Some(bar);
     }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 /// How many octets may wait for a slow reader before the outlet is given up.
@@ -34,10 +35,45 @@ impl Failures {
 pub struct Outlet {
     name: String,
     buffer: Vec<u8>,
-    queue: Option<Sender<Vec<u8>>>,
-    waiting: Arc<AtomicUsize>,
+    /// What is written still goes somewhere.
+    open: bool,
+    queue: Arc<Queue>,
+    thread: ThreadId,
     finished: Receiver<()>,
     failures: Failures,
+}
+
+/// What waits to be written.
+struct Queue {
+    /// `None`: nothing more goes there.
+    chunks: Mutex<Option<Sender<Vec<u8>>>>,
+    waiting: AtomicUsize,
+}
+
+impl Queue {
+    fn chunks(&self) -> MutexGuard<'_, Option<Sender<Vec<u8>>>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was taken: not when the thread has ended or writes no more.
+    fn put(&self, chunk: Vec<u8>) -> bool {
+        self.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
+        self.chunks().as_ref().is_some_and(|chunks| chunks.send(chunk).is_ok())
+    }
+}
+
+/// A way into an outlet for others: what they put there comes after what was flushed before it.
+#[derive(Clone)]
+pub(super) struct Slot {
+    queue: Arc<Queue>,
+    thread: ThreadId,
+}
+
+impl Slot {
+    /// Whether it was taken: not when the outlet is gone, and not from its own thread.
+    pub(super) fn put(&self, octets: &[u8]) -> bool {
+        thread::current().id() != self.thread && self.queue.put(octets.to_vec())
+    }
 }
 
 impl Outlet {
@@ -47,45 +83,53 @@ impl Outlet {
     /// The system has no thread to give.
     pub fn new(name: impl Into<String>, into: impl Write + Send + 'static, failures: Failures) -> io::Result<Outlet> {
         let name = name.into();
-        let (queue, chunks) = channel();
+        let (sender, chunks) = channel();
         let (done, finished) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let (counter, noted, called) = (waiting.clone(), failures.clone(), name.clone());
-        std::thread::Builder::new().name("outlet".into()).spawn(move || {
-            if let Err(error) = write_all(into, &chunks, &counter) {
+        let queue = Arc::new(Queue { chunks: Mutex::new(Some(sender)), waiting: AtomicUsize::new(0) });
+        let (source, noted, called) = (Arc::clone(&queue), failures.clone(), name.clone());
+        let writer = thread::Builder::new().name("outlet".into()).spawn(move || {
+            if let Err(error) = write_all(into, &chunks, &source) {
                 noted.note(format!("cannot write to {called}: {error}; nothing more goes there, the connection goes on"));
             }
             let _owner_gave_up = done.send(());
         })?;
-        Ok(Outlet { name, buffer: Vec::new(), queue: Some(queue), waiting, finished, failures })
+        Ok(Outlet { name, buffer: Vec::new(), open: true, queue, thread: writer.thread().id(), finished, failures })
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        Slot { queue: Arc::clone(&self.queue), thread: self.thread }
     }
 }
 
-fn write_all(mut into: impl Write, chunks: &Receiver<Vec<u8>>, waiting: &AtomicUsize) -> io::Result<()> {
+fn write_all(mut into: impl Write, chunks: &Receiver<Vec<u8>>, source: &Queue) -> io::Result<()> {
     for chunk in chunks {
         into.write_all(&chunk)?;
         into.flush()?;
-        waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
+        source.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
     }
     Ok(())
 }
 
 impl Write for Outlet {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        if self.queue.is_some() {
+        if self.open {
             self.buffer.extend_from_slice(octets);
         }
         Ok(octets.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let Some(queue) = self.queue.as_ref().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
-        let len = self.buffer.len();
-        if self.waiting.fetch_add(len, Ordering::Relaxed) + len > MOST_WAITING {
+        if self.buffer.is_empty() || !self.open {
+            return Ok(());
+        }
+        if self.queue.waiting.load(Ordering::Relaxed) + self.buffer.len() > MOST_WAITING {
             self.failures.note(format!("{}: its reader is too slow, {MOST_WAITING} octets wait; nothing more goes there", self.name));
-            self.queue = None;
-        } else if queue.send(std::mem::take(&mut self.buffer)).is_err() {
-            self.queue = None;
+            self.open = false;
+        } else {
+            self.open = self.queue.put(std::mem::take(&mut self.buffer));
+        }
+        if !self.open {
+            *self.queue.chunks() = None;
         }
         Ok(())
     }
@@ -94,7 +138,7 @@ impl Write for Outlet {
 impl Drop for Outlet {
     fn drop(&mut self) {
         let _never_fails = self.flush();
-        self.queue = None;
+        *self.queue.chunks() = None;
         if self.finished.recv_timeout(LAST_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
             self.failures.note(format!("{}: its reader does not read, the rest is lost", self.name));
         }
@@ -119,6 +163,21 @@ mod tests {
         let expected: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert_eq!(io::read_to_string(reader).unwrap(), expected);
         assert!(!failures.any());
+    }
+
+    #[test]
+    fn what_others_put_into_a_slot_comes_after_what_was_flushed_before() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut outlet = Outlet::new("pipe", writer, Failures::default()).unwrap();
+        let slot = outlet.slot();
+        for text in ["view\n", "more of it\n"] {
+            outlet.write_all(text.as_bytes()).unwrap();
+            outlet.flush().unwrap();
+            assert!(slot.put(b"a line\n"));
+        }
+        drop(outlet);
+        assert!(!slot.put(b"too late\n"));
+        assert_eq!(io::read_to_string(reader).unwrap(), "view\na line\nmore of it\na line\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What people are used to: a pipe's reader may stop, NO_COLOR is respected, SIGUSR1 tells how it stands.
 
-use crate::harness::{Lab, PORT, Program, Signal, built, installed};
+use crate::harness::{Ended, Lab, PORT, Program, Signal, built, installed};
 use std::process::Stdio;
 
 /// Events to a program that reads them; how both ended, and what it said.
@@ -124,4 +124,35 @@ fn usr1_during_a_script_is_answered_too() {
     let row = server.wait_for("10.77.0.2:7000");
     assert!(row.starts_with("ESTABLISHED\t"), "{row}");
     std::fs::remove_file(&script).unwrap();
+}
+
+#[test]
+fn error_that_ends_a_run_is_printed_after_the_live_view() {
+    let Some(lab) = Lab::netns() else { return };
+    let after = |ended: &Ended, view: &str, error: &str| {
+        let (before, last) = ended.stderr.trim_end().rsplit_once('\n').unwrap();
+        assert!(before.contains(view) && last.starts_with(error), "{}", ended.stderr);
+    };
+    for _ in 0..10 {
+        let ended = lab.client(&["--send", "x", "-v"]).finish();
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        after(&ended, "closed: refused", "tcpx-client: connection refused");
+    }
+    let server = lab.server(&["--once"]);
+    lab.client(&["--send", "x", "--abort"]).succeed();
+    after(&server.finish(), "closed: reset", "tcpx-server: connection reset");
+}
+
+#[test]
+fn terminal_without_columns_has_eighty() {
+    let Some(lab) = Lab::netns() else { return };
+    if !installed("script") {
+        return;
+    }
+    for program in ["tcpx-lab", "tcpx-client", "tcpx-server"] {
+        let line = format!("{} --help", built(program).display());
+        let shown = on_a_terminal(&lab, &line, true);
+        let widest = shown.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!((60..=80).contains(&widest), "{line}: {widest}\n{shown}");
+    }
 }

@@ -147,10 +147,50 @@ fn iptables_missing_is_told_and_auto_takes_the_listener() {
 #[test]
 fn more_ports_than_descriptors_is_refused_with_the_limit() {
     let Some(lab) = Lab::netns() else { return };
+    let limited = |files: u32, name: &str, arguments: &[&str]| {
+        let mut command = lab.a.command("prlimit");
+        Program::start(command.arg(format!("--nofile={files}:{files}")).arg(built(name)).args(arguments))
+    };
+    let many = ["10.77.0.2:7000", "--send", "x", "--msl", "50ms", "--parallel", "200"];
+    let ended = limited(64, "tcpx-client", &many).finish();
+    assert!(ended.code == Some(1) && ended.stderr.contains("200 ports take 432 open files"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("this process may have 64. Ask for fewer, or raise the limit as root: `ulimit -Hn 432`"),
+        "{}",
+        ended.stderr
+    );
+    let _server = lab.server(&[]);
+    assert_eq!(limited(432, "tcpx-client", &many).succeed().len(), 200);
+    for (guard, words, enough) in [("none", "this takes 32 open files", 32), ("iptables", "one port takes 33 open files", 33)] {
+        let server = ["10.77.0.1:7000", "--rst-guard", guard];
+        let ended = limited(12, "tcpx-server", &server).finish();
+        assert!(ended.code == Some(1) && ended.stderr.contains(words) && ended.stderr.contains("may have 12"), "{}", ended.stderr);
+        limited(enough, "tcpx-server", &server).wait_for("listening on");
+    }
+}
+
+#[test]
+fn more_connections_than_ports_can_be_had_take_them_again_when_they_are_free() {
+    let Some(lab) = Lab::netns() else { return };
+    let _server = lab.server(&[]);
     let mut command = lab.a.command("prlimit");
-    command.arg("--nofile=64:64").arg(built("tcpx-client")).args(["10.77.0.2:7000", "--send", "x", "--parallel", "200"]);
-    let ended = Program::start(&mut command).finish();
-    assert!(ended.code == Some(1) && ended.stderr.contains("ulimit -Hn"), "{}", ended.stderr);
+    command.arg("--nofile=100:100").arg(built("tcpx-client")).args(["10.77.0.2:7000", "--send", "hello", "--msl", "5ms", "-q"]);
+    assert_eq!(Program::start(command.args(["--parallel", "4", "--count", "75"])).succeed(), "hello".repeat(300));
+}
+
+#[test]
+fn what_has_no_end_or_is_no_file_is_refused_with_the_limit() {
+    let Some(lab) = Lab::netns() else { return };
+    let limit = |octets: &str| format!("there is more than {octets} MiB, the most that is read");
+    for (endless, words) in [("/dev/zero", limit("1")), ("/dev/full", limit("1")), ("/", "Is a directory".to_owned())] {
+        for (name, address) in [("tcpx-server", "10.77.0.1:7000"), ("tcpx-client", "10.77.0.2:7000")] {
+            fails(&lab, name, &[address, "--script", endless], 2, &["--script: cannot read", &words]);
+        }
+        fails(&lab, "tcpx-lab", &["run", endless], 1, &["cannot read", &words]);
+        fails(&lab, "tcpx-lab", &["explain", endless], 1, &["cannot read", &words]);
+    }
+    fails(&lab, "tcpx-server", &["10.77.0.1:7000", "--respond", "@/dev/zero"], 2, &["--respond: cannot read", &limit("64")]);
+    fails(&lab, "tcpx-lab", &["ladder", "/dev/zero"], 1, &["cannot read", &limit("256")]);
 }
 
 #[test]

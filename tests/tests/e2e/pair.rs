@@ -1,6 +1,6 @@
 //! tcpx-client and tcpx-server with each other: handshake, data both ways, close.
 
-use crate::harness::{Lab, PATIENT, Program};
+use crate::harness::{Lab, PATIENT, Program, Seen};
 use std::collections::BTreeSet;
 use std::io::Write;
 
@@ -68,4 +68,42 @@ fn events_on_stdout_leave_the_peers_data_to_the_output_file() {
     assert_eq!((&events[0]["event"], &events[0]["version"], &events[0]["role"]), (&"start".into(), &1.into(), &"client".into()));
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["reason"]), (&"closed".into(), &"clean".into()));
+}
+
+#[test]
+fn capture_on_stdout_is_whole_and_has_no_data_between() {
+    let Some(lab) = Lab::netns() else { return };
+    let (record, none) = (&["--pcap", "-"][..], &[][..]);
+    let output = lab.file("heard");
+    for (server, client, heard) in [(none, record, false), (none, &[record, &["--output", &output]].concat(), true), (record, none, false)]
+    {
+        let (of_server, server) = (server == record, lab.server(&[server, &["--once"]].concat()));
+        let client = lab.client(&[client, &["--send", "hello", "--msl", "50ms"]].concat());
+        let (client, server) = (client.finish(), server.finish());
+        assert_eq!((client.code, server.code), (Some(0), Some(0)), "{}{}", client.stderr, server.stderr);
+        let capture = if of_server { server.stdout } else { client.stdout };
+        let path = lab.path("capture.pcapng");
+        std::fs::write(&path, capture).unwrap();
+        let seen = Seen::read(&path);
+        let flags: Vec<&str> = seen.0.iter().map(|segment| segment.flags.as_str()).collect();
+        assert!(flags.starts_with(&["S", "SA", "A"]) && flags.iter().filter(|flags| flags.contains('F')).count() == 2, "{flags:?}");
+        assert!(!heard || std::fs::read_to_string(&output).unwrap() == "hello");
+    }
+}
+
+#[test]
+fn two_records_or_a_record_and_data_in_one_file_are_refused() {
+    let Some(lab) = Lab::netns() else { return };
+    let file = lab.file("both");
+    for flags in [
+        &["--events", "-", "--pcap", "-"][..],
+        &["--events", "-", "--pcap", "/dev/stdout"],
+        &["--events", &file, "--pcap", &file],
+        &["--pcap", "-", "--output", "-"],
+        &["--events", "-", "--output", "/dev/stdout"],
+    ] {
+        let ended = lab.client(&[flags, &["--send", "hello"]].concat()).finish();
+        assert!(ended.code == Some(2) && ended.stderr.contains("would be mixed in"), "{flags:?}: {}", ended.stderr);
+        assert!(ended.stdout.is_empty() && !lab.path("both").exists());
+    }
 }

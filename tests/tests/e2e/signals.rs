@@ -1,7 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP at any moment: the peer is told, nothing is left, and the exit status says which.
 
-use crate::harness::{Lab, PORT, Signal, iptables_rules};
-use std::io::{ErrorKind, Read};
+use crate::harness::{Lab, PORT, Program, Signal, iptables_rules};
+use std::io::{ErrorKind, Read, Write};
+use std::process::Command;
 
 const ALL: [(Signal, i32); 3] = [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)];
 
@@ -56,4 +57,44 @@ fn client_in_time_wait_ends_well_and_says_which_rule_that_broke() {
     let ended = client.end_by(Signal::INT);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("TIME-WAIT cut short") && ended.stderr.contains("2 MSL"), "{}", ended.stderr);
+}
+
+/// The command as a program starts it that leaves these signals ignored, such as nohup(1) or the `&` of a script.
+fn ignoring(lab: &Lab, signals: &str, command: &Command) -> Command {
+    let mut env = lab.b.command("env");
+    env.arg(format!("--ignore-signal={signals}")).arg(command.get_program()).args(command.get_args());
+    env
+}
+
+#[test]
+fn signal_that_was_ignored_at_the_start_stays_ignored() {
+    let Some(lab) = Lab::netns() else { return };
+    let mut server = lab.tcpx(&lab.b, "tcpx-server");
+    let mut server = Program::start(&mut ignoring(&lab, "HUP,INT,USR1", server.arg(lab.b.at(PORT).to_string())));
+    server.wait_for("listening on");
+    for signal in [Signal::HUP, Signal::INT, Signal::USR1] {
+        server.signal(signal);
+    }
+    let mut stream = lab.a.connect(lab.b.at(PORT));
+    stream.write_all(b"hello").unwrap();
+    stream.read_exact(&mut [0; 5]).unwrap();
+    let ended = server.end_by(Signal::TERM);
+    assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("1 connection"), "{}", ended.stderr);
+}
+
+#[test]
+fn children_that_were_ignored_at_the_start_are_waited_for() {
+    let Some(lab) = Lab::netns() else { return };
+    let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-0123456789abcdef -j DROP";
+    lab.b.output("iptables", &stale.split(' ').collect::<Vec<_>>());
+    let mut server = lab.tcpx(&lab.b, "tcpx-server");
+    server.arg(lab.b.at(PORT).to_string()).args(["--rst-guard", "iptables"]);
+    let mut server = Program::start(&mut ignoring(&lab, "CHLD", &server));
+    server.wait_for("listening on");
+    assert_eq!(iptables_rules(&lab.b).len(), 1);
+    let ended = server.end_by(Signal::TERM);
+    assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    assert_eq!(iptables_rules(&lab.b), Vec::<String>::new());
 }

@@ -24,6 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use tcpx::cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
 use tcpx_proto::stack::CallError;
@@ -72,7 +73,7 @@ impl Wishes {
 /// # Errors
 /// The script cannot be read or is wrong, the kernel does not show its sockets, or stdout is gone.
 pub fn play(place: Place, role: &str) -> Result<()> {
-    let text = io::read_to_string(io::stdin()).context("cannot read the script")?;
+    let text = input::text_of(io::stdin(), input::SOURCE).context("cannot read the script")?;
     let script = Script::parse(&text).map_err(|mistake| anyhow::anyhow!("the script: {mistake}"))?;
     let record = Record::start(role, io::stdout())?;
     let mut player = Player::new(place, Arc::clone(&record))?;

@@ -4,6 +4,7 @@ use super::PATIENCE;
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -39,8 +40,18 @@ impl Program {
         (program, input)
     }
 
-    /// Starts it with stdin and stdout as the command has them.
+    /// Starts it with stdin and stdout as the command has them. Tests that run in the background have SIGINT ignored, and our programs
+    /// would leave it so.
     pub(crate) fn spawn(command: &mut Command) -> Program {
+        // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGUSR1] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            })
+        };
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();

@@ -1,0 +1,72 @@
+//! What others wrote is read up to a limit: a wrong name may be that of a device without an end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The most that is read of a file in one of our languages: a script, an experiment.
+pub const SOURCE: u64 = MIB;
+/// The most that is read of a file with data to send.
+pub const DATA: u64 = 64 * MIB;
+/// The most that is read of a record of what happened.
+pub const RECORD: u64 = 256 * MIB;
+
+const MIB: u64 = 1 << 20;
+
+/// Everything that comes from `reader`, if that is no more than `most` octets.
+///
+/// # Errors
+/// It cannot be read, or it is more.
+pub fn octets_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    match reader.take(most + 1).read_to_end(&mut octets)? as u64 > most {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("there is more than {} MiB, the most that is read", most / MIB))),
+        false => Ok(octets),
+    }
+}
+
+/// The same as text.
+///
+/// # Errors
+/// Those of [`octets_of`]; it is no text.
+pub fn text_of(reader: impl Read, most: u64) -> io::Result<String> {
+    String::from_utf8(octets_of(reader, most)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
+/// What a file has.
+///
+/// # Errors
+/// Those of opening it and of [`octets_of`].
+pub fn octets_in(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    octets_of(File::open(path)?, most)
+}
+
+/// The text that a file has.
+///
+/// # Errors
+/// Those of opening it and of [`text_of`].
+pub fn text_in(path: &Path, most: u64) -> io::Result<String> {
+    text_of(File::open(path)?, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_much_as_the_limit_is_read_and_more_is_refused_with_it() {
+        let zeros = |octets| io::repeat(0).take(octets);
+        assert_eq!(octets_of(zeros(SOURCE), SOURCE).unwrap().len(), 1 << 20);
+        let error = octets_of(zeros(SOURCE + 1), SOURCE).unwrap_err();
+        assert_eq!(error.to_string(), "there is more than 1 MiB, the most that is read");
+    }
+
+    #[test]
+    fn device_without_an_end_a_directory_and_binary_data_are_refused() {
+        let refused = |path: &str| text_in(Path::new(path), SOURCE).unwrap_err();
+        assert_eq!(refused("/dev/zero").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(refused("/dev/full").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(refused("/").kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(text_of(&b"\xff"[..], SOURCE).unwrap_err().to_string(), "it is no text in UTF-8");
+    }
+}
