@@ -69,6 +69,9 @@ pub enum What {
         timer: String,
         /// What.
         action: Action,
+        /// When it runs out, seconds since the start of the run, where it starts.
+        #[serde(default)]
+        until: Option<f64>,
     },
     /// A removed rule took effect.
     Deviated {

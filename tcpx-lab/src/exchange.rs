@@ -262,7 +262,7 @@ impl Side {
         let last = if silent { last.map(|_| f64::INFINITY) } else { last };
         let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
         let tick = |entry: &Entry| match &entry.what {
-            What::Timer { timer, action } => {
+            What::Timer { timer, action, .. } => {
                 Some(Tick { end, conn: entry.conn, at: entry.t + offset, timer: timer.clone(), action: *action })
             }
             _ => None,

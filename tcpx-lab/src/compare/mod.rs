@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use tcpx_proto::config::Detour;
 
 /// How far apart, seconds, two things may be foretold that do not wait for each other and may come in either order nevertheless.
-const RACE: f64 = 0.1;
+pub(crate) const RACE: f64 = 0.1;
 
 /// A run, as it is compared.
 struct Ran<'a> {

@@ -62,7 +62,8 @@ impl Capture {
     /// Ends it: everything that passed until now, in the order in which the kernel saw it.
     ///
     /// # Errors
-    /// Packets were lost, were longer than the device's MTU, or were more than [`LIMIT`]: what is not whole is no evidence.
+    /// Packets were lost because the machine was too busy to read them ([`ResourceBusy`](io::ErrorKind::ResourceBusy)), were longer than
+    /// the device's MTU, or were more than [`LIMIT`]: what is not whole is no evidence.
     pub fn stop(mut self) -> io::Result<Vec<Packet>> {
         self.end().unwrap_or_else(|| Err(io::Error::other("the capture was stopped before")))
     }
@@ -130,7 +131,7 @@ impl Reader {
         match (lost, self.cut) {
             (0, false) => Ok(self.packets),
             (0, true) => Err(io::Error::other("a packet was longer than the MTU: the cable has offloads")),
-            _ => Err(io::Error::other(format!("the capture lost {lost} of {counted} packets"))),
+            _ => Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("the capture lost {lost} of {counted} packets"))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One of the pair against this machine's Linux: ordinary sockets in the other namespace, watched from outside.
 
+use super::late;
 use super::process::Process;
 use super::wire::{Captures, genuine, own, watch, witnessed, written};
 use super::{Outcome, role};
@@ -45,12 +46,13 @@ pub fn run(plan: &Plan, linux: End, settings: &BTreeMap<String, String>, seed: u
     let packets = captures.stop()?;
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
-    let waited = witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
+    let mut waited = witnessed(plan, linux.other(), linux.other().of(&logs), &packets[linux.other() as usize], end)?;
     let theirs = &mut logs[linux as usize];
     let honest = genuine(plan, linux, &packets[linux as usize]);
     *theirs = log::log(&honest, &seen, std::mem::take(&mut theirs.entries), own(linux), role(linux), theirs.monotonic);
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
         super::sim::mark_forged(plan, side, log);
+        waited = waited.max(late::longest(log, &side.of(&plan.hosts).script));
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
     let end = end - crate::oracle::start(&logs);

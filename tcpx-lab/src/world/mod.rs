@@ -1,6 +1,7 @@
 //! Where an experiment is run: in the simulation, on a wire, or beside Linux.
 
 pub mod kernel;
+mod late;
 mod process;
 pub mod sim;
 pub mod wire;
@@ -102,7 +103,7 @@ pub struct Outcome {
     pub events: [String; 2],
     /// A capture of either end, pcapng with comments; empty unless asked for.
     pub captures: [Vec<u8>; 2],
-    /// How long a process waited for the machine at the most before it handled a packet, seconds: a network that is slower than planned.
+    /// How long a process waited for the machine at the most, seconds: before it handled a packet, a timer, or what its script waited for.
     pub waited: f64,
     /// What else was noticed, such as the kernel's counters.
     pub notes: Vec<String>,

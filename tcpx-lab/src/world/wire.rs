@@ -1,5 +1,6 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
+use super::late;
 use super::process::Process;
 use super::{Outcome, Remarks, role};
 use crate::events::{Direction, Entry, Log, What};
@@ -73,6 +74,7 @@ fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end
     let mut waited: f64 = 0.0;
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
         waited = waited.max(witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?);
+        waited = waited.max(late::longest(log, &side.of(&plan.hosts).script));
         super::sim::mark_forged(plan, side, log);
     }
     let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
