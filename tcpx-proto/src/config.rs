@@ -67,6 +67,7 @@ pub enum Overflow {
 /// | `congestion` | Cubic | NewReno |
 /// | `recovery` | Rack | Rfc6675 |
 /// | `sws_override` | 200ms | 500ms |
+/// | `small_path` | Fragment | Reduce |
 /// | `window_edges` | Inclusive | Exclusive |
 /// | `unacknowledging` | Drop | Check |
 /// | `ecn` | WhenAsked | Off |
@@ -153,6 +154,8 @@ pub struct ConnConfig {
     pub urgent: UrgentData,
     /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
     pub mtu: u16,
+    /// What becomes of a path that takes less than any should.
+    pub small_path: SmallPath,
     /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
     pub receive_buffer: usize,
     /// Send buffer, octets, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
@@ -420,6 +423,15 @@ pub enum HoldBack {
     DataAndFin,
 }
 
+/// What becomes of a path, over IPv4, whose MTU a router says is less than a host expects of any.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SmallPath {
+    /// Packets get as small as the router says, down to 68 octets, and where it says nothing, as the next plateau (RFC 1191 sections 3, 7).
+    Reduce,
+    /// Packets get no smaller than 552 octets, and routers may cut them: they go without DF (`net.ipv4.route.min_pmtu`).
+    Fragment,
+}
+
 /// Congestion control.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Congestion {
@@ -645,6 +657,7 @@ impl ConnConfig {
             mss_limits: MssLimits::Offered,
             urgent: UrgentData::Inline,
             mtu: 1500,
+            small_path: SmallPath::Reduce,
             receive_buffer: 1 << 18,
             send_buffer: 1 << 18,
             isn: Isn::Rfc6528,
@@ -695,6 +708,7 @@ impl ConnConfig {
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
             sws_override: millis(200),
+            small_path: SmallPath::Fragment,
             window_edges: WindowEdges::Inclusive,
             unacknowledging: Unacknowledging::Drop,
             ecn: Ecn::WhenAsked,
@@ -749,6 +763,7 @@ pub const DIALECT_LINUX: &[(&str, &str)] = &[
         "SHLD-18, SHLD-19",
         "an ACK waits for the application: it goes when that has read, or with its answer, or 40 to 200 ms later; the first 16, and what exceeds a full segment, go at once",
     ),
+    ("RFC 1191 3", "a path of less than 552 octets gets packets of 552 that routers may cut, instead of smaller ones"),
     ("SHLD-7", "Nagle's algorithm in Minshall's variant: a small segment waits for an unacknowledged small one only"),
     ("RFC 5681", "CUBIC (RFC 9438), and losses told by time (RACK-TLP, RFC 8985) where the peer permits SACK"),
     ("RFC 5681 3.1", "a SYN lost once leaves the initial window as it is"),
@@ -807,6 +822,7 @@ mod tests {
         row!(congestion);
         row!(recovery);
         row!(sws_override);
+        row!(small_path);
         row!(window_edges);
         row!(unacknowledging);
         row!(ecn);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, Variance};
 use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, Stack, TransmitError};
+use tcpx_proto::stack::{CallError, ConnId, Stack};
 use tcpx_proto::tcb::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{Flags, Options, Timestamps};
@@ -1223,50 +1223,6 @@ fn rfc_5927_5_2_hard_icmp_errors_are_soft_once_synchronized() {
     bench.send(b"x");
     bench.icmp(3, 3, 0, bench.snd_una);
     assert_eq!(bench.state(), State::Established);
-}
-
-#[test]
-fn rfc_1191_smaller_path_is_learnt_and_what_was_lost_goes_again() {
-    let mut bench = open(plain());
-    let una = bench.snd_una;
-    bench.send(&text(2 * MSS));
-    let sent = bench.icmp(3, 4, 1000, una);
-    assert_eq!(seqs(&sent)[0], (una, 960));
-    assert_eq!(sent.iter().map(|sent| sent.text.len()).sum::<usize>(), 2 * MSS);
-    assert!(sent.iter().all(|sent| sent.text.len() <= 960));
-}
-
-#[test]
-fn rfc_5927_7_path_mtu_has_a_floor_and_never_grows_by_icmp() {
-    let mss = |mtu, seq: fn(&Bench) -> Seq| {
-        let mut bench = open(plain());
-        bench.send(&text(MSS));
-        let at = seq(&bench);
-        bench.icmp(3, 4, mtu, at);
-        usize::from(bench.status().mss)
-    };
-    assert_eq!(mss(68, |bench| bench.snd_una), 512);
-    assert_eq!(mss(0, |bench| bench.snd_una), 1125 - 40);
-    assert_eq!(mss(9000, |bench| bench.snd_una), MSS);
-    assert_eq!(mss(1000, |bench| bench.snd_nxt), MSS, "not in flight");
-}
-
-#[test]
-fn rfc_8200_5_path_mtu_over_ipv6_has_a_floor_of_1280() {
-    let mut bench = Bench::new(plain());
-    (bench.local, bench.remote) = ("[fd00::1]:7000".parse().unwrap(), "[fd00::2]:9000".parse().unwrap());
-    bench.stack.reserve(bench.local.ip(), 7000..=7000);
-    bench.enter("ESTABLISHED");
-    bench.stack.transmit_failed(bench.now, bench.id, TransmitError::TooBig(600));
-    assert_eq!(bench.status().mss, 1220);
-}
-
-#[test]
-fn path_mtu_of_a_link_below_the_floor_does_not_grow() {
-    let mut bench = open(with(plain(), |conn| conn.mtu = 500));
-    bench.send(b"x");
-    bench.icmp(3, 4, 400, bench.snd_una);
-    assert_eq!(bench.status().mss, 460);
 }
 
 // ---- 3.6, 3.10.4: closing

@@ -176,7 +176,8 @@ mod tests {
         for (from, source) in [("stranger = true", [10, 77, 0, 66]), ("", [10, 77, 0, 2])] {
             let packets = packets(&format!("to = \"a\"\nflags = \"S\"\nseq = 7\nicmp = [3, 4]\nmtu = 600\n{from}"));
             let (local, remote) = ("10.77.0.1:40000".parse().unwrap(), "10.77.0.2:7000".parse().unwrap());
-            assert_eq!(Icmp::parse(&packets[0]), Some(Icmp { kind: IcmpKind::PacketTooBig(600), local, remote, seq: Seq(7) }));
+            let expected = Icmp { kind: IcmpKind::PacketTooBig(600), local, remote, seq: Seq(7), len: 40 };
+            assert_eq!(Icmp::parse(&packets[0]), Some(expected));
             assert_eq!(packets[0][12..20], [&source[..], &[10, 77, 0, 1]].concat());
         }
     }

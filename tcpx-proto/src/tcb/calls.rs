@@ -68,6 +68,7 @@ impl Tcb {
                 scaled: false,
                 mss: default_mss(remote),
                 path_mtu,
+                fragments: false,
                 small: None,
                 cursor: None,
                 closing: false,
@@ -362,22 +363,6 @@ impl Tcb {
     pub(super) fn control(&mut self) -> Option<&mut Control> {
         self.transfer.as_mut().map(|transfer| &mut transfer.control)
     }
-
-    /// A smaller path MTU was learnt; what is in flight goes again in smaller pieces.
-    pub(super) fn shrink_path(&mut self, mtu: u16) {
-        let mtu = mtu.max(min_mtu(self.remote));
-        if mtu < self.snd.path_mtu {
-            self.snd.path_mtu = mtu;
-            if self.snd.una.lt(self.snd.nxt) && !self.syn_outstanding() {
-                self.resend();
-            }
-        }
-    }
-}
-
-/// The smallest path MTU that is believed, octets: over IPv4 that of Linux (`min_pmtu`), over IPv6 that of RFC 8200 section 5.
-const fn min_mtu(remote: SocketAddr) -> u16 {
-    if remote.is_ipv4() { 552 } else { 1280 }
 }
 
 /// A smaller MSS is taken for this one, octets (`TCP_MIN_MSS` less options; CVE-2019-11479).

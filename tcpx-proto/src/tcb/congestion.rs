@@ -169,6 +169,23 @@ impl Control {
         }
     }
 
+    /// What left up to `nxt` was lost, but not for congestion: the window stays, and what is noticed of that loss later begins no recovery.
+    pub(crate) fn lost_without_congestion(&mut self, nxt: Seq) {
+        self.recover = nxt.back(1);
+        (self.in_recovery, self.duplicates, self.limited) = (false, 0, 0);
+    }
+
+    /// A full segment has `after` octets instead of `before`: the windows stay as many segments (RFC 5681 section 3.1).
+    pub(crate) fn rescale(&mut self, before: u32, after: u32) {
+        let scaled = |octets: u32| u32::try_from(u64::from(octets) * u64::from(after) / u64::from(before.max(1))).unwrap_or(u32::MAX);
+        self.cwnd = scaled(self.cwnd).max(after);
+        if self.ssthresh < u32::MAX {
+            self.ssthresh = scaled(self.ssthresh).max(2 * after);
+        }
+        self.limited = scaled(self.limited);
+        self.cubic.rescale(scaled);
+    }
+
     /// A mark was echoed, `flight` octets up to `nxt` being outstanding.
     pub(crate) fn marked(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.slow_down(flight, mss);

@@ -73,6 +73,12 @@ impl Cubic {
         self.epoch = None;
     }
 
+    /// Windows are counted in other segments: the curve begins anew at the one that there is then.
+    pub(crate) fn rescale(&mut self, scaled: impl Fn(u32) -> u32) {
+        (self.w_max, self.prior) = (scaled(self.w_max), scaled(self.prior));
+        self.epoch = None;
+    }
+
     /// After idling congestion avoidance begins anew (section 4.2: t is not to count idle time).
     pub(crate) fn pause(&mut self) {
         self.epoch = None;

@@ -10,6 +10,7 @@ mod held;
 mod orphan;
 mod output;
 mod pace;
+mod path;
 mod rack;
 mod recovery;
 mod rto;
@@ -199,6 +200,8 @@ pub(crate) struct Snd {
     /// The peer's MSS option.
     mss: u16,
     path_mtu: u16,
+    /// Routers may cut our packets: no DF.
+    fragments: bool,
     /// One past the last segment smaller than full, while that is not acknowledged (Linux's `snd_sml`).
     small: Option<Seq>,
     /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.

@@ -8,7 +8,7 @@ use crate::event::{Carries, Cause, Label, Timer};
 use crate::seq::Seq;
 use crate::stack::ConnId;
 use crate::time::Instant;
-use crate::wire::{Flags, Header, Options, Payload, Segment, Timestamps};
+use crate::wire::{self, Flags, Header, Options, Payload, Segment, Timestamps};
 use core::net::SocketAddr;
 
 /// A segment that is about to be sent.
@@ -64,6 +64,10 @@ impl Tcb {
         let label = Label { cause: plan.cause, carries: self.carries(&plan, &header) };
         let payload = self.payload(&plan);
         let written = header.emit(payload, into).ok()?;
+        // Nor may what is longer in any case, by its options, be lost for that.
+        if self.snd.fragments || written > usize::from(self.snd.path_mtu) {
+            wire::allow_fragments(into);
+        }
         self.cwr_sent(header.flags);
         self.sent(cx, &plan);
         Some((written, label))
@@ -279,9 +283,14 @@ impl Tcb {
 
     /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` octets of them. At least 1.
     pub(super) fn effective_mss(&self, more: u32) -> u32 {
-        let path = self.snd.path_mtu.saturating_sub(headers(self.remote));
+        let path = u32::from(self.snd.mss) + u32::from(headers(self.remote));
+        self.segment_within(self.snd.path_mtu.min(path.try_into().unwrap_or(u16::MAX))).saturating_sub(more).max(1)
+    }
+
+    /// Octets of text in a packet of `mtu` octets.
+    pub(super) fn segment_within(&self, mtu: u16) -> u32 {
         let stamps = if self.stamps.on { 12 } else { 0 };
-        u32::from(self.snd.mss.min(path)).saturating_sub(stamps + more).max(1)
+        u32::from(mtu.saturating_sub(headers(self.remote)).saturating_sub(stamps))
     }
 
     /// At most three SACK blocks beside timestamps, else four (RFC 2018 section 3).

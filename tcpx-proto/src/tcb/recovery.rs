@@ -162,15 +162,6 @@ impl Tcb {
         }
     }
 
-    /// What is in flight and not known to be there goes again, as far as the windows let it.
-    pub(super) fn resend(&mut self) {
-        if !self.is_selective() {
-            self.snd.cursor = Some(self.snd.una);
-        } else if let Some(transfer) = &mut self.transfer {
-            transfer.sent.board.lose_all();
-        }
-    }
-
     /// How many more octets the congestion window lets out.
     pub(super) fn spare(&self, transfer: &Transfer) -> u32 {
         transfer.control.window().saturating_sub(transfer.sent.board.pipe(self.snd.nxt.since(self.snd.una)))

@@ -187,6 +187,11 @@ impl Scoreboard {
         self.lose(self.runs.len(), |_| true);
     }
 
+    /// Everything is lost that is not known to be there and left in a segment of more than `len` octets, as far as can be told.
+    pub(crate) fn lose_longer(&mut self, len: u32) {
+        self.lose(self.runs.len(), |run| run.len() > len);
+    }
+
     /// Everything is lost for which `late` says so.
     pub(crate) fn lose_late(&mut self, mut late: impl FnMut(&Run) -> bool) -> bool {
         self.lose(self.runs.len(), |run| late(run))

@@ -506,7 +506,7 @@ impl Tcb {
             self.snd.cause = Cause::Released;
             // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC 6298 section 5.
             if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
-                self.resend();
+                self.resend(0);
             }
         }
         if self.runs(Timer::Persist) {
@@ -586,8 +586,7 @@ impl Tcb {
         cx.record.note(cx.now, Some(cx.id), What::Icmp(icmp.kind));
         match icmp.kind {
             IcmpKind::PacketTooBig(mtu) => {
-                let mtu = if mtu == 0 { u32::from(self.snd.path_mtu) * 3 / 4 } else { mtu };
-                self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
+                self.too_big(mtu, icmp.len);
             }
             kind => {
                 let embryonic = matches!(self.state, State::SynSent | State::SynReceived);

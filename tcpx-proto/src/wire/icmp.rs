@@ -17,6 +17,8 @@ pub struct Icmp {
     pub remote: SocketAddr,
     /// Sequence number of the quoted segment (RFC 5927 section 4.1 asks that it be in flight).
     pub seq: Seq,
+    /// Octets of the quoted packet, as its IP header says.
+    pub len: u16,
 }
 
 /// The errors that TCP tells apart.
@@ -56,6 +58,7 @@ impl Icmp {
             local: SocketAddr::new(quoted.source, port(0)),
             remote: SocketAddr::new(quoted.destination, port(2)),
             seq: Seq(u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])),
+            len: quoted.total,
         })
     }
 }
@@ -173,7 +176,11 @@ mod tests {
         for (ends, kind, code, rest, expected) in cases {
             let [local, remote] = ends.map(|end| end.parse().unwrap());
             let icmp = Icmp::parse(&error(ends, kind, code, rest, &syn(ends)));
-            assert_eq!(icmp, expected.map(|kind| Icmp { kind, local, remote, seq: Seq(77) }), "{ends:?} type {kind} code {code}");
+            assert_eq!(
+                icmp,
+                expected.map(|kind| Icmp { kind, local, remote, seq: Seq(77), len: syn(ends).len() as u16 }),
+                "{ends:?} type {kind} code {code}"
+            );
         }
     }
 
@@ -183,7 +190,7 @@ mod tests {
         let [ours, remote] = V4.map(|end| end.parse().unwrap());
         for (kind, mtu, expected) in [([3, 1], 0, IcmpKind::Unreachable(1)), ([3, 4], 1400, IcmpKind::PacketTooBig(1400))] {
             let packet = icmp_error(router, local, kind, mtu, &syn(V4));
-            assert_eq!(Icmp::parse(&packet), Some(Icmp { kind: expected, local: ours, remote, seq: Seq(77) }));
+            assert_eq!(Icmp::parse(&packet), Some(Icmp { kind: expected, local: ours, remote, seq: Seq(77), len: syn(V4).len() as u16 }));
             assert_eq!(Ip::parse(&packet).unwrap().source, IpAddr::V4(router));
         }
         assert_eq!(icmp_error(router, local, [3, 1], 0, &[0x45; 1500]).len(), 576);

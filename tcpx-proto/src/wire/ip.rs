@@ -7,6 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) const TCP: u8 = 6;
 
 const V4_HEADER: usize = 20;
+/// DF, in the first octet of the fragment field.
+const DONT_FRAGMENT: u8 = 0x40;
 const V6_HEADER: usize = 40;
 
 /// What an IP header says, and what follows it.
@@ -17,6 +19,8 @@ pub(super) struct Ip<'a> {
     pub(super) ttl: u8,
     pub(super) tos: u8,
     pub(super) id: u16,
+    /// Octets of the whole packet, as its header says.
+    pub(super) total: u16,
     pub(super) payload: &'a [u8],
 }
 
@@ -60,6 +64,7 @@ impl<'a> Ip<'a> {
             ttl: fixed[8],
             tos: fixed[1],
             id: u16::from_be_bytes([fixed[4], fixed[5]]),
+            total: u16::from_be_bytes([fixed[2], fixed[3]]),
             payload,
         })
     }
@@ -80,6 +85,7 @@ impl<'a> Ip<'a> {
             ttl: fixed[7],
             tos: (fixed[0] << 4) | (fixed[1] >> 4),
             id: 0,
+            total: u16::from_be_bytes([fixed[4], fixed[5]]).saturating_add(V6_HEADER as u16),
             payload: rest.get(..len).ok_or(ParseError::Truncated)?,
         })
     }
@@ -115,6 +121,15 @@ fn v6_octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// Lets routers cut the packet (RFC 1191 section 3). IPv6 routers never do.
+pub(crate) fn allow_fragments(packet: &mut [u8]) {
+    let Some(head) = packet.first_chunk_mut::<V4_HEADER>().filter(|head| head[0] >> 4 == 4) else { return };
+    head[6] &= !DONT_FRAGMENT;
+    head[10..12].fill(0);
+    let field = !checksum::fold(checksum::sum(0, head));
+    head[10..12].copy_from_slice(&field.to_be_bytes());
+}
+
 /// Writes the IP header of a segment of `tcp_len` octets into exactly [`header_len`] octets.
 pub(super) fn emit(header: &Header, tcp_len: u16, into: &mut [u8]) {
     match (header.source.ip(), header.destination.ip()) {
@@ -126,7 +141,7 @@ pub(super) fn emit(header: &Header, tcp_len: u16, into: &mut [u8]) {
             into[2..4].copy_from_slice(&(tcp_len + V4_HEADER as u16).to_be_bytes());
             into[4..6].copy_from_slice(&header.id.to_be_bytes());
             // Don't fragment: path MTU discovery (RFC 1191).
-            into[6] = 0x40;
+            into[6] = DONT_FRAGMENT;
             into[8] = header.ttl;
             into[9] = TCP;
             into[12..16].copy_from_slice(&source.octets());

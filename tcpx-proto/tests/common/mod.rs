@@ -23,6 +23,10 @@ pub(crate) struct Sent {
     pub(crate) header: Header,
     pub(crate) text: Vec<u8>,
     pub(crate) label: Label,
+    /// Octets of the packet.
+    pub(crate) len: usize,
+    /// Routers may not cut it (IPv4).
+    pub(crate) dont_fragment: bool,
 }
 
 impl Sent {
@@ -206,11 +210,17 @@ impl Bench {
         self.drain()
     }
 
-    /// An ICMP error arrives that quotes a segment of ours with this sequence number; what is sent then.
+    /// An ICMP error arrives that quotes a packet of 1500 octets of ours with this sequence number; what is sent then.
     pub(crate) fn icmp(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq) -> Vec<Sent> {
+        self.icmp_about(kind, code, mtu, seq, 1500)
+    }
+
+    /// The same about a packet of `len` octets.
+    pub(crate) fn icmp_about(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq, len: u16) -> Vec<Sent> {
         let quoted = Header { source: self.local, destination: self.remote, ..self.header(seq, Seq(0), ACK) };
         let mut tcp = [0; 100];
         quoted.emit((b"", b""), &mut tcp).unwrap();
+        tcp[2..4].copy_from_slice(&len.to_be_bytes());
         let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0, 0];
         packet.extend(mtu.to_be_bytes());
         packet.extend(&tcp[..28]);
@@ -262,7 +272,9 @@ impl Bench {
         let mut buffer = [0; 2000];
         while let Some(transmit) = self.stack.poll_transmit(self.now, &mut buffer) {
             let segment = Segment::parse(&buffer[..transmit.len], ChecksumPolicy::Strict).unwrap();
-            out.push(Sent { at: self.now, header: segment.header, text: segment.payload.to_vec(), label: transmit.label });
+            let (at, header, text) = (self.now, segment.header, segment.payload.to_vec());
+            let dont_fragment = buffer[6] & 0x40 != 0;
+            out.push(Sent { at, header, text, label: transmit.label, len: transmit.len, dont_fragment });
         }
         self.signals.extend(std::iter::from_fn(|| self.stack.poll_signal()));
         self.events.extend(std::iter::from_fn(|| self.stack.poll_event()));
