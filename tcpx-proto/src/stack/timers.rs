@@ -35,9 +35,9 @@ impl Timers {
 
     /// Files a connection at its deadline, or where it will give memory back, unless it is filed before that.
     pub(super) fn file(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
-        let slack = entry.tcb.has_slack().then(|| now + LULL);
-        let due = entry.tcb.deadline().into_iter().chain(slack).min();
-        if let Some(at) = due.filter(|at| entry.filed.is_none_or(|filed| *at < filed)) {
+        let sooner = |at: &Instant| entry.filed.is_none_or(|filed| *at < filed);
+        let lull = Some(now + LULL).filter(sooner).filter(|_| entry.tcb.has_slack());
+        if let Some(at) = entry.tcb.deadline().filter(sooner).into_iter().chain(lull).min() {
             entry.filed = Some(at);
             self.heap.push(Reverse((at, id)));
         }
