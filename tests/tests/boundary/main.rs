@@ -1,6 +1,8 @@
 //! What must never import what, read from `cargo metadata` and from the sources, so that no list can rot.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod modules;
+
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -20,19 +22,6 @@ const ARROWS: [(&str, &[&str]); 6] = [
 /// What an engine without I/O, clock or chance has no use for, however far down.
 const NOT_IN_PROTO: [&str; 12] =
     ["async-std", "chrono", "fastrand", "getrandom", "libc", "log", "mio", "rand", "rustix", "socket2", "tokio", "tracing"];
-
-/// Which rooms of the engine a room must not name. The types that a stack shares with its connections are plain data.
-const ROOMS: [(&str, &[&str]); 9] = [
-    ("seq", &["wire", "time", "config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
-    ("time", &["wire", "seq", "config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
-    ("wire", &["config", "event", "tcb", "stack", "fault", "sim", "preset", "script"]),
-    ("config", &["fault", "sim", "preset", "script", "stack::Stack;"]),
-    ("event", &["fault", "sim", "preset", "script"]),
-    ("tcb", &["stack::Stack;", "stack::Stack,", "fault", "sim", "preset", "script"]),
-    ("stack", &["fault", "sim", "preset", "script"]),
-    ("fault", &["config", "stack", "sim", "preset", "script"]),
-    ("preset", &["stack", "sim", "script"]),
-];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
@@ -133,16 +122,22 @@ fn proto_is_no_std_and_forbids_unsafe() {
     }
 }
 
+/// The sources of a crate that are built into it, by their path below `src`.
+fn product(package: &str) -> modules::Sources {
+    let src = root().join(package).join("src");
+    let relative = |file: &Path| file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+    let files = sources(&src).into_iter().filter(|file| !file.ends_with("tests.rs"));
+    files.map(|file| (relative(&file), fs::read_to_string(&file).unwrap())).collect()
+}
+
 #[test]
-fn rooms_of_proto_name_only_those_before_them() {
-    for (room, forbidden) in ROOMS {
-        let files = sources(&root().join("tcpx-proto/src").join(room));
-        assert!(!files.is_empty(), "no room {room}");
-        for file in files {
-            let code = code(&file);
-            let wrong: Vec<&&str> = forbidden.iter().filter(|name| code.contains(&format!("crate::{name}"))).collect();
-            assert!(wrong.is_empty(), "{} names {wrong:?}", file.display());
-        }
+fn modules_use_only_those_that_the_arrows_allow() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for (package, _) in ARROWS.iter().filter(|(package, _)| *package != "tcpx-tests") {
+        let sources = product(package);
+        assert!(!sources.is_empty(), "no sources of {package}");
+        let breaches = modules::breaches(&sources, &modules::arrows(&page, package));
+        assert!(breaches.is_empty(), "{package}:\n  {}", breaches.join("\n  "));
     }
 }
 
