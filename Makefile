@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
+.PHONY: help demo test check deny bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -23,6 +23,7 @@ BIN := target/release
 TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
 # Records runs for the documents' observed columns.
 OBSERVE := --on wire,kernel --observe tcpx-lab/experiments/observed.jsonl
+DENY := target/tools/bin/cargo-deny
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
 # For an ordinary user cargo runs each test program in its own namespaces; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
@@ -45,6 +46,10 @@ check: ## check formatting, lints, documentation and forbidden imports
 	cargo test -p tcpx-tests --test boundary
 
 bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
+deny: $(DENY) ## the dependencies: licences, bans, sources; ADVISORIES=1 asks the advisory database, too
+	PATH="$(CURDIR)/$(dir $(DENY)):$$PATH" cargo deny --workspace check bans licenses sources $(if $(ADVISORIES),advisories)
+
+bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
 	cargo build --release --bins
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
@@ -109,6 +114,9 @@ test-containers: build $(TREE) $(VALIDATOR) ## as root: test the images in real 
 $(TREE):
 	@. /etc/os-release; mmdebstrap --variant=minbase --include="make gcc libc6-dev $(PACKAGES)" \
 	  $$([ $$ID != ubuntu ] || echo --components=main,universe) $$VERSION_CODENAME $@
+
+$(DENY):
+	@cargo install --quiet --locked --root target/tools cargo-deny@0.20.2
 
 $(VALIDATOR):
 	@python3 -m venv target/kubernetes-validate && target/kubernetes-validate/bin/pip install -q kubernetes-validate==1.37.0

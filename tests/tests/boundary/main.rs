@@ -36,11 +36,11 @@ fn metadata() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A package's direct dependencies.
+/// A package's direct dependencies, by the names that it gives them.
 fn direct(metadata: &Value, package: &str) -> BTreeSet<String> {
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages.iter().find(|p| p["name"] == package && p["source"].is_null()).unwrap_or_else(|| panic!("no crate {package}"));
-    package["dependencies"].as_array().unwrap().iter().map(|d| d["name"].as_str().unwrap().to_owned()).collect()
+    package["dependencies"].as_array().unwrap().iter().map(|d| d["rename"].as_str().or(d["name"].as_str()).unwrap().to_owned()).collect()
 }
 
 /// Everything that a build of the package links, however far down: normal dependencies alone.
@@ -101,6 +101,23 @@ fn crates_use_only_those_that_the_arrows_allow() {
     }
     let members = metadata["workspace_members"].as_array().unwrap().len();
     assert_eq!(members, ARROWS.len(), "a crate without a place in ARROWS");
+}
+
+/// Every name that a crate's sources, tests, benches and examples have.
+fn names(package: &str) -> BTreeSet<String> {
+    let home = root().join(if package == "tcpx-tests" { "tests" } else { package });
+    let files = ["src", "tests", "benches", "examples"].map(|folder| sources(&home.join(folder)));
+    files.into_iter().flatten().flat_map(|file| modules::names_in(&fs::read_to_string(file).unwrap())).collect()
+}
+
+#[test]
+fn every_declared_dependency_is_used() {
+    let metadata = metadata();
+    for (package, _) in ARROWS {
+        let names = names(package);
+        let unused: Vec<String> = direct(&metadata, package).into_iter().filter(|name| !names.contains(&name.replace('-', "_"))).collect();
+        assert!(unused.is_empty(), "{package} declares {unused:?} and does not name it");
+    }
 }
 
 #[test]

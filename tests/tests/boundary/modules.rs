@@ -190,6 +190,11 @@ fn product(tokens: TokenStream) -> TokenStream {
     kept.into_iter().collect()
 }
 
+/// Every name in a source.
+pub(crate) fn names_in(text: &str) -> Vec<String> {
+    idents(parse(text))
+}
+
 /// All names, those in groups too.
 fn idents(tokens: impl IntoIterator<Item = TokenTree>) -> Vec<String> {
     tokens
