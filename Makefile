@@ -45,11 +45,10 @@ check: ## check formatting, lints, documentation and forbidden imports
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cargo test -p tcpx-tests --test boundary
 
-bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
-deny: $(DENY) ## the dependencies: licences, bans, sources; ADVISORIES=1 asks the advisory database, too
+deny: $(DENY) ## check the dependencies: licences, bans, sources; ADVISORIES=1: advisories, too
 	PATH="$(CURDIR)/$(dir $(DENY)):$$PATH" cargo deny --workspace check bans licenses sources $(if $(ADVISORIES),advisories)
 
-bench: ## how fast, beside smoltcp in memory and beside the kernel in namespaces
+bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
 	cargo build --release --bins
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
