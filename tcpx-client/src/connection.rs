@@ -10,7 +10,7 @@ use std::time::Duration;
 use tcpx::app::{AppError, Ends, Player};
 use tcpx::cli::{self, Failure, Run};
 use tcpx::{Error, Host, Stream};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Script, Step};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};

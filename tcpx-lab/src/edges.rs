@@ -3,8 +3,8 @@
 use crate::events::{Direction, Log, What};
 use crate::oracle::Evidence;
 use crate::world::Outcome;
-use tcpx_proto::event::Trigger;
-use tcpx_proto::tcb::{State, TRANSITIONS, Transition};
+use tcpx_proto::state::Trigger;
+use tcpx_proto::state::{State, TRANSITIONS, Transition};
 
 /// What the count over all arms of an experiment is called.
 pub const ARM: &str = "all of them together";

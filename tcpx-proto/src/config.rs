@@ -2,9 +2,9 @@
 //!
 //! A policy that RFCs or kernels see differently is an enum that names them. `None` switches a timer off.
 
-use crate::event::Trigger;
 use crate::seq::Seq;
-use crate::tcb::State;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::time::Duration;
 use crate::wire::ChecksumPolicy;
 use alloc::vec::Vec;
@@ -194,7 +194,7 @@ pub struct ConnConfig {
     pub syn_acknowledged: SynAcknowledged,
     /// What the application's data and FIN wait for beyond ESTABLISHED.
     pub hold_back: HoldBack,
-    /// Edges of the state table ([`TRANSITIONS`](crate::tcb::TRANSITIONS)) that lead elsewhere.
+    /// Edges of the state table ([`TRANSITIONS`](crate::state::TRANSITIONS)) that lead elsewhere.
     pub detours: Vec<Detour>,
     /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that guards us).
     pub ttl: u8,

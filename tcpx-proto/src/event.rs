@@ -1,12 +1,14 @@
 //! The one record of what happened. Logs, ladders, captures and tests are its readers.
 
+use crate::error::CloseReason;
+use crate::label::Label;
+use crate::state::{State, Trigger};
+
+use crate::id::ConnId;
 use crate::seq::Seq;
-use crate::stack::{ConnId, ListenerId};
-use crate::tcb::State;
 use crate::time::Instant;
 use crate::wire::{Flags, IcmpKind, Options, ParseError, Segment};
 use alloc::collections::VecDeque;
-use core::fmt;
 use core::net::SocketAddr;
 
 /// One thing that happened.
@@ -83,160 +85,6 @@ pub enum What {
     },
     /// The connection reached CLOSED; its record goes when the application has let go of it.
     Closed(CloseReason),
-}
-
-/// What moves a connection from one state to another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Trigger {
-    /// Passive OPEN.
-    PassiveOpen,
-    /// Active OPEN.
-    ActiveOpen,
-    /// A SYN arrived.
-    Syn,
-    /// A SYN,ACK that acknowledges our SYN arrived.
-    SynAck,
-    /// An ACK of our SYN arrived.
-    AckOfSyn,
-    /// A FIN arrived.
-    Fin,
-    /// An ACK of our FIN arrived.
-    AckOfFin,
-    /// A FIN arrived and acknowledged ours.
-    FinAckOfFin,
-    /// CLOSE, or the end of sending.
-    Close,
-    /// ABORT, or a CLOSE that loses data.
-    Abort,
-    /// A RST arrived.
-    Rst,
-    /// 2 MSL are over.
-    TimeWaitTimeout,
-    /// A limit on waiting was reached: R2, the user timeout, keepalive, the FIN-WAIT-2 limit.
-    Timeout,
-    /// A hard ICMP error was believed.
-    Icmp,
-    /// The host was started anew and knows nothing of its connections: no event of TCP's own.
-    Restart,
-}
-
-impl Trigger {
-    /// The RFC's word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Trigger::PassiveOpen => "passive OPEN",
-            Trigger::ActiveOpen => "active OPEN",
-            Trigger::Syn => "SYN",
-            Trigger::SynAck => "SYN,ACK",
-            Trigger::AckOfSyn => "ACK of SYN",
-            Trigger::Fin => "FIN",
-            Trigger::AckOfFin => "ACK of FIN",
-            Trigger::FinAckOfFin => "FIN,ACK of FIN",
-            Trigger::Close => "CLOSE",
-            Trigger::Abort => "ABORT",
-            Trigger::Rst => "RST",
-            Trigger::TimeWaitTimeout => "2 MSL timeout",
-            Trigger::Timeout => "timeout",
-            Trigger::Icmp => "ICMP error",
-            Trigger::Restart => "restart",
-        }
-    }
-}
-
-impl fmt::Display for Trigger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Why a segment was sent: exactly one of these.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Cause {
-    /// A call of the application: OPEN, SEND, CLOSE, ABORT, or a RECEIVE that opened the window.
-    Call,
-    /// It acknowledges something that arrived.
-    Ack,
-    /// An arriving ACK or window made room to send.
-    Released,
-    /// The n-th retransmission in a row of the same octets, by timer.
-    Retransmission(u32),
-    /// A retransmission because of duplicate or partial acknowledgments.
-    FastRetransmission,
-    /// A tail-loss probe (RFC 8985 section 7): new text beyond the congestion window, or the last segment once more.
-    TailLossProbe,
-    /// A zero-window probe (MUST-36).
-    Probe,
-    /// A keepalive probe (RFC 9293 section 3.8.4).
-    KeepAlive,
-    /// A challenge ACK (RFC 5961).
-    Challenge,
-    /// An answer to something that cannot be accepted, or to a stranger.
-    Reset,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Call => f.write_str("call"),
-            Cause::Ack => f.write_str("ack"),
-            Cause::Released => f.write_str("released"),
-            Cause::Retransmission(n) => write!(f, "retransmission {n}"),
-            Cause::FastRetransmission => f.write_str("fast retransmission"),
-            Cause::TailLossProbe => f.write_str("tail loss probe"),
-            Cause::Probe => f.write_str("probe"),
-            Cause::KeepAlive => f.write_str("keepalive"),
-            Cause::Challenge => f.write_str("challenge"),
-            Cause::Reset => f.write_str("reset"),
-        }
-    }
-}
-
-/// What a segment carries: a set.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Carries(pub u16);
-
-impl Carries {
-    /// Our SYN.
-    pub const SYN: Carries = Carries(1);
-    /// The acknowledgment of the peer's SYN and of nothing else: the third ACK (SEG.ACK = IRS+1).
-    pub const ACK_OF_SYN: Carries = Carries(2);
-    /// Text.
-    pub const DATA: Carries = Carries(4);
-    /// The acknowledgment of text.
-    pub const ACK_OF_DATA: Carries = Carries(8);
-    /// Our FIN.
-    pub const FIN: Carries = Carries(16);
-    /// The acknowledgment of the peer's FIN.
-    pub const ACK_OF_FIN: Carries = Carries(32);
-    /// A larger window than the last one, and nothing else that is new.
-    pub const WINDOW_UPDATE: Carries = Carries(64);
-    /// A RST.
-    pub const RST: Carries = Carries(128);
-
-    /// Whether all of `other` is in `self`.
-    pub const fn has(self, other: Carries) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Adds `other`.
-    pub fn add(&mut self, other: Carries) {
-        self.0 |= other.0;
-    }
-
-    /// The names in the set, as the fault language and the events file spell them.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [&str; 8] = ["syn", "ack-of-syn", "data", "ack-of-data", "fin", "ack-of-fin", "window-update", "rst"];
-        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
-    }
-}
-
-/// Why a segment was sent and what it carries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Label {
-    /// The one cause.
-    pub cause: Cause,
-    /// The set of what it carries.
-    pub carries: Carries,
 }
 
 /// Why a segment, or the text of one, was not used.
@@ -380,90 +228,6 @@ pub enum TimerAction {
     Fired,
     /// It was stopped.
     Stopped,
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum CloseReason {
-    /// Both FINs were acknowledged, and TIME-WAIT, where there was one, is over.
-    Clean,
-    /// We sent a RST: ABORT was called, or a CLOSE lost data (SHLD-3), or the listener ended.
-    Aborted,
-    /// A RST answered our SYN.
-    Refused,
-    /// A RST arrived later.
-    Reset,
-    /// The SYN was not answered (MUST-23).
-    ConnectTimeout,
-    /// R2 (MUST-20).
-    RetransmissionTimeout,
-    /// The user timeout (MUST-21).
-    UserTimeout,
-    /// Keepalive probes were not answered.
-    KeepAliveTimeout,
-    /// The peer never sent its FIN, and nobody was waiting for it any more.
-    FinWait2Timeout,
-    /// A hard ICMP error, or in SYN-SENT under the Linux dialect any of them.
-    Unreachable(IcmpKind),
-    /// An embryonic connection was given up by the stack (backlog, limits).
-    Dropped,
-    /// The host was started anew.
-    Restarted,
-}
-
-impl CloseReason {
-    /// All the words that [`name`](CloseReason::name) gives.
-    pub const NAMES: [&str; 12] = [
-        "clean",
-        "aborted",
-        "refused",
-        "reset",
-        "connect-timeout",
-        "retransmission-timeout",
-        "user-timeout",
-        "keepalive-timeout",
-        "fin-wait-2-timeout",
-        "unreachable",
-        "dropped",
-        "restarted",
-    ];
-
-    /// A word for the events file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CloseReason::Clean => "clean",
-            CloseReason::Aborted => "aborted",
-            CloseReason::Refused => "refused",
-            CloseReason::Reset => "reset",
-            CloseReason::ConnectTimeout => "connect-timeout",
-            CloseReason::RetransmissionTimeout => "retransmission-timeout",
-            CloseReason::UserTimeout => "user-timeout",
-            CloseReason::KeepAliveTimeout => "keepalive-timeout",
-            CloseReason::FinWait2Timeout => "fin-wait-2-timeout",
-            CloseReason::Unreachable(_) => "unreachable",
-            CloseReason::Dropped => "dropped",
-            CloseReason::Restarted => "restarted",
-        }
-    }
-}
-
-/// Whom to wake. Always on, and coalesced: several causes before a poll are one signal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Signal {
-    /// [`accept`](crate::stack::Stack::accept) has a connection.
-    Acceptable(ListenerId),
-    /// The connection's handshake is complete (also for accepted ones).
-    Established(ConnId),
-    /// The peer announced urgent data, or more of it (RFC 9293 section 3.8.5, MUST-32), or the octet of it that is out of band came; where
-    /// it ends is in
-    /// [`Status::urgent`](crate::stack::Status::urgent).
-    Urgent(ConnId),
-    /// There is text, or the end of it, or an error, to receive.
-    Readable(ConnId),
-    /// There is room to send, or an error.
-    Writable(ConnId),
-    /// The connection is CLOSED.
-    Closed(ConnId, CloseReason),
 }
 
 /// Where events go: a queue that stays empty unless somebody records.

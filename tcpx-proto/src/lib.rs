@@ -10,7 +10,7 @@
 //! ```
 //! use core::time::Duration;
 //! use tcpx_proto::config::{Config, ConnConfig};
-//! use tcpx_proto::event::CloseReason;
+//! use tcpx_proto::error::CloseReason;
 //! use tcpx_proto::sim::Sim;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -89,13 +89,17 @@
 extern crate alloc;
 
 pub mod config;
+pub mod error;
 pub mod event;
 pub mod fault;
+pub mod id;
+pub mod label;
 pub mod preset;
 pub mod script;
 pub mod seq;
 pub mod sim;
 pub mod stack;
+pub mod state;
 pub mod tcb;
 pub mod time;
 pub mod wire;

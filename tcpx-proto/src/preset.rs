@@ -4,9 +4,9 @@ use crate::config::{
     Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Nagle, Overflow, ResetChecks, Samples, SequenceCheck, SillyWindow,
     SynAcknowledged, TimeWaitRestart,
 };
-use crate::event::Trigger;
 use crate::fault::Rule;
-use crate::tcb::State;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::wire::ChecksumPolicy;
 use crate::words::nearest;
 use alloc::vec::Vec;
@@ -256,7 +256,7 @@ impl Preset {
 mod tests {
     use super::*;
     use crate::config::{KeepAlive, Profile};
-    use crate::tcb::TRANSITIONS;
+    use crate::state::TRANSITIONS;
 
     #[test]
     fn every_preset_applied_changes_something_and_all_its_lines_parse() {

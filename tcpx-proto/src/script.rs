@@ -2,9 +2,10 @@
 
 mod parse;
 
-use crate::event::CloseReason;
-use crate::stack::{CallError, ConnId};
-use crate::tcb::State;
+use crate::error::CallError;
+use crate::error::CloseReason;
+use crate::id::ConnId;
+use crate::state::State;
 use crate::time::{Duration, Instant};
 use crate::words::Mistake;
 use alloc::string::String;

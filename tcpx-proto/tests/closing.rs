@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, spell, with};
 use tcpx_proto::config::Profile;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::{Flags, Timestamps};
 
 const TICK: u64 = 2;

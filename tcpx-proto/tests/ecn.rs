@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
 use tcpx_proto::config::{Config, Ecn, Profile, Recovery};
-use tcpx_proto::event::Cause;
+use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Options, SackBlocks};
 

@@ -4,14 +4,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, Isn, Profile};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::fault::Rule;
+use tcpx_proto::id::ConnId;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
-use tcpx_proto::stack::{CallError, ConnId};
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));

@@ -8,7 +8,7 @@ use common::{ACK, Bench, FIN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
 fn open(config: Config) -> Bench {

@@ -13,9 +13,9 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, seal, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Isn, Profile};
-use tcpx_proto::event::Cause;
+use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::{Flags, Header, Illegal, Options, SackBlocks, Timestamps};
 
 /// Counts what each thread has allocated and not freed.

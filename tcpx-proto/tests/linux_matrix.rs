@@ -8,7 +8,7 @@ mod common;
 use common::{Bench, Symbols, agrees, spell};
 use tcpx_proto::config::Profile;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
 const MATRIX: &str = include_str!("data/linux_6_18.tsv");

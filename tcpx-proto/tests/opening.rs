@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, spell, with};
 use tcpx_proto::config::{Config, Overflow, Profile};
-use tcpx_proto::event::{CloseReason, Discard, Signal, What};
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::event::{Discard, What};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Signal;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::{Flags, Header, Options, Timestamps};
 
 const FIN: Flags = Flags::FIN;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, plain, with};
 use tcpx_proto::config::{Config, Profile, Recovery, SmallPath};
+use tcpx_proto::error::TransmitError;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::TransmitError;
 use tcpx_proto::wire::{Header, Options};
 
 const MSS: usize = 1460;

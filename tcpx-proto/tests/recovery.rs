@@ -9,9 +9,10 @@ use std::time::Duration;
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Nagle, Profile, Recovery, Rto};
-use tcpx_proto::event::{Cause, Timer};
+use tcpx_proto::event::Timer;
+use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::{Options, SackBlocks};
 
 const MSS: u32 = 1460;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tcpx_proto::config::Profile;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -11,10 +11,15 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, Variance};
-use tcpx_proto::event::{Cause, CloseReason, Discard, Signal, What};
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::event::{Discard, What};
+use tcpx_proto::id::ConnId;
+use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, Stack};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Signal;
+use tcpx_proto::stack::Stack;
+use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{Flags, Options, Timestamps};
 

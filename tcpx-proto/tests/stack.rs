@@ -7,10 +7,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, ConnConfig, Isn, KeepAlive, Overflow, Profile, SynText};
-use tcpx_proto::event::{CloseReason, Discard, Signal, What};
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::event::{Discard, What};
+use tcpx_proto::id::{ConnId, ListenerId};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Transmit};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Signal;
+use tcpx_proto::stack::{Stack, Transmit};
+use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
 

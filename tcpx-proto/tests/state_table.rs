@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use tcpx_proto::event::Trigger;
-use tcpx_proto::tcb::{State, TRANSITIONS};
+use tcpx_proto::state::Trigger;
+use tcpx_proto::state::{State, TRANSITIONS};
 
 /// The edges of the figure; the rest are those that end a connection early.
 fn in_figure(on: Trigger) -> bool {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::Profile;
+use tcpx_proto::id::{ConnId, ListenerId};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{ConnId, ListenerId, Stack};
+use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, SackBlocks, Segment, Timestamps};
 

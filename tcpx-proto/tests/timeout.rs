@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Persist, Profile, Variance};
-use tcpx_proto::event::Cause;
+use tcpx_proto::label::Cause;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::Options;
 

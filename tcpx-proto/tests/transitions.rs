@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use common::{Bench, Symbols, agrees, field, spell};
 use tcpx_proto::config::{KeepAlive, Profile, TimeWaitRst};
-use tcpx_proto::event::{Signal, Timer, TimerAction, What};
+use tcpx_proto::error::CallError;
+use tcpx_proto::event::{Timer, TimerAction, What};
+use tcpx_proto::id::ConnId;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, Status};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Signal;
+use tcpx_proto::state::State;
+use tcpx_proto::tcb::Status;
 use tcpx_proto::wire::{Flags, Timestamps};
 
 const TABLE: &str = include_str!("data/rfc9293.tsv");

@@ -53,7 +53,7 @@ mod tests {
     use std::error::Error;
     use tcpx::testing::{self, Options, Pair};
     use tcpx_proto::event::What;
-    use tcpx_proto::tcb::State;
+    use tcpx_proto::state::State;
     use tokio::io::{AsyncReadExt, split};
 
     type Outcome = Result<(), Box<dyn Error>>;

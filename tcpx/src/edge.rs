@@ -3,11 +3,13 @@
 use crate::record::Observer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tcpx_proto::event::{Event, Label, SegmentRecord, What};
+use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::{Direction, Gate, Judgement, Rule, Verdict};
+use tcpx_proto::id::ConnId;
+use tcpx_proto::label::Label;
 use tcpx_proto::script::{Deed, Did};
-use tcpx_proto::stack::{ConnId, Stack};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Stack;
+use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Segment};
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use tcpx_proto::event::CloseReason;
-use tcpx_proto::stack::CallError;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
 
 use crate::guard::Holder;
 use crate::privileges::Capability;

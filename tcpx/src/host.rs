@@ -15,8 +15,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use tcpx_proto::config::{Config, ConnConfig};
 use tcpx_proto::fault::{Gate, Rule};
+use tcpx_proto::id::ConnId;
 use tcpx_proto::script::Did;
-use tcpx_proto::stack::{ConnId, Counters, Stack, Status};
+use tcpx_proto::stack::{Counters, Stack};
+use tcpx_proto::tcb::Status;
 
 /// What a host is made of, beside its link. The default: Linux's replies and timers, no faults, nobody who records.
 ///

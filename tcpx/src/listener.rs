@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tcpx_proto::stack::ListenerId;
+use tcpx_proto::id::ListenerId;
 
 /// A listener. Dropping it resets the connections that nobody accepted; accepted ones live on.
 pub struct Listener {

@@ -9,10 +9,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::id::ConnId;
 use tcpx_proto::script::Did;
-use tcpx_proto::stack::{CallError, ConnId, Status};
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
+use tcpx_proto::tcb::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown`

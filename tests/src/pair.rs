@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{ConnConfig, Profile};
-use tcpx_proto::stack::{ConnId, ListenerId, Stack};
+use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
 
 /// A client and a server without a network between them.

@@ -7,8 +7,8 @@
 use super::{Pair, RACE, Ran};
 use crate::oracle::{Conn, Deed, Run};
 use tcpx_proto::config::Detour;
-use tcpx_proto::event::Trigger;
-use tcpx_proto::tcb::{State, TRANSITIONS};
+use tcpx_proto::state::Trigger;
+use tcpx_proto::state::{State, TRANSITIONS};
 
 /// A change of state: before, the event of RFC 9293 Figure 5, after.
 type Step<'a> = (&'a str, &'a str, &'a str);

@@ -3,8 +3,8 @@
 use crate::experiment::{Arm, Experiment};
 use crate::oracle::{Evidence, Origin, Seconds, Which};
 use std::borrow::Cow;
-use tcpx_proto::event::CloseReason;
-use tcpx_proto::stack::CallError;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::wire::IcmpKind;
 
 /// How a connection ended.

@@ -10,7 +10,7 @@ use crate::world::World;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tcpx_proto::script::{Script, Step};
-use tcpx_proto::tcb::{State, TRANSITIONS};
+use tcpx_proto::state::{State, TRANSITIONS};
 use tcpx_proto::words::{Mistake, did_you_mean, nearest};
 
 /// The most arms: each is a run in each world.

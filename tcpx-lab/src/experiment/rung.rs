@@ -6,8 +6,8 @@
 use crate::events;
 use crate::exchange::{End, Exchange, Step};
 use std::time::Duration;
-use tcpx_proto::event::CloseReason;
-use tcpx_proto::tcb::State;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::state::State;
 use tcpx_proto::words::{Mistake, Parsed, Word, Words, did_you_mean, nearest, number, one_of, time};
 
 /// A line.

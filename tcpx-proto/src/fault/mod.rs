@@ -13,7 +13,7 @@ pub use gate::Gate;
 pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
 pub use rule::{Action, Edit, Effect, Fault, Kind, Milestone, Release, Rule, Value, When, Which, check};
 
-use crate::event::Label;
+use crate::label::Label;
 use crate::time::Duration;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

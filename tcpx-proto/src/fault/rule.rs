@@ -1,7 +1,7 @@
 //! What one line of the fault language says, parsed: which segments, how many of them, and what happens to them.
 
 use super::{Direction, parse};
-use crate::event::{Carries, Cause, Label};
+use crate::label::{Carries, Cause, Label};
 use crate::time::Duration;
 use crate::wire::{self, Field, Flags, Header, OptionKind};
 use crate::words::Mistake;

@@ -1,8 +1,8 @@
 //! The language of scripts, read statement by statement.
 
 use super::{Connect, Expected, Step};
-use crate::event::CloseReason;
-use crate::tcb::State;
+use crate::error::CloseReason;
+use crate::state::State;
 use crate::words::{Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of};
 use alloc::borrow::ToOwned;
 use alloc::format;

@@ -1,10 +1,12 @@
 //! A script as an application: what it does with its host's TCP, one call at a time.
 
 use super::host::Conn;
-use crate::event::CloseReason;
+use crate::error::CallError;
+use crate::error::CloseReason;
+use crate::id::{ConnId, ListenerId};
 use crate::script::{Connect, Did, Expected, Script, Step, StepError};
-use crate::stack::{CallError, ConnId, ListenerId, Stack};
-use crate::tcb::State;
+use crate::stack::Stack;
+use crate::state::State;
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::ToString;

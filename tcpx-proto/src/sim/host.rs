@@ -3,10 +3,14 @@
 use super::app::{App, Asks, Place, World};
 use super::{HostId, Observation};
 use crate::config::Config;
-use crate::event::{CloseReason, Event, Label, SegmentRecord, Signal, What};
+use crate::error::CloseReason;
+use crate::event::{Event, SegmentRecord, What};
 use crate::fault::{Direction, Gate, Judgement, Rule};
+use crate::id::{ConnId, ListenerId};
+use crate::label::Label;
 use crate::script::{Deed, Did, Script, StepError};
-use crate::stack::{ConnId, ListenerId, Stack};
+use crate::stack::Signal;
+use crate::stack::Stack;
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::sync::Arc;

@@ -14,10 +14,13 @@ pub use app::Place;
 pub use link::{Link, Net, Passage};
 
 use crate::config::{Config, ConnConfig};
-use crate::event::{CloseReason, Event, SegmentRecord};
+use crate::error::CallError;
+use crate::error::CloseReason;
+use crate::event::{Event, SegmentRecord};
 use crate::fault::{Judgement, Rule};
+use crate::id::{ConnId, ListenerId};
 use crate::script::{Deed, Script, StepError};
-use crate::stack::{CallError, ConnId, ListenerId, Stack};
+use crate::stack::Stack;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -282,7 +285,7 @@ mod tests {
     use crate::event::What;
     use crate::script::Step;
     use crate::seq::Seq;
-    use crate::tcb::State;
+    use crate::state::State;
     use crate::wire::{Flags, IcmpKind, icmp_error};
     use alloc::string::{String, ToString};
     use alloc::vec;

@@ -3,9 +3,10 @@
 use super::Stack;
 use super::cookie::{self, LIFETIME, Request};
 use super::table::{Entry, Stage};
-use super::types::{ConnId, ListenerId};
 use crate::config::{Overflow, SynText, TimeWaitSyn};
-use crate::event::{Carries, Cause, Discard, Label, What};
+use crate::event::{Discard, What};
+use crate::id::{ConnId, ListenerId};
+use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
 use crate::tcb::{Cx, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
 use crate::time::Instant;

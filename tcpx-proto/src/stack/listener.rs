@@ -1,7 +1,7 @@
 //! Passive OPENs: who waits for a SYN where, and how many connections each may have before they are accepted.
 
-use super::types::{ConnId, ListenerId};
 use crate::config::ConnConfig;
+use crate::id::{ConnId, ListenerId};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;

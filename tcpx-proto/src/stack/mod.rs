@@ -6,8 +6,9 @@
 //! ```
 //! use core::net::SocketAddr;
 //! use tcpx_proto::config::{Config, ConnConfig};
-//! use tcpx_proto::event::Signal;
-//! use tcpx_proto::stack::{CallError, Stack};
+//! use tcpx_proto::stack::Signal;
+//! use tcpx_proto::error::CallError;
+//! use tcpx_proto::stack::Stack;
 //! use tcpx_proto::time::{Duration, Instant};
 //!
 //! /// After anything was done to `from`: what it has to say goes to `to`, and whom it wakes is the result.
@@ -61,11 +62,15 @@ mod table;
 mod timers;
 mod types;
 
-pub use types::{CallError, ConnId, Counters, ListenerId, Status, Transmit, TransmitError};
+pub use types::{Counters, Signal, Transmit};
+
+use crate::error::{CallError, TransmitError};
+use crate::id::{ConnId, ListenerId};
+use crate::tcb::{Reply, Status, Tcb};
 
 use crate::config::{Config, ConnConfig, Overflow};
-use crate::event::{Event, Record, Signal};
-use crate::tcb::{Reply, State, Tcb};
+use crate::event::{Event, Record};
+use crate::state::State;
 use crate::time::Instant;
 use crate::wire::is_unicast;
 use alloc::collections::VecDeque;
@@ -292,7 +297,7 @@ impl Stack {
     }
 
     /// The host is started anew: every connection and listener is gone without a segment, and the secrets are new. Whoever kept a
-    /// connection learns it by [`CloseReason::Restarted`](crate::event::CloseReason::Restarted).
+    /// connection learns it by [`CloseReason::Restarted`](crate::error::CloseReason::Restarted).
     pub fn restart(&mut self, now: Instant) {
         for id in self.connections().collect::<Vec<_>>() {
             self.with(now, id, Tcb::forget);

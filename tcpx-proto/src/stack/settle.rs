@@ -2,9 +2,13 @@
 
 use super::Stack;
 use super::table::{Entry, Stage};
-use super::types::{CallError, ConnId, Transmit};
-use crate::event::{CloseReason, Signal};
-use crate::tcb::{Cx, Reply, State, Tcb, Wake};
+use super::types::Transmit;
+use crate::error::CallError;
+use crate::error::CloseReason;
+use crate::id::ConnId;
+use crate::stack::Signal;
+use crate::state::State;
+use crate::tcb::{Cx, Reply, Tcb, Wake};
 use crate::time::Instant;
 use core::mem;
 

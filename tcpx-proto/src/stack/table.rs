@@ -1,7 +1,7 @@
 //! Every connection record: a slab, and an index of four-tuples over it.
 
 use super::secret::{Purpose, Secret};
-use super::types::{ConnId, ListenerId};
+use crate::id::{ConnId, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -177,7 +177,8 @@ impl Hash for Table {
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, ConnConfig};
-    use crate::stack::{ConnId, Stack};
+    use crate::id::ConnId;
+    use crate::stack::Stack;
     use crate::time::Instant;
 
     #[test]

@@ -4,7 +4,7 @@
 //! earlier files another entry and the old one counts no more. So re-arming costs nothing, and a deadline is never late.
 
 use super::table::{Entry, Table};
-use super::types::ConnId;
+use crate::id::ConnId;
 use crate::time::{Duration, Instant};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;

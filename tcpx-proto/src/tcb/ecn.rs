@@ -2,7 +2,7 @@
 
 use super::{Cx, Tcb};
 use crate::config::Ecn;
-use crate::event::Cause;
+use crate::label::Cause;
 use crate::seq::Seq;
 use crate::wire::{Flags, Header, Segment};
 

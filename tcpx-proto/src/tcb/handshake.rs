@@ -1,11 +1,14 @@
 //! What a SYN brings beside the SYN: text and a FIN that are queued, the echo of a timestamp, the end of a TIME-WAIT.
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, Pending, State, Tcb, Wake};
+use super::{Cx, Pending, Tcb, Wake};
 use crate::config::{SynEcho, SynText};
-use crate::event::{CloseReason, Discard, Record, Timer, TimerAction, Trigger, What};
+use crate::error::CloseReason;
+use crate::event::{Discard, Record, Timer, TimerAction, What};
+use crate::id::ConnId;
 use crate::seq::Seq;
-use crate::stack::ConnId;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::time::Instant;
 use crate::wire::{Flags, Segment};
 use alloc::boxed::Box;

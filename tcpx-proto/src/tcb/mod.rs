@@ -1,5 +1,7 @@
 //! One connection, in the RFC's words: its variables, and the one function that changes its state.
 
+use crate::state::{State, TRANSITIONS, Transition, Trigger};
+
 mod buffer;
 mod calls;
 mod congestion;
@@ -16,19 +18,21 @@ mod recovery;
 mod rto;
 mod scoreboard;
 mod segment_arrives;
-mod table;
+mod status;
 mod text;
 mod timeouts;
 mod urgent;
 
 pub(crate) use calls::{peer_mss, window_shift};
 pub(crate) use output::{offered_mss, reset_to};
-pub use table::{TRANSITIONS, Transition};
+pub use status::Status;
 
 use crate::config::{ConnConfig, Detour, Rto};
-use crate::event::{Cause, CloseReason, Label, Record, Timer, TimerAction, Trigger, What};
+use crate::error::CloseReason;
+use crate::event::{Record, Timer, TimerAction, What};
+use crate::id::ConnId;
+use crate::label::{Cause, Label};
 use crate::seq::Seq;
-use crate::stack::{ConnId, Status};
 use crate::time::{Duration, Instant};
 use crate::wire::Header;
 use alloc::boxed::Box;
@@ -36,7 +40,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::Control;
-use core::fmt;
 use core::net::SocketAddr;
 use ecn::Notification;
 use handshake::Queued;
@@ -44,73 +47,6 @@ use pace::Pace;
 use recovery::Sent;
 use rto::Estimator;
 use urgent::Urgent;
-
-/// The eleven states of RFC 9293 section 3.3.2.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum State {
-    /// No connection.
-    Closed,
-    /// Waiting for a SYN.
-    Listen,
-    /// SYN sent.
-    SynSent,
-    /// SYN received and sent.
-    SynReceived,
-    /// Open both ways.
-    Established,
-    /// FIN sent, not acknowledged.
-    FinWait1,
-    /// FIN sent and acknowledged; waiting for the peer's.
-    FinWait2,
-    /// The peer's FIN received; waiting for the application.
-    CloseWait,
-    /// Both FINs sent, ours not acknowledged.
-    Closing,
-    /// Our FIN, sent after the peer's, not acknowledged.
-    LastAck,
-    /// Waiting 2 MSL.
-    TimeWait,
-}
-
-impl State {
-    /// All eleven, in the order of the RFC.
-    pub const ALL: [State; 11] = [
-        State::Listen,
-        State::SynSent,
-        State::SynReceived,
-        State::Established,
-        State::FinWait1,
-        State::FinWait2,
-        State::CloseWait,
-        State::Closing,
-        State::LastAck,
-        State::TimeWait,
-        State::Closed,
-    ];
-
-    /// The RFC's spelling.
-    pub const fn name(self) -> &'static str {
-        match self {
-            State::Closed => "CLOSED",
-            State::Listen => "LISTEN",
-            State::SynSent => "SYN-SENT",
-            State::SynReceived => "SYN-RECEIVED",
-            State::Established => "ESTABLISHED",
-            State::FinWait1 => "FIN-WAIT-1",
-            State::FinWait2 => "FIN-WAIT-2",
-            State::CloseWait => "CLOSE-WAIT",
-            State::Closing => "CLOSING",
-            State::LastAck => "LAST-ACK",
-            State::TimeWait => "TIME-WAIT",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// What a connection needs from its stack while it handles one thing.
 pub(crate) struct Cx<'a> {

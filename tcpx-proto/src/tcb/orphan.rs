@@ -1,9 +1,12 @@
 //! FIN-WAIT-2 without an application, where the policy keeps less of it than a connection (Linux `tcp_timewait_state_process`).
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, State, Tcb};
+use super::{Cx, Tcb};
 use crate::config::Orphan;
-use crate::event::{CloseReason, Discard, Trigger};
+use crate::error::CloseReason;
+use crate::event::Discard;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::wire::{Flags, Segment};
 
 impl Tcb {

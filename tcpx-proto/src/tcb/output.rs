@@ -2,11 +2,13 @@
 
 use super::recovery::Choice;
 use super::scoreboard::Mark;
-use super::{Cx, Reply, State, Tcb, Transfer};
+use super::{Cx, Reply, Tcb, Transfer};
 use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack, Nagle};
-use crate::event::{Carries, Cause, Label, Timer};
+use crate::event::Timer;
+use crate::id::ConnId;
+use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
-use crate::stack::ConnId;
+use crate::state::State;
 use crate::time::Instant;
 use crate::wire::{self, Flags, Header, Options, Payload, Segment, Timestamps};
 use core::net::SocketAddr;

@@ -1,9 +1,11 @@
 //! When text that came in order is acknowledged: RFC 9293 section 3.8.6.3, and Linux's pace.
 
 use super::output::offered_mss;
-use super::{Cx, State, Tcb};
+use super::{Cx, Tcb};
 use crate::config::{AckPace, ConnConfig};
-use crate::event::{Cause, Timer};
+use crate::event::Timer;
+use crate::label::Cause;
+use crate::state::State;
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Segment};
 

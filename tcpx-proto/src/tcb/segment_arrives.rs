@@ -2,10 +2,14 @@
 
 use super::congestion::{Path, Reaction};
 use super::recovery::News;
-use super::{Cx, Outcome, State, Tcb};
+use super::{Cx, Outcome, Tcb};
 use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, SynText, TimeWaitRestart, TimeWaitRst, WindowEdges};
-use crate::event::{Cause, CloseReason, Discard, Timer, Trigger, What};
+use crate::error::CloseReason;
+use crate::event::{Discard, Timer, What};
+use crate::label::Cause;
 use crate::seq::Seq;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Icmp, IcmpKind, Segment};
 

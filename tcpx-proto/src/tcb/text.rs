@@ -1,10 +1,14 @@
 //! SEGMENT ARRIVES, seventh and eighth check (RFC 9293 section 3.10.7.4): the text, the FIN.
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, State, Tcb};
+use super::{Cx, Tcb};
 use crate::config::{ResetPlace, SequenceCheck, TextOverFin, Unacknowledging};
-use crate::event::{Cause, CloseReason, Discard, Trigger, What};
+use crate::error::CloseReason;
+use crate::event::{Discard, What};
+use crate::label::Cause;
 use crate::seq::Seq;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::wire::{Flags, Segment};
 
 impl Tcb {

@@ -1,10 +1,14 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
-use super::{Cx, NEVER, State, Tcb};
+use super::{Cx, NEVER, Tcb};
 use crate::config::{Dialect, Samples};
-use crate::event::{Cause, CloseReason, Timer, TimerAction, Trigger, What};
+use crate::error::CloseReason;
+use crate::error::TransmitError;
+use crate::event::{Timer, TimerAction, What};
+use crate::label::Cause;
 use crate::seq::Seq;
-use crate::stack::TransmitError;
+use crate::state::State;
+use crate::state::Trigger;
 use crate::time::{Duration, Instant};
 
 impl Tcb {

@@ -2,9 +2,9 @@
 
 use super::{Cx, Tcb};
 use crate::config::UrgentData;
+use crate::error::CallError;
 use crate::event::What;
 use crate::seq::Seq;
-use crate::stack::CallError;
 use crate::wire::{Flags, Header, Segment};
 
 /// What the peer announced, until RECEIVE has passed it.

@@ -4,10 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{Config, ConnConfig, Nagle, Profile};
-use tcpx_proto::event::{Event, Label, Signal};
+use tcpx_proto::error::CallError;
+use tcpx_proto::event::Event;
+use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::label::Label;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack, Status};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Signal;
+use tcpx_proto::stack::Stack;
+use tcpx_proto::state::State;
+use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment, Timestamps};
 

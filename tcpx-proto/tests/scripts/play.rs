@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tcpx_proto::config::{Config, ConnConfig, Ecn, KeepAlive};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::id::{ConnId, ListenerId};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Stack;
+use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Illegal, Options, Segment, icmp_error};
 

@@ -32,10 +32,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use talk::{Line, ended_early};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Connect, Did, Expected, Script, Step, StepError};
 use tcpx_proto::sim::Place;
-use tcpx_proto::stack::CallError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::SignalKind;
 

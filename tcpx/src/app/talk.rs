@@ -8,7 +8,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Did, StepError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 

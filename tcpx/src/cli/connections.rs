@@ -5,7 +5,7 @@ use super::setup::Run;
 use super::table::{Cell, Fit, Table};
 use crate::host::Host;
 use crate::signals::Caught;
-use tcpx_proto::stack::Status;
+use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
 use tokio::signal::unix::SignalKind;
 

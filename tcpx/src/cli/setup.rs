@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::fault::Rule;
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tcpx_proto::words::Mistake;
 use tracing_subscriber::EnvFilter;
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::task::Waker;
-use tcpx_proto::event::{CloseReason, Signal};
-use tcpx_proto::stack::{ConnId, ListenerId};
-use tcpx_proto::tcb::State;
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::stack::Signal;
+use tcpx_proto::state::State;
 
 /// What the handle of a connection waits for.
 #[derive(Clone, Copy)]

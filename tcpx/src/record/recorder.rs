@@ -4,8 +4,8 @@ use super::Observer;
 use std::collections::{HashMap, VecDeque};
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::Judgement;
+use tcpx_proto::id::ConnId;
 use tcpx_proto::script::{Deed, Did};
-use tcpx_proto::stack::ConnId;
 use tcpx_proto::time::{Duration, Instant};
 
 /// How many closed connections keep their number for a late segment.

@@ -3,12 +3,16 @@
 use super::{Failures, Observer, Outlet, Recorder, Sink};
 use std::net::SocketAddr;
 use tcpx_proto::config::Config;
-use tcpx_proto::event::{Carries, Cause, CloseReason, Discard, Event, Label, SegmentRecord, Timer, TimerAction, Trigger, What};
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::event::{Discard, Event, SegmentRecord, Timer, TimerAction, What};
 use tcpx_proto::fault::Judgement;
 use tcpx_proto::fault::Verdict;
+use tcpx_proto::id::ConnId;
+use tcpx_proto::label::{Carries, Cause, Label};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{ConnId, Stack};
-use tcpx_proto::tcb::State;
+use tcpx_proto::stack::Stack;
+use tcpx_proto::state::State;
+use tcpx_proto::state::Trigger;
 use tcpx_proto::time::{Duration, Instant};
 use tcpx_proto::wire::{Flags, Header, Options};
 

@@ -64,7 +64,7 @@ use crate::host::HostOptions;
 use crate::network::Network;
 use crate::stream::Stream;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::sim::Link;
 use tcpx_proto::time::Duration;
 

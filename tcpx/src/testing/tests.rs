@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::net::Ipv6Addr;
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::{Judgement, Rule};
-use tcpx_proto::tcb::State;
+use tcpx_proto::state::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn rules(lines: &[&str]) -> Vec<Rule> {

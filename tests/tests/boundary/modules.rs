@@ -178,9 +178,8 @@ fn product(tokens: TokenStream) -> TokenStream {
     let mut at = 0;
     while at < tokens.len() {
         if is_punct(&tokens[at], '#') && tokens.get(at + 1).is_some_and(|next| next.to_string() == "[cfg (test)]") {
-            let ends = |token: &TokenTree| {
-                is_punct(token, ';') || matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace)
-            };
+            let ends =
+                |token: &TokenTree| is_punct(token, ';') || matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace);
             at += tokens[at..].iter().position(ends).unwrap_or(tokens.len()) + 1;
         } else {
             kept.push(tokens[at].clone());

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tcpx::guard::kernel_state;
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CallError;
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::StepError;
-use tcpx_proto::stack::CallError;
 use tcpx_proto::wire::IcmpKind;
 
 const CHUNK: usize = 64 * 1024;

@@ -26,8 +26,8 @@ use std::thread;
 use std::time::Duration;
 use tcpx::cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
+use tcpx_proto::error::CallError;
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
-use tcpx_proto::stack::CallError;
 
 /// Where the player is, and what its sockets are asked for.
 #[derive(Clone, Copy, Debug)]

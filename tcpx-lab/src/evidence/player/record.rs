@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tcpx_proto::event::CloseReason;
+use tcpx_proto::error::CloseReason;
 
 /// How often the kernel is asked.
 const EVERY: Duration = Duration::from_millis(5);

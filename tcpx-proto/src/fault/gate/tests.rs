@@ -2,9 +2,9 @@
 
 use super::super::held::MAX_HELD;
 use super::*;
-use crate::event::{Carries, Cause};
+use crate::label::{Carries, Cause};
 use crate::seq::Seq;
-use crate::tcb::State;
+use crate::state::State;
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
 use alloc::format;

@@ -1,7 +1,137 @@
-//! RFC 9293 Figure 5 as data: the only edges that a connection without detours takes.
+//! The states of a connection, what leads from one to another, and RFC 9293 Figure 5 as data.
 
-use super::State;
-use crate::event::Trigger;
+use core::fmt;
+
+/// The eleven states of RFC 9293 section 3.3.2.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum State {
+    /// No connection.
+    Closed,
+    /// Waiting for a SYN.
+    Listen,
+    /// SYN sent.
+    SynSent,
+    /// SYN received and sent.
+    SynReceived,
+    /// Open both ways.
+    Established,
+    /// FIN sent, not acknowledged.
+    FinWait1,
+    /// FIN sent and acknowledged; waiting for the peer's.
+    FinWait2,
+    /// The peer's FIN received; waiting for the application.
+    CloseWait,
+    /// Both FINs sent, ours not acknowledged.
+    Closing,
+    /// Our FIN, sent after the peer's, not acknowledged.
+    LastAck,
+    /// Waiting 2 MSL.
+    TimeWait,
+}
+
+impl State {
+    /// All eleven, in the order of the RFC.
+    pub const ALL: [State; 11] = [
+        State::Listen,
+        State::SynSent,
+        State::SynReceived,
+        State::Established,
+        State::FinWait1,
+        State::FinWait2,
+        State::CloseWait,
+        State::Closing,
+        State::LastAck,
+        State::TimeWait,
+        State::Closed,
+    ];
+
+    /// The RFC's spelling.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Closed => "CLOSED",
+            State::Listen => "LISTEN",
+            State::SynSent => "SYN-SENT",
+            State::SynReceived => "SYN-RECEIVED",
+            State::Established => "ESTABLISHED",
+            State::FinWait1 => "FIN-WAIT-1",
+            State::FinWait2 => "FIN-WAIT-2",
+            State::CloseWait => "CLOSE-WAIT",
+            State::Closing => "CLOSING",
+            State::LastAck => "LAST-ACK",
+            State::TimeWait => "TIME-WAIT",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What moves a connection from one state to another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Trigger {
+    /// Passive OPEN.
+    PassiveOpen,
+    /// Active OPEN.
+    ActiveOpen,
+    /// A SYN arrived.
+    Syn,
+    /// A SYN,ACK that acknowledges our SYN arrived.
+    SynAck,
+    /// An ACK of our SYN arrived.
+    AckOfSyn,
+    /// A FIN arrived.
+    Fin,
+    /// An ACK of our FIN arrived.
+    AckOfFin,
+    /// A FIN arrived and acknowledged ours.
+    FinAckOfFin,
+    /// CLOSE, or the end of sending.
+    Close,
+    /// ABORT, or a CLOSE that loses data.
+    Abort,
+    /// A RST arrived.
+    Rst,
+    /// 2 MSL are over.
+    TimeWaitTimeout,
+    /// A limit on waiting was reached: R2, the user timeout, keepalive, the FIN-WAIT-2 limit.
+    Timeout,
+    /// A hard ICMP error was believed.
+    Icmp,
+    /// The host was started anew and knows nothing of its connections: no event of TCP's own.
+    Restart,
+}
+
+impl Trigger {
+    /// The RFC's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Trigger::PassiveOpen => "passive OPEN",
+            Trigger::ActiveOpen => "active OPEN",
+            Trigger::Syn => "SYN",
+            Trigger::SynAck => "SYN,ACK",
+            Trigger::AckOfSyn => "ACK of SYN",
+            Trigger::Fin => "FIN",
+            Trigger::AckOfFin => "ACK of FIN",
+            Trigger::FinAckOfFin => "FIN,ACK of FIN",
+            Trigger::Close => "CLOSE",
+            Trigger::Abort => "ABORT",
+            Trigger::Rst => "RST",
+            Trigger::TimeWaitTimeout => "2 MSL timeout",
+            Trigger::Timeout => "timeout",
+            Trigger::Icmp => "ICMP error",
+            Trigger::Restart => "restart",
+        }
+    }
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// One edge of the state diagram.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

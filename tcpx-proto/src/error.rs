@@ -1,0 +1,120 @@
+//! Why a call is refused, a packet cannot be sent, a connection ends.
+
+use crate::state::State;
+use crate::wire::IcmpKind;
+use core::fmt;
+
+/// Why a call was refused (the error replies of RFC 9293 section 3.10).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CallError {
+    /// There is no such connection or listener (any more).
+    NoConnection,
+    /// The local address and port are not reserved for this stack.
+    NotReserved,
+    /// The four-tuple, or the listener's address and port, is taken; a four-tuple by a connection in this state.
+    InUse(State),
+    /// Every reserved port is taken for this remote address.
+    PortsExhausted,
+    /// The remote address is broadcast, multicast or unspecified, or its port is 0 (MUST-46), or of the other family.
+    BadRemote,
+    /// A limit of the stack is reached (connections, memory).
+    Limit,
+    /// Nothing now: a signal will follow.
+    WouldBlock,
+    /// The connection is closing: nothing can be sent any more.
+    Closing,
+    /// The connection ended like this.
+    Ended(CloseReason),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::NoConnection => f.write_str("no such connection"),
+            CallError::NotReserved => f.write_str("the local address and port are not reserved for this stack"),
+            CallError::InUse(state) => write!(f, "in use by a connection in {state}"),
+            CallError::PortsExhausted => f.write_str("every reserved port is in use towards this peer"),
+            CallError::BadRemote => f.write_str("not an address that a connection can go to"),
+            CallError::Limit => f.write_str("a limit of the stack is reached"),
+            CallError::WouldBlock => f.write_str("nothing to do now"),
+            CallError::Closing => f.write_str("connection closing"),
+            CallError::Ended(reason) => write!(f, "the connection ended: {}", reason.name()),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+/// Why a packet could not be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TransmitError {
+    /// It is longer than the link takes: the path MTU is at most this many octets (EMSGSIZE).
+    TooBig(u32),
+    /// Anything else (EPERM from a firewall, ENOBUFS): treated as loss on the way.
+    Lost,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// Both FINs were acknowledged, and TIME-WAIT, where there was one, is over.
+    Clean,
+    /// We sent a RST: ABORT was called, or a CLOSE lost data (SHLD-3), or the listener ended.
+    Aborted,
+    /// A RST answered our SYN.
+    Refused,
+    /// A RST arrived later.
+    Reset,
+    /// The SYN was not answered (MUST-23).
+    ConnectTimeout,
+    /// R2 (MUST-20).
+    RetransmissionTimeout,
+    /// The user timeout (MUST-21).
+    UserTimeout,
+    /// Keepalive probes were not answered.
+    KeepAliveTimeout,
+    /// The peer never sent its FIN, and nobody was waiting for it any more.
+    FinWait2Timeout,
+    /// A hard ICMP error, or in SYN-SENT under the Linux dialect any of them.
+    Unreachable(IcmpKind),
+    /// An embryonic connection was given up by the stack (backlog, limits).
+    Dropped,
+    /// The host was started anew.
+    Restarted,
+}
+
+impl CloseReason {
+    /// All the words that [`name`](CloseReason::name) gives.
+    pub const NAMES: [&str; 12] = [
+        "clean",
+        "aborted",
+        "refused",
+        "reset",
+        "connect-timeout",
+        "retransmission-timeout",
+        "user-timeout",
+        "keepalive-timeout",
+        "fin-wait-2-timeout",
+        "unreachable",
+        "dropped",
+        "restarted",
+    ];
+
+    /// A word for the events file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CloseReason::Clean => "clean",
+            CloseReason::Aborted => "aborted",
+            CloseReason::Refused => "refused",
+            CloseReason::Reset => "reset",
+            CloseReason::ConnectTimeout => "connect-timeout",
+            CloseReason::RetransmissionTimeout => "retransmission-timeout",
+            CloseReason::UserTimeout => "user-timeout",
+            CloseReason::KeepAliveTimeout => "keepalive-timeout",
+            CloseReason::FinWait2Timeout => "fin-wait-2-timeout",
+            CloseReason::Unreachable(_) => "unreachable",
+            CloseReason::Dropped => "dropped",
+            CloseReason::Restarted => "restarted",
+        }
+    }
+}
