@@ -69,6 +69,7 @@
 //! | [`seq`], [`time`] | which of two sequence numbers is later; what time is it (somebody says) |
 //! | [`wire`] | bytes to segment and back, illegal ones included |
 //! | [`config`], [`preset`] | every parameter and policy with its source; which rules can be removed, and how |
+//! | [`state`], [`id`], [`label`], [`error`] | the states and Figure 5, names, why a segment is sent, why something is refused or ends |
 //! | [`event`] | the one record of what happened |
 //! | [`tcb`] | one connection: RFC 9293 3.10 in its order |
 //! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
@@ -77,7 +78,7 @@
 //! | [`words`] | how a line of our small languages is read, and what is said of a mistake |
 //! | [`sim`] | hosts and links on one virtual clock |
 //!
-//! Arrows: `seq, time <- wire <- config, event <- tcb <- stack <- sim`; `fault` reads `wire`, `event`, `time` and `words` only.
+//! `ARCHITECTURE.md` lists which of them uses which; a test compares that with the sources.
 //!
 //! # What holds everywhere
 //! Nothing panics, whatever arrives. Time is in nanoseconds since an origin that the owner chose ([`time::Instant`]), lengths are in

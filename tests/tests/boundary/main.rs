@@ -19,6 +19,9 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("tcpx-tests", &["tcpx", "tcpx-proto", "tcpx-lab"]),
 ];
 
+/// The crates whose modules ARCHITECTURE.md lists.
+const LISTED: [&str; 1] = ["tcpx-proto"];
+
 /// What an engine without I/O, clock or chance has no use for, however far down.
 const NOT_IN_PROTO: [&str; 12] =
     ["async-std", "chrono", "fastrand", "getrandom", "libc", "log", "mio", "rand", "rustix", "socket2", "tokio", "tracing"];
@@ -150,7 +153,7 @@ fn product(package: &str) -> modules::Sources {
 #[test]
 fn modules_use_only_those_that_the_arrows_allow() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for (package, _) in ARROWS.iter().filter(|(package, _)| *package != "tcpx-tests") {
+    for package in LISTED {
         let sources = product(package);
         assert!(!sources.is_empty(), "no sources of {package}");
         let breaches = modules::breaches(&sources, &modules::arrows(&page, package));
