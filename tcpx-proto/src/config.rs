@@ -10,7 +10,6 @@ pub use policy::{
     TimeWaitSyn, Unacknowledging, UrgentData, Variance, WindowEdges,
 };
 
-use crate::seq::Seq;
 use crate::state::State;
 use crate::state::Trigger;
 use crate::time::Duration;
