@@ -70,6 +70,12 @@ const OVERLAPS: &[&str] = &[
     "A 4 BBBB > 0 4:8; A 2 XXXXXX > 0 4:8 2:8; A 0 AA > 8; = AAXXXXXX ESTABLISHED",
     "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 0 AA > 10; = AABBXXXXXX ESTABLISHED",
     "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > 12; = AABBXXXXXXYY ESTABLISHED",
+    "A 0 abcd > 4; A 8 ij > 4 8:10; A 12 mn > 4 12:14 8:10; A 2 cdefghijklmnop > 16 2:4; = abcdefghijklmnop ESTABLISHED",
+    "A 0 abcd > 4; A 6 ghijkl > 4 6:12; A 2 cdefgh > 12 2:4; = abcdefghijkl ESTABLISHED",
+    "A 0 abcd > 4; A 6 ghij > 4 6:10; A 7 h > 4 7:8 6:10; A 8 ijk > 4 8:10 6:11; = abcd ESTABLISHED",
+    "A 4 ef > 0 4:6; A 8 ij > 0 8:10 4:6; A 0 abcdefghijkl > 12 4:6; = abcdefghijkl ESTABLISHED",
+    "A 4 ef > 0 4:6; A 6 gh > 0 4:8; A 10 kl > 0 10:12 4:8; A 0 abcdefghijklmn > 14 4:8; = abcdefghijklmn ESTABLISHED",
+    "A 0 abcd > 4; A 0 abcd > 4 0:4; A 8 ij > 4 8:10; A 1 bcdefghijk > 11 1:4; A 9 j > 11 9:10; = abcdefghijk ESTABLISHED",
 ];
 
 #[test]
@@ -119,11 +125,12 @@ const FINS: &[&str] = &[
     "FA 5 fghij > 0 5:11; A 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
 ];
 
-/// Text that is held behind a held FIN shows that the peer goes on: such a FIN counts when it comes in order, not before.
+/// Text that is held behind a held FIN shows that the peer goes on: such a FIN counts when it comes in order, not before. (The kernel
+/// ends the stream there.)
 const FINS_BELIED: &[&str] = &[
-    "FA 10 > 0 10:11; A 15 pqrst > 0 15:20; A 0 abcdefghij > 10 15:20; A 10 klmno > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "A 15 pqrst > 0 15:20; FA 10 > 0 15:20; A 0 abcdefghij > 10 15:20; FA 10 > 11; = abcdefghij CLOSE-WAIT",
-    "FA 10 > 0 10:11; A 11 lmnopqrst > 0 11:20; A 0 abcdefghijk > 20; = abcdefghijklmnopqrst ESTABLISHED",
+    "FA 10 > 0 10:11; A 15 pqrst > 0 15:20 10:11; A 0 abcdefghij > 10 15:20; A 10 klmno > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
+    "A 15 pqrst > 0 15:20; FA 10 > 0 10:11 15:20; A 0 abcdefghij > 10 15:20; FA 10 > 11; = abcdefghij CLOSE-WAIT",
+    "FA 10 > 0 10:11; A 11 lmnopqrst > 0 10:20; A 0 abcdefghijk > 20 10:11; = abcdefghijklmnopqrst ESTABLISHED",
     "FA 3 defghij > 0 3:11; A 5 fghijklmnopqrst > 0 5:11 3:20; A 0 abc > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
 ];
 

@@ -134,9 +134,7 @@ impl ReceiveBuffer {
         }
         let end = offset + inside.len() as u32;
         let duplicate = self.held.duplicate(offset, end + u32::from(fin), overlap);
-        if !inside.is_empty() {
-            self.held.outlast_fins(end);
-        }
+        self.held.cover_fins(offset, end);
         let new = end - offset - self.held.covered(offset, end);
         if offset > 0 {
             let Some(from) = self.held.hold(offset, end, fin, overlap) else {
@@ -304,19 +302,19 @@ mod tests {
 
         fn arrives(&mut self, seq: u32, text: &[u8], fin: bool, overlap: Overlap) {
             if seq <= self.next() {
+                self.drop_fins(|place| (seq..seq + text.len() as u32).contains(&place));
                 self.take(seq, text, fin);
                 while let Some(at) = self.held.iter().position(|(start, ..)| *start <= self.next() && !self.closed) {
                     let (seq, text, fin) = self.held.remove(at);
+                    let reach = self.held.iter().filter(|(_, text, _)| !text.is_empty()).map(|(start, text, _)| start + text.len() as u32);
+                    let fin = fin && reach.max().unwrap_or(0) <= seq + text.len() as u32;
                     self.take(seq, &text, fin);
                 }
                 return;
             }
             let end = seq + text.len() as u32;
-            let reach = self.held.iter().filter(|(_, text, _)| !text.is_empty()).map(|(start, text, _)| start + text.len() as u32).max();
-            let fin = fin && reach.unwrap_or(0) <= end;
-            if !text.is_empty() {
-                self.drop_fins(|place| place < end);
-            }
+            self.drop_fins(|place| (seq..end).contains(&place));
+            let fin = fin && !self.held.iter().any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
             if text.is_empty() && !fin {
                 return;
             }

@@ -33,7 +33,7 @@ impl Piece {
     }
 }
 
-/// What is held, in order of its sequence numbers. A piece that begins later ends later. No text lies at a FIN or behind it.
+/// What is held, in order of its sequence numbers. A piece that begins later ends later.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Held {
     pieces: Vec<Piece>,
@@ -52,29 +52,37 @@ impl Held {
 
     /// How many of the octets from `start` to `end` are held.
     pub(super) fn covered(&self, start: u32, end: u32) -> u32 {
-        self.runs().map(|run| run.end.min(end).saturating_sub(run.start.max(start))).sum()
+        let (mut covered, mut at) = (0, start);
+        for piece in &self.pieces {
+            let right = piece.text_end().min(end);
+            covered += right.saturating_sub(piece.start.max(at));
+            at = at.max(right);
+        }
+        covered
     }
 
     /// The first stretch from `start` to `end` that is held (RFC 2883 section 4).
     pub(super) fn duplicate(&self, start: u32, end: u32, overlap: Overlap) -> Option<(u32, u32)> {
-        if overlap == Overlap::Linux && self.pieces.iter().any(|piece| piece.end == start && !piece.fin) {
+        let before = self.pieces.iter().rev().find(|piece| piece.start <= start);
+        if overlap == Overlap::Linux && before.is_some_and(|before| before.end == start && !before.fin) {
             // What continues a piece is not held against those that come after it.
             return None;
         }
         self.runs().map(|run| (run.start.max(start), run.end.min(end))).find(|(left, right)| left < right)
     }
 
-    /// Text goes on up to `end`: a FIN before that is forged, or the text is, and the true FIN will come in order.
-    pub(super) fn outlast_fins(&mut self, end: u32) {
-        self.drop_fins(|place| place < end);
+    /// There is text in place of a FIN, from `start` to `end`: one of the two is forged. A true FIN will come in order.
+    pub(super) fn cover_fins(&mut self, start: u32, end: u32) {
+        self.drop_fins(|place| (start..end).contains(&place));
     }
 
     /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Says from where on its octets count instead of those
     /// that were there; `None`: there is no room for another piece.
     pub(super) fn hold(&mut self, start: u32, end: u32, fin: bool, overlap: Overlap) -> Option<u32> {
-        let fin = fin && self.takes_fin(end);
-        if start == end && !fin {
-            return Some(end);
+        // Nor does one count where text is held already.
+        let fin = fin && self.covered(end, end + 1) == 0;
+        if fin && self.pieces.iter().filter(|piece| piece.fin && piece.text_end() != end).count() >= MAX_FINS {
+            self.drop_fins(|_| true);
         }
         self.touches += 1;
         let piece = Piece { start, end: end + u32::from(fin), fin, touched: self.touches };
@@ -115,18 +123,6 @@ impl Held {
         at.checked_sub(1).and_then(|at| self.pieces.get(at)).map_or(0, |before| before.end)
     }
 
-    /// Whether a FIN at `place` may be held: not where text goes on. One claim too many, and those before count no more.
-    fn takes_fin(&mut self, place: u32) -> bool {
-        if self.reach() > place {
-            return false;
-        }
-        let others = self.pieces.iter().filter(|piece| piece.fin && piece.text_end() != place).count();
-        if others >= MAX_FINS {
-            self.drop_fins(|_| true);
-        }
-        true
-    }
-
     fn drop_fins(&mut self, which: impl Fn(u32) -> bool) {
         let mut reached = 0;
         self.pieces.retain_mut(|piece| {
@@ -146,9 +142,10 @@ impl Held {
         self.pieces.len() < MAX_PIECES
     }
 
-    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and whether that is a FIN's place.
+    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and whether that is a FIN's place. A FIN
+    /// behind which text is held is none, as far as anybody can tell: the peer goes on.
     pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
-        let (mut to, mut passed) = (to, 0);
+        let (mut to, mut passed, reach) = (to, 0, self.reach());
         for piece in &self.pieces {
             if piece.start > to {
                 break;
@@ -156,7 +153,7 @@ impl Held {
             passed += 1;
             if piece.end > to {
                 to = piece.text_end();
-                if piece.fin {
+                if piece.fin && reach <= to {
                     self.clear();
                     return (to, true);
                 }
