@@ -122,6 +122,8 @@ impl Tcb {
         let inserted = transfer.receive.insert(offset, inside, fin, self.config.overlap);
         let holes = had_holes || transfer.receive.has_holes();
         self.rcv.nxt += inserted.advanced;
+        // The peer may use what the scale's unit added to the window.
+        self.rcv.edge = self.rcv.edge.max(self.rcv.nxt);
         self.rcv.fin_next = inserted.fin;
         self.wake.readable |= inserted.advanced > 0;
         if inserted.new > 0 {
