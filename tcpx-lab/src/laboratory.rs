@@ -71,7 +71,7 @@ pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, u
         for _ in 0..options.jobs.min(jobs.len()).max(1) {
             scope.spawn(|| {
                 while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = jobs[*index].run(options);
+                    let report = jobs[*index].run(options, 0);
                     if !report.doubtful {
                         done(ended.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), &report.verdict);
                     }
@@ -83,14 +83,7 @@ pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, u
     let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What the others were in the way of is repeated when they are gone, one at a time.
     for (index, report) in reports.iter_mut().filter(|(_, report)| report.doubtful) {
-        for repeated in 1..=MOST_REPEATS {
-            let took = report.verdict.took;
-            *report = jobs[*index].run(options);
-            (report.verdict.repeated, report.verdict.took) = (repeated, report.verdict.took + took);
-            if !report.doubtful {
-                break;
-            }
-        }
+        repeat(report, |repeated| jobs[*index].run(options, repeated));
         done(ended.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), &report.verdict);
     }
     reports.sort_by_key(|(index, _)| *index);
@@ -102,6 +95,15 @@ pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, u
         reports.splice(end..end, counted);
     }
     reports
+}
+
+/// Repeats a run until it is in doubt no more, or as often as is worth it.
+fn repeat(report: &mut Report, mut again: impl FnMut(usize) -> Report) {
+    while report.doubtful && report.verdict.repeated < MOST_REPEATS {
+        let (repeated, took) = (report.verdict.repeated + 1, report.verdict.took);
+        *report = again(repeated);
+        (report.verdict.repeated, report.verdict.took) = (repeated, report.verdict.took + took);
+    }
 }
 
 /// The walked edges of the state diagram, counted over all runs in one world.
@@ -128,7 +130,7 @@ fn every_edge(experiment: &Experiment, world: World, reports: &[Report]) -> Repo
 }
 
 impl Job<'_> {
-    fn run(&self, options: &Options) -> Report {
+    fn run(&self, options: &Options, repeated: usize) -> Report {
         let begun = Instant::now();
         let mut verdict = Verdict {
             experiment: self.experiment.name.clone(),
@@ -150,7 +152,7 @@ impl Job<'_> {
         if verdict.skipped.is_some() {
             return Report { verdict, outcome: None, foretold: None, doubtful: false };
         }
-        let judged = self.judged(options, &mut verdict);
+        let judged = self.judged(options, repeated, &mut verdict);
         verdict.took = begun.elapsed().as_secs_f64();
         match judged {
             Ok((outcome, foretold)) => {
@@ -171,7 +173,7 @@ impl Job<'_> {
         if self.world == World::Kernel { self.experiment.refused_by_kernel(self.arm) } else { None }
     }
 
-    fn judged(&self, options: &Options, verdict: &mut Verdict) -> Result<(Outcome, Option<Outcome>)> {
+    fn judged(&self, options: &Options, repeated: usize, verdict: &mut Verdict) -> Result<(Outcome, Option<Outcome>)> {
         let scale = match self.world {
             World::Sim => Scale::Real,
             World::Wire => Scale::Wire,
@@ -180,7 +182,8 @@ impl Job<'_> {
         let mut plan = self.experiment.checked_plan(self.arm, scale)?;
         plan.says.clone_into(&mut verdict.expected);
         if self.world != World::Sim {
-            plan.limit = plan.limit.mul_f64(options.slow);
+            // What is repeated has more time for what did not end in it.
+            plan.limit = plan.limit.mul_f64(options.slow * (1 + repeated) as f64);
             // Where something is to last too long, too long stays what it is.
             if plan.breaks.is_empty() {
                 plan.patience = plan.patience.mul_f64(options.slow);
@@ -204,5 +207,41 @@ impl Job<'_> {
             foretold = Some(prediction);
         }
         Ok((outcome, foretold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(doubtful: bool) -> Report {
+        let verdict = Verdict {
+            experiment: "x".to_owned(),
+            arm: "y".to_owned(),
+            treatment: false,
+            world: World::Wire,
+            expected: String::new(),
+            happened: Vec::new(),
+            findings: Vec::new(),
+            wrong: if doubtful { vec!["late".to_owned()] } else { Vec::new() },
+            skipped: None,
+            unavailable: false,
+            repeated: 0,
+            took: 1.0,
+        };
+        Report { verdict, outcome: None, foretold: None, doubtful }
+    }
+
+    #[test]
+    fn run_in_doubt_is_repeated_until_it_shows_something_or_that_is_in_vain() {
+        let mut settled = report(true);
+        let mut runs = [report(true), report(false)].into_iter();
+        repeat(&mut settled, |_| runs.next().unwrap());
+        assert!(settled.verdict.is_good() && (settled.verdict.repeated, settled.verdict.took) == (2, 3.0));
+        let mut never = report(true);
+        repeat(&mut never, |_| report(true));
+        assert!(!never.verdict.is_good() && never.verdict.repeated == MOST_REPEATS);
+        let mut sure = report(false);
+        repeat(&mut sure, |_| panic!("nothing was in doubt"));
     }
 }

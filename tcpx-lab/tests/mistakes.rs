@@ -185,6 +185,17 @@ fn ladder_that_no_run_can_climb_is_refused() {
     )]);
 }
 
+#[test]
+fn oracle_that_cannot_do_what_is_expected_of_it_is_refused() {
+    let never = RIGHT.replace("patience = \"4s\"", "patience = \"10s\"").replace("breaks = [\"octets\"]", "breaks = [\"progress\"]");
+    let said = Experiment::parse("small.toml", &never).unwrap_err().to_string();
+    assert!(said.contains("progress cannot break") && said.contains("the run ends after 10.0 s"), "{said}");
+    let nobody =
+        RIGHT.replace("script = \"connect; close; expect closed\"", "script = \"sleep 1s\"").replace("\"a SYN-SENT\", \"a ->", "\"a ->");
+    let said = Experiment::parse("small.toml", &nobody).unwrap_err().to_string();
+    assert!(said.contains("connect judges the step 'connect', and no script has one"), "{said}");
+}
+
 /// A treatment and a control may be the same: what is to be shown is then that both hold.
 #[test]
 fn arms_that_differ_in_nothing_but_their_names_are_accepted() {

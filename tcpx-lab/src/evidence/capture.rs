@@ -205,19 +205,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bulk_is_captured_without_a_loss_and_other_protocols_are_not() {
-        let Some((a, b)) = plain_pair() else { return };
-        let capture = Capture::start(&b).unwrap();
+    /// What is captured of this text, and of a datagram.
+    fn bulk(text: &[u8], a: &Namespace, b: &Namespace) -> io::Result<Vec<Packet>> {
+        let capture = Capture::start(b).unwrap();
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
         a.run(|| UdpSocket::bind((A, 0))?.send_to(b"not TCP", (B, 9))).unwrap();
-        let text = vec![7; 16 << 20];
         let server = thread::spawn(move || listener.accept().unwrap().0.read_to_end(&mut Vec::new()).unwrap());
-        client.write_all(&text).unwrap();
+        client.write_all(text).unwrap();
         drop(client);
         assert_eq!(server.join().unwrap(), text.len());
-        let packets = capture.stop().unwrap();
+        capture.stop()
+    }
+
+    #[test]
+    fn bulk_is_captured_without_a_loss_and_other_protocols_are_not() {
+        let text = vec![7; 16 << 20];
+        let mut packets = Err(io::ErrorKind::ResourceBusy.into());
+        // A machine that is too busy for it says so, and nothing else is wrong.
+        for _ in 0..5 {
+            let Some((a, b)) = plain_pair() else { return };
+            packets = bulk(&text, &a, &b);
+            if !packets.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
+                break;
+            }
+        }
+        let packets = packets.unwrap();
         let received = packets.iter().filter(|packet| !packet.outgoing && packet.octets[9] == 6);
         let octets: usize = received.map(|packet| Segment::parse(&packet.octets, ChecksumPolicy::Strict).unwrap().payload.len()).sum();
         assert!(octets >= text.len(), "{octets} of {} octets", text.len());

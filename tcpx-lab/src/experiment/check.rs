@@ -79,9 +79,12 @@ impl Experiment {
         if arm.breaks.is_empty() && arm.holds.is_empty() && arm.ladder.is_empty() {
             return Err(Wrong::of(name, format!("the arm \"{name}\" judges nothing: it needs breaks, holds or a ladder")));
         }
-        for scale in [Scale::Real, Scale::Wire, Scale::Kernel] {
+        for (scale, world) in [(Scale::Real, World::Sim), (Scale::Wire, World::Wire), (Scale::Kernel, World::Kernel)] {
             let plan = self.plan(arm, scale)?;
-            self.check_verdicts(arm, scale)?;
+            if self.excuse(world).is_some() {
+                continue;
+            }
+            self.check_verdicts(arm, &plan)?;
             self.check_times(arm, &plan)?;
             self.check_injections(arm, &plan)?;
             self.check_ladder(arm, &plan)?;
@@ -107,9 +110,9 @@ impl Experiment {
     }
 
     /// An oracle breaks or holds, and once.
-    fn check_verdicts(&self, arm: &Arm, scale: Scale) -> Result<(), Wrong> {
-        let beside = if scale == Scale::Kernel { " beside Linux" } else { "" };
-        let (breaks, holds) = arm.expected(scale);
+    fn check_verdicts(&self, arm: &Arm, plan: &Plan) -> Result<(), Wrong> {
+        let beside = if plan.scale == Scale::Kernel { " beside Linux" } else { "" };
+        let (breaks, holds) = arm.expected(plan.scale);
         let all = || breaks.iter().chain(holds);
         for (nth, oracle) in all().enumerate() {
             if let Some(before) = all().take(nth).find(|before| *before == oracle) {
@@ -120,8 +123,19 @@ impl Experiment {
                 let cannot = format!("{oracle} is in breaks and in holds of the arm \"{}\"{beside}: it cannot do both", arm.name);
                 return Err(Wrong::of(place, if both { cannot } else { twice }));
             }
-            if *oracle.get_ref() == Oracle::Economy && self.budget.is_none() {
-                return Err(Wrong::of(oracle, "economy needs a budget to judge by").help("such as: budget = \"30\", so many segments"));
+            match oracle.get_ref() {
+                Oracle::Economy if self.budget.is_none() => {
+                    return Err(Wrong::of(oracle, "economy needs a budget to judge by").help("such as: budget = \"30\", so many segments"));
+                }
+                Oracle::Connect if !plan.hosts.iter().any(|host| host.script.steps.iter().any(connects)) => {
+                    return Err(Wrong::of(oracle, "connect judges the step 'connect', and no script has one"));
+                }
+                Oracle::Progress | Oracle::Agreement if plan.patience >= plan.limit && nth < breaks.len() => {
+                    let [patience, limit] = [plan.patience, plan.limit].map(|time| seconds(time.as_secs_f64()));
+                    let message = format!("{oracle} cannot break: the run ends after {limit}, before a patience of {patience} is over");
+                    return Err(Wrong::of(oracle, message));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -200,6 +214,11 @@ impl Inject {
             _ => Ok(()),
         }
     }
+}
+
+/// A step that waits for a connection that it opens.
+fn connects(step: &Step) -> bool {
+    matches!(step, Step::Connect(connect) if connect.tries.is_some())
 }
 
 /// It connects once, and nobody else opens a connection to it.
