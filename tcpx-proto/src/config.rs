@@ -195,7 +195,8 @@ pub struct ConnConfig {
     pub reset_checks: ResetChecks,
     /// Where a RST resets under RFC 5961.
     pub reset_place: ResetPlace,
-    /// At most one challenge ACK per connection in this time (`tcp_invalid_ratelimit`, 500 ms).
+    /// At most one answer per connection in this time to segments that cannot be used: challenge ACKs, and the ACKs of what has neither text
+    /// nor FIN, or a SYN (RFC 5961 section 7; `tcp_invalid_ratelimit`, 500 ms).
     pub challenge_interval: Duration,
     /// When a passive opener takes its SYN as acknowledged (RFC 9293 section 3.10.7.4, fifth check).
     pub syn_acknowledged: SynAcknowledged,

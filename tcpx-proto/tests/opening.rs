@@ -196,6 +196,24 @@ fn text_and_fin_on_a_syn_ack_are_taken_by_the_rfc_and_must_come_again_to_linux()
     }
 }
 
+#[test]
+fn urgent_data_on_a_syn_is_announced_by_the_rfc() {
+    let urgent = |bench: &Bench| (bench.status().urgent, bench.signals.iter().any(|signal| matches!(signal, Signal::Urgent(_))));
+    let mut bench = Bench::new(plain());
+    bench.listen();
+    // SEG.UP is 5: the octet after the urgent data is the fifth after the SYN.
+    bench.arrive(PEER_ISS, Seq(0), SYN | Flags::URG, b"ab");
+    bench.arrive(PEER_ISS + 1, bench.snd_nxt, ACK, b"");
+    accept(&mut bench);
+    bench.drain();
+    assert_eq!(urgent(&bench), (Some(4), true));
+    assert_eq!(bench.receive(10).unwrap(), b"ab");
+    let mut bench = Bench::new(plain());
+    bench.connect();
+    bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | Flags::URG, b"ab");
+    assert_eq!(urgent(&bench), (Some(4), true));
+}
+
 // ---- The echo of our SYN's timestamp
 
 fn stamped(profile: Profile) -> Bench {

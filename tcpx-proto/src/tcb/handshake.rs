@@ -10,15 +10,15 @@ use crate::seq::Seq;
 use crate::state::State;
 use crate::state::Trigger;
 use crate::time::Instant;
-use crate::wire::{Flags, Segment};
+use crate::wire::{Flags, Header, Segment};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Text and a FIN that came with the peer's SYN.
+/// The peer's SYN, with what came with it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Queued {
+    header: Header,
     text: Vec<u8>,
-    fin: bool,
 }
 
 impl Queued {
@@ -30,32 +30,32 @@ impl Queued {
 impl Tcb {
     /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the same), as far as the window goes.
     pub(super) fn queue(&mut self, cx: &Cx<'_>, syn: &Segment<'_>) {
-        let fin = syn.header.flags.has(Flags::FIN);
+        let flags = syn.header.flags;
+        let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
         let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
-        if self.config.syn_text == SynText::Queue && fits && (fin || !syn.payload.is_empty()) {
-            self.queued = Some(Box::new(Queued { text: syn.payload.to_vec(), fin }));
+        if self.config.syn_text == SynText::Queue && more && fits {
+            self.queued = Some(Box::new(Queued { header: syn.header, text: syn.payload.to_vec() }));
         }
     }
 
     /// Takes what was queued, once our SYN is acknowledged, before what `segment` itself brings.
     pub(super) fn take_queued(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let Some(queued) = self.queued.take_if(|_| self.snd.syn_acked) else { return Ok(()) };
-        let mut header = segment.header;
-        header.seq = self.rcv.irs + 1;
-        header.flags = if queued.fin { Flags::FIN | Flags::ACK } else { Flags::ACK };
-        let taken = self.text(cx, &Segment { header, payload: &queued.text, ..*segment });
-        if self.is_over() {
-            return taken;
-        }
-        self.fin(cx)
+        let taken = self.take_text_of_syn(cx, &Segment { header: queued.header, payload: &queued.text, ..*segment });
+        if self.is_over() { taken } else { Ok(()) }
     }
 
-    /// Text and FIN of a SYN,ACK.
+    /// What a SYN,ACK brings goes on to the sixth check (3.10.7.3).
     pub(super) fn take_text_of_syn_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         if self.config.syn_text == SynText::Drop && segment.len() > 1 {
             return Err(Stop::Discard(Discard::State));
         }
         self.take_queued(cx, segment)?;
+        self.take_text_of_syn(cx, segment)
+    }
+
+    fn take_text_of_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+        self.urgent(cx, segment);
         self.text(cx, segment)?;
         self.fin(cx)
     }

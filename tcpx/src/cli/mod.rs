@@ -107,7 +107,7 @@ pub struct Common {
     /// The longest that an ACK waits for something to travel with, below 500ms [default: the profile's, 40ms for linux]
     #[arg(long, value_name = "DUR", value_parser = value::delayed_ack, help_heading = TIMERS)]
     pub delayed_ack: Option<Duration>,
-    /// At most one challenge ACK of a connection in this time (RFC 5961) [default: 500ms]
+    /// At most one challenge ACK (RFC 5961), or other answer to a segment without text and FIN, of a connection in this time [default: 500ms]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub challenge_interval: Option<Duration>,
 
