@@ -20,30 +20,35 @@ const GATE_DROPPED: u32 = 1;
 pub struct Capture {
     writer: PcapNgWriter<Outlet>,
     realtime: Duration,
+    /// The second interface is described. Before anything was dropped there is none: tcpdump (libpcap 1.10) refuses a file with two.
+    has_gate: bool,
     /// The changes of state that a call or a timer brought in this batch: the next segment of the connection tells of them.
     changes: Vec<(Option<u64>, String)>,
 }
 
 impl Capture {
-    /// Writes the section header and both interfaces. `realtime` is the time since 1970 at t = 0.
+    /// Writes the section header and the first interface. `realtime` is the time since 1970 at t = 0.
     ///
     /// # Errors
     /// None in practice: an outlet takes everything.
     pub fn new(outlet: Outlet, realtime: Duration) -> io::Result<Capture> {
-        let mut writer = PcapNgWriter::new(outlet).map_err(io::Error::other)?;
-        for (name, description) in [("wire", "sent and received"), ("gate-dropped", "dropped by a fault rule, inside tcpx")] {
-            let block = InterfaceDescriptionBlock {
-                linktype: DataLink::RAW,
-                snaplen: 0,
-                options: vec![
-                    InterfaceDescriptionOption::IfName(name.into()),
-                    InterfaceDescriptionOption::IfDescription(description.into()),
-                    InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
-                ],
-            };
-            writer.write_pcapng_block(block).map_err(io::Error::other)?;
-        }
-        Ok(Capture { writer, realtime, changes: Vec::new() })
+        let writer = PcapNgWriter::new(outlet).map_err(io::Error::other)?;
+        let mut capture = Capture { writer, realtime, has_gate: false, changes: Vec::new() };
+        capture.interface("wire", "sent and received")?;
+        Ok(capture)
+    }
+
+    fn interface(&mut self, name: &str, description: &str) -> io::Result<()> {
+        let block = InterfaceDescriptionBlock {
+            linktype: DataLink::RAW,
+            snaplen: 0,
+            options: vec![
+                InterfaceDescriptionOption::IfName(name.into()),
+                InterfaceDescriptionOption::IfDescription(description.into()),
+                InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
+            ],
+        };
+        self.writer.write_pcapng_block(block).map(drop).map_err(io::Error::other)
     }
 
     fn comments(&mut self, seen: &Seen<'_>) -> Vec<String> {
@@ -64,6 +69,11 @@ fn worth_a_comment(what: &What) -> bool {
 
 impl Sink for Capture {
     fn segment(&mut self, seen: &Seen<'_>) {
+        if words::dropped(seen) && !self.has_gate {
+            self.has_gate = true;
+            // The outlet takes everything.
+            let _infallible = self.interface("gate-dropped", "dropped by a fault rule, inside tcpx");
+        }
         let options = self.comments(seen).into_iter();
         let block = EnhancedPacketBlock {
             interface_id: if words::dropped(seen) { GATE_DROPPED } else { WIRE },
@@ -111,6 +121,8 @@ mod tests {
             match block.unwrap().0 {
                 Block::InterfaceDescription(interface) => interfaces.push((interface.linktype, interface.ts_resolution())),
                 Block::EnhancedPacket(packet) => {
+                    // The second one is described when it is needed: tcpdump refuses a file with two.
+                    assert_eq!(interfaces.len(), if packets.len() < 2 { 1 } else { 2 });
                     packets.push((packet.interface_id, packet.timestamp - sample::REALTIME, comments(&packet)));
                 }
                 _ => {}
