@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Profile};
-use tcpx_proto::event::Signal;
-use tcpx_proto::stack::{CallError, ConnId, ListenerId, Stack};
+use tcpx_proto::error::CallError;
+use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::stack::Signal;
+use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
 
 /// One way.
