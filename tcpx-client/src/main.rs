@@ -68,10 +68,10 @@ pub(crate) struct Cli {
     /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C, as a host that lost its power
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     vanish_after: Option<Duration>,
-    /// Connections one after the other, in each of the --parallel lanes; one that finds no port free waits until a TIME-WAIT is over
+    /// Connections per --parallel lane, one after the other; if every port is in use, the next one waits until a TIME-WAIT ends
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
     count: u32,
-    /// Lanes, each with one connection at a time and --count in all; up to 20000 ports are reserved, at least one for each lane
+    /// Lanes: how many connections run at a time; there are --parallel times --count in all, from up to 20000 reserved ports
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
     parallel: u16,
     /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails with status 7
