@@ -245,7 +245,7 @@ pub enum Recovery {
     Rack,
 }
 
-/// What our own limit of the MSS limits ([`ConnConfig::mss`]).
+/// What our own limit of the MSS limits ([`mss`](super::ConnConfig::mss)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MssLimits {
     /// The MSS that we offer, and so what the peer sends (RFC 9293 section 3.7.1 knows no other limit of ours).
@@ -280,9 +280,9 @@ pub enum Ecn {
 /// How a timeout follows from the round-trip times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Variance {
-    /// SRTT + 4 RTTVAR, and [`Rto::min`] bounds the sum (RFC 6298 sections 2.3, 2.4).
+    /// SRTT + 4 RTTVAR, and [`min`](super::Rto::min) bounds the sum (RFC 6298 sections 2.3, 2.4).
     Rfc6298,
-    /// SRTT + the largest deviation of the last round trips, and [`Rto::min`] bounds that deviation: a peer that delays its ACK by less is
+    /// SRTT + the largest deviation of the last round trips, and [`min`](super::Rto::min) bounds that deviation: a peer that delays its ACK by less is
     /// never taken for a loss (`tcp_rtt_estimator`, `__tcp_set_rto`).
     Linux,
 }
