@@ -58,7 +58,7 @@ pub fn counts(verdicts: &[Verdict]) -> String {
     let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some() && verdict.is_good()).count();
     let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
     let repeated: usize = verdicts.iter().map(|verdict| verdict.repeated).sum();
-    let busy = if repeated > 0 { format!("{repeated} runs were repeated: the machine was too busy for them\n") } else { String::new() };
+    let busy = if repeated > 0 { format!("repetitions because the machine was too busy: {repeated}\n") } else { String::new() };
     format!("{busy}{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
 }
 
