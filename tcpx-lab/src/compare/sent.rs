@@ -182,7 +182,7 @@ impl Rules<'_> {
 /// What an end sent on each of its connections, and outside of all, by the connection's number.
 fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
     let log = end.of(&ran.outcome.logs);
-    let until = ran.outcome.end + crate::oracle::start(&ran.outcome.logs) - log.monotonic;
+    let until = ran.end + crate::oracle::start(&ran.outcome.logs) - log.monotonic;
     let mut isns = Isns::default();
     let mut contents: HashMap<Option<u64>, (Content, Heard)> = HashMap::new();
     for entry in log.entries.iter().take_while(|entry| entry.t <= until) {

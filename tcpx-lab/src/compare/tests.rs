@@ -5,6 +5,7 @@ use crate::events::{Direction, Entry, Log, Segment, What};
 use crate::experiment::{Experiment, Plan, Scale, Tolerance};
 use crate::sample::{File, handshake};
 use crate::world::{Outcome, sim};
+use std::time::Duration;
 use tcpx_proto::fault::Rule;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::script::Script;
@@ -235,6 +236,18 @@ fn what_the_network_has_a_hand_in_is_counted() {
     assert_eq!(difference(&disturbed, &foretold, &Outcome { waited: 0.3, ..twice }), None);
     let tolerant = Plan { tolerance: vec![Tolerance::Retransmissions], ..disturbed.clone() };
     assert!(difference(&tolerant, &foretold, &plain).unwrap().contains("FIN dropped"));
+}
+
+#[test]
+fn what_comes_just_before_the_limit_in_one_run_may_come_just_after_it_in_the_other() {
+    let mut plan = plan("linux", ["connect; close", "listen; accept; close"]);
+    plan.hosts[1].settings.rules.push(Rule::parse("drop in syn").unwrap());
+    // The SYN is sent again after a second.
+    let limited = |millis: u64| Plan { limit: Duration::from_millis(millis), ..plan.clone() };
+    let unlike = |foretold: u64, seen: u64| difference(&limited(foretold), &run(&limited(foretold)), &run(&limited(seen)));
+    assert_eq!((unlike(990, 1010), unlike(1010, 990)), (None, None));
+    assert!(unlike(990, 1200).unwrap().contains("SYN again 0 times], the wire showed [connection 1: SYN again 1 times"));
+    assert!(unlike(1200, 990).unwrap().contains("SYN again 1 times], the wire showed [connection 1: SYN again 0 times"));
 }
 
 /// What the server saw of a client that brought a cookie back, which is the server's ISN.
