@@ -183,10 +183,11 @@ impl Job<'_> {
         plan.says.clone_into(&mut verdict.expected);
         if self.world != World::Sim {
             // What is repeated has more time for what did not end in it.
-            plan.limit = plan.limit.mul_f64(options.slow * (1 + repeated) as f64);
+            let slow = options.slow * (1 + repeated) as f64;
+            plan.limit = plan.limit.mul_f64(slow);
             // Where something is to last too long, too long stays what it is.
             if plan.breaks.is_empty() {
-                plan.patience = plan.patience.mul_f64(options.slow);
+                plan.patience = plan.patience.mul_f64(slow);
             }
         }
         let outcome = match self.world {
