@@ -21,41 +21,71 @@ use tokio::time::Sleep;
 #[derive(Clone)]
 pub(crate) struct Output {
     file: Arc<Mutex<Option<std::fs::File>>>,
-    /// It is this program's stdout and there is one connection: the peer's FIN ends it, though we go on to TIME-WAIT.
+    /// It is this program's stdout and there is one connection: the peer's FIN ends it, though we
+    /// go on to TIME-WAIT.
     ends: bool,
 }
 
 impl Output {
     /// `--output`, or stdout, or nowhere when a record goes to stdout.
     pub(crate) fn open(cli: &Cli, run: &Run) -> Result<Output, Failure> {
-        let failed = |what: String| move |error: io::Error| Failure { message: format!("{what}: {error}"), code: 1 };
+        let failed = |what: String| {
+            move |error: io::Error| Failure {
+                message: format!("{what}: {error}"),
+                code: 1,
+            }
+        };
         let named = cli.output.as_deref();
         if named.is_some_and(cli::is_stdout) && run.record_on_stdout() {
-            return Err(Failure::usage("--output and a record would be mixed in stdout: name a file for --output, --events or --pcap"));
+            return Err(Failure::usage(
+                "--output and a record would be mixed in stdout: name a file for --output, --events or --pcap",
+            ));
         }
         if let Some(path) = named.filter(|path| !cli::is_stdout(path)) {
-            let file = std::fs::File::create(path).map_err(failed(format!("cannot make {}", path.display())))?;
+            let file = std::fs::File::create(path)
+                .map_err(failed(format!("cannot make {}", path.display())))?;
             return Ok(Output::new(Some(file), false));
         }
         if run.record_on_stdout() {
             return Ok(Output::new(None, false));
         }
-        let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(failed("cannot use stdout".into()))?;
-        let null = std::fs::OpenOptions::new().write(true).open("/dev/null").map_err(failed("cannot open /dev/null".into()))?;
-        // Nothing else is printed there: our copy is the only one, and closing it is the end that a reader sees.
-        rustix::stdio::dup2_stdout(null).map_err(|error| failed("cannot use stdout".into())(error.into()))?;
-        Ok(Output::new(Some(stdout.into()), cli.count == 1 && cli.parallel == 1))
+        let stdout = io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(failed("cannot use stdout".into()))?;
+        let null = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/null")
+            .map_err(failed("cannot open /dev/null".into()))?;
+        // Nothing else is printed there: our copy is the only one, and closing it is the end that a
+        // reader sees.
+        rustix::stdio::dup2_stdout(null)
+            .map_err(|error| failed("cannot use stdout".into())(error.into()))?;
+        Ok(Output::new(
+            Some(stdout.into()),
+            cli.count == 1 && cli.parallel == 1,
+        ))
     }
 
     fn new(file: Option<std::fs::File>, ends: bool) -> Output {
-        Output { file: Arc::new(Mutex::new(file)), ends }
+        Output {
+            file: Arc::new(Mutex::new(file)),
+            ends,
+        }
     }
 
     /// For one connection.
     fn writer(&self) -> io::Result<Writer> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = if self.ends { file.take() } else { file.as_ref().map(std::fs::File::try_clone).transpose()? };
-        Ok(Writer { file: file.map(tokio::fs::File::from_std), ends: self.ends })
+        let file = if self.ends {
+            file.take()
+        } else {
+            file.as_ref().map(std::fs::File::try_clone).transpose()?
+        };
+        Ok(Writer {
+            file: file.map(tokio::fs::File::from_std),
+            ends: self.ends,
+        })
     }
 }
 
@@ -66,7 +96,11 @@ struct Writer {
 }
 
 impl AsyncWrite for Writer {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.file {
             Some(file) => Pin::new(file).poll_write(context, data),
             None => Poll::Ready(Ok(data.len())),
@@ -74,7 +108,9 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.file.as_mut().map_or(Poll::Ready(Ok(())), |file| Pin::new(file).poll_flush(context))
+        self.file.as_mut().map_or(Poll::Ready(Ok(())), |file| {
+            Pin::new(file).poll_flush(context)
+        })
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,12 +124,18 @@ impl AsyncWrite for Writer {
 
 fn script(cli: &Cli, run: &Run) -> Script {
     let ends_at_once = cli.close || cli.abort;
-    let mut steps: Vec<Step> = cli.send.iter().map(|text| Step::Send(text.clone().into_bytes())).collect();
+    let mut steps: Vec<Step> = cli
+        .send
+        .iter()
+        .map(|text| Step::Send(text.clone().into_bytes()))
+        .collect();
     if cli.send.is_none() && ends_at_once {
         steps.push(Step::SendInput);
     }
     if run.holds_third_ack() {
-        steps.extend(cli.hold.map_or([Step::StopReading, Step::Lift], |hold| [Step::Sleep(hold), Step::Lift]));
+        steps.extend(cli.hold.map_or([Step::StopReading, Step::Lift], |hold| {
+            [Step::Sleep(hold), Step::Lift]
+        }));
     } else if cli.send.is_some() || ends_at_once {
         steps.extend(cli.hold.map(Step::Sleep));
     }
@@ -106,11 +148,15 @@ fn script(cli: &Cli, run: &Run) -> Script {
     Script { steps }
 }
 
-/// What the application has to say when it is not `--send`: stdin, and after its end the silence of `--hold`.
+/// What the application has to say when it is not `--send`: stdin, and after its end the silence of
+/// `--hold`.
 fn input(cli: &Cli, script_holds: bool) -> Box<dyn tokio::io::AsyncRead + Send + Unpin> {
     match (cli.send.is_some(), cli.hold) {
         (true, _) => Box::new(tokio::io::empty()),
-        (false, Some(hold)) if !script_holds => Box::new(tokio::io::stdin().chain(Silence { length: hold, end: None })),
+        (false, Some(hold)) if !script_holds => Box::new(tokio::io::stdin().chain(Silence {
+            length: hold,
+            end: None,
+        })),
         (false, _) => Box::new(tokio::io::stdin()),
     }
 }
@@ -122,9 +168,17 @@ struct Silence {
 }
 
 impl tokio::io::AsyncRead for Silence {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let length = self.length;
-        self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(length))).as_mut().poll(context).map(Ok)
+        self.end
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(length)))
+            .as_mut()
+            .poll(context)
+            .map(Ok)
     }
 }
 
@@ -134,7 +188,13 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
     let (tell, mut told) = unbounded_channel();
     let mut workers = JoinSet::new();
     for _ in 0..cli.parallel {
-        workers.spawn(worker(cli.clone(), host.clone(), Arc::clone(&script), output.clone(), tell.clone()));
+        workers.spawn(worker(
+            cli.clone(),
+            host.clone(),
+            Arc::clone(&script),
+            output.clone(),
+            tell.clone(),
+        ));
     }
     drop(tell);
     let mut worst = 0;
@@ -143,19 +203,27 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
     }
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {
-            worst = worst.max(run.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
+            worst =
+                worst.max(run.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
         }
     }
     worst
 }
 
-/// One connection after the other, with its share of the ports: when all of them are in use, mostly in TIME-WAIT, the next one waits
-/// until one is free. What fails is told.
-async fn worker(cli: Cli, host: Host, script: Arc<Script>, output: Output, tell: UnboundedSender<AppError>) {
+/// One connection after the other, with its share of the ports: when all of them are in use, mostly
+/// in TIME-WAIT, the next one waits until one is free. What fails is told.
+async fn worker(
+    cli: Cli,
+    host: Host,
+    script: Arc<Script>,
+    output: Output,
+    tell: UnboundedSender<AppError>,
+) {
     let fixed = cli.bind.map_or(0, |bind| bind.port());
     let share = (host.ports().len() / usize::from(cli.parallel)).max(1);
     let mut lingering = JoinSet::new();
-    let note = |outcome: Result<(), AppError>| outcome.err().map_or(Ok(()), |error| tell.send(error));
+    let note =
+        |outcome: Result<(), AppError>| outcome.err().map_or(Ok(()), |error| tell.send(error));
     for _ in 0..cli.count {
         while lingering.len() >= share && !cli.no_wait {
             _ = note(one_more(&mut lingering).await);
@@ -181,12 +249,26 @@ async fn one_more(lingering: &mut JoinSet<Result<(), AppError>>) -> Result<(), A
 }
 
 /// One connection, from its SYN to the last step of the script.
-async fn one(cli: &Cli, host: &Host, port: u16, script: &Script, output: &Output) -> Result<Arc<Stream>, AppError> {
-    let stream = host.connect_with(port, cli.remote, &host.config().conn).await.map_err(AppError::Connection)?;
+async fn one(
+    cli: &Cli,
+    host: &Host,
+    port: u16,
+    script: &Script,
+    output: &Output,
+) -> Result<Arc<Stream>, AppError> {
+    let stream = host
+        .connect_with(port, cli.remote, &host.config().conn)
+        .await
+        .map_err(AppError::Connection)?;
     let stream = Arc::new(stream);
     let at_once = cli.close || cli.abort || script.steps.contains(&Step::Lift);
-    let output = output.writer().map_err(|error| AppError::Own(format!("cannot use the output: {error}")))?;
-    let ends = Ends { input: input(cli, at_once), output: Box::new(output) };
+    let output = output
+        .writer()
+        .map_err(|error| AppError::Own(format!("cannot use the output: {error}")))?;
+    let ends = Ends {
+        input: input(cli, at_once),
+        output: Box::new(output),
+    };
     let mut player = Player::on(host, Arc::clone(&stream), ends);
     let steps = player.play(script);
     let ended = match cli.vanish_after {

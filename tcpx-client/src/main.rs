@@ -26,9 +26,10 @@ const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another t
 
 /// Connect with a TCP whose rules can be removed one by one
 ///
-/// A complete, hand-built TCP over raw IP sockets: stdin goes to the peer, the peer's data to stdout. At the end of the input (or after
-/// --send) it sends its FIN, goes on reading until the peer's, and waits out TIME-WAIT. Needs NET_RAW (and NET_ADMIN for the iptables
-/// guard). If stdout is closed by its reader, the connection is closed, too, and the exit status is 1.
+/// A complete, hand-built TCP over raw IP sockets: stdin goes to the peer, the peer's data to
+/// stdout. At the end of the input (or after --send) it sends its FIN, goes on reading until the
+/// peer's, and waits out TIME-WAIT. Needs NET_RAW (and NET_ADMIN for the iptables guard). If stdout
+/// is closed by its reader, the connection is closed, too, and the exit status is 1.
 #[derive(Parser, Clone)]
 #[command(version, max_term_width = 120)]
 pub(crate) struct Cli {
@@ -36,13 +37,15 @@ pub(crate) struct Cli {
     #[arg(value_name = "HOST:PORT", value_parser = cli::endpoint)]
     remote: SocketAddr,
 
-    /// Our address, or its name, and port (port 0: any) [default: the address that the route takes, any port]
+    /// Our address, or its name, and port (port 0: any) [default: the address that the route takes,
+    /// any port]
     #[arg(long, value_name = "HOST:PORT", value_parser = cli::endpoint, help_heading = APPLICATION)]
     bind: Option<SocketAddr>,
     /// Send TEXT instead of stdin
     #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]
     send: Option<String>,
-    /// Play the script of FILE instead: connect, send, receive, close and more, step by step; docs/scripts.md
+    /// Play the script of FILE instead: connect, send, receive, close and more, step by step;
+    /// docs/scripts.md
     #[arg(
         long,
         value_name = "FILE",
@@ -56,7 +59,8 @@ pub(crate) struct Cli {
     /// Write the peer's data to FILE instead of stdout (-)
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
-    /// Close both directions at once after sending: what the peer still sends is answered with a RST
+    /// Close both directions at once after sending: what the peer still sends is answered with a
+    /// RST
     #[arg(long, conflicts_with = "abort", help_heading = APPLICATION)]
     close: bool,
     /// End with a RST after sending
@@ -65,16 +69,20 @@ pub(crate) struct Cli {
     /// Keep the connection open for DUR after sending, before the FIN
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     hold: Option<Duration>,
-    /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C, as a host that lost its power
+    /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C,
+    /// as a host that lost its power
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     vanish_after: Option<Duration>,
-    /// Connections per --parallel lane, one after the other; if every port is in use, the next one waits until a TIME-WAIT ends
+    /// Connections per --parallel lane, one after the other; if every port is in use, the next one
+    /// waits until a TIME-WAIT ends
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
     count: u32,
-    /// Lanes: how many connections run at a time; there are --parallel times --count in all, from up to 20000 reserved ports
+    /// Lanes: how many connections run at a time; there are --parallel times --count in all, from
+    /// up to 20000 reserved ports
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
     parallel: u16,
-    /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails with status 7
+    /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails
+    /// with status 7
     #[arg(long, help_heading = APPLICATION)]
     no_wait: bool,
 
@@ -87,13 +95,22 @@ impl Cli {
     fn check(&self) -> Result<(), Failure> {
         let fixed = self.bind.is_some_and(|bind| bind.port() != 0);
         if fixed && self.parallel > 1 {
-            return Err(Failure::usage("--parallel needs a port for each connection: leave the port of --bind out or 0"));
+            return Err(Failure::usage(
+                "--parallel needs a port for each connection: leave the port of --bind out or 0",
+            ));
         }
         if self.send.is_none() && (self.parallel > 1 || self.count > 1) {
-            return Err(Failure::usage("one stdin cannot feed several connections: say what to send with --send"));
+            return Err(Failure::usage(
+                "one stdin cannot feed several connections: say what to send with --send",
+            ));
         }
-        if self.bind.is_some_and(|bind| bind.is_ipv4() != self.remote.is_ipv4()) {
-            return Err(Failure::usage("--bind and the remote address are of different families"));
+        if self
+            .bind
+            .is_some_and(|bind| bind.is_ipv4() != self.remote.is_ipv4())
+        {
+            return Err(Failure::usage(
+                "--bind and the remote address are of different families",
+            ));
         }
         Ok(())
     }
@@ -110,10 +127,16 @@ impl Cli {
         let address = self.address()?;
         let ports = match self.bind {
             Some(bind) if bind.port() != 0 => Ports::Exact(bind.port()),
-            // One connection after the other takes another port as long as there are some: their TIME-WAITs overlap.
+            // One connection after the other takes another port as long as there are some: their
+            // TIME-WAITs overlap.
             _ => {
-                let all = u32::from(self.parallel).saturating_mul(self.count).min(MOST_PORTS);
-                Ports::UpTo { least: self.parallel, most: u16::try_from(all).unwrap_or(u16::MAX) }
+                let all = u32::from(self.parallel)
+                    .saturating_mul(self.count)
+                    .min(MOST_PORTS);
+                Ports::UpTo {
+                    least: self.parallel,
+                    most: u16::try_from(all).unwrap_or(u16::MAX),
+                }
             }
         };
         Ok((address, ports))
@@ -126,7 +149,9 @@ fn main() -> ExitCode {
     if let Some(code) = cli::answer(&mut command, &matches) {
         return code;
     }
-    let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| connect(&cli));
+    let outcome = Cli::from_arg_matches(&matches)
+        .map_err(|error| error.exit())
+        .and_then(|cli| connect(&cli));
     cli::finish("tcpx-client", outcome)
 }
 
@@ -140,7 +165,10 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
     let output = connection::Output::open(cli, &run)?;
     let (link, options) = run.open(address, ports)?;
     run.host(link, options, async |host| {
-        let signalled = tcpx::app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+        let signalled = tcpx::app::signalled().map_err(|error| Failure {
+            message: format!("cannot catch signals: {error}"),
+            code: 1,
+        })?;
         tokio::select! {
             code = connection::all(cli, &run, host, output) => Ok(code),
             code = signalled => Ok(connection::interrupted(cli, &run, host, code)),
@@ -151,7 +179,16 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
 fn play(cli: &Cli, run: &Run, path: &Path) -> Result<u8, Failure> {
     let (script, port) = (cli::script(path)?, cli.bind.map_or(0, |bind| bind.port()));
     let (link, options) = run.open(cli.address()?, cli::script_ports(&script, port)?)?;
-    run.play(link, options, &script, Place { port, peer: Some(cli.remote) }, cli.stay)
+    run.play(
+        link,
+        options,
+        &script,
+        Place {
+            port,
+            peer: Some(cli.remote),
+        },
+        cli.stay,
+    )
 }
 
 #[cfg(test)]
@@ -186,9 +223,16 @@ mod tests {
 
     #[test]
     fn every_shared_flag_keeps_its_heading() {
-        for argument in Cli::command().get_arguments().filter(|argument| !argument.is_positional()) {
+        for argument in Cli::command()
+            .get_arguments()
+            .filter(|argument| !argument.is_positional())
+        {
             let built_in = ["help", "version"].contains(&argument.get_id().as_str());
-            assert!(built_in || argument.get_help_heading().is_some(), "{}", argument.get_id());
+            assert!(
+                built_in || argument.get_help_heading().is_some(),
+                "{}",
+                argument.get_id()
+            );
         }
     }
 }

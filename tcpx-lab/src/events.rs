@@ -180,19 +180,33 @@ struct Start {
 pub type Header<'a> = (u16, u32, u32, u32, &'a str);
 
 /// Letters and names of the control bits, in the order in which RFC 9293 writes them.
-pub(crate) const CONTROL: [(char, &str); 8] =
-    [('S', "SYN"), ('F', "FIN"), ('R', "RST"), ('P', "PSH"), ('A', "ACK"), ('U', "URG"), ('E', "ECE"), ('W', "CWR")];
+pub(crate) const CONTROL: [(char, &str); 8] = [
+    ('S', "SYN"),
+    ('F', "FIN"),
+    ('R', "RST"),
+    ('P', "PSH"),
+    ('A', "ACK"),
+    ('U', "URG"),
+    ('E', "ECE"),
+    ('W', "CWR"),
+];
 
 impl Segment {
     /// The control bits as RFC 9293 writes them: `SYN,ACK`.
     pub fn control(&self) -> String {
-        let set: Vec<&str> = CONTROL.iter().filter(|(letter, _)| self.flags.contains(*letter)).map(|(_, name)| *name).collect();
+        let set: Vec<&str> = CONTROL
+            .iter()
+            .filter(|(letter, _)| self.flags.contains(*letter))
+            .map(|(_, name)| *name)
+            .collect();
         set.join(",")
     }
 
     /// The names of its options: `mss`, `sackOK`, `ts`, `ws`, `sack`.
     pub fn options(&self) -> impl Iterator<Item = &str> {
-        self.options.split(',').filter_map(|option| option.split_whitespace().next())
+        self.options
+            .split(',')
+            .filter_map(|option| option.split_whitespace().next())
     }
 
     /// What the two ends of a segment's way have in common. The gate may rewrite the rest.
@@ -200,7 +214,8 @@ impl Segment {
         (self.id, self.seq, self.ack, self.len, &self.flags)
     }
 
-    /// Whether the receiver's gate rewrote or corrupted it: of the segment that was sent the id alone is sure to be left.
+    /// Whether the receiver's gate rewrote or corrupted it: of the segment that was sent the id
+    /// alone is sure to be left.
     pub fn altered(&self) -> bool {
         self.dir == Direction::In && ["rewrite", "corrupt"].contains(&self.verdict.as_str())
     }
@@ -212,9 +227,16 @@ impl Segment {
 }
 
 impl Log {
-    /// What the peer of `other` would have written if it had kept a record: nothing, by the same clock.
+    /// What the peer of `other` would have written if it had kept a record: nothing, by the same
+    /// clock.
     pub fn none(other: &Log) -> Log {
-        Log { role: String::new(), monotonic: other.monotonic, realtime: other.realtime, entries: Vec::new(), truncated: false }
+        Log {
+            role: String::new(),
+            monotonic: other.monotonic,
+            realtime: other.realtime,
+            entries: Vec::new(),
+            truncated: false,
+        }
     }
 
     /// Reads a file.
@@ -222,29 +244,54 @@ impl Log {
     /// # Errors
     /// It cannot be read, or [`parse`](Log::parse) fails.
     pub fn read(path: &Path) -> Result<Log> {
-        let text = input::text_in(path, input::RECORD).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = input::text_in(path, input::RECORD)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         Log::parse(&text).with_context(|| format!("{} is not an events file", path.display()))
     }
 
-    /// Reads the text of one. A last line without its end is left out: a process that is killed leaves one.
+    /// Reads the text of one. A last line without its end is left out: a process that is killed
+    /// leaves one.
     ///
     /// # Errors
     /// No `start` line, another version, or a line that is not an event.
     pub fn parse(text: &str) -> Result<Log> {
         let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
-        let mut lines = whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let mut lines = whole
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         let (_, first) = lines.next().context("it has no start line")?;
         let start: Start = serde_json::from_str(first).context("line 1 is not a start line")?;
         if start.version != 1 {
-            bail!("version {} is unknown here; this program reads version 1", start.version);
+            bail!(
+                "version {} is unknown here; this program reads version 1",
+                start.version
+            );
         }
         let entries = lines
             .take(MOST + 1)
-            .map(|(number, line)| serde_json::from_str(line).with_context(|| format!("line {} is not an event", number + 1)))
+            .map(|(number, line)| {
+                serde_json::from_str(line)
+                    .with_context(|| format!("line {} is not an event", number + 1))
+            })
             .collect::<Result<Vec<Entry>>>()?;
-        ensure!(entries.len() <= MOST, "it has more than {MOST} events, the most that are read");
-        let Start { role, monotonic, realtime, .. } = start;
-        Ok(Log { role, monotonic, realtime, entries, truncated: !rest.is_empty() })
+        ensure!(
+            entries.len() <= MOST,
+            "it has more than {MOST} events, the most that are read"
+        );
+        let Start {
+            role,
+            monotonic,
+            realtime,
+            ..
+        } = start;
+        Ok(Log {
+            role,
+            monotonic,
+            realtime,
+            entries,
+            truncated: !rest.is_empty(),
+        })
     }
 
     /// The two ends of each connection, ours first.
@@ -273,19 +320,45 @@ mod tests {
             r#"{"event":"segment","t":0.2,"conn":1,"dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":9,"ack":0,"len":0,"win":100,"id":3,"retransmission":0,"verdict":"pass"}"#,
         );
         let log = Log::parse(&text).unwrap();
-        assert_eq!((log.role.as_str(), log.monotonic, log.truncated), ("client", 12.5, false));
+        assert_eq!(
+            (log.role.as_str(), log.monotonic, log.truncated),
+            ("client", 12.5, false)
+        );
         assert_eq!(log.connections()[&1].1, "10.0.0.2:7000".parse().unwrap());
-        assert!(matches!(log.entries[1].what, What::Timer { action: Action::Started, .. }));
+        assert!(matches!(
+            log.entries[1].what,
+            What::Timer {
+                action: Action::Started,
+                ..
+            }
+        ));
         assert!(matches!(log.entries[2].what, What::Other));
-        let What::Segment(segment) = &log.entries[3].what else { panic!("{:?}", log.entries[3]) };
-        assert_eq!((segment.control().as_str(), segment.id, segment.fault(), segment.forged), ("SYN", 3, None, false));
+        let What::Segment(segment) = &log.entries[3].what else {
+            panic!("{:?}", log.entries[3])
+        };
+        assert_eq!(
+            (
+                segment.control().as_str(),
+                segment.id,
+                segment.fault(),
+                segment.forged
+            ),
+            ("SYN", 3, None, false)
+        );
     }
 
     #[test]
     fn time_is_read_to_the_last_bit() {
-        let log = Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n")).unwrap();
+        let log = Log::parse(&format!(
+            "{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n"
+        ))
+        .unwrap();
         let written = std::time::Duration::from_micros(3_720_000).as_secs_f64();
-        assert_eq!(log.entries[0].t.to_bits(), written.to_bits(), "what happens last happens before the end");
+        assert_eq!(
+            log.entries[0].t.to_bits(),
+            written.to_bits(),
+            "what happens last happens before the end"
+        );
     }
 
     #[test]
@@ -298,13 +371,18 @@ mod tests {
     #[test]
     fn broken_line_in_the_middle_is_an_error_with_its_number() {
         let error = Log::parse(&format!("{START}\n{{\"event\":\n{{}}\n")).unwrap_err();
-        assert!(format!("{error:#}").starts_with("line 2 is not an event"), "{error:#}");
+        assert!(
+            format!("{error:#}").starts_with("line 2 is not an event"),
+            "{error:#}"
+        );
     }
 
     #[test]
     fn other_version_or_no_start_is_refused() {
         assert!(Log::parse("").is_err());
         let other = START.replace("\"version\":1", "\"version\":2");
-        assert!(format!("{:#}", Log::parse(&format!("{other}\n")).unwrap_err()).contains("version 2"));
+        assert!(
+            format!("{:#}", Log::parse(&format!("{other}\n")).unwrap_err()).contains("version 2")
+        );
     }
 }

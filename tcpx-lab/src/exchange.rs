@@ -1,4 +1,5 @@
-//! One connection seen from both ends: what each did, step by step on one clock, and which sending belongs to which receipt.
+//! One connection seen from both ends: what each did, step by step on one clock, and which sending
+//! belongs to which receipt.
 
 mod tuples;
 
@@ -10,7 +11,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use tuples::Tuples;
 
-/// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a batch.
+/// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a
+/// batch.
 const SLACK: f64 = 0.002;
 /// How close together an event and the segment that it belongs to are stamped, seconds.
 pub(crate) const TOGETHER: f64 = 0.001;
@@ -64,7 +66,8 @@ pub struct Exchange {
     pub initial: [String; 2],
     /// What happened at either end, in order.
     pub steps: Vec<Step>,
-    /// Every segment, by the steps at which it was sent and received, in the order of the first of these.
+    /// Every segment, by the steps at which it was sent and received, in the order of the first of
+    /// these.
     pub flights: Vec<Flight>,
     /// What happened to timers, in the order of each end.
     pub ticks: Vec<Tick>,
@@ -87,7 +90,8 @@ pub struct Tick {
     pub action: Action,
 }
 
-/// Something that happened at one end: a segment there with what came of it, or something without a segment.
+/// Something that happened at one end: a segment there with what came of it, or something without a
+/// segment.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Where.
@@ -113,7 +117,8 @@ pub struct Step {
 pub struct Flight {
     /// Who sent it.
     pub from: End,
-    /// The header as its sender recorded it, or as its receiver did where the sender has no record of it.
+    /// The header as its sender recorded it, or as its receiver did where the sender has no record
+    /// of it.
     pub segment: Segment,
     /// The step of its sending.
     pub sent: Option<usize>,
@@ -135,12 +140,16 @@ impl Flight {
 impl Exchange {
     /// The flight that appears with that step.
     pub fn beginning(&self, step: usize) -> Option<&Flight> {
-        let nth = self.flights.binary_search_by_key(&Some(step), Flight::begin).ok()?;
+        let nth = self
+            .flights
+            .binary_search_by_key(&Some(step), Flight::begin)
+            .ok()?;
         self.flights.get(nth)
     }
 }
 
-/// Pairs what two ends recorded: one story for each four-tuple that either knows, in order of appearance.
+/// Pairs what two ends recorded: one story for each four-tuple that either knows, in order of
+/// appearance.
 pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
     let logs = [a, b];
     let tuples = Tuples::of(logs);
@@ -149,19 +158,36 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Exchange> {
     let silent = logs.map(|log| log.entries.iter().any(goes_silent));
     let side = |end: End, nth: usize| {
         let entries = end.of(&stories)[nth].iter().copied();
-        Side::new(logs[end as usize], entries, end, tuples.all[nth], *end.of(&offsets), *end.of(&silent))
+        Side::new(
+            logs[end as usize],
+            entries,
+            end,
+            tuples.all[nth],
+            *end.of(&offsets),
+            *end.of(&silent),
+        )
     };
-    tuples.all.iter().enumerate().map(|(nth, ends)| exchange(*ends, side(End::A, nth), side(End::B, nth))).collect()
+    tuples
+        .all
+        .iter()
+        .enumerate()
+        .map(|(nth, ends)| exchange(*ends, side(End::A, nth), side(End::B, nth)))
+        .collect()
 }
 
 fn goes_silent(entry: &Entry) -> bool {
     matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent")
 }
 
-/// What to add to B's times. On one machine the clock since boot is common and exact; between machines only the calendar is.
+/// What to add to B's times. On one machine the clock since boot is common and exact; between
+/// machines only the calendar is.
 fn clock_offset(a: &Log, b: &Log) -> f64 {
     let (monotonic, realtime) = (b.monotonic - a.monotonic, b.realtime - a.realtime);
-    if (monotonic - realtime).abs() < 1.0 { monotonic } else { realtime }
+    if (monotonic - realtime).abs() < 1.0 {
+        monotonic
+    } else {
+        realtime
+    }
 }
 
 /// One end's part of the story.
@@ -187,20 +213,48 @@ impl Side {
             _ => None,
         });
         // A stranger, whom neither file is of, kept none.
-        let last = log.entries.last().filter(|_| end.of(&ends).ip() != netns::STRANGER).map(|entry| entry.t + offset);
+        let last = log
+            .entries
+            .last()
+            .filter(|_| end.of(&ends).ip() != netns::STRANGER)
+            .map(|entry| entry.t + offset);
         // What is sent to a host that went silent is lost, whatever its record says.
-        let last = if silent { last.map(|_| f64::INFINITY) } else { last };
-        let initial = initial.unwrap_or_else(|| if last.is_some() { "CLOSED".to_owned() } else { String::new() });
-        let tick = |entry: &Entry| match &entry.what {
-            What::Timer { timer, action, .. } => {
-                Some(Tick { end, conn: entry.conn, at: entry.t + offset, timer: timer.clone(), action: *action })
+        let last = if silent {
+            last.map(|_| f64::INFINITY)
+        } else {
+            last
+        };
+        let initial = initial.unwrap_or_else(|| {
+            if last.is_some() {
+                "CLOSED".to_owned()
+            } else {
+                String::new()
             }
+        });
+        let tick = |entry: &Entry| match &entry.what {
+            What::Timer { timer, action, .. } => Some(Tick {
+                end,
+                conn: entry.conn,
+                at: entry.t + offset,
+                timer: timer.clone(),
+                action: *action,
+            }),
             _ => None,
         };
         let ticks = entries.clone().filter_map(tick).collect();
-        let mut walk = Walk { end, offset, state: initial.clone(), steps: Vec::new() };
+        let mut walk = Walk {
+            end,
+            offset,
+            state: initial.clone(),
+            steps: Vec::new(),
+        };
         entries.for_each(|entry| walk.take(entry));
-        Side { initial, steps: walk.steps, ticks, last }
+        Side {
+            initial,
+            steps: walk.steps,
+            ticks,
+            last,
+        }
     }
 }
 
@@ -233,17 +287,26 @@ impl Walk {
     /// A segment is a step, or completes the one of the call that sends it.
     fn segment(&mut self, at: f64, segment: &Segment) {
         let out = segment.dir == Direction::Out;
-        let step = self.step(at, |last| out && last.segment.is_none() && last.on.as_deref().is_some_and(is_call));
+        let step = self.step(at, |last| {
+            out && last.segment.is_none() && last.on.as_deref().is_some_and(is_call)
+        });
         (step.at, step.segment) = (at, Some(segment.clone()));
         if let Some(fault) = segment.fault().filter(|_| !out) {
             step.remarks.push(format!("the gate: {fault}"));
         }
     }
 
-    /// A state is entered because of the segment before it, or by a call (whose segment follows) or a timer: steps of their own.
+    /// A state is entered because of the segment before it, or by a call (whose segment follows) or
+    /// a timer: steps of their own.
     fn state(&mut self, at: f64, to: &str, on: &str) {
         to.clone_into(&mut self.state);
-        let arrived = |last: &Step| last.on.is_none() && last.segment.as_ref().is_some_and(|s| s.dir == Direction::In);
+        let arrived = |last: &Step| {
+            last.on.is_none()
+                && last
+                    .segment
+                    .as_ref()
+                    .is_some_and(|s| s.dir == Direction::In)
+        };
         let step = self.step(at, |last| !is_call(on) && arrived(last));
         (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
     }
@@ -261,7 +324,9 @@ impl Walk {
                 step.failed = Some(text.to_owned());
                 step.remarks.push(format!("the application: {text}"));
             }
-            "began" if matches!(text, "restart" | "go silent") => self.remark(at, format!("the host: {text}")),
+            "began" if matches!(text, "restart" | "go silent") => {
+                self.remark(at, format!("the host: {text}"))
+            }
             _ => {}
         }
     }
@@ -272,10 +337,23 @@ impl Walk {
 
     /// The last step if it is recent and `joins` says that this belongs to it, else a new one.
     fn step(&mut self, at: f64, joins: impl Fn(&Step) -> bool) -> &mut Step {
-        if !self.steps.last().is_some_and(|last| at - last.at < TOGETHER && joins(last)) {
+        if !self
+            .steps
+            .last()
+            .is_some_and(|last| at - last.at < TOGETHER && joins(last))
+        {
             let state = self.state.clone();
             let (remarks, received, failed) = (Vec::new(), None, None);
-            self.steps.push(Step { end: self.end, at, state, on: None, segment: None, remarks, received, failed });
+            self.steps.push(Step {
+                end: self.end,
+                at,
+                state,
+                on: None,
+                segment: None,
+                remarks,
+                received,
+                failed,
+            });
         }
         let last = self.steps.len() - 1;
         &mut self.steps[last]
@@ -285,7 +363,11 @@ impl Walk {
 /// A text in quotes, its middle left out where it is long.
 fn short(text: &str) -> String {
     match text.char_indices().nth(40) {
-        Some((end, _)) => format!("\"{}...\" ({} octets)", text.get(..end).unwrap_or_default(), text.len()),
+        Some((end, _)) => format!(
+            "\"{}...\" ({} octets)",
+            text.get(..end).unwrap_or_default(),
+            text.len()
+        ),
         None => format!("\"{text}\""),
     }
 }
@@ -306,32 +388,55 @@ fn exchange(ends: [SocketAddr; 2], a: Side, b: Side) -> Exchange {
     all.extend(others);
     all.sort_by_key(Flight::begin);
     let recorded = [a.last.is_some(), b.last.is_some()];
-    Exchange { ends, initial: [a.initial, b.initial], steps, flights: all, ticks: [a.ticks, b.ticks].concat(), recorded }
+    Exchange {
+        ends,
+        initial: [a.initial, b.initial],
+        steps,
+        flights: all,
+        ticks: [a.ticks, b.ticks].concat(),
+        recorded,
+    }
 }
 
-/// All segments from one end to the other, or to itself, whose record ends at `last`, if it kept one.
+/// All segments from one end to the other, or to itself, whose record ends at `last`, if it kept
+/// one.
 fn flights(from: End, to: End, steps: &[Step], last: Option<f64>) -> Vec<Flight> {
     let flight = |segment: &Segment| {
         let (segment, forged) = (segment.clone(), segment.forged);
-        Flight { from, segment, sent: None, received: Vec::new(), unwitnessed: false, forged }
+        Flight {
+            from,
+            segment,
+            sent: None,
+            received: Vec::new(),
+            unwitnessed: false,
+            forged,
+        }
     };
     let unwitnessed = |index: usize| last.is_none_or(|last| steps[index].at > last);
     let mut sendings = Sendings::default();
     let mut flights: Vec<Flight> = Vec::new();
     for (index, segment) in segments(steps, from, Direction::Out) {
         sendings.add(flights.len(), segment);
-        flights.push(Flight { sent: Some(index), unwitnessed: unwitnessed(index), ..flight(segment) });
+        flights.push(Flight {
+            sent: Some(index),
+            unwitnessed: unwitnessed(index),
+            ..flight(segment)
+        });
     }
     for (index, segment) in segments(steps, to, Direction::In) {
         match sendings.of(segment, steps[index].at, &flights, steps) {
             Some(sent) => flights[sent].received.push(index),
-            None => flights.push(Flight { received: vec![index], ..flight(segment) }),
+            None => flights.push(Flight {
+                received: vec![index],
+                ..flight(segment)
+            }),
         }
     }
     flights
 }
 
-/// Where among the flights those are that begin with a sending, in its order, by what their receipts have of them.
+/// Where among the flights those are that begin with a sending, in its order, by what their
+/// receipts have of them.
 #[derive(Default)]
 struct Sendings<'a> {
     by_header: HashMap<Header<'a>, Vec<usize>>,
@@ -340,25 +445,54 @@ struct Sendings<'a> {
 
 impl<'a> Sendings<'a> {
     fn add(&mut self, flight: usize, segment: &'a Segment) {
-        self.by_header.entry(segment.header()).or_default().push(flight);
+        self.by_header
+            .entry(segment.header())
+            .or_default()
+            .push(flight);
         self.by_id.entry(segment.id).or_default().push(flight);
     }
 
-    /// The sending that a receipt belongs to: the same header, the latest that is not later, rather one that has not arrived yet. The id
-    /// tells a retransmission from the original; it wraps, and the rest of the header and the time tell those apart. What is known to be
-    /// forged was sent by nobody, however well it is copied, or by one who says so.
+    /// The sending that a receipt belongs to: the same header, the latest that is not later, rather
+    /// one that has not arrived yet. The id tells a retransmission from the original; it wraps, and
+    /// the rest of the header and the time tell those apart. What is known to be forged was sent by
+    /// nobody, however well it is copied, or by one who says so.
     fn of(&self, received: &Segment, at: f64, flights: &[Flight], steps: &[Step]) -> Option<usize> {
-        let alike = if received.altered() { self.by_id.get(&received.id) } else { self.by_header.get(&received.header()) };
-        let earlier = |flight: &Flight| flight.sent.is_some_and(|index| steps[index].at <= at + SLACK);
+        let alike = if received.altered() {
+            self.by_id.get(&received.id)
+        } else {
+            self.by_header.get(&received.header())
+        };
+        let earlier = |flight: &Flight| {
+            flight
+                .sent
+                .is_some_and(|index| steps[index].at <= at + SLACK)
+        };
         let honest = |flight: &Flight| flight.forged || !received.forged;
-        let fitting = || alike.into_iter().flatten().rev().copied().filter(|nth| earlier(&flights[*nth]) && honest(&flights[*nth]));
-        fitting().find(|nth| flights[*nth].received.is_empty()).or_else(|| fitting().next())
+        let fitting = || {
+            alike
+                .into_iter()
+                .flatten()
+                .rev()
+                .copied()
+                .filter(|nth| earlier(&flights[*nth]) && honest(&flights[*nth]))
+        };
+        fitting()
+            .find(|nth| flights[*nth].received.is_empty())
+            .or_else(|| fitting().next())
     }
 }
 
-fn segments(steps: &[Step], end: End, direction: Direction) -> impl Iterator<Item = (usize, &Segment)> {
-    let all = steps.iter().enumerate().filter(move |(_, step)| step.end == end);
-    all.filter_map(|(index, step)| Some((index, step.segment.as_ref()?))).filter(move |(_, segment)| segment.dir == direction)
+fn segments(
+    steps: &[Step],
+    end: End,
+    direction: Direction,
+) -> impl Iterator<Item = (usize, &Segment)> {
+    let all = steps
+        .iter()
+        .enumerate()
+        .filter(move |(_, step)| step.end == end);
+    all.filter_map(|(index, step)| Some((index, step.segment.as_ref()?)))
+        .filter(move |(_, segment)| segment.dir == direction)
 }
 
 #[cfg(test)]
@@ -369,10 +503,17 @@ mod tests {
     const ACK: (&str, u32, u32, u32) = ("A", 101, 301, 0);
     const DATA: (&str, u32, u32, u32) = ("PA", 101, 301, 5);
 
-    /// Each flight as (flags, sent at, received at), times rounded to milliseconds since the client's start.
+    /// Each flight as (flags, sent at, received at), times rounded to milliseconds since the
+    /// client's start.
     fn flights(exchange: &Exchange) -> Vec<(String, Option<i64>, Vec<i64>)> {
         let millis = |step: usize| ((exchange.steps[step].at) * 1000.0).round() as i64;
-        let flight = |f: &Flight| (f.segment.flags.clone(), f.sent.map(millis), f.received.iter().map(|step| millis(*step)).collect());
+        let flight = |f: &Flight| {
+            (
+                f.segment.flags.clone(),
+                f.sent.map(millis),
+                f.received.iter().map(|step| millis(*step)).collect(),
+            )
+        };
         exchange.flights.iter().map(flight).collect()
     }
 
@@ -384,10 +525,23 @@ mod tests {
     fn handshake_of_two_clocks_is_aligned_by_the_time_since_boot() {
         let (client, server) = handshake();
         let exchange = story(&client.log(), &server.log());
-        assert_eq!(flights(&exchange), [("S".into(), Some(0), vec![1]), ("SA".into(), Some(2), vec![3])]);
+        assert_eq!(
+            flights(&exchange),
+            [
+                ("S".into(), Some(0), vec![1]),
+                ("SA".into(), Some(2), vec![3])
+            ]
+        );
         assert_eq!(exchange.initial, ["CLOSED", "LISTEN"]);
-        let states: Vec<&str> = exchange.steps.iter().map(|step| step.state.as_str()).collect();
-        assert_eq!(states, ["SYN-SENT", "SYN-RECEIVED", "SYN-RECEIVED", "ESTABLISHED"]);
+        let states: Vec<&str> = exchange
+            .steps
+            .iter()
+            .map(|step| step.state.as_str())
+            .collect();
+        assert_eq!(
+            states,
+            ["SYN-SENT", "SYN-RECEIVED", "SYN-RECEIVED", "ESTABLISHED"]
+        );
     }
 
     #[test]
@@ -396,38 +550,78 @@ mod tests {
         let (client, mut server) = (client.log(), server.log());
         server.monotonic += 5000.0;
         let exchange = story(&client, &server);
-        assert_eq!(flights(&exchange), [("S".into(), Some(0), vec![1]), ("SA".into(), Some(2), vec![3])]);
+        assert_eq!(
+            flights(&exchange),
+            [
+                ("S".into(), Some(0), vec![1]),
+                ("SA".into(), Some(2), vec![3])
+            ]
+        );
     }
 
     #[test]
     fn segment_that_never_arrived_has_no_receipt() {
         let (client, server) = handshake();
-        let exchange = story(&client.sends(0.004, ACK, "drop").log(), &server.line(1.0, "\"event\":\"r1\"").log());
+        let exchange = story(
+            &client.sends(0.004, ACK, "drop").log(),
+            &server.line(1.0, "\"event\":\"r1\"").log(),
+        );
         let flight = exchange.flights.last().unwrap();
-        assert_eq!((flight.received.len(), flight.unwitnessed, flight.segment.fault()), (0, false, Some("drop")));
+        assert_eq!(
+            (
+                flight.received.len(),
+                flight.unwitnessed,
+                flight.segment.fault()
+            ),
+            (0, false, Some("drop"))
+        );
     }
 
     #[test]
     fn segment_duplicated_on_the_way_has_two_receipts() {
         let (client, server) = handshake();
-        let server = server.receives(0.105, ACK, 2, "pass").receives(0.106, ACK, 2, "pass");
-        assert_eq!(last(&story(&client.sends(0.004, ACK, "dup=1").log(), &server.log())), ("A".into(), Some(4), vec![5, 6]));
+        let server = server
+            .receives(0.105, ACK, 2, "pass")
+            .receives(0.106, ACK, 2, "pass");
+        assert_eq!(
+            last(&story(
+                &client.sends(0.004, ACK, "dup=1").log(),
+                &server.log()
+            )),
+            ("A".into(), Some(4), vec![5, 6])
+        );
     }
 
     #[test]
     fn segment_delayed_past_its_retransmission_keeps_its_own_sending() {
         let (client, server) = handshake();
-        let client = client.sends(0.004, DATA, "delay=3s").sends(0.204, DATA, "pass");
-        let server = server.receives(0.305, DATA, 3, "pass").receives(3.104, DATA, 2, "pass");
+        let client = client
+            .sends(0.004, DATA, "delay=3s")
+            .sends(0.204, DATA, "pass");
+        let server = server
+            .receives(0.305, DATA, 3, "pass")
+            .receives(3.104, DATA, 2, "pass");
         let exchange = story(&client.log(), &server.log());
-        assert_eq!(flights(&exchange)[2..], [("PA".into(), Some(4), vec![3004]), ("PA".into(), Some(204), vec![205])]);
+        assert_eq!(
+            flights(&exchange)[2..],
+            [
+                ("PA".into(), Some(4), vec![3004]),
+                ("PA".into(), Some(204), vec![205])
+            ]
+        );
     }
 
     #[test]
     fn segment_that_the_receivers_gate_rewrote_keeps_its_sending() {
         let (client, server) = handshake();
         let server = server.receives(0.105, ("P", 101, 0, 5), 2, "rewrite");
-        assert_eq!(last(&story(&client.sends(0.004, DATA, "pass").log(), &server.log())), ("PA".into(), Some(4), vec![5]));
+        assert_eq!(
+            last(&story(
+                &client.sends(0.004, DATA, "pass").log(),
+                &server.log()
+            )),
+            ("PA".into(), Some(4), vec![5])
+        );
     }
 
     #[test]
@@ -442,17 +636,35 @@ mod tests {
                 segment.id = 2;
             }
         }
-        let server = server.receives(0.105, ACK, 2, "pass").receives(9.105, ACK, 2, "pass");
+        let server = server
+            .receives(0.105, ACK, 2, "pass")
+            .receives(9.105, ACK, 2, "pass");
         let exchange = story(&client, &server.log());
-        assert_eq!(flights(&exchange)[2..], [("A".into(), Some(4), vec![5]), ("A".into(), Some(9004), vec![9005])]);
+        assert_eq!(
+            flights(&exchange)[2..],
+            [
+                ("A".into(), Some(4), vec![5]),
+                ("A".into(), Some(9004), vec![9005])
+            ]
+        );
     }
 
     #[test]
     fn receiver_killed_leaves_the_rest_unwitnessed() {
         let (client, server) = handshake();
         let server = server.receives(0.105, ACK, 2, "pass");
-        let exchange = story(&client.sends(0.004, ACK, "pass").sends(5.0, DATA, "pass").log(), &server.killed());
-        let unwitnessed: Vec<bool> = exchange.flights.iter().map(|flight| flight.unwitnessed).collect();
+        let exchange = story(
+            &client
+                .sends(0.004, ACK, "pass")
+                .sends(5.0, DATA, "pass")
+                .log(),
+            &server.killed(),
+        );
+        let unwitnessed: Vec<bool> = exchange
+            .flights
+            .iter()
+            .map(|flight| flight.unwitnessed)
+            .collect();
         assert_eq!(unwitnessed, [false, false, true, true]);
     }
 
@@ -468,7 +680,10 @@ mod tests {
     #[test]
     fn sender_killed_leaves_a_receipt_without_sending() {
         let (client, server) = handshake();
-        let exchange = story(&client.sends(0.004, ACK, "pass").killed(), &server.receives(0.105, ACK, 2, "pass").log());
+        let exchange = story(
+            &client.sends(0.004, ACK, "pass").killed(),
+            &server.receives(0.105, ACK, 2, "pass").log(),
+        );
         assert_eq!(last(&exchange), ("A".into(), None, vec![5]));
     }
 
@@ -477,12 +692,27 @@ mod tests {
         let (client, server) = handshake();
         let stranger = |file: crate::sample::File| {
             let mut log = file.log();
-            log.entries.iter_mut().rev().take(2).for_each(|entry| entry.conn = None);
+            log.entries
+                .iter_mut()
+                .rev()
+                .take(2)
+                .for_each(|entry| entry.conn = None);
             log
         };
-        let client = stranger(client.receives(0.3, ("R", 9, 0, 0), 77, "pass").receives(0.4, ("R", 301, 0, 0), 2, "pass"));
-        let exchange = story(&client, &server.sends(0.499, ("R", 301, 0, 0), "pass").log());
-        assert_eq!(flights(&exchange)[2..], [("R".into(), Some(399), vec![400])]);
+        let client = stranger(client.receives(0.3, ("R", 9, 0, 0), 77, "pass").receives(
+            0.4,
+            ("R", 301, 0, 0),
+            2,
+            "pass",
+        ));
+        let exchange = story(
+            &client,
+            &server.sends(0.499, ("R", 301, 0, 0), "pass").log(),
+        );
+        assert_eq!(
+            flights(&exchange)[2..],
+            [("R".into(), Some(399), vec![400])]
+        );
     }
 
     #[test]
@@ -505,28 +735,75 @@ mod tests {
     #[test]
     fn forged_segment_is_not_taken_for_the_one_that_it_copies() {
         let (client, server) = handshake();
-        let (client, server) = (client.sends(0.004, ACK, "pass"), server.receives(0.105, ACK, 2, "pass"));
-        let exchange = story(&client.log(), &server.receives(0.2, ACK, 2, "pass").forged().log());
-        assert_eq!(flights(&exchange)[2..], [("A".into(), Some(4), vec![5]), ("A".into(), None, vec![100])]);
-        assert_eq!(exchange.flights.iter().map(|flight| flight.forged).collect::<Vec<_>>(), [false, false, false, true]);
+        let (client, server) = (
+            client.sends(0.004, ACK, "pass"),
+            server.receives(0.105, ACK, 2, "pass"),
+        );
+        let exchange = story(
+            &client.log(),
+            &server.receives(0.2, ACK, 2, "pass").forged().log(),
+        );
+        assert_eq!(
+            flights(&exchange)[2..],
+            [
+                ("A".into(), Some(4), vec![5]),
+                ("A".into(), None, vec![100])
+            ]
+        );
+        assert_eq!(
+            exchange
+                .flights
+                .iter()
+                .map(|flight| flight.forged)
+                .collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
     }
 
     #[test]
     fn end_without_a_record_is_known_to_have_none() {
         let (client, _) = handshake();
         let exchange = story(&client.log(), &Log::none(&client.log()));
-        assert_eq!((exchange.recorded, exchange.initial), ([true, false], ["CLOSED".to_owned(), String::new()]));
+        assert_eq!(
+            (exchange.recorded, exchange.initial),
+            ([true, false], ["CLOSED".to_owned(), String::new()])
+        );
         assert_eq!(exchange.flights.len(), 2);
     }
 
     #[test]
     fn call_and_its_segment_are_one_step_and_a_timeout_is_its_own() {
         let (client, server) = handshake();
-        let client = client.sends(0.4998, DATA, "pass").state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE");
-        let client = client.sends(0.5001, ("FA", 106, 301, 0), "pass").state(3.0, "TIME-WAIT", "CLOSED", "2 MSL timeout");
+        let client =
+            client
+                .sends(0.4998, DATA, "pass")
+                .state(0.5, "ESTABLISHED", "FIN-WAIT-1", "CLOSE");
+        let client = client.sends(0.5001, ("FA", 106, 301, 0), "pass").state(
+            3.0,
+            "TIME-WAIT",
+            "CLOSED",
+            "2 MSL timeout",
+        );
         let exchange = story(&client.log(), &server.log());
-        let steps: Vec<_> =
-            exchange.steps.iter().skip(4).map(|s| (s.state.as_str(), s.segment.is_some(), s.on.as_deref().unwrap_or_default())).collect();
-        assert_eq!(steps, [("ESTABLISHED", true, ""), ("FIN-WAIT-1", true, "CLOSE"), ("CLOSED", false, "2 MSL timeout")]);
+        let steps: Vec<_> = exchange
+            .steps
+            .iter()
+            .skip(4)
+            .map(|s| {
+                (
+                    s.state.as_str(),
+                    s.segment.is_some(),
+                    s.on.as_deref().unwrap_or_default(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                ("ESTABLISHED", true, ""),
+                ("FIN-WAIT-1", true, "CLOSE"),
+                ("CLOSED", false, "2 MSL timeout")
+            ]
+        );
     }
 }

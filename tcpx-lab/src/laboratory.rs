@@ -1,4 +1,5 @@
-//! Runs experiments in their worlds, many at a time where they mostly sleep, and gathers the verdicts.
+//! Runs experiments in their worlds, many at a time where they mostly sleep, and gathers the
+//! verdicts.
 
 use crate::compare;
 use crate::edges::{self, Walked};
@@ -12,7 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// How long a process may wait for the machine, seconds, before its run is in doubt where it is not as expected: timers are this coarse.
+/// How long a process may wait for the machine, seconds, before its run is in doubt where it is not
+/// as expected: timers are this coarse.
 const MOST_WAIT: f64 = 0.002;
 /// How often a run in doubt is repeated.
 const MOST_REPEATS: usize = 5;
@@ -42,7 +44,8 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// What the simulation foretold, where that was compared.
     pub foretold: Option<Outcome>,
-    /// It is not as expected, and a process did not get the machine in time: it saw another network than the plan's.
+    /// It is not as expected, and a process did not get the machine in time: it saw another network
+    /// than the plan's.
     doubtful: bool,
 }
 
@@ -53,15 +56,28 @@ struct Job<'a> {
     world: World,
 }
 
-/// Runs every arm of these experiments in every world that they have. `done` is told of each that ends. The order of the reports is that
-/// of the experiments.
+/// Runs every arm of these experiments in every world that they have. `done` is told of each that
+/// ends. The order of the reports is that of the experiments.
 ///
 /// # Errors
 /// None of a run: what goes wrong in one is in its verdict.
-pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, usize, &Verdict) + Sync) -> Vec<Report> {
-    let arms = experiments.iter().flat_map(|experiment| experiment.arms.iter().map(move |arm| (experiment, arm)));
-    let jobs: Vec<Job<'_>> =
-        arms.flat_map(|(experiment, arm)| options.worlds.iter().map(move |world| Job { experiment, arm, world: *world })).collect();
+pub fn run(
+    experiments: &[Experiment],
+    options: &Options,
+    done: impl Fn(usize, usize, &Verdict) + Sync,
+) -> Vec<Report> {
+    let arms = experiments
+        .iter()
+        .flat_map(|experiment| experiment.arms.iter().map(move |arm| (experiment, arm)));
+    let jobs: Vec<Job<'_>> = arms
+        .flat_map(|(experiment, arm)| {
+            options.worlds.iter().map(move |world| Job {
+                experiment,
+                arm,
+                world: *world,
+            })
+        })
+        .collect();
     // Those that sleep longest begin first.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(jobs.get(*index).map(|job| job.world)));
@@ -73,9 +89,16 @@ pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, u
                 while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let report = jobs[*index].run(options, 0);
                     if !report.doubtful {
-                        done(ended.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), &report.verdict);
+                        done(
+                            ended.fetch_add(1, Ordering::Relaxed) + 1,
+                            jobs.len(),
+                            &report.verdict,
+                        );
                     }
-                    reports.lock().unwrap_or_else(PoisonError::into_inner).push((*index, report));
+                    reports
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((*index, report));
                 }
             });
         }
@@ -84,14 +107,29 @@ pub fn run(experiments: &[Experiment], options: &Options, done: impl Fn(usize, u
     // What the others were in the way of is repeated when they are gone, one at a time.
     for (index, report) in reports.iter_mut().filter(|(_, report)| report.doubtful) {
         repeat(report, |repeated| jobs[*index].run(options, repeated));
-        done(ended.fetch_add(1, Ordering::Relaxed) + 1, jobs.len(), &report.verdict);
+        done(
+            ended.fetch_add(1, Ordering::Relaxed) + 1,
+            jobs.len(),
+            &report.verdict,
+        );
     }
     reports.sort_by_key(|(index, _)| *index);
     let mut reports: Vec<Report> = reports.into_iter().map(|(_, report)| report).collect();
-    for experiment in experiments.iter().filter(|experiment| experiment.every_edge) {
-        let end = reports.iter().rposition(|report| report.verdict.experiment == experiment.name).map_or(0, |last| last + 1);
-        let counted = options.worlds.iter().filter(|world| experiment.excuse(**world).is_none());
-        let counted: Vec<Report> = counted.map(|world| every_edge(experiment, *world, &reports)).collect();
+    for experiment in experiments
+        .iter()
+        .filter(|experiment| experiment.every_edge)
+    {
+        let end = reports
+            .iter()
+            .rposition(|report| report.verdict.experiment == experiment.name)
+            .map_or(0, |last| last + 1);
+        let counted = options
+            .worlds
+            .iter()
+            .filter(|world| experiment.excuse(**world).is_none());
+        let counted: Vec<Report> = counted
+            .map(|world| every_edge(experiment, *world, &reports))
+            .collect();
         reports.splice(end..end, counted);
     }
     reports
@@ -108,10 +146,19 @@ fn repeat(report: &mut Report, mut again: impl FnMut(usize) -> Report) {
 
 /// The walked edges of the state diagram, counted over all runs in one world.
 fn every_edge(experiment: &Experiment, world: World, reports: &[Report]) -> Report {
-    let runs = || reports.iter().filter(|report| report.verdict.experiment == experiment.name && report.verdict.world == world);
+    let runs = || {
+        reports.iter().filter(|report| {
+            report.verdict.experiment == experiment.name && report.verdict.world == world
+        })
+    };
     let mut walked = Walked::default();
-    runs().filter_map(|report| report.outcome.as_ref()).for_each(|outcome| walked.add(outcome));
-    let skipped = runs().all(|report| report.outcome.is_none()).then(|| runs().find_map(|report| report.verdict.skipped.clone())).flatten();
+    runs()
+        .filter_map(|report| report.outcome.as_ref())
+        .for_each(|outcome| walked.add(outcome));
+    let skipped = runs()
+        .all(|report| report.outcome.is_none())
+        .then(|| runs().find_map(|report| report.verdict.skipped.clone()))
+        .flatten();
     let verdict = Verdict {
         experiment: experiment.name.clone(),
         arm: edges::ARM.to_owned(),
@@ -120,13 +167,22 @@ fn every_edge(experiment: &Experiment, world: World, reports: &[Report]) -> Repo
         expected: edges::EXPECTED.to_owned(),
         happened: walked.summary(),
         findings: Vec::new(),
-        wrong: if skipped.is_none() { walked.missing() } else { Vec::new() },
+        wrong: if skipped.is_none() {
+            walked.missing()
+        } else {
+            Vec::new()
+        },
         unavailable: skipped.is_some(),
         repeated: 0,
         skipped,
         took: 0.0,
     };
-    Report { verdict, outcome: None, foretold: None, doubtful: false }
+    Report {
+        verdict,
+        outcome: None,
+        foretold: None,
+        doubtful: false,
+    }
 }
 
 impl Job<'_> {
@@ -141,7 +197,10 @@ impl Job<'_> {
             happened: Vec::new(),
             findings: Vec::new(),
             wrong: Vec::new(),
-            skipped: self.experiment.excuse(self.world).or_else(|| self.kernel_excuse()),
+            skipped: self
+                .experiment
+                .excuse(self.world)
+                .or_else(|| self.kernel_excuse()),
             unavailable: false,
             repeated: 0,
             took: 0.0,
@@ -150,30 +209,57 @@ impl Job<'_> {
             (verdict.skipped, verdict.unavailable) = (options.refused.clone(), true);
         }
         if verdict.skipped.is_some() {
-            return Report { verdict, outcome: None, foretold: None, doubtful: false };
+            return Report {
+                verdict,
+                outcome: None,
+                foretold: None,
+                doubtful: false,
+            };
         }
         let judged = self.judged(options, repeated, &mut verdict);
         verdict.took = begun.elapsed().as_secs_f64();
         match judged {
             Ok((outcome, foretold)) => {
                 let doubtful = !verdict.is_good() && outcome.waited > MOST_WAIT;
-                Report { verdict, outcome: Some(outcome), foretold, doubtful }
+                Report {
+                    verdict,
+                    outcome: Some(outcome),
+                    foretold,
+                    doubtful,
+                }
             }
             Err(error) => {
                 verdict.wrong.push(format!("{error:#}"));
                 let lost = |cause: &io::Error| cause.kind() == io::ErrorKind::ResourceBusy;
-                let doubtful = error.chain().filter_map(|cause| cause.downcast_ref()).any(lost);
-                Report { verdict, outcome: None, foretold: None, doubtful }
+                let doubtful = error
+                    .chain()
+                    .filter_map(|cause| cause.downcast_ref())
+                    .any(lost);
+                Report {
+                    verdict,
+                    outcome: None,
+                    foretold: None,
+                    doubtful,
+                }
             }
         }
     }
 
     /// Why this arm cannot be had beside Linux.
     fn kernel_excuse(&self) -> Option<String> {
-        if self.world == World::Kernel { self.experiment.refused_by_kernel(self.arm) } else { None }
+        if self.world == World::Kernel {
+            self.experiment.refused_by_kernel(self.arm)
+        } else {
+            None
+        }
     }
 
-    fn judged(&self, options: &Options, repeated: usize, verdict: &mut Verdict) -> Result<(Outcome, Option<Outcome>)> {
+    fn judged(
+        &self,
+        options: &Options,
+        repeated: usize,
+        verdict: &mut Verdict,
+    ) -> Result<(Outcome, Option<Outcome>)> {
         let scale = match self.world {
             World::Sim => Scale::Real,
             World::Wire => Scale::Wire,
@@ -195,16 +281,25 @@ impl Job<'_> {
             World::Wire => world::wire::run(&plan, options.seed, options.keep)?,
             World::Kernel => {
                 let linux = self.experiment.kernel.end.context("no end is Linux's")?;
-                world::kernel::run(&plan, linux.into(), &self.experiment.sysctl(self.arm), options.seed, options.keep)?
+                world::kernel::run(
+                    &plan,
+                    linux.into(),
+                    &self.experiment.sysctl(self.arm),
+                    options.seed,
+                    options.keep,
+                )?
             }
         };
         let judged;
-        (verdict.findings, judged, verdict.happened) = verdict::judge(&plan, &outcome, options.slow);
+        (verdict.findings, judged, verdict.happened) =
+            verdict::judge(&plan, &outcome, options.slow);
         verdict.wrong.extend(judged);
         let mut foretold = None;
         if self.world == World::Wire && self.experiment.sim.is_none() {
             let prediction = world::sim::run(&plan, options.seed, options.keep)?;
-            verdict.wrong.extend(compare::difference(&plan, &prediction, &outcome));
+            verdict
+                .wrong
+                .extend(compare::difference(&plan, &prediction, &outcome));
             foretold = Some(prediction);
         }
         Ok((outcome, foretold))
@@ -224,13 +319,22 @@ mod tests {
             expected: String::new(),
             happened: Vec::new(),
             findings: Vec::new(),
-            wrong: if doubtful { vec!["late".to_owned()] } else { Vec::new() },
+            wrong: if doubtful {
+                vec!["late".to_owned()]
+            } else {
+                Vec::new()
+            },
             skipped: None,
             unavailable: false,
             repeated: 0,
             took: 1.0,
         };
-        Report { verdict, outcome: None, foretold: None, doubtful }
+        Report {
+            verdict,
+            outcome: None,
+            foretold: None,
+            doubtful,
+        }
     }
 
     #[test]
@@ -238,7 +342,10 @@ mod tests {
         let mut settled = report(true);
         let mut runs = [report(true), report(false)].into_iter();
         repeat(&mut settled, |_| runs.next().unwrap());
-        assert!(settled.verdict.is_good() && (settled.verdict.repeated, settled.verdict.took) == (2, 3.0));
+        assert!(
+            settled.verdict.is_good()
+                && (settled.verdict.repeated, settled.verdict.took) == (2, 3.0)
+        );
         let mut never = report(true);
         repeat(&mut never, |_| report(true));
         assert!(!never.verdict.is_good() && never.verdict.repeated == MOST_REPEATS);

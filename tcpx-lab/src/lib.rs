@@ -1,4 +1,5 @@
-//! Where a TCP is watched: two network namespaces on one machine, and the pictures of what happened between them.
+//! Where a TCP is watched: two network namespaces on one machine, and the pictures of what happened
+//! between them.
 //!
 //! | room | its question |
 //! |---|---|

@@ -70,7 +70,8 @@ enum Task {
 
 The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
-    /// Drops, duplicates and delays each segment of a run, one at a time and then in pairs, and reports which oracles break
+    /// Drops, duplicates and delays each segment of a run, one at a time and then in pairs, and
+    /// reports which oracles break
     Sweep(SweepArguments),
     /// Writes the documents of all experiments, from their files and from what was observed
     #[command(hide = true)]
@@ -88,8 +89,8 @@ The exit status is 0 only when every verdict is as expected.")]
     Rules(TableArguments),
     /// Prints fault rules as an nftables table, for a run between two kernels
     ///
-    /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A rule that nftables cannot do is
-    /// refused with the reason; docs/faults.md has all of it.
+    /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A
+    /// rule that nftables cannot do is refused with the reason; docs/faults.md has all of it.
     Nft {
         /// Such as 'drop out fin'; the first match wins
         #[arg(value_name = "RULE", required = true)]
@@ -171,7 +172,8 @@ fn command() -> Command {
 
 fn main() -> ExitCode {
     cli::await_children();
-    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
+    let arguments =
+        Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     match run(arguments.task) {
         Ok(code) => code,
         Err(error) if unread(&error) => ExitCode::SUCCESS,
@@ -185,35 +187,82 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Demo => demo::run(&mut anstream::stdout())?,
-        Task::Ladder { events, format, only } => ladder(&events, format, only)?,
+        Task::Ladder {
+            events,
+            format,
+            only,
+        } => ladder(&events, format, only)?,
         Task::Doctor(arguments) => return examine(arguments.format),
         Task::List(arguments) => print(&list::list(&experiment::built_in()?, arguments.format)?)?,
-        Task::Explain { name } => find(&[name])?.iter().try_for_each(|experiment| say(explain::explain(experiment)?.trim_end()))?,
+        Task::Explain { name } => find(&[name])?
+            .iter()
+            .try_for_each(|experiment| say(explain::explain(experiment)?.trim_end()))?,
         Task::Run(arguments) => {
             let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Task::Sweep(arguments) => {
             let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
-            return Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if sound {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
-        Task::Document { directory, readme, language } => write_document(&directory, readme.as_deref(), language)?,
+        Task::Document {
+            directory,
+            readme,
+            language,
+        } => write_document(&directory, readme.as_deref(), language)?,
         Task::Rules(arguments) => print(&cli::rules(arguments.format))?,
-        Task::Nft { rules, address, port } => {
-            return nft_table(&rules, Own { address, ports: port.map_or(0..=u16::MAX, |port| port..=port) });
+        Task::Nft {
+            rules,
+            address,
+            port,
+        } => {
+            return nft_table(
+                &rules,
+                Own {
+                    address,
+                    ports: port.map_or(0..=u16::MAX, |port| port..=port),
+                },
+            );
         }
         Task::Man { directory } => man(&command(), &directory)?,
-        Task::Completions { shell } => io::stdout().write_all(&completions(&mut command(), shell))?,
+        Task::Completions { shell } => {
+            io::stdout().write_all(&completions(&mut command(), shell))?
+        }
         Task::CleanRules => clean_rules()?,
         Task::Netns { task: Netns::Up } => hold::up()?,
-        Task::Netns { task: Netns::Client { command } } => hold::enter(0, &command)?,
-        Task::Netns { task: Netns::Server { command } } => hold::enter(1, &command)?,
+        Task::Netns {
+            task: Netns::Client { command },
+        } => hold::enter(0, &command)?,
+        Task::Netns {
+            task: Netns::Server { command },
+        } => hold::enter(1, &command)?,
         Task::Netns { task: Netns::Down } => hold::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
         Task::Hold => hold::hold(),
-        Task::Play { own, peer, role, common } => {
-            let settings = cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
-            player::play(player::Place { own, peer, wishes: player::Wishes::of(&settings.config.conn) }, &role)?;
+        Task::Play {
+            own,
+            peer,
+            role,
+            common,
+        } => {
+            let settings =
+                cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            player::play(
+                player::Place {
+                    own,
+                    peer,
+                    wishes: player::Wishes::of(&settings.config.conn),
+                },
+                &role,
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -222,10 +271,14 @@ fn run(task: Task) -> Result<ExitCode> {
 /// Says which files it changed.
 fn write_document(directory: &Path, readme: Option<&Path>, language: Language) -> Result<()> {
     let pages = document::pages(&experiment::built_in()?, &document::observed()?, language)?;
-    document::write(directory, &pages)?.iter().try_for_each(|did| say(did))?;
+    document::write(directory, &pages)?
+        .iter()
+        .try_for_each(|did| say(did))?;
     let Some(readme) = readme else { return Ok(()) };
-    let text = input::text_in(readme, input::SOURCE).with_context(|| format!("cannot read {}", readme.display()))?;
-    let renewed = document::renewed(&text, &pages).with_context(|| format!("cannot update {}", readme.display()))?;
+    let text = input::text_in(readme, input::SOURCE)
+        .with_context(|| format!("cannot read {}", readme.display()))?;
+    let renewed = document::renewed(&text, &pages)
+        .with_context(|| format!("cannot update {}", readme.display()))?;
     if renewed != text {
         fs::write(readme, renewed).with_context(|| format!("cannot write {}", readme.display()))?;
         say(&format!("{}: written", readme.display()))?;
@@ -243,32 +296,53 @@ fn say(text: &str) -> Result<()> {
 
 /// Whether stdout's reader went away, as `| head` does: no failure.
 fn unread(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<()> {
-    let logs = files.iter().map(|file| Log::read(file)).collect::<Result<Vec<Log>>>()?;
+    let logs = files
+        .iter()
+        .map(|file| Log::read(file))
+        .collect::<Result<Vec<Log>>>()?;
     let (a, b) = match &logs[..] {
         [a, b] => (a, b),
         [a] => (a, &Log::none(a)),
         _ => bail!("one or two files"),
     };
     let stories = pair(a, b);
-    let wanted = (1..).zip(&stories).filter(|(number, _)| only.is_none_or(|only| only == *number));
+    let wanted = (1..)
+        .zip(&stories)
+        .filter(|(number, _)| only.is_none_or(|only| only == *number));
     let wanted: Vec<&Exchange> = wanted.map(|(_, story)| story).collect();
     ensure!(!stories.is_empty(), "no connection is recorded there");
-    ensure!(!wanted.is_empty(), "there are {} connections", stories.len());
-    ensure!(wanted.len() == 1 || format != Format::Svg, "there are {} connections, and an SVG is one picture: --only N", stories.len());
+    ensure!(
+        !wanted.is_empty(),
+        "there are {} connections",
+        stories.len()
+    );
+    ensure!(
+        wanted.len() == 1 || format != Format::Svg,
+        "there are {} connections, and an SVG is one picture: --only N",
+        stories.len()
+    );
     for story in wanted {
         writeln!(anstream::stdout(), "{}", draw(story, format))?;
     }
     for (log, file) in logs.iter().zip(files).filter(|(log, _)| log.truncated) {
-        writeln!(anstream::stderr(), "The last line of {} ({}) is cut off: its writer was killed.", file.display(), log.role)?;
+        writeln!(
+            anstream::stderr(),
+            "The last line of {} ({}) is cut off: its writer was killed.",
+            file.display(),
+            log.role
+        )?;
     }
     Ok(())
 }
 
-/// The exit status is 1 where even the simplest way, a pair of namespaces or a raw socket, is closed.
+/// The exit status is 1 where even the simplest way, a pair of namespaces or a raw socket, is
+/// closed.
 fn examine(format: TableFormat) -> Result<ExitCode> {
     let checks = doctor::examine();
     match format {
@@ -277,14 +351,23 @@ fn examine(format: TableFormat) -> Result<ExitCode> {
     }
     let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
     let works = usable("NET_RAW") || usable("network namespaces");
-    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if works {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The exit status is 2 for a mistake in a rule, and for one that nftables cannot do.
 fn nft_table(lines: &[String], own: Own) -> Result<ExitCode> {
     let refused = |line: &str, mistake: &Mistake| cli::underlined("RULE", line, mistake);
-    let rules: Result<Vec<Rule>, Failure> = lines.iter().map(|line| Rule::parse(line).map_err(|mistake| refused(line, &mistake))).collect();
-    let table = rules.and_then(|rules| nft::table(&rules, &own).map_err(|(rule, mistake)| refused(&rule.text, &mistake)));
+    let rules: Result<Vec<Rule>, Failure> = lines
+        .iter()
+        .map(|line| Rule::parse(line).map_err(|mistake| refused(line, &mistake)))
+        .collect();
+    let table = rules.and_then(|rules| {
+        nft::table(&rules, &own).map_err(|(rule, mistake)| refused(&rule.text, &mistake))
+    });
     match table {
         Ok(table) => say(&table)?,
         Err(failure) => return Ok(cli::finish("tcpx-lab", Err(failure))),
@@ -294,6 +377,8 @@ fn nft_table(lines: &[String], own: Own) -> Result<ExitCode> {
 
 fn clean_rules() -> Result<()> {
     let removed = tcpx::guard::sweep()?;
-    removed.iter().try_for_each(|rule| say(&format!("removed: {rule}")))?;
+    removed
+        .iter()
+        .try_for_each(|rule| say(&format!("removed: {rule}")))?;
     say(&format!("{} left-over rules removed", removed.len()))
 }

@@ -1,8 +1,10 @@
-//! Two hosts and a cable: network namespaces that this process holds by file descriptors, so that they vanish with it.
+//! Two hosts and a cable: network namespaces that this process holds by file descriptors, so that
+//! they vanish with it.
 //!
-//! A namespace needs CAP_SYS_ADMIN over the user namespace that we are in. Root has it; anybody else gets it in a user namespace of
-//! his own, which must be entered before the process has a second thread: run the program under `unshare -Urn --mount`. Nothing is
-//! named, mounted or left behind: a namespace ends with the last descriptor, socket or process in it.
+//! A namespace needs CAP_SYS_ADMIN over the user namespace that we are in. Root has it; anybody
+//! else gets it in a user namespace of his own, which must be entered before the process has a
+//! second thread: run the program under `unshare -Urn --mount`. Nothing is named, mounted or left
+//! behind: a namespace ends with the last descriptor, socket or process in it.
 
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -42,9 +44,16 @@ impl Namespace {
     /// EPERM without CAP_SYS_ADMIN; ENOSPC past `user.max_net_namespaces`.
     pub fn new() -> io::Result<Namespace> {
         let fd = on_own_thread(|| {
-            // SAFETY: only the network namespace is unshared; descriptors stay common to all threads.
+            // SAFETY: only the network namespace is unshared; descriptors stay common to all
+            // threads.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-            configure(async |netlink| Ok(netlink.link().set(LinkUnspec::new_with_name("lo").up().build()).execute().await?))?;
+            configure(async |netlink| {
+                netlink
+                    .link()
+                    .set(LinkUnspec::new_with_name("lo").up().build())
+                    .execute()
+                    .await
+            })?;
             own_descriptor()
         })?;
         Ok(Namespace { fd })
@@ -55,7 +64,9 @@ impl Namespace {
     /// # Errors
     /// Those of opening `/proc/thread-self/ns/net`.
     pub fn current() -> io::Result<Namespace> {
-        Ok(Namespace { fd: own_descriptor()? })
+        Ok(Namespace {
+            fd: own_descriptor()?,
+        })
     }
 
     /// A namespace that somebody handed to us as a descriptor.
@@ -63,7 +74,8 @@ impl Namespace {
         Namespace { fd }
     }
 
-    /// Does `work` on a thread of its own inside the namespace. Sockets opened there stay there, wherever they are used later.
+    /// Does `work` on a thread of its own inside the namespace. Sockets opened there stay there,
+    /// wherever they are used later.
     ///
     /// # Errors
     /// Those of entering it and those of `work`; a panic of `work` goes on in the caller.
@@ -80,7 +92,12 @@ impl Namespace {
     /// Those of duplicating a descriptor. Failing to enter is an error of `spawn`.
     pub fn command<'a>(&self, command: &'a mut Command) -> io::Result<&'a mut Command> {
         let fd = self.fd.try_clone()?;
-        let enter = move || Ok(move_into_link_name_space(fd.as_fd(), Some(LinkNameSpaceType::Network))?);
+        let enter = move || {
+            Ok(move_into_link_name_space(
+                fd.as_fd(),
+                Some(LinkNameSpaceType::Network),
+            )?)
+        };
         // SAFETY: between fork and exec `enter` makes one system call and allocates nothing.
         Ok(unsafe { command.pre_exec(enter) })
     }
@@ -106,22 +123,41 @@ pub struct Cable {
 
 impl Default for Cable {
     fn default() -> Cable {
-        Cable { mtu: 1500, receive_offload: true, segmentation_offload: true, checksum_offload: true }
+        Cable {
+            mtu: 1500,
+            receive_offload: true,
+            segmentation_offload: true,
+            checksum_offload: true,
+        }
     }
 }
 
 impl Cable {
     /// Every packet as it is: no offloads.
-    pub const PLAIN: Cable = Cable { mtu: 1500, receive_offload: false, segmentation_offload: false, checksum_offload: false };
+    pub const PLAIN: Cable = Cable {
+        mtu: 1500,
+        receive_offload: false,
+        segmentation_offload: false,
+        checksum_offload: false,
+    };
 }
 
-/// Two namespaces with [`A`] and [`B`] on a cable; each knows the other's hardware address, so that no packet waits for ARP.
+/// Two namespaces with [`A`] and [`B`] on a cable; each knows the other's hardware address, so that
+/// no packet waits for ARP.
 ///
 /// # Errors
 /// Those of [`Namespace::new`]; EOPNOTSUPP where the kernel has no veth.
 pub fn pair(cable: Cable) -> io::Result<(Namespace, Namespace)> {
     let (a, b) = (Namespace::new()?, Namespace::new()?);
-    a.run(|| configure(async |netlink| Ok(netlink.link().add(cable_message(cable, b.fd())).execute().await?)))?;
+    a.run(|| {
+        configure(async |netlink| {
+            netlink
+                .link()
+                .add(cable_message(cable, b.fd()))
+                .execute()
+                .await
+        })
+    })?;
     a.run(|| attach(cable, A))?;
     b.run(|| attach(cable, B))?;
     a.run(|| acquaint(B))?;
@@ -147,23 +183,36 @@ fn cable_message(cable: Cable, peer: BorrowedFd<'_>) -> LinkMessage {
 /// Gives this end its offloads and its address, and puts it up.
 fn attach(cable: Cable, own: Ipv4Addr) -> io::Result<()> {
     ethtool::set(ethtool::GRO, cable.receive_offload)?;
-    ethtool::set(ethtool::TSO, cable.segmentation_offload && cable.checksum_offload)?;
+    ethtool::set(
+        ethtool::TSO,
+        cable.segmentation_offload && cable.checksum_offload,
+    )?;
     ethtool::set(ethtool::GSO, cable.segmentation_offload)?;
     ethtool::set(ethtool::TX_CHECKSUM, cable.checksum_offload)?;
     let index = index()?;
     configure(async |netlink| {
-        netlink.link().set(LinkUnspec::new_with_index(index).up().build()).execute().await?;
+        netlink
+            .link()
+            .set(LinkUnspec::new_with_index(index).up().build())
+            .execute()
+            .await?;
         netlink.address().add(index, own.into(), 24).execute().await
     })
 }
 
-/// Waits until this end runs, and tells it where the peer is, and the stranger, who then is not asked for.
+/// Waits until this end runs, and tells it where the peer is, and the stranger, who then is not
+/// asked for.
 fn acquaint(peer: Ipv4Addr) -> io::Result<()> {
     await_carrier()?;
     let index = index()?;
     configure(async |netlink| {
         for other in [peer, STRANGER] {
-            netlink.neighbours().add(index, other.into()).link_layer_address(&hardware_address(other)).execute().await?;
+            netlink
+                .neighbours()
+                .add(index, other.into())
+                .link_layer_address(&hardware_address(other))
+                .execute()
+                .await?;
         }
         Ok(())
     })
@@ -171,16 +220,22 @@ fn acquaint(peer: Ipv4Addr) -> io::Result<()> {
 
 /// The number of this end.
 pub(crate) fn index() -> io::Result<u32> {
-    Ok(name_to_index(&socket(AddressFamily::INET, SocketType::DGRAM, None)?, DEVICE)?)
+    Ok(name_to_index(
+        &socket(AddressFamily::INET, SocketType::DGRAM, None)?,
+        DEVICE,
+    )?)
 }
 
-/// Waits until the device of this end is up and the other one, too. The kernel throws away what is sent until it has done some work of its
-/// own on the carrier.
+/// Waits until the device of this end is up and the other one, too. The kernel throws away what is
+/// sent until it has done some work of its own on the carrier.
 pub(crate) fn await_carrier() -> io::Result<()> {
     let began = Instant::now();
     while !(ethtool::carrier()? && runs()?) {
         if began.elapsed() > PATIENCE {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "the other end of the cable is not up"));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the other end of the cable is not up",
+            ));
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -195,11 +250,19 @@ fn runs() -> io::Result<bool> {
 }
 
 /// What an ioctl says of a device (netdevice(7)) in the namespace of `socket`.
-pub(crate) fn device_request(question: u32, socket: BorrowedFd<'_>, device: &str) -> io::Result<libc::ifreq> {
+pub(crate) fn device_request(
+    question: u32,
+    socket: BorrowedFd<'_>,
+    device: &str,
+) -> io::Result<libc::ifreq> {
     // SAFETY: all-zero octets are an ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The last octet stays 0.
-    request.ifr_name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)).for_each(|(to, from)| *to = from as libc::c_char);
+    request
+        .ifr_name
+        .iter_mut()
+        .zip(device.bytes().take(libc::IFNAMSIZ - 1))
+        .for_each(|(to, from)| *to = from as libc::c_char);
     // SAFETY: `request` is an ifreq and outlives the call.
     match unsafe { libc::ioctl(socket.as_raw_fd(), question as _, &raw mut request) } {
         -1 => Err(io::Error::last_os_error()),
@@ -214,8 +277,12 @@ pub(crate) fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
 }
 
 /// Talks rtnetlink in the calling thread's namespace.
-pub(crate) fn configure<T>(talk: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+pub(crate) fn configure<T>(
+    talk: impl AsyncFnOnce(Handle) -> Result<T, rtnetlink::Error>,
+) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         let connection = tokio::spawn(connection);
@@ -240,13 +307,21 @@ fn own_descriptor() -> io::Result<OwnedFd> {
 
 /// Does `work` on a short thread, so that the caller's own namespace stays what it is.
 fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    thread::scope(|scope| {
+        scope
+            .spawn(work)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// The names of all devices.
 pub(crate) fn devices() -> io::Result<Vec<String>> {
     let list = fs::read_to_string("/proc/thread-self/net/dev")?;
-    Ok(list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect())
+    Ok(list
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+        .collect())
 }
 
 pub(crate) use ethtool::merges;
@@ -285,7 +360,8 @@ mod ethtool {
         ask(DEVICE, command, u32::from(on)).map(|_| ())
     }
 
-    /// Whether [`DEVICE`] has a carrier. The kernel (since 6.8) does first what it still has to do because of it.
+    /// Whether [`DEVICE`] has a carrier. The kernel (since 6.8) does first what it still has to do
+    /// because of it.
     pub(super) fn carrier() -> io::Result<bool> {
         Ok(ask(DEVICE, LINK, 0)? != 0)
     }
@@ -297,11 +373,24 @@ mod ethtool {
 
     fn ask(device: &str, command: u32, data: u32) -> io::Result<u32> {
         let mut value = Value { command, data };
-        let mut request = Request { name: [0; libc::IFNAMSIZ], value: &raw mut value, rest: [0; 16] };
+        let mut request = Request {
+            name: [0; libc::IFNAMSIZ],
+            value: &raw mut value,
+            rest: [0; 16],
+        };
         // The last octet stays 0.
-        request.name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)).for_each(|(to, from)| *to = from);
-        let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
-        // SAFETY: `request` is at least as long as the kernel's ifreq, and `value` outlives the call.
+        request
+            .name
+            .iter_mut()
+            .zip(device.bytes().take(libc::IFNAMSIZ - 1))
+            .for_each(|(to, from)| *to = from);
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::DGRAM,
+            None,
+        )?;
+        // SAFETY: `request` is at least as long as the kernel's ifreq, and `value` outlives the
+        // call.
         match unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(value.data),
@@ -312,7 +401,11 @@ mod ethtool {
 /// Two hosts for a test, where the machine allows them.
 #[cfg(test)]
 pub(crate) fn pair_or_skip(cable: Cable) -> Option<(Namespace, Namespace)> {
-    pair(cable).inspect_err(|error| crate::skip::skip(format_args!("a network namespace cannot be made: {error}"))).ok()
+    pair(cable)
+        .inspect_err(|error| {
+            crate::skip::skip(format_args!("a network namespace cannot be made: {error}"))
+        })
+        .ok()
 }
 
 /// The same without offloads.
@@ -329,7 +422,9 @@ mod tests {
 
     #[test]
     fn pair_made_kernels_tcp_connects_across() {
-        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else {
+            return;
+        };
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let mut client = a.run(|| TcpStream::connect((B, 7))).unwrap();
         let (mut server, peer) = listener.accept().unwrap();
@@ -344,33 +439,60 @@ mod tests {
     #[test]
     fn pair_made_the_first_packet_of_either_end_arrives() {
         for _ in 0..20 {
-            let Some((a, b)) = pair_or_skip(Cable::PLAIN) else { return };
-            let bind = |space: &Namespace, own| space.run(|| std::net::UdpSocket::bind((own, 9))).unwrap();
+            let Some((a, b)) = pair_or_skip(Cable::PLAIN) else {
+                return;
+            };
+            let bind =
+                |space: &Namespace, own| space.run(|| std::net::UdpSocket::bind((own, 9))).unwrap();
             let [one, other] = [bind(&a, A), bind(&b, B)];
             one.send_to(b"x", (B, 9)).unwrap();
             other.send_to(b"y", (A, 9)).unwrap();
             for (name, socket) in [("b's", one), ("a's", other)] {
-                socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-                assert_eq!(socket.recv(&mut [0; 2]).map_err(|error| format!("{name}: {error}")), Ok(1));
+                socket
+                    .set_read_timeout(Some(Duration::from_secs(2)))
+                    .unwrap();
+                assert_eq!(
+                    socket
+                        .recv(&mut [0; 2])
+                        .map_err(|error| format!("{name}: {error}")),
+                    Ok(1)
+                );
             }
         }
     }
 
     #[test]
     fn command_spawned_runs_inside() {
-        let Some((a, _b)) = pair_or_skip(Cable { mtu: 9000, ..Cable::PLAIN }) else { return };
+        let Some((a, _b)) = pair_or_skip(Cable {
+            mtu: 9000,
+            ..Cable::PLAIN
+        }) else {
+            return;
+        };
         let mut cat = Command::new("cat");
-        let output = a.command(cat.arg("/proc/self/net/fib_trie")).unwrap().output().unwrap();
+        let output = a
+            .command(cat.arg("/proc/self/net/fib_trie"))
+            .unwrap()
+            .output()
+            .unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).contains("10.77.0.1"));
-        assert!(!fs::read_to_string("/proc/thread-self/net/fib_trie").unwrap().contains("10.77.0.1"), "the caller stays outside");
+        assert!(
+            !fs::read_to_string("/proc/thread-self/net/fib_trie")
+                .unwrap()
+                .contains("10.77.0.1"),
+            "the caller stays outside"
+        );
     }
 
     #[test]
     fn pair_dropped_namespaces_are_gone() {
-        let Some((a, b)) = pair_or_skip(Cable::default()) else { return };
+        let Some((a, b)) = pair_or_skip(Cable::default()) else {
+            return;
+        };
         let socket = a.run(|| std::net::UdpSocket::bind((A, 0))).unwrap();
         drop(b);
-        // The far end went with its namespace, and this end with it, asynchronously: the kernel tells by the error of the next send.
+        // The far end went with its namespace, and this end with it, asynchronously: the kernel
+        // tells by the error of the next send.
         let gone = (0..1000).any(|_| {
             thread::sleep(Duration::from_millis(5));
             socket.send_to(b"x", (B, 9)).is_err()

@@ -28,19 +28,26 @@ pub fn has(capability: CapabilitySet) -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(capability))
 }
 
-/// Makes sure that this process may make network namespaces: nothing to do for root; anybody else enters a new user namespace in
-/// which he is root, as `unshare --user --map-root-user --net` does. It must be called before the process has a second thread.
+/// Makes sure that this process may make network namespaces: nothing to do for root; anybody else
+/// enters a new user namespace in which he is root, as `unshare --user --map-root-user --net` does.
+/// It must be called before the process has a second thread.
 ///
 /// # Errors
 /// Why it is forbidden here.
 pub fn acquire() -> Result<(), Refusal> {
-    if has(CapabilitySet::SYS_ADMIN) && has(CapabilitySet::NET_ADMIN) && unshare(UnshareFlags::NEWNET).is_ok() {
+    if has(CapabilitySet::SYS_ADMIN)
+        && has(CapabilitySet::NET_ADMIN)
+        && unshare(UnshareFlags::NEWNET).is_ok()
+    {
         return Ok(());
     }
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     unshare(UnshareFlags::NEWUSER).map_err(|error| Refusal::of_unshare(&error))?;
-    // Ubuntu 24.04 lets everybody unshare and takes the capabilities away: only a privileged act tells.
-    map_root(uid, gid).and_then(|()| unshare(UnshareFlags::NEWNET)).map_err(|error| Refusal::of_act(&error))
+    // Ubuntu 24.04 lets everybody unshare and takes the capabilities away: only a privileged act
+    // tells.
+    map_root(uid, gid)
+        .and_then(|()| unshare(UnshareFlags::NEWNET))
+        .map_err(|error| Refusal::of_act(&error))
 }
 
 fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -48,7 +55,8 @@ fn unshare(flags: UnshareFlags) -> io::Result<()> {
     Ok(unsafe { unshare_unsafe(flags) }?)
 }
 
-/// Says who we are outside: user_namespaces(7) wants `setgroups` denied before an ordinary user's group map.
+/// Says who we are outside: user_namespaces(7) wants `setgroups` denied before an ordinary user's
+/// group map.
 fn map_root(uid: u32, gid: u32) -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
@@ -65,22 +73,43 @@ impl Refusal {
     fn of_unshare(error: &io::Error) -> Refusal {
         let off = |name: &str| sysctl(name).as_deref() == Some("0");
         let (why, mend) = if off("kernel.unprivileged_userns_clone") {
-            ("kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1")
+            (
+                "kernel.unprivileged_userns_clone is 0",
+                "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+            )
         } else if off("user.max_user_namespaces") {
-            ("user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=10000")
+            (
+                "user.max_user_namespaces is 0",
+                "sudo sysctl -w user.max_user_namespaces=10000",
+            )
         } else {
-            ("a container's seccomp profile does that, or a chroot", "run as root, or start the container with --privileged")
+            (
+                "a container's seccomp profile does that, or a chroot",
+                "run as root, or start the container with --privileged",
+            )
         };
-        Refusal { reason: format!("the kernel refuses a user namespace: {error}; {why}"), mend: mend.to_owned() }
+        Refusal {
+            reason: format!("the kernel refuses a user namespace: {error}; {why}"),
+            mend: mend.to_owned(),
+        }
     }
 
     fn of_act(error: &io::Error) -> Refusal {
-        let apparmor = sysctl("kernel.apparmor_restrict_unprivileged_userns").as_deref() == Some("1");
+        let apparmor =
+            sysctl("kernel.apparmor_restrict_unprivileged_userns").as_deref() == Some("1");
         let (why, mend) = if apparmor {
-            ("AppArmor takes its capabilities away", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0")
+            (
+                "AppArmor takes its capabilities away",
+                "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+            )
         } else {
             ("a security module or container forbids it", "run as root")
         };
-        Refusal { reason: format!("a user namespace was given, but nothing may be done in it: {error}; {why}"), mend: mend.to_owned() }
+        Refusal {
+            reason: format!(
+                "a user namespace was given, but nothing may be done in it: {error}; {why}"
+            ),
+            mend: mend.to_owned(),
+        }
     }
 }

@@ -20,7 +20,11 @@ impl File {
 
     /// The server's, whose connection a SYN opened.
     pub(crate) fn passive(monotonic: f64) -> File {
-        File { passive: true, ..File::start("server", monotonic) }.opened(0.05)
+        File {
+            passive: true,
+            ..File::start("server", monotonic)
+        }
+        .opened(0.05)
     }
 
     fn start(role: &str, monotonic: f64) -> File {
@@ -28,20 +32,36 @@ impl File {
         let text = format!(
             "{{\"event\":\"start\",\"version\":1,\"role\":\"{role}\",\"profile\":\"linux\",\"seed\":1,\"monotonic\":{monotonic},\"realtime\":{realtime}}}\n"
         );
-        File { text, id: 0, conn: 1, passive: false }
+        File {
+            text,
+            id: 0,
+            conn: 1,
+            passive: false,
+        }
     }
 
     fn opened(self, t: f64) -> File {
         let client = self.text.contains("\"role\":\"client\"");
-        let (local, remote) = if client { ("10.0.0.1:40000", "10.0.0.2:7000") } else { ("10.0.0.2:7000", "10.0.0.1:40000") };
+        let (local, remote) = if client {
+            ("10.0.0.1:40000", "10.0.0.2:7000")
+        } else {
+            ("10.0.0.2:7000", "10.0.0.1:40000")
+        };
         let passive = self.passive;
         self.line(t, &format!("\"event\":\"opened\",\"local\":\"{local}\",\"remote\":\"{remote}\",\"passive\":{passive}"))
     }
 
-    /// The next connection on the same four-tuple, established after 5 s: what is written from here on is its.
+    /// The next connection on the same four-tuple, established after 5 s: what is written from here
+    /// on is its.
     pub(crate) fn again(self) -> File {
-        let (t, before) = if self.passive { (5.05, "SYN-RECEIVED") } else { (5.0, "SYN-SENT") };
-        self.next(t).state(t, "CLOSED", before, "SYN").state(5.1, before, "ESTABLISHED", "SYN,ACK")
+        let (t, before) = if self.passive {
+            (5.05, "SYN-RECEIVED")
+        } else {
+            (5.0, "SYN-SENT")
+        };
+        self.next(t)
+            .state(t, "CLOSED", before, "SYN")
+            .state(5.1, before, "ESTABLISHED", "SYN,ACK")
     }
 
     /// The same, opened then.
@@ -53,7 +73,10 @@ impl File {
     /// What the application did.
     pub(crate) fn app(self, t: f64, did: &str, text: &str) -> File {
         let text = text.replace('"', "\\\"");
-        self.line(t, &format!("\"event\":\"app\",\"did\":\"{did}\",\"text\":\"{text}\""))
+        self.line(
+            t,
+            &format!("\"event\":\"app\",\"did\":\"{did}\",\"text\":\"{text}\""),
+        )
     }
 
     /// A line of its own.
@@ -64,12 +87,18 @@ impl File {
 
     /// A state.
     pub(crate) fn state(self, t: f64, from: &str, to: &str, on: &str) -> File {
-        self.line(t, &format!("\"event\":\"state\",\"from\":\"{from}\",\"to\":\"{to}\",\"on\":\"{on}\""))
+        self.line(
+            t,
+            &format!("\"event\":\"state\",\"from\":\"{from}\",\"to\":\"{to}\",\"on\":\"{on}\""),
+        )
     }
 
     /// A timer: `started`, `fired` or `stopped`.
     pub(crate) fn timer(self, t: f64, timer: &str, action: &str) -> File {
-        self.line(t, &format!("\"event\":\"timer\",\"timer\":\"{timer}\",\"action\":\"{action}\""))
+        self.line(
+            t,
+            &format!("\"event\":\"timer\",\"timer\":\"{timer}\",\"action\":\"{action}\""),
+        )
     }
 
     /// What was written last was made by neither TCP.
@@ -87,11 +116,24 @@ impl File {
     }
 
     /// The segment with that id arrives.
-    pub(crate) fn receives(self, t: f64, segment: (&str, u32, u32, u32), id: u16, verdict: &str) -> File {
+    pub(crate) fn receives(
+        self,
+        t: f64,
+        segment: (&str, u32, u32, u32),
+        id: u16,
+        verdict: &str,
+    ) -> File {
         self.segment(t, "in", segment, id, verdict)
     }
 
-    fn segment(self, t: f64, dir: &str, (flags, seq, ack, len): (&str, u32, u32, u32), id: u16, verdict: &str) -> File {
+    fn segment(
+        self,
+        t: f64,
+        dir: &str,
+        (flags, seq, ack, len): (&str, u32, u32, u32),
+        id: u16,
+        verdict: &str,
+    ) -> File {
         self.line(
             t,
             &format!(
@@ -141,7 +183,8 @@ pub(crate) fn eventful() -> (File, File) {
     (client, server)
 }
 
-/// Times are seconds of each run; the client's began 0.1 s after the server's, so that their numbers differ by that.
+/// Times are seconds of each run; the client's began 0.1 s after the server's, so that their
+/// numbers differ by that.
 pub(crate) fn handshake() -> (File, File) {
     let client = File::new("client", 50.1)
         .state(0.0, "CLOSED", "SYN-SENT", "active OPEN")

@@ -5,7 +5,8 @@ use std::io::Write;
 
 /// Tells it, and panics where the environment's REQUIRE names `netns`: there every test must run.
 pub(crate) fn skip(reason: impl Display) {
-    let required = std::env::var("REQUIRE").is_ok_and(|list| list.split(',').any(|placement| placement.trim() == "netns"));
+    let required = std::env::var("REQUIRE")
+        .is_ok_and(|list| list.split(',').any(|placement| placement.trim() == "netns"));
     assert!(!required, "netns is required, and {reason}");
     // Not by a macro: the test runner would keep it to itself.
     _ = writeln!(std::io::stderr(), "skipped: {reason}");

@@ -1,4 +1,5 @@
-//! What happens when each single segment of a run is lost, doubled or late, and then each pair: which oracle breaks, and the shortest ladder.
+//! What happens when each single segment of a run is lost, doubled or late, and then each pair:
+//! which oracle breaks, and the shortest ladder.
 
 use crate::events::{Direction, What};
 use crate::exchange::End;
@@ -46,32 +47,58 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// Sweeps over an experiment's control: its first arm that removes nothing. Delays stay below the MSL.
+/// Sweeps over an experiment's control: its first arm that removes nothing. Delays stay below the
+/// MSL.
 ///
 /// # Errors
 /// There is no such arm, or an unknown rule.
 pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
-    let whole = |arm: &&Arm| !arm.treatment && End::BOTH.into_iter().all(|end| arm.host(end).without.is_empty());
-    let arm = experiment.arms.iter().find(whole).context("it has no arm with all rules in place")?;
+    let whole = |arm: &&Arm| {
+        !arm.treatment
+            && End::BOTH
+                .into_iter()
+                .all(|end| arm.host(end).without.is_empty())
+    };
+    let arm = experiment
+        .arms
+        .iter()
+        .find(whole)
+        .context("it has no arm with all rules in place")?;
     let mut plan = experiment.checked_plan(&stripped(arm), Scale::Real)?;
     // Its own mishaps are left out: the sweep finds them by itself.
-    plan.hosts.iter_mut().for_each(|host| host.settings.rules.retain(|rule| rule.preset.is_some()));
-    plan.hosts.iter_mut().for_each(|host| put_back(&mut host.settings.config.conn, options.without.is_empty()));
+    plan.hosts
+        .iter_mut()
+        .for_each(|host| host.settings.rules.retain(|rule| rule.preset.is_some()));
+    plan.hosts
+        .iter_mut()
+        .for_each(|host| put_back(&mut host.settings.config.conn, options.without.is_empty()));
     for (end, name) in &options.without {
-        let preset = tcpx_proto::preset::Preset::find(name).with_context(|| format!("there is no rule '{name}' to remove"))?;
+        let preset = tcpx_proto::preset::Preset::find(name)
+            .with_context(|| format!("there is no rule '{name}' to remove"))?;
         let settings = &mut plan.hosts[*end as usize].settings;
         preset.apply(&mut settings.config, &mut settings.rules);
     }
     let plain = sim::run(&plan, options.seed, false)?;
-    let watched: Vec<Oracle> = Oracle::ALL.into_iter().filter(|oracle| oracle.judge(&judged(&plan, &plain)).holds).collect();
+    let watched: Vec<Oracle> = Oracle::ALL
+        .into_iter()
+        .filter(|oracle| oracle.judge(&judged(&plan, &plain)).holds)
+        .collect();
     let single = mishaps(&plan, &plain);
-    let mut sweep = Sweep { watched, runs: 1, breaks: Vec::new() };
+    let mut sweep = Sweep {
+        watched,
+        runs: 1,
+        breaks: Vec::new(),
+    };
     for mishap in &single {
         sweep.attempt(&plan, std::slice::from_ref(mishap), options.seed)?;
     }
     if options.pairs {
-        let pairs =
-            single.iter().enumerate().flat_map(|(at, one)| single.iter().skip(at + 1).map(move |other| [one.clone(), other.clone()]));
+        let pairs = single.iter().enumerate().flat_map(|(at, one)| {
+            single
+                .iter()
+                .skip(at + 1)
+                .map(move |other| [one.clone(), other.clone()])
+        });
         for pair in pairs.take(MOST_PAIRS) {
             sweep.attempt(&plan, &pair, options.seed)?;
         }
@@ -79,10 +106,12 @@ pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
     Ok(sweep)
 }
 
-/// Puts back what an experiment leaves out in all its runs, so that numbers are known or a second protection does not hide the first.
+/// Puts back what an experiment leaves out in all its runs, so that numbers are known or a second
+/// protection does not hide the first.
 ///
-/// RFC 1337's rule belongs to it in every sweep: it is off by default, and without it a doubled last ACK ends TIME-WAIT by the RST that
-/// answers it, and nothing that TIME-WAIT protects from is safe any more. The sweep found that by itself.
+/// RFC 1337's rule belongs to it in every sweep: it is off by default, and without it a doubled
+/// last ACK ends TIME-WAIT by the RST that answers it, and nothing that TIME-WAIT protects from is
+/// safe any more. The sweep found that by itself.
 fn put_back(conn: &mut ConnConfig, all: bool) {
     conn.time_wait_rst = TimeWaitRst::Ignore;
     if all {
@@ -105,14 +134,30 @@ fn judged(plan: &Plan, outcome: &Outcome) -> Run {
 
 /// Everything that can happen to one segment of this run.
 fn mishaps(plan: &Plan, plain: &Outcome) -> Vec<(End, String)> {
-    let late = plan.hosts.iter().map(|host| host.settings.config.conn.msl).min().unwrap_or_default() / 2;
+    let late = plan
+        .hosts
+        .iter()
+        .map(|host| host.settings.config.conn.msl)
+        .min()
+        .unwrap_or_default()
+        / 2;
     let mut mishaps = Vec::new();
     for end in End::BOTH {
         let sent = |entry: &&crate::events::Entry| matches!(&entry.what, What::Segment(segment) if segment.dir == Direction::Out);
-        let segments = end.of(&plain.logs).entries.iter().filter(sent).count().min(MOST_SEGMENTS);
+        let segments = end
+            .of(&plain.logs)
+            .entries
+            .iter()
+            .filter(sent)
+            .count()
+            .min(MOST_SEGMENTS);
         for nth in 1..=segments {
             for mishap in MISHAPS {
-                let time = if mishap.ends_with('=') { format!("{}ms", late.as_millis()) } else { String::new() };
+                let time = if mishap.ends_with('=') {
+                    format!("{}ms", late.as_millis())
+                } else {
+                    String::new()
+                };
                 mishaps.push((end, format!("{mishap}{time} out segment#{nth}")));
             }
         }
@@ -124,19 +169,42 @@ impl Sweep {
     fn attempt(&mut self, plan: &Plan, mishaps: &[(End, String)], seed: u64) -> Result<()> {
         let mut plan = plan.clone();
         for (end, line) in mishaps {
-            plan.hosts[*end as usize].settings.rules.push(Rule::parse(line)?);
+            plan.hosts[*end as usize]
+                .settings
+                .rules
+                .push(Rule::parse(line)?);
         }
         let outcome = sim::run(&plan, seed, false)?;
         self.runs += 1;
         let run = judged(&plan, &outcome);
-        let broken: Vec<Finding> = self.watched.iter().map(|oracle| oracle.judge(&run)).filter(|finding| !finding.holds).collect();
+        let broken: Vec<Finding> = self
+            .watched
+            .iter()
+            .map(|oracle| oracle.judge(&run))
+            .filter(|finding| !finding.holds)
+            .collect();
         for finding in broken {
-            let known = self.breaks.iter().position(|known| known.finding.oracle == finding.oracle);
-            let shorter = |known: &Break| (mishaps.len(), length(&outcome)) < (known.mishaps.len(), length(&known.outcome));
+            let known = self
+                .breaks
+                .iter()
+                .position(|known| known.finding.oracle == finding.oracle);
+            let shorter = |known: &Break| {
+                (mishaps.len(), length(&outcome)) < (known.mishaps.len(), length(&known.outcome))
+            };
             match known {
                 Some(index) if !shorter(&self.breaks[index]) => {}
-                Some(index) => self.breaks[index] = Break { mishaps: mishaps.to_vec(), finding, outcome: outcome.clone() },
-                None => self.breaks.push(Break { mishaps: mishaps.to_vec(), finding, outcome: outcome.clone() }),
+                Some(index) => {
+                    self.breaks[index] = Break {
+                        mishaps: mishaps.to_vec(),
+                        finding,
+                        outcome: outcome.clone(),
+                    }
+                }
+                None => self.breaks.push(Break {
+                    mishaps: mishaps.to_vec(),
+                    finding,
+                    outcome: outcome.clone(),
+                }),
             }
         }
         Ok(())
@@ -145,6 +213,11 @@ impl Sweep {
 
 /// Segments in a run.
 fn length(outcome: &Outcome) -> usize {
-    let segments = |log: &crate::events::Log| log.entries.iter().filter(|entry| matches!(entry.what, What::Segment(_))).count();
+    let segments = |log: &crate::events::Log| {
+        log.entries
+            .iter()
+            .filter(|entry| matches!(entry.what, What::Segment(_)))
+            .count()
+    };
     outcome.logs.iter().map(segments).sum()
 }

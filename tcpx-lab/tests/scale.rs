@@ -1,4 +1,5 @@
-//! What a run costs grows as it does: of four times as many segments each part makes about four times the work, and not sixteen.
+//! What a run costs grows as it does: of four times as many segments each part makes about four
+//! times the work, and not sixteen.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use rustix::time::{ClockId, clock_gettime};
@@ -63,11 +64,18 @@ const MOST: f64 = 8.0;
 
 /// A run of so many connections in a row with so many octets each.
 fn run(connections: usize, octets: usize) -> (Plan, Outcome) {
-    let client = format!("connect; send {octets}; shutdown; receive to end; close; expect closed; ").repeat(connections);
+    let client =
+        format!("connect; send {octets}; shutdown; receive to end; close; expect closed; ")
+            .repeat(connections);
     let server = "accept; receive to end; close; expect closed; ".repeat(connections);
-    let source = BULK.replace("CLIENT", client.trim_end_matches("; ")).replace("SERVER", server.trim_end_matches("; "));
-    let experiment = Experiment::parse("bulk.toml", &source).unwrap_or_else(|mistake| panic!("{mistake}"));
-    let plan = experiment.checked_plan(&experiment.arms[1], Scale::Wire).unwrap();
+    let source = BULK
+        .replace("CLIENT", client.trim_end_matches("; "))
+        .replace("SERVER", server.trim_end_matches("; "));
+    let experiment =
+        Experiment::parse("bulk.toml", &source).unwrap_or_else(|mistake| panic!("{mistake}"));
+    let plan = experiment
+        .checked_plan(&experiment.arms[1], Scale::Wire)
+        .unwrap();
     let outcome = sim::run(&plan, 1, false).unwrap();
     (plan, outcome)
 }
@@ -91,10 +99,12 @@ fn cost(mut work: impl FnMut()) -> f64 {
     (0..3).map(once).fold(f64::INFINITY, f64::min)
 }
 
-/// Four times the segments cost at the most so much more. What is too quick to be measured costs nothing.
+/// Four times the segments cost at the most so much more. What is too quick to be measured costs
+/// nothing.
 fn grow_as_they_do(costs: &[(&str, f64, f64)]) {
-    let tell =
-        |(what, few, many): &(&str, f64, f64)| format!("{what}: {few:.4} s of the processor, and of four times the segments {many:.4} s");
+    let tell = |(what, few, many): &(&str, f64, f64)| {
+        format!("{what}: {few:.4} s of the processor, and of four times the segments {many:.4} s")
+    };
     let grows = |(_, few, many): &&(&str, f64, f64)| *many > few.max(0.002) * MOST;
     let wrong: Vec<String> = costs.iter().filter(grows).map(tell).collect();
     assert!(wrong.is_empty(), "{}\nof {:#?}", wrong.join("\n"), costs);
@@ -121,7 +131,11 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
         let (mut octets, text) = (vec![0; 1500], vec![0; segment.len as usize]);
         let length = header.emit((&text, &[]), &mut octets).unwrap();
         octets.truncate(length);
-        Packet { at: at + log.monotonic, outgoing, octets }
+        Packet {
+            at: at + log.monotonic,
+            outgoing,
+            octets,
+        }
     };
     let seen = log.entries.iter().filter_map(|entry| match &entry.what {
         What::Segment(segment) => Some(packet(entry.t, segment)),
@@ -134,13 +148,27 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
 fn parts(few: &(Plan, Outcome), many: &(Plan, Outcome)) -> [(&'static str, f64, f64); 7] {
     type Work = fn(&(Plan, Outcome));
     let parts: [(&str, Work); 7] = [
-        ("simulated", |(plan, _)| drop(sim::run(plan, 1, false).unwrap())),
-        ("judged", |(plan, outcome)| assert_eq!(judge(plan, outcome, 1.0).1, [""; 0])),
-        ("compared", |(plan, outcome)| assert_eq!(compare::difference(plan, outcome, outcome), None)),
-        ("drawn as text", |(_, outcome)| drop(drawn(outcome, Format::Text))),
-        ("drawn as a figure", |(_, outcome)| drop(drawn(outcome, Format::Figure))),
-        ("drawn as SVG", |(_, outcome)| drop(drawn(outcome, Format::Svg))),
-        ("drawn as Mermaid", |(_, outcome)| drop(drawn(outcome, Format::Mermaid))),
+        ("simulated", |(plan, _)| {
+            drop(sim::run(plan, 1, false).unwrap())
+        }),
+        ("judged", |(plan, outcome)| {
+            assert_eq!(judge(plan, outcome, 1.0).1, [""; 0])
+        }),
+        ("compared", |(plan, outcome)| {
+            assert_eq!(compare::difference(plan, outcome, outcome), None)
+        }),
+        ("drawn as text", |(_, outcome)| {
+            drop(drawn(outcome, Format::Text))
+        }),
+        ("drawn as a figure", |(_, outcome)| {
+            drop(drawn(outcome, Format::Figure))
+        }),
+        ("drawn as SVG", |(_, outcome)| {
+            drop(drawn(outcome, Format::Svg))
+        }),
+        ("drawn as Mermaid", |(_, outcome)| {
+            drop(drawn(outcome, Format::Mermaid))
+        }),
     ];
     parts.map(|(what, work)| (what, cost(|| work(few)), cost(|| work(many))))
 }
@@ -148,9 +176,20 @@ fn parts(few: &(Plan, Outcome), many: &(Plan, Outcome)) -> [(&'static str, f64, 
 #[test]
 fn run_judged_drawn_and_compared_costs_as_much_as_it_is_long() {
     let [few, many] = runs();
-    let segments = |outcome: &Outcome| outcome.logs[0].entries.iter().filter(|entry| matches!(entry.what, What::Segment(_))).count();
+    let segments = |outcome: &Outcome| {
+        outcome.logs[0]
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.what, What::Segment(_)))
+            .count()
+    };
     let times = segments(&many.1) as f64 / segments(&few.1) as f64;
-    assert!(segments(&few.1) > 500 && (3.5..4.5).contains(&times), "{} and {}", segments(&few.1), segments(&many.1));
+    assert!(
+        segments(&few.1) > 500 && (3.5..4.5).contains(&times),
+        "{} and {}",
+        segments(&few.1),
+        segments(&many.1)
+    );
     grow_as_they_do(&parts(&few, &many));
 }
 
@@ -162,14 +201,31 @@ fn connections_judged_drawn_and_compared_cost_as_much_as_there_are() {
 
 #[test]
 fn record_held_against_a_capture_costs_as_much_as_it_is_long() {
-    let ends = [(A, 40_000), (B, 7000)].map(|(ip, port): (Ipv4Addr, u16)| SocketAddr::from((ip, port)));
+    let ends =
+        [(A, 40_000), (B, 7000)].map(|(ip, port): (Ipv4Addr, u16)| SocketAddr::from((ip, port)));
     let costs = runs().map(|(_, outcome)| {
         let captures = [0, 1].map(|end| captured(&outcome.logs[end], ends[end], ends[1 - end]));
-        let allowance = Allowance { kept: true, ..Allowance::default() };
-        let checked = cost(|| assert_eq!(check(&outcome.logs[0], &captures[0], A, &allowance), Ok(())));
-        let told = cost(|| drop(log(&captures[1], &Seen::default(), Vec::new(), B, "server", 0.0)));
+        let allowance = Allowance {
+            kept: true,
+            ..Allowance::default()
+        };
+        let checked =
+            cost(|| assert_eq!(check(&outcome.logs[0], &captures[0], A, &allowance), Ok(())));
+        let told = cost(|| {
+            drop(log(
+                &captures[1],
+                &Seen::default(),
+                Vec::new(),
+                B,
+                "server",
+                0.0,
+            ))
+        });
         [checked, told]
     });
     let [few, many] = costs;
-    grow_as_they_do(&[("checked", few[0], many[0]), ("told of the kernel", few[1], many[1])]);
+    grow_as_they_do(&[
+        ("checked", few[0], many[0]),
+        ("told of the kernel", few[1], many[1]),
+    ]);
 }

@@ -11,11 +11,13 @@ pub enum CallError {
     NoConnection,
     /// The local address and port are not reserved for this stack.
     NotReserved,
-    /// The four-tuple, or the listener's address and port, is taken; a four-tuple by a connection in this state.
+    /// The four-tuple, or the listener's address and port, is taken; a four-tuple by a connection
+    /// in this state.
     InUse(State),
     /// Every reserved port is taken for this remote address.
     PortsExhausted,
-    /// The remote address is broadcast, multicast or unspecified, or its port is 0 (MUST-46), or of the other family.
+    /// The remote address is broadcast, multicast or unspecified, or its port is 0 (MUST-46), or of
+    /// the other family.
     BadRemote,
     /// A limit of the stack is reached (connections, memory).
     Limit,
@@ -31,9 +33,13 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CallError::NoConnection => f.write_str("no such connection"),
-            CallError::NotReserved => f.write_str("the local address and port are not reserved for this stack"),
+            CallError::NotReserved => {
+                f.write_str("the local address and port are not reserved for this stack")
+            }
             CallError::InUse(state) => write!(f, "in use by a connection in {state}"),
-            CallError::PortsExhausted => f.write_str("every reserved port is in use towards this peer"),
+            CallError::PortsExhausted => {
+                f.write_str("every reserved port is in use towards this peer")
+            }
             CallError::BadRemote => f.write_str("not an address that a connection can go to"),
             CallError::Limit => f.write_str("a limit of the stack is reached"),
             CallError::WouldBlock => f.write_str("nothing to do now"),

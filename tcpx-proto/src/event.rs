@@ -71,7 +71,8 @@ pub enum What {
         /// What happened to it.
         action: TimerAction,
     },
-    /// An ICMP error was believed, as a soft error (MUST-56) or as the reason of the `Closed` that follows.
+    /// An ICMP error was believed, as a soft error (MUST-56) or as the reason of the `Closed` that
+    /// follows.
     Icmp(IcmpKind),
     /// R1 was reached: the path is doubtful (SHLD-9).
     R1 {
@@ -249,7 +250,12 @@ impl Record {
     pub fn note(&mut self, at: Instant, conn: Option<ConnId>, what: What) {
         self.discarded += u64::from(matches!(what, What::Discarded(_)));
         if self.on {
-            self.queue.push_back(Event { at, conn, packet: self.packet, what });
+            self.queue.push_back(Event {
+                at,
+                conn,
+                packet: self.packet,
+                what,
+            });
         }
     }
 }
@@ -284,8 +290,15 @@ pub struct SegmentRecord {
 }
 
 impl SegmentRecord {
-    /// What the headers say; the rest is known to the gate's owner alone. Only outgoing segments have a label.
-    pub fn new(at: Instant, conn: Option<ConnId>, label: Option<Label>, segment: &Segment<'_>, retransmission: u32) -> SegmentRecord {
+    /// What the headers say; the rest is known to the gate's owner alone. Only outgoing segments
+    /// have a label.
+    pub fn new(
+        at: Instant,
+        conn: Option<ConnId>,
+        label: Option<Label>,
+        segment: &Segment<'_>,
+        retransmission: u32,
+    ) -> SegmentRecord {
         let header = &segment.header;
         SegmentRecord {
             at,

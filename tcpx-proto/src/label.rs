@@ -15,7 +15,8 @@ pub enum Cause {
     Retransmission(u32),
     /// A retransmission because of duplicate or partial acknowledgments.
     FastRetransmission,
-    /// A tail-loss probe (RFC 8985 section 7): new text beyond the congestion window, or the last segment once more.
+    /// A tail-loss probe (RFC 8985 section 7): new text beyond the congestion window, or the last
+    /// segment once more.
     TailLossProbe,
     /// A zero-window probe (MUST-36).
     Probe,
@@ -78,8 +79,21 @@ impl Carries {
 
     /// The names in the set, as the fault language and the events file spell them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [&str; 8] = ["syn", "ack-of-syn", "data", "ack-of-data", "fin", "ack-of-fin", "window-update", "rst"];
-        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
+        const NAMES: [&str; 8] = [
+            "syn",
+            "ack-of-syn",
+            "data",
+            "ack-of-data",
+            "fin",
+            "ack-of-fin",
+            "window-update",
+            "rst",
+        ];
+        NAMES
+            .into_iter()
+            .enumerate()
+            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
+            .map(|(_, name)| name)
     }
 }
 

@@ -1,11 +1,13 @@
-//! What TCP does when a segment, a call or the clock arrives: the whole of RFC 9293 as a state machine without I/O.
+//! What TCP does when a segment, a call or the clock arrives: the whole of RFC 9293 as a state
+//! machine without I/O.
 //!
-//! `no_std`, no `unsafe`, no clock, no chance and no logger: whoever owns a [`Stack`](stack::Stack) hands everything in and takes
-//! everything out. The crate `tcpx` does so on a real wire; [`sim`] does so for hosts and links on one virtual clock.
+//! `no_std`, no `unsafe`, no clock, no chance and no logger: whoever owns a [`Stack`](stack::Stack)
+//! hands everything in and takes everything out. The crate `tcpx` does so on a real wire; [`sim`]
+//! does so for hosts and links on one virtual clock.
 //!
 //! # A run in a dozen lines
-//! The third ACK of a handshake is lost. What does each side believe, and how is it mended? Three seconds later we know, without any of
-//! them having passed:
+//! The third ACK of a handshake is lost. What does each side believe, and how is it mended? Three
+//! seconds later we know, without any of them having passed:
 //!
 //! ```
 //! use core::time::Duration;
@@ -32,21 +34,26 @@
 //! ```
 //!
 //! # The drive contract
-//! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time, and **after every `&mut` call
-//! drains the polls until they say `None`**: [`poll_transmit`](stack::Stack::poll_transmit) (packets to send, written into the
-//! caller's buffer), [`poll_signal`](stack::Stack::poll_signal) (whom to wake) and [`poll_event`](stack::Stack::poll_event) (the
-//! record; empty unless somebody records). Then it sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at
-//! the deadline calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config, seed, [input])` and nothing
-//! else: given the same, it does the same. [`stack`] has it as code.
+//! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time,
+//! and **after every `&mut` call drains the polls until they say `None`**:
+//! [`poll_transmit`](stack::Stack::poll_transmit) (packets to send, written into the caller's
+//! buffer), [`poll_signal`](stack::Stack::poll_signal) (whom to wake) and
+//! [`poll_event`](stack::Stack::poll_event) (the record; empty unless somebody records). Then it
+//! sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at the deadline
+//! calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config, seed,
+//! [input])` and nothing else: given the same, it does the same. [`stack`] has it as code.
 //!
 //! # Where the knobs are
-//! 1. A parameter or published policy: [`config`], with its default, unit, source and Linux sysctl. [`config::Profile`] is a set of all.
-//! 2. An edge of the state table that leads elsewhere: [`config::Detour`], recorded as [`event::What::Deviated`].
-//! 3. A segment dropped, delayed, copied, held, rewritten or overtaken at the edge: a [`fault::Rule`], a line of text. The engine cannot
-//!    tell a [`fault::Gate`] from a bad network.
+//! 1. A parameter or published policy: [`config`], with its default, unit, source and Linux sysctl.
+//!    [`config::Profile`] is a set of all.
+//! 2. An edge of the state table that leads elsewhere: [`config::Detour`], recorded as
+//!    [`event::What::Deviated`].
+//! 3. A segment dropped, delayed, copied, held, rewritten or overtaken at the edge: a
+//!    [`fault::Rule`], a line of text. The engine cannot tell a [`fault::Gate`] from a bad network.
 //! 4. What the application does: [`script::Script`], lines of text as well.
 //!
-//! A row of [`preset::PRESETS`] bundles these under the name of the rule of TCP that it removes, with what breaks then:
+//! A row of [`preset::PRESETS`] bundles these under the name of the rule of TCP that it removes,
+//! with what breaks then:
 //!
 //! ```
 //! use tcpx_proto::{config::Config, preset::Preset};
@@ -59,9 +66,10 @@
 //! ```
 //!
 //! # What happened
-//! [`Stack::record`](stack::Stack::record) switches the engine's own [`event`]s on: states, timers, segments that were not used and why,
-//! ends. The segments themselves are recorded by the gate's owner, once, with the true time and the verdict: [`event::SegmentRecord`].
-//! A [`sim::Sim`] keeps both in one [`trace`](sim::Sim::trace).
+//! [`Stack::record`](stack::Stack::record) switches the engine's own [`event`]s on: states, timers,
+//! segments that were not used and why, ends. The segments themselves are recorded by the gate's
+//! owner, once, with the true time and the verdict: [`event::SegmentRecord`]. A [`sim::Sim`] keeps
+//! both in one [`trace`](sim::Sim::trace).
 //!
 //! # The rooms
 //! | room | its question |
@@ -81,9 +89,9 @@
 //! `ARCHITECTURE.md` lists which of them uses which; a test compares that with the sources.
 //!
 //! # What holds everywhere
-//! Nothing panics, whatever arrives. Time is in nanoseconds since an origin that the owner chose ([`time::Instant`]), lengths are in
-//! octets, sequence numbers are [`seq::Seq`] and compared by name. Names are the RFC's; "MUST-13" and the like are the numbers of RFC
-//! 9293 section 3.11.
+//! Nothing panics, whatever arrives. Time is in nanoseconds since an origin that the owner chose
+//! ([`time::Instant`]), lengths are in octets, sequence numbers are [`seq::Seq`] and compared by
+//! name. Names are the RFC's; "MUST-13" and the like are the numbers of RFC 9293 section 3.11.
 #![no_std]
 #![forbid(unsafe_code)]
 

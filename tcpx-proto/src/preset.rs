@@ -1,12 +1,12 @@
-//! The table of removable rules: one row each, with what it removes, what breaks, and the knobs that remove it.
+//! The table of removable rules: one row each, with what it removes, what breaks, and the knobs
+//! that remove it.
 
 use crate::config::{
-    Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Nagle, Overflow, ResetChecks, Samples, SequenceCheck, SillyWindow,
-    SynAcknowledged, TimeWaitRestart,
+    Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Nagle, Overflow, ResetChecks, Samples,
+    SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
 use crate::fault::Rule;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::wire::ChecksumPolicy;
 use crate::words::nearest;
 use alloc::vec::Vec;
@@ -43,7 +43,13 @@ const TIME_WAIT: &str = "RFC 9293 3.6.1, MUST-13";
 const THREE_WAY: &str = "RFC 9293 3.5, 3.10.7.4";
 
 const fn skip_time_wait(from: State, on: Trigger) -> Knob {
-    Knob::Detour(Detour { from, on, to: State::Closed, rule: "time-wait", requirement: TIME_WAIT })
+    Knob::Detour(Detour {
+        from,
+        on,
+        to: State::Closed,
+        rule: "time-wait",
+        requirement: TIME_WAIT,
+    })
 }
 
 /// Every removable rule.
@@ -66,7 +72,10 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.5, 3.10.7.3",
         breaks: "the client believes in a connection that the server never has: half-open until the server gives up without a word",
         experiment: "third-ack-suppressed",
-        knobs: &[Knob::Parameter(|config| config.conn.hold_back = HoldBack::DataAndFin), Knob::Fault("drop out third-ack")],
+        knobs: &[
+            Knob::Parameter(|config| config.conn.hold_back = HoldBack::DataAndFin),
+            Knob::Fault("drop out third-ack"),
+        ],
     },
     Preset {
         name: "three-way",
@@ -91,7 +100,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.10.7.4",
         breaks: "TIME-WAIT ends while the peer still repeats its FIN, and the next one meets a RST",
         experiment: "last-ack-lost",
-        knobs: &[Knob::Parameter(|config| config.conn.time_wait_restart = TimeWaitRestart::Never)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.time_wait_restart = TimeWaitRestart::Never
+        })],
     },
     Preset {
         name: "random-isn",
@@ -115,7 +126,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 5961 3.2, 4.2",
         breaks: "a blind attacker needs to hit the window, not one number, to kill a connection",
         experiment: "blind-rst-or-syn",
-        knobs: &[Knob::Parameter(|config| config.conn.reset_checks = ResetChecks::Rfc793)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.reset_checks = ResetChecks::Rfc793
+        })],
     },
     Preset {
         name: "window-probe",
@@ -131,7 +144,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.8.6.2, MUST-38, MUST-39",
         breaks: "a reader of single octets is offered, and sent, single octets: a segment for each, for as long as the connection lasts",
         experiment: "silly-window",
-        knobs: &[Knob::Parameter(|config| config.conn.silly_window = SillyWindow::Allow)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.silly_window = SillyWindow::Allow
+        })],
     },
     Preset {
         name: "nagle",
@@ -174,7 +189,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 5681 3.1; RFC 9293 3.8.2, MUST-19",
         breaks: "a whole window goes into a narrow path at once, most of it is lost, and so it goes again: congestion collapse",
         experiment: "congestion-collapse",
-        knobs: &[Knob::Parameter(|config| config.conn.congestion = Congestion::Off)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.congestion = Congestion::Off
+        })],
     },
     Preset {
         name: "keepalive",
@@ -198,7 +215,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.6, 3.8.1",
         breaks: "one lost FIN: the closer gives up in FIN-WAIT-1, and its peer never learns that there was a close",
         experiment: "fin-sent-once",
-        knobs: &[Knob::Parameter(|config| config.conn.fin_repeats = FinRepeats::Never)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.fin_repeats = FinRepeats::Never
+        })],
     },
     Preset {
         name: "checksum",
@@ -206,7 +225,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.1, MUST-3",
         breaks: "text that a cable or a card changed on the way is delivered as if the peer had written it",
         experiment: "bad-checksum",
-        knobs: &[Knob::Parameter(|config| config.checksum = ChecksumPolicy::Ignore)],
+        knobs: &[Knob::Parameter(|config| {
+            config.checksum = ChecksumPolicy::Ignore
+        })],
     },
     Preset {
         name: "sequence-check",
@@ -214,7 +235,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 9293 3.10.7.4 (first check), 3.4",
         breaks: "an old copy is delivered as the next text, and so is every retransmission that follows",
         experiment: "old-segment-taken-as-new",
-        knobs: &[Knob::Parameter(|config| config.conn.sequence_check = SequenceCheck::None)],
+        knobs: &[Knob::Parameter(|config| {
+            config.conn.sequence_check = SequenceCheck::None
+        })],
     },
     Preset {
         name: "backlog-bound",
@@ -222,7 +245,9 @@ pub const PRESETS: &[Preset] = &[
         requirement: "RFC 4987 3",
         breaks: "a flood of SYNs fills the memory, and nobody else gets a connection",
         experiment: "syn-flood",
-        knobs: &[Knob::Parameter(|config| config.overflow = Overflow::Unbounded)],
+        knobs: &[Knob::Parameter(|config| {
+            config.overflow = Overflow::Unbounded
+        })],
     },
 ];
 
@@ -237,7 +262,8 @@ impl Preset {
         nearest(name, PRESETS.iter().map(|preset| preset.name)).and_then(Preset::find)
     }
 
-    /// Turns all its knobs. The first rule that matches wins: call it before `rules` gets the user's own.
+    /// Turns all its knobs. The first rule that matches wins: call it before `rules` gets the
+    /// user's own.
     pub fn apply(&'static self, config: &mut Config, rules: &mut Vec<Rule>) {
         for knob in self.knobs {
             match knob {
@@ -266,9 +292,24 @@ mod tests {
             let (mut config, mut rules) = (start.clone(), Vec::new());
             preset.apply(&mut config, &mut rules);
             assert!(config != start, "{} changes nothing", preset.name);
-            let lines: Vec<_> =
-                preset.knobs.iter().filter_map(|knob| if let Knob::Fault(line) = knob { Some(*line) } else { None }).collect();
-            assert_eq!(rules.iter().map(|rule| rule.text.as_str()).collect::<Vec<_>>(), lines);
+            let lines: Vec<_> = preset
+                .knobs
+                .iter()
+                .filter_map(|knob| {
+                    if let Knob::Fault(line) = knob {
+                        Some(*line)
+                    } else {
+                        None
+                    }
+                })
+                .collect();
+            assert_eq!(
+                rules
+                    .iter()
+                    .map(|rule| rule.text.as_str())
+                    .collect::<Vec<_>>(),
+                lines
+            );
             assert!(rules.iter().all(|rule| rule.preset == Some(preset.name)));
         }
     }
@@ -278,8 +319,13 @@ mod tests {
         for preset in PRESETS {
             for knob in preset.knobs {
                 let Knob::Detour(detour) = knob else { continue };
-                assert!(TRANSITIONS.iter().any(|edge| edge.from == detour.from && edge.on == detour.on && edge.to != detour.to));
-                assert_eq!((detour.rule, detour.requirement), (preset.name, preset.requirement));
+                assert!(TRANSITIONS.iter().any(|edge| edge.from == detour.from
+                    && edge.on == detour.on
+                    && edge.to != detour.to));
+                assert_eq!(
+                    (detour.rule, detour.requirement),
+                    (preset.name, preset.requirement)
+                );
             }
         }
     }
@@ -287,27 +333,54 @@ mod tests {
     #[test]
     fn every_edge_into_time_wait_has_its_detour() {
         let mut config = Profile::Linux.config();
-        Preset::find("time-wait").unwrap().apply(&mut config, &mut Vec::new());
+        Preset::find("time-wait")
+            .unwrap()
+            .apply(&mut config, &mut Vec::new());
         for edge in TRANSITIONS.iter().filter(|edge| edge.to == State::TimeWait) {
-            assert!(config.conn.detours.iter().any(|detour| detour.from == edge.from && detour.on == edge.on), "{edge:?}");
+            assert!(
+                config
+                    .conn
+                    .detours
+                    .iter()
+                    .any(|detour| detour.from == edge.from && detour.on == edge.on),
+                "{edge:?}"
+            );
         }
     }
 
     #[test]
     fn rows_are_told_apart_and_written_as_sentences_without_a_stop() {
         for (index, preset) in PRESETS.iter().enumerate() {
-            assert!(PRESETS.iter().skip(index + 1).all(|other| other.name != preset.name));
-            for text in [preset.removes, preset.breaks, preset.requirement, preset.experiment] {
-                assert!(!text.is_empty() && !text.ends_with('.'), "{}: {text}", preset.name);
+            assert!(
+                PRESETS
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.name != preset.name)
+            );
+            for text in [
+                preset.removes,
+                preset.breaks,
+                preset.requirement,
+                preset.experiment,
+            ] {
+                assert!(
+                    !text.is_empty() && !text.ends_with('.'),
+                    "{}: {text}",
+                    preset.name
+                );
             }
         }
     }
 
     #[test]
     fn nearest_of_a_slip_is_the_row_that_was_meant() {
-        for (slip, meant) in
-            [("timewait", "time-wait"), ("third_ack", "third-ack"), ("time", "time-wait"), ("nagel", "nagle"), ("pwas", "paws")]
-        {
+        for (slip, meant) in [
+            ("timewait", "time-wait"),
+            ("third_ack", "third-ack"),
+            ("time", "time-wait"),
+            ("nagel", "nagle"),
+            ("pwas", "paws"),
+        ] {
             assert_eq!(Preset::nearest(slip).map(|preset| preset.name), Some(meant));
         }
         assert!(Preset::nearest("zzzzzzzz").is_none());

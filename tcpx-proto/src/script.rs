@@ -1,9 +1,9 @@
-//! What an application does and when. The binaries' application flags are shorthand for these steps; `docs/scripts.md` has the language.
+//! What an application does and when. The binaries' application flags are shorthand for these
+//! steps; `docs/scripts.md` has the language.
 
 mod parse;
 
-use crate::error::CallError;
-use crate::error::CloseReason;
+use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::state::State;
 use crate::time::{Duration, Instant};
@@ -15,15 +15,16 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
 
-/// One thing that an application does. Steps are done in order, each to its end. Those of a connection concern the one that was
-/// connected, accepted or named last.
+/// One thing that an application does. Steps are done in order, each to its end. Those of a
+/// connection concern the one that was connected, accepted or named last.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Step {
     /// Passive OPEN on this port, or on the host's own.
     Listen {
         /// `None`: the one that the host was given.
         port: Option<u16>,
-        /// The most connections in SYN-RECEIVED, and the most that wait to be accepted, each; at least 1.
+        /// The most connections in SYN-RECEIVED, and the most that wait to be accepted, each; at
+        /// least 1.
         backlog: usize,
     },
     /// No more passive OPEN: who waits to be accepted is reset.
@@ -49,8 +50,8 @@ pub enum Step {
     Echo,
     /// SEND what the application's own input has, to its end.
     SendInput,
-    /// Join the connection and the application's own streams both ways, until both have ended; the end of the
-    /// application's input is our FIN.
+    /// Join the connection and the application's own streams both ways, until both have ended; the
+    /// end of the application's input is our FIN.
     Relay,
     /// Do nothing, and do not read either.
     Sleep(Duration),
@@ -66,7 +67,8 @@ pub enum Step {
     Abort,
     /// Say and hear nothing any more, as a host that lost its power.
     GoSilent,
-    /// Lose every connection and listener without a word, and go on, as a host that was started anew.
+    /// Lose every connection and listener without a word, and go on, as a host that was started
+    /// anew.
     Restart,
     /// Wait until something is so; if it cannot become so any more, the script fails.
     Expect(Expected),
@@ -79,7 +81,8 @@ pub struct Connect {
     pub to: Option<SocketAddr>,
     /// From which port; `None`: the one that the host was given, or any.
     pub from: Option<u16>,
-    /// How often it is tried at the most before the step fails; `None`: it is not waited for (`open`).
+    /// How often it is tried at the most before the step fails; `None`: it is not waited for
+    /// (`open`).
     pub tries: Option<u32>,
     /// What to call it.
     pub name: Option<Arc<str>>,
@@ -96,7 +99,8 @@ pub enum Expected {
     Closed(Option<Arc<str>>),
 }
 
-/// What an application does, from the beginning, or from the moment its connection is established (a client's) or accepted (a server's).
+/// What an application does, from the beginning, or from the moment its connection is established
+/// (a client's) or accepted (a server's).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Script {
     /// The steps, in order. After the last one the connections are left as they are.
@@ -112,15 +116,22 @@ impl Script {
         parse::script(text).map(|steps| Script { steps })
     }
 
-    /// Where a script goes on after the step before `at` failed because its connection ended: after the step that expects that end.
-    /// Only the steps of the same connection are looked through, and none that opens another.
+    /// Where a script goes on after the step before `at` failed because its connection ended: after
+    /// the step that expects that end. Only the steps of the same connection are looked through,
+    /// and none that opens another.
     pub fn after_end(&self, at: usize, reason: CloseReason) -> Option<usize> {
         let rest = self.steps.get(at..)?;
-        let opens = |step: &Step| matches!(step, Step::Accept { .. } | Step::Connect(_) | Step::On(_));
-        let found = rest.iter().take_while(|step| !opens(step)).position(|step| match step {
-            Step::Expect(Expected::Closed(named)) => named.as_deref().is_none_or(|named| named == reason.name()),
-            _ => false,
-        })?;
+        let opens =
+            |step: &Step| matches!(step, Step::Accept { .. } | Step::Connect(_) | Step::On(_));
+        let found = rest
+            .iter()
+            .take_while(|step| !opens(step))
+            .position(|step| match step {
+                Step::Expect(Expected::Closed(named)) => {
+                    named.as_deref().is_none_or(|named| named == reason.name())
+                }
+                _ => false,
+            })?;
         Some(at + found + 1)
     }
 }
@@ -181,8 +192,12 @@ impl fmt::Display for StepError {
         match self {
             StepError::Call(error) => error.fmt(f),
             StepError::NoSuchConnection(Some(name)) => write!(f, "there is no connection '{name}'"),
-            StepError::NoSuchConnection(None) => f.write_str("there is no connection yet: connect or accept first"),
-            StepError::NotListening => f.write_str("nothing listens: accept needs listen before it"),
+            StepError::NoSuchConnection(None) => {
+                f.write_str("there is no connection yet: connect or accept first")
+            }
+            StepError::NotListening => {
+                f.write_str("nothing listens: accept needs listen before it")
+            }
             StepError::NoPeer => f.write_str("whereto? write: connect ADDR:PORT"),
             StepError::Unexpected(what) => f.write_str(what),
         }
@@ -233,11 +248,22 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tries.is_some() { "connect" } else { "open" })?;
+        f.write_str(if self.tries.is_some() {
+            "connect"
+        } else {
+            "open"
+        })?;
         self.to.iter().try_for_each(|to| write!(f, " {to}"))?;
-        self.from.iter().try_for_each(|from| write!(f, " from {from}"))?;
-        self.tries.filter(|tries| *tries > 1).iter().try_for_each(|tries| write!(f, " tries {tries}"))?;
-        self.name.iter().try_for_each(|name| write!(f, " as {name}"))
+        self.from
+            .iter()
+            .try_for_each(|from| write!(f, " from {from}"))?;
+        self.tries
+            .filter(|tries| *tries > 1)
+            .iter()
+            .try_for_each(|tries| write!(f, " tries {tries}"))?;
+        self.name
+            .iter()
+            .try_for_each(|name| write!(f, " as {name}"))
     }
 }
 

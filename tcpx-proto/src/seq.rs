@@ -3,8 +3,8 @@
 use core::fmt;
 use core::ops::{Add, AddAssign};
 
-/// A sequence or acknowledgment number. It has no order of its own: "later" only means something within half the space, so the
-/// relations have names, and nothing here can overflow or panic.
+/// A sequence or acknowledgment number. It has no order of its own: "later" only means something
+/// within half the space, so the relations have names, and nothing here can overflow or panic.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Seq(pub u32);
 
@@ -29,7 +29,8 @@ impl Seq {
         !self.lt(other)
     }
 
-    /// How many octets lie from `earlier` up to `self`, modulo 2^32. The caller knows that `earlier` is not later than `self`.
+    /// How many octets lie from `earlier` up to `self`, modulo 2^32. The caller knows that
+    /// `earlier` is not later than `self`.
     pub const fn since(self, earlier: Seq) -> u32 {
         self.0.wrapping_sub(earlier.0)
     }

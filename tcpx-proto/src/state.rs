@@ -148,7 +148,8 @@ const fn edge(from: State, on: Trigger, to: State) -> Transition {
     Transition { from, on, to }
 }
 
-/// Every edge: those of Figure 5, then those that 3.10 adds in its text (RST, ABORT, limits of waiting, ICMP).
+/// Every edge: those of Figure 5, then those that 3.10 adds in its text (RST, ABORT, limits of
+/// waiting, ICMP).
 pub const TRANSITIONS: &[Transition] = &[
     edge(State::Closed, Trigger::PassiveOpen, State::Listen),
     edge(State::Closed, Trigger::ActiveOpen, State::SynSent),

@@ -1,4 +1,5 @@
-//! A line of one of our small languages, read word by word: a mistake says where it is and what would be right.
+//! A line of one of our small languages, read word by word: a mistake says where it is and what
+//! would be right.
 
 use crate::time::Duration;
 use alloc::format;
@@ -10,7 +11,13 @@ use core::ops::Range;
 /// The longest time that can be written.
 const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
-const UNITS: &[(&str, u64)] = &[("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+const UNITS: &[(&str, u64)] = &[
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
 
 /// A value, or what is wrong with its text.
 pub type Parsed<T> = Result<T, Mistake>;
@@ -48,13 +55,17 @@ pub fn number(word: Word<'_>, least: u32, most: u32) -> Parsed<u32> {
         u32::MAX => format!("a number from {least} on is needed here"),
         _ => format!("a number from {least} to {most} is needed here"),
     };
-    parsed.filter(|n| (least..=most).contains(n)).ok_or_else(|| word.wrong(message(), None))
+    parsed
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| word.wrong(message(), None))
 }
 
 /// A decimal number with up to nine digits on either side of the point, in billionths.
 pub(crate) fn decimal(text: &str) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
+    let digits = |part: &str| {
+        (1..=9).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit())
+    };
     if !digits(whole) || !digits(fraction) {
         return None;
     }
@@ -72,14 +83,23 @@ pub(crate) fn duration(word: Word<'_>) -> Parsed<Duration> {
 /// It is none, or longer.
 pub fn time(word: Word<'_>, most: Duration) -> Parsed<Duration> {
     let hours = most.as_secs() / 3600;
-    let wrong = |help: String| word.wrong(format!("a time is a number and us, ms, s, m or h, up to {hours} h"), Some(help));
+    let wrong = |help: String| {
+        word.wrong(
+            format!("a time is a number and us, ms, s, m or h, up to {hours} h"),
+            Some(help),
+        )
+    };
     let example = || wrong("for example: 3s, 1.5s or 10ms".into());
-    let unit = word.text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(example)?;
+    let unit = word
+        .text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .ok_or_else(example)?;
     let nanos = one_of(word.part(unit..word.text.len()), "unit of time", UNITS)?;
     let number = decimal(word.part(0..unit).text).ok_or_else(example)?;
     let total = u128::from(number) * u128::from(nanos) / 1_000_000_000;
     let time = u64::try_from(total).ok().map(Duration::from_nanos);
-    time.filter(|time| *time <= most).ok_or_else(|| wrong(format!("{hours}h is the longest")))
+    time.filter(|time| *time <= most)
+        .ok_or_else(|| wrong(format!("{hours}h is the longest")))
 }
 
 /// What stands for this word in a closed set.
@@ -94,7 +114,11 @@ pub fn one_of<T: Copy>(word: Word<'_>, what: &str, known: &[(&str, T)]) -> Parse
             Some(name) => did_you_mean(name),
             None => format!("one of: {}", names.collect::<Vec<_>>().join(", ")),
         };
-        let message = if word.text.is_empty() { format!("a {what} is missing") } else { format!("'{}' is no {what}", word.text) };
+        let message = if word.text.is_empty() {
+            format!("a {what} is missing")
+        } else {
+            format!("'{}' is no {what}", word.text)
+        };
         word.wrong(message, Some(help))
     })
 }
@@ -104,28 +128,53 @@ pub fn did_you_mean(name: &str) -> String {
     format!("did you mean '{name}'?")
 }
 
-/// The one that needs the fewest letters changed, if those are few, or that begins like it. Large letters are as good as small ones.
+/// The one that needs the fewest letters changed, if those are few, or that begins like it. Large
+/// letters are as good as small ones.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let begins = |name: &str| word.len() > 1 && name.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
-    let distances = known.map(|name| (if begins(name) { 1 } else { distance(word, name) }, name));
+    let begins = |name: &str| {
+        word.len() > 1
+            && name
+                .get(..word.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+    };
+    let distances = known.map(|name| {
+        (
+            if begins(name) {
+                1
+            } else {
+                distance(word, name)
+            },
+            name,
+        )
+    });
     let (changes, name) = distances.min_by_key(|(changes, _)| *changes)?;
     (changes <= 1 + word.len() / 4 && changes < word.len()).then_some(name)
 }
 
 /// Letters to insert, remove, replace or swap with their neighbour.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().map(|letter| letter.to_ascii_lowercase()).collect();
+    let to: Vec<char> = to
+        .chars()
+        .map(|letter| letter.to_ascii_lowercase())
+        .collect();
     let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     let mut last = None;
-    for (line, letter) in from.chars().map(|letter| letter.to_ascii_lowercase()).enumerate() {
+    for (line, letter) in from
+        .chars()
+        .map(|letter| letter.to_ascii_lowercase())
+        .enumerate()
+    {
         let mut next = alloc::vec![line + 1];
         for (column, other) in to.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+            let at =
+                |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
             let replaced = at(&row, column) + usize::from(letter != *other);
             let changed = at(&row, column + 1).min(at(&next, column)) + 1;
             let swapped = match column.checked_sub(1).and_then(|left| to.get(left)) {
-                Some(left) if *left == letter && last == Some(*other) => at(&before, column - 1) + 1,
+                Some(left) if *left == letter && last == Some(*other) => {
+                    at(&before, column - 1) + 1
+                }
                 _ => usize::MAX,
             };
             next.push(replaced.min(changed).min(swapped));
@@ -149,7 +198,10 @@ impl<'a> Words<'a> {
     }
 
     /// What comes next; `None` at the end.
-    #[expect(clippy::should_implement_trait, reason = "nobody iterates over the words of a line")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "nobody iterates over the words of a line"
+    )]
     pub fn next(&mut self) -> Option<Word<'a>> {
         let rest = self.line.get(self.at..)?;
         let start = self.at + (rest.len() - rest.trim_start().len());
@@ -167,7 +219,10 @@ impl<'a> Words<'a> {
         let rest = self.line.get(start..)?;
         let len = rest.find(ends).unwrap_or(rest.len());
         self.at = start + len;
-        (len > 0).then_some(Word { text: rest.get(..len)?, at: start })
+        (len > 0).then_some(Word {
+            text: rest.get(..len)?,
+            at: start,
+        })
     }
 
     /// The next, which must be there.
@@ -176,7 +231,11 @@ impl<'a> Words<'a> {
     /// There is none.
     pub fn expect(&mut self, what: &str, help: &str) -> Parsed<Word<'a>> {
         let end = self.line.trim_end().len();
-        self.next().ok_or_else(|| Mistake { span: end..end, message: format!("{what} is missing"), help: Some(help.into()) })
+        self.next().ok_or_else(|| Mistake {
+            span: end..end,
+            message: format!("{what} is missing"),
+            help: Some(help.into()),
+        })
     }
 }
 
@@ -196,13 +255,19 @@ impl<'a> Word<'a> {
 
     /// Some of its octets.
     pub fn part(self, range: Range<usize>) -> Word<'a> {
-        Word { at: self.at + range.start, text: self.text.get(range).unwrap_or_default() }
+        Word {
+            at: self.at + range.start,
+            text: self.text.get(range).unwrap_or_default(),
+        }
     }
 
     /// What stands before the first `separator`, and what after it.
     pub fn cut(self, separator: &str) -> (Word<'a>, Option<Word<'a>>) {
         match self.text.find(separator) {
-            Some(at) => (self.part(0..at), Some(self.part(at + separator.len()..self.text.len()))),
+            Some(at) => (
+                self.part(0..at),
+                Some(self.part(at + separator.len()..self.text.len())),
+            ),
             None => (self, None),
         }
     }
@@ -219,6 +284,10 @@ impl<'a> Word<'a> {
 
     /// A mistake in it.
     pub fn wrong(self, message: impl Into<String>, help: Option<String>) -> Mistake {
-        Mistake { span: self.span(), message: message.into(), help }
+        Mistake {
+            span: self.span(),
+            message: message.into(),
+            help,
+        }
     }
 }

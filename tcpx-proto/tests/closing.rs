@@ -1,5 +1,5 @@
-//! How long the ACK of a FIN waits, and what is left of a connection in FIN-WAIT-2 once the application has let go. What is said of Linux
-//! was measured with 6.18.
+//! How long the ACK of a FIN waits, and what is left of a connection in FIN-WAIT-2 once the
+//! application has let go. What is said of Linux was measured with 6.18.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -33,7 +33,11 @@ fn ack_of_fin(bench: &mut Bench, text: &[u8]) -> u64 {
     let (since, fin) = (bench.now, bench.rcv_nxt + text.len() as u32);
     let mut sent = bench.say(bench.header(bench.rcv_nxt, bench.snd_nxt, FIN_ACK), text);
     sent.extend(bench.run(Duration::from_millis(200)));
-    assert_eq!((sent.len(), sent[0].header.flags, sent[0].header.ack), (1, ACK, fin + 1), "{sent:?}");
+    assert_eq!(
+        (sent.len(), sent[0].header.flags, sent[0].header.ack),
+        (1, ACK, fin + 1),
+        "{sent:?}"
+    );
     assert_eq!(bench.state(), State::CloseWait);
     sent[0].at.since(since).as_millis() as u64
 }
@@ -46,7 +50,11 @@ fn ack_of_a_fin_before_any_text_waits_for_a_tick_in_linux() {
         let mut sent = open(Profile::Linux, passive);
         sent.send(b"hello");
         sent.acknowledge();
-        assert_eq!(ack_of_fin(&mut sent, b""), TICK, "what we sent is not text that we got");
+        assert_eq!(
+            ack_of_fin(&mut sent, b""),
+            TICK,
+            "what we sent is not text that we got"
+        );
     }
     let mut third = Bench::new(Profile::Linux.config());
     third.enter("SYN-RECEIVED(passive)");
@@ -56,7 +64,10 @@ fn ack_of_a_fin_before_any_text_waits_for_a_tick_in_linux() {
 #[test]
 fn ack_of_a_fin_after_or_with_text_waits_as_long_as_any_in_linux() {
     for passive in [true, false] {
-        assert_eq!(ack_of_fin(&mut open(Profile::Linux, passive), &[0; 10]), DELAY);
+        assert_eq!(
+            ack_of_fin(&mut open(Profile::Linux, passive), &[0; 10]),
+            DELAY
+        );
         for count in [1, 20] {
             let mut bench = open(Profile::Linux, passive);
             for _ in 0..count {
@@ -73,16 +84,25 @@ fn ack_of_a_fin_after_or_with_text_waits_as_long_as_any_in_linux() {
 fn fin_with_a_full_segment_of_text_is_acknowledged_at_once() {
     assert_eq!(ack_of_fin(&mut open(Profile::Linux, true), &[0; 1460]), 0);
     assert_eq!(ack_of_fin(&mut open(Profile::Linux, true), &[0; 536]), 0);
-    assert_eq!(ack_of_fin(&mut open(Profile::Linux, true), &[0; 535]), DELAY);
+    assert_eq!(
+        ack_of_fin(&mut open(Profile::Linux, true), &[0; 535]),
+        DELAY
+    );
 }
 
 #[test]
 fn fin_that_fills_or_meets_a_hole_is_acknowledged_at_once() {
     let mut bench = open(Profile::Linux, true);
     let base = bench.rcv_nxt;
-    assert_eq!(bench.arrive(base + 10, bench.snd_nxt, FIN_ACK, b"").len(), 1);
+    assert_eq!(
+        bench.arrive(base + 10, bench.snd_nxt, FIN_ACK, b"").len(),
+        1
+    );
     let sent = bench.arrive(base, bench.snd_nxt, ACK, &[0; 10]);
-    assert_eq!(sent.iter().map(|sent| sent.header.ack).collect::<Vec<_>>(), [base + 11]);
+    assert_eq!(
+        sent.iter().map(|sent| sent.header.ack).collect::<Vec<_>>(),
+        [base + 11]
+    );
 }
 
 #[test]
@@ -91,7 +111,12 @@ fn application_that_closes_within_the_tick_sends_the_ack_with_its_fin() {
     assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b""), []);
     bench.stack.close(bench.now, bench.conn()).unwrap();
     let sent = bench.run(Duration::from_millis(100));
-    assert_eq!(sent.iter().map(|sent| sent.header.flags).collect::<Vec<_>>(), [FIN_ACK]);
+    assert_eq!(
+        sent.iter()
+            .map(|sent| sent.header.flags)
+            .collect::<Vec<_>>(),
+        [FIN_ACK]
+    );
 }
 
 // ---- FIN-WAIT-2 without an application
@@ -104,27 +129,57 @@ fn orphan(profile: Profile, stamps: bool) -> Bench {
     bench
 }
 
-/// The answers to a segment at RCV.NXT + `by`, with SND.NXT and RCV.NXT left out, and the state then.
+/// The answers to a segment at RCV.NXT + `by`, with SND.NXT and RCV.NXT left out, and the state
+/// then.
 fn met(bench: &mut Bench, by: i32, flags: Flags, text: &[u8]) -> (Vec<String>, State) {
     let seq = Seq(bench.rcv_nxt.0.wrapping_add_signed(by));
-    let ack = if flags.has(ACK) { bench.snd_nxt } else { Seq(0) };
+    let ack = if flags.has(ACK) {
+        bench.snd_nxt
+    } else {
+        Seq(0)
+    };
     let (nxt, rcv) = (bench.snd_nxt.to_string(), bench.rcv_nxt.to_string());
     let sent = bench.arrive(seq, ack, flags, text);
-    (sent.iter().map(|sent| spell(sent).replace(&nxt, "nxt").replace(&rcv, "rcv")).collect(), bench.state())
+    (
+        sent.iter()
+            .map(|sent| spell(sent).replace(&nxt, "nxt").replace(&rcv, "rcv"))
+            .collect(),
+        bench.state(),
+    )
 }
 
 #[test]
 fn orphan_in_fin_wait_2_ends_by_any_rst_in_the_window_in_linux() {
     let window = orphan(Profile::Linux, false).status().rcv_wnd as i32;
     for by in [0, 1, 100, window - 1, window] {
-        assert_eq!(met(&mut orphan(Profile::Linux, false), by, Flags::RST, b""), (vec![], State::Closed), "{by}");
-        let expected = if by == 0 { State::Closed } else { State::FinWait2 };
-        assert_eq!(met(&mut orphan(Profile::Rfc9293, false), by, Flags::RST, b"").1, expected, "{by}");
+        assert_eq!(
+            met(&mut orphan(Profile::Linux, false), by, Flags::RST, b""),
+            (vec![], State::Closed),
+            "{by}"
+        );
+        let expected = if by == 0 {
+            State::Closed
+        } else {
+            State::FinWait2
+        };
+        assert_eq!(
+            met(&mut orphan(Profile::Rfc9293, false), by, Flags::RST, b"").1,
+            expected,
+            "{by}"
+        );
     }
     for by in [-1, -1000, window + 1, 1 << 30] {
         let told = (vec!["nxt rcv A".to_owned()], State::FinWait2);
-        assert_eq!(met(&mut orphan(Profile::Linux, false), by, Flags::RST, b""), told, "{by}");
-        assert_eq!(met(&mut orphan(Profile::Rfc9293, false), by, Flags::RST, b""), (vec![], State::FinWait2), "{by}");
+        assert_eq!(
+            met(&mut orphan(Profile::Linux, false), by, Flags::RST, b""),
+            told,
+            "{by}"
+        );
+        assert_eq!(
+            met(&mut orphan(Profile::Rfc9293, false), by, Flags::RST, b""),
+            (vec![], State::FinWait2),
+            "{by}"
+        );
     }
     // One that the application may still read is a connection as any other.
     let mut bench = Bench::new(Bench::plain(Profile::Linux));
@@ -136,12 +191,26 @@ fn orphan_in_fin_wait_2_ends_by_any_rst_in_the_window_in_linux() {
 
 #[test]
 fn orphan_in_fin_wait_2_ends_by_any_syn_in_the_window_in_linux() {
-    for (by, flags, answer) in [(0, Flags::SYN, "AR"), (100, Flags::SYN, "AR"), (0, SYN_ACK, "R")] {
+    for (by, flags, answer) in [
+        (0, Flags::SYN, "AR"),
+        (100, Flags::SYN, "AR"),
+        (0, SYN_ACK, "R"),
+    ] {
         let (sent, state) = met(&mut orphan(Profile::Linux, false), by, flags, b"");
-        assert!(sent.len() == 1 && sent[0].ends_with(answer) && state == State::Closed, "{by} {flags}: {sent:?} {state}");
-        assert_eq!(met(&mut orphan(Profile::Rfc9293, false), by, flags, b"").1, State::FinWait2, "{by} {flags}");
+        assert!(
+            sent.len() == 1 && sent[0].ends_with(answer) && state == State::Closed,
+            "{by} {flags}: {sent:?} {state}"
+        );
+        assert_eq!(
+            met(&mut orphan(Profile::Rfc9293, false), by, flags, b"").1,
+            State::FinWait2,
+            "{by} {flags}"
+        );
     }
-    assert_eq!(met(&mut orphan(Profile::Linux, false), -100, Flags::SYN, b""), (vec!["nxt rcv A".to_owned()], State::FinWait2));
+    assert_eq!(
+        met(&mut orphan(Profile::Linux, false), -100, Flags::SYN, b""),
+        (vec!["nxt rcv A".to_owned()], State::FinWait2)
+    );
 }
 
 #[test]
@@ -162,12 +231,21 @@ fn orphan_in_fin_wait_2_takes_the_fin_that_is_next_and_nothing_else_in_linux() {
     ] {
         let (sent, after) = met(&mut orphan(Profile::Linux, false), by, flags, text);
         let letters = sent.first().and_then(|sent| sent.rsplit(' ').next());
-        assert_eq!((letters, sent.len() < 2, after), (answer, true, state), "{by} {flags} {}", text.len());
+        assert_eq!(
+            (letters, sent.len() < 2, after),
+            (answer, true, state),
+            "{by} {flags} {}",
+            text.len()
+        );
     }
     for ack in [1000, -1_000_000] {
         let mut bench = orphan(Profile::Linux, false);
         let wrong = Seq(bench.snd_nxt.0.wrapping_add_signed(ack));
-        assert_eq!(bench.arrive(bench.rcv_nxt, wrong, ACK, b""), [], "no ACK is looked at");
+        assert_eq!(
+            bench.arrive(bench.rcv_nxt, wrong, ACK, b""),
+            [],
+            "no ACK is looked at"
+        );
         assert_eq!(bench.arrive(bench.rcv_nxt, wrong, FIN_ACK, b"").len(), 1);
         assert_eq!(bench.state(), State::TimeWait);
     }
@@ -185,16 +263,24 @@ fn orphan_in_fin_wait_2_answers_an_old_timestamp_even_of_a_rst_in_linux() {
         let mut bench = orphan(Profile::Linux, true);
         let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, flags);
         header.options.timestamps = stamp.map(|value| Timestamps { value, echo: 0 });
-        assert_eq!((bench.say(header, b"").len(), bench.state()), (answers, state), "{flags} {stamp:?}");
+        assert_eq!(
+            (bench.say(header, b"").len(), bench.state()),
+            (answers, state),
+            "{flags} {stamp:?}"
+        );
     }
 }
 
 #[test]
 fn orphan_s_answers_are_throttled_and_its_time_runs_on() {
     let mut bench = orphan(Profile::Linux, false);
-    let answers: usize = (0..1000).map(|_| met(&mut bench, -1, Flags::RST, b"").0.len()).sum();
+    let answers: usize = (0..1000)
+        .map(|_| met(&mut bench, -1, Flags::RST, b"").0.len())
+        .sum();
     assert_eq!(answers, 2, "a thousand in a second");
-    let answers: usize = (0..1000).map(|_| met(&mut bench, -100, ACK, b"x").0.len()).sum();
+    let answers: usize = (0..1000)
+        .map(|_| met(&mut bench, -100, ACK, b"x").0.len())
+        .sum();
     assert_eq!(answers, 1000, "text is answered");
     bench.run(Duration::from_secs(58));
     assert_eq!(bench.state(), State::Closed, "60 s after CLOSE");

@@ -19,7 +19,9 @@ fn millis(n: u64) -> Duration {
 /// Linux without timestamps and SACK, as its peer in the measurement was.
 fn linux() -> Config {
     let config = Profile::Linux.config();
-    with(config, |conn| (conn.timestamps, conn.window_scaling, conn.sack) = (false, false, false))
+    with(config, |conn| {
+        (conn.timestamps, conn.window_scaling, conn.sack) = (false, false, false)
+    })
 }
 
 fn open(config: Config, rtt: u64) -> Bench {
@@ -37,8 +39,14 @@ enum App {
     Idle,
     /// Reads at once.
     Read,
-    /// Reads at once, and answers every message of so many octets with so many, that much later, so often.
-    Reply { message: usize, octets: usize, after: Duration, times: usize },
+    /// Reads at once, and answers every message of so many octets with so many, that much later, so
+    /// often.
+    Reply {
+        message: usize,
+        octets: usize,
+        after: Duration,
+        times: usize,
+    },
 }
 
 /// What an application does, and what it leaves for later.
@@ -54,9 +62,14 @@ struct Peer {
 impl Peer {
     fn see(&mut self, sent: Vec<Sent>) {
         let text = sent.iter().any(|sent| !sent.text.is_empty());
-        self.acked.extend(sent.iter().map(|sent| (sent.header.ack, sent.at, !sent.text.is_empty())));
+        self.acked.extend(
+            sent.iter()
+                .map(|sent| (sent.header.ack, sent.at, !sent.text.is_empty())),
+        );
         if text {
-            let header = self.bench.header(self.bench.rcv_nxt, self.bench.snd_nxt, ACK);
+            let header = self
+                .bench
+                .header(self.bench.rcv_nxt, self.bench.snd_nxt, ACK);
             let more = self.bench.say(header, b"");
             self.see(more);
         }
@@ -71,7 +84,15 @@ impl Peer {
             let sent = self.bench.drain();
             self.see(sent);
         }
-        let App::Reply { message, octets, after, ref mut times } = self.app else { return };
+        let App::Reply {
+            message,
+            octets,
+            after,
+            ref mut times,
+        } = self.app
+        else {
+            return;
+        };
         if self.read >= message && *times > 0 {
             self.read -= message;
             *times -= 1;
@@ -97,14 +118,22 @@ impl Peer {
 
 /// How long each segment waits for its ACK; `+`: one with text.
 fn delays(rtt: u64, app: App, segments: &[(u64, usize, bool)]) -> Vec<(u64, bool)> {
-    let mut peer = Peer { bench: open(linux(), rtt), app, read: 0, due: None, acked: Vec::new() };
+    let mut peer = Peer {
+        bench: open(linux(), rtt),
+        app,
+        read: 0,
+        due: None,
+        acked: Vec::new(),
+    };
     let mut sent = Vec::new();
     let mut at = peer.bench.now;
     for &(after, len, push) in segments {
         at = at + millis(after);
         peer.pass(at);
         let flags = if push { ACK | Flags::PSH } else { ACK };
-        let header = peer.bench.header(peer.bench.rcv_nxt, peer.bench.snd_nxt, flags);
+        let header = peer
+            .bench
+            .header(peer.bench.rcv_nxt, peer.bench.snd_nxt, flags);
         sent.push((header.seq + len as u32, peer.bench.now));
         let answer = peer.bench.say(header, &vec![b'z'; len]);
         peer.see(answer);
@@ -128,22 +157,45 @@ struct Case<'a> {
 }
 
 fn case(line: &str) -> Case<'_> {
-    let [name, rtt, app, segments, measured] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+    let [name, rtt, app, segments, measured] = line.split('\t').collect::<Vec<_>>()[..] else {
+        panic!("{line}")
+    };
     let segment = |text: &str| {
         let (after, rest) = text.split_once(':').unwrap();
         let len = rest.trim_end_matches('P');
         (after.parse().unwrap(), len.parse().unwrap(), len != rest)
     };
-    let delay = |text: &str| (text != ".").then(|| (text.trim_end_matches('+').parse().unwrap(), text.ends_with('+')));
-    let (segments, measured) = (segments.split(' ').map(segment).collect(), measured.split(' ').map(delay).collect());
-    Case { name, rtt: rtt.parse().unwrap(), app, segments, measured }
+    let delay = |text: &str| {
+        (text != ".").then(|| {
+            (
+                text.trim_end_matches('+').parse().unwrap(),
+                text.ends_with('+'),
+            )
+        })
+    };
+    let (segments, measured) = (
+        segments.split(' ').map(segment).collect(),
+        measured.split(' ').map(delay).collect(),
+    );
+    Case {
+        name,
+        rtt: rtt.parse().unwrap(),
+        app,
+        segments,
+        measured,
+    }
 }
 
 fn app(text: &str, segments: &[(u64, usize, bool)]) -> App {
     let words: Vec<&str> = text.split(' ').collect();
     let number = |at: usize| words[at].parse::<usize>().unwrap();
     let one = segments[0].1;
-    let reply = |message, octets, after, times| App::Reply { message, octets, after, times };
+    let reply = |message, octets, after, times| App::Reply {
+        message,
+        octets,
+        after,
+        times,
+    };
     match words[0] {
         "idle" => App::Idle,
         "read" => App::Read,
@@ -158,15 +210,24 @@ fn app(text: &str, segments: &[(u64, usize, bool)]) -> App {
 #[test]
 fn linux_acknowledges_as_it_was_measured_to() {
     let mut wrong = Vec::new();
-    for line in include_str!("data/linux_6_18_acks.tsv").lines().filter(|line| !line.starts_with('#')) {
+    for line in include_str!("data/linux_6_18_acks.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
         let case = case(line);
         let ours = delays(case.rtt, app(case.app, &case.segments), &case.segments);
         let show = |delays: &[Option<(u64, bool)>]| {
             let one = |(delay, text)| format!("{delay}{}", if text { "+" } else { "" });
-            delays.iter().map(|delay| delay.map_or(".".into(), one)).collect::<Vec<_>>().join(" ")
+            delays
+                .iter()
+                .map(|delay| delay.map_or(".".into(), one))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         // A jiffy is 4 ms, and its timers come up to one of them late.
-        let near = |(ours, theirs): (&(u64, bool), &Option<(u64, bool)>)| theirs.is_none_or(|theirs| ours.0.abs_diff(theirs.0) <= 10);
+        let near = |(ours, theirs): (&(u64, bool), &Option<(u64, bool)>)| {
+            theirs.is_none_or(|theirs| ours.0.abs_diff(theirs.0) <= 10)
+        };
         if !ours.iter().zip(&case.measured).all(near) {
             wrong.push(format!(
                 "{}\n  linux {}\n  tcpx  {}",
@@ -210,7 +271,10 @@ fn settled() -> Bench {
 }
 
 fn push(bench: &mut Bench, text: &[u8]) -> Vec<Sent> {
-    bench.say(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::PSH), text)
+    bench.say(
+        bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::PSH),
+        text,
+    )
 }
 
 #[test]
@@ -228,7 +292,12 @@ fn linux_text_that_is_read_in_part_waits() {
 fn linux_text_that_is_read_beyond_a_hole_is_acknowledged_by_each_arrival() {
     let mut bench = settled();
     assert_eq!(push(&mut bench, b"ab"), []);
-    assert_eq!(bench.arrive(bench.rcv_nxt + 1, bench.snd_nxt, ACK, b"d").len(), 1);
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt + 1, bench.snd_nxt, ACK, b"d")
+            .len(),
+        1
+    );
     bench.receive(10).unwrap();
     assert_eq!(bench.drain(), []);
     assert_eq!(bench.text(b"c").len(), 1, "fills the hole");
@@ -252,7 +321,12 @@ fn linux_full_segment_without_push_waits_for_the_next_though_it_is_read() {
 fn linux_repeated_text_is_acknowledged_at_once_and_so_are_the_next_ones() {
     let mut bench = settled();
     assert_eq!(bench.text(b"x"), []);
-    assert_eq!(bench.arrive(bench.rcv_nxt.back(1), bench.snd_nxt, ACK, b"x").len(), 1);
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt.back(1), bench.snd_nxt, ACK, b"x")
+            .len(),
+        1
+    );
     for _ in 0..10 {
         assert_eq!(bench.text(b"x").len(), 1);
     }
@@ -285,7 +359,11 @@ fn linux_ack_of_a_fin_waits_no_longer_than_a_tick_before_any_text() {
         if !text.is_empty() {
             bench.text(text);
         }
-        assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b""), [], "the application may close now");
+        assert_eq!(
+            bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b""),
+            [],
+            "the application may close now"
+        );
         let since = bench.now;
         bench.run(millis(500))[0].at.since(since)
     };
@@ -295,7 +373,12 @@ fn linux_ack_of_a_fin_waits_no_longer_than_a_tick_before_any_text() {
 
 #[test]
 fn linux_delay_asked_for_is_the_least_one() {
-    let mut bench = open(with(linux(), |conn| (conn.delayed_ack, conn.quick_acks) = (Some(millis(450)), 0)), 2);
+    let mut bench = open(
+        with(linux(), |conn| {
+            (conn.delayed_ack, conn.quick_acks) = (Some(millis(450)), 0)
+        }),
+        2,
+    );
     assert_eq!(bench.text(b"x"), []);
     let since = bench.now;
     assert_eq!(bench.run(millis(1000))[0].at.since(since), millis(450));

@@ -1,4 +1,5 @@
-//! Explicit congestion notification (RFC 3168), by section: who agrees, what is marked, what is echoed, and how often the window falls.
+//! Explicit congestion notification (RFC 3168), by section: who agrees, what is marked, what is
+//! echoed, and how often the window falls.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -29,11 +30,17 @@ fn accepted(ecn: Ecn, syn: Flags) -> (Bench, Flags) {
 
 fn accepted_by(config: Config, syn: Flags) -> (Bench, Flags) {
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { sack_permitted: true, ..bench.syn_options };
+    bench.syn_options = Options {
+        sack_permitted: true,
+        ..bench.syn_options
+    };
     bench.listen();
     let answer = bench.arrive(PEER_ISS, Seq(0), syn, b"");
     bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
-    bench.stack.accept(bench.now, bench.listener.unwrap()).unwrap();
+    bench
+        .stack
+        .accept(bench.now, bench.listener.unwrap())
+        .unwrap();
     assert_eq!(answer[0].header.tos, 0, "no ECT on a SYN (6.1.1)");
     (bench, answer[0].header.flags.without(SYN_ACK))
 }
@@ -51,7 +58,9 @@ fn selective(recovery: Recovery) -> Bench {
 
 /// Bits of the IP header and of TCP's.
 fn bits(sent: &[Sent]) -> Vec<(u8, Flags)> {
-    sent.iter().map(|sent| (sent.header.tos, sent.header.flags.without(ACK | Flags::PSH))).collect()
+    sent.iter()
+        .map(|sent| (sent.header.tos, sent.header.flags.without(ACK | Flags::PSH)))
+        .collect()
 }
 
 fn marked(bench: &mut Bench, flags: Flags, tos: u8, text: &[u8]) -> Vec<Sent> {
@@ -72,27 +81,49 @@ fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
     ] {
         let (mut bench, got) = accepted(ecn, syn);
         assert_eq!(got, answer, "{ecn:?} {syn}");
-        assert_eq!(bits(&bench.send(b"text")), [(if answer == Flags::ECE { 2 } else { 0 }, Flags::NONE)]);
+        assert_eq!(
+            bits(&bench.send(b"text")),
+            [(if answer == Flags::ECE { 2 } else { 0 }, Flags::NONE)]
+        );
     }
 }
 
 #[test]
 fn rfc_3168_6_1_1_syn_that_is_marked_is_granted_nothing_and_linux_grants_it_to_any_other() {
-    for (tos, answer) in [(0, Flags::ECE), (1, Flags::NONE), (2, Flags::NONE), (3, Flags::NONE), (0x20, Flags::ECE)] {
+    for (tos, answer) in [
+        (0, Flags::ECE),
+        (1, Flags::NONE),
+        (2, Flags::NONE),
+        (3, Flags::NONE),
+        (0x20, Flags::ECE),
+    ] {
         for config in [config(Ecn::On), Profile::Linux.config()] {
             let mut bench = Bench::new(config);
             bench.listen();
             let mut syn = bench.header(PEER_ISS, Seq(0), SETUP);
             syn.tos = tos;
-            assert_eq!(bits(&bench.say(syn, b"")), [(0, SYN_ACK.without(ACK) | answer)], "{tos}");
+            assert_eq!(
+                bits(&bench.say(syn, b"")),
+                [(0, SYN_ACK.without(ACK) | answer)],
+                "{tos}"
+            );
         }
     }
-    assert_eq!(bits(&Bench::new(Profile::Linux.config()).connect()), [(0, Flags::SYN)], "and asks for nothing (tcp_ecn=2)");
+    assert_eq!(
+        bits(&Bench::new(Profile::Linux.config()).connect()),
+        [(0, Flags::SYN)],
+        "and asks for nothing (tcp_ecn=2)"
+    );
 }
 
 #[test]
 fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
-    for (answer, ect) in [(Flags::ECE, 2), (Flags::NONE, 0), (Flags::ECE | Flags::CWR, 0), (Flags::CWR, 0)] {
+    for (answer, ect) in [
+        (Flags::ECE, 2),
+        (Flags::NONE, 0),
+        (Flags::ECE | Flags::CWR, 0),
+        (Flags::CWR, 0),
+    ] {
         let mut bench = Bench::new(config(Ecn::On));
         let syn = bench.connect();
         assert_eq!(bits(&syn), [(0, SETUP)]);
@@ -108,19 +139,38 @@ fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
 fn rfc_3168_6_1_1_1_syn_that_goes_again_asks_for_nothing() {
     let mut bench = Bench::new(config(Ecn::On));
     bench.connect();
-    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::SYN)]);
+    assert_eq!(
+        bits(&bench.run(Duration::from_millis(1500))),
+        [(0, Flags::SYN)]
+    );
 }
 
 #[test]
 fn rfc_3168_6_1_3_mark_is_echoed_until_cwr_and_only_one_on_text() {
     let mut bench = capable();
     assert_eq!(bits(&marked(&mut bench, Flags::NONE, CE, b"")), []);
-    assert_eq!(bits(&marked(&mut bench, Flags::NONE, 2, b"text")), [(0, Flags::NONE)]);
-    assert_eq!(bits(&marked(&mut bench, Flags::NONE, CE, b"text")), [(0, Flags::ECE)]);
-    assert_eq!(bits(&marked(&mut bench, Flags::NONE, 2, b"text")), [(0, Flags::ECE)]);
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::NONE, 2, b"text")),
+        [(0, Flags::NONE)]
+    );
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::NONE, CE, b"text")),
+        [(0, Flags::ECE)]
+    );
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::NONE, 2, b"text")),
+        [(0, Flags::ECE)]
+    );
     assert_eq!(bits(&bench.send(b"text")), [(2, Flags::ECE)]);
-    assert_eq!(bits(&marked(&mut bench, Flags::CWR, 2, b"text")), [(0, Flags::NONE)]);
-    assert_eq!(bits(&marked(&mut bench, Flags::CWR, CE, b"text")), [(0, Flags::ECE)], "a mark on the CWR itself is a new one");
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::CWR, 2, b"text")),
+        [(0, Flags::NONE)]
+    );
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::CWR, CE, b"text")),
+        [(0, Flags::ECE)],
+        "a mark on the CWR itself is a new one"
+    );
 }
 
 #[test]
@@ -130,28 +180,47 @@ fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_sa
     bench.send(&vec![7; 10 * MSS as usize]);
     let before = bench.status().cwnd;
     for segment in 1..=9 {
-        assert_eq!(bench.arrive(bench.rcv_nxt, first + segment * MSS, ACK | Flags::ECE, b""), []);
+        assert_eq!(
+            bench.arrive(bench.rcv_nxt, first + segment * MSS, ACK | Flags::ECE, b""),
+            []
+        );
     }
     let after = bench.status().cwnd;
-    assert!(after >= before / 2 - MSS && after < before / 2 + 2 * MSS, "{before} {after}");
+    assert!(
+        after >= before / 2 - MSS && after < before / 2 + 2 * MSS,
+        "{before} {after}"
+    );
     let sent = bench.send(&[7; 2 * MSS as usize]);
     assert_eq!(bits(&sent), [(2, Flags::CWR), (2, Flags::NONE)]);
     bench.arrive(bench.rcv_nxt, first + 10 * MSS, ACK | Flags::ECE, b"");
-    assert_eq!(bench.status().cwnd, after, "the peer cannot have got the CWR yet");
+    assert_eq!(
+        bench.status().cwnd,
+        after,
+        "the peer cannot have got the CWR yet"
+    );
     bench.arrive(bench.rcv_nxt, first + 11 * MSS, ACK | Flags::ECE, b"");
-    assert!(bench.status().cwnd < after, "the next window of text, the next mark");
+    assert!(
+        bench.status().cwnd < after,
+        "the next window of text, the next mark"
+    );
 }
 
 #[test]
 fn rfc_3168_6_1_5_retransmissions_and_probes_are_not_capable() {
     let mut bench = capable();
     bench.send(b"text");
-    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::NONE)]);
+    assert_eq!(
+        bits(&bench.run(Duration::from_millis(1500))),
+        [(0, Flags::NONE)]
+    );
     let mut bench = capable();
     bench.window = 0;
     marked(&mut bench, Flags::NONE, 0, b"");
     bench.send(b"text");
-    assert_eq!(bits(&bench.run(Duration::from_millis(1500))), [(0, Flags::NONE)]);
+    assert_eq!(
+        bits(&bench.run(Duration::from_millis(1500))),
+        [(0, Flags::NONE)]
+    );
 }
 
 #[test]
@@ -165,7 +234,11 @@ fn rfc_3168_6_1_2_window_that_fell_for_a_loss_is_announced_as_well() {
 
 #[test]
 fn rfc_3168_6_1_2_ack_with_an_echo_lets_the_window_not_grow() {
-    for mut bench in [capable(), selective(Recovery::Rfc6675), selective(Recovery::Rack)] {
+    for mut bench in [
+        capable(),
+        selective(Recovery::Rfc6675),
+        selective(Recovery::Rack),
+    ] {
         let first = bench.snd_nxt;
         bench.send(&vec![7; 10 * MSS as usize]);
         let before = bench.status().cwnd;
@@ -186,8 +259,13 @@ fn rfc_3168_6_1_2_loss_in_a_window_that_fell_for_a_mark_does_not_halve_it_again(
         bench.send(&vec![7; 10 * MSS as usize]);
         bench.arrive(bench.rcv_nxt, first + MSS, ACK | Flags::ECE, b"");
         let fallen = bench.status().cwnd;
-        let sent: Vec<_> = (3..=5).flat_map(|held| hold(bench, first + MSS, (first + 2 * MSS, first + held * MSS))).collect();
-        assert_eq!((sent[0].header.seq, sent[0].label.cause), (first + MSS, Cause::FastRetransmission));
+        let sent: Vec<_> = (3..=5)
+            .flat_map(|held| hold(bench, first + MSS, (first + 2 * MSS, first + held * MSS)))
+            .collect();
+        assert_eq!(
+            (sent[0].header.seq, sent[0].label.cause),
+            (first + MSS, Cause::FastRetransmission)
+        );
         assert_eq!(bench.status().cwnd, fallen + inflated * MSS);
         // In the next window it is another event.
         bench.acknowledge();
@@ -212,7 +290,13 @@ fn rfc_3168_6_1_2_window_that_fell_for_a_probe_is_announced_as_well() {
     let mut bench = selective(Recovery::Rack);
     bench.send(b"text");
     let probe = bench.run(Duration::from_millis(900));
-    assert_eq!(probe.iter().map(|sent| sent.label.cause).collect::<Vec<_>>(), [Cause::TailLossProbe]);
+    assert_eq!(
+        probe
+            .iter()
+            .map(|sent| sent.label.cause)
+            .collect::<Vec<_>>(),
+        [Cause::TailLossProbe]
+    );
     bench.send(b"more");
     bench.acknowledge();
     assert_eq!(bits(&bench.send(b"text")), [(2, Flags::CWR)]);
@@ -221,10 +305,17 @@ fn rfc_3168_6_1_2_window_that_fell_for_a_probe_is_announced_as_well() {
 /// Both SYNs ask; then the peer's SYN,ACK says that it got, or granted, none.
 #[test]
 fn rfc_3168_6_1_1_simultaneous_open_is_capable_if_the_answer_has_ece_alone() {
-    for (answer, ect) in [(Flags::ECE, 2), (Flags::NONE, 0), (Flags::ECE | Flags::CWR, 0)] {
+    for (answer, ect) in [
+        (Flags::ECE, 2),
+        (Flags::NONE, 0),
+        (Flags::ECE | Flags::CWR, 0),
+    ] {
         let mut bench = Bench::new(config(Ecn::On));
         bench.connect();
-        assert_eq!(bits(&bench.arrive(PEER_ISS, Seq(0), SETUP, b"")), [(0, Flags::SYN | Flags::ECE)]);
+        assert_eq!(
+            bits(&bench.arrive(PEER_ISS, Seq(0), SETUP, b"")),
+            [(0, Flags::SYN | Flags::ECE)]
+        );
         bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | answer, b"");
         assert_eq!(bits(&bench.send(b"text")), [(ect, Flags::NONE)], "{answer}");
     }
@@ -233,7 +324,10 @@ fn rfc_3168_6_1_1_simultaneous_open_is_capable_if_the_answer_has_ece_alone() {
 #[test]
 fn not_capable_marks_and_echoes_mean_nothing() {
     let (mut bench, _) = accepted(Ecn::Off, SETUP);
-    assert_eq!(bits(&marked(&mut bench, Flags::CWR, CE, b"text")), [(0, Flags::NONE)]);
+    assert_eq!(
+        bits(&marked(&mut bench, Flags::CWR, CE, b"text")),
+        [(0, Flags::NONE)]
+    );
     bench.send(&vec![7; 10 * MSS as usize]);
     let before = bench.status().cwnd;
     bench.arrive(bench.rcv_nxt, bench.snd_una + MSS, ACK | Flags::ECE, b"");

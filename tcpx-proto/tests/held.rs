@@ -1,4 +1,5 @@
-//! What is held beyond RCV.NXT, text and FIN: it never outranks what is in order, ends no stream before its time, and is told by SACK.
+//! What is held beyond RCV.NXT, text and FIN: it never outranks what is in order, ends no stream
+//! before its time, and is told by SACK.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -18,8 +19,8 @@ fn open(config: Config) -> Bench {
     bench
 }
 
-/// Segments that arrive, `FLAGS SEQ TEXT`, what answers each, `ACK LEFT:RIGHT ..` or a flag, and in the end what RECEIVE gives and the
-/// state. Sequence numbers count from the peer's first octet.
+/// Segments that arrive, `FLAGS SEQ TEXT`, what answers each, `ACK LEFT:RIGHT ..` or a flag, and in
+/// the end what RECEIVE gives and the state. Sequence numbers count from the peer's first octet.
 fn play(profile: Profile, script: &str) -> String {
     let mut bench = open(Bench::plain(profile));
     let base = bench.rcv_nxt;
@@ -27,9 +28,18 @@ fn play(profile: Profile, script: &str) -> String {
     for step in script.split("; ").filter(|step| !step.starts_with('=')) {
         let arrives = step.split(" >").next().unwrap();
         let mut words = arrives.split(' ');
-        let flags = if words.next() == Some("FA") { FIN_ACK } else { ACK };
+        let flags = if words.next() == Some("FA") {
+            FIN_ACK
+        } else {
+            ACK
+        };
         let seq: u32 = words.next().unwrap().parse().unwrap();
-        let sent = bench.arrive(base + seq, bench.snd_nxt, flags, words.next().unwrap_or_default().as_bytes());
+        let sent = bench.arrive(
+            base + seq,
+            bench.snd_nxt,
+            flags,
+            words.next().unwrap_or_default().as_bytes(),
+        );
         let answers: Vec<String> = sent.iter().map(|sent| spell(base, sent)).collect();
         told += &format!("{arrives} > {}; ", answers.join(", "));
     }
@@ -42,8 +52,15 @@ fn spell(base: Seq, sent: &Sent) -> String {
         return String::from("RST");
     }
     let sack = sent.header.options.sack;
-    let blocks = sack.as_slice().iter().map(|(left, right)| format!(" {}:{}", left.since(base), right.since(base)));
-    format!("{}{}", sent.header.ack.since(base), blocks.collect::<String>())
+    let blocks = sack
+        .as_slice()
+        .iter()
+        .map(|(left, right)| format!(" {}:{}", left.since(base), right.since(base)));
+    format!(
+        "{}{}",
+        sent.header.ack.since(base),
+        blocks.collect::<String>()
+    )
 }
 
 /// As the kernel answered (Linux 6.18).
@@ -87,16 +104,31 @@ fn established_linux_overlaps_of_what_is_held_are_taken_and_told_as_by_the_kerne
 
 /// Where the order of SEG.SEQ, and of arrival where that is the same, decides alone.
 const OVERLAPS_OF_THE_RFC: &[(usize, &str)] = &[
-    (1, "A 2 BBBB > 0 2:6; A 2 XXXXXX > 0 2:6 2:8; A 0 AA > 8; = AABBBBXX ESTABLISHED"),
-    (13, "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = AABBBBCCXX ESTABLISHED"),
-    (20, "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 0 AA > 10; = AABBXXXXXX ESTABLISHED"),
-    (21, "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > 12; = AABBXXXXXXYY ESTABLISHED"),
+    (
+        1,
+        "A 2 BBBB > 0 2:6; A 2 XXXXXX > 0 2:6 2:8; A 0 AA > 8; = AABBBBXX ESTABLISHED",
+    ),
+    (
+        13,
+        "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = AABBBBCCXX ESTABLISHED",
+    ),
+    (
+        20,
+        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 0 AA > 10; = AABBXXXXXX ESTABLISHED",
+    ),
+    (
+        21,
+        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > 12; = AABBXXXXXXYY ESTABLISHED",
+    ),
 ];
 
 #[test]
 fn established_rfc_overlaps_of_what_is_held_are_taken_in_the_order_of_their_sequence_numbers() {
     for (index, script) in OVERLAPS.iter().enumerate() {
-        let other = OVERLAPS_OF_THE_RFC.iter().find(|(of, _)| *of == index).map_or(script, |(_, other)| other);
+        let other = OVERLAPS_OF_THE_RFC
+            .iter()
+            .find(|(of, _)| *of == index)
+            .map_or(script, |(_, other)| other);
         assert_eq!(play(Profile::Rfc9293, script), *other);
     }
 }
@@ -125,8 +157,8 @@ const FINS: &[&str] = &[
     "FA 5 fghij > 0 5:11; A 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
 ];
 
-/// Text that is held behind a held FIN shows that the peer goes on: such a FIN counts when it comes in order, not before. (The kernel
-/// ends the stream there.)
+/// Text that is held behind a held FIN shows that the peer goes on: such a FIN counts when it comes
+/// in order, not before. (The kernel ends the stream there.)
 const FINS_BELIED: &[&str] = &[
     "FA 10 > 0 10:11; A 15 pqrst > 0 15:20 10:11; A 0 abcdefghij > 10 15:20; A 10 klmno > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
     "A 15 pqrst > 0 15:20; FA 10 > 0 10:11 15:20; A 0 abcdefghij > 10 15:20; FA 10 > 11; = abcdefghij CLOSE-WAIT",
@@ -143,13 +175,19 @@ fn established_fin_counts_in_order_whatever_is_held() {
     }
 }
 
-/// Text behind a FIN that was taken is ignored. With text that begins before the FIN, Linux resets the connection: either is forged.
+/// Text behind a FIN that was taken is ignored. With text that begins before the FIN, Linux resets
+/// the connection: either is forged.
 #[test]
 fn close_wait_text_over_the_fin_is_ignored_or_resets() {
-    let begin = "FA 0 abcdefghij > 11; A 11 zz > ; FA 13 > ; FA 10 > 11 10:11; FA 0 abcdefghij > 11 0:11; ";
-    for (profile, end) in
-        [(Profile::Linux, "A 10 zz > RST; =  CLOSED"), (Profile::Rfc9293, "A 10 zz > ; A 9 zzz > ; = abcdefghij CLOSE-WAIT")]
-    {
+    let begin =
+        "FA 0 abcdefghij > 11; A 11 zz > ; FA 13 > ; FA 10 > 11 10:11; FA 0 abcdefghij > 11 0:11; ";
+    for (profile, end) in [
+        (Profile::Linux, "A 10 zz > RST; =  CLOSED"),
+        (
+            Profile::Rfc9293,
+            "A 10 zz > ; A 9 zzz > ; = abcdefghij CLOSE-WAIT",
+        ),
+    ] {
         let script = format!("{begin}{end}");
         assert_eq!(play(profile, &script), script);
     }
@@ -158,32 +196,56 @@ fn close_wait_text_over_the_fin_is_ignored_or_resets() {
 #[test]
 fn established_fin_at_a_closed_window_counts_in_order_alone_and_behind_it_not_with_text() {
     for profile in Profile::ALL {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 1000));
+        let mut bench = open(with(Bench::plain(profile), |conn| {
+            conn.receive_buffer = 1000
+        }));
         let base = bench.rcv_nxt;
-        assert_eq!(bench.arrive(base + 1000, bench.snd_nxt, FIN_ACK, b"").len(), 1, "beyond the window");
+        assert_eq!(
+            bench.arrive(base + 1000, bench.snd_nxt, FIN_ACK, b"").len(),
+            1,
+            "beyond the window"
+        );
         bench.arrive(base, bench.snd_nxt, ACK, &[1; 1000]);
-        assert_eq!((bench.status().rcv_wnd, bench.state()), (0, State::Established), "what lies beyond the window is not held");
+        assert_eq!(
+            (bench.status().rcv_wnd, bench.state()),
+            (0, State::Established),
+            "what lies beyond the window is not held"
+        );
         let refused = bench.arrive(base + 1000, bench.snd_nxt, FIN_ACK, b"more");
-        assert_eq!((refused[0].header.ack, bench.state()), (base + 1000, State::Established));
+        assert_eq!(
+            (refused[0].header.ack, bench.state()),
+            (base + 1000, State::Established)
+        );
         let taken = bench.arrive(base + 1000, bench.snd_nxt, FIN_ACK, b"");
-        assert_eq!((taken[0].header.ack, bench.state()), (base + 1001, State::CloseWait));
+        assert_eq!(
+            (taken[0].header.ack, bench.state()),
+            (base + 1001, State::CloseWait)
+        );
     }
 }
 
 #[test]
 fn established_fin_right_behind_the_window_is_held_with_the_text_that_fills_it() {
     for profile in Profile::ALL {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 1000));
+        let mut bench = open(with(Bench::plain(profile), |conn| {
+            conn.receive_buffer = 1000
+        }));
         let base = bench.rcv_nxt;
         bench.arrive(base + 500, bench.snd_nxt, FIN_ACK, &[2; 500]);
         let sent = bench.arrive(base, bench.snd_nxt, ACK, &[1; 500]);
-        assert_eq!((sent[0].header.ack, bench.state()), (base + 1001, State::CloseWait));
+        assert_eq!(
+            (sent[0].header.ack, bench.state()),
+            (base + 1001, State::CloseWait)
+        );
     }
 }
 
 #[test]
 fn established_fin_behind_text_that_memory_refuses_is_not_taken() {
-    let mut bench = open(Config { max_memory: 4000, ..Bench::plain(Profile::Linux) });
+    let mut bench = open(Config {
+        max_memory: 4000,
+        ..Bench::plain(Profile::Linux)
+    });
     bench.text(&[1; 1460]);
     bench.text(&[1; 1460]);
     for state in [State::Established, State::CloseWait] {
@@ -193,7 +255,8 @@ fn established_fin_behind_text_that_memory_refuses_is_not_taken() {
     }
 }
 
-/// More FINs than can be true are all forged, as far as anybody can tell: none of them counts before it comes in order.
+/// More FINs than can be true are all forged, as far as anybody can tell: none of them counts
+/// before it comes in order.
 #[test]
 fn established_fin_at_every_octet_ends_no_stream() {
     for profile in Profile::ALL {
@@ -208,7 +271,10 @@ fn established_fin_at_every_octet_ends_no_stream() {
             assert_eq!(bench.state(), State::Established, "{at}");
         }
         bench.arrive(base + 50_000, bench.snd_nxt, FIN_ACK, &[7; 10]);
-        assert_eq!((bench.state(), bench.status().unread), (State::CloseWait, 50_010));
+        assert_eq!(
+            (bench.state(), bench.status().unread),
+            (State::CloseWait, 50_010)
+        );
     }
 }
 
@@ -221,7 +287,11 @@ struct Forged {
 
 fn any_forged() -> impl Strategy<Value = Forged> {
     let len = prop_oneof![2 => Just(0usize), 3 => 1usize..40, 1 => 40usize..400];
-    (1u32..600, len, any::<bool>()).prop_map(|(at, len, fin)| Forged { at, len, fin: fin || len == 0 })
+    (1u32..600, len, any::<bool>()).prop_map(|(at, len, fin)| Forged {
+        at,
+        len,
+        fin: fin || len == 0,
+    })
 }
 
 proptest! {

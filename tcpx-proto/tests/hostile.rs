@@ -1,5 +1,6 @@
-//! Hostile peers and strangers: floods, holes, storms, forged segments and games with the window. Nothing panics, answers and memory stay
-//! bounded, and a connection lives on that nobody had the right to end. What only concerns the wire format is tested beside `wire`.
+//! Hostile peers and strangers: floods, holes, storms, forged segments and games with the window.
+//! Nothing panics, answers and memory stay bounded, and a connection lives on that nobody had the
+//! right to end. What only concerns the wire format is tested beside `wire`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -63,7 +64,14 @@ fn a06_holes_of_one_octet_are_bounded_and_each_gets_at_most_one_ack() {
     let before = LIVE.get();
     let mut answers = 0;
     for hole in 0..20_000 {
-        answers += bench.arrive(bench.rcv_nxt + 1 + (2 * hole) % 60_000, bench.snd_nxt, ACK, b"x").len();
+        answers += bench
+            .arrive(
+                bench.rcv_nxt + 1 + (2 * hole) % 60_000,
+                bench.snd_nxt,
+                ACK,
+                b"x",
+            )
+            .len();
     }
     assert!(answers <= 20_000);
     let grown = LIVE.get() - before;
@@ -83,15 +91,22 @@ fn a06_holes_are_filled_in_the_end() {
     assert_eq!(bench.receive(65_535).unwrap().len(), 4000);
 }
 
-/// Thousands of octets ahead, each alone, then the text and the FIN in order: all of it is taken, and the memory was bounded.
+/// Thousands of octets ahead, each alone, then the text and the FIN in order: all of it is taken,
+/// and the memory was bounded.
 #[test]
 fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() {
     for profile in Profile::ALL {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 65_535));
+        let mut bench = open(with(Bench::plain(profile), |conn| {
+            conn.receive_buffer = 65_535
+        }));
         let (base, before) = (bench.rcv_nxt, LIVE.get());
         for at in (2..60_000).step_by(2) {
             let kind = if at % 10 == 0 { FIN_ACK } else { ACK };
-            assert_eq!(bench.arrive(base + at, bench.snd_nxt, kind, b"x").len(), 1, "each is answered");
+            assert_eq!(
+                bench.arrive(base + at, bench.snd_nxt, kind, b"x").len(),
+                1,
+                "each is answered"
+            );
             bench.signals.clear();
         }
         let grown = LIVE.get() - before;
@@ -105,11 +120,14 @@ fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() 
     }
 }
 
-/// Text with holes, all filled and read; text sent in pieces of all ages, all acknowledged: nothing of it is left a moment later.
+/// Text with holes, all filled and read; text sent in pieces of all ages, all acknowledged: nothing
+/// of it is left a moment later.
 #[test]
 fn established_idle_keeps_no_memory_of_what_passed() {
     for profile in Profile::ALL {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 65_535));
+        let mut bench = open(with(Bench::plain(profile), |conn| {
+            conn.receive_buffer = 65_535
+        }));
         let before = LIVE.get();
         let base = bench.rcv_nxt;
         for at in (1..60_000).step_by(240) {
@@ -150,23 +168,39 @@ fn p17_stream_that_nobody_reads_closes_the_window_and_takes_no_more_memory() {
 
 #[test]
 fn memory_limit_of_the_stack_bounds_all_connections_together() {
-    let mut bench = open(Config { max_memory: 20_000, ..plain() });
+    let mut bench = open(Config {
+        max_memory: 20_000,
+        ..plain()
+    });
     for _ in 0..100 {
         bench.text(&[0; 1000]);
     }
     let held = bench.status().unread;
-    assert!((10_000..=40_000).contains(&held), "{held}: a buffer grows by doubling");
+    assert!(
+        (10_000..=40_000).contains(&held),
+        "{held}: a buffer grows by doubling"
+    );
     bench.receive(5000).unwrap();
     bench.text(&[0; 1000]);
-    assert_eq!(bench.status().unread, held - 4000, "what was read makes room");
+    assert_eq!(
+        bench.status().unread,
+        held - 4000,
+        "what was read makes room"
+    );
 }
 
 #[test]
 fn memory_limit_reached_leaves_each_connection_the_buffer_that_it_has() {
-    let mut bench = open(Config { max_memory: 20_000, ..plain() });
+    let mut bench = open(Config {
+        max_memory: 20_000,
+        ..plain()
+    });
     for round in 0..10 {
         let taken = bench.stack.send(bench.now, bench.conn(), &[0; 30_000]);
-        assert!(taken.is_ok_and(|taken| (10_000..=30_000).contains(&taken)), "{round}: {taken:?}");
+        assert!(
+            taken.is_ok_and(|taken| (10_000..=30_000).contains(&taken)),
+            "{round}: {taken:?}"
+        );
         while bench.status().unacknowledged > 0 {
             bench.drain();
             bench.acknowledge();
@@ -182,8 +216,12 @@ fn syn_flood_takes_no_more_memory_than_the_backlog() {
     let flood = |bench: &mut Bench, from: u32| {
         let mut answers = 0;
         for stranger in from..from + 5000 {
-            let source: SocketAddr = (std::net::Ipv4Addr::from(0x0b00_0000 + stranger), 1000).into();
-            let header = Header { source, ..bench.header(PEER_ISS, Seq(0), Flags::SYN) };
+            let source: SocketAddr =
+                (std::net::Ipv4Addr::from(0x0b00_0000 + stranger), 1000).into();
+            let header = Header {
+                source,
+                ..bench.header(PEER_ISS, Seq(0), Flags::SYN)
+            };
             answers += bench.say(header, b"").len();
         }
         answers
@@ -226,13 +264,16 @@ fn p18_ten_thousand_time_waits_are_small_and_end_in_time() {
 fn ack_storm_between_two_desynchronized_ends_dies_out() {
     let mut a = open(plain());
     let mut b = open(plain());
-    // Each got text that the other never sent: what either acknowledges is beyond what the other has.
+    // Each got text that the other never sent: what either acknowledges is beyond what the other
+    // has.
     a.text(&[0; 100]);
     b.text(&[0; 100]);
     let (mut flying, mut packets) = (1, 0);
     while flying > 0 {
         for end in [&mut a, &mut b] {
-            flying = (0..flying).map(|_| end.arrive(end.rcv_nxt, end.snd_nxt + 100, ACK, b"").len()).sum();
+            flying = (0..flying)
+                .map(|_| end.arrive(end.rcv_nxt, end.snd_nxt + 100, ACK, b"").len())
+                .sum();
             packets += flying;
         }
         assert!(packets < 100, "for ever");
@@ -264,7 +305,13 @@ fn a01_a04_strangers_challenges_are_throttled() {
 #[test]
 fn out_of_window_text_gets_at_most_one_ack_each() {
     let mut bench = open(plain());
-    let answers: usize = (0..200).map(|_| bench.arrive(bench.rcv_nxt + 500_000, bench.snd_nxt, ACK, b"text").len()).sum();
+    let answers: usize = (0..200)
+        .map(|_| {
+            bench
+                .arrive(bench.rcv_nxt + 500_000, bench.snd_nxt, ACK, b"text")
+                .len()
+        })
+        .sum();
     assert!(answers <= 200);
 }
 
@@ -309,7 +356,11 @@ fn blind_text_with_a_guessed_ack_is_not_delivered() {
 fn i03_i08_icmp_with_a_guessed_sequence_number_is_ignored() {
     let mut bench = Bench::new(plain());
     bench.enter("SYN-SENT");
-    for seq in (0..=u32::MAX).step_by(1 << 20).filter(|seq| Seq(*seq) != bench.snd_una).collect::<Vec<_>>() {
+    for seq in (0..=u32::MAX)
+        .step_by(1 << 20)
+        .filter(|seq| Seq(*seq) != bench.snd_una)
+        .collect::<Vec<_>>()
+    {
         bench.icmp(3, 3, 0, Seq(seq));
         bench.icmp(3, 4, 600, Seq(seq));
     }
@@ -338,7 +389,11 @@ fn p10_syn_with_fin_never_ends_time_wait_without_an_answer() {
         let mut bench = Bench::new(Bench::plain(profile));
         bench.enter("TIME-WAIT");
         let answer = bench.arrive(bench.rcv_nxt + 1000, Seq(0), Flags::SYN | Flags::FIN, b"");
-        assert!(!answer.is_empty() || bench.state() == State::TimeWait, "{}", profile.name());
+        assert!(
+            !answer.is_empty() || bench.state() == State::TimeWait,
+            "{}",
+            profile.name()
+        );
         assert_ne!(bench.state(), State::Closed, "{}", profile.name());
     }
 }
@@ -351,13 +406,18 @@ fn s02_s03_half_the_sequence_space_away_is_refused() {
         let mut bench = open(plain());
         bench.arrive(bench.rcv_nxt.back(distance), bench.snd_nxt, ACK, b"old");
         bench.arrive(bench.rcv_nxt, bench.snd_nxt + distance, ACK, b"ack");
-        assert_eq!((bench.status().unread, bench.state()), (0, State::Established));
+        assert_eq!(
+            (bench.status().unread, bench.state()),
+            (0, State::Established)
+        );
     }
 }
 
 #[test]
 fn s04_both_directions_cross_the_end_of_the_sequence_space() {
-    let mut bench = Bench::new(with(plain(), |conn| conn.isn = Isn::Fixed(Seq(0xffff_fff0))));
+    let mut bench = Bench::new(with(plain(), |conn| {
+        conn.isn = Isn::Fixed(Seq(0xffff_fff0))
+    }));
     bench.listen();
     bench.arrive(Seq(0xffff_fff0), Seq(0), Flags::SYN, b"");
     let (mut seq, mut ack) = (Seq(0xffff_fff1), bench.snd_nxt);
@@ -393,7 +453,10 @@ fn s06_s07_fin_that_text_goes_beyond_ends_nothing() {
     bench.arrive(base + 50, bench.snd_nxt, FIN_ACK, b"");
     bench.arrive(base + 90, bench.snd_nxt, ACK, &[1; 50]);
     bench.arrive(base, bench.snd_nxt, ACK, &[0; 95]);
-    assert_eq!((bench.state(), bench.status().unread), (State::Established, 140));
+    assert_eq!(
+        (bench.state(), bench.status().unread),
+        (State::Established, 140)
+    );
     bench.arrive(base + 140, bench.snd_nxt, FIN_ACK, b"");
     bench.arrive(base + 141, bench.snd_nxt, ACK, b"beyond");
     assert_eq!(bench.receive(200).unwrap().len(), 140);
@@ -408,7 +471,10 @@ fn s06_fin_before_text_that_is_there_already_is_ignored() {
     bench.arrive(base + 100, bench.snd_nxt, FIN_ACK, b"");
     bench.arrive(base, bench.snd_nxt, ACK, &[0; 100]);
     bench.arrive(base + 110, bench.snd_nxt, FIN_ACK, b"");
-    assert_eq!((bench.state(), bench.status().unread), (State::CloseWait, 110));
+    assert_eq!(
+        (bench.state(), bench.status().unread),
+        (State::CloseWait, 110)
+    );
 }
 
 #[test]
@@ -416,11 +482,17 @@ fn p08_fin_outside_the_window_is_cut_off_with_the_text() {
     let mut bench = open(with(plain(), |conn| conn.receive_buffer = 1000));
     let base = bench.rcv_nxt;
     bench.arrive(base, bench.snd_nxt, FIN_ACK, &[0; 1200]);
-    assert_eq!((bench.state(), bench.status().unread), (State::Established, 1000));
+    assert_eq!(
+        (bench.state(), bench.status().unread),
+        (State::Established, 1000)
+    );
     bench.receive(1000).unwrap();
     bench.drain();
     bench.arrive(base + 1000, bench.snd_nxt, FIN_ACK, &[0; 200]);
-    assert_eq!((bench.state(), bench.status().unread), (State::CloseWait, 200));
+    assert_eq!(
+        (bench.state(), bench.status().unread),
+        (State::CloseWait, 200)
+    );
 }
 
 #[test]
@@ -463,7 +535,16 @@ fn o_malformed_options_of_a_syn_neither_hang_nor_starve() {
         bench.listen();
         let mut packet = [0; 200];
         let header = bench.header(PEER_ISS, Seq(0), Flags::SYN);
-        let len = header.emit_illegal((b"", b""), &Illegal { options: Some(area), ..Illegal::default() }, &mut packet).unwrap();
+        let len = header
+            .emit_illegal(
+                (b"", b""),
+                &Illegal {
+                    options: Some(area),
+                    ..Illegal::default()
+                },
+                &mut packet,
+            )
+            .unwrap();
         bench.stack.packet_arrives(bench.now, &packet[..len]);
         let answer = bench.drain();
         assert_eq!(answer[0].header.flags, SYN_ACK, "{area:?}");
@@ -471,7 +552,11 @@ fn o_malformed_options_of_a_syn_neither_hang_nor_starve() {
         bench.acknowledge();
         assert_eq!(bench.state(), State::Established, "{area:?}");
         let sent = bench.send(&[0; 3000]);
-        assert!(!sent.is_empty() && sent.len() <= 64, "{area:?}: {} segments", sent.len());
+        assert!(
+            !sent.is_empty() && sent.len() <= 64,
+            "{area:?}: {} segments",
+            sent.len()
+        );
         assert!(sent.iter().all(|sent| sent.text.len() <= 1460), "{area:?}");
     }
 }
@@ -480,11 +565,20 @@ fn o_malformed_options_of_a_syn_neither_hang_nor_starve() {
 fn e02_to_e09_sack_blocks_of_all_sorts_acknowledge_nothing() {
     for permitted in [false, true] {
         let mut bench = Bench::new(Profile::Rfc9293.config());
-        bench.syn_options = Options { sack_permitted: permitted, ..bench.syn_options };
+        bench.syn_options = Options {
+            sack_permitted: permitted,
+            ..bench.syn_options
+        };
         bench.enter("ESTABLISHED");
         let sent = bench.send(&[7; 14_000]);
         let (una, nxt) = (bench.snd_una, bench.snd_nxt);
-        for (left, right) in [(nxt + 10, nxt + 20), (una, una + 10), (una + 100, una), (una.back(1 << 31), una + 5), (nxt, una)] {
+        for (left, right) in [
+            (nxt + 10, nxt + 20),
+            (una, una + 10),
+            (una + 100, una),
+            (una.back(1 << 31), una + 5),
+            (nxt, una),
+        ] {
             let mut sack = SackBlocks::default();
             (0..4).for_each(|by| assert!(sack.push(left + by, right + by)));
             let mut header = bench.header(bench.rcv_nxt, una, ACK);
@@ -492,9 +586,20 @@ fn e02_to_e09_sack_blocks_of_all_sorts_acknowledge_nothing() {
             bench.say(header, b"x");
             bench.rcv_nxt = bench.status().rcv_nxt;
         }
-        assert_eq!((bench.snd_una, bench.status().unacknowledged), (una, 14_000));
+        assert_eq!(
+            (bench.snd_una, bench.status().unacknowledged),
+            (una, 14_000)
+        );
         let again = bench.run(Duration::from_secs(2));
-        assert_eq!(again.iter().find(|sent| !sent.text.is_empty()).unwrap().text, sent[0].text, "the left edge goes again");
+        assert_eq!(
+            again
+                .iter()
+                .find(|sent| !sent.text.is_empty())
+                .unwrap()
+                .text,
+            sent[0].text,
+            "the left edge goes again"
+        );
     }
 }
 
@@ -518,14 +623,21 @@ fn e18_timestamp_from_the_future_only_counts_if_its_segment_does() {
         |bench| (bench.rcv_nxt, Seq(0), Flags::NONE),
     ];
     for (kind, forge) in forged.iter().enumerate() {
-        let mut bench = Bench::new(with(plain(), |conn| conn.timestamps = true)).with_timestamps(1000);
+        let mut bench =
+            Bench::new(with(plain(), |conn| conn.timestamps = true)).with_timestamps(1000);
         bench.enter("ESTABLISHED");
         let (seq, ack, flags) = forge(&bench);
         let mut header = bench.header(seq, ack, flags);
-        header.options.timestamps = Some(Timestamps { value: 1_000_000, echo: 0 });
+        header.options.timestamps = Some(Timestamps {
+            value: 1_000_000,
+            echo: 0,
+        });
         bench.say(header, b"forged");
         bench.text(b"right");
-        assert_eq!((kind, bench.receive(10).unwrap()), (kind, b"right".to_vec()));
+        assert_eq!(
+            (kind, bench.receive(10).unwrap()),
+            (kind, b"right".to_vec())
+        );
     }
 }
 
@@ -541,7 +653,11 @@ fn s15_spoofed_duplicate_acks_inflate_the_window_by_what_is_in_flight_at_most() 
     for _ in 0..1000 {
         bench.arrive(bench.rcv_nxt, una, ACK, b"");
     }
-    assert!(bench.status().cwnd <= 2 * flight, "{} {flight}", bench.status().cwnd);
+    assert!(
+        bench.status().cwnd <= 2 * flight,
+        "{} {flight}",
+        bench.status().cwnd
+    );
     assert!(bench.snd_nxt.since(before) <= flight);
 }
 
@@ -575,7 +691,10 @@ fn window_that_flickers_provokes_no_retransmissions() {
     let mut bench = open(plain());
     bench.send(&[0; 14_600]);
     let octets = flicker(&mut bench, 100);
-    assert_eq!(octets, 0, "each octet is sent again once in an RTO at most (RFC 6298 section 5)");
+    assert_eq!(
+        octets, 0,
+        "each octet is sent again once in an RTO at most (RFC 6298 section 5)"
+    );
 }
 
 #[test]
@@ -603,7 +722,10 @@ fn probes_to_a_window_that_stays_closed_get_rarer_though_they_are_answered() {
     let mut probes = 0;
     for _ in 0..3600 {
         let sent = bench.run(Duration::from_secs(1));
-        probes += sent.iter().filter(|sent| sent.label.cause == Cause::Probe).count();
+        probes += sent
+            .iter()
+            .filter(|sent| sent.label.cause == Cause::Probe)
+            .count();
         if !sent.is_empty() {
             bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
         }
@@ -615,8 +737,20 @@ fn probes_to_a_window_that_stays_closed_get_rarer_though_they_are_answered() {
 
 #[derive(Clone, Debug)]
 enum Input {
-    Segment { seq: i32, ack: i32, bits: u8, window: u16, len: usize, stamp: i32 },
-    Icmp { kind: u8, code: u8, mtu: u16, seq: i32 },
+    Segment {
+        seq: i32,
+        ack: i32,
+        bits: u8,
+        window: u16,
+        len: usize,
+        stamp: i32,
+    },
+    Icmp {
+        kind: u8,
+        code: u8,
+        mtu: u16,
+        seq: i32,
+    },
     Send(usize),
     Receive(usize),
     Shutdown,
@@ -644,20 +778,41 @@ fn any_input() -> impl Strategy<Value = Input> {
 fn put(bench: &mut Bench, input: &Input) -> Vec<Sent> {
     let by = |base: Seq, by: i32| Seq(base.0.wrapping_add_signed(by));
     match *input {
-        Input::Segment { seq, ack, bits, window, len, stamp } => {
-            let mut header = bench.header(by(bench.rcv_nxt, seq), by(bench.snd_nxt, ack), Flags(bits));
+        Input::Segment {
+            seq,
+            ack,
+            bits,
+            window,
+            len,
+            stamp,
+        } => {
+            let mut header =
+                bench.header(by(bench.rcv_nxt, seq), by(bench.snd_nxt, ack), Flags(bits));
             header.window = window;
-            header.options.timestamps = (stamp >= 0).then(|| Timestamps { value: 1000 + stamp as u32, echo: 0 });
+            header.options.timestamps = (stamp >= 0).then(|| Timestamps {
+                value: 1000 + stamp as u32,
+                echo: 0,
+            });
             return bench.say(header, &vec![1; len]);
         }
-        Input::Icmp { kind, code, mtu, seq } => return bench.icmp(kind, code, mtu, by(bench.snd_una, seq)),
+        Input::Icmp {
+            kind,
+            code,
+            mtu,
+            seq,
+        } => return bench.icmp(kind, code, mtu, by(bench.snd_una, seq)),
         Input::Wait(time) => return bench.run(millis(time)),
         _ => {}
     }
-    let Some(id) = bench.id else { return Vec::new() };
+    let Some(id) = bench.id else {
+        return Vec::new();
+    };
     let _ = match *input {
         Input::Send(len) => bench.stack.send(bench.now, id, &vec![2; len]).map(|_| ()),
-        Input::Receive(len) => bench.stack.receive(bench.now, id, &mut vec![0; len]).map(|_| ()),
+        Input::Receive(len) => bench
+            .stack
+            .receive(bench.now, id, &mut vec![0; len])
+            .map(|_| ()),
         Input::Shutdown => bench.stack.shutdown(bench.now, id),
         Input::Close => bench.stack.close(bench.now, id),
         _ => bench.stack.abort(bench.now, id),

@@ -1,4 +1,5 @@
-//! Over any lossy, reordering, duplicating, damaging link the bytes arrive intact both ways, and both ends reach CLOSED with no timer left.
+//! Over any lossy, reordering, duplicating, damaging link the bytes arrive intact both ways, and
+//! both ends reach CLOSED with no timer left.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
@@ -43,19 +44,30 @@ struct Run {
 
 /// A link on which about a fifth of all packets does not arrive as it was sent.
 fn any_link() -> impl Strategy<Value = Link> {
-    (0u64..200, 0u32..100, 0u32..100, 0u32..50, 0u32..300, 0u64..300).prop_map(|(delay, loss, duplicate, corrupt, reorder, late)| Link {
-        delay: Duration::from_millis(delay),
-        loss,
-        duplicate,
-        corrupt,
-        reorder,
-        late: Duration::from_millis(late),
-    })
+    (
+        0u64..200,
+        0u32..100,
+        0u32..100,
+        0u32..50,
+        0u32..300,
+        0u64..300,
+    )
+        .prop_map(|(delay, loss, duplicate, corrupt, reorder, late)| Link {
+            delay: Duration::from_millis(delay),
+            loss,
+            duplicate,
+            corrupt,
+            reorder,
+            late: Duration::from_millis(late),
+        })
 }
 
 /// Often so that the sequence numbers pass 2^32 within the run.
 fn any_isn() -> impl Strategy<Value = u32> {
-    prop_oneof![any::<u32>(), (0u32..40_000).prop_map(|before| u32::MAX - before)]
+    prop_oneof![
+        any::<u32>(),
+        (0u32..40_000).prop_map(|before| u32::MAX - before)
+    ]
 }
 
 fn any_run() -> impl Strategy<Value = Run> {
@@ -66,33 +78,65 @@ fn any_run() -> impl Strategy<Value = Run> {
     let pauses = [0u64..30_000, 0u64..30_000];
     let net = (any::<u64>(), any_link(), any_link());
     let recovery = prop::sample::select(vec![Recovery::NewReno, Recovery::Rfc6675, Recovery::Rack]);
-    let congestion = prop::sample::select(vec![Congestion::NewReno, Congestion::Cubic, Congestion::Off]);
-    (profile, net, isns, says, buffers, 300u16..1460, pauses, (recovery, congestion)).prop_map(
-        |(profile, (seed, there, back), isns, says, buffers, mss, pauses, (recovery, congestion))| Run {
-            profile,
-            seed,
-            there,
-            back,
-            isns,
-            says,
-            buffers,
-            mss,
-            pauses,
-            recovery,
-            congestion,
-        },
+    let congestion = prop::sample::select(vec![
+        Congestion::NewReno,
+        Congestion::Cubic,
+        Congestion::Off,
+    ]);
+    (
+        profile,
+        net,
+        isns,
+        says,
+        buffers,
+        300u16..1460,
+        pauses,
+        (recovery, congestion),
     )
+        .prop_map(
+            |(
+                profile,
+                (seed, there, back),
+                isns,
+                says,
+                buffers,
+                mss,
+                pauses,
+                (recovery, congestion),
+            )| Run {
+                profile,
+                seed,
+                there,
+                back,
+                isns,
+                says,
+                buffers,
+                mss,
+                pauses,
+                recovery,
+                congestion,
+            },
+        )
 }
 
 impl Run {
-    /// The profile, with enough patience for any of these links: no limit on tries may be reached within 2 MSL, here 60 s.
+    /// The profile, with enough patience for any of these links: no limit on tries may be reached
+    /// within 2 MSL, here 60 s.
     fn config(&self, end: usize) -> Config {
         let mut config = self.profile.config();
         config.checksum = ChecksumPolicy::Strict;
         let conn = &mut config.conn;
         conn.msl = Duration::from_secs(30);
-        conn.rto = Rto { max: Duration::from_secs(2), ..conn.rto };
-        (conn.syn_retries, conn.synack_retries, conn.r2, conn.orphan_retries) = (30, 30, 30, 30);
+        conn.rto = Rto {
+            max: Duration::from_secs(2),
+            ..conn.rto
+        };
+        (
+            conn.syn_retries,
+            conn.synack_retries,
+            conn.r2,
+            conn.orphan_retries,
+        ) = (30, 30, 30, 30);
         conn.isn = Isn::Fixed(Seq(self.isns[end]));
         conn.receive_buffer = self.buffers[end];
         conn.mss = Some(self.mss);
@@ -114,23 +158,49 @@ impl Run {
         noise(self.says[end], end as u8)
     }
 
-    /// Says everything, then that it was everything, and after a pause in which its window may close hears the other out.
+    /// Says everything, then that it was everything, and after a pause in which its window may
+    /// close hears the other out.
     fn script(&self, end: usize) -> Script {
         let pause = Step::Sleep(Duration::from_millis(self.pauses[end]));
-        Script { steps: vec![Step::Send(self.text(end)), Step::Shutdown, pause, Step::ReceiveToEnd, Step::Close] }
+        Script {
+            steps: vec![
+                Step::Send(self.text(end)),
+                Step::Shutdown,
+                pause,
+                Step::ReceiveToEnd,
+                Step::Close,
+            ],
+        }
     }
 
-    /// Runs until neither end knows of a connection and nothing is on the way, and judges what was heard.
+    /// Runs until neither end knows of a connection and nothing is on the way, and judges what was
+    /// heard.
     fn judge(&self, sim: &mut Sim, ends: [HostId; 2]) -> Result<[ConnId; 2], TestCaseError> {
-        let over = |sim: &Sim| ends.iter().all(|end| sim.stack(*end).unwrap().connections().next().is_none());
+        let over = |sim: &Sim| {
+            ends.iter()
+                .all(|end| sim.stack(*end).unwrap().connections().next().is_none())
+        };
         if !sim.run_until(over, HOUR) {
-            let left: Vec<_> = ends.iter().flat_map(|end| sim.connections(*end).map(|id| sim.stack(*end).unwrap().status(id))).collect();
-            return Err(TestCaseError::fail(format!("not CLOSED after {:?}: {left:#?}", sim.now())));
+            let left: Vec<_> = ends
+                .iter()
+                .flat_map(|end| {
+                    sim.connections(*end)
+                        .map(|id| sim.stack(*end).unwrap().status(id))
+                })
+                .collect();
+            return Err(TestCaseError::fail(format!(
+                "not CLOSED after {:?}: {left:#?}",
+                sim.now()
+            )));
         }
         let ids = ends.map(|end| sim.connections(end).collect::<Vec<_>>());
         let ids = [ids[0][0], ids[1][0]];
         for (me, peer) in [(0, 1), (1, 0)] {
-            prop_assert!(sim.received(ends[me], ids[me]) == self.text(peer), "end {} heard something else", me);
+            prop_assert!(
+                sim.received(ends[me], ids[me]) == self.text(peer),
+                "end {} heard something else",
+                me
+            );
             prop_assert_eq!(sim.closed(ends[me], ids[me]), Some(CloseReason::Clean));
             prop_assert_eq!(sim.failed(ends[me], ids[me]), None);
         }
@@ -143,7 +213,9 @@ impl Run {
 
 /// Octets of which no piece is like another.
 fn noise(len: usize, salt: u8) -> Vec<u8> {
-    (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ salt).collect()
+    (0..len as u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 ^ salt)
+        .collect()
 }
 
 fn server() -> SocketAddr {
@@ -157,7 +229,8 @@ fn client_and_server(run: &Run) -> Result<Vec<Observation>, TestCaseError> {
 
 fn client_and_server_seen(run: &Run) -> Result<(Vec<Observation>, [HostId; 2]), TestCaseError> {
     let (mut sim, a, b) = run.sim();
-    sim.listen(b, PORT, 5, &run.config(1).conn, run.script(1)).unwrap();
+    sim.listen(b, PORT, 5, &run.config(1).conn, run.script(1))
+        .unwrap();
     let id = sim.connect(a, 0, server(), &run.config(0).conn).unwrap();
     sim.spawn(a, id, run.script(0));
     run.judge(&mut sim, [a, b])?;
@@ -166,19 +239,23 @@ fn client_and_server_seen(run: &Run) -> Result<(Vec<Observation>, [HostId; 2]), 
 
 /// A link on which up to 30 % are lost, come twice and are overtaken, each.
 fn any_bad_link() -> impl Strategy<Value = Link> {
-    (1u64..200, 0u32..300, 0u32..300, 0u32..300, 0u64..300).prop_map(|(delay, loss, duplicate, reorder, late)| Link {
-        loss,
-        duplicate,
-        reorder,
-        late: Duration::from_millis(late),
-        ..Link::new(Duration::from_millis(delay))
-    })
+    (1u64..200, 0u32..300, 0u32..300, 0u32..300, 0u64..300).prop_map(
+        |(delay, loss, duplicate, reorder, late)| Link {
+            loss,
+            duplicate,
+            reorder,
+            late: Duration::from_millis(late),
+            ..Link::new(Duration::from_millis(delay))
+        },
+    )
 }
 
 /// How many octets of text an end has sent, those included that went again.
 fn octets_sent(trace: &[Observation], end: HostId) -> usize {
     let of = |seen: &Observation| match seen {
-        Observation::Segment { host, record, .. } if *host == end && record.out => record.len as usize,
+        Observation::Segment { host, record, .. } if *host == end && record.out => {
+            record.len as usize
+        }
         _ => 0,
     };
     trace.iter().map(of).sum()
@@ -187,8 +264,13 @@ fn octets_sent(trace: &[Observation], end: HostId) -> usize {
 /// Both ends open at the same time, and close as soon as they have said everything.
 fn both_open(run: &Run) -> Result<(Sim, [HostId; 2], [ConnId; 2]), TestCaseError> {
     let (mut sim, a, b) = run.sim();
-    for (end, host, remote) in [(0, a, SocketAddr::new(B, PORT)), (1, b, SocketAddr::new(A, PORT))] {
-        let id = sim.connect(host, PORT, remote, &run.config(end).conn).unwrap();
+    for (end, host, remote) in [
+        (0, a, SocketAddr::new(B, PORT)),
+        (1, b, SocketAddr::new(A, PORT)),
+    ] {
+        let id = sim
+            .connect(host, PORT, remote, &run.config(end).conn)
+            .unwrap();
         sim.spawn(host, id, run.script(end));
     }
     let ids = run.judge(&mut sim, [a, b])?;
@@ -198,10 +280,12 @@ fn both_open(run: &Run) -> Result<(Sim, [HostId; 2], [ConnId; 2]), TestCaseError
 /// The states of a connection, in order.
 fn states(sim: &Sim, end: HostId, id: ConnId) -> Vec<State> {
     let of = |seen: &Observation| match seen {
-        Observation::Event { host, event } if (*host, event.conn) == (end, Some(id)) => match event.what {
-            What::State { to, .. } => Some(to),
-            _ => None,
-        },
+        Observation::Event { host, event } if (*host, event.conn) == (end, Some(id)) => {
+            match event.what {
+                What::State { to, .. } => Some(to),
+                _ => None,
+            }
+        }
         _ => None,
     };
     sim.trace().iter().filter_map(of).collect()
@@ -243,7 +327,13 @@ const FAULTS: &[&str] = &[
 
 /// All that a script would say.
 fn said(steps: &[Step]) -> Vec<u8> {
-    let text = |step: &Step| if let Step::Send(text) = step { text.clone() } else { Vec::new() };
+    let text = |step: &Step| {
+        if let Step::Send(text) = step {
+            text.clone()
+        } else {
+            Vec::new()
+        }
+    };
     steps.iter().flat_map(text).collect()
 }
 
@@ -255,8 +345,9 @@ proptest! {
         client_and_server(&run)?;
     }
 
-    /// Seven of ten copies arrive at worst, and seven of ten ACKs: a few times as much as was said is what such a link takes. Without
-    /// congestion control the whole window goes again at each timeout.
+    /// Seven of ten copies arrive at worst, and seven of ten ACKs: a few times as much as was said
+    /// is what such a link takes. Without congestion control the whole window goes again at each
+    /// timeout.
     #[test]
     fn client_and_server_bad_link_sends_no_storm(run in any_run(), there in any_bad_link(), back in any_bad_link()) {
         let run = Run { there, back, ..run };
@@ -353,7 +444,12 @@ fn same_seed_same_trace_and_another_seed_another() {
         late: Duration::from_millis(30),
         ..Link::new(Duration::from_millis(10))
     };
-    let run = Run { there: bad, back: bad, says: [50_000, 50_000], ..plain(Profile::Linux) };
+    let run = Run {
+        there: bad,
+        back: bad,
+        says: [50_000, 50_000],
+        ..plain(Profile::Linux)
+    };
     let traced = client_and_server(&run).unwrap();
     assert_eq!(traced, client_and_server(&run).unwrap());
     assert_ne!(traced, client_and_server(&Run { seed: 2, ..run }).unwrap());
@@ -362,11 +458,21 @@ fn same_seed_same_trace_and_another_seed_another() {
 #[test]
 fn simultaneous_open_and_close_on_a_good_link_takes_the_states_of_the_figure() {
     for profile in Profile::ALL {
-        let run = Run { says: [0, 0], ..plain(profile) };
+        let run = Run {
+            says: [0, 0],
+            ..plain(profile)
+        };
         let (sim, ends, ids) = both_open(&run).unwrap();
         for (end, id) in ends.into_iter().zip(ids) {
-            let expected =
-                [State::SynSent, State::SynReceived, State::Established, State::FinWait1, State::Closing, State::TimeWait, State::Closed];
+            let expected = [
+                State::SynSent,
+                State::SynReceived,
+                State::Established,
+                State::FinWait1,
+                State::Closing,
+                State::TimeWait,
+                State::Closed,
+            ];
             assert_eq!(states(&sim, end, id), expected, "{}", profile.name());
         }
     }
@@ -375,7 +481,10 @@ fn simultaneous_open_and_close_on_a_good_link_takes_the_states_of_the_figure() {
 #[test]
 fn bulk_over_a_good_link_sends_nothing_twice() {
     for profile in Profile::ALL {
-        let run = Run { says: [200_000, 0], ..plain(profile) };
+        let run = Run {
+            says: [200_000, 0],
+            ..plain(profile)
+        };
         let trace = client_and_server(&run).unwrap();
         let again =
             trace.iter().filter(|seen| matches!(seen, Observation::Segment { record, .. } if record.out && record.retransmission > 0));
@@ -386,7 +495,12 @@ fn bulk_over_a_good_link_sends_nothing_twice() {
 #[test]
 fn slow_reader_closes_the_window_and_probes_find_it_open() {
     for profile in Profile::ALL {
-        let run = Run { says: [100_000, 0], buffers: [65_535, 4_000], pauses: [0, 20_000], ..plain(profile) };
+        let run = Run {
+            says: [100_000, 0],
+            buffers: [65_535, 4_000],
+            pauses: [0, 20_000],
+            ..plain(profile)
+        };
         let trace = client_and_server(&run).unwrap();
         let probe = |seen: &&Observation| matches!(seen, Observation::Segment { record, .. } if record.label.is_some_and(|label| label.cause == Cause::Probe));
         assert!(trace.iter().filter(probe).count() > 3, "{}", profile.name());

@@ -1,5 +1,6 @@
-//! Every state meets every kind of segment, and answers as Linux 6.18 was measured to (`data/linux_6_18.tsv`: state, segment, reply,
-//! state after). Where tcpx answers otherwise under its `linux` profile, `DIFFERENCES` says so and why; a row that agrees again fails.
+//! Every state meets every kind of segment, and answers as Linux 6.18 was measured to
+//! (`data/linux_6_18.tsv`: state, segment, reply, state after). Where tcpx answers otherwise under
+//! its `linux` profile, `DIFFERENCES` says so and why; a row that agrees again fails.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -15,9 +16,17 @@ const MATRIX: &str = include_str!("data/linux_6_18.tsv");
 
 /// State, the segment's name, why tcpx differs.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
-    ("SYN-RECEIVED(active)", "ACK seq=RCV.NXT ack=SND.UNA (dup)", QUIRK),
+    (
+        "SYN-RECEIVED(active)",
+        "ACK seq=RCV.NXT ack=SND.UNA (dup)",
+        QUIRK,
+    ),
     ("SYN-RECEIVED(active)", "DATA in-order ack=SND.UNA", QUIRK),
-    ("SYN-RECEIVED(active)", "FIN,ACK in-order ack=SND.UNA", QUIRK),
+    (
+        "SYN-RECEIVED(active)",
+        "FIN,ACK in-order ack=SND.UNA",
+        QUIRK,
+    ),
 ];
 
 const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; tcpx answers with a RST (RFC 9293 3.10.7.4)";
@@ -94,24 +103,39 @@ fn every_state_meets_every_segment_and_answers_as_linux() {
     let mut failures = Vec::new();
     for row in MATRIX.lines().skip(1) {
         let columns: Vec<&str> = row.split('\t').collect();
-        let [state, name, reply, after] = columns[..] else { panic!("bad row {row}") };
+        let [state, name, reply, after] = columns[..] else {
+            panic!("bad row {row}")
+        };
         let mut bench = Bench::new(Bench::plain(Profile::Linux));
         bench.enter(state);
         let (seq, ack, flags, text) = segment(&bench, name);
-        let symbols = Symbols { seg_seq: seq, seg_ack: ack, ..Symbols::of(&bench) };
+        let symbols = Symbols {
+            seg_seq: seq,
+            seg_ack: ack,
+            ..Symbols::of(&bench)
+        };
         let expected = symbols.replies(reply);
         let actual = bench.arrive(seq, ack, flags, text);
         let state_after = shown(bench.state());
         let agrees = agrees(&expected, &actual) && state_after == after;
-        let known = DIFFERENCES.iter().find(|(s, n, _)| *s == state && name == *n);
+        let known = DIFFERENCES
+            .iter()
+            .find(|(s, n, _)| *s == state && name == *n);
         if agrees == known.is_some() {
             let actual: Vec<String> = actual.iter().map(spell).collect();
-            let Symbols { snd_nxt, rcv_nxt, .. } = symbols;
+            let Symbols {
+                snd_nxt, rcv_nxt, ..
+            } = symbols;
             failures.push(format!(
                 "{state} | {name}: expected {expected:?} {after}, got {actual:?} {state_after} (SND.NXT={snd_nxt} RCV.NXT={rcv_nxt}){}",
                 known.map_or(String::new(), |(_, _, why)| format!(": it agrees, though listed as different: {why}"))
             ));
         }
     }
-    assert!(failures.is_empty(), "{} rows:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} rows:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }

@@ -1,4 +1,5 @@
-//! What a segment smaller than full waits for: each variant of Nagle's algorithm, beside the sender's silly-window avoidance.
+//! What a segment smaller than full waits for: each variant of Nagle's algorithm, beside the
+//! sender's silly-window avoidance.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -112,7 +113,11 @@ fn minshall_small_segment_sent_again_is_still_unacknowledged() {
     bench.send(b"ab");
     bench.send(b"c");
     let again = bench.run(Duration::from_secs(2));
-    assert_eq!(lens(&again), [2], "the one segment, and not with what waits");
+    assert_eq!(
+        lens(&again),
+        [2],
+        "the one segment, and not with what waits"
+    );
     assert_eq!(bench.acknowledge()[0].text, b"c");
 }
 
@@ -121,7 +126,10 @@ fn minshall_full_segment_that_a_smaller_path_cuts_into_pieces_makes_no_small_one
     let mut bench = open(Nagle::Minshall);
     bench.send(&text(2 * MSS));
     let first = bench.snd_una;
-    assert_eq!(lens(&bench.icmp(3, 4, 1000, first)).iter().sum::<usize>(), 2 * MSS);
+    assert_eq!(
+        lens(&bench.icmp(3, 4, 1000, first)).iter().sum::<usize>(),
+        2 * MSS
+    );
     assert_eq!(lens(&bench.send(b"tail")), [4]);
     assert_eq!(bench.send(b"more"), []);
 }
@@ -133,7 +141,11 @@ fn minshall_full_is_what_the_path_takes_now() {
     bench.icmp(3, 4, 1000, bench.snd_una);
     bench.acknowledge();
     assert_eq!(lens(&bench.send(&text(960))), [960]);
-    assert_eq!(lens(&bench.send(&text(959))), [959], "the one before it was full");
+    assert_eq!(
+        lens(&bench.send(&text(959))),
+        [959],
+        "the one before it was full"
+    );
     assert_eq!(bench.send(&text(959)), []);
 }
 
@@ -146,7 +158,10 @@ fn fin_takes_the_small_tail_along_whatever_waits() {
         bench.stack.shutdown(bench.now, bench.conn()).unwrap();
         let sent = bench.drain();
         let last = sent.last().unwrap();
-        assert!(last.header.flags.has(Flags::FIN) && last.text.ends_with(b"last"), "{nagle:?}: {sent:?}");
+        assert!(
+            last.header.flags.has(Flags::FIN) && last.text.ends_with(b"last"),
+            "{nagle:?}: {sent:?}"
+        );
     }
 }
 
@@ -155,7 +170,13 @@ fn minshall_options_that_take_room_count_as_full() {
     let mut config = plain();
     (config.conn.nagle, config.conn.timestamps) = (Nagle::Minshall, true);
     let mut bench = Bench::new(config).with_timestamps(1);
-    bench.syn_options = Options { timestamps: bench.header(bench.rcv_nxt, bench.snd_nxt, ACK).options.timestamps, ..bench.syn_options };
+    bench.syn_options = Options {
+        timestamps: bench
+            .header(bench.rcv_nxt, bench.snd_nxt, ACK)
+            .options
+            .timestamps,
+        ..bench.syn_options
+    };
     bench.enter("ESTABLISHED");
     assert_eq!(lens(&bench.send(&text(MSS - 12))), [MSS - 12]);
     assert_eq!(lens(&bench.send(b"a")), [1]);
@@ -178,19 +199,26 @@ fn minshall_segment_cut_for_the_blocks_of_an_ack_is_full() {
     let mut config = plain();
     (config.conn.nagle, config.conn.sack) = (Nagle::Minshall, true);
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { sack_permitted: true, ..bench.syn_options };
+    bench.syn_options = Options {
+        sack_permitted: true,
+        ..bench.syn_options
+    };
     bench.enter("ESTABLISHED");
     bench.text(b"once");
     let mut again = bench.header(bench.rcv_nxt.back(4), bench.snd_nxt, ACK);
     again.id = 2;
     // The D-SACK leaves with the text of a SEND in the same turn.
-    bench.stack.send(bench.now, bench.conn(), &text(MSS - 12)).unwrap();
+    bench
+        .stack
+        .send(bench.now, bench.conn(), &text(MSS - 12))
+        .unwrap();
     assert_eq!(lens(&bench.say(again, b"once")), [MSS - 12]);
     assert_eq!(lens(&bench.send(b"a")), [1]);
 }
 
 proptest! {
-    /// Minshall's promise: at any time at most one small segment is unacknowledged; and with nothing small in flight nothing waits.
+    /// Minshall's promise: at any time at most one small segment is unacknowledged; and with
+    /// nothing small in flight nothing waits.
     #[test]
     fn minshall_at_most_one_small_segment_is_in_flight(
         steps in prop::collection::vec((1usize..4000, 0u32..5000, any::<bool>()), 1..40)

@@ -1,4 +1,5 @@
-//! A path whose MTU is smaller than the link's: what an ICMP error about it means for what is sent, how much of it, and in which packets.
+//! A path whose MTU is smaller than the link's: what an ICMP error about it means for what is sent,
+//! how much of it, and in which packets.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -31,20 +32,37 @@ fn linux() -> Config {
 
 /// Each profile, with SACK and without, with timestamps and without.
 fn configs() -> impl Iterator<Item = Config> {
-    let of = |profile: Profile| [false, true].map(|sack| [false, true].map(|stamps| (profile, sack, stamps)));
+    let of = |profile: Profile| {
+        [false, true].map(|sack| [false, true].map(|stamps| (profile, sack, stamps)))
+    };
     Profile::ALL
         .into_iter()
         .flat_map(of)
         .flatten()
-        .map(|(profile, sack, stamps)| with(Bench::plain(profile), |conn| (conn.sack, conn.timestamps) = (sack, stamps)))
+        .map(|(profile, sack, stamps)| {
+            with(Bench::plain(profile), |conn| {
+                (conn.sack, conn.timestamps) = (sack, stamps)
+            })
+        })
 }
 
 /// Opened to a peer that permits what we ask for.
 fn open_to(config: Config) -> Bench {
     let (sack, stamps) = (config.conn.sack, config.conn.timestamps);
-    let mut bench = if stamps { Bench::new(config).with_timestamps(1) } else { Bench::new(config) };
-    let timestamps = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK).options.timestamps;
-    bench.syn_options = Options { sack_permitted: sack, timestamps, ..bench.syn_options };
+    let mut bench = if stamps {
+        Bench::new(config).with_timestamps(1)
+    } else {
+        Bench::new(config)
+    };
+    let timestamps = bench
+        .header(bench.rcv_nxt, bench.snd_nxt, ACK)
+        .options
+        .timestamps;
+    bench.syn_options = Options {
+        sack_permitted: sack,
+        timestamps,
+        ..bench.syn_options
+    };
     bench.enter("ESTABLISHED");
     bench
 }
@@ -55,18 +73,36 @@ fn packet_too_big(bench: &mut Bench, mtu: u32, seq: Seq) -> Vec<Sent> {
         std::net::IpAddr::V6(v6) => v6.octets(),
         std::net::IpAddr::V4(_) => panic!("{address}"),
     };
-    let quoted = Header { source: bench.local, destination: bench.remote, ..bench.header(seq, Seq(0), ACK) };
+    let quoted = Header {
+        source: bench.local,
+        destination: bench.remote,
+        ..bench.header(seq, Seq(0), ACK)
+    };
     let mut quote = [0; 100];
     quoted.emit((b"", b""), &mut quote).unwrap();
     quote[4..6].copy_from_slice(&1460u16.to_be_bytes());
     let mut message = [&[2, 0, 0, 0], &mtu.to_be_bytes()[..], &quote[..60]].concat();
     let head = [octets(bench.remote), octets(bench.local)].concat();
-    let pseudo = [&head[..], &(message.len() as u32).to_be_bytes(), &[0, 0, 0, 58]].concat();
+    let pseudo = [
+        &head[..],
+        &(message.len() as u32).to_be_bytes(),
+        &[0, 0, 0, 58],
+    ]
+    .concat();
     let pairs = pseudo.chunks(2).chain(message.chunks(2));
-    let sum: u32 = pairs.map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let sum: u32 = pairs
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum();
     message[2..4].copy_from_slice(&(!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes());
-    let fixed = [&[0x60, 0, 0, 0], &(message.len() as u16).to_be_bytes()[..], &[58, 64]].concat();
-    bench.stack.icmp_arrives(bench.now, &[&fixed[..], &head, &message].concat());
+    let fixed = [
+        &[0x60, 0, 0, 0],
+        &(message.len() as u16).to_be_bytes()[..],
+        &[58, 64],
+    ]
+    .concat();
+    bench
+        .stack
+        .icmp_arrives(bench.now, &[&fixed[..], &head, &message].concat());
     bench.drain()
 }
 
@@ -74,14 +110,16 @@ fn lens(sent: &[Sent]) -> Vec<usize> {
     sent.iter().map(|sent| sent.text.len()).collect()
 }
 
-/// A router that says "fragmentation needed" about what is longer than this, and cuts what it may cut.
+/// A router that says "fragmentation needed" about what is longer than this, and cuts what it may
+/// cut.
 struct Router {
     mtu: usize,
     /// What it says the MTU is: 0 before RFC 1191.
     says: u16,
 }
 
-/// Sends `len` octets through that router to a peer that acknowledges what comes in order; how many packets that takes.
+/// Sends `len` octets through that router to a peer that acknowledges what comes in order; how many
+/// packets that takes.
 fn transfer(bench: &mut Bench, router: &Router, len: usize) -> usize {
     let mut waiting = std::collections::VecDeque::from(bench.send(&text(len)));
     let end = bench.snd_una + len as u32;
@@ -89,7 +127,10 @@ fn transfer(bench: &mut Bench, router: &Router, len: usize) -> usize {
     while next != end {
         let Some(sent) = waiting.pop_front() else {
             let again = bench.run(Duration::from_secs(130));
-            assert!(!again.is_empty(), "nothing is on its way at {next}, {end} is the end");
+            assert!(
+                !again.is_empty(),
+                "nothing is on its way at {next}, {end} is the end"
+            );
             waiting.extend(again);
             continue;
         };
@@ -108,12 +149,17 @@ fn transfer(bench: &mut Bench, router: &Router, len: usize) -> usize {
 #[test]
 fn every_router_is_got_through_whatever_it_takes_and_says() {
     for config in configs() {
-        for mtu in [68, 69, 80, 87, 88, 100, 127, 296, 400, 508, 551, 552, 553, 576, 1000, 1006, 1492, 1499] {
+        for mtu in [
+            68, 69, 80, 87, 88, 100, 127, 296, 400, 508, 551, 552, 553, 576, 1000, 1006, 1492, 1499,
+        ] {
             for says in [mtu as u16, 0] {
                 let mut bench = open_to(config.clone());
                 let packets = transfer(&mut bench, &Router { mtu, says }, 30_000);
                 let path = bench.status().mss;
-                assert!(packets < 30_000 / usize::from(path) * 2 + 100, "{packets} packets at MTU {mtu}, MSS {path}");
+                assert!(
+                    packets < 30_000 / usize::from(path) * 2 + 100,
+                    "{packets} packets at MTU {mtu}, MSS {path}"
+                );
             }
         }
     }
@@ -121,29 +167,58 @@ fn every_router_is_got_through_whatever_it_takes_and_says() {
 
 #[test]
 fn rfc_1191_3_path_is_reduced_to_what_the_router_says_down_to_68() {
-    for (says, path) in [(1000, 1000), (576, 576), (552, 552), (551, 551), (400, 400), (296, 296), (68, 68), (67, 68), (1, 68)] {
+    for (says, path) in [
+        (1000, 1000),
+        (576, 576),
+        (552, 552),
+        (551, 551),
+        (400, 400),
+        (296, 296),
+        (68, 68),
+        (67, 68),
+        (1, 68),
+    ] {
         let mut bench = open(plain());
         let una = bench.snd_una;
         bench.send(&text(2 * MSS));
         let sent = bench.icmp(3, 4, says, una);
         assert_eq!(bench.status().mss, path - 40, "{says}");
-        assert!(sent.iter().all(|sent| sent.dont_fragment && sent.len <= path.into()), "{says}");
-        assert_eq!((sent[0].header.seq, sent[0].text.len()), (una, usize::from(path - 40)));
+        assert!(
+            sent.iter()
+                .all(|sent| sent.dont_fragment && sent.len <= path.into()),
+            "{says}"
+        );
+        assert_eq!(
+            (sent[0].header.seq, sent[0].text.len()),
+            (una, usize::from(path - 40))
+        );
     }
 }
 
 #[test]
 fn linux_path_is_not_below_552_and_such_packets_may_be_cut() {
-    for (says, path, whole) in
-        [(1000, 1000, true), (552, 552, true), (551, 552, false), (400, 552, false), (68, 552, false), (0, 552, false)]
-    {
+    for (says, path, whole) in [
+        (1000, 1000, true),
+        (552, 552, true),
+        (551, 552, false),
+        (400, 552, false),
+        (68, 552, false),
+        (0, 552, false),
+    ] {
         let mut bench = open(linux());
         bench.send(&text(2 * MSS));
         let sent = bench.icmp(3, 4, says, bench.snd_una);
         assert_eq!(bench.status().mss, path - 40, "{says}");
-        assert!(!sent.is_empty() && sent.iter().all(|sent| sent.dont_fragment == whole), "{says}");
+        assert!(
+            !sent.is_empty() && sent.iter().all(|sent| sent.dont_fragment == whole),
+            "{says}"
+        );
         bench.acknowledge();
-        assert_eq!(bench.text(b"x")[0].dont_fragment, whole, "a bare ACK, {says}");
+        assert_eq!(
+            bench.text(b"x")[0].dont_fragment,
+            whole,
+            "a bare ACK, {says}"
+        );
     }
     assert_eq!(linux().conn.small_path, SmallPath::Fragment);
     assert_eq!(plain().conn.small_path, SmallPath::Reduce);
@@ -163,7 +238,15 @@ fn linux_path_of_552_already_may_be_cut_when_that_is_too_large() {
 
 #[test]
 fn rfc_1191_5_router_that_says_nothing_is_answered_by_the_next_plateau() {
-    for (len, path) in [(1500, 1492), (1492, 1006), (1006, 508), (508, 296), (296, 68), (68, 68), (4352, 1500)] {
+    for (len, path) in [
+        (1500, 1492),
+        (1492, 1006),
+        (1006, 508),
+        (508, 296),
+        (296, 68),
+        (68, 68),
+        (4352, 1500),
+    ] {
         let mut bench = open(plain());
         bench.send(&text(2 * MSS));
         bench.icmp_about(3, 4, 0, bench.snd_una, len);
@@ -195,7 +278,10 @@ fn rfc_5927_4_1_path_neither_grows_nor_shrinks_by_what_nobody_sent() {
 #[test]
 fn rfc_8201_4_packet_too_big_below_1280_is_discarded() {
     let mut bench = Bench::new(plain());
-    (bench.local, bench.remote) = ("[fd00::1]:7000".parse().unwrap(), "[fd00::2]:9000".parse().unwrap());
+    (bench.local, bench.remote) = (
+        "[fd00::1]:7000".parse().unwrap(),
+        "[fd00::2]:9000".parse().unwrap(),
+    );
     bench.stack.reserve(bench.local.ip(), 7000..=7000);
     bench.enter("ESTABLISHED");
     bench.send(&text(MSS));
@@ -204,7 +290,9 @@ fn rfc_8201_4_packet_too_big_below_1280_is_discarded() {
     assert_eq!(bench.status().mss, 1440);
     assert_eq!(lens(&packet_too_big(&mut bench, 1280, una)), [1220, 240]);
     // Our own link is believed, down to what any link must take.
-    bench.stack.transmit_failed(bench.now, bench.id, TransmitError::TooBig(600));
+    bench
+        .stack
+        .transmit_failed(bench.now, bench.id, TransmitError::TooBig(600));
     assert_eq!(bench.status().mss, 1220);
 }
 
@@ -236,7 +324,11 @@ fn rfc_5681_3_1_window_is_as_many_segments_as_before_the_path_shrank() {
             let (bench, sent) = shrunk(config.clone(), mtu);
             assert_eq!(sent.len(), 10, "MTU {mtu}: {:?}", lens(&sent));
             let mss = u32::from(bench.status().mss);
-            assert!((10 * mss..10 * mss + 10).contains(&bench.status().cwnd), "{} at {mss}", bench.status().cwnd);
+            assert!(
+                (10 * mss..10 * mss + 10).contains(&bench.status().cwnd),
+                "{} at {mss}",
+                bench.status().cwnd
+            );
             assert_eq!(sent[0].header.seq, bench.snd_una);
         }
     }
@@ -255,16 +347,26 @@ fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
             bench.say(header, b"");
             // Without SACK two more are let out meanwhile (RFC 3042).
             let more = 2 * u32::from(bench.status().mss);
-            assert!((cwnd..=cwnd + more).contains(&bench.status().cwnd), "{} after {cwnd}, ACK {at}", bench.status().cwnd);
+            assert!(
+                (cwnd..=cwnd + more).contains(&bench.status().cwnd),
+                "{} after {cwnd}, ACK {at}",
+                bench.status().cwnd
+            );
         }
         bench.acknowledge();
-        assert!(bench.status().cwnd >= cwnd, "{} after {cwnd}", bench.status().cwnd);
+        assert!(
+            bench.status().cwnd >= cwnd,
+            "{} after {cwnd}",
+            bench.status().cwnd
+        );
     }
 }
 
 #[test]
 fn ack_that_its_options_make_longer_than_the_path_may_be_cut() {
-    let mut bench = open_to(with(plain(), |conn| (conn.sack, conn.timestamps) = (true, true)));
+    let mut bench = open_to(with(plain(), |conn| {
+        (conn.sack, conn.timestamps) = (true, true)
+    }));
     bench.send(b"x");
     bench.icmp(3, 4, 68, bench.snd_una);
     let dont_fragment = |bench: &mut Bench, at: u32| {
@@ -277,14 +379,20 @@ fn ack_that_its_options_make_longer_than_the_path_may_be_cut() {
 
 #[test]
 fn small_segments_in_flight_are_not_lost_with_the_large_ones() {
-    let mut config = with(linux(), |conn| (conn.sack, conn.recovery) = (true, Recovery::Rack));
+    let mut config = with(linux(), |conn| {
+        (conn.sack, conn.recovery) = (true, Recovery::Rack)
+    });
     config.conn.send_buffer = 1 << 20;
     let mut bench = open_to(config);
     bench.send(&text(MSS));
     bench.now = bench.now + Duration::from_millis(1);
     bench.send(&text(300));
     let sent = bench.icmp(3, 4, 1000, bench.snd_una);
-    assert_eq!(lens(&sent), [960, 500], "tcp_simple_retransmit: what is longer than the new MSS");
+    assert_eq!(
+        lens(&sent),
+        [960, 500],
+        "tcp_simple_retransmit: what is longer than the new MSS"
+    );
 }
 
 #[test]
@@ -296,7 +404,11 @@ fn rfc_6928_initial_window_counts_what_the_path_takes() {
     for config in configs() {
         let mut bench = Bench::new(config);
         let syn = bench.connect();
-        assert_eq!(bench.icmp_about(3, 4, 576, syn[0].header.seq, 60), [], "the SYN is not too long, and is not sent again");
+        assert_eq!(
+            bench.icmp_about(3, 4, 576, syn[0].header.seq, 60),
+            [],
+            "the SYN is not too long, and is not sent again"
+        );
         bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
         let mss = usize::from(bench.status().mss);
         assert!(mss <= 536);
@@ -307,7 +419,9 @@ fn rfc_6928_initial_window_counts_what_the_path_takes() {
     let sent = bench.send(&text(100_000));
     assert_eq!(sent.len(), 10);
     for _ in sent {
-        bench.stack.transmit_failed(bench.now, bench.id, TransmitError::TooBig(552));
+        bench
+            .stack
+            .transmit_failed(bench.now, bench.id, TransmitError::TooBig(552));
     }
     assert_eq!(lens(&bench.drain()), [512; 10]);
 }

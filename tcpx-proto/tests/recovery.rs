@@ -1,4 +1,5 @@
-//! Loss recovery with SACK, time-based loss detection, tail-loss probes: RFC 6675 and RFC 8985 by section, and peers that lie.
+//! Loss recovery with SACK, time-based loss detection, tail-loss probes: RFC 6675 and RFC 8985 by
+//! section, and peers that lie.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -8,7 +9,9 @@ use std::time::Duration;
 
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Congestion, ConnConfig, Dialect, FinRepeats, Nagle, Profile, Recovery, Rto};
+use tcpx_proto::config::{
+    Config, Congestion, ConnConfig, Dialect, FinRepeats, Nagle, Profile, Recovery, Rto,
+};
 use tcpx_proto::event::Timer;
 use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
@@ -30,7 +33,10 @@ fn config(recovery: Recovery) -> Config {
 /// Open to a peer that permits SACK, with this many full segments in flight.
 fn in_flight(config: Config, segments: u32) -> (Bench, Seq) {
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { sack_permitted: true, ..bench.syn_options };
+    bench.syn_options = Options {
+        sack_permitted: true,
+        ..bench.syn_options
+    };
     bench.enter("ESTABLISHED");
     let first = bench.snd_nxt;
     let sent = bench.send(&vec![7; (segments * MSS) as usize]);
@@ -41,7 +47,10 @@ fn in_flight(config: Config, segments: u32) -> (Bench, Seq) {
 /// An ACK of everything before segment `ack` that says that these segments are held.
 fn sack(bench: &mut Bench, first: Seq, ack: u32, held: &[(u32, u32)]) -> Vec<Sent> {
     bench.now = bench.now + millis(1);
-    let octets: Vec<_> = held.iter().map(|(left, right)| (first + left * MSS, first + right * MSS)).collect();
+    let octets: Vec<_> = held
+        .iter()
+        .map(|(left, right)| (first + left * MSS, first + right * MSS))
+        .collect();
     sack_octets(bench, first + ack * MSS, &octets)
 }
 
@@ -52,14 +61,17 @@ fn sack_octets(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)]) -> Vec<Sent> {
 fn sack_with(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)], text: &[u8]) -> Vec<Sent> {
     let mut header = bench.header(bench.rcv_nxt, ack, ACK);
     let mut blocks = SackBlocks::default();
-    held.iter().for_each(|(left, right)| assert!(blocks.push(*left, *right)));
+    held.iter()
+        .for_each(|(left, right)| assert!(blocks.push(*left, *right)));
     header.options.sack = blocks;
     bench.say(header, text)
 }
 
 /// Which segments these are, counted from the first octet.
 fn which(first: Seq, sent: &[Sent]) -> Vec<u32> {
-    sent.iter().map(|sent| sent.header.seq.since(first) / MSS).collect()
+    sent.iter()
+        .map(|sent| sent.header.seq.since(first) / MSS)
+        .collect()
 }
 
 fn causes(sent: &[Sent]) -> Vec<Cause> {
@@ -74,10 +86,15 @@ fn rfc_6675_5_third_sack_begins_recovery_and_only_the_hole_goes_again() {
     assert_eq!(sack(&mut bench, first, 0, &[(1, 2)]), []);
     assert_eq!(sack(&mut bench, first, 0, &[(1, 3)]), []);
     let sent = sack(&mut bench, first, 0, &[(1, 4)]);
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::FastRetransmission]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::FastRetransmission])
+    );
     assert_eq!(bench.status().cwnd, 5 * MSS);
     // And the rescue of rule 4, once the window has room for it.
-    let more: Vec<_> = (5..=10).flat_map(|held| sack(&mut bench, first, 0, &[(1, held)])).collect();
+    let more: Vec<_> = (5..=10)
+        .flat_map(|held| sack(&mut bench, first, 0, &[(1, held)]))
+        .collect();
     assert_eq!(which(first, &more), [9]);
     assert_eq!(bench.acknowledge(), []);
     assert_eq!(bench.run(Duration::from_secs(10)), []);
@@ -89,12 +106,32 @@ fn rfc_6675_4_discontiguous_holes_all_go_again_in_one_round_trip() {
     sack(&mut bench, first, 0, &[(1, 2)]);
     sack(&mut bench, first, 0, &[(3, 4), (1, 2)]);
     // Three blocks above 0, and three segments held above it; below 2 only two.
-    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 6), (3, 4), (1, 2)])), [0]);
-    // Pipe: 10 less 3 held, less 1 lost, 1 sent again: 7. Then 2 is lost and one more held: 5, as much as the window is now.
+    assert_eq!(
+        which(
+            first,
+            &sack(&mut bench, first, 0, &[(5, 6), (3, 4), (1, 2)])
+        ),
+        [0]
+    );
+    // Pipe: 10 less 3 held, less 1 lost, 1 sent again: 7. Then 2 is lost and one more held: 5, as
+    // much as the window is now.
     assert_eq!(sack(&mut bench, first, 0, &[(5, 7), (3, 4), (1, 2)]), []);
     // 4 is lost and one more held: 3.
-    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 8), (3, 4), (1, 2)])), [2, 4]);
-    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 9), (3, 4), (1, 2)])), [9], "the rescue of rule 4");
+    assert_eq!(
+        which(
+            first,
+            &sack(&mut bench, first, 0, &[(5, 8), (3, 4), (1, 2)])
+        ),
+        [2, 4]
+    );
+    assert_eq!(
+        which(
+            first,
+            &sack(&mut bench, first, 0, &[(5, 9), (3, 4), (1, 2)])
+        ),
+        [9],
+        "the rescue of rule 4"
+    );
     assert_eq!(sack(&mut bench, first, 2, &[(5, 10), (3, 4)]), []);
     assert_eq!(sack(&mut bench, first, 10, &[]), []);
     assert_eq!(bench.run(Duration::from_secs(10)), []);
@@ -117,7 +154,8 @@ fn rfc_6675_4_rule_2_new_text_goes_on_in_recovery_as_pipe_allows() {
     for held in 2..=12 {
         sent.extend(sack(&mut bench, first, 0, &[(1, held.min(10))]));
     }
-    // Two by limited transmit, the hole, then one new one for each that is held, once the window has halved.
+    // Two by limited transmit, the hole, then one new one for each that is held, once the window
+    // has halved.
     assert_eq!(which(first, &sent), [10, 11, 0, 12, 13]);
     assert_eq!(bench.status().snd_nxt, first + 14 * MSS);
 }
@@ -139,9 +177,24 @@ fn rfc_6675_4_rule_3_without_new_text_the_doubtful_go_again_once() {
 #[test]
 fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
-    // 0 and the last one are lost. With a window of five there is room for one more once six are held, and nothing but the tail to send.
-    let sent: Vec<_> = (2..=9).map(|held| which(first, &sack(&mut bench, first, 0, &[(1, held)]))).collect();
-    assert_eq!(sent, [vec![], vec![], vec![0], vec![], vec![], vec![9], vec![], vec![]]);
+    // 0 and the last one are lost. With a window of five there is room for one more once six are
+    // held, and nothing but the tail to send.
+    let sent: Vec<_> = (2..=9)
+        .map(|held| which(first, &sack(&mut bench, first, 0, &[(1, held)])))
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            vec![],
+            vec![],
+            vec![0],
+            vec![],
+            vec![],
+            vec![9],
+            vec![],
+            vec![]
+        ]
+    );
     assert_eq!(sack(&mut bench, first, 9, &[]), []);
     assert_eq!(bench.acknowledge(), []);
 }
@@ -154,7 +207,10 @@ fn rfc_6675_5_1_after_a_timeout_held_octets_are_not_sent_again_by_linux_and_are_
         let (mut bench, first) = in_flight(config, 10);
         assert_eq!(sack(&mut bench, first, 0, &[(1, 3)]), []);
         let sent = bench.run(millis(1200));
-        assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+        assert_eq!(
+            (which(first, &sent), causes(&sent)),
+            (vec![0], vec![Cause::Retransmission(1)])
+        );
         let next = sack(&mut bench, first, again[1], &[]);
         assert_eq!(which(first, &next)[0], again[1]);
         assert_eq!(bench.status().cwnd, 2 * MSS);
@@ -178,10 +234,22 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
     for _ in 0..6 {
         bench.send(&[7; 10]);
     }
-    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 20)]), []);
-    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 20)]),
+        []
+    );
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 30)]),
+        []
+    );
     let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
-    assert_eq!(sent.iter().map(|sent| sent.header.seq.since(first)).collect::<Vec<_>>(), [0, 40], "the hole, and the rescue of rule 4");
+    assert_eq!(
+        sent.iter()
+            .map(|sent| sent.header.seq.since(first))
+            .collect::<Vec<_>>(),
+        [0, 40],
+        "the hole, and the rescue of rule 4"
+    );
 }
 
 /// What counts as a duplicate is what it says to be held, whatever else it brings.
@@ -189,13 +257,20 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
 fn rfc_6675_2_held_octets_count_in_a_segment_with_text_as_well() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 0);
     (0..6).for_each(|_| drop(bench.send(&[7; 10])));
-    let sent: Vec<_> =
-        [20, 30, 40].into_iter().flat_map(|right| sack_with(&mut bench, first, &[(first + 10, first + right)], b"text")).collect();
-    let again: Vec<_> = sent.iter().filter(|sent| !sent.text.is_empty()).map(|sent| sent.header.seq.since(first)).collect();
+    let sent: Vec<_> = [20, 30, 40]
+        .into_iter()
+        .flat_map(|right| sack_with(&mut bench, first, &[(first + 10, first + right)], b"text"))
+        .collect();
+    let again: Vec<_> = sent
+        .iter()
+        .filter(|sent| !sent.text.is_empty())
+        .map(|sent| sent.header.seq.since(first))
+        .collect();
     assert_eq!(again, [0, 40], "the hole, and the rescue of rule 4");
 }
 
-/// Octets that were held when they arrived wait for the hole before they are acknowledged: that is no round-trip time.
+/// Octets that were held when they arrived wait for the hole before they are acknowledged: that is
+/// no round-trip time.
 #[test]
 fn rfc_6298_3_time_that_held_octets_wait_is_no_sample() {
     let (mut bench, first) = measured(Recovery::Rfc6675);
@@ -224,7 +299,9 @@ fn rfc_6675_fin_that_was_lost_goes_again_with_its_hole() {
     bench.now = bench.now + millis(1);
     let last = sack_octets(&mut bench, first + 4 * MSS, &[]);
     assert_eq!(
-        last.iter().map(|sent| (sent.header.seq, sent.text.len(), sent.header.flags)).collect::<Vec<_>>(),
+        last.iter()
+            .map(|sent| (sent.header.seq, sent.text.len(), sent.header.flags))
+            .collect::<Vec<_>>(),
         [(first + 4 * MSS, 0, common::FIN_ACK)]
     );
 }
@@ -232,9 +309,15 @@ fn rfc_6675_fin_that_was_lost_goes_again_with_its_hole() {
 #[test]
 fn rfc_6582_peer_without_sack_or_a_policy_that_ignores_it_recovers_by_duplicates() {
     let (mut bench, first) = in_flight(config(Recovery::NewReno), 10);
-    let sent: Vec<_> = (2..=4).flat_map(|held| sack(&mut bench, first, 0, &[(1, held)])).collect();
+    let sent: Vec<_> = (2..=4)
+        .flat_map(|held| sack(&mut bench, first, 0, &[(1, held)]))
+        .collect();
     assert_eq!(which(first, &sent), [0]);
-    assert_eq!(bench.status().cwnd, 8 * MSS, "inflated by three, as NewReno does");
+    assert_eq!(
+        bench.status().cwnd,
+        8 * MSS,
+        "inflated by three, as NewReno does"
+    );
 }
 
 // ---- Peers that lie
@@ -255,7 +338,11 @@ fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
         (una + MSS, una + 0x9000_0000),
     ] {
         for _ in 0..5 {
-            assert_eq!(sack_octets(&mut bench, first, &[(left, right)]), [], "{left} {right}");
+            assert_eq!(
+                sack_octets(&mut bench, first, &[(left, right)]),
+                [],
+                "{left} {right}"
+            );
         }
     }
     assert_eq!(bench.status().cwnd, 10 * MSS);
@@ -287,12 +374,17 @@ fn rfc_2018_8_reneging_beyond_a_hole_is_found_out_by_the_timeout() {
             sack(&mut bench, first, 0, &[(1, held)]);
         }
         // Nothing more is heard, and then the peer has thrown everything away.
-        assert_eq!(honest(&mut bench, first, first + 10 * MSS), first + 10 * MSS, "{recovery:?}");
+        assert_eq!(
+            honest(&mut bench, first, first + 10 * MSS),
+            first + 10 * MSS,
+            "{recovery:?}"
+        );
         assert_eq!(bench.run(Duration::from_secs(100)), []);
     }
 }
 
-/// From now on the peer tells the truth, and holds nothing beyond what it has acknowledged; up to where it hears.
+/// From now on the peer tells the truth, and holds nothing beyond what it has acknowledged; up to
+/// where it hears.
 fn honest(bench: &mut Bench, mut heard: Seq, end: Seq) -> Seq {
     let mut sent = Vec::new();
     for _ in 0..200 {
@@ -332,7 +424,10 @@ fn cve_2019_11478_sieve_of_held_octets_costs_no_memory_and_no_time() {
         bench.stack.record(false);
         let mut answers = 0;
         for n in 0..7000u32 {
-            let blocks: Vec<_> = (0..4).map(|k| first + 1 + (n * 8 + k * 2) % 14_500).map(|at| (at, at + 1)).collect();
+            let blocks: Vec<_> = (0..4)
+                .map(|k| first + 1 + (n * 8 + k * 2) % 14_500)
+                .map(|at| (at, at + 1))
+                .collect();
             bench.now = bench.now + Duration::from_micros(10);
             answers += sack_octets(&mut bench, first, &blocks).len();
         }
@@ -349,19 +444,38 @@ fn any_window() -> impl Strategy<Value = u16> {
 /// With enough patience to hear the peer out.
 fn any_config() -> impl Strategy<Value = Config> {
     let recovery = prop::sample::select(vec![Recovery::NewReno, Recovery::Rfc6675, Recovery::Rack]);
-    let congestion = prop::sample::select(vec![Congestion::NewReno, Congestion::Cubic, Congestion::Off]);
+    let congestion = prop::sample::select(vec![
+        Congestion::NewReno,
+        Congestion::Cubic,
+        Congestion::Off,
+    ]);
     let dialect = prop::sample::select(vec![Dialect::Linux, Dialect::Rfc9293]);
     let fin_repeats = prop::sample::select(vec![FinRepeats::UntilAcknowledged, FinRepeats::Never]);
-    (recovery, congestion, dialect, fin_repeats).prop_map(|(recovery, congestion, dialect, fin_repeats)| {
-        let mut config = config(recovery);
-        let rto = Rto { max: Duration::from_secs(2), ..config.conn.rto };
-        config.conn = ConnConfig { congestion, dialect, fin_repeats, rto, r2: 1000, ..config.conn };
-        config
-    })
+    (recovery, congestion, dialect, fin_repeats).prop_map(
+        |(recovery, congestion, dialect, fin_repeats)| {
+            let mut config = config(recovery);
+            let rto = Rto {
+                max: Duration::from_secs(2),
+                ..config.conn.rto
+            };
+            config.conn = ConnConfig {
+                congestion,
+                dialect,
+                fin_repeats,
+                rto,
+                r2: 1000,
+                ..config.conn
+            };
+            config
+        },
+    )
 }
 
 fn any_block() -> impl Strategy<Value = (i64, i64)> {
-    (-3000i64..18_000, prop_oneof![4 => 0i64..4000, 1 => any::<i32>().prop_map(i64::from)])
+    (
+        -3000i64..18_000,
+        prop_oneof![4 => 0i64..4000, 1 => any::<i32>().prop_map(i64::from)],
+    )
 }
 
 proptest! {
@@ -394,7 +508,8 @@ proptest! {
         prop_assert!(honest(&mut bench, una, end).ge(end), "{:?}", bench.status());
     }
 
-    /// Whatever a peer says to hold, every octet is there in the end once it tells the truth, and nothing is sent beyond its window.
+    /// Whatever a peer says to hold, every octet is there in the end once it tells the truth, and
+    /// nothing is sent beyond its window.
     #[test]
     fn any_sack_blocks_nothing_panics_and_the_truth_heals_everything(
         recovery in prop::sample::select(vec![Recovery::Rfc6675, Recovery::Rack]),
@@ -421,8 +536,17 @@ proptest! {
 #[test]
 fn profiles_recover_as_their_originals_do() {
     let of = |profile: Profile| profile.config().conn;
-    assert_eq!((of(Profile::Linux).recovery, of(Profile::Linux).congestion), (Recovery::Rack, Congestion::Cubic));
-    assert_eq!((of(Profile::Rfc9293).recovery, of(Profile::Rfc9293).congestion), (Recovery::Rfc6675, Congestion::NewReno));
+    assert_eq!(
+        (of(Profile::Linux).recovery, of(Profile::Linux).congestion),
+        (Recovery::Rack, Congestion::Cubic)
+    );
+    assert_eq!(
+        (
+            of(Profile::Rfc9293).recovery,
+            of(Profile::Rfc9293).congestion
+        ),
+        (Recovery::Rfc6675, Congestion::NewReno)
+    );
 }
 
 // ---- RFC 8985: RACK
@@ -436,7 +560,10 @@ fn rfc_8985_6_2_loss_is_told_by_a_later_segment_that_arrived_and_a_quarter_of_th
     bench.run(millis(99));
     assert_eq!(sack(&mut bench, first, 0, &[(1, 2)]), [], "it may be late");
     let sent = bench.run(millis(100));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::FastRetransmission]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::FastRetransmission])
+    );
     assert_eq!(sent[0].at.since(sent_at), millis(125));
 }
 
@@ -476,19 +603,32 @@ fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 0);
     (0..6).for_each(|_| drop(bench.send(&[7; 10])));
     bench.now = bench.now + millis(100);
-    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 20)]), []);
-    assert_eq!(sack_octets(&mut bench, first, &[(first + 10, first + 30)]), []);
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 20)]),
+        []
+    );
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 30)]),
+        []
+    );
     let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
-    assert_eq!(sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(), [first]);
+    assert_eq!(
+        sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(),
+        [first]
+    );
 }
 
-/// The newest block comes first (RFC 2018 section 4); the other one is news, too, if the ACK before this one was lost.
+/// The newest block comes first (RFC 2018 section 4); the other one is news, too, if the ACK before
+/// this one was lost.
 #[test]
 fn rfc_8985_6_2_two_new_blocks_in_one_ack_are_no_reordering() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
     bench.now = bench.now + millis(100);
     assert_eq!(sack(&mut bench, first, 0, &[(5, 6), (3, 4)]), []);
-    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(5, 7), (3, 4)]))[0], 0);
+    assert_eq!(
+        which(first, &sack(&mut bench, first, 0, &[(5, 7), (3, 4)]))[0],
+        0
+    );
 }
 
 #[test]
@@ -498,20 +638,30 @@ fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
     bench.now = bench.now + millis(100);
     let sent = sack(&mut bench, first, 0, &[(1, 4)]);
     assert_eq!(which(first, &sent)[0], 0);
-    // Six more arrive, and what they let out; the new segments were sent after the retransmission, and are held before it.
+    // Six more arrive, and what they let out; the new segments were sent after the retransmission,
+    // and are held before it.
     let sent = sack(&mut bench, first, 0, &[(1, 10)]);
     assert!(!sent.is_empty());
     bench.now = bench.now + millis(100);
     let nxt = bench.snd_nxt.since(first) / MSS;
     let mut again = sack(&mut bench, first, 0, &[(10, nxt), (1, 10)]);
     again.extend(bench.run(millis(50)));
-    assert!(which(first, &again).contains(&0), "{:?}", which(first, &again));
-    assert!(causes(&again).iter().all(|cause| *cause != Cause::Retransmission(1)));
+    assert!(
+        which(first, &again).contains(&0),
+        "{:?}",
+        which(first, &again)
+    );
+    assert!(
+        causes(&again)
+            .iter()
+            .all(|cause| *cause != Cause::Retransmission(1))
+    );
 }
 
 // ---- RFC 8985: tail-loss probes
 
-/// An open connection whose round-trip time is known to be 100 ms, but for what the handshake's still counts.
+/// An open connection whose round-trip time is known to be 100 ms, but for what the handshake's
+/// still counts.
 fn measured(recovery: Recovery) -> (Bench, Seq) {
     measured_with(config(recovery))
 }
@@ -535,7 +685,10 @@ fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer
     bench.send(&vec![7; 4 * MSS as usize]);
     let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
     let sent = bench.run(millis(300));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![3], vec![Cause::TailLossProbe]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![3], vec![Cause::TailLossProbe])
+    );
     assert_eq!(sent[0].at.since(start), srtt * 2);
     bench.now = bench.now + millis(50);
     let sent = sack(&mut bench, first, 0, &[(3, 4)]);
@@ -552,7 +705,10 @@ fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
     bench.send(&[7; 100]);
     let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
     let sent = bench.run(millis(900));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::TailLossProbe]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::TailLossProbe])
+    );
     assert_eq!(sent[0].at.since(start), srtt * 2 + millis(200));
     // The one probe there is; then the retransmission timer, from the probe on.
     let sent = bench.run(Duration::from_secs(1));
@@ -569,8 +725,17 @@ fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe(
     bench.send(&[8; 10]);
     let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
     let sent = bench.run(millis(300));
-    let [ref probe] = sent[..] else { panic!("{sent:?}") };
-    assert_eq!((probe.header.seq.since(first), probe.text.len(), probe.at.since(start)), (10, 10, srtt * 2));
+    let [ref probe] = sent[..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(
+        (
+            probe.header.seq.since(first),
+            probe.text.len(),
+            probe.at.since(start)
+        ),
+        (10, 10, srtt * 2)
+    );
 }
 
 #[test]
@@ -581,7 +746,10 @@ fn rfc_8985_7_3_new_text_is_the_better_probe() {
     let nxt = bench.snd_nxt.since(first) / MSS;
     assert!(nxt < 60);
     let sent = bench.run(millis(250));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![nxt], vec![Cause::TailLossProbe]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![nxt], vec![Cause::TailLossProbe])
+    );
 }
 
 #[test]
@@ -600,7 +768,14 @@ fn rfc_8985_7_4_probe_that_made_a_loss_good_costs_half_the_window_and_a_needless
         bench.send(&[7; 10]);
         bench.acknowledge();
         let after = bench.status().cwnd;
-        assert!(if needless { after >= before } else { after <= before.max(expected * MSS) }, "{needless}: {before} {after}");
+        assert!(
+            if needless {
+                after >= before
+            } else {
+                after <= before.max(expected * MSS)
+            },
+            "{needless}: {before} {after}"
+        );
     }
 }
 
@@ -626,7 +801,10 @@ fn rfc_8985_7_2_text_of_the_peer_does_not_put_the_probe_off() {
         sent.extend(bench.run(millis(50)));
         sent.extend(bench.arrive(bench.rcv_nxt, first, ACK, b"text"));
     }
-    let probe = sent.iter().find(|sent| sent.label.cause == Cause::TailLossProbe).unwrap();
+    let probe = sent
+        .iter()
+        .find(|sent| sent.label.cause == Cause::TailLossProbe)
+        .unwrap();
     assert_eq!(probe.at.since(start), srtt * 2);
 }
 
@@ -638,7 +816,10 @@ fn rfc_8985_7_3_probe_that_has_no_room_does_not_stand_in_the_way_of_the_timeout(
     bench.window = 3000;
     assert_eq!(sack(&mut bench, first, 0, &[]), []);
     let sent = bench.run(Duration::from_secs(2));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::Retransmission(1)])
+    );
 }
 
 #[test]
@@ -650,7 +831,10 @@ fn rfc_8985_7_3_fin_that_is_sent_once_does_not_stand_in_the_way_of_the_text_befo
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     assert_eq!(bench.drain().len(), 1, "the FIN");
     let sent = bench.run(Duration::from_secs(2));
-    assert_eq!((which(first, &sent), causes(&sent)), (vec![0], vec![Cause::Retransmission(1)]));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::Retransmission(1)])
+    );
 }
 
 #[test]
@@ -658,9 +842,14 @@ fn rfc_8985_7_2_ack_of_the_fin_alone_leaves_nothing_to_probe() {
     let (mut bench, first) = measured(Recovery::Rack);
     bench.send(&[7; 100]);
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
-    let [fin] = &bench.drain()[..] else { panic!("the FIN") };
+    let [fin] = &bench.drain()[..] else {
+        panic!("the FIN")
+    };
     sack_octets(&mut bench, first + 100, &[]);
     assert_eq!(bench.status().timer, Some(Timer::TailLoss));
     sack_octets(&mut bench, fin.header.seq + 1, &[]);
-    assert_eq!((bench.state(), bench.status().timer), (State::FinWait2, None));
+    assert_eq!(
+        (bench.state(), bench.status().timer),
+        (State::FinWait2, None)
+    );
 }

@@ -1,4 +1,5 @@
-//! What a connection does without one of its rules, segment by segment; the experiments of tcpx-lab show what comes of it.
+//! What a connection does without one of its rules, segment by segment; the experiments of tcpx-lab
+//! show what comes of it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,12 +17,15 @@ use tcpx_proto::wire::Flags;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// A plain connection in ESTABLISHED, with or without a rule, its window and ours of so many octets.
+/// A plain connection in ESTABLISHED, with or without a rule, its window and ours of so many
+/// octets.
 fn established(rule: Option<&str>, window: u16) -> Bench {
     let mut config = Bench::plain(Profile::Rfc9293);
     config.conn.receive_buffer = window.into();
     if let Some(rule) = rule {
-        Preset::find(rule).unwrap().apply(&mut config, &mut Vec::new());
+        Preset::find(rule)
+            .unwrap()
+            .apply(&mut config, &mut Vec::new());
     }
     let mut bench = Bench::new(config);
     bench.window = window;
@@ -33,10 +37,21 @@ fn established(rule: Option<&str>, window: u16) -> Bench {
 fn window_of_an_octet_is_used_at_once_only_without_silly_window_avoidance() {
     for (rule, octets) in [(None, 0), (Some("silly-window-avoidance"), 7)] {
         let mut bench = established(rule, 100);
-        assert_eq!(bench.send(&[b'x'; 400]).iter().map(|sent| sent.text.len()).sum::<usize>(), 100);
+        assert_eq!(
+            bench
+                .send(&[b'x'; 400])
+                .iter()
+                .map(|sent| sent.text.len())
+                .sum::<usize>(),
+            100
+        );
         bench.window = 7;
         let sent = bench.acknowledge();
-        assert_eq!(sent.iter().map(|sent| sent.text.len()).sum::<usize>(), octets, "{rule:?}");
+        assert_eq!(
+            sent.iter().map(|sent| sent.text.len()).sum::<usize>(),
+            octets,
+            "{rule:?}"
+        );
     }
 }
 
@@ -46,7 +61,15 @@ fn octet_read_is_offered_at_once_only_without_silly_window_avoidance() {
         let mut bench = established(rule, 100);
         assert_eq!(bench.text(&[b'x'; 100])[0].header.window, 0);
         bench.receive(1).unwrap();
-        assert_eq!(bench.drain().iter().map(|sent| sent.header.window).collect::<Vec<_>>(), windows, "{rule:?}");
+        assert_eq!(
+            bench
+                .drain()
+                .iter()
+                .map(|sent| sent.header.window)
+                .collect::<Vec<_>>(),
+            windows,
+            "{rule:?}"
+        );
     }
 }
 
@@ -70,8 +93,15 @@ fn fin_is_repeated_only_with_the_rule() {
         bench.stack.shutdown(bench.now, bench.conn()).unwrap();
         assert_eq!(bench.drain().len(), 1, "the FIN is with the text");
         let sent = bench.run(MS(20_000));
-        assert!(sent.len() > 2 && sent.iter().all(|sent| sent.text == b"x"), "the text is repeated in any case: {sent:?}");
-        assert!(sent.iter().all(|sent| sent.header.flags.has(Flags::FIN) == repeats), "{rule:?}: {sent:?}");
+        assert!(
+            sent.len() > 2 && sent.iter().all(|sent| sent.text == b"x"),
+            "the text is repeated in any case: {sent:?}"
+        );
+        assert!(
+            sent.iter()
+                .all(|sent| sent.header.flags.has(Flags::FIN) == repeats),
+            "{rule:?}: {sent:?}"
+        );
         let text_alone = bench.snd_una + 1;
         bench.arrive(bench.rcv_nxt, text_alone, ACK, b"");
         assert_eq!(!bench.run(MS(200_000)).is_empty(), repeats, "{rule:?}");
@@ -94,7 +124,11 @@ fn text_from_anywhere_is_the_next_only_without_sequence_check_and_never_more_tha
             assert_eq!(bench.status().unread, taken, "{rule:?}");
             bench.arrive(seq, ack, FIN_ACK, &[b'y'; 600]);
             assert!(bench.status().unread <= 1000, "{rule:?}");
-            assert_eq!(bench.state(), State::Established, "there is no room for all of the text before the FIN");
+            assert_eq!(
+                bench.state(),
+                State::Established,
+                "there is no room for all of the text before the FIN"
+            );
         }
     }
 }

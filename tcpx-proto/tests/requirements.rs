@@ -1,5 +1,6 @@
-//! The numbered requirements of RFC 9293, and those of its companions, that the engine alone can keep: one test each, named by its number.
-//! What is a matter of one segment in one state is in `transitions.rs`, what belongs to the wire format beside `wire`.
+//! The numbered requirements of RFC 9293, and those of its companions, that the engine alone can
+//! keep: one test each, named by its number. What is a matter of one segment in one state is in
+//! `transitions.rs`, what belongs to the wire format beside `wire`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -11,14 +12,12 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, Variance};
-use tcpx_proto::error::CallError;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, What};
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::Signal;
-use tcpx_proto::stack::Stack;
+use tcpx_proto::stack::{Signal, Stack};
 use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{Flags, Options, Timestamps};
@@ -54,15 +53,25 @@ fn open_to(config: Config, syn_options: Options) -> Bench {
 
 /// When they were sent, in whole milliseconds since then.
 fn times(since: Instant, sent: &[Sent]) -> Vec<u128> {
-    sent.iter().map(|sent| sent.at.since(since).as_millis()).collect()
+    sent.iter()
+        .map(|sent| sent.at.since(since).as_millis())
+        .collect()
 }
 
 fn seqs(sent: &[Sent]) -> Vec<(Seq, usize)> {
-    sent.iter().map(|sent| (sent.header.seq, sent.text.len())).collect()
+    sent.iter()
+        .map(|sent| (sent.header.seq, sent.text.len()))
+        .collect()
 }
 
 fn ended(bench: &Bench) -> Option<CloseReason> {
-    bench.signals.iter().find_map(|signal| if let Signal::Closed(_, reason) = signal { Some(*reason) } else { None })
+    bench.signals.iter().find_map(|signal| {
+        if let Signal::Closed(_, reason) = signal {
+            Some(*reason)
+        } else {
+            None
+        }
+    })
 }
 
 fn text(len: usize) -> Vec<u8> {
@@ -94,12 +103,23 @@ fn must_9_isn_depends_on_the_four_tuple_and_a_secret() {
     let isn = |seed: u64, port: u16| {
         let mut stack = Stack::new(plain(), seed);
         stack.reserve([10, 0, 0, 1].into(), 7000..=7001);
-        let id = stack.connect(Instant::ZERO, ([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 9000).into(), &plain().conn).unwrap();
+        let id = stack
+            .connect(
+                Instant::ZERO,
+                ([10, 0, 0, 1], port).into(),
+                ([10, 0, 0, 2], 9000).into(),
+                &plain().conn,
+            )
+            .unwrap();
         stack.status(id).unwrap().iss
     };
     assert_eq!(isn(1, 7000), isn(1, 7000));
     assert_ne!(isn(1, 7000), isn(2, 7000));
-    assert_ne!(isn(1, 7000).since(isn(1, 7001)), isn(2, 7000).since(isn(2, 7001)), "the difference of two ports tells nothing of others");
+    assert_ne!(
+        isn(1, 7000).since(isn(1, 7001)),
+        isn(2, 7000).since(isn(2, 7001)),
+        "the difference of two ports tells nothing of others"
+    );
 }
 
 /// Two stacks; each takes what the other sent.
@@ -119,7 +139,11 @@ impl Pair {
             stack.reserve(at.0.into(), at.1..=at.1);
             stack
         };
-        Pair { a: host(Pair::A, 1), b: host(Pair::B, 2), now: Instant::ZERO }
+        Pair {
+            a: host(Pair::A, 1),
+            b: host(Pair::B, 2),
+            now: Instant::ZERO,
+        }
     }
 
     fn sent(stack: &mut Stack, now: Instant) -> Vec<Vec<u8>> {
@@ -135,28 +159,41 @@ impl Pair {
     fn exchange(&mut self) -> usize {
         let mut packets = 0;
         loop {
-            let (from_a, from_b) = (Pair::sent(&mut self.a, self.now), Pair::sent(&mut self.b, self.now));
+            let (from_a, from_b) = (
+                Pair::sent(&mut self.a, self.now),
+                Pair::sent(&mut self.b, self.now),
+            );
             if from_a.is_empty() && from_b.is_empty() {
                 return packets;
             }
             packets += from_a.len() + from_b.len();
             assert!(packets < 1000, "they answer each other for ever");
             self.now = self.now + millis(1);
-            from_a.iter().for_each(|packet| self.b.packet_arrives(self.now, packet));
-            from_b.iter().for_each(|packet| self.a.packet_arrives(self.now, packet));
+            from_a
+                .iter()
+                .for_each(|packet| self.b.packet_arrives(self.now, packet));
+            from_b
+                .iter()
+                .for_each(|packet| self.a.packet_arrives(self.now, packet));
         }
     }
 
     fn states(&self) -> (Option<State>, Option<State>) {
         let (a, b) = (Pair::A.into(), Pair::B.into());
-        let state = |stack: &Stack, local: SocketAddr, remote| Some(stack.status(stack.lookup(local, remote)?)?.state);
+        let state = |stack: &Stack, local: SocketAddr, remote| {
+            Some(stack.status(stack.lookup(local, remote)?)?.state)
+        };
         (state(&self.a, a, b), state(&self.b, b, a))
     }
 
     fn open_at_once(config: &Config) -> Pair {
         let mut pair = Pair::new(config);
-        pair.a.connect(pair.now, Pair::A.into(), Pair::B.into(), &config.conn).unwrap();
-        pair.b.connect(pair.now, Pair::B.into(), Pair::A.into(), &config.conn).unwrap();
+        pair.a
+            .connect(pair.now, Pair::A.into(), Pair::B.into(), &config.conn)
+            .unwrap();
+        pair.b
+            .connect(pair.now, Pair::B.into(), Pair::A.into(), &config.conn)
+            .unwrap();
         pair
     }
 }
@@ -166,7 +203,12 @@ fn must_10_simultaneous_open_establishes_in_every_profile() {
     for profile in Profile::ALL {
         let mut pair = Pair::open_at_once(&profile.config());
         let packets = pair.exchange();
-        assert_eq!(pair.states(), (Some(State::Established), Some(State::Established)), "{}", profile.name());
+        assert_eq!(
+            pair.states(),
+            (Some(State::Established), Some(State::Established)),
+            "{}",
+            profile.name()
+        );
         assert!(packets <= 6, "{packets} packets");
     }
 }
@@ -176,11 +218,19 @@ fn figure_13_simultaneous_close_ends_in_two_time_waits_that_are_silent() {
     for profile in Profile::ALL {
         let mut pair = Pair::open_at_once(&profile.config());
         pair.exchange();
-        let (a, b) = (pair.a.lookup(Pair::A.into(), Pair::B.into()).unwrap(), pair.b.lookup(Pair::B.into(), Pair::A.into()).unwrap());
+        let (a, b) = (
+            pair.a.lookup(Pair::A.into(), Pair::B.into()).unwrap(),
+            pair.b.lookup(Pair::B.into(), Pair::A.into()).unwrap(),
+        );
         pair.a.shutdown(pair.now, a).unwrap();
         pair.b.shutdown(pair.now, b).unwrap();
         assert_eq!(pair.exchange(), 4, "{}", profile.name());
-        assert_eq!(pair.states(), (Some(State::TimeWait), Some(State::TimeWait)), "{}", profile.name());
+        assert_eq!(
+            pair.states(),
+            (Some(State::TimeWait), Some(State::TimeWait)),
+            "{}",
+            profile.name()
+        );
     }
 }
 
@@ -199,7 +249,12 @@ fn must_13_active_closer_waits_2_msl_and_again_after_another_fin() {
     let mut bench = Bench::new(plain());
     bench.enter("TIME-WAIT");
     bench.run(secs(200));
-    assert_eq!(bench.arrive(bench.rcv_nxt.back(1), bench.snd_nxt, FIN_ACK, b"").len(), 1);
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt.back(1), bench.snd_nxt, FIN_ACK, b"")
+            .len(),
+        1
+    );
     bench.run(secs(239));
     assert_eq!(bench.state(), State::TimeWait);
     bench.run(secs(1));
@@ -210,7 +265,10 @@ fn must_13_active_closer_waits_2_msl_and_again_after_another_fin() {
 fn must_41_another_passive_open_disturbs_nobody() {
     let mut bench = open(plain());
     let config = bench.stack.config().conn.clone();
-    assert_eq!(bench.stack.listen(bench.now, bench.local, 1, &config), Err(CallError::InUse(State::Listen)));
+    assert_eq!(
+        bench.stack.listen(bench.now, bench.local, 1, &config),
+        Err(CallError::InUse(State::Listen))
+    );
     assert_eq!(bench.text(b"still here")[0].header.ack, PEER_ISS + 11);
 }
 
@@ -220,7 +278,10 @@ fn must_42_listen_on_a_port_with_an_active_open() {
     bench.enter("SYN-SENT");
     bench.listen();
     let other = ([10, 0, 0, 3], 9000).into();
-    let header = tcpx_proto::wire::Header { source: other, ..bench.header(PEER_ISS, Seq(0), Flags::SYN) };
+    let header = tcpx_proto::wire::Header {
+        source: other,
+        ..bench.header(PEER_ISS, Seq(0), Flags::SYN)
+    };
     assert_eq!(bench.say(header, b"")[0].header.flags, SYN_ACK);
     assert_eq!(bench.state(), State::SynSent);
 }
@@ -244,7 +305,10 @@ fn must_15_without_the_option_segments_have_536_octets() {
 #[test]
 fn must_15_without_the_option_segments_have_1220_octets_over_ipv6() {
     let mut bench = Bench::new(plain());
-    (bench.local, bench.remote) = ("[fd00::1]:7000".parse().unwrap(), "[fd00::2]:9000".parse().unwrap());
+    (bench.local, bench.remote) = (
+        "[fd00::1]:7000".parse().unwrap(),
+        "[fd00::2]:9000".parse().unwrap(),
+    );
     bench.stack.reserve(bench.local.ip(), 7000..=7000);
     bench.syn_options = Options::default();
     bench.enter("ESTABLISHED");
@@ -254,18 +318,36 @@ fn must_15_without_the_option_segments_have_1220_octets_over_ipv6() {
 #[test]
 fn must_16_effective_mss_is_the_smallest_of_peer_path_and_options() {
     let mss = |config, options| open_to(config, options).send(&text(20_000))[0].text.len();
-    let offer = |mss| Options { mss: Some(mss), ..Options::default() };
+    let offer = |mss| Options {
+        mss: Some(mss),
+        ..Options::default()
+    };
     assert_eq!(mss(plain(), offer(1000)), 1000);
     assert_eq!(mss(plain(), offer(9000)), MSS);
-    let stamped = Options { timestamps: Some(Timestamps { value: 1, echo: 0 }), ..offer(1460) };
+    let stamped = Options {
+        timestamps: Some(Timestamps { value: 1, echo: 0 }),
+        ..offer(1460)
+    };
     assert_eq!(mss(rfc(), stamped), MSS - 12);
 }
 
-/// The profile's segments of this many octets towards a peer whose SYN has this MSS, where `--mss` is that; and the MSS that is offered.
-fn limited(profile: Profile, state: &str, own: u16, theirs: Option<u16>, mtu: u16) -> (Option<u16>, usize) {
-    let config = with(Bench::plain(profile), |conn| (conn.mss, conn.mtu) = (Some(own), mtu));
+/// The profile's segments of this many octets towards a peer whose SYN has this MSS, where `--mss`
+/// is that; and the MSS that is offered.
+fn limited(
+    profile: Profile,
+    state: &str,
+    own: u16,
+    theirs: Option<u16>,
+    mtu: u16,
+) -> (Option<u16>, usize) {
+    let config = with(Bench::plain(profile), |conn| {
+        (conn.mss, conn.mtu) = (Some(own), mtu)
+    });
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { mss: theirs, ..Options::default() };
+    bench.syn_options = Options {
+        mss: theirs,
+        ..Options::default()
+    };
     let offered = if state == "SYN-SENT" {
         let syn = bench.connect();
         bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
@@ -274,17 +356,24 @@ fn limited(profile: Profile, state: &str, own: u16, theirs: Option<u16>, mtu: u1
         bench.listen();
         let syn_ack = bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
         bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
-        bench.stack.accept(bench.now, bench.listener.unwrap()).unwrap();
+        bench
+            .stack
+            .accept(bench.now, bench.listener.unwrap())
+            .unwrap();
         syn_ack
     };
     assert_eq!(bench.state(), State::Established);
-    (offered[0].header.options.mss, bench.send(&text(20_000))[0].text.len())
+    (
+        offered[0].header.options.mss,
+        bench.send(&text(20_000))[0].text.len(),
+    )
 }
 
 /// TCP_MAXSEG, measured at Linux 6.18; RFC 9293 knows a limit of what is offered alone.
 #[test]
 fn must_14_16_own_mss_limits_what_is_sent_in_profile_linux_alone() {
-    // Own limit, the peer's option, MTU; then what is offered, and what is sent by the RFC, by an active and by a passive opener of Linux.
+    // Own limit, the peer's option, MTU; then what is offered, and what is sent by the RFC, by an
+    // active and by a passive opener of Linux.
     for (own, theirs, mtu, offered, rfc, active, passive) in [
         (300, Some(1460), 1500, 300, 1460, 300, 300),
         (300, Some(100), 1500, 300, 100, 100, 100),
@@ -298,20 +387,39 @@ fn must_14_16_own_mss_limits_what_is_sent_in_profile_linux_alone() {
     ] {
         let case = (own, theirs, mtu);
         for (state, linux) in [("SYN-SENT", active), ("SYN-RECEIVED", passive)] {
-            assert_eq!(limited(Profile::Rfc9293, state, own, theirs, mtu), (Some(offered), rfc), "{state} {case:?}");
-            assert_eq!(limited(Profile::Linux, state, own, theirs, mtu), (Some(offered), linux), "Linux, {state} {case:?}");
+            assert_eq!(
+                limited(Profile::Rfc9293, state, own, theirs, mtu),
+                (Some(offered), rfc),
+                "{state} {case:?}"
+            );
+            assert_eq!(
+                limited(Profile::Linux, state, own, theirs, mtu),
+                (Some(offered), linux),
+                "Linux, {state} {case:?}"
+            );
         }
     }
 }
 
 #[test]
 fn must_16_sack_blocks_leave_their_room() {
-    let mut bench = open_to(rfc(), Options { sack_permitted: true, mss: Some(1460), ..Options::default() });
+    let mut bench = open_to(
+        rfc(),
+        Options {
+            sack_permitted: true,
+            mss: Some(1460),
+            ..Options::default()
+        },
+    );
     for hole in 1..=4 {
         bench.arrive(bench.rcv_nxt + 1000 * hole, bench.snd_nxt, ACK, b"x");
     }
     let sent = bench.send(&text(5000));
-    assert!(sent.iter().all(|sent| sent.text.len() <= MSS - 36 && sent.header.options.sack.as_slice().len() == 4));
+    assert!(
+        sent.iter()
+            .all(|sent| sent.text.len() <= MSS - 36
+                && sent.header.options.sack.as_slice().len() == 4)
+    );
 }
 
 #[test]
@@ -321,14 +429,20 @@ fn must_65_mss_outside_a_syn_is_ignored_and_never_sent() {
     header.options.mss = Some(100);
     bench.say(header, b"");
     let sent = bench.send(&text(2 * MSS));
-    assert!(sent.iter().all(|sent| sent.text.len() == MSS && sent.header.options.mss.is_none()));
+    assert!(
+        sent.iter()
+            .all(|sent| sent.text.len() == MSS && sent.header.options.mss.is_none())
+    );
 }
 
 #[test]
 fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
     let mut bench = open(plain());
     let sent = bench.send(&text(2 * MSS + 5));
-    let pushed: Vec<bool> = sent.iter().map(|sent| sent.header.flags.has(Flags::PSH)).collect();
+    let pushed: Vec<bool> = sent
+        .iter()
+        .map(|sent| sent.header.flags.has(Flags::PSH))
+        .collect();
     assert_eq!(pushed, [false, false, true]);
 }
 
@@ -339,7 +453,10 @@ fn must_18_first_timeout_is_one_second_and_doubles() {
     let mut bench = Bench::new(plain());
     bench.enter("SYN-SENT");
     let start = bench.now;
-    assert_eq!(times(start, &bench.run(secs(32))), [1000, 3000, 7000, 15_000, 31_000]);
+    assert_eq!(
+        times(start, &bench.run(secs(32))),
+        [1000, 3000, 7000, 15_000, 31_000]
+    );
 }
 
 #[test]
@@ -361,7 +478,12 @@ fn must_18_timeout_never_exceeds_its_maximum() {
     let start = bench.now;
     bench.send(b"x");
     let sent = times(start, &bench.run(secs(300)));
-    assert_eq!(sent, [1000, 3000, 7000, 15_000, 31_000, 63_000, 123_000, 183_000, 243_000]);
+    assert_eq!(
+        sent,
+        [
+            1000, 3000, 7000, 15_000, 31_000, 63_000, 123_000, 183_000, 243_000
+        ]
+    );
 }
 
 #[test]
@@ -371,23 +493,44 @@ fn must_18_karn_an_ack_of_a_retransmission_is_no_sample() {
     bench.send(b"x");
     bench.run(secs(5));
     bench.acknowledge();
-    assert_eq!((bench.status().srtt, bench.status().rto), (srtt, secs(4)), "the backed-off timeout stays");
+    assert_eq!(
+        (bench.status().srtt, bench.status().rto),
+        (srtt, secs(4)),
+        "the backed-off timeout stays"
+    );
     bench.send(b"y");
     bench.acknowledge();
-    assert_eq!(bench.status().rto, secs(1), "until a segment that was sent once is acknowledged");
+    assert_eq!(
+        bench.status().rto,
+        secs(1),
+        "until a segment that was sent once is acknowledged"
+    );
 }
 
 #[test]
 fn rfc_7323_4_timestamps_make_a_sample_of_a_retransmission() {
-    let mut bench = open_to(rfc(), Options { timestamps: Some(Timestamps { value: 1, echo: 0 }), ..Options::default() });
+    let mut bench = open_to(
+        rfc(),
+        Options {
+            timestamps: Some(Timestamps { value: 1, echo: 0 }),
+            ..Options::default()
+        },
+    );
     bench.send(b"x");
     let again = bench.run(secs(5));
     bench.now = bench.now + millis(200);
     let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK);
-    header.options.timestamps = Some(Timestamps { value: 2, echo: again[1].header.options.timestamps.unwrap().value });
+    header.options.timestamps = Some(Timestamps {
+        value: 2,
+        echo: again[1].header.options.timestamps.unwrap().value,
+    });
     bench.say(header, b"");
     // 2 s in flight since the retransmission at 3 s, and 200 ms.
-    assert!(bench.status().srtt.unwrap() > millis(200) && bench.status().rto < secs(8), "{:?}", bench.status());
+    assert!(
+        bench.status().srtt.unwrap() > millis(200) && bench.status().rto < secs(8),
+        "{:?}",
+        bench.status()
+    );
 }
 
 #[test]
@@ -399,7 +542,10 @@ fn rfc_6298_5_1_timer_counts_from_the_oldest_and_restarts_on_new_acks() {
     bench.send(b"two");
     bench.arrive(bench.rcv_nxt, first, ACK, b"");
     let sent = bench.run(secs(2));
-    assert_eq!((times(start, &sent)[0], sent[0].text.as_slice()), (1601, &b"two"[..]));
+    assert_eq!(
+        (times(start, &sent)[0], sent[0].text.as_slice()),
+        (1601, &b"two"[..])
+    );
 }
 
 #[test]
@@ -437,12 +583,26 @@ fn must_20_shld_10_11_r1_tells_and_r2_ends_after_at_least_100_seconds() {
     let start = bench.now;
     bench.send(b"x");
     let sent = bench.run(secs(3600));
-    let r1 = bench.events.iter().find(|event| matches!(event.what, What::R1 { retransmissions } if retransmissions >= 3));
+    let r1 = bench
+        .events
+        .iter()
+        .find(|event| matches!(event.what, What::R1 { retransmissions } if retransmissions >= 3));
     assert!(r1.is_some_and(|event| event.at.since(start) < secs(100)));
-    let closed = bench.events.iter().find(|event| event.what == What::Closed(CloseReason::RetransmissionTimeout)).unwrap();
-    assert!(closed.at.since(start) >= secs(100), "{:?}", closed.at.since(start));
+    let closed = bench
+        .events
+        .iter()
+        .find(|event| event.what == What::Closed(CloseReason::RetransmissionTimeout))
+        .unwrap();
+    assert!(
+        closed.at.since(start) >= secs(100),
+        "{:?}",
+        closed.at.since(start)
+    );
     assert!(sent.len() >= 3);
-    assert_eq!(bench.receive(1), Err(CallError::Ended(CloseReason::RetransmissionTimeout)));
+    assert_eq!(
+        bench.receive(1),
+        Err(CallError::Ended(CloseReason::RetransmissionTimeout))
+    );
 }
 
 #[test]
@@ -472,14 +632,21 @@ fn must_21_user_timeout_begins_anew_with_each_ack_of_new_data() {
 #[test]
 fn must_21_user_timeout_counts_what_waits_for_a_window() {
     for profile in [Profile::Rfc9293, Profile::Linux] {
-        let mut bench = stuck(with(Bench::plain(profile), |conn| conn.user_timeout = Some(secs(20))));
+        let mut bench = stuck(with(Bench::plain(profile), |conn| {
+            conn.user_timeout = Some(secs(20))
+        }));
         for _ in 0..38 {
             bench.run(millis(500));
             bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
         }
         assert_eq!(ended(&bench), None, "{}", profile.name());
         bench.run(secs(3));
-        assert_eq!(ended(&bench), Some(CloseReason::UserTimeout), "{}", profile.name());
+        assert_eq!(
+            ended(&bench),
+            Some(CloseReason::UserTimeout),
+            "{}",
+            profile.name()
+        );
     }
 }
 
@@ -489,8 +656,16 @@ fn must_22_23_syn_is_tried_for_at_least_three_minutes() {
     bench.enter("SYN-SENT");
     let start = bench.now;
     let sent = bench.run(secs(3600));
-    let closed = bench.events.iter().find(|event| event.what == What::Closed(CloseReason::ConnectTimeout)).unwrap();
-    assert!(closed.at.since(start) >= secs(180), "{:?}", closed.at.since(start));
+    let closed = bench
+        .events
+        .iter()
+        .find(|event| event.what == What::Closed(CloseReason::ConnectTimeout))
+        .unwrap();
+    assert!(
+        closed.at.since(start) >= secs(180),
+        "{:?}",
+        closed.at.since(start)
+    );
     assert!(sent.iter().all(|sent| sent.header.flags == Flags::SYN));
     assert_eq!(ended(&bench), Some(CloseReason::ConnectTimeout));
 }
@@ -508,9 +683,24 @@ fn must_19_slow_start_adds_what_was_acknowledged() {
     let mut bench = open(plain());
     bench.send(&text(60 * MSS));
     let una = bench.snd_una;
-    assert_eq!(bench.arrive(bench.rcv_nxt, una + MSS as u32, ACK, b"").len(), 2, "one left the network, one the window grew");
-    let tiny: usize = (1..=10).map(|part| bench.arrive(bench.rcv_nxt, una + (MSS + 10 * part) as u32, ACK, b"").len()).sum();
-    assert!(tiny <= 1, "ten ACKs of 100 octets are no ten segments (RFC 5681 section 3.1)");
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt, una + MSS as u32, ACK, b"")
+            .len(),
+        2,
+        "one left the network, one the window grew"
+    );
+    let tiny: usize = (1..=10)
+        .map(|part| {
+            bench
+                .arrive(bench.rcv_nxt, una + (MSS + 10 * part) as u32, ACK, b"")
+                .len()
+        })
+        .sum();
+    assert!(
+        tiny <= 1,
+        "ten ACKs of 100 octets are no ten segments (RFC 5681 section 3.1)"
+    );
 }
 
 #[test]
@@ -520,7 +710,13 @@ fn must_19_timeout_leaves_a_window_of_one_segment() {
     let sent = bench.run(millis(1500));
     assert_eq!(sent.len(), 1);
     assert_eq!(bench.status().cwnd as usize, MSS);
-    assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_una + MSS as u32, ACK, b"").len(), 2, "slow start again");
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt, bench.snd_una + MSS as u32, ACK, b"")
+            .len(),
+        2,
+        "slow start again"
+    );
 }
 
 #[test]
@@ -529,7 +725,10 @@ fn rfc_5681_3_2_third_duplicate_ack_sends_the_missing_segment_at_once() {
     let una = bench.snd_una;
     bench.send(&text(10 * MSS));
     let duplicate = |bench: &mut Bench| bench.arrive(bench.rcv_nxt, una, ACK, b"");
-    assert_eq!((duplicate(&mut bench), duplicate(&mut bench)), (vec![], vec![]));
+    assert_eq!(
+        (duplicate(&mut bench), duplicate(&mut bench)),
+        (vec![], vec![])
+    );
     let sent = duplicate(&mut bench);
     assert_eq!(seqs(&sent), [(una, MSS)]);
     assert_eq!(sent[0].label.cause, Cause::FastRetransmission);
@@ -542,8 +741,15 @@ fn rfc_6582_3_2_duplicates_of_what_a_timeout_sends_again_start_no_recovery() {
     let una = bench.snd_una;
     bench.send(&text(10 * MSS));
     bench.run(millis(1500));
-    let sent: Vec<Sent> = (0..6).flat_map(|_| bench.arrive(bench.rcv_nxt, una, ACK, b"")).collect();
-    assert!(sent.iter().all(|sent| sent.label.cause != Cause::FastRetransmission), "{:?}", seqs(&sent));
+    let sent: Vec<Sent> = (0..6)
+        .flat_map(|_| bench.arrive(bench.rcv_nxt, una, ACK, b""))
+        .collect();
+    assert!(
+        sent.iter()
+            .all(|sent| sent.label.cause != Cause::FastRetransmission),
+        "{:?}",
+        seqs(&sent)
+    );
     assert!(bench.status().cwnd as usize <= 3 * MSS);
 }
 
@@ -552,10 +758,16 @@ fn rfc_3042_first_two_duplicate_acks_let_a_new_segment_out_each() {
     let mut bench = open(plain());
     let una = bench.snd_una;
     bench.send(&text(20 * MSS));
-    let sent: Vec<Vec<(Seq, usize)>> = (0..3).map(|_| seqs(&bench.arrive(bench.rcv_nxt, una, ACK, b""))).collect();
+    let sent: Vec<Vec<(Seq, usize)>> = (0..3)
+        .map(|_| seqs(&bench.arrive(bench.rcv_nxt, una, ACK, b"")))
+        .collect();
     let at = |segment: u32| vec![(una + segment * MSS as u32, MSS)];
     assert_eq!(sent, [at(10), at(11), at(0)]);
-    assert_eq!(bench.status().cwnd as usize, 5 * MSS + 3 * MSS, "half of what was in flight before");
+    assert_eq!(
+        bench.status().cwnd as usize,
+        5 * MSS + 3 * MSS,
+        "half of what was in flight before"
+    );
 }
 
 #[test]
@@ -564,7 +776,10 @@ fn rfc_5681_3_2_loss_that_an_ack_of_the_same_batch_disproves_sends_nothing_again
     bench.send(&text(5 * MSS));
     let mut packet = [0; 100];
     for ack in [bench.snd_una, bench.snd_una, bench.snd_una, bench.snd_nxt] {
-        let len = bench.header(bench.rcv_nxt, ack, ACK).emit((b"", b""), &mut packet).unwrap();
+        let len = bench
+            .header(bench.rcv_nxt, ack, ACK)
+            .emit((b"", b""), &mut packet)
+            .unwrap();
         bench.stack.packet_arrives(bench.now, &packet[..len]);
     }
     assert_eq!(bench.drain(), []);
@@ -580,7 +795,10 @@ fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
         bench.window -= 100;
         bench.arrive(bench.rcv_nxt, una, ACK, b"");
         let answer = bench.arrive(bench.rcv_nxt, una, ACK, b"x");
-        assert!(answer.iter().all(|sent| sent.text.is_empty()), "round {round}");
+        assert!(
+            answer.iter().all(|sent| sent.text.is_empty()),
+            "round {round}"
+        );
     }
 }
 
@@ -596,7 +814,11 @@ fn rfc_6582_partial_ack_sends_the_next_hole_and_a_full_one_ends_recovery() {
     let sent = bench.arrive(bench.rcv_nxt, hole, ACK, b"");
     assert_eq!(seqs(&sent)[0], (hole, MSS));
     bench.acknowledge();
-    assert!(bench.status().cwnd as usize <= 5 * MSS, "{}", bench.status().cwnd);
+    assert!(
+        bench.status().cwnd as usize <= 5 * MSS,
+        "{}",
+        bench.status().cwnd
+    );
 }
 
 #[test]
@@ -636,24 +858,43 @@ fn must_24_27_28_keepalive_waits_two_hours_or_what_is_asked_for() {
         times(start, &bench.run(secs(8000)))[0]
     };
     assert_eq!(first(KeepAlive::default()), 7_200_000);
-    assert_eq!(first(KeepAlive { idle: secs(10), ..KeepAlive::default() }), 10_000);
+    assert_eq!(
+        first(KeepAlive {
+            idle: secs(10),
+            ..KeepAlive::default()
+        }),
+        10_000
+    );
 }
 
 #[test]
 fn must_26_keepalive_waits_while_something_is_outstanding_or_arrives() {
-    let keepalive = KeepAlive { idle: secs(10), interval: secs(1), probes: 2 };
+    let keepalive = KeepAlive {
+        idle: secs(10),
+        interval: secs(1),
+        probes: 2,
+    };
     let mut bench = open(with(plain(), |conn| conn.keepalive = Some(keepalive)));
     for _ in 0..10 {
         assert_eq!(bench.run(secs(9)), []);
         bench.acknowledge();
     }
     bench.send(b"x");
-    assert!(bench.run(secs(100)).iter().all(|sent| sent.label.cause != Cause::KeepAlive));
+    assert!(
+        bench
+            .run(secs(100))
+            .iter()
+            .all(|sent| sent.label.cause != Cause::KeepAlive)
+    );
 }
 
 #[test]
 fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_empty() {
-    let keepalive = KeepAlive { idle: secs(10), interval: secs(1), probes: 1 };
+    let keepalive = KeepAlive {
+        idle: secs(10),
+        interval: secs(1),
+        probes: 1,
+    };
     let mut bench = open(with(plain(), |conn| conn.keepalive = Some(keepalive)));
     let nxt = bench.snd_nxt;
     for _ in 0..5 {
@@ -664,7 +905,11 @@ fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_emp
     bench.run(millis(11_900));
     assert_eq!(ended(&bench), None, "one lost probe is none");
     bench.run(secs(60));
-    assert_eq!(ended(&bench), Some(CloseReason::KeepAliveTimeout), "but nobody there is noticed");
+    assert_eq!(
+        ended(&bench),
+        Some(CloseReason::KeepAliveTimeout),
+        "but nobody there is noticed"
+    );
 }
 
 // ---- 3.8.5: urgent
@@ -677,7 +922,12 @@ fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
         header.urgent = urgent;
         let up_to = header.seq + u32::from(urgent);
         bench.say(header, b"0123456789");
-        assert!(bench.events.iter().any(|event| event.what == What::Urgent { up_to }));
+        assert!(
+            bench
+                .events
+                .iter()
+                .any(|event| event.what == What::Urgent { up_to })
+        );
         assert_eq!(bench.receive(100).unwrap(), b"0123456789");
     }
 }
@@ -689,8 +939,15 @@ fn must_32_33_rfc_6093_application_is_told_of_urgent_data_and_how_much_remains()
     header.urgent = 15;
     bench.signals.clear();
     bench.say(header, b"0123456789");
-    assert_eq!(bench.signals, [Signal::Urgent(bench.conn()), Signal::Readable(bench.conn())]);
-    assert_eq!(bench.status().urgent, Some(15), "five octets of it are still on their way");
+    assert_eq!(
+        bench.signals,
+        [Signal::Urgent(bench.conn()), Signal::Readable(bench.conn())]
+    );
+    assert_eq!(
+        bench.status().urgent,
+        Some(15),
+        "five octets of it are still on their way"
+    );
     assert_eq!(bench.receive(4).unwrap(), b"0123");
     assert_eq!(bench.status().urgent, Some(11));
     bench.text(b"abcdefgh");
@@ -707,7 +964,10 @@ fn must_32_urgent_pointer_to_what_is_there_already_announces_nothing() {
         header.urgent = urgent;
         bench.events.clear();
         bench.say(header, text);
-        bench.events.iter().any(|event| matches!(event.what, What::Urgent { .. }))
+        bench
+            .events
+            .iter()
+            .any(|event| matches!(event.what, What::Urgent { .. }))
     };
     assert!(announced(b"0123456789", 5));
     assert!(!announced(b"", 0));
@@ -725,7 +985,11 @@ fn urged(segments: &[(&[u8], Option<u16>)]) -> Bench {
 
 /// Text `ahead` of RCV.NXT, with URG where there is a pointer.
 fn urge(bench: &mut Bench, ahead: u32, text: &[u8], pointer: Option<u16>) {
-    let flags = if pointer.is_some() { ACK | Flags::URG } else { ACK };
+    let flags = if pointer.is_some() {
+        ACK | Flags::URG
+    } else {
+        ACK
+    };
     let mut header = bench.header(bench.rcv_nxt + ahead, bench.snd_nxt, flags);
     header.urgent = pointer.unwrap_or(0);
     bench.say(header, text);
@@ -743,7 +1007,11 @@ fn reads(bench: &mut Bench) -> String {
 }
 
 fn octet(bench: &mut Bench) -> Option<char> {
-    bench.stack.receive_urgent(bench.now, bench.conn()).ok().map(char::from)
+    bench
+        .stack
+        .receive_urgent(bench.now, bench.conn())
+        .ok()
+        .map(char::from)
 }
 
 /// What a program without SO_OOBINLINE reads on Linux 6.18.
@@ -759,10 +1027,31 @@ fn urgent_octet_is_out_of_the_stream_in_profile_linux() {
         (&[(b"ab", Some(3)), (b"cd", None)], "ab|d"),
         (&[(b"", Some(2)), (b"abc", None)], "a|c"),
         (&[(b"ab", Some(60_000)), (b"cd", None)], "abcd"),
-        // One that was not reached when the next is announced is in line; one that RECEIVE stands before is gone.
-        (&[(b"ab", None), (b"c", Some(1)), (b"d", None), (b"e", Some(1)), (b"f", None)], "abcd|f"),
-        (&[(b"c", Some(1)), (b"d", None), (b"e", Some(1)), (b"f", None)], "d|f"),
-        (&[(b"c", Some(1)), (b"d", Some(1)), (b"e", Some(1)), (b"f", None)], "f"),
+        // One that was not reached when the next is announced is in line; one that RECEIVE stands
+        // before is gone.
+        (
+            &[
+                (b"ab", None),
+                (b"c", Some(1)),
+                (b"d", None),
+                (b"e", Some(1)),
+                (b"f", None),
+            ],
+            "abcd|f",
+        ),
+        (
+            &[(b"c", Some(1)), (b"d", None), (b"e", Some(1)), (b"f", None)],
+            "d|f",
+        ),
+        (
+            &[
+                (b"c", Some(1)),
+                (b"d", Some(1)),
+                (b"e", Some(1)),
+                (b"f", None),
+            ],
+            "f",
+        ),
         // A pointer to what is there already announces nothing.
         (&[(b"abc", None), (b"", Some(0)), (b"d", None)], "abc"),
         (&[(b"abc", Some(2)), (b"de", Some(0))], "abc|e"),
@@ -773,7 +1062,11 @@ fn urgent_octet_is_out_of_the_stream_in_profile_linux() {
     }
     let mut bench = open(plain());
     urge(&mut bench, 0, b"abcde", Some(3));
-    assert_eq!((octet(&mut bench), bench.receive(100).unwrap()), (None, b"abcde".to_vec()), "RFC 6093");
+    assert_eq!(
+        (octet(&mut bench), bench.receive(100).unwrap()),
+        (None, b"abcde".to_vec()),
+        "RFC 6093"
+    );
 }
 
 #[test]
@@ -782,7 +1075,11 @@ fn urgent_octet_is_read_once_and_until_receive_has_passed_it() {
     assert_eq!((octet(&mut bench), octet(&mut bench)), (Some('c'), None));
     assert_eq!(reads(&mut bench), "ab|de");
     let mut bench = urged(&[(b"ab", None), (b"c", Some(1)), (b"de", None)]);
-    assert_eq!((reads(&mut bench).as_str(), octet(&mut bench)), ("ab|de", None), "passed");
+    assert_eq!(
+        (reads(&mut bench).as_str(), octet(&mut bench)),
+        ("ab|de", None),
+        "passed"
+    );
     let mut bench = urged(&[(b"ab", Some(3))]);
     assert_eq!(octet(&mut bench), None, "on its way");
     bench.signals.clear();
@@ -790,15 +1087,23 @@ fn urgent_octet_is_read_once_and_until_receive_has_passed_it() {
     assert_eq!(octet(&mut bench), None);
     urge(&mut bench, 0, b"c", None);
     assert_eq!(bench.signals[0], Signal::Urgent(bench.conn()));
-    assert_eq!((octet(&mut bench), reads(&mut bench).as_str()), (Some('c'), "ab|xy"));
+    assert_eq!(
+        (octet(&mut bench), reads(&mut bench).as_str()),
+        (Some('c'), "ab|xy")
+    );
     let mut bench = urged(&[]);
     urge(&mut bench, 2, b"c", Some(1));
-    assert_eq!(octet(&mut bench), Some('c'), "out of order it is there, too");
+    assert_eq!(
+        octet(&mut bench),
+        Some('c'),
+        "out of order it is there, too"
+    );
     bench.text(b"ab");
     assert_eq!(reads(&mut bench), "ab");
 }
 
-/// A RECEIVE that would have nothing but it to give leaves it where it is, and the peer's FIN lets go of it.
+/// A RECEIVE that would have nothing but it to give leaves it where it is, and the peer's FIN lets
+/// go of it.
 #[test]
 fn urgent_octet_alone_is_nothing_to_read_and_ends_with_the_stream() {
     let mut bench = urged(&[(b"c", Some(1))]);
@@ -822,7 +1127,11 @@ fn must_34_shld_15_to_17_shrunk_window_stops_new_text_and_is_survived() {
     assert_eq!(bench.arrive(bench.rcv_nxt, una, ACK, b""), []);
     assert_eq!(bench.send(b"more"), [], "SHLD-15");
     let sent = bench.run(millis(1500));
-    assert_eq!(seqs(&sent), [(una, 1000)], "SHLD-16: what lies in the window goes again");
+    assert_eq!(
+        seqs(&sent),
+        [(una, 1000)],
+        "SHLD-16: what lies in the window goes again"
+    );
     bench.window = 65_000;
     let rest = bench.arrive(bench.rcv_nxt, una + 1000, ACK, b"");
     assert!(!rest.is_empty(), "and the rest once there is room");
@@ -854,8 +1163,16 @@ fn must_36_shld_29_30_probes_come_after_one_rto_and_then_exponentially() {
     let mut bench = stuck(plain());
     let start = bench.now;
     let sent = bench.run(secs(250));
-    assert_eq!(times(start, &sent), [1000, 3000, 7000, 15_000, 31_000, 63_000, 123_000, 183_000, 243_000]);
-    assert!(sent.iter().all(|sent| sent.label.cause == Cause::Probe && sent.text == [0]));
+    assert_eq!(
+        times(start, &sent),
+        [
+            1000, 3000, 7000, 15_000, 31_000, 63_000, 123_000, 183_000, 243_000
+        ]
+    );
+    assert!(
+        sent.iter()
+            .all(|sent| sent.label.cause == Cause::Probe && sent.text == [0])
+    );
 }
 
 #[test]
@@ -864,7 +1181,12 @@ fn must_36_opened_window_lets_the_text_go() {
     bench.run(secs(10));
     bench.window = 65_000;
     let sent = bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
-    assert_eq!(sent.iter().flat_map(|sent| sent.text.clone()).collect::<Vec<_>>(), text(100));
+    assert_eq!(
+        sent.iter()
+            .flat_map(|sent| sent.text.clone())
+            .collect::<Vec<_>>(),
+        text(100)
+    );
 }
 
 #[test]
@@ -872,9 +1194,15 @@ fn must_36_octet_that_a_probe_delivered_counts() {
     let mut bench = stuck(plain());
     let probe = bench.run(millis(1500)).remove(0);
     bench.arrive(bench.rcv_nxt, probe.end(), ACK, b"");
-    assert_eq!((bench.snd_una, bench.status().unacknowledged), (probe.end(), 99));
+    assert_eq!(
+        (bench.snd_una, bench.status().unacknowledged),
+        (probe.end(), 99)
+    );
     let next = bench.run(secs(60)).remove(0);
-    assert_eq!((next.header.seq, next.text.as_slice()), (probe.end(), &text(100)[1..2]));
+    assert_eq!(
+        (next.header.seq, next.text.as_slice()),
+        (probe.end(), &text(100)[1..2])
+    );
 }
 
 #[test]
@@ -885,7 +1213,12 @@ fn must_37_probes_answered_never_abort() {
             bench.run(secs(130));
             bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
         }
-        assert_eq!((ended(&bench), bench.state()), (None, State::Established), "{}", profile.name());
+        assert_eq!(
+            (ended(&bench), bench.state()),
+            (None, State::Established),
+            "{}",
+            profile.name()
+        );
     }
 }
 
@@ -912,7 +1245,11 @@ fn must_38_sender_waits_for_a_useful_window_or_the_override() {
     let start = bench.now;
     let sent = bench.run(secs(2));
     assert_eq!(sent[0].text.len(), 10);
-    assert!((100..=1000).contains(&times(start, &sent)[0]), "{:?}", times(start, &sent));
+    assert!(
+        (100..=1000).contains(&times(start, &sent)[0]),
+        "{:?}",
+        times(start, &sent)
+    );
 }
 
 #[test]
@@ -922,7 +1259,13 @@ fn must_38_half_of_the_largest_window_is_useful() {
     bench.enter("ESTABLISHED");
     bench.window = 500;
     bench.acknowledge();
-    assert_eq!(seqs(&bench.send(&text(1000))).iter().map(|(_, len)| *len).collect::<Vec<_>>(), [500]);
+    assert_eq!(
+        seqs(&bench.send(&text(1000)))
+            .iter()
+            .map(|(_, len)| *len)
+            .collect::<Vec<_>>(),
+        [500]
+    );
 }
 
 #[test]
@@ -937,7 +1280,10 @@ fn must_39_receiver_opens_its_window_by_a_segment_or_half_the_buffer_only() {
         bench.receive(1).unwrap();
         updates.extend(bench.drain().into_iter().map(|sent| sent.header.window));
     }
-    assert!(updates.len() <= 8 && updates.windows(2).all(|pair| pair[1] - pair[0] >= 1460), "{updates:?}");
+    assert!(
+        updates.len() <= 8 && updates.windows(2).all(|pair| pair[1] - pair[0] >= 1460),
+        "{updates:?}"
+    );
     assert!(updates[0] >= 1460);
 }
 
@@ -968,7 +1314,10 @@ fn must_58_59_what_arrives_together_is_acknowledged_once() {
         bench.stack.packet_arrives(bench.now, &packet[..len]);
     }
     let sent = bench.drain();
-    assert_eq!(sent.iter().map(|sent| sent.header.ack).collect::<Vec<_>>(), [PEER_ISS + 1001]);
+    assert_eq!(
+        sent.iter().map(|sent| sent.header.ack).collect::<Vec<_>>(),
+        [PEER_ISS + 1001]
+    );
 }
 
 #[test]
@@ -996,7 +1345,8 @@ proptest! {
         let shift = if scaling { bench.clone().run(secs(2))[0].header.options.window_scale.unwrap() } else { 0 };
         bench.acknowledge();
         let mut promised = PEER_ISS + 1 + buffer.min(65_535) as u32;
-        // What is offered is the promise rounded up to the scale's unit: less of that excess is no less of the promise.
+        // What is offered is the promise rounded up to the scale's unit: less of that excess is no
+        // less of the promise.
         let mut check = |bench: &Bench, sent: Vec<Sent>| {
             for sent in sent {
                 let offered = sent.header.ack + (u32::from(sent.header.window) << shift);
@@ -1024,34 +1374,71 @@ proptest! {
 // ---- RFC 7323, 2018
 
 fn stamped(value: u32) -> Options {
-    Options { mss: Some(1460), timestamps: Some(Timestamps { value, echo: 0 }), ..Options::default() }
+    Options {
+        mss: Some(1460),
+        timestamps: Some(Timestamps { value, echo: 0 }),
+        ..Options::default()
+    }
 }
 
 #[test]
 fn rfc_7323_2_2_windows_are_scaled_only_if_both_syns_said_so_and_never_in_a_syn() {
-    let mut bench = open_to(rfc(), Options { window_scale: Some(3), ..Options::default() });
+    let mut bench = open_to(
+        rfc(),
+        Options {
+            window_scale: Some(3),
+            ..Options::default()
+        },
+    );
     assert_eq!(bench.status().snd_wnd, 65_000 << 3);
     let sent = bench.text(&text(1000));
     assert_eq!(sent.len() + bench.run(secs(1)).len(), 1);
     assert_eq!(bench.status().rcv_wnd, 262_144 - 1000);
     assert_eq!(open(rfc()).status().snd_wnd, 65_000);
     assert_eq!(
-        open_to(with(rfc(), |conn| conn.window_scaling = false), Options { window_scale: Some(3), ..Options::default() }).status().snd_wnd,
+        open_to(
+            with(rfc(), |conn| conn.window_scaling = false),
+            Options {
+                window_scale: Some(3),
+                ..Options::default()
+            }
+        )
+        .status()
+        .snd_wnd,
         65_000
     );
 }
 
 #[test]
 fn rfc_7323_2_3_shift_over_14_counts_as_14() {
-    let bench = open_to(rfc(), Options { window_scale: Some(200), ..Options::default() });
+    let bench = open_to(
+        rfc(),
+        Options {
+            window_scale: Some(200),
+            ..Options::default()
+        },
+    );
     assert_eq!(bench.status().snd_wnd, 65_000 << 14);
 }
 
 #[test]
 fn rfc_7323_3_2_timestamps_are_in_every_segment_or_in_none() {
     let mut bench = open_to(rfc(), stamped(77));
-    let sent = [bench.send(b"x"), bench.run(secs(2)), bench.text(&text(10)), bench.run(secs(1))].concat();
-    assert!(sent.len() >= 3 && sent.iter().all(|sent| sent.header.options.timestamps.is_some_and(|stamps| stamps.echo == 77)));
+    let sent = [
+        bench.send(b"x"),
+        bench.run(secs(2)),
+        bench.text(&text(10)),
+        bench.run(secs(1)),
+    ]
+    .concat();
+    assert!(
+        sent.len() >= 3
+            && sent.iter().all(|sent| sent
+                .header
+                .options
+                .timestamps
+                .is_some_and(|stamps| stamps.echo == 77))
+    );
     let mut bench = open(rfc());
     assert!(bench.send(b"x")[0].header.options.timestamps.is_none());
 }
@@ -1060,7 +1447,8 @@ fn rfc_7323_3_2_timestamps_are_in_every_segment_or_in_none() {
 fn echo(bench: &mut Bench, offset: u32, stamp: u32) -> Option<u32> {
     bench.stamp = Some(stamp);
     let sent = bench.arrive(PEER_ISS + 1 + offset, bench.snd_nxt, ACK, b"0123456789");
-    sent.last().map(|sent| sent.header.options.timestamps.unwrap().echo)
+    sent.last()
+        .map(|sent| sent.header.options.timestamps.unwrap().echo)
 }
 
 #[test]
@@ -1085,14 +1473,35 @@ fn rfc_2018_sack_blocks_name_the_newest_first_and_only_if_permitted() {
         let base = bench.rcv_nxt;
         let mut last = Vec::new();
         for at in [100, 300, 500, 700, 900] {
-            last = bench.arrive(base + at, bench.snd_nxt, ACK, b"0123456789").remove(0).header.options.sack.as_slice().to_vec();
+            last = bench
+                .arrive(base + at, bench.snd_nxt, ACK, b"0123456789")
+                .remove(0)
+                .header
+                .options
+                .sack
+                .as_slice()
+                .to_vec();
         }
-        last.into_iter().map(|(left, right)| (left.since(base), right.since(base))).collect::<Vec<_>>()
+        last.into_iter()
+            .map(|(left, right)| (left.since(base), right.since(base)))
+            .collect::<Vec<_>>()
     };
     assert_eq!(blocks(Options::default()), []);
-    let permitted = Options { sack_permitted: true, ..Options::default() };
-    assert_eq!(blocks(permitted), [(900, 910), (700, 710), (500, 510), (300, 310)]);
-    assert_eq!(blocks(Options { sack_permitted: true, ..stamped(1) }), [(900, 910), (700, 710), (500, 510)]);
+    let permitted = Options {
+        sack_permitted: true,
+        ..Options::default()
+    };
+    assert_eq!(
+        blocks(permitted),
+        [(900, 910), (700, 710), (500, 510), (300, 310)]
+    );
+    assert_eq!(
+        blocks(Options {
+            sack_permitted: true,
+            ..stamped(1)
+        }),
+        [(900, 910), (700, 710), (500, 510)]
+    );
 }
 
 #[test]
@@ -1102,16 +1511,48 @@ fn rfc_2883_4_what_came_again_is_told_once_before_what_holds_it_and_only_if_perm
         let base = bench.rcv_nxt;
         let mut blocks = |left: u32, right: u32| {
             let text = &b"0123456789abcdefghijklmnopqrst"[left as usize..right as usize];
-            let [ref answer] = bench.arrive(base + left, bench.snd_nxt, ACK, text)[..] else { panic!("one answer") };
-            answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base))).collect::<Vec<_>>()
+            let [ref answer] = bench.arrive(base + left, bench.snd_nxt, ACK, text)[..] else {
+                panic!("one answer")
+            };
+            answer
+                .header
+                .options
+                .sack
+                .as_slice()
+                .iter()
+                .map(|(left, right)| (left.since(base), right.since(base)))
+                .collect::<Vec<_>>()
         };
-        let told = [(0, 10), (0, 10), (20, 30), (25, 30), (15, 27), (5, 15), (29, 30)].map(|(left, right)| blocks(left, right));
-        assert_eq!(bench.receive(40).unwrap(), b"0123456789abcdefghijklmnopqrst");
+        let told = [
+            (0, 10),
+            (0, 10),
+            (20, 30),
+            (25, 30),
+            (15, 27),
+            (5, 15),
+            (29, 30),
+        ]
+        .map(|(left, right)| blocks(left, right));
+        assert_eq!(
+            bench.receive(40).unwrap(),
+            b"0123456789abcdefghijklmnopqrst"
+        );
         told
     };
     assert_eq!(
-        told(Options { sack_permitted: true, ..Options::default() }),
-        [vec![], vec![(0, 10)], vec![(20, 30)], vec![(25, 30), (20, 30)], vec![(20, 27), (15, 30)], vec![(5, 10)], vec![(29, 30)]]
+        told(Options {
+            sack_permitted: true,
+            ..Options::default()
+        }),
+        [
+            vec![],
+            vec![(0, 10)],
+            vec![(20, 30)],
+            vec![(25, 30), (20, 30)],
+            vec![(20, 27), (15, 30)],
+            vec![(5, 10)],
+            vec![(29, 30)]
+        ]
     );
     assert!(told(Options::default()).iter().all(Vec::is_empty));
 }
@@ -1119,36 +1560,92 @@ fn rfc_2883_4_what_came_again_is_told_once_before_what_holds_it_and_only_if_perm
 #[test]
 fn rfc_2883_text_that_tells_of_a_duplicate_is_no_longer_than_a_segment_may_be() {
     for (permitted, len, blocks) in [(true, 1448, 1), (false, 1460, 0)] {
-        let mut bench = open_to(rfc(), Options { mss: Some(1460), sack_permitted: permitted, ..Options::default() });
+        let mut bench = open_to(
+            rfc(),
+            Options {
+                mss: Some(1460),
+                sack_permitted: permitted,
+                ..Options::default()
+            },
+        );
         let base = bench.rcv_nxt;
         for at in [0, 5] {
-            assert_eq!(bench.arrive(base + at, bench.snd_nxt, ACK, b"0123456789"), [], "the ACK waits");
+            assert_eq!(
+                bench.arrive(base + at, bench.snd_nxt, ACK, b"0123456789"),
+                [],
+                "the ACK waits"
+            );
         }
         let sent = bench.send(&[7; 3000]);
-        assert_eq!((sent[0].text.len(), sent[0].header.options.sack.as_slice().len()), (len, blocks));
+        assert_eq!(
+            (
+                sent[0].text.len(),
+                sent[0].header.options.sack.as_slice().len()
+            ),
+            (len, blocks)
+        );
     }
 }
 
 #[test]
 fn rfc_2883_syn_that_came_again_is_no_text_that_did() {
-    let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
+    let mut bench = open_to(
+        rfc(),
+        Options {
+            sack_permitted: true,
+            ..Options::default()
+        },
+    );
     let sent = bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
-    assert_eq!(sent.iter().map(|sent| sent.header.options.sack.as_slice().len()).collect::<Vec<_>>(), [0]);
+    assert_eq!(
+        sent.iter()
+            .map(|sent| sent.header.options.sack.as_slice().len())
+            .collect::<Vec<_>>(),
+        [0]
+    );
 }
 
 #[test]
 fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
-    for (text, first, again) in [(&b""[..], vec![(10, 11)], vec![(10, 11); 2]), (b"56789", vec![(5, 11)], vec![(5, 11); 2])] {
-        let mut bench = open_to(rfc(), Options { sack_permitted: true, ..Options::default() });
+    for (text, first, again) in [
+        (&b""[..], vec![(10, 11)], vec![(10, 11); 2]),
+        (b"56789", vec![(5, 11)], vec![(5, 11); 2]),
+    ] {
+        let mut bench = open_to(
+            rfc(),
+            Options {
+                sack_permitted: true,
+                ..Options::default()
+            },
+        );
         let base = bench.rcv_nxt;
         for expected in [first, again] {
-            let sent = bench.arrive((base + 10).back(text.len() as u32), bench.snd_nxt, ACK | Flags::FIN, text);
-            let [ref answer] = sent[..] else { panic!("{sent:?}") };
-            let held = answer.header.options.sack.as_slice().iter().map(|(left, right)| (left.since(base), right.since(base)));
-            assert_eq!((answer.header.ack, held.collect::<Vec<_>>()), (base, expected));
+            let sent = bench.arrive(
+                (base + 10).back(text.len() as u32),
+                bench.snd_nxt,
+                ACK | Flags::FIN,
+                text,
+            );
+            let [ref answer] = sent[..] else {
+                panic!("{sent:?}")
+            };
+            let held = answer
+                .header
+                .options
+                .sack
+                .as_slice()
+                .iter()
+                .map(|(left, right)| (left.since(base), right.since(base)));
+            assert_eq!(
+                (answer.header.ack, held.collect::<Vec<_>>()),
+                (base, expected)
+            );
         }
         let sent = bench.arrive(base, bench.snd_nxt, ACK, &b"0123456789"[..10 - text.len()]);
-        assert_eq!((sent[0].header.ack, sent[0].header.options.sack.as_slice()), (base + 11, &[][..]));
+        assert_eq!(
+            (sent[0].header.ack, sent[0].header.options.sack.as_slice()),
+            (base + 11, &[][..])
+        );
         assert_eq!(bench.state(), State::CloseWait);
     }
 }
@@ -1157,8 +1654,18 @@ fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
 fn shld_31_text_out_of_order_is_held_and_acknowledged_when_the_hole_is_filled() {
     let mut bench = open(rfc());
     let base = bench.rcv_nxt;
-    assert_eq!(bench.arrive(base + 5, bench.snd_nxt, ACK, b"56789")[0].header.ack, base);
-    assert_eq!(bench.arrive(base, bench.snd_nxt, ACK, b"01234")[0].header.ack, base + 10);
+    assert_eq!(
+        bench.arrive(base + 5, bench.snd_nxt, ACK, b"56789")[0]
+            .header
+            .ack,
+        base
+    );
+    assert_eq!(
+        bench.arrive(base, bench.snd_nxt, ACK, b"01234")[0]
+            .header
+            .ack,
+        base + 10
+    );
     assert_eq!(bench.receive(20).unwrap(), b"0123456789");
 }
 
@@ -1171,7 +1678,9 @@ fn rfc_5961_7_challenges_are_throttled_for_each_connection() {
     let mut challenges = 0;
     for at in 0..1200 {
         bench.now = start + millis(at);
-        challenges += bench.say(bench.header(bench.rcv_nxt + 100, Seq(0), Flags::SYN), b"").len();
+        challenges += bench
+            .say(bench.header(bench.rcv_nxt + 100, Seq(0), Flags::SYN), b"")
+            .len();
     }
     assert_eq!(challenges, 3);
 }
@@ -1179,7 +1688,9 @@ fn rfc_5961_7_challenges_are_throttled_for_each_connection() {
 #[test]
 fn rfc_5961_3_rst_that_answers_a_challenge_ends_the_connection() {
     let mut bench = open(rfc());
-    let challenge = bench.arrive(bench.rcv_nxt + 100, Seq(0), Flags::SYN, b"").remove(0);
+    let challenge = bench
+        .arrive(bench.rcv_nxt + 100, Seq(0), Flags::SYN, b"")
+        .remove(0);
     bench.arrive(challenge.header.ack, Seq(0), Flags::RST, b"");
     assert_eq!(bench.state(), State::Closed);
 }
@@ -1196,7 +1707,13 @@ fn must_54_56_soft_icmp_errors_end_nothing_and_are_noted() {
             let before = bench.state();
             bench.icmp(kind, code, 0, bench.snd_una);
             assert_eq!(bench.state(), before, "{kind}/{code}");
-            assert!(bench.events.iter().any(|event| matches!(event.what, What::Icmp(_))), "{kind}/{code}");
+            assert!(
+                bench
+                    .events
+                    .iter()
+                    .any(|event| matches!(event.what, What::Icmp(_))),
+                "{kind}/{code}"
+            );
         }
     }
 }
@@ -1207,7 +1724,12 @@ fn must_55_source_quench_is_not_even_noted() {
     bench.send(b"x");
     let before = bench.status();
     assert_eq!(bench.icmp(4, 0, 0, bench.snd_una), []);
-    assert!(!bench.events.iter().any(|event| matches!(event.what, What::Icmp(_))));
+    assert!(
+        !bench
+            .events
+            .iter()
+            .any(|event| matches!(event.what, What::Icmp(_)))
+    );
     assert_eq!(bench.status(), before);
 }
 
@@ -1255,7 +1777,13 @@ fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
         (bench, sent)
     };
     let (_, sent) = fin(Profile::Rfc9293);
-    assert_eq!(sent.iter().map(|sent| sent.header.flags).collect::<Vec<_>>(), [ACK], "3.10.7.4 sends it at once");
+    assert_eq!(
+        sent.iter()
+            .map(|sent| sent.header.flags)
+            .collect::<Vec<_>>(),
+        [ACK],
+        "3.10.7.4 sends it at once"
+    );
 
     let (mut late, sent) = fin(Profile::Linux);
     assert_eq!(sent, []);
@@ -1266,17 +1794,35 @@ fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
     let (mut prompt, _) = fin(Profile::Linux);
     prompt.stack.close(prompt.now, prompt.conn()).unwrap();
     let sent = prompt.run(millis(100));
-    assert_eq!(sent.iter().map(|sent| (sent.header.flags, sent.header.ack)).collect::<Vec<_>>(), [(FIN_ACK, PEER_ISS + 6)]);
+    assert_eq!(
+        sent.iter()
+            .map(|sent| (sent.header.flags, sent.header.ack))
+            .collect::<Vec<_>>(),
+        [(FIN_ACK, PEER_ISS + 6)]
+    );
 }
 
 #[test]
 fn linux_ack_of_a_fin_with_text_waits_too_unless_something_is_missing() {
     let mut bench = open(Profile::Linux.config());
-    assert_eq!(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"last words"), []);
+    assert_eq!(
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"last words"),
+        []
+    );
     assert_eq!(bench.run(millis(40))[0].header.ack, PEER_ISS + 12);
     let mut bench = open(Profile::Linux.config());
-    assert_eq!(bench.arrive(bench.rcv_nxt + 4, bench.snd_nxt, FIN_ACK, b"words").len(), 1, "out of order");
-    assert_eq!(bench.text(b"last")[0].header.ack, PEER_ISS + 11, "fills the hole");
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt + 4, bench.snd_nxt, FIN_ACK, b"words")
+            .len(),
+        1,
+        "out of order"
+    );
+    assert_eq!(
+        bench.text(b"last")[0].header.ack,
+        PEER_ISS + 11,
+        "fills the hole"
+    );
 }
 
 #[test]
@@ -1284,9 +1830,16 @@ fn close_sends_everything_before_the_fin() {
     let mut bench = open(plain());
     bench.send(&text(15 * MSS));
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
-    assert_eq!((bench.drain(), bench.state()), (vec![], State::FinWait1), "the state changes at once, the FIN waits for its turn");
+    assert_eq!(
+        (bench.drain(), bench.state()),
+        (vec![], State::FinWait1),
+        "the state changes at once, the FIN waits for its turn"
+    );
     let sent = bench.acknowledge();
-    let fins: Vec<bool> = sent.iter().map(|sent| sent.header.flags.has(Flags::FIN)).collect();
+    let fins: Vec<bool> = sent
+        .iter()
+        .map(|sent| sent.header.flags.has(Flags::FIN))
+        .collect();
     assert_eq!(fins, [false, false, false, false, true]);
 }
 
@@ -1298,7 +1851,10 @@ fn fin_lost_is_sent_again_with_the_text_that_was_lost_with_it() {
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     bench.drain();
     let sent = bench.run(millis(1500));
-    assert_eq!((sent[0].header.seq, sent[0].text.as_slice()), (una, &b"last words"[..]));
+    assert_eq!(
+        (sent[0].header.seq, sent[0].text.as_slice()),
+        (una, &b"last words"[..])
+    );
     assert!(sent.iter().any(|sent| sent.header.flags.has(Flags::FIN)));
     bench.acknowledge();
     assert_eq!(bench.state(), State::FinWait2);
@@ -1312,9 +1868,18 @@ fn close_in_syn_received_is_finished_by_the_ack_of_the_syn_alone() {
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     assert_eq!(bench.drain()[0].header.seq, iss + 1);
     bench.arrive(bench.rcv_nxt, iss + 1, ACK, b"");
-    assert_eq!((bench.state(), bench.snd_una, bench.snd_nxt), (State::FinWait1, iss + 1, iss + 2));
+    assert_eq!(
+        (bench.state(), bench.snd_una, bench.snd_nxt),
+        (State::FinWait1, iss + 1, iss + 2)
+    );
     let again = bench.run(secs(5));
-    assert!(!again.is_empty() && again.iter().all(|sent| sent.header.flags == FIN_ACK && sent.header.seq == iss + 1), "{again:?}");
+    assert!(
+        !again.is_empty()
+            && again
+                .iter()
+                .all(|sent| sent.header.flags == FIN_ACK && sent.header.seq == iss + 1),
+        "{again:?}"
+    );
     bench.acknowledge();
     assert_eq!(bench.state(), State::FinWait2);
 }
@@ -1330,10 +1895,18 @@ fn unread_text_stays_readable_after_a_clean_close() {
     assert_eq!(bench.receive(60), Ok(vec![]));
 }
 
-/// A segment for TIME-WAIT: offsets from RCV.NXT and SND.NXT, bits, octets of text, offset of the timestamp.
+/// A segment for TIME-WAIT: offsets from RCV.NXT and SND.NXT, bits, octets of text, offset of the
+/// timestamp.
 fn any_segment() -> impl Strategy<Value = (i32, i32, u8, usize, i32, u64)> {
     let near = prop_oneof![-3i32..3, -200_000..200_000];
-    (near.clone(), near, 0u8..64, prop_oneof![Just(0usize), 1..20usize], -2i32..3, 0u64..100_000)
+    (
+        near.clone(),
+        near,
+        0u8..64,
+        prop_oneof![Just(0usize), 1..20usize],
+        -2i32..3,
+        0u64..100_000,
+    )
 }
 
 proptest! {
@@ -1378,7 +1951,8 @@ proptest! {
     }
 }
 
-/// A link of 10 ms that does to its first packets what it was told to, and two applications: each sends, reads slowly and closes.
+/// A link of 10 ms that does to its first packets what it was told to, and two applications: each
+/// sends, reads slowly and closes.
 struct Link {
     pair: Pair,
     fates: std::vec::IntoIter<u8>,
@@ -1393,12 +1967,17 @@ struct Link {
 impl Link {
     fn carry(&mut self) {
         for to_b in [true, false] {
-            let from = if to_b { &mut self.pair.a } else { &mut self.pair.b };
+            let from = if to_b {
+                &mut self.pair.a
+            } else {
+                &mut self.pair.b
+            };
             for packet in Pair::sent(from, self.pair.now) {
                 let fate = self.fates.next().unwrap_or(9);
                 let delay = if fate == 3 { 75 } else { 10 };
                 for _ in 0..[1, 0, 2].get(usize::from(fate)).copied().unwrap_or(1) {
-                    self.flying.push((self.pair.now + millis(delay), to_b, packet.clone()));
+                    self.flying
+                        .push((self.pair.now + millis(delay), to_b, packet.clone()));
                 }
             }
         }
@@ -1406,10 +1985,17 @@ impl Link {
 
     fn applications(&mut self) {
         let (a, b) = (Pair::A.into(), Pair::B.into());
-        self.ids = [self.ids[0].or(self.pair.a.lookup(a, b)), self.ids[1].or(self.pair.b.lookup(b, a))];
+        self.ids = [
+            self.ids[0].or(self.pair.a.lookup(a, b)),
+            self.ids[1].or(self.pair.b.lookup(b, a)),
+        ];
         for (at, id) in self.ids.into_iter().enumerate() {
             let Some(id) = id else { continue };
-            let stack = if at == 0 { &mut self.pair.a } else { &mut self.pair.b };
+            let stack = if at == 0 {
+                &mut self.pair.a
+            } else {
+                &mut self.pair.b
+            };
             let mut into = vec![0; self.most];
             match stack.receive(self.pair.now, id, &mut into) {
                 Ok(0) => self.ended[at] = true,
@@ -1431,15 +2017,25 @@ impl Link {
         loop {
             self.carry();
             let arrival = self.flying.iter().map(|(at, ..)| *at).min();
-            let next = [arrival, self.pair.a.deadline(), self.pair.b.deadline()].into_iter().flatten().min().filter(|next| *next <= until);
+            let next = [arrival, self.pair.a.deadline(), self.pair.b.deadline()]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|next| *next <= until);
             let Some(next) = next else { break };
             self.pair.now = self.pair.now.max(next);
             self.pair.a.timeout(self.pair.now);
             self.pair.b.timeout(self.pair.now);
-            let (due, later) = std::mem::take(&mut self.flying).into_iter().partition(|(at, ..)| *at <= next);
+            let (due, later) = std::mem::take(&mut self.flying)
+                .into_iter()
+                .partition(|(at, ..)| *at <= next);
             self.flying = later;
             for (_, to_b, packet) in due {
-                let to = if to_b { &mut self.pair.b } else { &mut self.pair.a };
+                let to = if to_b {
+                    &mut self.pair.b
+                } else {
+                    &mut self.pair.a
+                };
                 to.packet_arrives(self.pair.now, &packet);
             }
         }
@@ -1489,12 +2085,20 @@ proptest! {
 fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
     let mut bench = open(plain());
     let mut packet = [0; 200];
-    let len = bench.header(bench.rcv_nxt, Seq(0), Flags::RST).emit((b"", b""), &mut packet).unwrap();
+    let len = bench
+        .header(bench.rcv_nxt, Seq(0), Flags::RST)
+        .emit((b"", b""), &mut packet)
+        .unwrap();
     packet[36] ^= 1;
     bench.stack.packet_arrives(bench.now, &packet[..len]);
     assert_eq!((bench.drain(), bench.state()), (vec![], State::Established));
     assert_eq!(bench.stack.counters().bad_checksums, 1);
-    assert!(bench.events.iter().any(|event| matches!(event.what, What::Discarded(Discard::Parse(_)))));
+    assert!(
+        bench
+            .events
+            .iter()
+            .any(|event| matches!(event.what, What::Discarded(Discard::Parse(_))))
+    );
 }
 
 #[test]
@@ -1502,12 +2106,22 @@ fn config_of_the_rfc_keeps_its_numbers() {
     let conn = rfc().conn;
     assert_eq!(
         conn.rto,
-        Rto { initial: secs(1), min: secs(1), max: conn.rto.max, backoff: 2, variance: Variance::Rfc6298, samples: Samples::Unambiguous }
+        Rto {
+            initial: secs(1),
+            min: secs(1),
+            max: conn.rto.max,
+            backoff: 2,
+            variance: Variance::Rfc6298,
+            samples: Samples::Unambiguous
+        }
     );
     assert!(conn.rto.max >= secs(60), "RFC 6298 (2.5)");
     assert_eq!(conn.msl, secs(120));
     assert!(conn.delayed_ack.unwrap() < millis(500), "MUST-40");
-    assert!((millis(100)..=secs(1)).contains(&conn.sws_override), "MUST-38");
+    assert!(
+        (millis(100)..=secs(1)).contains(&conn.sws_override),
+        "MUST-38"
+    );
     assert!(conn.r1 >= 3, "SHLD-10");
     assert_eq!(conn.keepalive, None, "MUST-25");
 }

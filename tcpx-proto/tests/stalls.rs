@@ -1,4 +1,5 @@
-//! Requests and answers over one connection: whatever their sizes and the MTU, no rule of one end waits for a timer of the other.
+//! Requests and answers over one connection: whatever their sizes and the MTU, no rule of one end
+//! waits for a timer of the other.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::VecDeque;
@@ -8,8 +9,7 @@ use proptest::prelude::*;
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::error::CallError;
 use tcpx_proto::id::{ConnId, ListenerId};
-use tcpx_proto::stack::Signal;
-use tcpx_proto::stack::Stack;
+use tcpx_proto::stack::{Signal, Stack};
 use tcpx_proto::time::Instant;
 
 /// One way.
@@ -17,7 +17,8 @@ const WAY: Duration = Duration::from_micros(50);
 const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 7000);
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 9000);
 
-/// Two stacks, a cable, a client that asks and a server that answers as soon as it has the whole question.
+/// Two stacks, a cable, a client that asks and a server that answers as soon as it has the whole
+/// question.
 struct Dialogue {
     now: Instant,
     stacks: [Stack; 2],
@@ -32,24 +33,39 @@ struct Dialogue {
 
 impl Dialogue {
     fn new(configs: [Config; 2]) -> Dialogue {
-        let mut stacks = [(CLIENT, &configs[0], 1), (SERVER, &configs[1], 2)].map(|(at, config, seed)| {
-            let mut stack = Stack::new(config.clone(), seed);
-            stack.reserve(at.0.into(), at.1..=at.1);
-            stack
-        });
+        let mut stacks =
+            [(CLIENT, &configs[0], 1), (SERVER, &configs[1], 2)].map(|(at, config, seed)| {
+                let mut stack = Stack::new(config.clone(), seed);
+                stack.reserve(at.0.into(), at.1..=at.1);
+                stack
+            });
         let now = Instant::ZERO + Duration::from_secs(1);
-        let listener = stacks[1].listen(now, SERVER.into(), 8, &configs[1].conn).unwrap();
-        let ours = stacks[0].connect(now, CLIENT.into(), SERVER.into(), &configs[0].conn).unwrap();
+        let listener = stacks[1]
+            .listen(now, SERVER.into(), 8, &configs[1].conn)
+            .unwrap();
+        let ours = stacks[0]
+            .connect(now, CLIENT.into(), SERVER.into(), &configs[0].conn)
+            .unwrap();
         let (conns, cable) = ([Some(ours), None], VecDeque::new());
-        Dialogue { now, stacks, cable, listener, conns, read: [0; 2], unsent: [0; 2] }
+        Dialogue {
+            now,
+            stacks,
+            cable,
+            listener,
+            conns,
+            read: [0; 2],
+            unsent: [0; 2],
+        }
     }
 
-    /// What the stacks have to say goes onto the cable, and the applications read and write what they can.
+    /// What the stacks have to say goes onto the cable, and the applications read and write what
+    /// they can.
     fn settle(&mut self) {
         let mut packet = vec![0; 66_000];
         for end in [0, 1] {
             while let Some(transmit) = self.stacks[end].poll_transmit(self.now, &mut packet) {
-                self.cable.push_back((self.now + WAY, 1 - end, packet[..transmit.len].to_vec()));
+                self.cable
+                    .push_back((self.now + WAY, 1 - end, packet[..transmit.len].to_vec()));
             }
             while let Some(signal) = self.stacks[end].poll_signal() {
                 if matches!(signal, Signal::Acceptable(_)) {
@@ -106,7 +122,9 @@ impl Dialogue {
             while let Some((_, end, packet)) = self.cable.pop_front_if(|(at, ..)| *at <= self.now) {
                 self.stacks[end].packet_arrives(self.now, &packet);
             }
-            self.stacks.iter_mut().for_each(|stack| stack.timeout(self.now));
+            self.stacks
+                .iter_mut()
+                .for_each(|stack| stack.timeout(self.now));
         }
     }
 }
@@ -117,16 +135,23 @@ fn linux(mtu: u16, receive_buffer: usize) -> Config {
     config
 }
 
-/// As many round trips as slow start may take, and then some: well below 40 ms, the least delay of an ACK.
+/// As many round trips as slow start may take, and then some: well below 40 ms, the least delay of
+/// an ACK.
 const SOON: Duration = Duration::from_millis(10);
 
 #[test]
 fn linux_answer_of_any_size_waits_for_no_timer() {
     for mtu in [552, 1500, 9000, 65_535] {
-        for size in [1, 100, 536, 1448, 1449, 2000, 2896, 2897, 8192, 20_000, 65_483, 65_484, 100_000, 300_000] {
+        for size in [
+            1, 100, 536, 1448, 1449, 2000, 2896, 2897, 8192, 20_000, 65_483, 65_484, 100_000,
+            300_000,
+        ] {
             let mut dialogue = Dialogue::new([linux(mtu, 1 << 18), linux(mtu, 1 << 18)]);
             let times: Vec<_> = (0..40).map(|_| dialogue.exchange(100, size)).collect();
-            assert!(times.iter().all(|time| *time < SOON), "{size} octets, MTU {mtu}: {times:?}");
+            assert!(
+                times.iter().all(|time| *time < SOON),
+                "{size} octets, MTU {mtu}: {times:?}"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! No storm of answers: a segment without text or FIN that fits nowhere is answered at most once per challenge interval, whatever is wrong
-//! with it, so that two ends never keep answering each other's answers (RFC 5961 sections 5 and 7; Linux: `tcp_oow_rate_limited`).
+//! No storm of answers: a segment without text or FIN that fits nowhere is answered at most once
+//! per challenge interval, whatever is wrong with it, so that two ends never keep answering each
+//! other's answers (RFC 5961 sections 5 and 7; Linux: `tcp_oow_rate_limited`).
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -53,7 +54,9 @@ fn in_state(profile: Profile, state: &str) -> Bench {
 
 /// The answers that may be answered in turn: a RST never is.
 fn answers(sent: &[Sent]) -> usize {
-    sent.iter().filter(|sent| !sent.header.flags.has(Flags::RST)).count()
+    sent.iter()
+        .filter(|sent| !sent.header.flags.has(Flags::RST))
+        .count()
 }
 
 /// 2,000 copies within a second, in that state; how many answers that are no RST.
@@ -74,26 +77,61 @@ type Forge = fn(&Bench) -> Header;
 
 /// Without text or FIN, or with a SYN: outside the window, with a wrong ACK, or too old.
 const EMPTY: &[(&str, Forge)] = &[
-    ("SYN below", |bench| bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN)),
-    ("SYN above", |bench| bench.header(bench.rcv_nxt + 500_000, Seq(0), Flags::SYN)),
-    ("SYN again", |bench| bench.header(PEER_ISS, Seq(0), Flags::SYN)),
-    ("SYN,FIN below", |bench| bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN | Flags::FIN)),
-    ("SYN,ACK again", |bench| bench.header(PEER_ISS, bench.snd_nxt, SYN_ACK)),
-    ("SYN,ACK above", |bench| bench.header(bench.rcv_nxt + 500_000, bench.snd_nxt, SYN_ACK)),
-    ("ACK below", |bench| bench.header(bench.rcv_nxt.back(1), bench.snd_nxt, ACK)),
-    ("ACK above", |bench| bench.header(bench.rcv_nxt + 500_000, bench.snd_nxt, ACK)),
-    ("ACK of unsent data", |bench| bench.header(bench.rcv_nxt, bench.snd_nxt + 1000, ACK)),
-    ("ACK much too old", |bench| bench.header(bench.rcv_nxt, bench.snd_una.back(1_000_000), ACK)),
-    ("RST in the window", |bench| bench.header(bench.rcv_nxt + 100, Seq(0), Flags::RST)),
-    ("SYN,RST below", |bench| bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN | Flags::RST)),
-    ("nothing", |bench| bench.header(bench.rcv_nxt.back(1), Seq(0), Flags::NONE)),
-    ("ACK with an old timestamp", |bench| old(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK))),
-    ("SYN with an old timestamp", |bench| old(bench.header(bench.rcv_nxt, Seq(0), Flags::SYN))),
-    ("SYN,ACK with an old timestamp", |bench| old(bench.header(bench.rcv_nxt, bench.snd_nxt, SYN_ACK))),
+    ("SYN below", |bench| {
+        bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN)
+    }),
+    ("SYN above", |bench| {
+        bench.header(bench.rcv_nxt + 500_000, Seq(0), Flags::SYN)
+    }),
+    ("SYN again", |bench| {
+        bench.header(PEER_ISS, Seq(0), Flags::SYN)
+    }),
+    ("SYN,FIN below", |bench| {
+        bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN | Flags::FIN)
+    }),
+    ("SYN,ACK again", |bench| {
+        bench.header(PEER_ISS, bench.snd_nxt, SYN_ACK)
+    }),
+    ("SYN,ACK above", |bench| {
+        bench.header(bench.rcv_nxt + 500_000, bench.snd_nxt, SYN_ACK)
+    }),
+    ("ACK below", |bench| {
+        bench.header(bench.rcv_nxt.back(1), bench.snd_nxt, ACK)
+    }),
+    ("ACK above", |bench| {
+        bench.header(bench.rcv_nxt + 500_000, bench.snd_nxt, ACK)
+    }),
+    ("ACK of unsent data", |bench| {
+        bench.header(bench.rcv_nxt, bench.snd_nxt + 1000, ACK)
+    }),
+    ("ACK much too old", |bench| {
+        bench.header(bench.rcv_nxt, bench.snd_una.back(1_000_000), ACK)
+    }),
+    ("RST in the window", |bench| {
+        bench.header(bench.rcv_nxt + 100, Seq(0), Flags::RST)
+    }),
+    ("SYN,RST below", |bench| {
+        bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN | Flags::RST)
+    }),
+    ("nothing", |bench| {
+        bench.header(bench.rcv_nxt.back(1), Seq(0), Flags::NONE)
+    }),
+    ("ACK with an old timestamp", |bench| {
+        old(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK))
+    }),
+    ("SYN with an old timestamp", |bench| {
+        old(bench.header(bench.rcv_nxt, Seq(0), Flags::SYN))
+    }),
+    ("SYN,ACK with an old timestamp", |bench| {
+        old(bench.header(bench.rcv_nxt, bench.snd_nxt, SYN_ACK))
+    }),
 ];
 
 fn old(mut header: Header) -> Header {
-    header.options.timestamps = Some(Timestamps { value: 1000u32.wrapping_sub(1 << 30), echo: 0 });
+    header.options.timestamps = Some(Timestamps {
+        value: 1000u32.wrapping_sub(1 << 30),
+        echo: 0,
+    });
     header
 }
 
@@ -118,7 +156,12 @@ fn any_state_flooded_without_text_answers_once_per_challenge_interval() {
 fn any_state_flooded_by_syns_with_text_answers_once_per_challenge_interval() {
     for profile in Profile::ALL {
         for state in STATES {
-            let count = flood(profile, state, |bench| (bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN), vec![0; 10]));
+            let count = flood(profile, state, |bench| {
+                (
+                    bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN),
+                    vec![0; 10],
+                )
+            });
             assert!(count <= 4, "{} {state}: {count}", profile.name());
         }
     }
@@ -127,9 +170,27 @@ fn any_state_flooded_by_syns_with_text_answers_once_per_challenge_interval() {
 #[test]
 fn any_state_flooded_by_old_text_and_fins_answers_each() {
     for profile in Profile::ALL {
-        for state in ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT"] {
-            let text = flood(profile, state, |bench| (bench.header(bench.rcv_nxt.back(1000), bench.snd_una, ACK), vec![0; 10]));
-            let fin = flood(profile, state, |bench| (bench.header(bench.rcv_nxt.back(1000), bench.snd_una, FIN_ACK), Vec::new()));
+        for state in [
+            "ESTABLISHED",
+            "FIN-WAIT-1",
+            "FIN-WAIT-2",
+            "CLOSE-WAIT",
+            "CLOSING",
+            "LAST-ACK",
+            "TIME-WAIT",
+        ] {
+            let text = flood(profile, state, |bench| {
+                (
+                    bench.header(bench.rcv_nxt.back(1000), bench.snd_una, ACK),
+                    vec![0; 10],
+                )
+            });
+            let fin = flood(profile, state, |bench| {
+                (
+                    bench.header(bench.rcv_nxt.back(1000), bench.snd_una, FIN_ACK),
+                    Vec::new(),
+                )
+            });
             assert_eq!((text, fin), (2000, 2000), "{} {state}", profile.name());
         }
     }
@@ -151,7 +212,16 @@ struct World {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Forge { to: usize, seq: i32, ack: i32, flags: u8, stamp: Option<i32>, sack: Option<i32>, window: u16, len: usize },
+    Forge {
+        to: usize,
+        seq: i32,
+        ack: i32,
+        flags: u8,
+        stamp: Option<i32>,
+        sack: Option<i32>,
+        window: u16,
+        len: usize,
+    },
     Send(usize, usize),
     Receive(usize),
     Shutdown(usize),
@@ -180,7 +250,11 @@ impl World {
             let config = world.hosts[at].config().conn.clone();
             world.hosts[at].reserve(address.into(), port..=port);
             if listen[at] {
-                world.listeners[at] = Some(world.hosts[at].listen(now, World::AT[at].into(), 4, &config).unwrap());
+                world.listeners[at] = Some(
+                    world.hosts[at]
+                        .listen(now, World::AT[at].into(), 4, &config)
+                        .unwrap(),
+                );
             }
         }
         world
@@ -193,10 +267,17 @@ impl World {
             Step::Connect(at) => {
                 let config = self.hosts[at].config().conn.clone();
                 let (local, remote) = (World::AT[at].into(), World::AT[1 - at].into());
-                self.ids[at] = self.hosts[at].connect(self.now, local, remote, &config).ok().or(self.ids[at]);
+                self.ids[at] = self.hosts[at]
+                    .connect(self.now, local, remote, &config)
+                    .ok()
+                    .or(self.ids[at]);
             }
-            Step::Send(at, len) => self.call(at, |stack, now, id| stack.send(now, id, &vec![1; len]).is_ok()),
-            Step::Receive(at) => self.call(at, |stack, now, id| stack.receive(now, id, &mut [0; 5000]).is_ok()),
+            Step::Send(at, len) => self.call(at, |stack, now, id| {
+                stack.send(now, id, &vec![1; len]).is_ok()
+            }),
+            Step::Receive(at) => self.call(at, |stack, now, id| {
+                stack.receive(now, id, &mut [0; 5000]).is_ok()
+            }),
             Step::Shutdown(at) => self.call(at, |stack, now, id| stack.shutdown(now, id).is_ok()),
             Step::Close(at) => self.call(at, |stack, now, id| stack.close(now, id).is_ok()),
         }
@@ -212,21 +293,50 @@ impl World {
 
     /// As if from the other host, near to what this one expects.
     fn forge(&mut self, to: usize, step: &Step) {
-        let Step::Forge { seq, ack, flags, stamp, sack, window, len, .. } = *step else { return };
-        let (local, remote): (SocketAddr, SocketAddr) = (World::AT[to].into(), World::AT[1 - to].into());
-        let Some(last) = self.last[1 - to].or(self.last[to]) else { return };
-        let status = self.hosts[to].lookup(local, remote).and_then(|id| self.hosts[to].status(id));
-        let (next, acked) = status.map_or((last.seq, last.ack), |status| (status.rcv_nxt, status.snd_nxt));
-        let mut header = Header { source: remote, destination: local, ..last };
-        (header.seq, header.ack, header.flags, header.window) = (by(next, seq), by(acked, ack), Flags(flags), window);
+        let Step::Forge {
+            seq,
+            ack,
+            flags,
+            stamp,
+            sack,
+            window,
+            len,
+            ..
+        } = *step
+        else {
+            return;
+        };
+        let (local, remote): (SocketAddr, SocketAddr) =
+            (World::AT[to].into(), World::AT[1 - to].into());
+        let Some(last) = self.last[1 - to].or(self.last[to]) else {
+            return;
+        };
+        let status = self.hosts[to]
+            .lookup(local, remote)
+            .and_then(|id| self.hosts[to].status(id));
+        let (next, acked) = status.map_or((last.seq, last.ack), |status| {
+            (status.rcv_nxt, status.snd_nxt)
+        });
+        let mut header = Header {
+            source: remote,
+            destination: local,
+            ..last
+        };
+        (header.seq, header.ack, header.flags, header.window) =
+            (by(next, seq), by(acked, ack), Flags(flags), window);
         header.options.sack = SackBlocks::default();
         if let Some(sack) = sack {
-            header.options.sack.push(by(acked, sack), by(acked, sack) + 100);
+            header
+                .options
+                .sack
+                .push(by(acked, sack), by(acked, sack) + 100);
         }
-        header.options.timestamps = header
-            .options
-            .timestamps
-            .and_then(|stamps| stamp.map(|stamp| Timestamps { value: stamps.value.wrapping_add_signed(stamp), ..stamps }));
+        header.options.timestamps = header.options.timestamps.and_then(|stamps| {
+            stamp.map(|stamp| Timestamps {
+                value: stamps.value.wrapping_add_signed(stamp),
+                ..stamps
+            })
+        });
         let mut packet = [0; 4000];
         let len = header.emit((&vec![2; len], &[]), &mut packet).unwrap();
         self.hosts[to].packet_arrives(self.now, &packet[..len]);
@@ -240,11 +350,18 @@ impl World {
                 let packet = buffer[..transmit.len].to_vec();
                 let segment = Segment::parse(&packet, ChecksumPolicy::Strict).unwrap();
                 self.last[at] = Some(segment.header);
-                *(if segment.is_empty() { &mut self.empty } else { &mut self.used }) += 1;
-                self.flying.push_back((self.now + millis(1), 1 - at, packet));
+                *(if segment.is_empty() {
+                    &mut self.empty
+                } else {
+                    &mut self.used
+                }) += 1;
+                self.flying
+                    .push_back((self.now + millis(1), 1 - at, packet));
             }
             while self.hosts[at].poll_signal().is_some() {}
-            if let Some(id) = self.listeners[at].and_then(|listener| self.hosts[at].accept(self.now, listener).ok()) {
+            if let Some(id) = self.listeners[at]
+                .and_then(|listener| self.hosts[at].accept(self.now, listener).ok())
+            {
                 self.ids[at] = Some(id);
             }
         }
@@ -255,20 +372,28 @@ impl World {
         loop {
             self.drain();
             let arrival = self.flying.front().map(|(at, ..)| *at);
-            let next = [arrival, self.hosts[0].deadline(), self.hosts[1].deadline()].into_iter().flatten().min();
-            let Some(at) = next.filter(|at| *at <= until) else { break };
+            let next = [arrival, self.hosts[0].deadline(), self.hosts[1].deadline()]
+                .into_iter()
+                .flatten()
+                .min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                break;
+            };
             self.now = self.now.max(at);
             while let Some((_, to, packet)) = self.flying.pop_front_if(|(at, ..)| *at <= self.now) {
                 self.hosts[to].packet_arrives(self.now, &packet);
             }
-            self.hosts.iter_mut().for_each(|host| host.timeout(self.now));
+            self.hosts
+                .iter_mut()
+                .for_each(|host| host.timeout(self.now));
         }
         self.now = until;
     }
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let near = || prop_oneof![6 => Just(0), 3 => -3..3i32, 1 => -70_000..70_000i32, 1 => any::<i32>()];
+    let near =
+        || prop_oneof![6 => Just(0), 3 => -3..3i32, 1 => -70_000..70_000i32, 1 => any::<i32>()];
     let stamp = prop_oneof![4 => Just(Some(0)), 3 => Just(Some(1 << 30)), 1 => (-100_000..100_000i32).prop_map(Some), 1 => Just(None)];
     let flags = prop_oneof![
         6 => Just(ACK.0),
@@ -305,12 +430,25 @@ fn timestamps_forged_far_ahead_at_both_ends_leave_no_storm() {
         world.step(&Step::Connect(0));
         world.run(millis(100));
         for to in [0, 1] {
-            world.step(&Step::Forge { to, seq: 0, ack: 0, flags: ACK.0, stamp: Some(1 << 30), sack: None, window: 1000, len: 0 });
+            world.step(&Step::Forge {
+                to,
+                seq: 0,
+                ack: 0,
+                flags: ACK.0,
+                stamp: Some(1 << 30),
+                sack: None,
+                window: 1000,
+                len: 0,
+            });
         }
         world.step(&Step::Send(0, 1));
         world.run(Duration::from_secs(10));
         let (used, empty) = (world.used, world.empty);
-        assert!(used + empty < 50, "{}: {used} segments and {empty} empty ones in ten seconds", profile.name());
+        assert!(
+            used + empty < 50,
+            "{}: {used} segments and {empty} empty ones in ten seconds",
+            profile.name()
+        );
     }
 }
 

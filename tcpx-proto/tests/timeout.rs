@@ -1,4 +1,5 @@
-//! When a silent peer is asked again: the retransmission timeout of each profile, and what is made of it.
+//! When a silent peer is asked again: the retransmission timeout of each profile, and what is made
+//! of it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -25,7 +26,10 @@ fn linux() -> Config {
 fn open(config: Config, rtt: Duration) -> Bench {
     let sack = config.conn.sack;
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { sack_permitted: sack, ..bench.syn_options };
+    bench.syn_options = Options {
+        sack_permitted: sack,
+        ..bench.syn_options
+    };
     bench.connect();
     bench.now = bench.now + rtt - millis(1);
     bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
@@ -48,7 +52,9 @@ fn repetitions(bench: &mut Bench, time: Duration) -> Vec<u128> {
 }
 
 fn times(since: Instant, sent: &[Sent]) -> Vec<u128> {
-    sent.iter().map(|sent| sent.at.since(since).as_millis()).collect()
+    sent.iter()
+        .map(|sent| sent.at.since(since).as_millis())
+        .collect()
 }
 
 #[test]
@@ -73,7 +79,11 @@ fn rfc_6298_2_4_first_repetition_comes_a_second_later_or_more() {
         for _ in 0..100 {
             exchange(&mut bench, millis(rtt));
         }
-        assert_eq!(repetitions(&mut bench, Duration::from_secs(4))[0], expected, "rtt {rtt} ms");
+        assert_eq!(
+            repetitions(&mut bench, Duration::from_secs(4))[0],
+            expected,
+            "rtt {rtt} ms"
+        );
     }
 }
 
@@ -94,7 +104,11 @@ fn linux_tail_loss_probe_takes_the_place_of_the_first_timeout_and_the_rest_doubl
 fn linux_timeout_never_exceeds_two_minutes() {
     let mut bench = open(linux(), millis(300));
     let waits = repetitions(&mut bench, Duration::from_secs(2000));
-    let longest = waits.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    let longest = waits
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap();
     assert_eq!(longest, 120_000);
 }
 
@@ -103,7 +117,10 @@ fn linux_timeout_before_the_first_sample_is_a_second() {
     let mut bench = Bench::new(linux());
     bench.connect();
     let since = bench.now;
-    assert_eq!(times(since, &bench.run(Duration::from_secs(12))), [1000, 2000, 3000, 4000, 5000, 7000, 11_000]);
+    assert_eq!(
+        times(since, &bench.run(Duration::from_secs(12))),
+        [1000, 2000, 3000, 4000, 5000, 7000, 11_000]
+    );
 }
 
 #[test]
@@ -121,24 +138,37 @@ fn linux_zero_window_probe_comes_after_the_same_timeout() {
         let rto = u128::from(rtt + 200);
         assert_eq!(probes[..3], [rto, 3 * rto, 7 * rto]);
     }
-    assert_eq!(linux().conn.persist, Some(Persist { min: millis(200), max: Duration::from_secs(120) }));
+    assert_eq!(
+        linux().conn.persist,
+        Some(Persist {
+            min: millis(200),
+            max: Duration::from_secs(120)
+        })
+    );
 }
 
 #[test]
 fn rto_min_asked_for_bounds_what_the_profile_bounds() {
     for (profile, expected) in [(Profile::Linux, 550), (Profile::Rfc9293, 500)] {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.rto.min = millis(500)), millis(50));
+        let mut bench = open(
+            with(Bench::plain(profile), |conn| conn.rto.min = millis(500)),
+            millis(50),
+        );
         for _ in 0..40 {
             exchange(&mut bench, millis(50));
         }
         assert_eq!(repetitions(&mut bench, Duration::from_secs(1))[0], expected);
     }
     let variances = Profile::ALL.map(|profile| profile.config().conn.rto.variance);
-    assert_eq!(variances, [Variance::Linux, Variance::Rfc6298, Variance::Rfc6298]);
+    assert_eq!(
+        variances,
+        [Variance::Linux, Variance::Rfc6298, Variance::Rfc6298]
+    );
 }
 
 proptest! {
-    /// An ACK that is less than 200 ms later than the mean is never waited for in vain: a delayed ACK, a little jitter.
+    /// An ACK that is less than 200 ms later than the mean is never waited for in vain: a delayed
+    /// ACK, a little jitter.
     #[test]
     fn linux_ack_less_than_200_ms_late_is_no_loss(
         rtt in 5u64..600, late in prop::collection::vec(prop_oneof![3 => Just(0u64), 1 => 0u64..170], 1..60), sack: bool

@@ -1,7 +1,9 @@
-//! Every state meets every call, segment and timeout, and does what RFC 9293 section 3.10 says (`data/rfc9293.tsv`: section, profile, state,
-//! what was before, event, replies, next state, what the user is told). Calls that an application
-//! cannot make here (SEND or CLOSE on a listener's embryo, active OPEN of a listener) have no rows. Where the text contradicts itself, the
-//! row follows its sense: no ACK for a bare ACK in TIME-WAIT, a RST for any wrong ACK in SYN-RECEIVED, RCV.NXT past one FIN only.
+//! Every state meets every call, segment and timeout, and does what RFC 9293 section 3.10 says
+//! (`data/rfc9293.tsv`: section, profile, state, what was before, event, replies, next state, what
+//! the user is told). Calls that an application cannot make here (SEND or CLOSE on a listener's
+//! embryo, active OPEN of a listener) have no rows. Where the text contradicts itself, the row
+//! follows its sense: no ACK for a bare ACK in TIME-WAIT, a RST for any wrong ACK in SYN-RECEIVED,
+//! RCV.NXT past one FIN only.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -64,8 +66,19 @@ fn prepare(profile: Profile, row: &Row<'_>) -> Bench {
     if has("timestamps") {
         bench.stamp = Some(STAMP);
     }
-    bench.unread = vec![b'u'; if has("window closed") { 1000 } else { 10 * usize::from(has("text unread")) }];
-    bench.enter(&if has("released") { format!("{}(orphan)", row.state) } else { row.state.to_owned() });
+    bench.unread = vec![
+        b'u';
+        if has("window closed") {
+            1000
+        } else {
+            10 * usize::from(has("text unread"))
+        }
+    ];
+    bench.enter(&if has("released") {
+        format!("{}(orphan)", row.state)
+    } else {
+        row.state.to_owned()
+    });
     if has("peer window closed") {
         bench.window = 0;
         bench.acknowledge();
@@ -74,7 +87,9 @@ fn prepare(profile: Profile, row: &Row<'_>) -> Bench {
         bench.send(b"0123456789");
     }
     if has("no listener") {
-        bench.stack.close_listener(bench.now, bench.listener.unwrap());
+        bench
+            .stack
+            .close_listener(bench.now, bench.listener.unwrap());
     }
     if has("idle 25 days") {
         bench.run(Duration::from_secs(25 * 24 * 3600));
@@ -86,7 +101,10 @@ fn prepare(profile: Profile, row: &Row<'_>) -> Bench {
 fn bygone(bench: &mut Bench) -> ConnId {
     let config = bench.stack.config().conn.clone();
     let local = SocketAddr::new(bench.local.ip(), 7001);
-    let id = bench.stack.connect(bench.now, local, bench.remote, &config).unwrap();
+    let id = bench
+        .stack
+        .connect(bench.now, local, bench.remote, &config)
+        .unwrap();
     bench.stack.abort(bench.now, id).unwrap();
     bench.drain();
     id
@@ -98,21 +116,34 @@ fn call(bench: &mut Bench, row: &Row<'_>) -> Did {
     let result = match (row.event, row.state) {
         ("OPEN passive", _) => {
             let config = bench.stack.config().conn.clone();
-            bench.stack.listen(now, bench.local, 16, &config).map(|listener| {
-                bench.listener = Some(listener);
-                String::from("ok")
-            })
+            bench
+                .stack
+                .listen(now, bench.local, 16, &config)
+                .map(|listener| {
+                    bench.listener = Some(listener);
+                    String::from("ok")
+                })
         }
         ("CLOSE", "LISTEN") => {
             bench.stack.close_listener(now, bench.listener.unwrap());
             Ok(String::from("ok"))
         }
-        ("SEND", _) => bench.stack.send(now, id, b"0123456789").map(|_| String::from("taken")),
-        ("RECEIVE", _) => bench.stack.receive(now, id, &mut [0; 100]).map(|n| String::from(if n == 0 { "end" } else { "text" })),
+        ("SEND", _) => bench
+            .stack
+            .send(now, id, b"0123456789")
+            .map(|_| String::from("taken")),
+        ("RECEIVE", _) => bench
+            .stack
+            .receive(now, id, &mut [0; 100])
+            .map(|n| String::from(if n == 0 { "end" } else { "text" })),
         ("CLOSE", _) => bench.stack.close(now, id).map(|()| String::from("ok")),
         ("SHUTDOWN", _) => bench.stack.shutdown(now, id).map(|()| String::from("ok")),
         ("ABORT", _) => bench.stack.abort(now, id).map(|()| String::from("ok")),
-        ("STATUS", _) => bench.stack.status(id).map(|status| told(&status, row)).ok_or(CallError::NoConnection),
+        ("STATUS", _) => bench
+            .stack
+            .status(id)
+            .map(|status| told(&status, row))
+            .ok_or(CallError::NoConnection),
         (open, _) => active_open(bench, open),
     };
     let answer = result.unwrap_or_else(|error| String::from(name(error)));
@@ -121,7 +152,12 @@ fn call(bench: &mut Bench, row: &Row<'_>) -> Did {
 
 /// STATUS names the state.
 fn told(status: &Status, row: &Row<'_>) -> String {
-    assert!(row.state.starts_with(status.state.name()), "{} is not {}", status.state, row.state);
+    assert!(
+        row.state.starts_with(status.state.name()),
+        "{} is not {}",
+        status.state,
+        row.state
+    );
     String::from("ok")
 }
 
@@ -134,7 +170,10 @@ fn active_open(bench: &mut Bench, open: &str) -> Result<String, CallError> {
         "OPEN foreign" => (([10, 0, 0, 1], 9999).into(), bench.remote),
         other => panic!("unknown call {other}"),
     };
-    bench.stack.connect(bench.now, local, remote, &config).map(|_| String::from("ok"))
+    bench
+        .stack
+        .connect(bench.now, local, remote, &config)
+        .map(|_| String::from("ok"))
 }
 
 fn name(error: CallError) -> &'static str {
@@ -165,11 +204,17 @@ fn segment(bench: &mut Bench, symbols: &mut Symbols, event: &str) -> Did {
         Some("none") => header.options.timestamps = None,
         Some(stamp) => {
             let offset: i64 = stamp.strip_prefix("TS.RECENT").unwrap().parse().unwrap();
-            header.options.timestamps = Some(Timestamps { value: (i64::from(STAMP) + offset) as u32, echo: 0 });
+            header.options.timestamps = Some(Timestamps {
+                value: (i64::from(STAMP) + offset) as u32,
+                echo: 0,
+            });
         }
         None => {}
     }
-    for (key, end) in [("SRC", &mut header.source), ("DST", &mut header.destination)] {
+    for (key, end) in [
+        ("SRC", &mut header.source),
+        ("DST", &mut header.destination),
+    ] {
         if let Some(address) = field(event, key) {
             end.set_ip(address.parse().unwrap());
         }
@@ -181,7 +226,9 @@ fn segment(bench: &mut Bench, symbols: &mut Symbols, event: &str) -> Did {
 /// Lets time pass until this timer fires; what that sends.
 fn timer(bench: &mut Bench, name: &str) -> Did {
     for _ in 0..20 {
-        let Some(deadline) = bench.stack.deadline() else { break };
+        let Some(deadline) = bench.stack.deadline() else {
+            break;
+        };
         bench.now = deadline;
         bench.events.clear();
         bench.stack.timeout(deadline);
@@ -199,14 +246,26 @@ fn timer(bench: &mut Bench, name: &str) -> Did {
 /// The timers that run.
 fn armed(bench: &Bench) -> String {
     let runs = |wanted: &Timer| {
-        let last = bench.events.iter().rev().find_map(|event| match event.what {
-            What::Timer { timer, action } if timer == *wanted => Some(action),
-            _ => None,
-        });
+        let last = bench
+            .events
+            .iter()
+            .rev()
+            .find_map(|event| match event.what {
+                What::Timer { timer, action } if timer == *wanted => Some(action),
+                _ => None,
+            });
         matches!(last, Some(TimerAction::Started { .. }))
     };
-    let names: Vec<&str> = Timer::ALL.iter().filter(|timer| runs(timer)).map(|timer| timer.name()).collect();
-    if names.is_empty() { String::from("none") } else { names.join(" ") }
+    let names: Vec<&str> = Timer::ALL
+        .iter()
+        .filter(|timer| runs(timer))
+        .map(|timer| timer.name())
+        .collect();
+    if names.is_empty() {
+        String::from("none")
+    } else {
+        names.join(" ")
+    }
 }
 
 fn act(bench: &mut Bench, symbols: &mut Symbols, row: &Row<'_>) -> Did {
@@ -215,7 +274,12 @@ fn act(bench: &mut Bench, symbols: &mut Symbols, row: &Row<'_>) -> Did {
         "TIMERS armed" => (Vec::new(), Some(armed(bench))),
         "R2" => {
             let sent = bench.run(Duration::from_secs(3600));
-            (sent.into_iter().filter(|sent| sent.header.flags.has(Flags::RST)).collect(), None)
+            (
+                sent.into_iter()
+                    .filter(|sent| sent.header.flags.has(Flags::RST))
+                    .collect(),
+                None,
+            )
         }
         event if event.starts_with('<') => segment(bench, symbols, event),
         event if event.starts_with("TIMER ") => timer(bench, &event[6..]),
@@ -225,7 +289,13 @@ fn act(bench: &mut Bench, symbols: &mut Symbols, row: &Row<'_>) -> Did {
 
 /// What the user was told, in the words of the table.
 fn signalled(bench: &Bench) -> String {
-    let closed = bench.signals.iter().find_map(|signal| if let Signal::Closed(_, reason) = signal { Some(reason.name()) } else { None });
+    let closed = bench.signals.iter().find_map(|signal| {
+        if let Signal::Closed(_, reason) = signal {
+            Some(reason.name())
+        } else {
+            None
+        }
+    });
     if let Some(reason) = closed {
         return format!("closed:{reason}");
     }
@@ -236,16 +306,29 @@ fn signalled(bench: &Bench) -> String {
         _ => None,
     });
     let words: Vec<&str> = words.collect();
-    if words.is_empty() { String::from("-") } else { words.join(" ") }
+    if words.is_empty() {
+        String::from("-")
+    } else {
+        words.join(" ")
+    }
 }
 
-/// The state as the table names it: how SYN-RECEIVED came about, and LISTEN where only the listener is left and was asked for.
+/// The state as the table names it: how SYN-RECEIVED came about, and LISTEN where only the listener
+/// is left and was asked for.
 fn state(bench: &mut Bench, asked: &str) -> String {
     let config = bench.stack.config().conn.clone();
     match bench.state() {
-        State::SynReceived => format!("SYN-RECEIVED({})", if bench.status().passive { "passive" } else { "active" }),
+        State::SynReceived => format!(
+            "SYN-RECEIVED({})",
+            if bench.status().passive {
+                "passive"
+            } else {
+                "active"
+            }
+        ),
         State::Closed if asked == "LISTEN" => {
-            let taken = bench.stack.listen(bench.now, bench.local, 1, &config) == Err(CallError::InUse(State::Listen));
+            let taken = bench.stack.listen(bench.now, bench.local, 1, &config)
+                == Err(CallError::InUse(State::Listen));
             String::from(if taken { "LISTEN" } else { "CLOSED" })
         }
         state => String::from(state.name()),
@@ -268,7 +351,10 @@ fn judge(profile: Profile, row: &Row<'_>) -> Option<String> {
         return None;
     }
     let sent: Vec<String> = sent.iter().map(spell).collect();
-    Some(format!("expected {expected:?} {} {}, got {sent:?} {next} {told}", row.next, row.user))
+    Some(format!(
+        "expected {expected:?} {} {}, got {sent:?} {next} {told}",
+        row.next, row.user
+    ))
 }
 
 #[test]
@@ -276,31 +362,74 @@ fn every_state_meets_every_event_and_does_what_the_rfc_says() {
     let mut failures = Vec::new();
     for line in TABLE.lines().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [section, profiles, state, given, event, reply, next, user] = columns[..] else { panic!("bad row {line}") };
-        let row = Row { section, state, given, event, reply, next, user };
+        let [section, profiles, state, given, event, reply, next, user] = columns[..] else {
+            panic!("bad row {line}")
+        };
+        let row = Row {
+            section,
+            state,
+            given,
+            event,
+            reply,
+            next,
+            user,
+        };
         for profile in [Profile::Rfc9293, Profile::Rfc793] {
             if profiles != "both" && profiles != profile.name() {
                 continue;
             }
             if let Some(what) = judge(profile, &row) {
-                failures.push(format!("{} {} | {state} [{given}] | {event}: {what}", profile.name(), row.section));
+                failures.push(format!(
+                    "{} {} | {state} [{given}] | {event}: {what}",
+                    profile.name(),
+                    row.section
+                ));
             }
         }
     }
-    assert!(failures.is_empty(), "{} rows:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} rows:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
 fn every_state_has_rows_for_calls_segments_and_timers() {
-    let states = ["CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED(passive)", "SYN-RECEIVED(active)", "ESTABLISHED"];
-    let later = ["FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT"];
+    let states = [
+        "CLOSED",
+        "LISTEN",
+        "SYN-SENT",
+        "SYN-RECEIVED(passive)",
+        "SYN-RECEIVED(active)",
+        "ESTABLISHED",
+    ];
+    let later = [
+        "FIN-WAIT-1",
+        "FIN-WAIT-2",
+        "CLOSE-WAIT",
+        "CLOSING",
+        "LAST-ACK",
+        "TIME-WAIT",
+    ];
     for state in states.into_iter().chain(later) {
-        let events: Vec<&str> =
-            TABLE.lines().map(|line| line.split('\t').collect::<Vec<_>>()).filter(|row| row[2] == state).map(|row| row[4]).collect();
+        let events: Vec<&str> = TABLE
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>())
+            .filter(|row| row[2] == state)
+            .map(|row| row[4])
+            .collect();
         for bits in ["S", "R", "A", "AS", "AF", "F", "none"] {
-            assert!(events.iter().any(|event| field(event, "CTL") == Some(bits)), "{state} has no segment with {bits}");
+            assert!(
+                events.iter().any(|event| field(event, "CTL") == Some(bits)),
+                "{state} has no segment with {bits}"
+            );
         }
         assert!(events.contains(&"TIMERS armed"), "{state} has no timers");
-        assert!(state == "LISTEN" || events.contains(&"STATUS"), "{state} has no call");
+        assert!(
+            state == "LISTEN" || events.contains(&"STATUS"),
+            "{state} has no call"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The window that we offer, in the units of its scale: never more than there is room for, and all of it can be used.
+//! The window that we offer, in the units of its scale: never more than there is room for, and all
+//! of it can be used.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -11,16 +12,22 @@ use tcpx_proto::wire::Options;
 
 /// Opened to a peer that scales windows, with this receive buffer.
 fn open(profile: Profile, receive_buffer: usize) -> Bench {
-    let config = with(Bench::plain(profile), |conn| (conn.receive_buffer, conn.window_scaling) = (receive_buffer, true));
+    let config = with(Bench::plain(profile), |conn| {
+        (conn.receive_buffer, conn.window_scaling) = (receive_buffer, true)
+    });
     let mut bench = Bench::new(config);
-    bench.syn_options = Options { window_scale: Some(7), ..bench.syn_options };
+    bench.syn_options = Options {
+        window_scale: Some(7),
+        ..bench.syn_options
+    };
     bench.enter("ESTABLISHED");
     bench
 }
 
 /// The window of the last segment, octets.
 fn window(sent: &[Sent], shift: u32) -> Option<u32> {
-    sent.last().map(|sent| u32::from(sent.header.window) << shift)
+    sent.last()
+        .map(|sent| u32::from(sent.header.window) << shift)
 }
 
 #[test]
@@ -30,21 +37,31 @@ fn window_rounded_up_to_its_unit_and_filled_to_the_last_octet_is_closed() {
         bench.text(&[0; 1000]);
         // The right edge stays, between two units from where RCV.NXT is then.
         let mut offered = window(&bench.text(&vec![0; 8 + over]), 3).unwrap();
-        assert_eq!(offered, 262_144 - 1008 - (over as u32).next_multiple_of(8) + 8);
+        assert_eq!(
+            offered,
+            262_144 - 1008 - (over as u32).next_multiple_of(8) + 8
+        );
         while offered > 0 {
             let text = vec![0; offered.min(60_000) as usize];
             let sent = bench.text(&text);
             offered -= text.len() as u32;
             assert_eq!(window(&sent, 3), Some(offered), "{over}");
         }
-        assert_eq!(bench.receive(300_000).unwrap().len(), bench.rcv_nxt.since(PEER_ISS + 1) as usize);
-        assert_eq!(window(&bench.drain(), 3), Some(262_144), "all of it is free again");
+        assert_eq!(
+            bench.receive(300_000).unwrap().len(),
+            bench.rcv_nxt.since(PEER_ISS + 1) as usize
+        );
+        assert_eq!(
+            window(&bench.drain(), 3),
+            Some(262_144),
+            "all of it is free again"
+        );
     }
 }
 
 proptest! {
-    /// A peer that uses all that it is offered, a reader that takes its time: nothing of it is refused, and no window is larger than
-    /// what there is room for.
+    /// A peer that uses all that it is offered, a reader that takes its time: nothing of it is
+    /// refused, and no window is larger than what there is room for.
     #[test]
     fn window_that_is_offered_can_be_used_to_the_last_octet(
         linux: bool,

@@ -1,4 +1,5 @@
-//! What holds for every packet: written and read it is the same, pnet reads and writes it alike, and nothing that arrives makes the codec panic.
+//! What holds for every packet: written and read it is the same, pnet reads and writes it alike,
+//! and nothing that arrives makes the codec panic.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,45 +17,86 @@ use tcpx_proto::fault::{Direction, Gate, Rule, Verdict};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{
-    ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, OptionKind, Options, SackBlocks, Segment, Timestamps,
+    ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, OptionKind, Options,
+    SackBlocks, Segment, Timestamps, fix_checksums, flip_bit, patch, spoil_checksum, strip,
 };
-use tcpx_proto::wire::{fix_checksums, flip_bit, patch, spoil_checksum, strip};
 
 /// Both ends, of one family, neither of which is refused.
 fn any_ends() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
-    let v4 = || any::<Ipv4Addr>().prop_filter("unicast", |ip| !(ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified()));
-    let v6 = || any::<Ipv6Addr>().prop_filter("unicast", |ip| !(ip.is_multicast() || ip.is_unspecified()));
+    let v4 = || {
+        any::<Ipv4Addr>().prop_filter("unicast", |ip| {
+            !(ip.is_multicast() || ip.is_broadcast() || ip.is_unspecified())
+        })
+    };
+    let v6 = || {
+        any::<Ipv6Addr>().prop_filter("unicast", |ip| !(ip.is_multicast() || ip.is_unspecified()))
+    };
     let ips = prop_oneof![
         (v4(), v4()).prop_map(|(a, b)| (IpAddr::from(a), IpAddr::from(b))),
         (v6(), v6()).prop_map(|(a, b)| (IpAddr::from(a), IpAddr::from(b))),
     ];
-    (ips, 1u16.., 1u16..).prop_map(|((source, destination), from, to)| (SocketAddr::new(source, from), SocketAddr::new(destination, to)))
+    (ips, 1u16.., 1u16..).prop_map(|((source, destination), from, to)| {
+        (
+            SocketAddr::new(source, from),
+            SocketAddr::new(destination, to),
+        )
+    })
 }
 
 /// Any set of options, and of SACK blocks as many as find room beside them.
 fn any_options() -> impl Strategy<Value = Options> {
     let blocks = vec(any::<(u32, u32)>(), 0..=4);
-    (option::of(any::<u16>()), option::of(any::<u8>()), any::<bool>(), blocks, option::of(any::<(u32, u32)>())).prop_map(
-        |(mss, window_scale, sack_permitted, blocks, stamps)| {
+    (
+        option::of(any::<u16>()),
+        option::of(any::<u8>()),
+        any::<bool>(),
+        blocks,
+        option::of(any::<(u32, u32)>()),
+    )
+        .prop_map(|(mss, window_scale, sack_permitted, blocks, stamps)| {
             let padded = 4 * usize::from(mss.is_some()) + 4 * usize::from(window_scale.is_some());
-            let others = padded + if stamps.is_some() { 12 } else { 4 * usize::from(sack_permitted) };
+            let others = padded
+                + if stamps.is_some() {
+                    12
+                } else {
+                    4 * usize::from(sack_permitted)
+                };
             let mut sack = SackBlocks::default();
             for (left, right) in blocks.into_iter().take((40 - others - 4) / 8) {
                 assert!(sack.push(Seq(left), Seq(right)));
             }
             let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
-            Options { mss, window_scale, sack_permitted, sack, timestamps }
-        },
-    )
+            Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                sack,
+                timestamps,
+            }
+        })
 }
 
 fn any_header() -> impl Strategy<Value = Header> {
     let numbers = any::<(u32, u32, u8, u16, u16, u8, u8, u16)>();
-    (any_ends(), any_options(), numbers).prop_map(|((source, destination), options, (seq, ack, flags, window, urgent, ttl, tos, id))| {
-        let id = if source.is_ipv4() { id } else { 0 };
-        let (seq, ack, flags) = (Seq(seq), Seq(ack), Flags(flags));
-        Header { source, destination, seq, ack, flags, window, urgent, options, ttl, tos, id }
-    })
+    (any_ends(), any_options(), numbers).prop_map(
+        |((source, destination), options, (seq, ack, flags, window, urgent, ttl, tos, id))| {
+            let id = if source.is_ipv4() { id } else { 0 };
+            let (seq, ack, flags) = (Seq(seq), Seq(ack), Flags(flags));
+            Header {
+                source,
+                destination,
+                seq,
+                ack,
+                flags,
+                window,
+                urgent,
+                options,
+                ttl,
+                tos,
+                id,
+            }
+        },
+    )
 }
 
 fn any_text() -> impl Strategy<Value = Vec<u8>> {
@@ -77,7 +119,8 @@ fn tcp_at(packet: &[u8]) -> usize {
     if packet[0] >> 4 == 4 { 20 } else { 40 }
 }
 
-/// Options as pnet finds them, read as RFC 9293 and RFC 7323 say: of a kind that comes twice the last one counts.
+/// Options as pnet finds them, read as RFC 9293 and RFC 7323 say: of a kind that comes twice the
+/// last one counts.
 fn meaning(list: &[TcpOption]) -> Options {
     let mut options = Options::default();
     let be32 = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
@@ -88,11 +131,16 @@ fn meaning(list: &[TcpOption]) -> Options {
             (4, []) => options.sack_permitted = true,
             (5, blocks) if blocks.len() % 8 == 0 => {
                 for block in blocks.chunks(8) {
-                    options.sack.push(Seq(be32(&block[..4])), Seq(be32(&block[4..])));
+                    options
+                        .sack
+                        .push(Seq(be32(&block[..4])), Seq(be32(&block[4..])));
                 }
             }
             (8, stamps) if stamps.len() == 8 => {
-                options.timestamps = Some(Timestamps { value: be32(&stamps[..4]), echo: be32(&stamps[4..]) });
+                options.timestamps = Some(Timestamps {
+                    value: be32(&stamps[..4]),
+                    echo: be32(&stamps[4..]),
+                });
             }
             _ => {}
         }
@@ -103,15 +151,24 @@ fn meaning(list: &[TcpOption]) -> Options {
 /// The checksum that pnet finds right.
 fn pnet_checksum(tcp: &TcpPacket<'_>, source: IpAddr, destination: IpAddr) -> u16 {
     match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => tcp::ipv4_checksum(tcp, &source, &destination),
-        (IpAddr::V6(source), IpAddr::V6(destination)) => tcp::ipv6_checksum(tcp, &source, &destination),
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            tcp::ipv4_checksum(tcp, &source, &destination)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            tcp::ipv6_checksum(tcp, &source, &destination)
+        }
         _ => panic!("two families"),
     }
 }
 
-/// One option for pnet to write: known or not, of its own length or another, at whatever octet it comes to stand.
+/// One option for pnet to write: known or not, of its own length or another, at whatever octet it
+/// comes to stand.
 fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
-    let raw = |number: u8, data: Vec<u8>| TcpOption { number: TcpOptionNumber(number), length: vec![data.len() as u8 + 2], data };
+    let raw = |number: u8, data: Vec<u8>| TcpOption {
+        number: TcpOptionNumber(number),
+        length: vec![data.len() as u8 + 2],
+        data,
+    };
     prop_oneof![
         Just(TcpOption::nop()),
         any::<u16>().prop_map(TcpOption::mss),
@@ -125,8 +182,22 @@ fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
 
 /// One edit of the fault language, of any field or option, with a value that fits.
 fn any_edit() -> impl Strategy<Value = String> {
-    let numbers = [("seq", u32::MAX), ("ack", u32::MAX), ("win", 0xffff), ("urg", 0xffff), ("res", 15), ("ttl", 0xff), ("tos", 0xff)];
-    let more = [("id", 0xffff), ("mss", 0xffff), ("wscale", 0xff), ("tsval", u32::MAX), ("tsecr", u32::MAX)];
+    let numbers = [
+        ("seq", u32::MAX),
+        ("ack", u32::MAX),
+        ("win", 0xffff),
+        ("urg", 0xffff),
+        ("res", 15),
+        ("ttl", 0xff),
+        ("tos", 0xff),
+    ];
+    let more = [
+        ("id", 0xffff),
+        ("mss", 0xffff),
+        ("wscale", 0xff),
+        ("tsval", u32::MAX),
+        ("tsecr", u32::MAX),
+    ];
     let field = select([&numbers[..], &more].concat());
     prop_oneof![
         8 => (field, select(vec!["", "+", "-"]), any::<u32>())
@@ -141,8 +212,13 @@ fn any_odd_packet() -> impl Strategy<Value = Vec<u8>> {
     let area = vec(prop_oneof![0u8..11, any::<u8>()], 0..=40);
     let odd = (any_header(), any_text(), area).prop_map(|(header, text, area)| {
         let mut packet = vec![0; text.len() + 100];
-        let illegal = Illegal { options: Some(&area), ..Illegal::default() };
-        let len = header.emit_illegal((&text, &[]), &illegal, &mut packet).unwrap();
+        let illegal = Illegal {
+            options: Some(&area),
+            ..Illegal::default()
+        };
+        let len = header
+            .emit_illegal((&text, &[]), &illegal, &mut packet)
+            .unwrap();
         packet.truncate(len);
         packet
     });

@@ -27,7 +27,8 @@ const EXAMPLES: &str = "Examples, each to be reached by `nc 127.0.0.1 7000`, or 
 
 /// Serve connections with a TCP whose rules can be removed one by one
 ///
-/// A complete, hand-built TCP over raw IP sockets. Needs NET_RAW (and NET_ADMIN for the iptables guard).
+/// A complete, hand-built TCP over raw IP sockets. Needs NET_RAW (and NET_ADMIN for the iptables
+/// guard).
 #[derive(Parser)]
 #[command(version, max_term_width = 120)]
 struct Cli {
@@ -38,7 +39,8 @@ struct Cli {
     #[command(flatten)]
     mode: Mode,
 
-    /// Play the script of FILE instead: listen, accept, send, receive, close and more, step by step; docs/scripts.md
+    /// Play the script of FILE instead: listen, accept, send, receive, close and more, step by
+    /// step; docs/scripts.md
     #[arg(
         long,
         value_name = "FILE",
@@ -93,13 +95,23 @@ impl Cli {
             vec![Step::ReceiveToEnd]
         } else if let Some(respond) = &mode.respond {
             let text = match respond.strip_prefix('@') {
-                Some(path) => input::octets_in(Path::new(path), input::DATA)
-                    .map_err(|error| Failure::usage(format!("--respond: cannot read {path}: {error}. Name a file that can be read")))?,
+                Some(path) => input::octets_in(Path::new(path), input::DATA).map_err(|error| {
+                    Failure::usage(format!(
+                        "--respond: cannot read {path}: {error}. Name a file that can be read"
+                    ))
+                })?,
                 None => respond.clone().into_bytes(),
             };
             let send = [Step::Receive(1), Step::Send(text)];
-            let end = if self.never_close { vec![] } else { vec![Step::Shutdown] };
-            send.into_iter().chain(end).chain([Step::ReceiveToEnd]).collect()
+            let end = if self.never_close {
+                vec![]
+            } else {
+                vec![Step::Shutdown]
+            };
+            send.into_iter()
+                .chain(end)
+                .chain([Step::ReceiveToEnd])
+                .collect()
         } else if mode.forward.is_some() {
             vec![Step::Relay]
         } else if mode.stall {
@@ -107,7 +119,11 @@ impl Cli {
         } else {
             vec![Step::Echo]
         };
-        steps.push(if self.never_close { Step::StopReading } else { Step::Close });
+        steps.push(if self.never_close {
+            Step::StopReading
+        } else {
+            Step::Close
+        });
         Ok(Script { steps })
     }
 }
@@ -118,12 +134,18 @@ fn main() -> ExitCode {
     if let Some(code) = cli::answer(&mut command, &matches) {
         return code;
     }
-    let outcome = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).and_then(|cli| serve(&cli));
+    let outcome = Cli::from_arg_matches(&matches)
+        .map_err(|error| error.exit())
+        .and_then(|cli| serve(&cli));
     cli::finish("tcpx-server", outcome)
 }
 
 fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
-    let (script, run, port) = (cli::script(path)?, Run::new(&cli.common, "server")?, cli.address.port());
+    let (script, run, port) = (
+        cli::script(path)?,
+        Run::new(&cli.common, "server")?,
+        cli.address.port(),
+    );
     let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
     run.play(link, options, &script, Place { port, peer: None }, cli.stay)
 }
@@ -134,10 +156,17 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
     }
     let script = Arc::new(cli.script()?);
     let run = Run::new(&cli.common, "server")?;
-    let ports = if cli.address.port() == 0 { Ports::Block(1) } else { Ports::Exact(cli.address.port()) };
+    let ports = if cli.address.port() == 0 {
+        Ports::Block(1)
+    } else {
+        Ports::Exact(cli.address.port())
+    };
     let (link, options) = run.open(cli.address.ip(), ports)?;
     run.host(link, options, async |host| {
-        let signalled = app::signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
+        let signalled = app::signalled().map_err(|error| Failure {
+            message: format!("cannot catch signals: {error}"),
+            code: 1,
+        })?;
         tokio::select! {
             served = accept(cli, &run, host, script) => served,
             code = signalled => Ok(run.interrupted(host, code)),
@@ -146,8 +175,16 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
 }
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
-    let listener = host.listen(*host.ports().start(), cli.backlog as usize, &host.config().conn)?;
-    run.say(&format!("listening on {} (guard: {})", listener.local_addr(), host.guard_description()));
+    let listener = host.listen(
+        *host.ports().start(),
+        cli.backlog as usize,
+        &host.config().conn,
+    )?;
+    run.say(&format!(
+        "listening on {} (guard: {})",
+        listener.local_addr(),
+        host.guard_description()
+    ));
     let mut tasks = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -157,7 +194,13 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
                 continue;
             }
         };
-        let handling = handle(host.clone(), stream, Arc::clone(&script), cli.mode.forward.clone(), cli.close_after);
+        let handling = handle(
+            host.clone(),
+            stream,
+            Arc::clone(&script),
+            cli.mode.forward.clone(),
+            cli.close_after,
+        );
         if cli.once {
             drop(listener);
             return Ok(run.report(host, handling.await));
@@ -181,10 +224,12 @@ async fn handle(
     let stream = Arc::new(stream);
     let (ends, service) = joined.inspect_err(|_| stream.abort())?;
     // What broke on one side must not look complete on the other.
-    run_script(&host, &stream, &script, ends, close_after).await.inspect_err(|_| {
-        stream.abort();
-        service.iter().for_each(Service::reset);
-    })?;
+    run_script(&host, &stream, &script, ends, close_after)
+        .await
+        .inspect_err(|_| {
+            stream.abort();
+            service.iter().for_each(Service::reset);
+        })?;
     stream.close();
     match stream.closed().await {
         Ok(reason) if Error::Ended(reason).exit_code() == 0 => Ok(()),
@@ -194,15 +239,27 @@ async fn handle(
 }
 
 /// The steps of the script, or the close that comes first.
-async fn run_script(host: &Host, stream: &Arc<Stream>, script: &Script, ends: Ends, close_after: Option<Duration>) -> Result<(), AppError> {
+async fn run_script(
+    host: &Host,
+    stream: &Arc<Stream>,
+    script: &Script,
+    ends: Ends,
+    close_after: Option<Duration>,
+) -> Result<(), AppError> {
     let mut player = Player::on(host, Arc::clone(stream), ends);
-    let Some(limit) = close_after else { return player.play(script).await };
+    let Some(limit) = close_after else {
+        return player.play(script).await;
+    };
     let limited = async {
         if let Ok(ended) = tokio::time::timeout(limit, player.play(script)).await {
             return ended;
         }
-        let close = Script { steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close] };
-        Player::on(host, Arc::clone(stream), Ends::none()).play(&close).await
+        let close = Script {
+            steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close],
+        };
+        Player::on(host, Arc::clone(stream), Ends::none())
+            .play(&close)
+            .await
     };
     // Rare, and larger than all that an idle connection needs.
     Box::pin(limited).await
@@ -213,12 +270,22 @@ struct Service(OwnedFd);
 
 impl Service {
     async fn reach(to: &str) -> Result<(Ends, Option<Service>), AppError> {
-        let failed = |error| AppError::Own(format!("cannot reach {to}: {error}; the connection is aborted"));
+        let failed = |error| {
+            AppError::Own(format!(
+                "cannot reach {to}: {error}; the connection is aborted"
+            ))
+        };
         let connection = tokio::net::TcpStream::connect(to).await.map_err(failed)?;
         let service = Service(connection.as_fd().try_clone_to_owned().map_err(failed)?);
         // Not `into_split`: a half of that, dropped, sends a FIN.
         let (input, output) = tokio::io::split(connection);
-        Ok((Ends { input: Box::new(input), output: Box::new(output) }, Some(service)))
+        Ok((
+            Ends {
+                input: Box::new(input),
+                output: Box::new(output),
+            },
+            Some(service),
+        ))
     }
 
     /// The end of the connection will be a RST.
@@ -233,9 +300,14 @@ mod tests {
     use super::*;
 
     fn script(flags: &str) -> Result<Vec<Step>, u8> {
-        let words = ["tcpx-server", "127.0.0.1:7000"].into_iter().chain(flags.split_whitespace());
-        let cli = Cli::try_parse_from(words).map_err(|error| u8::try_from(error.exit_code()).unwrap())?;
-        cli.script().map(|script| script.steps).map_err(|failure| failure.code)
+        let words = ["tcpx-server", "127.0.0.1:7000"]
+            .into_iter()
+            .chain(flags.split_whitespace());
+        let cli =
+            Cli::try_parse_from(words).map_err(|error| u8::try_from(error.exit_code()).unwrap())?;
+        cli.script()
+            .map(|script| script.steps)
+            .map_err(|failure| failure.code)
     }
 
     #[test]
@@ -246,32 +318,58 @@ mod tests {
     #[test]
     fn flags_are_shorthand_for_these_scripts() {
         assert_eq!(script(""), Ok(vec![Step::Echo, Step::Close]));
-        assert_eq!(script("--echo --never-close"), Ok(vec![Step::Echo, Step::StopReading]));
-        assert_eq!(script("--discard"), Ok(vec![Step::ReceiveToEnd, Step::Close]));
+        assert_eq!(
+            script("--echo --never-close"),
+            Ok(vec![Step::Echo, Step::StopReading])
+        );
+        assert_eq!(
+            script("--discard"),
+            Ok(vec![Step::ReceiveToEnd, Step::Close])
+        );
         assert_eq!(script("--stall"), Ok(vec![Step::StopReading, Step::Close]));
-        assert_eq!(script("--forward 127.0.0.1:80"), Ok(vec![Step::Relay, Step::Close]));
-        let respond = vec![Step::Receive(1), Step::Send(b"hello".to_vec()), Step::Shutdown, Step::ReceiveToEnd, Step::Close];
+        assert_eq!(
+            script("--forward 127.0.0.1:80"),
+            Ok(vec![Step::Relay, Step::Close])
+        );
+        let respond = vec![
+            Step::Receive(1),
+            Step::Send(b"hello".to_vec()),
+            Step::Shutdown,
+            Step::ReceiveToEnd,
+            Step::Close,
+        ];
         assert_eq!(script("--respond hello"), Ok(respond));
     }
 
     /// Ten thousand connections that say nothing are ten thousand of these.
     #[test]
     fn handling_a_connection_takes_little_room() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         let _inside = runtime.enter();
         let network = tcpx::network::Network::new(1).unwrap();
         let host = network.add_host("10.0.0.1".parse().unwrap(), tcpx::HostOptions::default());
-        let stream = host.start_connect(0, ([10, 0, 0, 2], 80).into(), &host.config().conn).unwrap();
-        let script = Arc::new(Script { steps: vec![Step::Echo, Step::Close] });
+        let stream = host
+            .start_connect(0, ([10, 0, 0, 2], 80).into(), &host.config().conn)
+            .unwrap();
+        let script = Arc::new(Script {
+            steps: vec![Step::Echo, Step::Close],
+        });
         let room = size_of_val(&handle(host.clone(), stream, script, None, None));
         assert!(room < 1500, "{room} octets");
     }
 
     #[test]
     fn what_contradicts_itself_is_a_usage_error() {
-        for flags in
-            ["--echo --discard", "--stall --respond x", "--never-close --close-after 1s", "--backlog 0", "--respond @/no/such/file"]
-        {
+        for flags in [
+            "--echo --discard",
+            "--stall --respond x",
+            "--never-close --close-after 1s",
+            "--backlog 0",
+            "--respond @/no/such/file",
+        ] {
             assert_eq!(script(flags), Err(2), "{flags}");
         }
     }

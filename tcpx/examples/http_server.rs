@@ -1,5 +1,6 @@
-//! An HTTP server (hyper) over a TCP of our own: `http_server ADDR:PORT [FAULT ..]`, then `curl http://ADDR:PORT/` from another host.
-//! With `'rate=10% drop any data'` every tenth segment with text is lost, and curl does not notice.
+//! An HTTP server (hyper) over a TCP of our own: `http_server ADDR:PORT [FAULT ..]`, then `curl
+//! http://ADDR:PORT/` from another host. With `'rate=10% drop any data'` every tenth segment with
+//! text is lost, and curl does not notice.
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -25,11 +26,22 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().ok_or("usage: http_server ADDR:PORT [FAULT ..]")?.parse()?;
-    let faults = arguments.map(|line| line.parse()).collect::<Result<_, _>>()?;
+    let address: SocketAddr = arguments
+        .next()
+        .ok_or("usage: http_server ADDR:PORT [FAULT ..]")?
+        .parse()?;
+    let faults = arguments
+        .map(|line| line.parse())
+        .collect::<Result<_, _>>()?;
 
     // The port is reserved, and the kernel kept quiet about it, for as long as the host lives.
-    let host = Host::open(LinkOptions::new(address.ip(), Ports::Exact(address.port())), HostOptions { faults, ..HostOptions::default() })?;
+    let host = Host::open(
+        LinkOptions::new(address.ip(), Ports::Exact(address.port())),
+        HostOptions {
+            faults,
+            ..HostOptions::default()
+        },
+    )?;
     let listener = host.listen(address.port(), 128, &host.config().conn)?;
     eprintln!("serving http://{address}/, {}", host.guard_description());
     loop {
@@ -39,7 +51,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         // From here on a tcpx::Stream is as good as a tokio::net::TcpStream.
         tokio::spawn(async move {
-            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            let served = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .await;
             if let Err(error) = served {
                 eprintln!("a connection ended early: {error}");
             }

@@ -1,5 +1,6 @@
-//! A TLS server (rustls) over a TCP of our own: `tls_server ADDR:PORT CERTIFICATE.pem [FAULT ..]` makes a certificate for the address,
-//! writes it down, and greets: `curl --cacert CERTIFICATE.pem https://ADDR:PORT/`.
+//! A TLS server (rustls) over a TCP of our own: `tls_server ADDR:PORT CERTIFICATE.pem [FAULT ..]`
+//! makes a certificate for the address, writes it down, and greets: `curl --cacert CERTIFICATE.pem
+//! https://ADDR:PORT/`.
 
 use rcgen::CertifiedKey;
 use std::error::Error;
@@ -20,7 +21,11 @@ async fn serve(tls: TlsAcceptor, stream: Stream) -> io::Result<()> {
     while stream.read_line(&mut line).await? > 2 {
         line.clear();
     }
-    stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 36\r\n\r\nYou asked a hand-built TCP, by TLS.\n").await?;
+    stream
+        .write_all(
+            b"HTTP/1.0 200 OK\r\nContent-Length: 36\r\n\r\nYou asked a hand-built TCP, by TLS.\n",
+        )
+        .await?;
     // TLS says goodbye, then TCP.
     stream.shutdown().await
 }
@@ -28,17 +33,32 @@ async fn serve(tls: TlsAcceptor, stream: Stream) -> io::Result<()> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("usage: tls_server ADDR:PORT CERTIFICATE.pem [FAULT ..]");
+    let mut next = || {
+        arguments
+            .next()
+            .ok_or("usage: tls_server ADDR:PORT CERTIFICATE.pem [FAULT ..]")
+    };
     let (address, path) = (next()?.parse::<SocketAddr>()?, next()?);
-    let faults = arguments.map(|line| line.parse()).collect::<Result<_, _>>()?;
+    let faults = arguments
+        .map(|line| line.parse())
+        .collect::<Result<_, _>>()?;
 
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([address.ip().to_string()])?;
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed([address.ip().to_string()])?;
     std::fs::write(path, cert.pem())?;
     let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
-    let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
+    let tls = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)?;
     let tls = TlsAcceptor::from(Arc::new(tls));
 
-    let host = Host::open(LinkOptions::new(address.ip(), Ports::Exact(address.port())), HostOptions { faults, ..HostOptions::default() })?;
+    let host = Host::open(
+        LinkOptions::new(address.ip(), Ports::Exact(address.port())),
+        HostOptions {
+            faults,
+            ..HostOptions::default()
+        },
+    )?;
     let listener = host.listen(address.port(), 128, &host.config().conn)?;
     eprintln!("serving https://{address}/, {}", host.guard_description());
     loop {

@@ -1,7 +1,8 @@
 //! The one loop: packets, calls and timers in; packets, wake-ups and records out.
 //!
-//! Loop and handles share one lock. Whoever changes something under it pumps: what follows goes out at once, in batches. The loop
-//! itself sleeps until a packet, a deadline, or a nudge that says that there is an earlier deadline or nothing more to do.
+//! Loop and handles share one lock. Whoever changes something under it pumps: what follows goes out
+//! at once, in batches. The loop itself sleeps until a packet, a deadline, or a nudge that says
+//! that there is an earlier deadline or nothing more to do.
 
 mod alarm;
 mod waiters;
@@ -17,8 +18,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use tcpx_proto::config::ConnConfig;
-use tcpx_proto::error::CloseReason;
-use tcpx_proto::error::{CallError, TransmitError};
+use tcpx_proto::error::{CallError, CloseReason, TransmitError};
 use tcpx_proto::id::{ConnId, ListenerId};
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
@@ -81,7 +81,10 @@ impl Ended {
             Ended::Failed(error) => io::Error::new(error.kind(), Arc::clone(error)),
             Ended::Panicked => io::Error::other("a panic inside it"),
         };
-        Error::Io { act: "go on: the host has ended", source }
+        Error::Io {
+            act: "go on: the host has ended",
+            source,
+        }
     }
 }
 
@@ -98,10 +101,15 @@ impl Shared {
             ended: None,
         };
         let nudge = wire.nudge();
-        Shared { wire, inner: Mutex::new(inner), nudge }
+        Shared {
+            wire,
+            inner: Mutex::new(inner),
+            nudge,
+        }
     }
 
-    /// Does something with the edge, then everything that follows from it. An error: a panic has ended the host.
+    /// Does something with the edge, then everything that follows from it. An error: a panic has
+    /// ended the host.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Edge, Instant) -> R) -> Result<R, Error> {
         self.act(|inner, now| f(&mut inner.edge, now))
     }
@@ -115,7 +123,9 @@ impl Shared {
     /// The same, whatever else should have happened before.
     fn act_now<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> Result<R, Error> {
         let _alert = NudgeOnPanic(&self.nudge);
-        let Ok(mut inner) = self.inner.lock() else { return Err(Ended::Panicked.error()) };
+        let Ok(mut inner) = self.inner.lock() else {
+            return Err(Ended::Panicked.error());
+        };
         // Under the lock, so that the engine's time never runs backwards.
         let now = self.wire.now();
         let result = f(&mut inner, now);
@@ -123,7 +133,8 @@ impl Shared {
             inner.pump(&self.wire, now);
         }
         let deadline = inner.edge.deadline();
-        if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until)) {
+        if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until))
+        {
             inner.asleep_until = deadline;
             self.nudge.notify_one();
         }
@@ -154,7 +165,9 @@ impl Shared {
                 (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
                 (Err(CallError::NoConnection), _) => {
                     let closed = inner.waiters.closed(id);
-                    Some(Err(closed.map_or(Error::Call(CallError::NoConnection), Error::Ended)))
+                    Some(Err(
+                        closed.map_or(Error::Call(CallError::NoConnection), Error::Ended)
+                    ))
                 }
                 (other, _) => Some(other.map_err(Error::from)),
             }
@@ -163,16 +176,26 @@ impl Shared {
     }
 
     /// Makes a connection, and its handle's place among the waiters.
-    pub(crate) fn connect(&self, local: SocketAddr, remote: SocketAddr, config: &ConnConfig) -> Result<(ConnId, SocketAddr), Error> {
+    pub(crate) fn connect(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        config: &ConnConfig,
+    ) -> Result<(ConnId, SocketAddr), Error> {
         self.act(|inner, now| {
             if let Some(ended) = &inner.ended {
                 return Err(ended.error());
             }
             let id = inner.edge.stack.connect(now, local, remote, config)?;
-            let local = inner.edge.stack.status(id).map_or(local, |status| status.local);
+            let local = inner
+                .edge
+                .stack
+                .status(id)
+                .map_or(local, |status| status.local);
             inner.unroutable = None;
             inner.pump(&self.wire, now);
-            // As connect(2) does, say at once that the SYN cannot leave, instead of trying again for minutes.
+            // As connect(2) does, say at once that the SYN cannot leave, instead of trying again
+            // for minutes.
             if inner.unroutable == Some(id) {
                 inner.edge.stack.close(now, id)?;
                 return Err(Error::NoRoute(remote.ip()));
@@ -183,27 +206,38 @@ impl Shared {
     }
 
     /// Takes a connection of a listener, with its peer; `None` leaves `waker` behind.
-    pub(crate) fn poll_accept(&self, listener: ListenerId, waker: &Waker) -> Option<Result<(ConnId, Option<Status>), Error>> {
-        let outcome = self.act(|inner, now| match (inner.edge.stack.accept(now, listener), &inner.ended) {
-            (Ok(id), _) => {
-                let status = inner.edge.stack.status(id);
-                let handle = inner.waiters.of(id);
-                handle.established = true;
-                // It may have ended while it waited, when there was nobody to tell: a SEND of nothing says how.
-                if status.as_ref().is_some_and(|status| status.state == State::Closed)
-                    && let Err(CallError::Ended(reason)) = inner.edge.stack.send(now, id, &[])
-                {
-                    handle.closed = Some(reason);
-                }
-                Some(Ok((id, status)))
-            }
-            (Err(CallError::WouldBlock), None) => {
-                inner.waiters.leave_accept(listener, waker);
-                None
-            }
-            (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
-            (Err(error), _) => Some(Err(error.into())),
-        });
+    pub(crate) fn poll_accept(
+        &self,
+        listener: ListenerId,
+        waker: &Waker,
+    ) -> Option<Result<(ConnId, Option<Status>), Error>> {
+        let outcome =
+            self.act(
+                |inner, now| match (inner.edge.stack.accept(now, listener), &inner.ended) {
+                    (Ok(id), _) => {
+                        let status = inner.edge.stack.status(id);
+                        let handle = inner.waiters.of(id);
+                        handle.established = true;
+                        // It may have ended while it waited, when there was nobody to tell: a SEND
+                        // of nothing says how.
+                        if status
+                            .as_ref()
+                            .is_some_and(|status| status.state == State::Closed)
+                            && let Err(CallError::Ended(reason)) =
+                                inner.edge.stack.send(now, id, &[])
+                        {
+                            handle.closed = Some(reason);
+                        }
+                        Some(Ok((id, status)))
+                    }
+                    (Err(CallError::WouldBlock), None) => {
+                        inner.waiters.leave_accept(listener, waker);
+                        None
+                    }
+                    (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
+                    (Err(error), _) => Some(Err(error.into())),
+                },
+            );
         outcome.unwrap_or_else(|error| Some(Err(error)))
     }
 
@@ -225,11 +259,19 @@ impl Shared {
         });
     }
 
-    /// Whether the connection was established at some time, and how it ended if it has; leaves `waker` behind where it has not.
-    pub(crate) fn poll_state(&self, id: ConnId, waker: &Waker) -> (bool, Option<Result<CloseReason, Error>>) {
+    /// Whether the connection was established at some time, and how it ended if it has; leaves
+    /// `waker` behind where it has not.
+    pub(crate) fn poll_state(
+        &self,
+        id: ConnId,
+        waker: &Waker,
+    ) -> (bool, Option<Result<CloseReason, Error>>) {
         let outcome = self.act(|inner, _| {
             let handle = inner.waiters.of(id);
-            let closed = handle.closed.map(Ok).or_else(|| inner.ended.as_ref().map(|ended| Err(ended.error())));
+            let closed = handle
+                .closed
+                .map(Ok)
+                .or_else(|| inner.ended.as_ref().map(|ended| Err(ended.error())));
             if closed.is_none() {
                 handle.leave(Wait::State, waker);
             }
@@ -238,14 +280,23 @@ impl Shared {
         outcome.unwrap_or_else(|error| (false, Some(Err(error))))
     }
 
-    /// Whether the connection is in this state, or how it ended; leaves `waker` behind where neither is so.
-    pub(crate) fn poll_reached(&self, id: ConnId, wanted: State, waker: &Waker) -> Option<Result<(), Error>> {
+    /// Whether the connection is in this state, or how it ended; leaves `waker` behind where
+    /// neither is so.
+    pub(crate) fn poll_reached(
+        &self,
+        id: ConnId,
+        wanted: State,
+        waker: &Waker,
+    ) -> Option<Result<(), Error>> {
         let outcome = self.act(|inner, _| {
             let state = inner.edge.state(id);
             if state == wanted {
                 return Some(Ok(()));
             }
-            let ended = inner.waiters.closed(id).map(|reason| Err(Error::Ended(reason)));
+            let ended = inner
+                .waiters
+                .closed(id)
+                .map(|reason| Err(Error::Ended(reason)));
             let ended = ended.or_else(|| inner.ended.as_ref().map(|ended| Err(ended.error())));
             if ended.is_none() {
                 inner.waiters.watch(id, state, waker);
@@ -259,8 +310,15 @@ impl Shared {
     pub(crate) fn poll_emptied(&self, waker: &Waker) -> Option<Result<(), Error>> {
         let outcome = self.act(|inner, _| {
             let stack = &inner.edge.stack;
-            let alive = |status: Status| !(status.state == State::Closed || status.passive && status.state == State::SynReceived);
-            if !stack.connections().filter_map(|id| stack.status(id)).any(alive) {
+            let alive = |status: Status| {
+                !(status.state == State::Closed
+                    || status.passive && status.state == State::SynReceived)
+            };
+            if !stack
+                .connections()
+                .filter_map(|id| stack.status(id))
+                .any(alive)
+            {
                 return Some(Ok(()));
             }
             inner.waiters.leave_emptied(waker);
@@ -277,12 +335,19 @@ impl Shared {
 
     /// Nobody drives the host any more: the runtime is gone.
     pub(crate) fn abandon(&self) {
-        self.finish(if self.inner.is_poisoned() { Ended::Panicked } else { Ended::runtime_gone() });
+        self.finish(if self.inner.is_poisoned() {
+            Ended::Panicked
+        } else {
+            Ended::runtime_gone()
+        });
     }
 
     /// A packet comes out of memory.
     pub(crate) fn arrives(&self, packet: &[u8]) {
-        if self.act_now(|inner, now| inner.edge.arrives(now, packet)).is_err() {
+        if self
+            .act_now(|inner, now| inner.edge.arrives(now, packet))
+            .is_err()
+        {
             self.finish(Ended::Panicked);
         }
     }
@@ -296,7 +361,11 @@ impl Shared {
 
     /// When something is due next; whoever asks sleeps until then, or until the nudge.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let mut inner = self.inner.lock().ok().filter(|inner| inner.ended.is_none())?;
+        let mut inner = self
+            .inner
+            .lock()
+            .ok()
+            .filter(|inner| inner.ended.is_none())?;
         inner.asleep_until = inner.edge.deadline();
         inner.asleep_until
     }
@@ -352,14 +421,22 @@ impl Inner {
 
     /// Hands the batch to the wire and tells the engine what did not go.
     fn flush(&mut self, wire: &Wire, now: Instant) {
-        let Inner { edge, senders, unroutable, .. } = self;
+        let Inner {
+            edge,
+            senders,
+            unroutable,
+            ..
+        } = self;
         wire.flush(now, &mut self.batch, |index, error| {
-            let Some((conn, destination)) = senders.get(index) else { return };
+            let Some((conn, destination)) = senders.get(index) else {
+                return;
+            };
             tracing::debug!(%destination, %error, "a packet did not go");
             let error = match error.raw_os_error() {
-                Some(libc::EMSGSIZE) => {
-                    link::mtu_to(destination.ip()).map_or(TransmitError::Lost, |mtu| TransmitError::TooBig(u32::from(mtu)))
-                }
+                Some(libc::EMSGSIZE) => link::mtu_to(destination.ip())
+                    .map_or(TransmitError::Lost, |mtu| {
+                        TransmitError::TooBig(u32::from(mtu))
+                    }),
                 Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => {
                     *unroutable = *conn;
                     TransmitError::Lost
@@ -372,17 +449,23 @@ impl Inner {
     }
 }
 
-/// Makes the handles learn that the loop is over, however it ended: returned, panicked, or dropped with the runtime.
+/// Makes the handles learn that the loop is over, however it ended: returned, panicked, or dropped
+/// with the runtime.
 struct Watch(Arc<Shared>, Ended);
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let panicked = self.0.inner.is_poisoned();
-        self.0.finish(if panicked { Ended::Panicked } else { self.1.clone() });
+        self.0.finish(if panicked {
+            Ended::Panicked
+        } else {
+            self.1.clone()
+        });
     }
 }
 
-/// Runs until [`Shared::end`], or until the link fails. The watch is there before the first poll: a runtime may drop a task unpolled.
+/// Runs until [`Shared::end`], or until the link fails. The watch is there before the first poll: a
+/// runtime may drop a task unpolled.
 pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> {
     watched(Watch(shared, Ended::runtime_gone()))
 }
@@ -399,7 +482,9 @@ async fn watched(mut watch: Watch) {
 
 async fn serve(shared: &Shared) -> io::Result<()> {
     // A network in memory drives its hosts itself.
-    let Wire::Raw(link) = &shared.wire else { return Ok(()) };
+    let Wire::Raw(link) = &shared.wire else {
+        return Ok(());
+    };
     let mut alarm = Alarm::new()?;
     let mut woken = Vec::new();
     while let ControlFlow::Continue(deadline) = work(shared, link, &mut woken)? {
@@ -413,9 +498,16 @@ async fn serve(shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes in what waits, does what is due, and says until when to sleep. `woken` only lends its room.
-fn work(shared: &Shared, link: &Link, woken: &mut Vec<Waker>) -> io::Result<ControlFlow<(), Option<Instant>>> {
-    let Ok(mut inner) = shared.inner.lock() else { return Ok(ControlFlow::Break(())) };
+/// Takes in what waits, does what is due, and says until when to sleep. `woken` only lends its
+/// room.
+fn work(
+    shared: &Shared,
+    link: &Link,
+    woken: &mut Vec<Waker>,
+) -> io::Result<ControlFlow<(), Option<Instant>>> {
+    let Ok(mut inner) = shared.inner.lock() else {
+        return Ok(ControlFlow::Break(()));
+    };
     if inner.ended.is_some() {
         return Ok(ControlFlow::Break(()));
     }

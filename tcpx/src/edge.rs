@@ -1,4 +1,5 @@
-//! Stack, gate and observers of one host: what happens to a packet between the wire and the engine. No I/O, no clock.
+//! Stack, gate and observers of one host: what happens to a packet between the wire and the engine.
+//! No I/O, no clock.
 
 use crate::record::Observer;
 use std::collections::HashMap;
@@ -31,7 +32,12 @@ struct Known {
 
 impl Known {
     fn new(local: SocketAddr, remote: SocketAddr) -> Known {
-        Known { local, remote, shift: None, peer_shift: None }
+        Known {
+            local,
+            remote,
+            shift: None,
+            peer_shift: None,
+        }
     }
 }
 
@@ -53,10 +59,20 @@ impl Edge {
     pub(crate) fn new(mut stack: Stack, gate: Gate, mut observers: Vec<Box<dyn Observer>>) -> Edge {
         let watched = !observers.is_empty() || !gate.rules().is_empty();
         for (index, rule) in gate.rules().iter().enumerate() {
-            observers.iter_mut().for_each(|observer| observer.rule(index, &rule.text));
+            observers
+                .iter_mut()
+                .for_each(|observer| observer.rule(index, &rule.text));
         }
         stack.record(watched);
-        Edge { stack, gate, observers, silent: false, watched, known: HashMap::new(), scratch: Vec::new() }
+        Edge {
+            stack,
+            gate,
+            observers,
+            silent: false,
+            watched,
+            known: HashMap::new(),
+            scratch: Vec::new(),
+        }
     }
 
     /// From now on nothing passes, either way.
@@ -67,12 +83,19 @@ impl Edge {
     /// One more rule for the gate, which from then on looks at every segment.
     pub(crate) fn add_rule(&mut self, rule: Rule) {
         let index = self.gate.rules().len();
-        self.observers.iter_mut().for_each(|observer| observer.rule(index, &rule.text));
+        self.observers
+            .iter_mut()
+            .for_each(|observer| observer.rule(index, &rule.text));
         self.gate.add(rule);
         if !std::mem::replace(&mut self.watched, true) {
             self.stack.record(true);
-            let known = |id| self.stack.status(id).map(|status| (id, Known::new(status.local, status.remote)));
-            self.known.extend(self.stack.connections().filter_map(known));
+            let known = |id| {
+                self.stack
+                    .status(id)
+                    .map(|status| (id, Known::new(status.local, status.remote)))
+            };
+            self.known
+                .extend(self.stack.connections().filter_map(known));
         }
     }
 
@@ -108,7 +131,8 @@ impl Edge {
         self.scratch = scratch;
     }
 
-    /// Tells of a packet that came in after the gate, hands it to the engine if it `goes_on`, and tells what that did.
+    /// Tells of a packet that came in after the gate, hands it to the engine if it `goes_on`, and
+    /// tells what that did.
     fn enters(&mut self, now: Instant, judgement: &Judgement, packet: &[u8], goes_on: bool) {
         let before = self.conn_of(packet);
         if goes_on {
@@ -122,7 +146,8 @@ impl Edge {
 
     fn conn_of(&self, packet: &[u8]) -> Option<ConnId> {
         let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?;
-        self.stack.lookup(segment.header.destination, segment.header.source)
+        self.stack
+            .lookup(segment.header.destination, segment.header.source)
     }
 
     /// An ICMP message came from the wire.
@@ -134,7 +159,11 @@ impl Edge {
 
     /// Fires the engine's timers that are due.
     pub(crate) fn timeout(&mut self, now: Instant) {
-        if self.stack.deadline().is_some_and(|deadline| deadline <= now) {
+        if self
+            .stack
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
             self.stack.timeout(now);
         }
     }
@@ -152,12 +181,20 @@ impl Edge {
                 self.tell_events(now);
                 return None;
             };
-            let outgoing = Outgoing { conn: transmit.conn, len: transmit.len, destination: transmit.destination };
+            let outgoing = Outgoing {
+                conn: transmit.conn,
+                len: transmit.len,
+                destination: transmit.destination,
+            };
             if self.silent {
                 continue;
             }
-            let Some(packet) = into.get_mut(..transmit.len).filter(|_| self.watched) else { return Some(outgoing) };
-            let judgement = self.gate.offer(now, Direction::Out, Some(transmit.label), packet);
+            let Some(packet) = into.get_mut(..transmit.len).filter(|_| self.watched) else {
+                return Some(outgoing);
+            };
+            let judgement = self
+                .gate
+                .offer(now, Direction::Out, Some(transmit.label), packet);
             if !kept(&judgement) {
                 self.tell_segment(now, transmit.conn, Some(transmit.label), &judgement, packet);
             }
@@ -177,19 +214,37 @@ impl Edge {
                 self.enters(now, &released.judgement, &released.packet, true);
                 continue;
             }
-            let Ok(segment) = Segment::parse(&released.packet, ChecksumPolicy::Ignore) else { continue };
-            let Some(place) = into.get_mut(..released.packet.len()) else { continue };
+            let Ok(segment) = Segment::parse(&released.packet, ChecksumPolicy::Ignore) else {
+                continue;
+            };
+            let Some(place) = into.get_mut(..released.packet.len()) else {
+                continue;
+            };
             place.copy_from_slice(&released.packet);
-            let conn = self.stack.lookup(segment.header.source, segment.header.destination);
-            self.tell_segment(now, conn, released.label, &released.judgement, &released.packet);
-            return Some(Outgoing { conn, len: released.packet.len(), destination: segment.header.destination });
+            let conn = self
+                .stack
+                .lookup(segment.header.source, segment.header.destination);
+            self.tell_segment(
+                now,
+                conn,
+                released.label,
+                &released.judgement,
+                &released.packet,
+            );
+            return Some(Outgoing {
+                conn,
+                len: released.packet.len(),
+                destination: segment.header.destination,
+            });
         }
         None
     }
 
     /// A connection's state; CLOSED once it is forgotten.
     pub(crate) fn state(&self, id: ConnId) -> State {
-        self.stack.status(id).map_or(State::Closed, |status| status.state)
+        self.stack
+            .status(id)
+            .map_or(State::Closed, |status| status.state)
     }
 
     /// An application did something.
@@ -203,7 +258,10 @@ impl Edge {
 
     /// When something is due next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [self.stack.deadline(), self.gate.deadline()].into_iter().flatten().min()
+        [self.stack.deadline(), self.gate.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The host is about to sleep.
@@ -228,7 +286,9 @@ impl Edge {
         let Some(id) = event.conn else { return };
         match event.what {
             What::Opened { local, remote, .. } => {
-                self.known.entry(id).or_insert_with(|| Known::new(local, remote));
+                self.known
+                    .entry(id)
+                    .or_insert_with(|| Known::new(local, remote));
             }
             What::State { to, .. } => {
                 if let Some(known) = self.known.get(&id) {
@@ -243,11 +303,20 @@ impl Edge {
     }
 
     /// The one record of a segment: when it passes the gate, or is dropped there.
-    fn tell_segment(&mut self, at: Instant, conn: Option<ConnId>, label: Option<Label>, judgement: &Judgement, packet: &[u8]) {
+    fn tell_segment(
+        &mut self,
+        at: Instant,
+        conn: Option<ConnId>,
+        label: Option<Label>,
+        judgement: &Judgement,
+        packet: &[u8],
+    ) {
         if self.observers.is_empty() || judgement.waits() {
             return;
         }
-        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return };
+        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
+            return;
+        };
         let mut record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
         if let Some(id) = conn {
             record.window <<= self.shift(id, record.out, &segment.header);
@@ -257,17 +326,33 @@ impl Edge {
         }
     }
 
-    /// By how much the window in this header is to be shifted: by nothing in a SYN, and unless both SYNs had the option (RFC 7323 2.2).
+    /// By how much the window in this header is to be shifted: by nothing in a SYN, and unless both
+    /// SYNs had the option (RFC 7323 2.2).
     fn shift(&mut self, id: ConnId, out: bool, header: &Header) -> u8 {
         if header.flags.has(Flags::SYN) {
-            let (local, remote) = if out { (header.source, header.destination) } else { (header.destination, header.source) };
-            let known = self.known.entry(id).or_insert_with(|| Known::new(local, remote));
-            let shift = if out { &mut known.shift } else { &mut known.peer_shift };
+            let (local, remote) = if out {
+                (header.source, header.destination)
+            } else {
+                (header.destination, header.source)
+            };
+            let known = self
+                .known
+                .entry(id)
+                .or_insert_with(|| Known::new(local, remote));
+            let shift = if out {
+                &mut known.shift
+            } else {
+                &mut known.peer_shift
+            };
             *shift = shift.or(header.options.window_scale);
             return 0;
         }
         match self.known.get(&id) {
-            Some(Known { shift: Some(ours), peer_shift: Some(theirs), .. }) => *(if out { ours } else { theirs }).min(&14),
+            Some(Known {
+                shift: Some(ours),
+                peer_shift: Some(theirs),
+                ..
+            }) => *(if out { ours } else { theirs }).min(&14),
             _ => 0,
         }
     }
@@ -308,7 +393,15 @@ mod tests {
     impl Diary {
         fn segments(&self) -> Vec<SegmentRecord> {
             let told = self.0.lock().unwrap();
-            told.iter().filter_map(|told| if let Told::Segment(record) = told { Some(record.clone()) } else { None }).collect()
+            told.iter()
+                .filter_map(|told| {
+                    if let Told::Segment(record) = told {
+                        Some(record.clone())
+                    } else {
+                        None
+                    }
+                })
+                .collect()
         }
     }
 
@@ -330,7 +423,17 @@ mod tests {
     fn edge(own: SocketAddr, faults: &[&str], observers: Vec<Box<dyn Observer>>) -> Edge {
         let mut stack = Stack::new(Config::default(), u64::from(own.port()));
         stack.reserve(own.ip(), own.port()..=own.port());
-        Edge::new(stack, Gate::new(faults.iter().map(|line| Rule::parse(line).unwrap()).collect(), 1), observers)
+        Edge::new(
+            stack,
+            Gate::new(
+                faults
+                    .iter()
+                    .map(|line| Rule::parse(line).unwrap())
+                    .collect(),
+                1,
+            ),
+            observers,
+        )
     }
 
     impl Pair {
@@ -343,7 +446,12 @@ mod tests {
             let diaries = [Diary::default(), Diary::default()];
             let client = edge(address(CLIENT), faults, vec![Box::new(diaries[0].clone())]);
             let server = edge(address(SERVER), &[], vec![Box::new(diaries[1].clone())]);
-            Pair { now: Instant(1_000_000), client, server, diaries }
+            Pair {
+                now: Instant(1_000_000),
+                client,
+                server,
+                diaries,
+            }
         }
 
         /// Carries packets to and fro until both are silent.
@@ -365,10 +473,21 @@ mod tests {
         /// Both ends of a connection that is established.
         fn connect(&mut self) -> (ConnId, ConnId) {
             let config = Config::default().conn;
-            let listener = self.server.stack.listen(self.now, address(SERVER), 4, &config).unwrap();
-            let client = self.client.stack.connect(self.now, address(CLIENT), address(SERVER), &config).unwrap();
+            let listener = self
+                .server
+                .stack
+                .listen(self.now, address(SERVER), 4, &config)
+                .unwrap();
+            let client = self
+                .client
+                .stack
+                .connect(self.now, address(CLIENT), address(SERVER), &config)
+                .unwrap();
             self.settle();
-            (client, self.server.stack.accept(self.now, listener).unwrap())
+            (
+                client,
+                self.server.stack.accept(self.now, listener).unwrap(),
+            )
         }
     }
 
@@ -377,21 +496,45 @@ mod tests {
         let mut pair = Pair::new();
         let (_, accepted) = pair.connect();
         let told = pair.diaries[1].0.lock().unwrap();
-        let Some(Told::Segment(syn)) = told.iter().find(|told| matches!(told, Told::Segment(_))) else { panic!("{told:?}") };
-        assert!(!syn.out && syn.flags == Flags::SYN && syn.conn == Some(accepted), "{syn:?}");
+        let Some(Told::Segment(syn)) = told.iter().find(|told| matches!(told, Told::Segment(_)))
+        else {
+            panic!("{told:?}")
+        };
+        assert!(
+            !syn.out && syn.flags == Flags::SYN && syn.conn == Some(accepted),
+            "{syn:?}"
+        );
         let place = |wanted: fn(&Told) -> bool| told.iter().position(wanted).unwrap();
-        assert!(place(|told| matches!(told, Told::Segment(_))) < place(|told| matches!(told, Told::Event(Event { packet: Some(1), .. }))));
+        assert!(
+            place(|told| matches!(told, Told::Segment(_)))
+                < place(|told| matches!(
+                    told,
+                    Told::Event(Event {
+                        packet: Some(1),
+                        ..
+                    })
+                ))
+        );
     }
 
     #[test]
     fn window_is_told_unscaled_in_a_syn_and_scaled_after_it() {
         let mut pair = Pair::new();
         let (client, _) = pair.connect();
-        let windows: Vec<u32> = pair.diaries[0].segments().iter().map(|record| record.window).collect();
+        let windows: Vec<u32> = pair.diaries[0]
+            .segments()
+            .iter()
+            .map(|record| record.window)
+            .collect();
         let receive = pair.client.stack.status(client).unwrap().rcv_wnd;
-        let [syn, syn_ack, ack] = windows[..] else { panic!("{windows:?}") };
+        let [syn, syn_ack, ack] = windows[..] else {
+            panic!("{windows:?}")
+        };
         assert!(syn <= 65_535 && syn_ack <= 65_535, "{windows:?}");
-        assert!(ack > 65_535 && ack.abs_diff(receive) < 256, "{ack} of {receive}");
+        assert!(
+            ack > 65_535 && ack.abs_diff(receive) < 256,
+            "{ack} of {receive}"
+        );
     }
 
     #[test]
@@ -402,7 +545,10 @@ mod tests {
         pair.settle();
         for (diary, conn) in pair.diaries.iter().zip([client, accepted]) {
             let last = diary.segments().pop().unwrap();
-            assert!(last.flags.has(Flags::RST) && last.conn == Some(conn), "{last:?}");
+            assert!(
+                last.flags.has(Flags::RST) && last.conn == Some(conn),
+                "{last:?}"
+            );
         }
         assert!(pair.client.known.is_empty() && pair.server.known.is_empty());
     }
@@ -413,7 +559,10 @@ mod tests {
         let (client, accepted) = pair.connect();
         let before = pair.diaries[0].segments().len();
         pair.client.vanish();
-        pair.server.stack.send(pair.now, accepted, b"anybody there?").unwrap();
+        pair.server
+            .stack
+            .send(pair.now, accepted, b"anybody there?")
+            .unwrap();
         pair.client.stack.send(pair.now, client, b"no").unwrap();
         pair.settle();
         let tries = |pair: &Pair| pair.client.stack.status(client).unwrap().retransmissions;
@@ -433,10 +582,22 @@ mod tests {
     fn segment_that_the_gate_drops_is_told_and_does_not_arrive() {
         let mut pair = Pair::with(&["drop out ack-of-syn"]);
         let config = Config::default().conn;
-        pair.server.stack.listen(pair.now, address(SERVER), 4, &config).unwrap();
-        pair.client.stack.connect(pair.now, address(CLIENT), address(SERVER), &config).unwrap();
+        pair.server
+            .stack
+            .listen(pair.now, address(SERVER), 4, &config)
+            .unwrap();
+        pair.client
+            .stack
+            .connect(pair.now, address(CLIENT), address(SERVER), &config)
+            .unwrap();
         pair.settle();
-        let flags = |diary: &Diary| diary.segments().iter().map(|record| record.flags.to_string()).collect::<Vec<_>>();
+        let flags = |diary: &Diary| {
+            diary
+                .segments()
+                .iter()
+                .map(|record| record.flags.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(flags(&pair.diaries[0]), ["S", "SA", "A"]);
         assert_eq!(flags(&pair.diaries[1]), ["S", "SA"]);
     }
@@ -446,7 +607,13 @@ mod tests {
         for (rule, out) in [("delay=30ms out data", true), ("delay=30ms in data", false)] {
             let mut pair = Pair::with(&[rule]);
             let (client, accepted) = pair.connect();
-            let data = |pair: &Pair| pair.diaries[0].segments().into_iter().filter(|record| record.len > 0).collect::<Vec<_>>();
+            let data = |pair: &Pair| {
+                pair.diaries[0]
+                    .segments()
+                    .into_iter()
+                    .filter(|record| record.len > 0)
+                    .collect::<Vec<_>>()
+            };
             let sent = pair.now;
             if out {
                 pair.client.stack.send(sent, client, b"late").unwrap();
@@ -457,10 +624,19 @@ mod tests {
             assert_eq!(data(&pair), []);
             pair.now = sent + Duration::from_millis(31);
             pair.settle();
-            let [told] = &data(&pair)[..] else { panic!("{:?}", data(&pair)) };
-            assert!(told.out == out && told.at >= sent + Duration::from_millis(30), "{told:?}");
+            let [told] = &data(&pair)[..] else {
+                panic!("{:?}", data(&pair))
+            };
+            assert!(
+                told.out == out && told.at >= sent + Duration::from_millis(30),
+                "{told:?}"
+            );
             assert_eq!(told.conn, Some(client));
-            let unread = [pair.client.stack.status(client), pair.server.stack.status(accepted)].map(|status| status.unwrap().unread);
+            let unread = [
+                pair.client.stack.status(client),
+                pair.server.stack.status(accepted),
+            ]
+            .map(|status| status.unwrap().unread);
             assert_eq!(unread, if out { [0, 4] } else { [4, 0] });
         }
     }
@@ -474,9 +650,21 @@ mod tests {
         pair.client.stack.abort(pair.now, client).unwrap();
         pair.settle();
         pair.server.stack.close(pair.now, accepted).unwrap();
-        pair.client.stack.connect(pair.now, address(CLIENT), address(SERVER), &Config::default().conn).unwrap();
+        pair.client
+            .stack
+            .connect(
+                pair.now,
+                address(CLIENT),
+                address(SERVER),
+                &Config::default().conn,
+            )
+            .unwrap();
         pair.settle();
-        let old: Vec<_> = pair.diaries[1].segments().into_iter().filter(|record| !record.out && record.len == 3).collect();
+        let old: Vec<_> = pair.diaries[1]
+            .segments()
+            .into_iter()
+            .filter(|record| !record.out && record.len == 3)
+            .collect();
         assert_eq!(old.len(), 1, "{old:?}");
         assert!(old[0].conn.is_some_and(|conn| conn != accepted), "{old:?}");
     }
@@ -484,7 +672,15 @@ mod tests {
     #[test]
     fn edge_without_observers_and_rules_keeps_no_record() {
         let mut plain = edge(address(CLIENT), &[], Vec::new());
-        plain.stack.connect(Instant(1), address(CLIENT), address(SERVER), &Config::default().conn).unwrap();
+        plain
+            .stack
+            .connect(
+                Instant(1),
+                address(CLIENT),
+                address(SERVER),
+                &Config::default().conn,
+            )
+            .unwrap();
         assert!(plain.poll_transmit(Instant(1), &mut [0; 1500]).is_some());
         assert!(plain.stack.poll_event().is_none() && plain.known.is_empty());
     }

@@ -1,9 +1,9 @@
-//! What can go wrong between a program, its TCP and the kernel: each error says what happened, why, and what to do next.
+//! What can go wrong between a program, its TCP and the kernel: each error says what happened, why,
+//! and what to do next.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use tcpx_proto::error::CallError;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 
 use crate::guard::Holder;
 use crate::privileges::Capability;
@@ -22,10 +22,14 @@ pub enum Error {
     #[error("{0} is {why}. `ip address` lists this machine's", why = not_local(.0))]
     AddressNotLocal(IpAddr),
     /// IPv6 is not spoken on the wire yet.
-    #[error("{0} is an IPv6 address, and tcpx speaks only IPv4 on the wire so far. Use an IPv4 address")]
+    #[error(
+        "{0} is an IPv6 address, and tcpx speaks only IPv4 on the wire so far. Use an IPv4 address"
+    )]
     Ipv6(IpAddr),
     /// The kernel knows no way to the remote address.
-    #[error("no route to {0}: the kernel knows no way there. `ip route get {0}` shows what it knows")]
+    #[error(
+        "no route to {0}: the kernel knows no way there. `ip route get {0}` shows what it knows"
+    )]
     NoRoute(IpAddr),
     /// A local port is taken by a kernel socket.
     #[error("{address} is in use{}. {}", by(.holder), in_use_hint(.holder))]
@@ -45,7 +49,8 @@ pub enum Error {
         /// Ports wanted.
         count: u16,
     },
-    /// A descriptor for each reserved port, and what else it takes, is more than this process may have.
+    /// A descriptor for each reserved port, and what else it takes, is more than this process may
+    /// have.
     #[error("{} {files} open files, and this process may have {limit}. {}", whose_files(*.ports), files_hint(*.ports, *.files))]
     TooFewFiles {
         /// Ports wanted.
@@ -56,7 +61,9 @@ pub enum Error {
         limit: u64,
     },
     /// A capability is missing.
-    #[error("no permission to {act}: this needs {capability}. {remedy}. Without any privilege: the namespaces of `tcpx-lab netns up`")]
+    #[error(
+        "no permission to {act}: this needs {capability}. {remedy}. Without any privilege: the namespaces of `tcpx-lab netns up`"
+    )]
     Privilege {
         /// What was tried.
         act: &'static str,
@@ -66,10 +73,14 @@ pub enum Error {
         remedy: String,
     },
     /// There is no `iptables` to run.
-    #[error("there is no iptables program here. `apt-get install iptables`, or choose --rst-guard listener, which needs none")]
+    #[error(
+        "there is no iptables program here. `apt-get install iptables`, or choose --rst-guard listener, which needs none"
+    )]
     NoIptables,
     /// `iptables` refused.
-    #[error("iptables could not {act}: {output}. Try --rst-guard listener, which needs no firewall")]
+    #[error(
+        "iptables could not {act}: {output}. Try --rst-guard listener, which needs no firewall"
+    )]
     Iptables {
         /// What was tried.
         act: &'static str,
@@ -99,16 +110,24 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit status of a program that ends with this error: 0 ended as asked, 3 refused, 4 timed out, 5 reset by the peer,
-    /// 6 missing privilege or guard, 7 address in use, 8 unreachable, 1 anything else.
+    /// The exit status of a program that ends with this error: 0 ended as asked, 3 refused, 4 timed
+    /// out, 5 reset by the peer, 6 missing privilege or guard, 7 address in use, 8 unreachable, 1
+    /// anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Ended(reason) => ended_code(*reason),
             Error::Call(CallError::InUse(_) | CallError::PortsExhausted) => 7,
             Error::Call(CallError::BadRemote) | Error::NoRoute(_) => 8,
             Error::PortInUse { .. } | Error::NoFreeBlock { .. } => 7,
-            Error::Privilege { .. } | Error::NoIptables | Error::Iptables { .. } | Error::GuardFailed { .. } => 6,
-            Error::Call(_) | Error::AddressNotLocal(_) | Error::Ipv6(_) | Error::TooFewFiles { .. } | Error::Io { .. } => 1,
+            Error::Privilege { .. }
+            | Error::NoIptables
+            | Error::Iptables { .. }
+            | Error::GuardFailed { .. } => 6,
+            Error::Call(_)
+            | Error::AddressNotLocal(_)
+            | Error::Ipv6(_)
+            | Error::TooFewFiles { .. }
+            | Error::Io { .. } => 1,
         }
     }
 
@@ -140,22 +159,39 @@ impl Error {
     /// For `map_err`: asks the kernel who has a port that is in use.
     pub(crate) fn with_holder(self) -> Error {
         match self {
-            Error::PortInUse { address, holder: None } => Error::PortInUse { address, holder: crate::guard::holder_of(address) },
+            Error::PortInUse {
+                address,
+                holder: None,
+            } => Error::PortInUse {
+                address,
+                holder: crate::guard::holder_of(address),
+            },
             other => other,
         }
     }
 
     /// For `map_err`: what was tried when the system refused.
     pub(crate) fn io<E: Into<io::Error>>(act: &'static str) -> impl FnOnce(E) -> Error {
-        move |source| Error::Io { act, source: source.into() }
+        move |source| Error::Io {
+            act,
+            source: source.into(),
+        }
     }
 
     pub(crate) fn lacking(capability: Capability, act: &'static str) -> Error {
-        Error::Privilege { act, capability, remedy: capability.remedy() }
+        Error::Privilege {
+            act,
+            capability,
+            remedy: capability.remedy(),
+        }
     }
 
-    /// For `map_err` where a lacking capability is the likely cause: EPERM and EACCES name it, anything else is as [`Error::io`].
-    pub(crate) fn needs<E: Into<io::Error>>(capability: Capability, act: &'static str) -> impl FnOnce(E) -> Error {
+    /// For `map_err` where a lacking capability is the likely cause: EPERM and EACCES name it,
+    /// anything else is as [`Error::io`].
+    pub(crate) fn needs<E: Into<io::Error>>(
+        capability: Capability,
+        act: &'static str,
+    ) -> impl FnOnce(E) -> Error {
         move |source| {
             let source = source.into();
             match source.kind() {
@@ -202,13 +238,19 @@ const fn ended(reason: CloseReason) -> &'static str {
         CloseReason::UserTimeout => {
             "connection timed out: data was not acknowledged within the user timeout. Raise it with --user-timeout, or check the path"
         }
-        CloseReason::KeepAliveTimeout => "connection timed out: the keepalive probes were not answered, so the peer or the path is gone",
-        CloseReason::FinWait2Timeout => "connection timed out in FIN-WAIT-2: the peer acknowledged our FIN and never sent its own",
+        CloseReason::KeepAliveTimeout => {
+            "connection timed out: the keepalive probes were not answered, so the peer or the path is gone"
+        }
+        CloseReason::FinWait2Timeout => {
+            "connection timed out in FIN-WAIT-2: the peer acknowledged our FIN and never sent its own"
+        }
         CloseReason::Unreachable(_) => {
             "unreachable: a router or the peer's host answered with an ICMP error. `ip route get` and `traceroute` show the way"
         }
         CloseReason::Restarted => "the connection is forgotten: this host was started anew",
-        CloseReason::Dropped => "the connection was given up before it was established: a limit of this stack is reached (backlog, memory)",
+        CloseReason::Dropped => {
+            "the connection was given up before it was established: a limit of this stack is reached (backlog, memory)"
+        }
     }
 }
 
@@ -230,7 +272,9 @@ const fn ended_code(reason: CloseReason) -> u8 {
 const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
     match reason {
         CloseReason::Clean => io::ErrorKind::NotConnected,
-        CloseReason::Aborted | CloseReason::Dropped | CloseReason::Restarted => io::ErrorKind::ConnectionAborted,
+        CloseReason::Aborted | CloseReason::Dropped | CloseReason::Restarted => {
+            io::ErrorKind::ConnectionAborted
+        }
         CloseReason::Refused => io::ErrorKind::ConnectionRefused,
         CloseReason::Reset => io::ErrorKind::ConnectionReset,
         CloseReason::ConnectTimeout
@@ -245,8 +289,12 @@ const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
 const fn call_hint(call: CallError) -> &'static str {
     match call {
         CallError::InUse(_) => ". Wait until it is over, or use another port",
-        CallError::PortsExhausted => ". Wait until 2 MSL of the closed ones are over, or reserve more ports",
-        CallError::BadRemote => ": it is broadcast, multicast or unspecified, of the other family, or its port is 0",
+        CallError::PortsExhausted => {
+            ". Wait until 2 MSL of the closed ones are over, or reserve more ports"
+        }
+        CallError::BadRemote => {
+            ": it is broadcast, multicast or unspecified, of the other family, or its port is 0"
+        }
         CallError::Limit => ". Close connections first",
         _ => "",
     }
@@ -261,7 +309,10 @@ fn not_local(address: &IpAddr) -> &'static str {
 }
 
 fn by(holder: &Option<Holder>) -> String {
-    holder.as_ref().map_or_else(|| ", by a socket that the kernel does not show".into(), |holder| format!(" by {holder}"))
+    holder.as_ref().map_or_else(
+        || ", by a socket that the kernel does not show".into(),
+        |holder| format!(" by {holder}"),
+    )
 }
 
 fn whose_files(ports: u64) -> String {
@@ -273,7 +324,11 @@ fn whose_files(ports: u64) -> String {
 }
 
 fn files_hint(ports: u64, files: u64) -> String {
-    let fewer = if ports > 1 { "Ask for fewer, or raise" } else { "Raise" };
+    let fewer = if ports > 1 {
+        "Ask for fewer, or raise"
+    } else {
+        "Raise"
+    };
     format!(
         "{fewer} the limit as root: `ulimit -Hn {files}` in a shell, LimitNOFILE={files} for systemd, --ulimit nofile={files} for Docker"
     )
@@ -281,7 +336,9 @@ fn files_hint(ports: u64, files: u64) -> String {
 
 fn in_use_hint(holder: &Option<Holder>) -> &'static str {
     match holder {
-        Some(holder) if holder.state == "TIME-WAIT" => "It goes after 60 s at most; wait, or use another port",
+        Some(holder) if holder.state == "TIME-WAIT" => {
+            "It goes after 60 s at most; wait, or use another port"
+        }
         _ => "Stop that program, or use another port",
     }
 }
@@ -298,18 +355,34 @@ mod tests {
             (CloseReason::Refused, 3, io::ErrorKind::ConnectionRefused),
             (CloseReason::Reset, 5, io::ErrorKind::ConnectionReset),
             (CloseReason::ConnectTimeout, 4, io::ErrorKind::TimedOut),
-            (CloseReason::RetransmissionTimeout, 4, io::ErrorKind::TimedOut),
+            (
+                CloseReason::RetransmissionTimeout,
+                4,
+                io::ErrorKind::TimedOut,
+            ),
             (CloseReason::UserTimeout, 4, io::ErrorKind::TimedOut),
             (CloseReason::KeepAliveTimeout, 4, io::ErrorKind::TimedOut),
-            (CloseReason::Unreachable(IcmpKind::Unreachable(1)), 8, io::ErrorKind::HostUnreachable),
+            (
+                CloseReason::Unreachable(IcmpKind::Unreachable(1)),
+                8,
+                io::ErrorKind::HostUnreachable,
+            ),
         ]
     }
 
     #[test]
     fn ended_connection_gives_the_documented_exit_status_and_kind() {
         for (reason, code, kind) in all_ends() {
-            assert_eq!(Error::from(CallError::Ended(reason)).exit_code(), code, "{reason:?}");
-            assert_eq!(io::Error::from(Error::Ended(reason)).kind(), kind, "{reason:?}");
+            assert_eq!(
+                Error::from(CallError::Ended(reason)).exit_code(),
+                code,
+                "{reason:?}"
+            );
+            assert_eq!(
+                io::Error::from(Error::Ended(reason)).kind(),
+                kind,
+                "{reason:?}"
+            );
         }
     }
 
@@ -317,15 +390,26 @@ mod tests {
     fn io_error_made_of_ours_keeps_the_message_and_gives_it_back() {
         let error = io::Error::from(Error::Ended(CloseReason::Refused));
         assert!(error.to_string().starts_with("connection refused"));
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>());
         assert_eq!(inner.map(Error::exit_code), Some(3));
     }
 
     #[test]
     fn port_in_use_names_the_holder_and_its_state() {
-        let holder = Holder { state: "LISTEN", program: Some(("nginx".into(), 42)) };
-        let error = Error::PortInUse { address: "10.0.0.1:80".parse().unwrap(), holder: Some(holder) };
-        assert_eq!(error.to_string(), "10.0.0.1:80 is in use by nginx (process 42), in LISTEN. Stop that program, or use another port");
+        let holder = Holder {
+            state: "LISTEN",
+            program: Some(("nginx".into(), 42)),
+        };
+        let error = Error::PortInUse {
+            address: "10.0.0.1:80".parse().unwrap(),
+            holder: Some(holder),
+        };
+        assert_eq!(
+            error.to_string(),
+            "10.0.0.1:80 is in use by nginx (process 42), in LISTEN. Stop that program, or use another port"
+        );
         assert_eq!(error.exit_code(), 7);
     }
 
@@ -334,7 +418,11 @@ mod tests {
         let denied = io::Error::from_raw_os_error(libc::EPERM);
         let error = Error::needs(Capability::NetRaw, "open a raw socket")(denied);
         let text = error.to_string();
-        assert!(text.contains("CAP_NET_RAW") && text.contains("sudo setcap cap_net_raw,cap_net_admin=p /"), "{text}");
+        assert!(
+            text.contains("CAP_NET_RAW")
+                && text.contains("sudo setcap cap_net_raw,cap_net_admin=p /"),
+            "{text}"
+        );
         assert_eq!(error.exit_code(), 6);
     }
 }

@@ -20,7 +20,8 @@ use tcpx_proto::script::Did;
 use tcpx_proto::stack::{Counters, Stack};
 use tcpx_proto::tcb::Status;
 
-/// What a host is made of, beside its link. The default: Linux's replies and timers, no faults, nobody who records.
+/// What a host is made of, beside its link. The default: Linux's replies and timers, no faults,
+/// nobody who records.
 ///
 /// ```
 /// use tcpx::HostOptions;
@@ -37,18 +38,22 @@ use tcpx_proto::tcb::Status;
 /// ```
 #[derive(Default)]
 pub struct HostOptions {
-    /// The stack's configuration. On a wire the MTU follows from the link, and so does the most that a receive buffer can be.
+    /// The stack's configuration. On a wire the MTU follows from the link, and so does the most
+    /// that a receive buffer can be.
     pub config: Config,
-    /// Fault rules, the first match wins ([`tcpx_proto::fault`]). [`check`](tcpx_proto::fault::check) finds holds that nothing releases.
+    /// Fault rules, the first match wins ([`tcpx_proto::fault`]).
+    /// [`check`](tcpx_proto::fault::check) finds holds that nothing releases.
     pub faults: Vec<Rule>,
-    /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating system, which it must where peers are
-    /// not trusted; in memory: from the network's.
+    /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating
+    /// system, which it must where peers are not trusted; in memory: from the network's.
     pub seed: Option<u64>,
-    /// Who is told what happens ([`record`](crate::record)). Without any, and without faults, telling costs nothing.
+    /// Who is told what happens ([`record`](crate::record)). Without any, and without faults,
+    /// telling costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
 }
 
-/// A TCP of our own. Clones share it; with the last clone, stream and listener it ends, and its ports and guard go.
+/// A TCP of our own. Clones share it; with the last clone, stream and listener it ends, and its
+/// ports and guard go.
 #[derive(Clone)]
 pub struct Host {
     handle: Arc<Handle>,
@@ -96,13 +101,25 @@ impl Host {
     }
 
     /// A host that nobody drives yet.
-    pub(crate) fn on(wire: Wire, mut options: HostOptions, seed: u64, network: Option<Arc<Net>>) -> Host {
+    pub(crate) fn on(
+        wire: Wire,
+        mut options: HostOptions,
+        seed: u64,
+        network: Option<Arc<Net>>,
+    ) -> Host {
         fit(&mut options.config.conn, &wire);
         let mut stack = Stack::new(options.config.clone(), seed);
         stack.reserve(wire.address(), wire.ports());
         let edge = Edge::new(stack, Gate::new(options.faults, seed), options.observers);
         let shared = Arc::new(Shared::new(wire, edge));
-        Host { handle: Arc::new(Handle { shared, seed, config: options.config, network }) }
+        Host {
+            handle: Arc::new(Handle {
+                shared,
+                seed,
+                config: options.config,
+                network,
+            }),
+        }
     }
 
     pub(crate) fn of(handle: Arc<Handle>) -> Host {
@@ -113,8 +130,8 @@ impl Host {
         &self.handle.shared
     }
 
-    /// Connects from any of our ports with the host's configuration, and waits until the connection is established. Dropping the wait
-    /// gives the attempt up.
+    /// Connects from any of our ports with the host's configuration, and waits until the connection
+    /// is established. Dropping the wait gives the attempt up.
     ///
     /// # Errors
     /// Those of [`connect_with`](Host::connect_with).
@@ -125,43 +142,70 @@ impl Host {
     /// Connects from one of our ports (0: any) and waits until the connection is established.
     ///
     /// # Errors
-    /// A refused call (port not reserved or in use, no such remote address), or how the attempt ended: refused, timed out, unreachable.
-    pub async fn connect_with(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
+    /// A refused call (port not reserved or in use, no such remote address), or how the attempt
+    /// ended: refused, timed out, unreachable.
+    pub async fn connect_with(
+        &self,
+        port: u16,
+        remote: SocketAddr,
+        config: &ConnConfig,
+    ) -> Result<Stream, Error> {
         let stream = self.start_connect(port, remote, config)?;
         stream.established().await?;
         Ok(stream)
     }
 
-    /// Active OPEN (RFC 9293 section 3.10.1): sends a SYN from one of our ports (0: any) and gives the connection at once, in SYN-SENT.
+    /// Active OPEN (RFC 9293 section 3.10.1): sends a SYN from one of our ports (0: any) and gives
+    /// the connection at once, in SYN-SENT.
     ///
     /// # Errors
-    /// A refused call: port not reserved or in use, no such remote address, a limit. No route to it.
-    pub fn start_connect(&self, port: u16, remote: SocketAddr, config: &ConnConfig) -> Result<Stream, Error> {
+    /// A refused call: port not reserved or in use, no such remote address, a limit. No route to
+    /// it.
+    pub fn start_connect(
+        &self,
+        port: u16,
+        remote: SocketAddr,
+        config: &ConnConfig,
+    ) -> Result<Stream, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (SocketAddr::new(shared.wire.address(), port), self.fitted(config));
+        let (local, config) = (
+            SocketAddr::new(shared.wire.address(), port),
+            self.fitted(config),
+        );
         let (id, local) = shared.connect(local, remote, &config)?;
         Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
     }
 
-    /// Passive OPEN on one of our ports. `backlog`, at least 1: the most connections in SYN-RECEIVED, and the most that wait for `accept`,
-    /// each. `config` is that of the connections, most often `&host.config().conn`.
+    /// Passive OPEN on one of our ports. `backlog`, at least 1: the most connections in
+    /// SYN-RECEIVED, and the most that wait for `accept`, each. `config` is that of the
+    /// connections, most often `&host.config().conn`.
     ///
     /// # Errors
     /// The port is not reserved, or there is a listener already; the host has ended.
-    pub fn listen(&self, port: u16, backlog: usize, config: &ConnConfig) -> Result<Listener, Error> {
+    pub fn listen(
+        &self,
+        port: u16,
+        backlog: usize,
+        config: &ConnConfig,
+    ) -> Result<Listener, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (SocketAddr::new(shared.wire.address(), port), self.fitted(config));
+        let (local, config) = (
+            SocketAddr::new(shared.wire.address(), port),
+            self.fitted(config),
+        );
         let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))??;
         Ok(Listener::new(Arc::clone(&self.handle), id, local))
     }
 
-    /// Says and hears nothing from now on, and stays: a host that lost its power. The guard keeps the kernel quiet, too.
+    /// Says and hears nothing from now on, and stays: a host that lost its power. The guard keeps
+    /// the kernel quiet, too.
     pub fn vanish(&self) {
         // A host that ended is silent already.
         _ = self.handle.shared.with(|edge, _| edge.vanish());
     }
 
-    /// Loses every connection and listener without a segment, and goes on: a host that was started anew.
+    /// Loses every connection and listener without a segment, and goes on: a host that was started
+    /// anew.
     pub fn restart(&self) {
         // A host that ended has none.
         _ = self.handle.shared.with(|edge, now| edge.stack.restart(now));
@@ -170,7 +214,10 @@ impl Host {
     /// Tells the observers what an application did.
     pub(crate) fn tell(&self, conn: Option<ConnId>, did: Did) {
         // A host that ended has none.
-        _ = self.handle.shared.with(|edge, now| edge.tell_deed(now, conn, did));
+        _ = self
+            .handle
+            .shared
+            .with(|edge, now| edge.tell_deed(now, conn, did));
     }
 
     /// Writes out what the observers have been told.
@@ -181,7 +228,8 @@ impl Host {
 
     /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.
     pub fn abort_all(&self) {
-        // A host that ended has none, and one that has been let go of already finishes by itself, or ends with the host.
+        // A host that ended has none, and one that has been let go of already finishes by itself,
+        // or ends with the host.
         _ = self.handle.shared.with(|edge, now| {
             for id in edge.stack.connections().collect::<Vec<_>>() {
                 _ = edge.stack.abort(now, id);
@@ -189,13 +237,15 @@ impl Host {
         });
     }
 
-    /// From now on the gate has this rule, too, after the others. Its counts begin here: `data#1` is the next segment with text.
+    /// From now on the gate has this rule, too, after the others. Its counts begin here: `data#1`
+    /// is the next segment with text.
     pub fn add_fault(&self, rule: Rule) {
         // A host that ended sends nothing that a rule could be for.
         _ = self.handle.shared.with(|edge, _| edge.add_rule(rule));
     }
 
-    /// Ends all fault rules, those of [`HostOptions::faults`] and of presets as well; what they held back goes on.
+    /// Ends all fault rules, those of [`HostOptions::faults`] and of presets as well; what they
+    /// held back goes on.
     pub fn end_faults(&self) {
         // A host that ended holds nothing back.
         _ = self.handle.shared.with(|edge, _| edge.lift_all());
@@ -207,22 +257,40 @@ impl Host {
         _ = self.handle.shared.with(|edge, now| edge.lift(now, preset));
     }
 
-    /// Waits until every connection is CLOSED, TIME-WAIT included. Cancel-safe. Listeners go on: drop them first.
+    /// Waits until every connection is CLOSED, TIME-WAIT included. Cancel-safe. Listeners go on:
+    /// drop them first.
     ///
     /// # Errors
     /// The host ended first.
     pub async fn closed(&self) -> Result<(), Error> {
-        poll_fn(|context| self.handle.shared.poll_emptied(context.waker()).map_or(Poll::Pending, Poll::Ready)).await
+        poll_fn(|context| {
+            self.handle
+                .shared
+                .poll_emptied(context.waker())
+                .map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Every connection there is a record of.
     pub fn connections(&self) -> Vec<Status> {
-        self.handle.shared.with(|edge, _| edge.stack.connections().filter_map(|id| edge.stack.status(id)).collect()).unwrap_or_default()
+        self.handle
+            .shared
+            .with(|edge, _| {
+                edge.stack
+                    .connections()
+                    .filter_map(|id| edge.stack.status(id))
+                    .collect()
+            })
+            .unwrap_or_default()
     }
 
     /// What the stack counted; zeros once a panic has ended the host.
     pub fn counters(&self) -> Counters {
-        self.handle.shared.with(|edge, _| edge.stack.counters()).unwrap_or_default()
+        self.handle
+            .shared
+            .with(|edge, _| edge.stack.counters())
+            .unwrap_or_default()
     }
 
     /// The link; `None` in memory.
@@ -235,7 +303,10 @@ impl Host {
 
     /// What keeps the kernel quiet, in words.
     pub fn guard_description(&self) -> String {
-        self.link().map_or_else(|| "none is needed in memory".into(), Link::guard_description)
+        self.link().map_or_else(
+            || "none is needed in memory".into(),
+            Link::guard_description,
+        )
     }
 
     /// Our address.
@@ -274,7 +345,9 @@ fn fit(config: &mut ConnConfig, wire: &Wire) {
 /// The runtime that the caller is in.
 pub(crate) fn runtime() -> Result<tokio::runtime::Handle, Error> {
     let outside = |_| std::io::Error::other("this thread is not in a tokio runtime");
-    tokio::runtime::Handle::try_current().map_err(outside).map_err(Error::io("start a host"))
+    tokio::runtime::Handle::try_current()
+        .map_err(outside)
+        .map_err(Error::io("start a host"))
 }
 
 pub(crate) fn random_seed() -> std::io::Result<u64> {

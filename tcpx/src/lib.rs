@@ -1,12 +1,14 @@
-//! A TCP on a real wire, for tokio: the engine of `tcpx-proto` between raw IP sockets and `AsyncRead`/`AsyncWrite`.
+//! A TCP on a real wire, for tokio: the engine of `tcpx-proto` between raw IP sockets and
+//! `AsyncRead`/`AsyncWrite`.
 //!
-//! It talks to any kernel, and every rule that makes TCP reliable can be removed on purpose. The same hosts live in memory as well,
-//! where a test needs no privilege and no time.
+//! It talks to any kernel, and every rule that makes TCP reliable can be removed on purpose. The
+//! same hosts live in memory as well, where a test needs no privilege and no time.
 //!
 //! # On a wire
-//! A [`Host`] is a TCP on one of this machine's addresses and a few of its ports, which are reserved and about which the kernel is kept
-//! quiet ([`guard`]) for as long as the host lives. A [`Stream`] is then as good as a `tokio::net::TcpStream`: `examples/` has hyper and
-//! rustls on it, unchanged.
+//! A [`Host`] is a TCP on one of this machine's addresses and a few of its ports, which are
+//! reserved and about which the kernel is kept quiet ([`guard`]) for as long as the host lives. A
+//! [`Stream`] is then as good as a `tokio::net::TcpStream`: `examples/` has hyper and rustls on it,
+//! unchanged.
 //!
 //! ```no_run
 //! use tcpx::link::{LinkOptions, Ports, source_for};
@@ -29,13 +31,15 @@
 //! # }
 //! ```
 //!
-//! This takes CAP_NET_RAW, and CAP_NET_ADMIN for the better of the two guards; [`Error::Privilege`] comes with the command that gives
-//! them, and [`privileges::drop_all`] gives them up after the set-up. Under the guard that is a firewall rule, a thread of its own keeps these
-//! two for as long as the rule is there.
+//! This takes CAP_NET_RAW, and CAP_NET_ADMIN for the better of the two guards; [`Error::Privilege`]
+//! comes with the command that gives them, and [`privileges::drop_all`] gives them up after the
+//! set-up. Under the guard that is a firewall rule, a thread of its own keeps these two for as long
+//! as the rule is there.
 //!
 //! # In memory, for tests
-//! [`testing::pair`] gives both ends of a connection through two whole stacks and a link that misbehaves as you ask; [`testing`] has a
-//! table of what a peer can do to you. [`network`] has as many hosts as you like. With tokio's clock paused an hour takes no time:
+//! [`testing::pair`] gives both ends of a connection through two whole stacks and a link that
+//! misbehaves as you ask; [`testing`] has a table of what a peer can do to you. [`network`] has as
+//! many hosts as you like. With tokio's clock paused an hour takes no time:
 //!
 //! ```
 //! use std::time::Duration;
@@ -56,15 +60,17 @@
 //! ```
 //!
 //! # Where the knobs are
-//! In [`HostOptions`], all of it data: `config` has every parameter with its source ([`tcpx_proto::config`]), `faults` are lines of the
-//! fault language ([`tcpx_proto::fault`]), and a preset turns several of both to remove one rule of TCP ([`tcpx_proto::preset`]). What
-//! the application does and when can be a script ([`app`], [`tcpx_proto::script`]). A connection may differ from its host:
-//! [`Host::connect_with`], [`Host::listen`]. While it runs: [`Host::add_fault`], [`Host::end_faults`], [`Host::vanish`],
-//! [`Host::restart`], [`Stream::abort`].
+//! In [`HostOptions`], all of it data: `config` has every parameter with its source
+//! ([`tcpx_proto::config`]), `faults` are lines of the fault language ([`tcpx_proto::fault`]), and
+//! a preset turns several of both to remove one rule of TCP ([`tcpx_proto::preset`]). What the
+//! application does and when can be a script ([`app`], [`tcpx_proto::script`]). A connection may
+//! differ from its host: [`Host::connect_with`], [`Host::listen`]. While it runs:
+//! [`Host::add_fault`], [`Host::end_faults`], [`Host::vanish`], [`Host::restart`],
+//! [`Stream::abort`].
 //!
 //! # What happened
-//! Whoever wants to know is an [`record::Observer`]: the live view, JSON Lines from which `tcpx-lab ladder` draws both ends, pcapng,
-//! `tracing`, or a [`testing::Diary`]. [`record`] shows how.
+//! Whoever wants to know is an [`record::Observer`]: the live view, JSON Lines from which `tcpx-lab
+//! ladder` draws both ends, pcapng, `tracing`, or a [`testing::Diary`]. [`record`] shows how.
 //!
 //! # The rooms
 //! | room | its question |
@@ -82,9 +88,10 @@
 //! | [`cli`] | the flags that both binaries share |
 //!
 //! # What holds everywhere
-//! Nothing panics, whatever arrives (but [`testing::isolated`], as assertions do). Every wait can be dropped and begun again. An
-//! [`Error`] says what happened, why and what to do, has the [`kind`](Error::kind) that std would give it, and is what is inside the
-//! `io::Error` of a stream. The engine is that of [`tcpx_proto`]; its page has the contract between it and `driver`.
+//! Nothing panics, whatever arrives (but [`testing::isolated`], as assertions do). Every wait can
+//! be dropped and begun again. An [`Error`] says what happened, why and what to do, has the
+//! [`kind`](Error::kind) that std would give it, and is what is inside the `io::Error` of a stream.
+//! The engine is that of [`tcpx_proto`]; its page has the contract between it and `driver`.
 
 pub mod app;
 pub mod cli;

@@ -45,7 +45,12 @@ impl Listener {
             Some(Err(error)) => Poll::Ready(Err(error)),
             Some(Ok((id, status))) => {
                 let remote = status.map_or(self.local, |status| status.remote);
-                Poll::Ready(Ok(Stream::new(Arc::clone(&self.handle), id, self.local, remote)))
+                Poll::Ready(Ok(Stream::new(
+                    Arc::clone(&self.handle),
+                    id,
+                    self.local,
+                    remote,
+                )))
             }
         }
     }

@@ -1,8 +1,9 @@
-//! Hosts in memory: the same [`Host`], [`Stream`](crate::Stream) and [`Listener`](crate::Listener), without a privilege or a packet
-//! outside the process.
+//! Hosts in memory: the same [`Host`], [`Stream`](crate::Stream) and [`Listener`](crate::Listener),
+//! without a privilege or a packet outside the process.
 //!
-//! The links between them are those of [`tcpx_proto::sim`], the clock is tokio's: real time, or none at all in a runtime whose clock
-//! is paused. Then hours of TIME-WAIT and retransmissions pass in milliseconds, and the same program does the same each time.
+//! The links between them are those of [`tcpx_proto::sim`], the clock is tokio's: real time, or
+//! none at all in a runtime whose clock is paused. Then hours of TIME-WAIT and retransmissions pass
+//! in milliseconds, and the same program does the same each time.
 
 use crate::driver::{Shared, Wire};
 use crate::error::Error;
@@ -15,7 +16,8 @@ use tcpx_proto::sim::{self, Link, Passage};
 use tcpx_proto::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Hosts and the links between them. Clones share it; it ends with the last of them and of the hosts' handles, and all hosts with it.
+/// Hosts and the links between them. Clones share it; it ends with the last of them and of the
+/// hosts' handles, and all hosts with it.
 ///
 /// ```
 /// # use std::{error::Error, io};
@@ -45,11 +47,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network without hosts, whose clock begins now, at zero. What goes wrong on links is drawn from `seed`, and so is the seed of
-    /// each host that has none of its own.
+    /// A network without hosts, whose clock begins now, at zero. What goes wrong on links is drawn
+    /// from `seed`, and so is the seed of each host that has none of its own.
     ///
     /// # Errors
-    /// Outside a tokio runtime. (One without a timer is found out later: every host then ends with an error.)
+    /// Outside a tokio runtime. (One without a timer is found out later: every host then ends with
+    /// an error.)
     pub fn new(seed: u64) -> Result<Network, Error> {
         let runtime = host::runtime()?;
         let (clock, nudge) = (Arc::<AtomicU64>::default(), Arc::<Notify>::default());
@@ -66,20 +69,34 @@ impl Network {
         Ok(Network { net })
     }
 
-    /// Adds a host with all ports of this address, IPv4 or IPv6. A host that has the address already hears nothing more.
-    /// It lives as long as the network.
+    /// Adds a host with all ports of this address, IPv4 or IPv6. A host that has the address
+    /// already hears nothing more. It lives as long as the network.
     pub fn add_host(&self, address: IpAddr, options: HostOptions) -> Host {
         let mut hosts = lock(&self.net.hosts);
-        let seed = options.seed.unwrap_or_else(|| self.net.seed.wrapping_add(hosts.len() as u64 + 1));
+        let seed = options
+            .seed
+            .unwrap_or_else(|| self.net.seed.wrapping_add(hosts.len() as u64 + 1));
         let (clock, nudge) = (Arc::clone(&self.net.clock), Arc::clone(&self.net.nudge));
-        let port = Port { net: Arc::downgrade(&self.net), clock, nudge, address, mtu: options.config.conn.mtu };
-        let host = Host::on(Wire::Memory(port), options, seed, Some(Arc::clone(&self.net)));
+        let port = Port {
+            net: Arc::downgrade(&self.net),
+            clock,
+            nudge,
+            address,
+            mtu: options.config.conn.mtu,
+        };
+        let host = Host::on(
+            Wire::Memory(port),
+            options,
+            seed,
+            Some(Arc::clone(&self.net)),
+        );
         hosts.push((address, Arc::clone(host.shared())));
         host
     }
 
-    /// What the way from one address to another is like for packets that depart from now on; before that, [`Link::default`]: 1 ms, and
-    /// nothing goes wrong. A cable that is cut is `Link { loss: 1000, ..link }`, until the next call mends it.
+    /// What the way from one address to another is like for packets that depart from now on; before
+    /// that, [`Link::default`]: 1 ms, and nothing goes wrong. A cable that is cut is `Link { loss:
+    /// 1000, ..link }`, until the next call mends it.
     pub fn link(&self, from: IpAddr, to: IpAddr, link: Link) {
         lock(&self.net.air).set(from, to, link);
     }
@@ -104,8 +121,8 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// Lets everything happen that is due by now, each at its own time. Nothing to do while somebody is at it: a call from within goes
-    /// on at the time of what happens.
+    /// Lets everything happen that is due by now, each at its own time. Nothing to do while
+    /// somebody is at it: a call from within goes on at the time of what happens.
     fn catch_up(&self) {
         let _driving = match self.driving.try_lock() {
             Err(TryLockError::WouldBlock) => return,
@@ -126,22 +143,37 @@ impl Net {
         let arrived = lock(&self.air).arrive(at);
         match arrived {
             Some(Passage { to, packet, .. }) => {
-                let host = lock(&self.hosts).iter().rev().find(|(address, _)| *address == to).map(|(_, host)| Arc::clone(host));
+                let host = lock(&self.hosts)
+                    .iter()
+                    .rev()
+                    .find(|(address, _)| *address == to)
+                    .map(|(_, host)| Arc::clone(host));
                 if let Some(host) = host {
                     host.arrives(&packet);
                 }
             }
-            None => self.all().iter().filter(|host| host.deadline().is_some_and(|due| due <= at)).for_each(|host| host.timeout()),
+            None => self
+                .all()
+                .iter()
+                .filter(|host| host.deadline().is_some_and(|due| due <= at))
+                .for_each(|host| host.timeout()),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         let arrival = lock(&self.air).deadline();
-        self.all().iter().filter_map(|host| host.deadline()).chain(arrival).min()
+        self.all()
+            .iter()
+            .filter_map(|host| host.deadline())
+            .chain(arrival)
+            .min()
     }
 
     fn all(&self) -> Vec<Arc<Shared>> {
-        lock(&self.hosts).iter().map(|(_, host)| Arc::clone(host)).collect()
+        lock(&self.hosts)
+            .iter()
+            .map(|(_, host)| Arc::clone(host))
+            .collect()
     }
 }
 
@@ -185,12 +217,22 @@ impl Port {
 
     /// Sends what is in the batch, and empties it.
     pub(crate) fn flush(&self, now: Instant, batch: &mut SendBatch) {
-        let Some(net) = self.net.upgrade() else { return batch.drain().for_each(drop) };
+        let Some(net) = self.net.upgrade() else {
+            return batch.drain().for_each(drop);
+        };
         let mut air = lock(&net.air);
         for (packet, to) in batch.drain() {
             if let Some(to) = to {
                 // Whether the link loses it is nobody's business here.
-                _ = air.depart(now, self.address, Passage { to: to.ip(), departed: 0, packet: packet.to_vec() });
+                _ = air.depart(
+                    now,
+                    self.address,
+                    Passage {
+                        to: to.ip(),
+                        departed: 0,
+                        packet: packet.to_vec(),
+                    },
+                );
             }
         }
         self.nudge.notify_one();
@@ -225,7 +267,10 @@ async fn run(watch: Watch, nudge: Arc<Notify>) {
 fn work(net: &Weak<Net>) -> Option<Option<tokio::time::Instant>> {
     let net = net.upgrade()?;
     net.catch_up();
-    Some(net.deadline().and_then(|at| net.start.checked_add(at.since(Instant::ZERO))))
+    Some(
+        net.deadline()
+            .and_then(|at| net.start.checked_add(at.since(Instant::ZERO))),
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,4 +1,5 @@
-//! Capabilities: raised for the set-up where the program file grants them, and dropped for good after it.
+//! Capabilities: raised for the set-up where the program file grants them, and dropped for good
+//! after it.
 
 use crate::error::Error;
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
@@ -16,7 +17,11 @@ pub enum Capability {
 }
 
 impl Capability {
-    const ALL: [Capability; 3] = [Capability::NetRaw, Capability::NetAdmin, Capability::NetBindService];
+    const ALL: [Capability; 3] = [
+        Capability::NetRaw,
+        Capability::NetAdmin,
+        Capability::NetBindService,
+    ];
 
     /// The name as `docker run --cap-add` takes it.
     pub const fn short(self) -> &'static str {
@@ -27,7 +32,8 @@ impl Capability {
         }
     }
 
-    /// What gives it to this program: where its file's capabilities count for something `setcap`, with the usual two and this.
+    /// What gives it to this program: where its file's capabilities count for something `setcap`,
+    /// with the usual two and this.
     pub(crate) fn remedy(self) -> String {
         let short = self.short();
         if !rustix::process::geteuid().is_root() && thread::no_new_privs() == Ok(true) {
@@ -40,8 +46,11 @@ impl Capability {
             Capability::NetRaw | Capability::NetAdmin => "cap_net_raw,cap_net_admin=p",
             Capability::NetBindService => "cap_net_raw,cap_net_admin,cap_net_bind_service=p",
         };
-        let program = std::env::current_exe().map_or_else(|_| "PROGRAM".into(), |path| path.display().to_string());
-        format!("Run as root, or once: sudo setcap {set} {program} (in a container: --cap-add={short})")
+        let program = std::env::current_exe()
+            .map_or_else(|_| "PROGRAM".into(), |path| path.display().to_string());
+        format!(
+            "Run as root, or once: sudo setcap {set} {program} (in a container: --cap-add={short})"
+        )
     }
 
     const fn set(self) -> CapabilitySet {
@@ -69,21 +78,28 @@ impl fmt::Display for Capability {
     }
 }
 
-/// Makes what is permitted of these capabilities effective: a program file with `=p` starts everywhere, one with `=ep` is refused by
-/// exec where the bounding set lacks one of them. What could not be raised is missed, and named, by the act that needs it.
+/// Makes what is permitted of these capabilities effective: a program file with `=p` starts
+/// everywhere, one with `=ep` is refused by exec where the bounding set lacks one of them. What
+/// could not be raised is missed, and named, by the act that needs it.
 pub(crate) fn raise() {
-    let Ok(mut sets) = thread::capabilities(None) else { return };
+    let Ok(mut sets) = thread::capabilities(None) else {
+        return;
+    };
     sets.effective |= sets.permitted & all();
     _ = thread::set_capabilities(None, sets);
 }
 
-/// Runs `start`, so that a program which it starts has our capabilities too. Exec gives those of a file to that file's process alone:
-/// a child has them only if they are in its ambient set. As with [`raise`], what is not to be had is named by the child.
+/// Runs `start`, so that a program which it starts has our capabilities too. Exec gives those of a
+/// file to that file's process alone: a child has them only if they are in its ambient set. As with
+/// [`raise`], what is not to be had is named by the child.
 pub(crate) fn lend<T>(start: impl FnOnce() -> T) -> T {
     if let Ok(mut sets) = thread::capabilities(None) {
         sets.inheritable |= sets.permitted & all();
         _ = thread::set_capabilities(None, sets);
-        for capability in Capability::ALL.into_iter().filter(|capability| sets.inheritable.contains(capability.set())) {
+        for capability in Capability::ALL
+            .into_iter()
+            .filter(|capability| sets.inheritable.contains(capability.set()))
+        {
             _ = thread::configure_capability_in_ambient_set(capability.set(), true);
         }
     }
@@ -92,10 +108,16 @@ pub(crate) fn lend<T>(start: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Gives up all but these capabilities of the calling thread, and the chance to gain one by exec, for good.
+/// Gives up all but these capabilities of the calling thread, and the chance to gain one by exec,
+/// for good.
 pub(crate) fn keep_only(capabilities: &[Capability]) {
-    let Ok(mut sets) = thread::capabilities(None) else { return };
-    let kept: CapabilitySet = capabilities.iter().map(|capability| capability.set()).collect();
+    let Ok(mut sets) = thread::capabilities(None) else {
+        return;
+    };
+    let kept: CapabilitySet = capabilities
+        .iter()
+        .map(|capability| capability.set())
+        .collect();
     sets.effective &= kept;
     sets.permitted &= kept;
     sets.inheritable &= kept;
@@ -103,14 +125,20 @@ pub(crate) fn keep_only(capabilities: &[Capability]) {
     _ = thread::set_no_new_privs(true);
 }
 
-/// Gives up every capability of the calling thread, and the chance to gain one by exec, for good. Threads started later inherit that;
-/// threads that exist already do not: call it after [`Link::open`](crate::link::Link::open) and before the tokio runtime starts. Open
-/// sockets keep working, and the thread that keeps the iptables guard's watchdog alive goes on with NET_RAW and NET_ADMIN, and no others.
+/// Gives up every capability of the calling thread, and the chance to gain one by exec, for good.
+/// Threads started later inherit that; threads that exist already do not: call it after
+/// [`Link::open`](crate::link::Link::open) and before the tokio runtime starts. Open sockets keep
+/// working, and the thread that keeps the iptables guard's watchdog alive goes on with NET_RAW and
+/// NET_ADMIN, and no others.
 ///
 /// # Errors
 /// [`Error::Io`] when the kernel refuses.
 pub fn drop_all() -> Result<(), Error> {
-    let none = CapabilitySets { effective: CapabilitySet::empty(), permitted: CapabilitySet::empty(), inheritable: CapabilitySet::empty() };
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
     thread::clear_ambient_capability_set().map_err(Error::io("clear the ambient capabilities"))?;
     thread::set_capabilities(None, none).map_err(Error::io("drop the capabilities"))?;
     thread::set_no_new_privs(true).map_err(Error::io("set no_new_privs"))

@@ -3,8 +3,8 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A signal that is caught from now on. One that was ignored when the program began, as nohup(1) and the `&` of a script leave it, stays
-/// ignored, and never arrives.
+/// A signal that is caught from now on. One that was ignored when the program began, as nohup(1)
+/// and the `&` of a script leave it, stays ignored, and never arrives.
 pub(crate) struct Caught(Option<Signal>);
 
 impl Caught {
@@ -23,8 +23,8 @@ impl Caught {
     }
 }
 
-/// Makes it possible to wait for a child: where SIGCHLD is ignored, as some programs leave it to those that they start, the kernel
-/// forgets how a child ended.
+/// Makes it possible to wait for a child: where SIGCHLD is ignored, as some programs leave it to
+/// those that they start, the kernel forgets how a child ended.
 pub fn await_children() {
     if disposition(libc::SIGCHLD) == libc::SIG_IGN {
         // SAFETY: nothing of Rust's is called when the signal comes.
@@ -36,7 +36,8 @@ pub fn await_children() {
 fn disposition(signal: libc::c_int) -> libc::sighandler_t {
     // SAFETY: all zeros are a valid sigaction, and the kernel only writes to it.
     let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: nothing is changed, and `now` outlives the call. A signal that does not exist leaves it as it is.
+    // SAFETY: nothing is changed, and `now` outlives the call. A signal that does not exist leaves
+    // it as it is.
     unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
     now.sa_sigaction
 }

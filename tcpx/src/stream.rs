@@ -9,20 +9,20 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tcpx_proto::error::CallError;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::id::ConnId;
 use tcpx_proto::script::Did;
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and one writer at a time). `shutdown`
-/// sends the FIN and leaves receiving open; dropping it closes both directions (what was not read, or still arrives, is then answered
-/// with a RST).
+/// A connection. As with std's sockets, a shared reference reads and writes, too (one reader and
+/// one writer at a time). `shutdown` sends the FIN and leaves receiving open; dropping it closes
+/// both directions (what was not read, or still arrives, is then answered with a RST).
 ///
-/// A read of 0 octets is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind: `ConnectionReset` after a RST, `TimedOut`
-/// when R2, the user timeout or keepalive gave up, `HostUnreachable` after an ICMP error that counts.
+/// A read of 0 octets is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind:
+/// `ConnectionReset` after a RST, `TimedOut` when R2, the user timeout or keepalive gave up,
+/// `HostUnreachable` after an ICMP error that counts.
 pub struct Stream {
     handle: Arc<Handle>,
     id: ConnId,
@@ -31,8 +31,18 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(handle: Arc<Handle>, id: ConnId, local: SocketAddr, remote: SocketAddr) -> Stream {
-        Stream { handle, id, local, remote }
+    pub(crate) fn new(
+        handle: Arc<Handle>,
+        id: ConnId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Stream {
+        Stream {
+            handle,
+            id,
+            local,
+            remote,
+        }
     }
 
     /// Its name in records.
@@ -57,7 +67,11 @@ impl Stream {
 
     /// STATUS (RFC 9293 section 3.10.6); `None` once the connection was closed and is over.
     pub fn status(&self) -> Option<Status> {
-        self.handle.shared.with(|edge, _| edge.stack.status(self.id)).ok().flatten()
+        self.handle
+            .shared
+            .with(|edge, _| edge.stack.status(self.id))
+            .ok()
+            .flatten()
     }
 
     /// The state; CLOSED once the connection is over.
@@ -70,16 +84,21 @@ impl Stream {
     /// # Errors
     /// How the attempt ended instead.
     pub async fn established(&self) -> Result<(), Error> {
-        poll_fn(|context| match self.handle.shared.poll_state(self.id, context.waker()) {
-            (true, _) => Poll::Ready(Ok(())),
-            (false, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
-            (false, None) => Poll::Pending,
-        })
+        poll_fn(
+            |context| match self.handle.shared.poll_state(self.id, context.waker()) {
+                (true, _) => Poll::Ready(Ok(())),
+                (false, Some(closed)) => {
+                    Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason))))
+                }
+                (false, None) => Poll::Pending,
+            },
+        )
         .await
     }
 
-    /// Waits until the peer has announced urgent data whose end was not read yet, and says how many octets away that is. The data itself
-    /// comes in line, as RFC 6093 has it; in profile `linux` without its last octet ([`urgent_octet`](Stream::urgent_octet)). Cancel-safe.
+    /// Waits until the peer has announced urgent data whose end was not read yet, and says how many
+    /// octets away that is. The data itself comes in line, as RFC 6093 has it; in profile `linux`
+    /// without its last octet ([`urgent_octet`](Stream::urgent_octet)). Cancel-safe.
     ///
     /// # Errors
     /// The connection ended first.
@@ -88,25 +107,35 @@ impl Stream {
             let (_, closed) = self.handle.shared.poll_state(self.id, context.waker());
             match (self.status().and_then(|status| status.urgent), closed) {
                 (Some(left), _) => Poll::Ready(Ok(left)),
-                (None, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
+                (None, Some(closed)) => {
+                    Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason))))
+                }
                 (None, None) => Poll::Pending,
             }
         })
         .await
     }
 
-    /// Waits for the octet of urgent data that is taken out of the stream, and takes it (`MSG_OOB`): only with
-    /// [`UrgentData::OutOfBand`](tcpx_proto::config::UrgentData), as in profile `linux`. It is lost once a read has passed its place, which
-    /// none does while nothing follows it. Cancel-safe.
+    /// Waits for the octet of urgent data that is taken out of the stream, and takes it
+    /// (`MSG_OOB`): only with [`UrgentData::OutOfBand`](tcpx_proto::config::UrgentData), as in
+    /// profile `linux`. It is lost once a read has passed its place, which none does while nothing
+    /// follows it. Cancel-safe.
     ///
     /// # Errors
     /// The connection ended first.
     pub async fn urgent_octet(&self) -> Result<u8, Error> {
         poll_fn(|context| {
             let (_, closed) = self.handle.shared.poll_state(self.id, context.waker());
-            match (self.handle.shared.with(|edge, now| edge.stack.receive_urgent(now, self.id)), closed) {
+            match (
+                self.handle
+                    .shared
+                    .with(|edge, now| edge.stack.receive_urgent(now, self.id)),
+                closed,
+            ) {
                 (Ok(Ok(octet)), _) => Poll::Ready(Ok(octet)),
-                (_, Some(closed)) => Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason)))),
+                (_, Some(closed)) => {
+                    Poll::Ready(closed.and_then(|reason| Err(Error::Ended(reason))))
+                }
                 (Err(error), None) => Poll::Ready(Err(error)),
                 (Ok(Err(_)), None) => Poll::Pending,
             }
@@ -114,15 +143,18 @@ impl Stream {
         .await
     }
 
-    /// Waits until the connection is CLOSED, TIME-WAIT included, and says how it ended. Cancel-safe.
+    /// Waits until the connection is CLOSED, TIME-WAIT included, and says how it ended.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// The host ended first.
     pub async fn closed(&self) -> Result<CloseReason, Error> {
-        poll_fn(|context| match self.handle.shared.poll_state(self.id, context.waker()) {
-            (_, Some(closed)) => Poll::Ready(closed),
-            (_, None) => Poll::Pending,
-        })
+        poll_fn(
+            |context| match self.handle.shared.poll_state(self.id, context.waker()) {
+                (_, Some(closed)) => Poll::Ready(closed),
+                (_, None) => Poll::Pending,
+            },
+        )
         .await
     }
 
@@ -131,25 +163,41 @@ impl Stream {
     /// # Errors
     /// How the connection ended instead.
     pub async fn reached(&self, state: State) -> Result<(), Error> {
-        poll_fn(|context| self.handle.shared.poll_reached(self.id, state, context.waker()).map_or(Poll::Pending, Poll::Ready)).await
+        poll_fn(|context| {
+            self.handle
+                .shared
+                .poll_reached(self.id, state, context.waker())
+                .map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Tells the host's observers what the application did.
     pub(crate) fn tell(&self, did: Did) {
         // A host that ended has none.
-        _ = self.handle.shared.with(|edge, now| edge.tell_deed(now, Some(self.id), did));
+        _ = self
+            .handle
+            .shared
+            .with(|edge, now| edge.tell_deed(now, Some(self.id), did));
     }
 
-    /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received. The engine goes on to CLOSED by itself.
+    /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received.
+    /// The engine goes on to CLOSED by itself.
     pub fn close(&self) {
         // A connection that is over has nothing to close.
-        _ = self.handle.shared.with(|edge, now| edge.stack.close(now, self.id));
+        _ = self
+            .handle
+            .shared
+            .with(|edge, now| edge.stack.close(now, self.id));
     }
 
     /// ABORT (3.10.5): a RST, and CLOSED at once.
     pub fn abort(&self) {
         // A connection that is over has nothing to abort.
-        _ = self.handle.shared.with(|edge, now| edge.stack.abort(now, self.id));
+        _ = self
+            .handle
+            .shared
+            .with(|edge, now| edge.stack.abort(now, self.id));
     }
 
     /// Lets go the data and FIN that a removed third ACK holds back on this connection.
@@ -157,7 +205,10 @@ impl Stream {
     /// # Errors
     /// The connection has ended.
     pub fn lift(&self) -> Result<(), Error> {
-        Ok(self.handle.shared.with(|edge, now| edge.stack.lift(now, self.id))??)
+        Ok(self
+            .handle
+            .shared
+            .with(|edge, now| edge.stack.lift(now, self.id))??)
     }
 }
 
@@ -168,12 +219,25 @@ impl Drop for Stream {
 }
 
 impl AsyncRead for &Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let call = self.handle.shared.poll_call(self.id, Wait::Read, context.waker(), |stack, now| {
-            // Only what will be written over needs to be initialized.
-            let most = stack.status(self.id).map_or(1, |status| status.unread.max(1));
-            stack.receive(now, self.id, buffer.initialize_unfilled_to(most.min(buffer.remaining())))
-        });
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let call =
+            self.handle
+                .shared
+                .poll_call(self.id, Wait::Read, context.waker(), |stack, now| {
+                    // Only what will be written over needs to be initialized.
+                    let most = stack
+                        .status(self.id)
+                        .map_or(1, |status| status.unread.max(1));
+                    stack.receive(
+                        now,
+                        self.id,
+                        buffer.initialize_unfilled_to(most.min(buffer.remaining())),
+                    )
+                });
         match call {
             None => Poll::Pending,
             Some(Ok(received)) => {
@@ -186,25 +250,45 @@ impl AsyncRead for &Stream {
 }
 
 impl AsyncWrite for &Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| stack.send(now, self.id, data));
-        call.map_or(Poll::Pending, |result| Poll::Ready(result.map_err(io::Error::from)))
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let call =
+            self.handle
+                .shared
+                .poll_call(self.id, Wait::Write, context.waker(), |stack, now| {
+                    stack.send(now, self.id, data)
+                });
+        call.map_or(Poll::Pending, |result| {
+            Poll::Ready(result.map_err(io::Error::from))
+        })
     }
 
     /// One SEND after the other, so that what belongs together leaves together.
-    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let call = self.handle.shared.poll_call(self.id, Wait::Write, context.waker(), |stack, now| {
-            let mut taken = 0;
-            for part in parts {
-                match stack.send(now, self.id, part) {
-                    Ok(octets) => taken += octets,
-                    Err(_) if taken > 0 => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(taken)
-        });
-        call.map_or(Poll::Pending, |result| Poll::Ready(result.map_err(io::Error::from)))
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let call =
+            self.handle
+                .shared
+                .poll_call(self.id, Wait::Write, context.waker(), |stack, now| {
+                    let mut taken = 0;
+                    for part in parts {
+                        match stack.send(now, self.id, part) {
+                            Ok(octets) => taken += octets,
+                            Err(_) if taken > 0 => break,
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    Ok(taken)
+                });
+        call.map_or(Poll::Pending, |result| {
+            Poll::Ready(result.map_err(io::Error::from))
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,25 +302,44 @@ impl AsyncWrite for &Stream {
 
     /// The FIN follows what was written; receiving goes on. Once is enough.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.handle.shared.with(|edge, now| edge.stack.shutdown(now, self.id))? {
-            Ok(()) | Err(CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean)) => Poll::Ready(Ok(())),
+        match self
+            .handle
+            .shared
+            .with(|edge, now| edge.stack.shutdown(now, self.id))?
+        {
+            Ok(())
+            | Err(
+                CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean),
+            ) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(Error::from(error).into())),
         }
     }
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut &*self).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_write(context, data)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_write_vectored(context, parts)
     }
 

@@ -1,4 +1,5 @@
-//! The engine in memory, with smoltcp 0.14 doing the same work in the same run: bulk at MTU 1500 with checksums, connect and close.
+//! The engine in memory, with smoltcp 0.14 doing the same work in the same run: bulk at MTU 1500
+//! with checksums, connect and close.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 use std::cell::RefCell;
@@ -21,7 +22,8 @@ const BUFFER: usize = 1 << 18;
 
 type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
 
-/// One end of a cable in memory; packets are recycled through `spare`, so that neither engine pays for allocations.
+/// One end of a cable in memory; packets are recycled through `spare`, so that neither engine pays
+/// for allocations.
 struct Cable {
     inbox: Queue,
     outbox: Queue,
@@ -62,7 +64,10 @@ impl Device for Cable {
 
     fn receive(&mut self, _: Instant) -> Option<(Rx, Tx)> {
         let packet = self.inbox.borrow_mut().pop_front()?;
-        Some((Rx(packet, self.spare.clone()), Tx(self.outbox.clone(), self.spare.clone())))
+        Some((
+            Rx(packet, self.spare.clone()),
+            Tx(self.outbox.clone(), self.spare.clone()),
+        ))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx> {
@@ -79,16 +84,34 @@ struct Side {
 
 impl Side {
     fn new(host: u8, inbox: &Queue, outbox: &Queue, spare: &Queue) -> Side {
-        let mut device = Cable { inbox: inbox.clone(), outbox: outbox.clone(), spare: spare.clone() };
-        let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
-        interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::v4(10, 0, 0, host), 24)).unwrap());
+        let mut device = Cable {
+            inbox: inbox.clone(),
+            outbox: outbox.clone(),
+            spare: spare.clone(),
+        };
+        let mut interface =
+            Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
+        interface.update_ip_addrs(|addresses| {
+            addresses
+                .push(IpCidr::new(IpAddress::v4(10, 0, 0, host), 24))
+                .unwrap()
+        });
         let mut sockets = SocketSet::new(Vec::new());
-        let socket = sockets.add(Socket::new(SocketBuffer::new(vec![0; BUFFER]), SocketBuffer::new(vec![0; BUFFER])));
-        Side { device, interface, sockets, socket }
+        let socket = sockets.add(Socket::new(
+            SocketBuffer::new(vec![0; BUFFER]),
+            SocketBuffer::new(vec![0; BUFFER]),
+        ));
+        Side {
+            device,
+            interface,
+            sockets,
+            socket,
+        }
     }
 
     fn poll(&mut self, now: Instant) {
-        self.interface.poll(now, &mut self.device, &mut self.sockets);
+        self.interface
+            .poll(now, &mut self.device, &mut self.sockets);
     }
 
     fn tcp(&mut self) -> &mut Socket<'static> {
@@ -106,8 +129,16 @@ struct Smoltcp {
 impl Smoltcp {
     fn new() -> Smoltcp {
         let (there, back, spare) = (Queue::default(), Queue::default(), Queue::default());
-        let (client, server) = (Side::new(1, &back, &there, &spare), Side::new(2, &there, &back, &spare));
-        Smoltcp { client, server, now: Instant::ZERO, port: 10_000 }
+        let (client, server) = (
+            Side::new(1, &back, &there, &spare),
+            Side::new(2, &there, &back, &spare),
+        );
+        Smoltcp {
+            client,
+            server,
+            now: Instant::ZERO,
+            port: 10_000,
+        }
     }
 
     fn turn(&mut self) {
@@ -117,12 +148,30 @@ impl Smoltcp {
     }
 
     fn connect(&mut self) {
-        self.port = if self.port == 60_000 { 10_000 } else { self.port + 1 };
+        self.port = if self.port == 60_000 {
+            10_000
+        } else {
+            self.port + 1
+        };
         let port = self.port;
         self.server.tcp().listen(7000).unwrap();
-        let Side { interface, sockets, socket, .. } = &mut self.client;
-        sockets.get_mut::<Socket<'_>>(*socket).connect(interface.context(), (IpAddress::v4(10, 0, 0, 2), 7000), port).unwrap();
-        while self.client.tcp().state() != State::Established || self.server.tcp().state() != State::Established {
+        let Side {
+            interface,
+            sockets,
+            socket,
+            ..
+        } = &mut self.client;
+        sockets
+            .get_mut::<Socket<'_>>(*socket)
+            .connect(
+                interface.context(),
+                (IpAddress::v4(10, 0, 0, 2), 7000),
+                port,
+            )
+            .unwrap();
+        while self.client.tcp().state() != State::Established
+            || self.server.tcp().state() != State::Established
+        {
             self.turn();
         }
     }
@@ -155,17 +204,26 @@ impl Smoltcp {
 }
 
 fn conn() -> ConnConfig {
-    ConnConfig { receive_buffer: BUFFER, send_buffer: BUFFER, ..ConnConfig::default() }
+    ConnConfig {
+        receive_buffer: BUFFER,
+        send_buffer: BUFFER,
+        ..ConnConfig::default()
+    }
 }
 
 fn bulk(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine bulk, MTU 1500, checksums");
-    group.throughput(Throughput::Bytes(OCTETS as u64)).sample_size(10);
+    group
+        .throughput(Throughput::Bytes(OCTETS as u64))
+        .sample_size(10);
     let mut chunk = vec![7; 65_536];
     group.bench_function(BenchmarkId::from_parameter("tcpx"), |b| {
         let mut pair = Pair::new(&conn()).unwrap();
         let (client, server) = pair.connect(&conn()).unwrap();
-        b.iter(|| pair.bulk(client, server, black_box(OCTETS), &mut chunk).unwrap());
+        b.iter(|| {
+            pair.bulk(client, server, black_box(OCTETS), &mut chunk)
+                .unwrap()
+        });
     });
     group.bench_function(BenchmarkId::from_parameter("smoltcp"), |b| {
         let mut pair = Smoltcp::new();

@@ -1,4 +1,5 @@
-//! tcpx on a real wire beside the kernel's TCP: two namespaces, MTU 1500, no offloads, reno, all in one run. Ratios count, not figures.
+//! tcpx on a real wire beside the kernel's TCP: two namespaces, MTU 1500, no offloads, reno, all in
+//! one run. Ratios count, not figures.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -49,9 +50,13 @@ enum Connection {
     Tcpx(Stream),
 }
 
-/// The cheaper guard: under a firewall rule the kernel still makes a RST for each segment before it drops it.
+/// The cheaper guard: under a firewall rule the kernel still makes a RST for each segment before it
+/// drops it.
 fn link(address: IpAddr, ports: Ports) -> LinkOptions {
-    LinkOptions { guard: GuardKind::Listener, ..LinkOptions::new(address, ports) }
+    LinkOptions {
+        guard: GuardKind::Listener,
+        ..LinkOptions::new(address, ports)
+    }
 }
 
 /// The kernel's sockets run reno; so do ours.
@@ -74,7 +79,11 @@ impl Side {
             return Ok(Listening::Kernel(TcpListener::from_std(socket.into())?));
         }
         let host = Host::open(link(address, Ports::Exact(PORT)), reno())?;
-        Ok(Listening::Tcpx(host.listen(PORT, BACKLOG as usize, &host.config().conn)?))
+        Ok(Listening::Tcpx(host.listen(
+            PORT,
+            BACKLOG as usize,
+            &host.config().conn,
+        )?))
     }
 }
 
@@ -112,7 +121,9 @@ impl Connection {
     /// Ends with a RST, so that no TIME-WAIT stands in the way.
     fn abort(self) -> io::Result<()> {
         match self {
-            Connection::Kernel(stream) => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Connection::Kernel(stream) => {
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))
+            }
             Connection::Tcpx(stream) => {
                 stream.abort();
                 Ok(())
@@ -132,7 +143,10 @@ impl Dialer {
         if side == Side::Kernel {
             return Ok(Dialer::Kernel);
         }
-        Ok(Dialer::Tcpx(Host::open(link(address, Ports::Block(64)), reno())?))
+        Ok(Dialer::Tcpx(Host::open(
+            link(address, Ports::Block(64)),
+            reno(),
+        )?))
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<Connection> {
@@ -151,14 +165,20 @@ impl Dialer {
 
 async fn serve(listening: Listening, work: Work) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
-    let connections = if let Work::Connections(count) = work { count } else { 1 };
+    let connections = if let Work::Connections(count) = work {
+        count
+    } else {
+        1
+    };
     for _ in 0..connections {
         let mut connection = listening.accept().await?;
         loop {
             match connection.read(&mut buffer).await {
                 // The end of the work, or the RST that ends a connection here.
                 Ok(0) | Err(_) => break,
-                Ok(got) if matches!(work, Work::Echo(_)) => connection.write_all(&buffer[..got]).await?,
+                Ok(got) if matches!(work, Work::Echo(_)) => {
+                    connection.write_all(&buffer[..got]).await?
+                }
                 Ok(_) => {}
             }
         }
@@ -206,26 +226,42 @@ async fn drive(dialer: Dialer, to: SocketAddr, work: Work) -> io::Result<f64> {
     }
 }
 
-/// Linux segments in software where the device does not, a saving that a raw socket cannot share: without it each side pays for each
-/// segment from end to end; with it the kernel's own bulk rate is several times as high.
+/// Linux segments in software where the device does not, a saving that a raw socket cannot share:
+/// without it each side pays for each segment from end to end; with it the kernel's own bulk rate
+/// is several times as high.
 fn one_segment_a_packet(namespace: &Namespace) -> io::Result<()> {
     let mut command = Command::new("ip");
     command.args(["link", "set", "dev", netns::DEVICE, "gso_max_segs", "1"]);
     let status = namespace.command(&mut command)?.status()?;
-    if status.success() { Ok(()) } else { Err(io::Error::other("ip link set gso_max_segs 1 failed")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other("ip link set gso_max_segs 1 failed"))
+    }
 }
 
 /// Loses text at both ends, the kernel's and ours alike, as `tcpx-lab nft` would have it.
 fn lossy(percent: u32) -> io::Result<(Namespace, Namespace)> {
     let ends = netns::pair(Cable::PLAIN)?;
-    let rule = fault::Rule::parse(&format!("rate={percent}% drop any data")).map_err(io::Error::other)?;
-    let own = Own { address: netns::A.into(), ports: 0..=u16::MAX };
-    let table = nft::table(&[rule], &own).map_err(|(_, mistake)| io::Error::other(mistake.to_string()))?;
+    let rule =
+        fault::Rule::parse(&format!("rate={percent}% drop any data")).map_err(io::Error::other)?;
+    let own = Own {
+        address: netns::A.into(),
+        ports: 0..=u16::MAX,
+    };
+    let table =
+        nft::table(&[rule], &own).map_err(|(_, mistake)| io::Error::other(mistake.to_string()))?;
     for end in [&ends.0, &ends.1] {
         one_segment_a_packet(end)?;
         let mut nft = Command::new("nft");
-        let mut child = end.command(nft.args(["-f", "-"]).stdin(Stdio::piped()))?.spawn()?;
-        child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.write_all(table.as_bytes())?;
+        let mut child = end
+            .command(nft.args(["-f", "-"]).stdin(Stdio::piped()))?
+            .spawn()?;
+        child
+            .stdin
+            .take()
+            .ok_or(io::ErrorKind::BrokenPipe)?
+            .write_all(table.as_bytes())?;
         if !child.wait()?.success() {
             return Err(io::Error::other("nft -f failed"));
         }
@@ -238,15 +274,25 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn inside<T: Send>(namespace: &Namespace, work: impl AsyncFnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+fn inside<T: Send>(
+    namespace: &Namespace,
+    work: impl AsyncFnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
     namespace.run(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(work())
     })
 }
 
 /// One run of the work between two kinds of ends.
-fn measure(ends: &(Namespace, Namespace), client: Side, server: Side, work: Work) -> io::Result<f64> {
+fn measure(
+    ends: &(Namespace, Namespace),
+    client: Side,
+    server: Side,
+    work: Work,
+) -> io::Result<f64> {
     let (ready, wait) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let serving = scope.spawn(move || {
@@ -256,9 +302,19 @@ fn measure(ends: &(Namespace, Namespace), client: Side, server: Side, work: Work
                 serve(listening, work).await
             })
         });
-        wait.recv().map_err(|_| io::Error::other("the server did not start"))?;
-        let result = inside(&ends.0, async || drive(Dialer::new(client, netns::A.into())?, (netns::B, PORT).into(), work).await);
-        serving.join().map_err(|_| io::Error::other("the server failed"))??;
+        wait.recv()
+            .map_err(|_| io::Error::other("the server did not start"))?;
+        let result = inside(&ends.0, async || {
+            drive(
+                Dialer::new(client, netns::A.into())?,
+                (netns::B, PORT).into(),
+                work,
+            )
+            .await
+        });
+        serving
+            .join()
+            .map_err(|_| io::Error::other("the server failed"))??;
         result
     })
 }
@@ -270,15 +326,54 @@ fn main() -> io::Result<()> {
     one_segment_a_packet(&single.0)?;
     one_segment_a_packet(&single.1)?;
     let losses = [lossy(1)?, lossy(5)?, lossy(10)?];
-    let (connections, octets, lossy_octets, echoes) = if quick { (300, 8 << 20, 1 << 20, 500) } else { (3000, 64 << 20, 10 << 20, 5000) };
+    let (connections, octets, lossy_octets, echoes) = if quick {
+        (300, 8 << 20, 1 << 20, 500)
+    } else {
+        (3000, 64 << 20, 10 << 20, 5000)
+    };
     let works = [
-        ("connections/s (connect, accept, reset; one at a time)", Work::Connections(connections), false, &single),
-        ("bulk, Mbit/s, no offloads at all", Work::Bulk(octets), false, &single),
-        ("bulk, Mbit/s, with the kernel's segmentation in software", Work::Bulk(octets), false, &ends),
-        ("bulk, Mbit/s, 1 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[0]),
-        ("bulk, Mbit/s, 5 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[1]),
-        ("bulk, Mbit/s, 10 % of the segments lost", Work::Bulk(lossy_octets), false, &losses[2]),
-        ("echo round trip, median, us (less is better)", Work::Echo(echoes), true, &single),
+        (
+            "connections/s (connect, accept, reset; one at a time)",
+            Work::Connections(connections),
+            false,
+            &single,
+        ),
+        (
+            "bulk, Mbit/s, no offloads at all",
+            Work::Bulk(octets),
+            false,
+            &single,
+        ),
+        (
+            "bulk, Mbit/s, with the kernel's segmentation in software",
+            Work::Bulk(octets),
+            false,
+            &ends,
+        ),
+        (
+            "bulk, Mbit/s, 1 % of the segments lost",
+            Work::Bulk(lossy_octets),
+            false,
+            &losses[0],
+        ),
+        (
+            "bulk, Mbit/s, 5 % of the segments lost",
+            Work::Bulk(lossy_octets),
+            false,
+            &losses[1],
+        ),
+        (
+            "bulk, Mbit/s, 10 % of the segments lost",
+            Work::Bulk(lossy_octets),
+            false,
+            &losses[2],
+        ),
+        (
+            "echo round trip, median, us (less is better)",
+            Work::Echo(echoes),
+            true,
+            &single,
+        ),
     ];
     let pairs = [
         ("kernel -> kernel", Side::Kernel, Side::Kernel),
@@ -286,8 +381,14 @@ fn main() -> io::Result<()> {
         ("tcpx   -> kernel", Side::Tcpx, Side::Kernel),
         ("kernel -> tcpx", Side::Kernel, Side::Tcpx),
     ];
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
-    for (title, work, less_is_better, ends) in works.into_iter().filter(|(title, ..)| title.contains(&filter)) {
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"))
+        .unwrap_or_default();
+    for (title, work, less_is_better, ends) in works
+        .into_iter()
+        .filter(|(title, ..)| title.contains(&filter))
+    {
         println!("{title}");
         let mut results = vec![Vec::new(); pairs.len()];
         for _ in 0..ROUNDS {
@@ -297,7 +398,11 @@ fn main() -> io::Result<()> {
         }
         let medians: Vec<f64> = results.iter_mut().map(|values| median(values)).collect();
         for ((name, ..), value) in pairs.iter().zip(&medians) {
-            let ratio = if less_is_better { medians[0] / value } else { value / medians[0] };
+            let ratio = if less_is_better {
+                medians[0] / value
+            } else {
+                value / medians[0]
+            };
             println!("  {name:<18} {value:>10.0}   {ratio:>5.2} x the kernel's");
         }
     }

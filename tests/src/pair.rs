@@ -1,4 +1,5 @@
-//! Two engines in memory, for benches and for counting allocations: each packet goes from one buffer straight to the other side.
+//! Two engines in memory, for benches and for counting allocations: each packet goes from one
+//! buffer straight to the other side.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,7 +27,8 @@ const CLIENT: &str = "10.0.0.1:0";
 const SERVER: &str = "10.0.0.2:7000";
 
 fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+    text.parse()
+        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 impl Pair {
@@ -40,15 +42,34 @@ impl Pair {
         client.reserve(addr(CLIENT).ip(), 10_000..=60_000);
         server.reserve(addr(SERVER).ip(), 7000..=7000);
         let listener = server.listen(Instant::ZERO, addr(SERVER), 128, conn)?;
-        Ok(Pair { client, server, now: Instant::ZERO, listener, packet: vec![0; 65_536], packets: 0 })
+        Ok(Pair {
+            client,
+            server,
+            now: Instant::ZERO,
+            listener,
+            packet: vec![0; 65_536],
+            packets: 0,
+        })
     }
 
     /// Carries packets both ways until neither side has any.
     pub fn exchange(&mut self) {
         loop {
             let before = self.packets;
-            carry(&mut self.client, &mut self.server, self.now, &mut self.packet, &mut self.packets);
-            carry(&mut self.server, &mut self.client, self.now, &mut self.packet, &mut self.packets);
+            carry(
+                &mut self.client,
+                &mut self.server,
+                self.now,
+                &mut self.packet,
+                &mut self.packets,
+            );
+            carry(
+                &mut self.server,
+                &mut self.client,
+                self.now,
+                &mut self.packet,
+                &mut self.packets,
+            );
             if before == self.packets {
                 return;
             }
@@ -60,7 +81,9 @@ impl Pair {
     /// # Errors
     /// What the engine answers to `connect` and `accept`.
     pub fn connect(&mut self, conn: &ConnConfig) -> anyhow::Result<(ConnId, ConnId)> {
-        let id = self.client.connect(self.now, addr(CLIENT), addr(SERVER), conn)?;
+        let id = self
+            .client
+            .connect(self.now, addr(CLIENT), addr(SERVER), conn)?;
         self.exchange();
         Ok((id, self.server.accept(self.now, self.listener)?))
     }
@@ -69,12 +92,20 @@ impl Pair {
     ///
     /// # Errors
     /// An ended connection.
-    pub fn bulk(&mut self, from: ConnId, to: ConnId, octets: usize, chunk: &mut [u8]) -> anyhow::Result<()> {
+    pub fn bulk(
+        &mut self,
+        from: ConnId,
+        to: ConnId,
+        octets: usize,
+        chunk: &mut [u8],
+    ) -> anyhow::Result<()> {
         let (mut sent, mut received) = (0, 0);
         while received < octets {
             while sent < octets {
                 let take = chunk.len().min(octets - sent);
-                let Ok(taken) = self.client.send(self.now, from, &chunk[..take]) else { break };
+                let Ok(taken) = self.client.send(self.now, from, &chunk[..take]) else {
+                    break;
+                };
                 sent += taken;
             }
             self.exchange();
@@ -92,7 +123,10 @@ impl Pair {
     pub fn advance(&mut self, by: Duration) {
         self.now = self.now + by;
         for stack in [&mut self.client, &mut self.server] {
-            if stack.deadline().is_some_and(|deadline| deadline <= self.now) {
+            if stack
+                .deadline()
+                .is_some_and(|deadline| deadline <= self.now)
+            {
                 stack.timeout(self.now);
             }
         }

@@ -1,5 +1,5 @@
-//! What connections cost in memory: the steady state of one allocates nothing, not a segment, not an acknowledgment; an idle one is
-//! small, and one that carried much gives its buffers back.
+//! What connections cost in memory: the steady state of one allocates nothing, not a segment, not
+//! an acknowledgment; an idle one is small, and one that carried much gives its buffers back.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -52,7 +52,10 @@ fn established_bulk_allocates_nothing_after_its_buffers_have_grown() {
     pair.bulk(client, server, 4 << 20, &mut chunk).unwrap();
     let (allocations, packets) = (ALLOCATIONS.get(), pair.packets);
     pair.bulk(client, server, 8 << 20, &mut chunk).unwrap();
-    assert!(pair.packets - packets > 5_000, "too few packets to mean anything");
+    assert!(
+        pair.packets - packets > 5_000,
+        "too few packets to mean anything"
+    );
     assert_eq!(ALLOCATIONS.get() - allocations, 0);
 }
 
@@ -69,7 +72,8 @@ fn established_idle_after_bulk_gives_its_buffers_back() {
     assert!(kept < 2 * 4096, "{kept} octets on both sides");
 }
 
-/// Connections whose peers say nothing, or have said something, and an application that sends back what comes.
+/// Connections whose peers say nothing, or have said something, and an application that sends back
+/// what comes.
 #[tokio::test(start_paused = true)]
 async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() {
     const COUNT: usize = 500;
@@ -97,5 +101,8 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
 
 async fn echo(host: Host, stream: Stream) {
     let script: Script = "echo; close".parse().unwrap();
-    Player::on(&host, Arc::new(stream), Ends::none()).play(&script).await.unwrap();
+    Player::on(&host, Arc::new(stream), Ends::none())
+        .play(&script)
+        .await
+        .unwrap();
 }

@@ -14,15 +14,28 @@ pub fn list(experiments: &[Experiment], format: TableFormat) -> serde_json::Resu
     sorted.sort_by_key(|experiment| experiment.group);
     match format {
         TableFormat::Text => Ok(table(&sorted)),
-        TableFormat::Json => Ok(serde_json::to_string_pretty(&sorted.into_iter().map(Entry::new).collect::<Vec<_>>())? + "\n"),
+        TableFormat::Json => Ok(serde_json::to_string_pretty(
+            &sorted.into_iter().map(Entry::new).collect::<Vec<_>>(),
+        )? + "\n"),
     }
 }
 
 /// Name, group, title, question.
 fn table(experiments: &[&Experiment]) -> String {
-    let mut table = Table::new([("name", Fit::Whole), ("group", Fit::Whole), ("title", Fit::Cut), ("question", Fit::Cut)]);
+    let mut table = Table::new([
+        ("name", Fit::Whole),
+        ("group", Fit::Whole),
+        ("title", Fit::Cut),
+        ("question", Fit::Cut),
+    ]);
     for experiment in experiments {
-        let Experiment { name, group, title, question, .. } = experiment;
+        let Experiment {
+            name,
+            group,
+            title,
+            question,
+            ..
+        } = experiment;
         table.add([name.as_str(), group.name(), title.trim(), question.trim()].map(Into::into));
     }
     table.on_stdout()
@@ -50,7 +63,12 @@ struct Place {
 
 impl<'a> Entry<'a> {
     fn new(experiment: &'a Experiment) -> Entry<'a> {
-        let mut breaks: Vec<_> = experiment.arms.iter().flat_map(|arm| &arm.breaks).map(|oracle| oracle.get_ref().name()).collect();
+        let mut breaks: Vec<_> = experiment
+            .arms
+            .iter()
+            .flat_map(|arm| &arm.breaks)
+            .map(|oracle| oracle.get_ref().name())
+            .collect();
         breaks.sort_unstable();
         breaks.dedup();
         Entry {
@@ -60,8 +78,17 @@ impl<'a> Entry<'a> {
             group: experiment.group.name(),
             modes: &experiment.modes,
             tags: &experiment.tags,
-            worlds: World::ALL.map(|world| Place { world, no: experiment.excuse(world) }).into(),
-            arms: experiment.arms.iter().map(|arm| arm.name.get_ref().as_str()).collect(),
+            worlds: World::ALL
+                .map(|world| Place {
+                    world,
+                    no: experiment.excuse(world),
+                })
+                .into(),
+            arms: experiment
+                .arms
+                .iter()
+                .map(|arm| arm.name.get_ref().as_str())
+                .collect(),
             breaks,
         }
     }

@@ -23,13 +23,25 @@ fn one(name: &str) -> Result<Experiment> {
         return Ok(found);
     }
     if name.contains('/') || name.ends_with(".toml") {
-        let source = input::text_in(Path::new(name), input::SOURCE).with_context(|| format!("cannot read {name}"))?;
+        let source = input::text_in(Path::new(name), input::SOURCE)
+            .with_context(|| format!("cannot read {name}"))?;
         // What begins with a dash would be taken for an option.
-        let place = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
-        return Ok(Experiment { place, ..Experiment::parse(name, &source)? });
+        let place = if name.starts_with('-') {
+            format!("./{name}")
+        } else {
+            name.to_owned()
+        };
+        return Ok(Experiment {
+            place,
+            ..Experiment::parse(name, &source)?
+        });
     }
     match tcpx_proto::words::nearest(name, experiment::names()) {
-        Some(nearest) => bail!("there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"),
-        None => bail!("there is no experiment '{name}'; `tcpx-lab list` has them all, and a file of your own is named by its path"),
+        Some(nearest) => bail!(
+            "there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"
+        ),
+        None => bail!(
+            "there is no experiment '{name}'; `tcpx-lab list` has them all, and a file of your own is named by its path"
+        ),
     }
 }

@@ -31,7 +31,12 @@ pub struct RunArguments {
     #[arg(long, value_name = "TAG", conflicts_with_all = ["names", "all"])]
     pub tag: Option<String>,
     /// In which worlds
-    #[arg(long, value_name = "WORLD", value_delimiter = ',', default_value = "sim")]
+    #[arg(
+        long,
+        value_name = "WORLD",
+        value_delimiter = ',',
+        default_value = "sim"
+    )]
     pub on: Vec<Place>,
     /// Decides all chance
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -51,7 +56,8 @@ pub struct RunArguments {
     /// Stretch limits and upper bounds by this factor, for a loaded machine
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub slow: f64,
-    /// Take what happened on the wire and beside Linux up into FILE, from which the document is made
+    /// Take what happened on the wire and beside Linux up into FILE, from which the document is
+    /// made
     #[arg(long, value_name = "FILE", hide = true)]
     pub observe: Option<PathBuf>,
     /// Those that FILE lacks, or has of another version of their file
@@ -86,17 +92,25 @@ impl Place {
     }
 }
 
-/// Runs them and writes the report to `out`; `true`: every verdict is as expected. It must be called before the process has a second
-/// thread.
+/// Runs them and writes the report to `out`; `true`: every verdict is as expected. It must be
+/// called before the process has a second thread.
 ///
 /// # Errors
 /// An unknown name, a mistake in a file, or something that cannot be written.
 pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
     let experiments = chosen(arguments)?;
-    let mut worlds: Vec<World> = arguments.on.iter().flat_map(|place| place.worlds()).collect();
+    let mut worlds: Vec<World> = arguments
+        .on
+        .iter()
+        .flat_map(|place| place.worlds())
+        .collect();
     worlds.sort_unstable();
     worlds.dedup();
-    let refused = if worlds == [World::Sim] { None } else { privilege::acquire().err() };
+    let refused = if worlds == [World::Sim] {
+        None
+    } else {
+        privilege::acquire().err()
+    };
     let options = Options {
         worlds,
         refused: refused.map(|refusal| refusal.to_string()),
@@ -106,7 +120,10 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
         keep: arguments.keep.is_some(),
     };
     let reports = with_progress(&experiments, &options);
-    let mut verdicts: Vec<Verdict> = reports.iter().map(|report| report.verdict.clone()).collect();
+    let mut verdicts: Vec<Verdict> = reports
+        .iter()
+        .map(|report| report.verdict.clone())
+        .collect();
     demand(&mut verdicts, &arguments.require);
     if let Some(directory) = &arguments.keep {
         keep(directory, &reports)?;
@@ -129,21 +146,36 @@ fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
         bail!("--slow is a factor from 0.1 to 1000");
     }
     let chosen = match &arguments.tag {
-        Some(tag) => experiment::built_in()?.into_iter().filter(|experiment| experiment.tags.contains(tag)).collect(),
+        Some(tag) => experiment::built_in()?
+            .into_iter()
+            .filter(|experiment| experiment.tags.contains(tag))
+            .collect(),
         None if arguments.all => experiment::built_in()?,
         None if arguments.stale => {
-            let file = arguments.observe.as_deref().context("--stale needs --observe")?;
+            let file = arguments
+                .observe
+                .as_deref()
+                .context("--stale needs --observe")?;
             let all = experiment::built_in()?;
             let stale = known(file)?.stale(&all);
-            all.into_iter().filter(|experiment| stale.contains(&experiment.name)).collect()
+            all.into_iter()
+                .filter(|experiment| stale.contains(&experiment.name))
+                .collect()
         }
         None => find(&arguments.names)?,
     };
     match (&arguments.tag, chosen.is_empty()) {
         (Some(tag), true) => {
-            let known = experiment::built_in()?.into_iter().flat_map(|experiment| experiment.tags).collect::<Vec<String>>();
-            let nearest = nearest(tag, known.iter().map(String::as_str)).map(|name| format!("; {}", did_you_mean(name)));
-            bail!("no experiment has the tag '{tag}'{}", nearest.unwrap_or_default())
+            let known = experiment::built_in()?
+                .into_iter()
+                .flat_map(|experiment| experiment.tags)
+                .collect::<Vec<String>>();
+            let nearest = nearest(tag, known.iter().map(String::as_str))
+                .map(|name| format!("; {}", did_you_mean(name)));
+            bail!(
+                "no experiment has the tag '{tag}'{}",
+                nearest.unwrap_or_default()
+            )
         }
         _ => Ok(chosen),
     }
@@ -151,8 +183,16 @@ fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
 
 /// A world that is required and was not had is a failure.
 fn demand(verdicts: &mut [Verdict], required: &[World]) {
-    for verdict in verdicts.iter_mut().filter(|verdict| required.contains(&verdict.world) && verdict.unavailable) {
-        verdict.wrong.extend(verdict.skipped.iter().map(|why| format!("required, and not run: {why}")));
+    for verdict in verdicts
+        .iter_mut()
+        .filter(|verdict| required.contains(&verdict.world) && verdict.unavailable)
+    {
+        verdict.wrong.extend(
+            verdict
+                .skipped
+                .iter()
+                .map(|why| format!("required, and not run: {why}")),
+        );
     }
 }
 
@@ -173,7 +213,8 @@ fn with_progress(experiments: &[Experiment], options: &Options) -> Vec<Report> {
 /// What a file of observations has; nothing, if there is none yet.
 fn known(file: &Path) -> Result<Observed> {
     match input::text_in(file, input::RECORD) {
-        Ok(text) => Observed::parse(&text).with_context(|| format!("{} is not a file of observations", file.display())),
+        Ok(text) => Observed::parse(&text)
+            .with_context(|| format!("{} is not a file of observations", file.display())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed::default()),
         Err(error) => bail!("cannot read {}: {error}", file.display()),
     }
@@ -188,9 +229,18 @@ fn observe(file: &Path, experiments: &[Experiment], verdicts: &[Verdict]) -> Res
 
 fn draw(reports: &[Report], format: picture::Format, out: &mut impl Write) -> Result<()> {
     for report in reports {
-        let Some(outcome) = &report.outcome else { continue };
+        let Some(outcome) = &report.outcome else {
+            continue;
+        };
         let verdict = &report.verdict;
-        writeln!(out, "{} on {}: {}\n\n{}", verdict.experiment, verdict.world, verdict.arm, report::drawn(outcome, format))?;
+        writeln!(
+            out,
+            "{} on {}: {}\n\n{}",
+            verdict.experiment,
+            verdict.world,
+            verdict.arm,
+            report::drawn(outcome, format)
+        )?;
     }
     Ok(())
 }

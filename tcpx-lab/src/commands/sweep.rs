@@ -1,4 +1,5 @@
-//! `tcpx-lab sweep`: each mishap in turn, with all rules in place and without those that the experiment removes.
+//! `tcpx-lab sweep`: each mishap in turn, with all rules in place and without those that the
+//! experiment removes.
 
 use super::find;
 use crate::exchange::End;
@@ -20,7 +21,8 @@ pub struct SweepArguments {
     /// Names of built-in experiments, or paths of files of your own
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// Remove this rule at this end, such as a:time-wait (repeatable) [default: nothing, and then what each arm removes]
+    /// Remove this rule at this end, such as a:time-wait (repeatable) [default: nothing, and then
+    /// what each arm removes]
     #[arg(long, value_name = "END:RULE", value_parser = removal)]
     pub without: Vec<(End, String)>,
     /// One mishap at a time only
@@ -74,10 +76,19 @@ pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<bool> {
     let mut sound = true;
     let mut all = Vec::new();
     for experiment in find(&arguments.names)? {
-        let sets = if arguments.without.is_empty() { sets(&experiment) } else { vec![arguments.without.clone()] };
+        let sets = if arguments.without.is_empty() {
+            sets(&experiment)
+        } else {
+            vec![arguments.without.clone()]
+        };
         for without in sets {
-            let options = Options { without, pairs: !arguments.singles, seed: arguments.seed };
-            let swept = sweep(&experiment, &options).with_context(|| format!("cannot sweep over {}", experiment.name))?;
+            let options = Options {
+                without,
+                pairs: !arguments.singles,
+                seed: arguments.seed,
+            };
+            let swept = sweep(&experiment, &options)
+                .with_context(|| format!("cannot sweep over {}", experiment.name))?;
             sound &= !options.without.is_empty() || swept.breaks.is_empty();
             let found = Found::new(&experiment, options.without, &swept);
             if arguments.format == TableFormat::Json {
@@ -100,7 +111,12 @@ pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<bool> {
 fn sets(experiment: &Experiment) -> Vec<Vec<(End, String)>> {
     let mut sets = vec![Vec::new()];
     for arm in experiment.arms.iter().filter(|arm| arm.treatment) {
-        let of = |end: End| arm.host(end).without.iter().map(move |name| (end, name.get_ref().clone()));
+        let of = |end: End| {
+            arm.host(end)
+                .without
+                .iter()
+                .map(move |name| (end, name.get_ref().clone()))
+        };
         let set: Vec<(End, String)> = End::BOTH.into_iter().flat_map(of).collect();
         if !sets.contains(&set) {
             sets.push(set);
@@ -113,7 +129,11 @@ impl Found {
     fn new(experiment: &Experiment, without: Vec<(End, String)>, swept: &Sweep) -> Found {
         let broken = |found: &Break| {
             let evidence = found.finding.said();
-            Broken { oracle: found.finding.oracle, mishaps: found.mishaps.clone(), evidence }
+            Broken {
+                oracle: found.finding.oracle,
+                mishaps: found.mishaps.clone(),
+                evidence,
+            }
         };
         Found {
             experiment: experiment.name.clone(),
@@ -124,21 +144,67 @@ impl Found {
         }
     }
 
-    /// For stdout. A terminal gets a heading and a row for each oracle that breaks; a pipe gets rows that have all of it.
+    /// For stdout. A terminal gets a heading and a row for each oracle that breaks; a pipe gets
+    /// rows that have all of it.
     fn table(&self) -> String {
-        let named: Vec<String> = self.without.iter().map(|(end, rule)| format!("{end} without {rule}")).collect();
-        let rules = if named.is_empty() { "all rules in place".to_owned() } else { named.join(", ") };
-        let watched = self.watched.iter().map(|oracle| oracle.name()).collect::<Vec<_>>().join(", ");
-        let mishaps = |broken: &Broken| broken.mishaps.iter().map(|(end, rule)| format!("{end}: {rule}")).collect::<Vec<_>>().join("; ");
+        let named: Vec<String> = self
+            .without
+            .iter()
+            .map(|(end, rule)| format!("{end} without {rule}"))
+            .collect();
+        let rules = if named.is_empty() {
+            "all rules in place".to_owned()
+        } else {
+            named.join(", ")
+        };
+        let watched = self
+            .watched
+            .iter()
+            .map(|oracle| oracle.name())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mishaps = |broken: &Broken| {
+            broken
+                .mishaps
+                .iter()
+                .map(|(end, rule)| format!("{end}: {rule}"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
         if !stdout().is_terminal() {
-            let mut table =
-                Table::new(["experiment", "rules", "runs", "watched", "breaks", "mishaps", "evidence"].map(|name| (name, Fit::Whole)));
-            let common = [&self.experiment, &rules, &self.runs.to_string(), &watched].map(String::clone);
+            let mut table = Table::new(
+                [
+                    "experiment",
+                    "rules",
+                    "runs",
+                    "watched",
+                    "breaks",
+                    "mishaps",
+                    "evidence",
+                ]
+                .map(|name| (name, Fit::Whole)),
+            );
+            let common =
+                [&self.experiment, &rules, &self.runs.to_string(), &watched].map(String::clone);
             let mut row = |oracle: &str, mishaps: String, evidence: String| {
                 let [experiment, rules, runs, watched] = common.clone().map(Cell::from);
-                table.add([experiment, rules, runs, watched, oracle.into(), mishaps.into(), evidence.into()]);
+                table.add([
+                    experiment,
+                    rules,
+                    runs,
+                    watched,
+                    oracle.into(),
+                    mishaps.into(),
+                    evidence.into(),
+                ]);
             };
-            self.breaks.iter().for_each(|broken| row(broken.oracle.name(), mishaps(broken), broken.evidence.clone()));
+            self.breaks.iter().for_each(|broken| {
+                row(
+                    broken.oracle.name(),
+                    mishaps(broken),
+                    broken.evidence.clone(),
+                )
+            });
             if self.breaks.is_empty() {
                 row("nothing", String::new(), String::new());
             }
@@ -146,13 +212,28 @@ impl Found {
         }
         let mut head = Table::new([("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below)]);
         let runs = format!("{} runs, watched: {watched}", self.runs);
-        head.add([Cell::styled(self.experiment.as_str(), Style::new().bold()), rules.into(), runs.into()]);
+        head.add([
+            Cell::styled(self.experiment.as_str(), Style::new().bold()),
+            rules.into(),
+            runs.into(),
+        ]);
         let mut table = Table::new([("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below)]);
         for broken in &self.breaks {
-            let oracle = Cell::styled(format!("  {} breaks", broken.oracle), AnsiColor::Red.on_default());
-            table.add([oracle, mishaps(broken).into(), broken.evidence.as_str().into()]);
+            let oracle = Cell::styled(
+                format!("  {} breaks", broken.oracle),
+                AnsiColor::Red.on_default(),
+            );
+            table.add([
+                oracle,
+                mishaps(broken).into(),
+                broken.evidence.as_str().into(),
+            ]);
         }
-        let nothing = if self.breaks.is_empty() { "  nothing breaks\n" } else { "" };
+        let nothing = if self.breaks.is_empty() {
+            "  nothing breaks\n"
+        } else {
+            ""
+        };
         head.on_stdout() + &table.on_stdout() + nothing
     }
 }

@@ -1,4 +1,5 @@
-//! Whether the two ends sent the same: SYNs, text, FINs and RSTs, however cut and whatever travels together.
+//! Whether the two ends sent the same: SYNs, text, FINs and RSTs, however cut and whatever travels
+//! together.
 
 use super::{Pair, Ran};
 use crate::events::{Direction, Segment, What};
@@ -7,9 +8,11 @@ use crate::experiment::{HostPlan, Plan, Tolerance};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tcpx_proto::script::Step;
 
-/// A process that waited for the machine for longer than this, seconds, explains a repetition: it is as long as the shortest timeout.
+/// A process that waited for the machine for longer than this, seconds, explains a repetition: it
+/// is as long as the shortest timeout.
 const BUSY: f64 = 0.001;
-/// How much later than the ACK of its text a repetition may be recorded, seconds, when both were in one batch.
+/// How much later than the ACK of its text a repetition may be recorded, seconds, when both were in
+/// one batch.
 const BATCH: f64 = 0.001;
 
 /// What a segment is for. One that carries several is counted as each.
@@ -70,47 +73,73 @@ struct Content {
     dropped: BTreeMap<Kind, u32>,
     /// Bare ACKs.
     bare: usize,
-    /// What asks for an ACK: segments with SYN, text or FIN that came, probes, and reads that may open the window.
+    /// What asks for an ACK: segments with SYN, text or FIN that came, probes, and reads that may
+    /// open the window.
     asked: usize,
     /// The first repetition of what had been acknowledged.
     needless: Option<String>,
 }
 
-pub(super) fn difference(plan: &Plan, end: End, pairs: &[Pair<'_>], foretold: &Ran<'_>, seen: &Ran<'_>) -> Option<[String; 2]> {
+pub(super) fn difference(
+    plan: &Plan,
+    end: End,
+    pairs: &[Pair<'_>],
+    foretold: &Ran<'_>,
+    seen: &Ran<'_>,
+) -> Option<[String; 2]> {
     let [mut ours, mut theirs] = [foretold, seen].map(|ran| contents(ran, end));
     let resets = [&mut ours, &mut theirs].map(resets);
-    let mut take = |[foretold, seen]: [Option<u64>; 2]| [ours.remove(&foretold), theirs.remove(&seen)].map(Option::unwrap_or_default);
-    let rules = Rules { tolerance: &plan.tolerance, disturbed: is_disturbed(plan), busy: seen.outcome.waited >= BUSY };
+    let mut take = |[foretold, seen]: [Option<u64>; 2]| {
+        [ours.remove(&foretold), theirs.remove(&seen)].map(Option::unwrap_or_default)
+    };
+    let rules = Rules {
+        tolerance: &plan.tolerance,
+        disturbed: is_disturbed(plan),
+        busy: seen.outcome.waited >= BUSY,
+    };
     for pair in pairs {
         let [ours, theirs] = take([pair.foretold.number, pair.seen.number].map(Some));
-        let ended = |conn: &crate::oracle::Conn| conn.closed.as_ref().is_some_and(|(_, reason)| reason == "clean");
+        let ended = |conn: &crate::oracle::Conn| {
+            conn.closed
+                .as_ref()
+                .is_some_and(|(_, reason)| reason == "clean")
+        };
         let clean = ended(pair.foretold) && ended(pair.seen);
         if let Some(unlike) = rules.difference(&ours, &theirs, clean, pair.is_broken_off()) {
-            return Some(unlike.map(|text| format!("connection {}: {text}", pair.seen.incarnation)));
+            return Some(
+                unlike.map(|text| format!("connection {}: {text}", pair.seen.incarnation)),
+            );
         }
     }
     let [ours, theirs] = take([None, None]);
     let broken_off = pairs.iter().any(Pair::is_broken_off);
-    let outside =
-        rules.difference(&ours, &theirs, false, broken_off).map(|unlike| unlike.map(|text| format!("outside of connections: {text}")));
+    let outside = rules
+        .difference(&ours, &theirs, false, broken_off)
+        .map(|unlike| unlike.map(|text| format!("outside of connections: {text}")));
     let [ours, theirs] = resets;
     outside.or_else(|| rules.resets(&ours, &theirs, broken_off))
 }
 
-/// The RSTs of all connections: whether one that answers for a connection which is over still belongs to it is a matter of the record.
+/// The RSTs of all connections: whether one that answers for a connection which is over still
+/// belongs to it is a matter of the record.
 fn resets(contents: &mut HashMap<Option<u64>, Content>) -> Resets {
     let mut all = Resets::default();
-    for Resets { control, dropped } in contents.values_mut().map(|content| std::mem::take(&mut content.resets)) {
+    for Resets { control, dropped } in contents
+        .values_mut()
+        .map(|content| std::mem::take(&mut content.resets))
+    {
         all.control.extend(control);
         all.dropped += dropped;
     }
     all
 }
 
-/// Whether anything but the two TCPs has a hand in it: a rule of the network, a forger, a host that vanishes.
+/// Whether anything but the two TCPs has a hand in it: a rule of the network, a forger, a host that
+/// vanishes.
 fn is_disturbed(plan: &Plan) -> bool {
     let vanishes = |step: &Step| matches!(step, Step::GoSilent | Step::Restart);
-    let disturbed = |host: &HostPlan| !host.settings.rules.is_empty() || host.script.steps.iter().any(vanishes);
+    let disturbed =
+        |host: &HostPlan| !host.settings.rules.is_empty() || host.script.steps.iter().any(vanishes);
     !plan.inject.is_empty() || plan.hosts.iter().any(disturbed)
 }
 
@@ -122,33 +151,76 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn difference(&self, ours: &Content, theirs: &Content, clean: bool, broken_off: bool) -> Option<[String; 2]> {
+    fn difference(
+        &self,
+        ours: &Content,
+        theirs: &Content,
+        clean: bool,
+        broken_off: bool,
+    ) -> Option<[String; 2]> {
         let tolerated = |what: Tolerance| self.tolerance.contains(&what);
-        let unlike =
-            |what: &str, [ours, theirs]: [String; 2]| (ours != theirs).then(|| [ours, theirs].map(|value| format!("{what}: {value}")));
+        let unlike = |what: &str, [ours, theirs]: [String; 2]| {
+            (ours != theirs).then(|| [ours, theirs].map(|value| format!("{what}: {value}")))
+        };
         // A SYN that is sent again may ask for less than the first.
         let syns = |content: &Content| content.syns.join(" and ");
         let asked_less = self.busy && !ours.syns.is_empty() && theirs.syns.starts_with(&ours.syns);
         let first = unlike("SYNs", [ours, theirs].map(syns)).filter(|_| !asked_less);
         let whole = || {
-            unlike("octets of text", [ours, theirs].map(|content| content.text.to_string())).or_else(|| {
-                unlike("the FIN after octet", [ours, theirs].map(|content| content.fin.map_or("none".to_owned(), |fin| fin.to_string())))
+            unlike(
+                "octets of text",
+                [ours, theirs].map(|content| content.text.to_string()),
+            )
+            .or_else(|| {
+                unlike(
+                    "the FIN after octet",
+                    [ours, theirs].map(|content| {
+                        content.fin.map_or("none".to_owned(), |fin| fin.to_string())
+                    }),
+                )
             })
         };
-        let acked = || unlike("the last ACK", [ours, theirs].map(|content| content.acked.to_string()));
-        let first = first.or_else(|| whole().filter(|_| !broken_off)).or_else(|| acked().filter(|_| clean));
-        let marks = || unlike("URG, ECE or CWR", [ours, theirs].map(|content| content.marks.iter().collect())).filter(|_| !broken_off);
+        let acked = || {
+            unlike(
+                "the last ACK",
+                [ours, theirs].map(|content| content.acked.to_string()),
+            )
+        };
+        let first = first
+            .or_else(|| whole().filter(|_| !broken_off))
+            .or_else(|| acked().filter(|_| clean));
+        let marks = || {
+            unlike(
+                "URG, ECE or CWR",
+                [ours, theirs].map(|content| content.marks.iter().collect()),
+            )
+            .filter(|_| !broken_off)
+        };
         let bare = || {
             let most = ours.bare + theirs.asked;
-            (theirs.bare > most && !tolerated(Tolerance::Acks)).then(|| [format!("at most {most} bare ACKs"), theirs.bare.to_string()])
+            (theirs.bare > most && !tolerated(Tolerance::Acks))
+                .then(|| [format!("at most {most} bare ACKs"), theirs.bare.to_string()])
         };
-        first.or_else(marks).or_else(|| self.repetitions(ours, theirs)).or_else(bare)
+        first
+            .or_else(marks)
+            .or_else(|| self.repetitions(ours, theirs))
+            .or_else(bare)
     }
 
     fn resets(&self, ours: &Resets, theirs: &Resets, broken_off: bool) -> Option<[String; 2]> {
         let lacks = !ours.control.is_subset(&theirs.control);
         let more = !theirs.control.is_subset(&ours.control) && !self.busy;
-        let names = |resets: &Resets| format!("RSTs: {}", resets.control.iter().cloned().collect::<Vec<_>>().join(" and "));
+        let names = |resets: &Resets| {
+            format!(
+                "RSTs: {}",
+                resets
+                    .control
+                    .iter()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(" and ")
+            )
+        };
         let dropped = (ours.dropped > 0) != (theirs.dropped > 0);
         let count = |resets: &Resets| format!("{} RSTs dropped", resets.dropped);
         match (lacks || more) && !broken_off {
@@ -160,10 +232,16 @@ impl Rules<'_> {
     /// Sent again, and dropped: as foretold where the network has a hand in it, else by need.
     fn repetitions(&self, ours: &Content, theirs: &Content) -> Option<[String; 2]> {
         if !self.disturbed {
-            return theirs.needless.clone().map(|needless| ["nothing again that was acknowledged".to_owned(), needless]);
+            return theirs
+                .needless
+                .clone()
+                .map(|needless| ["nothing again that was acknowledged".to_owned(), needless]);
         }
-        let unlike = |what: &str, counts: [&BTreeMap<Kind, u32>; 2], alike: &dyn Fn(Kind, u32, u32) -> bool| {
-            let count = |kind: Kind| counts.map(|counts| counts.get(&kind).copied().unwrap_or_default());
+        let unlike = |what: &str,
+                      counts: [&BTreeMap<Kind, u32>; 2],
+                      alike: &dyn Fn(Kind, u32, u32) -> bool| {
+            let count =
+                |kind: Kind| counts.map(|counts| counts.get(&kind).copied().unwrap_or_default());
             let found = Kind::ALL.into_iter().find(|kind| {
                 let [ours, theirs] = count(*kind);
                 !(alike(*kind, ours, theirs) || self.busy && theirs > ours)
@@ -171,10 +249,19 @@ impl Rules<'_> {
             Some(count(found).map(|count| format!("{} {what} {count} times", found.name())))
         };
         let counted = !self.tolerance.contains(&Tolerance::Retransmissions);
-        let again = || unlike("again", [&ours.again, &theirs.again], &|_, ours, theirs| !counted || ours == theirs);
+        let again = || {
+            unlike("again", [&ours.again, &theirs.again], &|_, ours, theirs| {
+                !counted || ours == theirs
+            })
+        };
         // How many segments of text there are is a matter of cutting it.
-        let dropped =
-            |kind: Kind, ours: u32, theirs: u32| if counted && kind != Kind::Text { ours == theirs } else { (ours > 0) == (theirs > 0) };
+        let dropped = |kind: Kind, ours: u32, theirs: u32| {
+            if counted && kind != Kind::Text {
+                ours == theirs
+            } else {
+                (ours > 0) == (theirs > 0)
+            }
+        };
         again().or_else(|| unlike("dropped", [&ours.dropped, &theirs.dropped], &dropped))
     }
 }
@@ -192,14 +279,19 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
                 let [ours, theirs] = isns.note(entry.conn, segment);
                 match segment.dir {
                     Direction::Out => content.send(segment, ours, theirs, entry.t, heard),
-                    Direction::In => content.asked += usize::from(heard.take(segment, ours, theirs, entry.t)),
+                    Direction::In => {
+                        content.asked += usize::from(heard.take(segment, ours, theirs, entry.t))
+                    }
                 }
             }
             What::App { did, .. } if did == "received" => content.asked += 1,
             _ => {}
         }
     }
-    contents.into_iter().map(|(conn, (content, _))| (conn, content)).collect()
+    contents
+        .into_iter()
+        .map(|(conn, (content, _))| (conn, content))
+        .collect()
 }
 
 /// The ISNs of each connection, ours and the peer's: what is compared counts from there.
@@ -219,7 +311,12 @@ impl Isns {
             self.0.entry(conn).or_default()[way].get_or_insert(segment.seq.wrapping_sub(1));
         }
         // A SYN that opens the next incarnation may stand in the record before that has a number.
-        [0, 1].map(|way| [conn, None].into_iter().find_map(|conn| self.0.get(&conn)?[way]).unwrap_or_default())
+        [0, 1].map(|way| {
+            [conn, None]
+                .into_iter()
+                .find_map(|conn| self.0.get(&conn)?[way])
+                .unwrap_or_default()
+        })
     }
 }
 
@@ -233,7 +330,8 @@ struct Heard {
 }
 
 impl Heard {
-    /// Takes note of a segment; `true`: it asks for an ACK, as what has a number does, and a probe that repeats an old one.
+    /// Takes note of a segment; `true`: it asks for an ACK, as what has a number does, and a probe
+    /// that repeats an old one.
     fn take(&mut self, segment: &Segment, ours: u32, theirs: u32, at: f64) -> bool {
         if segment.flags.contains('A') && segment.verdict == "pass" {
             let ack = segment.ack.wrapping_sub(ours);
@@ -250,7 +348,9 @@ impl Heard {
     /// Whether everything before that number was acknowledged for longer than a batch takes.
     fn has_acknowledged(&self, end: u32, at: f64) -> bool {
         let known = self.acked.partition_point(|(since, _)| *since < at - BATCH);
-        known.checked_sub(1).is_some_and(|last| self.acked[last].1 >= end)
+        known
+            .checked_sub(1)
+            .is_some_and(|last| self.acked[last].1 >= end)
     }
 }
 
@@ -265,7 +365,8 @@ impl Content {
                 self.syns.push(control.clone());
             }
         } else {
-            self.marks.extend("UEW".chars().filter(|letter| has(*letter)));
+            self.marks
+                .extend("UEW".chars().filter(|letter| has(*letter)));
         }
         if has('R') {
             self.resets.control.insert(control);
@@ -290,7 +391,11 @@ impl Content {
         // A probe repeats one octet on purpose.
         let whole = segment.retransmission > 0 && !has('S') && (segment.len > 1 || has('F'));
         if whole && heard.has_acknowledged(end + u32::from(has('F')), at) {
-            self.needless.get_or_insert(format!("{} seq {seq} len {} again", segment.control(), segment.len));
+            self.needless.get_or_insert(format!(
+                "{} seq {seq} len {} again",
+                segment.control(),
+                segment.len
+            ));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What stands between two TCPs on this machine and can keep an experiment from showing anything; docs/troubleshooting.md tells of each.
+//! What stands between two TCPs on this machine and can keep an experiment from showing anything;
+//! docs/troubleshooting.md tells of each.
 
 use super::{Check, find};
 use crate::netns;
@@ -10,13 +11,25 @@ pub(super) fn examine() -> Vec<Check> {
     let rules = rules();
     let tracking = sysctl("net.netfilter.nf_conntrack_tcp_be_liberal");
     let checks = [
-        ("kernel", kernel(&sysctl("kernel.osrelease").unwrap_or_default())),
+        (
+            "kernel",
+            kernel(&sysctl("kernel.osrelease").unwrap_or_default()),
+        ),
         ("firewall", firewall(rules.as_deref())),
-        ("conntrack", conntrack(tracking.as_deref(), rules.as_deref())),
-        ("rp_filter", reverse_path(|device| sysctl(&format!("net.ipv4.conf.{device}.rp_filter")))),
+        (
+            "conntrack",
+            conntrack(tracking.as_deref(), rules.as_deref()),
+        ),
+        (
+            "rp_filter",
+            reverse_path(|device| sysctl(&format!("net.ipv4.conf.{device}.rp_filter"))),
+        ),
         ("offloads", Ok(offloads())),
     ];
-    checks.into_iter().map(|(name, outcome)| Check::new(name, outcome)).collect()
+    checks
+        .into_iter()
+        .map(|(name, outcome)| Check::new(name, outcome))
+        .collect()
 }
 
 /// What was found, or what is wrong and the command that mends it.
@@ -26,11 +39,18 @@ type Outcome = Result<String, (String, String)>;
 fn kernel(release: &str) -> Outcome {
     let name = release.to_lowercase();
     if name.contains("wsl2") {
-        Ok(format!("{release}: WSL 2, behind a NAT and Windows' firewall; what is in namespaces or on 127.0.0.1 is not concerned"))
+        Ok(format!(
+            "{release}: WSL 2, behind a NAT and Windows' firewall; what is in namespaces or on 127.0.0.1 is not concerned"
+        ))
     } else if name.contains("microsoft") {
-        Err((format!("{release}: WSL 1 has no raw sockets"), "in Windows: wsl --set-version DISTRIBUTION 2".to_owned()))
+        Err((
+            format!("{release}: WSL 1 has no raw sockets"),
+            "in Windows: wsl --set-version DISTRIBUTION 2".to_owned(),
+        ))
     } else if name.contains("linuxkit") {
-        Ok(format!("{release}: Docker Desktop's; behind a published port the peer is its proxy, so talk from container to container"))
+        Ok(format!(
+            "{release}: Docker Desktop's; behind a published port the peer is its proxy, so talk from container to container"
+        ))
     } else {
         Ok(release.to_owned())
     }
@@ -38,10 +58,19 @@ fn kernel(release: &str) -> Outcome {
 
 /// The firewall's rules, in the words of nft and of iptables; None where they cannot be read.
 fn rules() -> Option<String> {
-    let listings = [("nft", ["list", "ruleset"].as_slice()), ("iptables", &["-S"])];
+    let listings = [
+        ("nft", ["list", "ruleset"].as_slice()),
+        ("iptables", &["-S"]),
+    ];
     let texts = listings.iter().filter_map(|(program, arguments)| {
-        let output = Command::new(find(program)?).args(*arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let output = Command::new(find(program)?)
+            .args(*arguments)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     });
     texts.reduce(|one, other| format!("{one}\n{other}"))
 }
@@ -49,11 +78,14 @@ fn rules() -> Option<String> {
 /// Our raw sockets hear what INPUT lets through, and what they send passes OUTPUT.
 fn firewall(rules: Option<&str>) -> Outcome {
     let Some(rules) = rules else {
-        return Ok("its rules cannot be read here: that takes root, and nft or iptables".to_owned());
+        return Ok(
+            "its rules cannot be read here: that takes root, and nft or iptables".to_owned(),
+        );
     };
     let drops = |line: &str| {
         let ours = line.contains("hook input") || line.contains("hook output");
-        (ours && line.contains("policy drop")) || ["-P INPUT DROP", "-P OUTPUT DROP"].contains(&line.trim())
+        (ours && line.contains("policy drop"))
+            || ["-P INPUT DROP", "-P OUTPUT DROP"].contains(&line.trim())
     };
     match rules.lines().find(|line| drops(line)) {
         None => Ok("no policy that drops what comes to us or goes out".to_owned()),
@@ -64,12 +96,18 @@ fn firewall(rules: Option<&str>) -> Outcome {
     }
 }
 
-/// Connection tracking calls INVALID what a TCP with a missing rule sends, and a rule may drop that.
+/// Connection tracking calls INVALID what a TCP with a missing rule sends, and a rule may drop
+/// that.
 fn conntrack(liberal: Option<&str>, rules: Option<&str>) -> Outcome {
-    let Some(liberal) = liberal else { return Ok("not loaded: nothing is taken for INVALID".to_owned()) };
+    let Some(liberal) = liberal else {
+        return Ok("not loaded: nothing is taken for INVALID".to_owned());
+    };
     let loose = sysctl("net.netfilter.nf_conntrack_tcp_loose").unwrap_or_default();
     let found = format!("loaded (be_liberal {liberal}, loose {loose})");
-    let invalid = |line: &str| (line.contains("invalid") && line.contains("drop")) || (line.contains("INVALID") && line.contains("DROP"));
+    let invalid = |line: &str| {
+        (line.contains("invalid") && line.contains("drop"))
+            || (line.contains("INVALID") && line.contains("DROP"))
+    };
     match rules.and_then(|rules| rules.lines().find(|line| invalid(line))) {
         Some(line) if liberal == "0" => Err((
             format!("{found}, and what it calls INVALID is dropped: {}", line.trim()),
@@ -79,14 +117,25 @@ fn conntrack(liberal: Option<&str>, rules: Option<&str>) -> Outcome {
     }
 }
 
-/// With 1, a packet is dropped if the way back to its sender leads through another device; the larger of `all` and the device's counts.
+/// With 1, a packet is dropped if the way back to its sender leads through another device; the
+/// larger of `all` and the device's counts.
 fn reverse_path(value: impl Fn(&str) -> Option<String>) -> Outcome {
-    let number = |device: &str| value(device).and_then(|text| text.parse::<u8>().ok()).unwrap_or(0);
-    let strict: Vec<String> = devices().into_iter().filter(|device| number("all").max(number(device)) == 1).collect();
+    let number = |device: &str| {
+        value(device)
+            .and_then(|text| text.parse::<u8>().ok())
+            .unwrap_or(0)
+    };
+    let strict: Vec<String> = devices()
+        .into_iter()
+        .filter(|device| number("all").max(number(device)) == 1)
+        .collect();
     match strict.as_slice() {
         [] => Ok("strict on no device".to_owned()),
         [first, ..] => Err((
-            format!("strict on {}: what arrives there, with its answer's way through another device, is dropped", strict.join(", ")),
+            format!(
+                "strict on {}: what arrives there, with its answer's way through another device, is dropped",
+                strict.join(", ")
+            ),
             format!("sudo sysctl -w net.ipv4.conf.{first}.rp_filter=2 (loose; it wins over 1)"),
         )),
     }
@@ -117,15 +166,28 @@ mod tests {
     #[test]
     fn kernel_of_windows_or_of_docker_desktop_is_told() {
         assert_eq!(kernel("6.1.0-37-amd64"), Ok("6.1.0-37-amd64".to_owned()));
-        assert!(kernel("5.15.167.4-microsoft-standard-WSL2").is_ok_and(|found| found.contains("NAT")));
-        assert!(kernel("4.4.0-19041-Microsoft").is_err_and(|(found, mend)| found.contains("no raw sockets") && mend.contains("wsl")));
+        assert!(
+            kernel("5.15.167.4-microsoft-standard-WSL2").is_ok_and(|found| found.contains("NAT"))
+        );
+        assert!(
+            kernel("4.4.0-19041-Microsoft").is_err_and(|(found, mend)| found
+                .contains("no raw sockets")
+                && mend.contains("wsl"))
+        );
         assert!(kernel("6.10.14-linuxkit").is_ok_and(|found| found.contains("proxy")));
     }
 
     #[test]
     fn firewall_that_drops_by_policy_is_told_with_the_rule() {
-        for drops in ["-P INPUT DROP\n-P OUTPUT ACCEPT", "chain input {\n type filter hook input priority filter; policy drop;\n }"] {
-            assert!(firewall(Some(drops)).is_err_and(|(found, _)| found.to_lowercase().contains("drop")), "{drops}");
+        for drops in [
+            "-P INPUT DROP\n-P OUTPUT ACCEPT",
+            "chain input {\n type filter hook input priority filter; policy drop;\n }",
+        ] {
+            assert!(
+                firewall(Some(drops))
+                    .is_err_and(|(found, _)| found.to_lowercase().contains("drop")),
+                "{drops}"
+            );
         }
         // Docker's, and not in our way.
         let forward = "-P INPUT ACCEPT\n-P FORWARD DROP\n type filter hook forward priority filter; policy drop;";
@@ -135,8 +197,15 @@ mod tests {
 
     #[test]
     fn conntrack_is_in_the_way_with_a_rule_alone() {
-        for rule in ["ct state invalid drop", "-A INPUT -m conntrack --ctstate INVALID -j DROP"] {
-            assert!(conntrack(Some("0"), Some(rule)).is_err_and(|(found, mend)| found.contains(rule) && mend.contains("be_liberal=1")));
+        for rule in [
+            "ct state invalid drop",
+            "-A INPUT -m conntrack --ctstate INVALID -j DROP",
+        ] {
+            assert!(
+                conntrack(Some("0"), Some(rule)).is_err_and(
+                    |(found, mend)| found.contains(rule) && mend.contains("be_liberal=1")
+                )
+            );
             assert!(conntrack(Some("1"), Some(rule)).is_ok());
             assert!(conntrack(None, Some(rule)).is_ok());
         }
@@ -145,9 +214,13 @@ mod tests {
 
     #[test]
     fn reverse_path_counts_the_larger_of_all_and_the_device() {
-        let with =
-            |all: &'static str, device: &'static str| reverse_path(move |name| Some(if name == "all" { all } else { device }.to_owned()));
-        assert!(with("1", "0").is_err_and(|(found, mend)| found.contains("lo") && mend.contains("rp_filter=2")));
+        let with = |all: &'static str, device: &'static str| {
+            reverse_path(move |name| Some(if name == "all" { all } else { device }.to_owned()))
+        };
+        assert!(
+            with("1", "0")
+                .is_err_and(|(found, mend)| found.contains("lo") && mend.contains("rp_filter=2"))
+        );
         assert!(with("0", "1").is_err());
         assert!(with("2", "1").is_ok() && with("1", "2").is_ok() && with("0", "0").is_ok());
     }

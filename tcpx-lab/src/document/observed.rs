@@ -1,4 +1,5 @@
-//! What real runs showed, kept beside the experiments: the wire and Linux are not available wherever the documents are checked.
+//! What real runs showed, kept beside the experiments: the wire and Linux are not available
+//! wherever the documents are checked.
 
 use crate::edges;
 use crate::experiment::Experiment;
@@ -13,7 +14,9 @@ use std::collections::BTreeMap;
 pub(super) const WORLDS: [World; 2] = [World::Wire, World::Kernel];
 
 /// The keys of an experiment's file that tell its story. They change no run.
-const PROSE: [&str; 7] = ["title", "question", "story", "textbook", "rfc", "linux", "zh"];
+const PROSE: [&str; 7] = [
+    "title", "question", "story", "textbook", "rfc", "linux", "zh",
+];
 
 /// What real runs showed, by experiment, world and arm.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +38,21 @@ struct Observation {
 /// # Errors
 /// It is broken.
 pub fn observed() -> Result<Observed> {
-    Observed::parse(include_str!("../../experiments/observed.jsonl")).context("experiments/observed.jsonl is broken")
+    Observed::parse(include_str!("../../experiments/observed.jsonl"))
+        .context("experiments/observed.jsonl is broken")
 }
 
-/// Of what an experiment's file tells to do and to expect (FNV-1a, 64 bits): comments and prose do not count.
+/// Of what an experiment's file tells to do and to expect (FNV-1a, 64 bits): comments and prose do
+/// not count.
 pub fn fingerprint(experiment: &Experiment) -> String {
     let mut file: toml::Table = toml::from_str(&experiment.source).unwrap_or_default();
     file.retain(|key, _| !PROSE.contains(&key));
-    for arm in file.get_mut("arm").and_then(toml::Value::as_array_mut).into_iter().flatten() {
+    for arm in file
+        .get_mut("arm")
+        .and_then(toml::Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         without_prose(arm);
         arm.get_mut("kernel").into_iter().for_each(without_prose);
     }
@@ -64,7 +74,10 @@ impl Observed {
     /// A line that is no observation.
     pub fn parse(text: &str) -> serde_json::Result<Observed> {
         let line = |line| serde_json::from_str(line).map(|run: Observation| (run.key(), run));
-        text.lines().map(line).collect::<serde_json::Result<_>>().map(Observed)
+        text.lines()
+            .map(line)
+            .collect::<serde_json::Result<_>>()
+            .map(Observed)
     }
 
     /// The file's text, a line for each run.
@@ -72,18 +85,36 @@ impl Observed {
     /// # Errors
     /// None that a run could cause.
     pub fn text(&self) -> serde_json::Result<String> {
-        self.0.values().map(|run| Ok(serde_json::to_string(run)? + "\n")).collect()
+        self.0
+            .values()
+            .map(|run| Ok(serde_json::to_string(run)? + "\n"))
+            .collect()
     }
 
-    /// Adds what runs showed. A run that was not as expected is left out, so that the experiment counts as stale.
+    /// Adds what runs showed. A run that was not as expected is left out, so that the experiment
+    /// counts as stale.
     pub fn add(&mut self, experiments: &[Experiment], verdicts: &[Verdict]) {
         for experiment in experiments {
             let now = fingerprint(experiment);
-            self.0.retain(|[name, ..], run| *name != experiment.name || run.fingerprint == now);
-            let seen = |verdict: &&Verdict| verdict.experiment == experiment.name && WORLDS.contains(&verdict.world);
-            for verdict in verdicts.iter().filter(seen).filter(|verdict| !verdict.unavailable) {
-                let [experiment, world, arm] = [&verdict.experiment, verdict.world.name(), &verdict.arm].map(str::to_owned);
-                let run = Observation { experiment, world, arm, fingerprint: now.clone(), shown: verdict.happened.clone() };
+            self.0
+                .retain(|[name, ..], run| *name != experiment.name || run.fingerprint == now);
+            let seen = |verdict: &&Verdict| {
+                verdict.experiment == experiment.name && WORLDS.contains(&verdict.world)
+            };
+            for verdict in verdicts
+                .iter()
+                .filter(seen)
+                .filter(|verdict| !verdict.unavailable)
+            {
+                let [experiment, world, arm] =
+                    [&verdict.experiment, verdict.world.name(), &verdict.arm].map(str::to_owned);
+                let run = Observation {
+                    experiment,
+                    world,
+                    arm,
+                    fingerprint: now.clone(),
+                    shown: verdict.happened.clone(),
+                };
                 self.0.remove(&run.key());
                 if verdict.is_good() && verdict.skipped.is_none() {
                     self.0.insert(run.key(), run);
@@ -94,31 +125,51 @@ impl Observed {
 
     /// What an arm's run showed in a world.
     pub fn of(&self, experiment: &Experiment, world: World, arm: &str) -> Option<&[Evidence]> {
-        self.run(experiment, world, arm).map(|run| run.shown.as_slice())
+        self.run(experiment, world, arm)
+            .map(|run| run.shown.as_slice())
     }
 
     fn run(&self, experiment: &Experiment, world: World, arm: &str) -> Option<&Observation> {
-        self.0.get(&[&experiment.name, world.name(), arm].map(str::to_owned))
+        self.0
+            .get(&[&experiment.name, world.name(), arm].map(str::to_owned))
     }
 
-    /// The experiments whose file was changed after they were observed, or that were not observed in a world that they have.
+    /// The experiments whose file was changed after they were observed, or that were not observed
+    /// in a world that they have.
     pub fn stale(&self, experiments: &[Experiment]) -> Vec<String> {
         let complete = |experiment: &&Experiment| {
             let now = fingerprint(experiment);
-            let seen = |world, arm: &str| self.run(experiment, world, arm).is_some_and(|run| run.fingerprint == now);
-            let refused = |world, arm| world == World::Kernel && experiment.refused_by_kernel(arm).is_some();
-            let mut worlds = WORLDS.into_iter().filter(|world| experiment.excuse(*world).is_none());
+            let seen = |world, arm: &str| {
+                self.run(experiment, world, arm)
+                    .is_some_and(|run| run.fingerprint == now)
+            };
+            let refused =
+                |world, arm| world == World::Kernel && experiment.refused_by_kernel(arm).is_some();
+            let mut worlds = WORLDS
+                .into_iter()
+                .filter(|world| experiment.excuse(*world).is_none());
             worlds.all(|world| {
-                let arms = experiment.arms.iter().all(|arm| refused(world, arm) || seen(world, arm.name.get_ref()));
+                let arms = experiment
+                    .arms
+                    .iter()
+                    .all(|arm| refused(world, arm) || seen(world, arm.name.get_ref()));
                 arms && (!experiment.every_edge || seen(world, edges::ARM))
             })
         };
-        experiments.iter().filter(|experiment| !complete(experiment)).map(|experiment| experiment.name.clone()).collect()
+        experiments
+            .iter()
+            .filter(|experiment| !complete(experiment))
+            .map(|experiment| experiment.name.clone())
+            .collect()
     }
 }
 
 impl Observation {
     fn key(&self) -> [String; 3] {
-        [self.experiment.clone(), self.world.clone(), self.arm.clone()]
+        [
+            self.experiment.clone(),
+            self.world.clone(),
+            self.arm.clone(),
+        ]
     }
 }

@@ -16,14 +16,24 @@ const MOST_LINES: usize = 80;
 
 /// By group with the titles, and by question.
 pub(super) fn index(wanted: &[&Experiment], words: &Words) -> String {
-    let mut text = format!("{MADE} from tcpx-lab/experiments/: edit those files. -->\n{}", words.head);
+    let mut text = format!(
+        "{MADE} from tcpx-lab/experiments/: edit those files. -->\n{}",
+        words.head
+    );
     let _infallible = write!(text, "\n## {}\n", words.by_group);
     for group in wanted.chunk_by(|a, b| a.group == b.group) {
-        let heading = group.first().map_or("", |first| words.groups[first.group as usize]);
+        let heading = group
+            .first()
+            .map_or("", |first| words.groups[first.group as usize]);
         let _infallible = write!(text, "\n### {heading}\n\n");
         for experiment in group {
             let (name, title) = (&experiment.name, words.prose(experiment).title);
-            let _infallible = writeln!(text, "- [{name}]({name}.md){}{}", words.separator, title.trim());
+            let _infallible = writeln!(
+                text,
+                "- [{name}]({name}.md){}{}",
+                words.separator,
+                title.trim()
+            );
         }
     }
     let _infallible = write!(text, "\n## {}\n\n", words.by_question);
@@ -38,30 +48,77 @@ pub(super) fn index(wanted: &[&Experiment], words: &Words) -> String {
 pub(super) fn page(experiment: &Experiment, observed: &Observed, words: &Words) -> Result<String> {
     let prose = words.prose(experiment);
     let name = &experiment.name;
-    let mut text = format!("{MADE} from tcpx-lab/experiments/{name}.toml: edit that file. -->\n[{}]({INDEX})", words.up);
+    let mut text = format!(
+        "{MADE} from tcpx-lab/experiments/{name}.toml: edit that file. -->\n[{}]({INDEX})",
+        words.up
+    );
     if experiment.zh.is_some() {
         let (directory, link) = words.other;
         let _infallible = write!(text, " · [{link}](../{directory}/{name}.md)");
     }
-    let _infallible = write!(text, "\n\n# {name}{}{}\n\n", words.separator, prose.title.trim());
-    let _infallible = write!(text, "*{}*\n\n{}\n\n", prose.question.trim(), prose.story.trim());
+    let _infallible = write!(
+        text,
+        "\n\n# {name}{}{}\n\n",
+        words.separator,
+        prose.title.trim()
+    );
+    let _infallible = write!(
+        text,
+        "*{}*\n\n{}\n\n",
+        prose.question.trim(),
+        prose.story.trim()
+    );
     let [textbook, rfc, linux, run] = words.labels;
-    for (label, says) in [(textbook, &prose.textbook), (rfc, &prose.rfc), (linux, &prose.linux)] {
+    for (label, says) in [
+        (textbook, &prose.textbook),
+        (rfc, &prose.rfc),
+        (linux, &prose.linux),
+    ] {
         let _infallible = writeln!(text, "- **{label}**{}{}", words.separator, says.trim());
     }
     for world in World::ALL {
         if let Some(no) = words.excuse(experiment, world) {
-            let _infallible = writeln!(text, "- **{} ({})**{}{no}", words.not_shown, words.world(world), words.separator);
+            let _infallible = writeln!(
+                text,
+                "- **{} ({})**{}{no}",
+                words.not_shown,
+                words.world(world),
+                words.separator
+            );
         }
     }
-    let _infallible = write!(text, "- **{run}**{}`tcpx-lab run {name} --on all`\n\n", words.separator);
-    let mut table = Runs { experiment, observed, words, rows: String::new(), ladders: Vec::new(), walked: Walked::default() };
+    let _infallible = write!(
+        text,
+        "- **{run}**{}`tcpx-lab run {name} --on all`\n\n",
+        words.separator
+    );
+    let mut table = Runs {
+        experiment,
+        observed,
+        words,
+        rows: String::new(),
+        ladders: Vec::new(),
+        walked: Walked::default(),
+    };
     table.fill()?;
-    let _infallible = write!(text, "| {} |\n|---|---|---|---|\n{}", words.columns.join(" | "), table.rows);
+    let _infallible = write!(
+        text,
+        "| {} |\n|---|---|---|---|\n{}",
+        words.columns.join(" | "),
+        table.rows
+    );
     for (treatment, label) in [(true, words.without), (false, words.with)] {
-        if let Some((arm, ladder)) = table.ladders.iter().find(|(arm, _)| arm.treatment == treatment) {
+        if let Some((arm, ladder)) = table
+            .ladders
+            .iter()
+            .find(|(arm, _)| arm.treatment == treatment)
+        {
             let (arm, ladder) = (words.name(arm), trimmed(ladder, words));
-            let _infallible = write!(text, "\n{label}{}{arm}\n\n```text\n{ladder}```\n", words.separator);
+            let _infallible = write!(
+                text,
+                "\n{label}{}{arm}\n\n```text\n{ladder}```\n",
+                words.separator
+            );
         }
     }
     Ok(text)
@@ -99,12 +156,21 @@ impl<'a> Runs<'a> {
 
     /// An arm's line for each world.
     fn arm(&mut self, arm: &'a Arm) -> Result<()> {
-        let name = if arm.treatment { format!("✂ {}", self.words.name(arm)) } else { self.words.name(arm).to_owned() };
+        let name = if arm.treatment {
+            format!("✂ {}", self.words.name(arm))
+        } else {
+            self.words.name(arm).to_owned()
+        };
         if self.experiment.sim.is_none() {
             let plan = self.experiment.checked_plan(arm, Scale::Real)?;
             let outcome = sim::run(&plan, 1, false)?;
             let (_, _, happened) = verdict::judge(&plan, &outcome, 1.0);
-            self.row(World::Sim, &name, self.words.expected(arm, World::Sim, &plan.says), &self.words.joined(&happened));
+            self.row(
+                World::Sim,
+                &name,
+                self.words.expected(arm, World::Sim, &plan.says),
+                &self.words.joined(&happened),
+            );
             self.walked.add(&outcome);
             self.ladders.push((arm, drawn(&outcome, Format::Text)));
         }
@@ -113,25 +179,49 @@ impl<'a> Runs<'a> {
                 continue;
             }
             let plan = self.experiment.checked_plan(arm, scale)?;
-            let refused = if world == World::Kernel { self.words.refused(self.experiment, arm) } else { None };
-            let not_run = refused.map(|reason| format!("{}{}{reason}", self.words.not_run, self.words.separator));
-            let shown = self.observed.of(self.experiment, world, arm.name.get_ref()).map(|shown| self.words.joined(shown));
+            let refused = if world == World::Kernel {
+                self.words.refused(self.experiment, arm)
+            } else {
+                None
+            };
+            let not_run = refused
+                .map(|reason| format!("{}{}{reason}", self.words.not_run, self.words.separator));
+            let shown = self
+                .observed
+                .of(self.experiment, world, arm.name.get_ref())
+                .map(|shown| self.words.joined(shown));
             if let Some(happened) = not_run.or(shown) {
-                self.row(world, &name, self.words.expected(arm, world, &plan.says), &happened);
+                self.row(
+                    world,
+                    &name,
+                    self.words.expected(arm, world, &plan.says),
+                    &happened,
+                );
             }
         }
         Ok(())
     }
 
     fn row(&mut self, world: World, run: &str, expected: &str, happened: &str) {
-        let [run, expected, happened] = [run, expected, happened].map(|text| text.replace('|', "\\|"));
-        let _infallible = writeln!(self.rows, "| {} | {run} | {expected} | {happened} |", self.words.world(world));
+        let [run, expected, happened] =
+            [run, expected, happened].map(|text| text.replace('|', "\\|"));
+        let _infallible = writeln!(
+            self.rows,
+            "| {} | {run} | {expected} | {happened} |",
+            self.words.world(world)
+        );
     }
 }
 
-/// Lines without blanks at their ends, and no more of them than a reader wants: a flood has thousands.
+/// Lines without blanks at their ends, and no more of them than a reader wants: a flood has
+/// thousands.
 fn trimmed(ladder: &str, words: &Words) -> String {
-    let lines = ladder.lines().take(MOST_LINES).map(|line| format!("{}\n", line.trim_end()));
+    let lines = ladder
+        .lines()
+        .take(MOST_LINES)
+        .map(|line| format!("{}\n", line.trim_end()));
     let more = ladder.lines().count().saturating_sub(MOST_LINES);
-    lines.chain((more > 0).then(|| format!("{}\n", words.more(more)))).collect()
+    lines
+        .chain((more > 0).then(|| format!("{}\n", words.more(more))))
+        .collect()
 }

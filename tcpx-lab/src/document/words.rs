@@ -122,7 +122,11 @@ impl Words {
     /// Why a world cannot show an experiment.
     pub(super) fn excuse(&self, experiment: &Experiment, world: World) -> Option<String> {
         let reason = experiment.excuse(world)?;
-        Some(if world == World::Kernel { self.prose(experiment).kernel.unwrap_or(reason) } else { reason })
+        Some(if world == World::Kernel {
+            self.prose(experiment).kernel.unwrap_or(reason)
+        } else {
+            reason
+        })
     }
 
     /// What an arm is called.
@@ -137,8 +141,16 @@ impl Words {
     pub(super) fn expected<'a>(&self, arm: &'a Arm, world: World, says: &'a str) -> &'a str {
         match (&arm.zh, self.language) {
             (Some(chinese), Language::Zh) => {
-                let other = world == World::Kernel && arm.kernel.as_ref().is_some_and(|beside| beside.says.is_some());
-                chinese.kernel.as_deref().filter(|_| other).unwrap_or(&chinese.says)
+                let other = world == World::Kernel
+                    && arm
+                        .kernel
+                        .as_ref()
+                        .is_some_and(|beside| beside.says.is_some());
+                chinese
+                    .kernel
+                    .as_deref()
+                    .filter(|_| other)
+                    .unwrap_or(&chinese.says)
             }
             _ => says,
         }

@@ -1,4 +1,5 @@
-//! Whether a log of one end says what was captured there: each segment of one is in the other, with the same header at the same time.
+//! Whether a log of one end says what was captured there: each segment of one is in the other, with
+//! the same header at the same time.
 
 use super::capture::Packet;
 use super::segments::{Captured, captured};
@@ -6,56 +7,92 @@ use crate::events::{Direction, Header, Log, Segment, What};
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// How far log and capture may differ. The default is an end that recorded to its end and kept nothing.
+/// How far log and capture may differ. The default is an end that recorded to its end and kept
+/// nothing.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Allowance {
-    /// By how many seconds: the capture stamps a packet at the device, the log when its writer handled it.
+    /// By how many seconds: the capture stamps a packet at the device, the log when its writer
+    /// handled it.
     pub seconds: f64,
-    /// The end's gate may have kept incoming segments for good (`hold`, or `delay` past the end): they are in no log.
+    /// The end's gate may have kept incoming segments for good (`hold`, or `delay` past the end):
+    /// they are in no log.
     pub kept: bool,
-    /// From when on it was silent, seconds of the log: nothing that came later is in it, and nothing was sent.
+    /// From when on it was silent, seconds of the log: nothing that came later is in it, and
+    /// nothing was sent.
     pub silent_from: Option<f64>,
-    /// When the run ended, seconds of the log: what came later need be neither in the log nor captured. Its writer went then, and the
-    /// kernel answered in its place.
+    /// When the run ended, seconds of the log: what came later need be neither in the log nor
+    /// captured. Its writer went then, and the kernel answered in its place.
     pub until: f64,
 }
 
 impl Default for Allowance {
     fn default() -> Allowance {
-        Allowance { seconds: 0.05, kept: false, silent_from: None, until: f64::INFINITY }
+        Allowance {
+            seconds: 0.05,
+            kept: false,
+            silent_from: None,
+            until: f64::INFINITY,
+        }
     }
 }
 
 /// Holds a log of the end at `own` against the capture of that end:
 ///
 /// - What it says went out was captured, and what it says its gate dropped was not.
-/// - What it says came in was captured, also where its gate dropped it. A gate that lets a segment go later logs it later; one that
-///   rewrites or corrupts a segment logs what it made of it, of which either the id or the rest of the header is compared.
-/// - What was captured from or to the ports of its connections is in the log. Excused is what came in after the last line, for nobody
-///   can say whether the writer was still there, and what went out after the last line of one that was killed.
+/// - What it says came in was captured, also where its gate dropped it. A gate that lets a segment
+///   go later logs it later; one that rewrites or corrupts a segment logs what it made of it, of
+///   which either the id or the rest of the header is compared.
+/// - What was captured from or to the ports of its connections is in the log. Excused is what came
+///   in after the last line, for nobody can say whether the writer was still there, and what went
+///   out after the last line of one that was killed.
 ///
-/// The capture must have been started before the end, and stopped after it. Forged packets that claim to be from `own` are not known
-/// as such: the caller takes them out.
+/// The capture must have been started before the end, and stopped after it. Forged packets that
+/// claim to be from `own` are not known as such: the caller takes them out.
 ///
 /// # Errors
 /// The first segment that disagrees, in words.
-pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) -> Result<(), String> {
-    let on_its_clock = |seen: Captured| Captured { at: seen.at - log.monotonic, ..seen };
-    let captured: Vec<Captured> = captured(packets, own).into_iter().map(on_its_clock).collect();
+pub fn check(
+    log: &Log,
+    packets: &[Packet],
+    own: Ipv4Addr,
+    allow: &Allowance,
+) -> Result<(), String> {
+    let on_its_clock = |seen: Captured| Captured {
+        at: seen.at - log.monotonic,
+        ..seen
+    };
+    let captured: Vec<Captured> = captured(packets, own)
+        .into_iter()
+        .map(on_its_clock)
+        .collect();
     let mut seen = Seen::of(&captured);
     let connections = log.connections();
-    for entry in log.entries.iter().take_while(|entry| entry.t <= allow.until) {
-        let What::Segment(segment) = &entry.what else { continue };
+    for entry in log
+        .entries
+        .iter()
+        .take_while(|entry| entry.t <= allow.until)
+    {
+        let What::Segment(segment) = &entry.what else {
+            continue;
+        };
         if segment.dir == Direction::Out && segment.verdict == "drop" {
             continue;
         }
-        let logged = Logged { at: entry.t, segment, ends: entry.conn.and_then(|conn| connections.get(&conn).copied()) };
-        logged.find(&mut seen, allow).map_err(|why| format!("{}: {why}", log.role))?;
+        let logged = Logged {
+            at: entry.t,
+            segment,
+            ends: entry.conn.and_then(|conn| connections.get(&conn).copied()),
+        };
+        logged
+            .find(&mut seen, allow)
+            .map_err(|why| format!("{}: {why}", log.role))?;
     }
     let ours: HashSet<SocketAddr> = connections.values().map(|(local, _)| *local).collect();
     let last = log.entries.last().map_or(0.0, |entry| entry.t);
     let excused = |seen: &Captured| {
-        let silent = allow.silent_from.is_some_and(|from| seen.at + allow.seconds >= from);
+        let silent = allow
+            .silent_from
+            .is_some_and(|from| seen.at + allow.seconds >= from);
         let over = seen.at + allow.seconds > allow.until;
         // Before its record began a host only proved that its guard holds.
         over || seen.at < 0.0
@@ -64,9 +101,15 @@ pub fn check(log: &Log, packets: &[Packet], own: Ipv4Addr, allow: &Allowance) ->
                 Direction::In => allow.kept || silent || seen.at > last,
             }
     };
-    let missing = seen.unmatched().find(|seen| ours.contains(&seen.own) && !excused(seen));
+    let missing = seen
+        .unmatched()
+        .find(|seen| ours.contains(&seen.own) && !excused(seen));
     match missing {
-        Some(seen) => Err(format!("{}: captured, and not in the log: {}", log.role, words(&seen.segment, seen.at))),
+        Some(seen) => Err(format!(
+            "{}: captured, and not in the log: {}",
+            log.role,
+            words(&seen.segment, seen.at)
+        )),
         None => Ok(()),
     }
 }
@@ -90,26 +133,59 @@ fn rest(segment: &Segment) -> Rest<'_> {
 impl<'a> Seen<'a> {
     fn of(all: &'a [Captured]) -> Seen<'a> {
         let (by_header, by_id, by_rest) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut seen = Seen { all, matched: vec![false; all.len()], by_header, by_id, by_rest };
+        let mut seen = Seen {
+            all,
+            matched: vec![false; all.len()],
+            by_header,
+            by_id,
+            by_rest,
+        };
         for (nth, Captured { segment, .. }) in all.iter().enumerate() {
-            seen.by_header.entry((segment.dir, segment.header())).or_default().push(nth);
-            seen.by_id.entry((segment.dir, segment.id)).or_default().push(nth);
-            seen.by_rest.entry((segment.dir, rest(segment))).or_default().push(nth);
+            seen.by_header
+                .entry((segment.dir, segment.header()))
+                .or_default()
+                .push(nth);
+            seen.by_id
+                .entry((segment.dir, segment.id))
+                .or_default()
+                .push(nth);
+            seen.by_rest
+                .entry((segment.dir, rest(segment)))
+                .or_default()
+                .push(nth);
         }
         seen
     }
 
-    /// Those that a line about this segment may mean. Of one that the gate altered either the id or the rest is left.
+    /// Those that a line about this segment may mean. Of one that the gate altered either the id or
+    /// the rest is left.
     fn like(&self, segment: &Segment) -> Vec<usize> {
         let [header, id, rest] = match segment.altered() {
-            true => [None, self.by_id.get(&(segment.dir, segment.id)), self.by_rest.get(&(segment.dir, rest(segment)))],
-            false => [self.by_header.get(&(segment.dir, segment.header())), None, None],
+            true => [
+                None,
+                self.by_id.get(&(segment.dir, segment.id)),
+                self.by_rest.get(&(segment.dir, rest(segment))),
+            ],
+            false => [
+                self.by_header.get(&(segment.dir, segment.header())),
+                None,
+                None,
+            ],
         };
-        [header, id, rest].into_iter().flatten().flatten().copied().collect()
+        [header, id, rest]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .copied()
+            .collect()
     }
 
     fn unmatched(&self) -> impl Iterator<Item = &'a Captured> {
-        self.all.iter().zip(&self.matched).filter(|(_, matched)| !**matched).map(|(seen, _)| seen)
+        self.all
+            .iter()
+            .zip(&self.matched)
+            .filter(|(_, matched)| !**matched)
+            .map(|(seen, _)| seen)
     }
 }
 
@@ -127,17 +203,36 @@ impl Logged<'_> {
         let here = self.at;
         // A copy that the gate made of an incoming segment was captured once.
         let copies = self.segment.dir == Direction::In && self.segment.verdict == "dup";
-        let its_ends = |other: &Captured| self.ends.is_none_or(|ends| ends == (other.own, other.peer));
-        let fitting = seen.like(self.segment).into_iter().filter(|nth| (copies || !seen.matched[*nth]) && its_ends(&seen.all[*nth]));
-        // What the gate altered is like more than one: like its repetition, too, which has another identification.
-        let unlike = |nth: usize| (seen.matched[nth], seen.all[nth].segment.id != self.segment.id);
+        let its_ends =
+            |other: &Captured| self.ends.is_none_or(|ends| ends == (other.own, other.peer));
+        let fitting = seen
+            .like(self.segment)
+            .into_iter()
+            .filter(|nth| (copies || !seen.matched[*nth]) && its_ends(&seen.all[*nth]));
+        // What the gate altered is like more than one: like its repetition, too, which has another
+        // identification.
+        let unlike = |nth: usize| {
+            (
+                seen.matched[nth],
+                seen.all[nth].segment.id != self.segment.id,
+            )
+        };
         let away = |nth: usize| (seen.all[nth].at - here).abs();
-        let nearest = fitting.min_by(|x, y| unlike(*x).cmp(&unlike(*y)).then(away(*x).total_cmp(&away(*y))));
-        let Some(other) = nearest else { return Err(self.lost(seen)) };
+        let nearest = fitting.min_by(|x, y| {
+            unlike(*x)
+                .cmp(&unlike(*y))
+                .then(away(*x).total_cmp(&away(*y)))
+        });
+        let Some(other) = nearest else {
+            return Err(self.lost(seen));
+        };
         let late = here - seen.all[other].at;
         if late < -allow.seconds || late > allow.seconds && !self.let_go_later() {
             let (log, capture) = (if late < 0.0 { "earlier" } else { "later" }, late.abs());
-            return Err(format!("{} is {capture:.6} s {log} in the log than it was captured", self.words()));
+            return Err(format!(
+                "{} is {capture:.6} s {log} in the log than it was captured",
+                self.words()
+            ));
         }
         seen.matched[other] = true;
         Ok(())
@@ -146,24 +241,43 @@ impl Logged<'_> {
     /// An incoming segment is logged when the gate lets it go.
     fn let_go_later(&self) -> bool {
         let verdict = self.segment.verdict.as_str();
-        self.segment.dir == Direction::In && ["delay", "reorder", "trickle", "hold", "dup"].contains(&verdict)
+        self.segment.dir == Direction::In
+            && ["delay", "reorder", "trickle", "hold", "dup"].contains(&verdict)
     }
 
     /// That it was not captured, and what was instead: what is most like it.
     fn lost(&self, seen: &Seen<'_>) -> String {
         let (ours, here) = (self.segment, self.at);
         let alike = |theirs: &Segment| {
-            let equal =
-                [ours.id == theirs.id, ours.seq == theirs.seq, ours.ack == theirs.ack, ours.len == theirs.len, ours.flags == theirs.flags];
+            let equal = [
+                ours.id == theirs.id,
+                ours.seq == theirs.seq,
+                ours.ack == theirs.ack,
+                ours.len == theirs.len,
+                ours.flags == theirs.flags,
+            ];
             equal.iter().filter(|equal| **equal).count()
         };
-        let same_way = seen.unmatched().filter(|other| other.segment.dir == ours.dir);
+        let same_way = seen
+            .unmatched()
+            .filter(|other| other.segment.dir == ours.dir);
         let nearest = same_way.max_by(|x, y| {
             let away = |other: &Captured| (other.at - here).abs();
-            alike(&x.segment).cmp(&alike(&y.segment)).then(away(y).total_cmp(&away(x)))
+            alike(&x.segment)
+                .cmp(&alike(&y.segment))
+                .then(away(y).total_cmp(&away(x)))
         });
-        let instead = nearest.map(|other| format!("; most like it was captured {}", words(&other.segment, other.at)));
-        format!("in the log, and not captured: {}{}", self.words(), instead.unwrap_or_default())
+        let instead = nearest.map(|other| {
+            format!(
+                "; most like it was captured {}",
+                words(&other.segment, other.at)
+            )
+        });
+        format!(
+            "in the log, and not captured: {}{}",
+            self.words(),
+            instead.unwrap_or_default()
+        )
     }
 
     fn words(&self) -> String {
@@ -173,8 +287,19 @@ impl Logged<'_> {
 
 /// A header in words, and when.
 fn words(segment: &Segment, at: f64) -> String {
-    let way = if segment.dir == Direction::Out { "out" } else { "in" };
-    let Segment { flags, seq, ack, len, id, .. } = segment;
+    let way = if segment.dir == Direction::Out {
+        "out"
+    } else {
+        "in"
+    };
+    let Segment {
+        flags,
+        seq,
+        ack,
+        len,
+        id,
+        ..
+    } = segment;
     format!("{way} {flags} seq {seq} ack {ack} len {len} id {id} at {at:.6} s")
 }
 
@@ -188,8 +313,25 @@ mod tests {
 
     const BOOT: f64 = 100.0;
 
-    fn packet(at: f64, out: bool, flags: &'static str, (seq, ack): (u32, u32), text: &'static [u8], id: u16) -> Packet {
-        Sample { at: BOOT + at, out, flags, seq, ack, text, id, scale: None }.packet()
+    fn packet(
+        at: f64,
+        out: bool,
+        flags: &'static str,
+        (seq, ack): (u32, u32),
+        text: &'static [u8],
+        id: u16,
+    ) -> Packet {
+        Sample {
+            at: BOOT + at,
+            out,
+            flags,
+            seq,
+            ack,
+            text,
+            id,
+            scale: None,
+        }
+        .packet()
     }
 
     /// A client's handshake, a question, and the answer with a FIN.
@@ -206,10 +348,27 @@ mod tests {
 
     /// What the client would have logged.
     fn log(packets: &[Packet]) -> Log {
-        let opened = What::Opened { local: SocketAddr::new(A.into(), 9), remote: SocketAddr::new(B.into(), 7), passive: false };
-        let mut entries = vec![Entry { t: 0.0, conn: Some(1), what: opened }];
-        entries.extend(segments(packets, A).into_iter().map(|entry| Entry { t: entry.t - BOOT + 0.001, ..entry }));
-        Log { role: "client".to_owned(), monotonic: BOOT, realtime: 1e9, entries, truncated: false }
+        let opened = What::Opened {
+            local: SocketAddr::new(A.into(), 9),
+            remote: SocketAddr::new(B.into(), 7),
+            passive: false,
+        };
+        let mut entries = vec![Entry {
+            t: 0.0,
+            conn: Some(1),
+            what: opened,
+        }];
+        entries.extend(segments(packets, A).into_iter().map(|entry| Entry {
+            t: entry.t - BOOT + 0.001,
+            ..entry
+        }));
+        Log {
+            role: "client".to_owned(),
+            monotonic: BOOT,
+            realtime: 1e9,
+            entries,
+            truncated: false,
+        }
     }
 
     /// The n-th segment, counted from 0.
@@ -244,7 +403,10 @@ mod tests {
             let mut log = log(&capture());
             wrong(segment(&mut log, 3));
             let why = verdict(&log, &capture()).unwrap_err();
-            assert!(why.starts_with("client: in the log, and not captured") && why.contains(named), "{why}");
+            assert!(
+                why.starts_with("client: in the log, and not captured") && why.contains(named),
+                "{why}"
+            );
         }
     }
 
@@ -253,7 +415,8 @@ mod tests {
         for number in 0..6 {
             let (mut less, mut more) = (log(&capture()), log(&capture()));
             less.entries.remove(number + 1);
-            more.entries.insert(number + 1, more.entries[number + 1].clone());
+            more.entries
+                .insert(number + 1, more.entries[number + 1].clone());
             let why = verdict(&less, &capture()).unwrap_err();
             assert!(why.contains("captured, and not in the log"), "{why}");
             let why = verdict(&more, &capture()).unwrap_err();
@@ -280,7 +443,11 @@ mod tests {
         let mut without = capture();
         without.remove(3);
         assert_eq!(verdict(&dropped, &without), Ok(()));
-        assert!(verdict(&dropped, &capture()).unwrap_err().contains("not in the log: out PA"));
+        assert!(
+            verdict(&dropped, &capture())
+                .unwrap_err()
+                .contains("not in the log: out PA")
+        );
     }
 
     #[test]
@@ -319,13 +486,43 @@ mod tests {
         packets.push(packet(0.9, false, "A", (307, 104), b"", 9));
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));
         packets.push(packet(1.0, true, "R", (104, 0), b"", 0));
-        assert!(verdict(&log(&capture()), &packets).unwrap_err().contains("not in the log: out R"));
-        assert_eq!(check(&log(&capture()), &packets, A, &Allowance { until: 0.9, ..Allowance::default() }), Ok(()), "after the run");
-        let silent = Allowance { silent_from: Some(0.55), ..Allowance::default() };
+        assert!(
+            verdict(&log(&capture()), &packets)
+                .unwrap_err()
+                .contains("not in the log: out R")
+        );
+        assert_eq!(
+            check(
+                &log(&capture()),
+                &packets,
+                A,
+                &Allowance {
+                    until: 0.9,
+                    ..Allowance::default()
+                }
+            ),
+            Ok(()),
+            "after the run"
+        );
+        let silent = Allowance {
+            silent_from: Some(0.55),
+            ..Allowance::default()
+        };
         let mut silenced = log(&capture());
         silenced.entries.remove(5);
         assert!(verdict(&silenced, &capture()).is_err());
-        assert!(check(&silenced, &capture(), A, &Allowance { silent_from: Some(0.7), ..silent }).is_err());
+        assert!(
+            check(
+                &silenced,
+                &capture(),
+                A,
+                &Allowance {
+                    silent_from: Some(0.7),
+                    ..silent
+                }
+            )
+            .is_err()
+        );
         silenced.entries[4].t = 0.41;
         assert_eq!(check(&silenced, &capture(), A, &silent), Ok(()));
     }

@@ -1,4 +1,5 @@
-//! What somebody else saw: the lab's own witnesses of a TCP in a [`Namespace`](crate::netns::Namespace), so that a wrong log cannot pass.
+//! What somebody else saw: the lab's own witnesses of a TCP in a
+//! [`Namespace`](crate::netns::Namespace), so that a wrong log cannot pass.
 //!
 //! | room | its question |
 //! |---|---|
@@ -31,22 +32,33 @@ mod track;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// This machine's clock since boot (CLOCK_MONOTONIC), seconds: the clock of [`Log::monotonic`](crate::events::Log::monotonic).
+/// This machine's clock since boot (CLOCK_MONOTONIC), seconds: the clock of
+/// [`Log::monotonic`](crate::events::Log::monotonic).
 pub fn now() -> f64 {
     reading(ClockId::Monotonic).as_secs_f64()
 }
 
 /// What to add to the clock since boot to have the time since 1970.
 pub fn calendar() -> Duration {
-    // Whoever is interrupted between the two readings reads again: the pair that was read fastest counts.
+    // Whoever is interrupted between the two readings reads again: the pair that was read fastest
+    // counts.
     let pair = || {
         let (before, calendar) = (reading(ClockId::Monotonic), reading(ClockId::Realtime));
-        (reading(ClockId::Monotonic) - before, calendar.saturating_sub(before))
+        (
+            reading(ClockId::Monotonic) - before,
+            calendar.saturating_sub(before),
+        )
     };
-    (0..3).map(|_| pair()).min().map_or(Duration::ZERO, |(_, difference)| difference)
+    (0..3)
+        .map(|_| pair())
+        .min()
+        .map_or(Duration::ZERO, |(_, difference)| difference)
 }
 
 fn reading(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

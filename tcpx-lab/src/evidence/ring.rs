@@ -1,8 +1,10 @@
-//! A packet socket whose packets the kernel writes into memory that it shares with us (packet(7), PACKET_RX_RING).
+//! A packet socket whose packets the kernel writes into memory that it shares with us (packet(7),
+//! PACKET_RX_RING).
 //!
-//! A plain packet socket holds some 90 full segments until it is read, and an ordinary user cannot make it hold more: on a busy machine
-//! the reader is late and packets are lost. The ring holds thousands, and the kernel counts what it put there, so that its reader knows
-//! when it has read everything.
+//! A plain packet socket holds some 90 full segments until it is read, and an ordinary user cannot
+//! make it hold more: on a busy machine the reader is late and packets are lost. The ring holds
+//! thousands, and the kernel counts what it put there, so that its reader knows when it has read
+//! everything.
 
 use libc::{c_int, c_uint};
 use rustix::net::netdevice::name_to_index;
@@ -16,9 +18,11 @@ use std::time::Duration;
 
 /// Octets of the whole ring.
 const RING: usize = 16 << 20;
-/// Octets that the kernel allocates in one piece; frames are powers of two, so that they fill the pieces without gaps.
+/// Octets that the kernel allocates in one piece; frames are powers of two, so that they fill the
+/// pieces without gaps.
 const BLOCK: usize = 128 << 10;
-/// What stands before the packet in a frame: TPACKET_ALIGN(TPACKET2_HDRLEN), and 16 octets that the kernel leaves for a link header.
+/// What stands before the packet in a frame: TPACKET_ALIGN(TPACKET2_HDRLEN), and 16 octets that the
+/// kernel leaves for a link header.
 const BEFORE_PACKET: usize = 80;
 /// Where `struct sockaddr_ll` stands in a frame.
 const ADDRESS: usize = size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
@@ -33,7 +37,8 @@ pub(super) struct Ring {
     next: usize,
 }
 
-// SAFETY: the memory is a mapping of this process that only this value knows; any thread may use it, one at a time.
+// SAFETY: the memory is a mapping of this process that only this value knows; any thread may use
+// it, one at a time.
 unsafe impl Send for Ring {}
 
 /// A packet in the ring.
@@ -57,9 +62,16 @@ impl Ring {
     /// EPERM without CAP_NET_RAW, ENODEV without such a device.
     pub(super) fn open(device: &str) -> io::Result<Ring> {
         // Protocol 0: nothing comes before the ring is there and the device is chosen.
-        let socket = socket_with(AddressFamily::PACKET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+        let socket = socket_with(
+            AddressFamily::PACKET,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         let index = name_to_index(&socket, device)?;
-        let frame = (BEFORE_PACKET + mtu(&socket, device)?).next_power_of_two().max(2048);
+        let frame = (BEFORE_PACKET + mtu(&socket, device)?)
+            .next_power_of_two()
+            .max(2048);
         let block = BLOCK.max(frame);
         let version: c_int = libc::tpacket_versions::TPACKET_V2 as c_int;
         set_option(&socket, libc::PACKET_VERSION, &version)?;
@@ -72,12 +84,27 @@ impl Ring {
         set_option(&socket, libc::PACKET_RX_RING, &request)?;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping where the kernel likes, of the size that the ring was just given.
-        let memory = unsafe { libc::mmap(std::ptr::null_mut(), RING, protection, flags, socket.as_raw_fd(), 0) };
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                RING,
+                protection,
+                flags,
+                socket.as_raw_fd(),
+                0,
+            )
+        };
         if memory == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let memory = NonNull::new(memory.cast()).ok_or_else(|| io::Error::other("a mapping at 0"))?;
-        let ring = Ring { socket, memory, frame, next: 0 };
+        let memory =
+            NonNull::new(memory.cast()).ok_or_else(|| io::Error::other("a mapping at 0"))?;
+        let ring = Ring {
+            socket,
+            memory,
+            frame,
+            next: 0,
+        };
         ring.bind(index)?;
         Ok(ring)
     }
@@ -100,13 +127,16 @@ impl Ring {
         loop {
             // SAFETY: `next` is below the number of frames, so the frame lies in the mapping.
             let start = unsafe { self.memory.add(self.next * self.frame) };
-            // SAFETY: a frame begins with `tp_status`, aligned, which both sides access as one word.
+            // SAFETY: a frame begins with `tp_status`, aligned, which both sides access as one
+            // word.
             let status = unsafe { AtomicU32::from_ptr(start.cast().as_ptr()) };
             if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
                 return taken;
             }
             // SAFETY: the frame is ours, all of it, until its status is set back.
-            taker(Frame::of(unsafe { std::slice::from_raw_parts(start.as_ptr(), self.frame) }));
+            taker(Frame::of(unsafe {
+                std::slice::from_raw_parts(start.as_ptr(), self.frame)
+            }));
             status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
             self.next = (self.next + 1) % (RING / self.frame);
             taken += 1;
@@ -115,12 +145,21 @@ impl Ring {
 
     /// How many packets came since this was asked last, and how many of them found no room.
     pub(super) fn counted(&self) -> io::Result<(u64, u64)> {
-        let mut counts = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
-        get_option(&self.socket, libc::SOL_PACKET, libc::PACKET_STATISTICS, &mut counts)?;
+        let mut counts = libc::tpacket_stats {
+            tp_packets: 0,
+            tp_drops: 0,
+        };
+        get_option(
+            &self.socket,
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            &mut counts,
+        )?;
         Ok((counts.tp_packets.into(), counts.tp_drops.into()))
     }
 
-    /// Forgets an error that the socket keeps: that the device went down, say. Packets come again when it is up.
+    /// Forgets an error that the socket keeps: that the device went down, say. Packets come again
+    /// when it is up.
     pub(super) fn forgive(&self) -> io::Result<()> {
         let mut error: c_int = 0;
         get_option(&self.socket, libc::SOL_SOCKET, libc::SO_ERROR, &mut error)
@@ -135,23 +174,36 @@ impl AsFd for Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `open` with this size, and no frame of it is borrowed any more.
+        // SAFETY: the mapping was made by `open` with this size, and no frame of it is borrowed any
+        // more.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), RING) };
     }
 }
 
 impl<'a> Frame<'a> {
-    /// Reads `struct tpacket2_hdr` and `struct sockaddr_ll`. The kernel wrote them: what is not there reads as 0.
+    /// Reads `struct tpacket2_hdr` and `struct sockaddr_ll`. The kernel wrote them: what is not
+    /// there reads as 0.
     fn of(frame: &'a [u8]) -> Frame<'a> {
         use libc::{sockaddr_ll, tpacket2_hdr};
         let octets = |at: usize| frame.get(at..).and_then(<[u8]>::first_chunk);
         let word = |at| octets(at).map_or(0, |octets| u32::from_ne_bytes(*octets));
-        let half = |at: usize| frame.get(at..).and_then(<[u8]>::first_chunk).map_or([0; 2], |octets| *octets);
+        let half = |at: usize| {
+            frame
+                .get(at..)
+                .and_then(<[u8]>::first_chunk)
+                .map_or([0; 2], |octets| *octets)
+        };
         let start = usize::from(u16::from_ne_bytes(half(offset_of!(tpacket2_hdr, tp_net))));
-        let (kept, whole) = (word(offset_of!(tpacket2_hdr, tp_snaplen)), word(offset_of!(tpacket2_hdr, tp_len)));
+        let (kept, whole) = (
+            word(offset_of!(tpacket2_hdr, tp_snaplen)),
+            word(offset_of!(tpacket2_hdr, tp_len)),
+        );
         let seconds = u64::from(word(offset_of!(tpacket2_hdr, tp_sec)));
         Frame {
-            kind: frame.get(ADDRESS + offset_of!(sockaddr_ll, sll_pkttype)).copied().unwrap_or_default(),
+            kind: frame
+                .get(ADDRESS + offset_of!(sockaddr_ll, sll_pkttype))
+                .copied()
+                .unwrap_or_default(),
             protocol: u16::from_be_bytes(half(ADDRESS + offset_of!(sockaddr_ll, sll_protocol))),
             realtime: Duration::new(seconds, word(offset_of!(tpacket2_hdr, tp_nsec))),
             packet: frame.get(start..start + kept as usize).unwrap_or_default(),
@@ -170,15 +222,35 @@ fn mtu(socket: &OwnedFd, device: &str) -> io::Result<usize> {
 fn set_option<T>(socket: &OwnedFd, name: c_int, value: &T) -> io::Result<()> {
     let (value, length) = (std::ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
     // SAFETY: the value is of this length and outlives the call.
-    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, name, value.cast(), length) })
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            name,
+            value.cast(),
+            length,
+        )
+    })
 }
 
 fn get_option<T>(socket: &OwnedFd, level: c_int, name: c_int, value: &mut T) -> io::Result<()> {
     let (value, mut length) = (std::ptr::from_mut(value), size_of::<T>() as libc::socklen_t);
     // SAFETY: the kernel writes at most `length` octets into the value, which are plain integers.
-    checked(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, value.cast(), &raw mut length) })
+    checked(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            value.cast(),
+            &raw mut length,
+        )
+    })
 }
 
 fn checked(result: c_int) -> io::Result<()> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -1,4 +1,5 @@
-//! Packets made by hand, and a connection of the kernel's, for the tests of those who read captures.
+//! Packets made by hand, and a connection of the kernel's, for the tests of those who read
+//! captures.
 
 use super::capture::Packet;
 use crate::netns::{A, B, Namespace};
@@ -23,20 +24,52 @@ pub(super) struct Sample {
 
 impl Sample {
     /// A SYN of A.
-    pub(super) const SYN: Sample = Sample { at: 0.0, out: true, flags: "S", seq: 100, ack: 0, text: b"", id: 1, scale: None };
+    pub(super) const SYN: Sample = Sample {
+        at: 0.0,
+        out: true,
+        flags: "S",
+        seq: 100,
+        ack: 0,
+        text: b"",
+        id: 1,
+        scale: None,
+    };
 
     /// From the IP header on.
     pub(super) fn octets(&self) -> Vec<u8> {
-        self.octets_from(if self.out { (A, 9).into() } else { (B, 7).into() })
+        self.octets_from(if self.out {
+            (A, 9).into()
+        } else {
+            (B, 7).into()
+        })
     }
 
     /// The same, as if somebody else had sent it.
     pub(super) fn octets_from(&self, source: SocketAddr) -> Vec<u8> {
-        let destination = if self.out { (B, 7).into() } else { (A, 9).into() };
+        let destination = if self.out {
+            (B, 7).into()
+        } else {
+            (A, 9).into()
+        };
         let flags = Flags::from_letters(self.flags).unwrap();
-        let options = Options { window_scale: self.scale, ..Options::default() };
+        let options = Options {
+            window_scale: self.scale,
+            ..Options::default()
+        };
         let (seq, ack, id) = (Seq(self.seq), Seq(self.ack), self.id);
-        let header = Header { source, destination, seq, ack, flags, window: 10, urgent: 0, options, ttl: 64, tos: 0, id };
+        let header = Header {
+            source,
+            destination,
+            seq,
+            ack,
+            flags,
+            window: 10,
+            urgent: 0,
+            options,
+            ttl: 64,
+            tos: 0,
+            id,
+        };
         let mut octets = vec![0; 1500];
         let length = header.emit((self.text, &[]), &mut octets).unwrap();
         octets.truncate(length);
@@ -45,12 +78,19 @@ impl Sample {
 
     /// As the capture of A's end has it.
     pub(super) fn packet(&self) -> Packet {
-        Packet { at: self.at, outgoing: self.out, octets: self.octets() }
+        Packet {
+            at: self.at,
+            outgoing: self.out,
+            octets: self.octets(),
+        }
     }
 
     /// As the capture of B's end has it.
     pub(super) fn arrived(&self) -> Packet {
-        Packet { outgoing: !self.out, ..self.packet() }
+        Packet {
+            outgoing: !self.out,
+            ..self.packet()
+        }
     }
 }
 

@@ -16,8 +16,8 @@ pub struct Captured {
     pub own: SocketAddr,
     /// The other one.
     pub peer: SocketAddr,
-    /// Which incarnation of the four-tuple it belongs to, counted from 0: a SYN with another ISN begins the next, and so does any SYN
-    /// after both FINs or a RST.
+    /// Which incarnation of the four-tuple it belongs to, counted from 0: a SYN with another ISN
+    /// begins the next, and so does any SYN after both FINs or a RST.
     pub incarnation: u32,
     /// Its header, as an events file has it.
     pub segment: Segment,
@@ -31,12 +31,15 @@ impl Captured {
     }
 }
 
-/// Every TCP segment from and to `own`, in order. What another host's address was forged into is not there, nor is what cannot be read.
+/// Every TCP segment from and to `own`, in order. What another host's address was forged into is
+/// not there, nor is what cannot be read.
 pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
     let mut flows: HashMap<(SocketAddr, SocketAddr), Flow> = HashMap::new();
     let mut seen = Vec::new();
     for packet in packets {
-        let Ok(read) = wire::Segment::parse(&packet.octets, ChecksumPolicy::Ignore) else { continue };
+        let Ok(read) = wire::Segment::parse(&packet.octets, ChecksumPolicy::Ignore) else {
+            continue;
+        };
         let header = read.header;
         let (dir, own_end, peer) = match packet.outgoing {
             true => (Direction::Out, header.source, header.destination),
@@ -62,24 +65,37 @@ pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
             rule: None,
             forged: false,
         };
-        seen.push(Captured { at: packet.at, own: own_end, peer, incarnation: flow.incarnation, segment });
+        seen.push(Captured {
+            at: packet.at,
+            own: own_end,
+            peer,
+            incarnation: flow.incarnation,
+            segment,
+        });
     }
     seen
 }
 
-/// The same as entries: `t` is the time of [`Packet::at`], and each incarnation of a four-tuple is a connection, numbered from 1 in the
-/// order of appearance.
+/// The same as entries: `t` is the time of [`Packet::at`], and each incarnation of a four-tuple is
+/// a connection, numbered from 1 in the order of appearance.
 pub fn segments(packets: &[Packet], own: Ipv4Addr) -> Vec<Entry> {
     let mut numbers = HashMap::new();
     let entry = |seen: Captured| {
         let next = numbers.len() as u64 + 1;
-        let conn = *numbers.entry((seen.own, seen.peer, seen.incarnation)).or_insert(next);
-        Entry { t: seen.at, conn: Some(conn), what: What::Segment(seen.segment) }
+        let conn = *numbers
+            .entry((seen.own, seen.peer, seen.incarnation))
+            .or_insert(next);
+        Entry {
+            t: seen.at,
+            conn: Some(conn),
+            what: What::Segment(seen.segment),
+        }
     };
     captured(packets, own).into_iter().map(entry).collect()
 }
 
-/// What is remembered of a four-tuple. It tells incarnations apart as tcpx's own gate does (tcpx-proto/src/fault/flow.rs).
+/// What is remembered of a four-tuple. It tells incarnations apart as tcpx's own gate does
+/// (tcpx-proto/src/fault/flow.rs).
 #[derive(Default)]
 struct Flow {
     incarnation: u32,
@@ -102,16 +118,25 @@ struct Lane {
 }
 
 impl Flow {
-    /// Takes note of a segment of `len` octets of sequence space; 0, or how often these octets were sent before.
+    /// Takes note of a segment of `len` octets of sequence space; 0, or how often these octets were
+    /// sent before.
     fn see(&mut self, dir: Direction, header: &Header, len: u32) -> u32 {
         let flags = header.flags;
         let known = self.lane(dir).isn;
         if flags.has(Flags::SYN) && (known != Some(header.seq) || self.ended()) {
-            // A SYN that crosses the peer's first one belongs to the same incarnation (simultaneous open).
+            // A SYN that crosses the peer's first one belongs to the same incarnation (simultaneous
+            // open).
             if !flags.has(Flags::ACK) && (known.is_some() || self.ended()) {
-                *self = Flow { incarnation: self.incarnation + 1, ..Flow::default() };
+                *self = Flow {
+                    incarnation: self.incarnation + 1,
+                    ..Flow::default()
+                };
             }
-            *self.lane(dir) = Lane { isn: Some(header.seq), scale: header.options.window_scale, ..Lane::default() };
+            *self.lane(dir) = Lane {
+                isn: Some(header.seq),
+                scale: header.options.window_scale,
+                ..Lane::default()
+            };
         }
         self.reset |= flags.has(Flags::RST);
         let lane = self.lane(dir);
@@ -119,15 +144,19 @@ impl Flow {
         lane.retransmission(header.seq, len)
     }
 
-    /// By how much a window is to be shifted: by nothing in a SYN, and unless both SYNs had the option (RFC 7323 section 2.2).
+    /// By how much a window is to be shifted: by nothing in a SYN, and unless both SYNs had the
+    /// option (RFC 7323 section 2.2).
     fn shift(&self, dir: Direction, flags: Flags) -> u8 {
         match (self.out.scale, self.into.scale) {
-            (Some(ours), Some(theirs)) if !flags.has(Flags::SYN) => (if dir == Direction::Out { ours } else { theirs }).min(14),
+            (Some(ours), Some(theirs)) if !flags.has(Flags::SYN) => {
+                (if dir == Direction::Out { ours } else { theirs }).min(14)
+            }
             _ => 0,
         }
     }
 
-    /// With a fixed ISN the SYN of the next incarnation looks like the last one's, but comes after its end.
+    /// With a fixed ISN the SYN of the next incarnation looks like the last one's, but comes after
+    /// its end.
     fn ended(&self) -> bool {
         self.reset || self.out.fin && self.into.fin
     }
@@ -165,12 +194,25 @@ mod tests {
     use super::*;
     use crate::evidence::capture::Capture;
     use crate::evidence::sample::{Sample, hello};
-    use crate::netns::plain_pair;
-    use crate::netns::{A, B};
+    use crate::netns::{A, B, plain_pair};
 
     /// A packet as the client's end has it.
-    fn packet(out: bool, flags: &'static str, seq: u32, text: &'static [u8], scale: Option<u8>) -> Packet {
-        Sample { out, flags, seq, text, scale, ..Sample::SYN }.packet()
+    fn packet(
+        out: bool,
+        flags: &'static str,
+        seq: u32,
+        text: &'static [u8],
+        scale: Option<u8>,
+    ) -> Packet {
+        Sample {
+            out,
+            flags,
+            seq,
+            text,
+            scale,
+            ..Sample::SYN
+        }
+        .packet()
     }
 
     fn facts(packets: &[Packet]) -> Vec<(u64, u32, u32)> {
@@ -191,7 +233,10 @@ mod tests {
                 packet(false, "A", 301, b"", None),
             ];
             let windows: Vec<u32> = facts(&packets).iter().map(|(_, win, _)| *win).collect();
-            assert_eq!(windows, [10, 10, scaled, if theirs.is_some() { 80 } else { 10 }]);
+            assert_eq!(
+                windows,
+                [10, 10, scaled, if theirs.is_some() { 80 } else { 10 }]
+            );
         }
     }
 
@@ -207,8 +252,23 @@ mod tests {
             packet(false, "R", 0, b"", None),
             packet(true, "S", 900, b"", None),
         ];
-        let told: Vec<(u64, u32)> = facts(&packets).into_iter().map(|(conn, _, again)| (conn, again)).collect();
-        assert_eq!(told, [(1, 0), (1, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 0), (3, 0)]);
+        let told: Vec<(u64, u32)> = facts(&packets)
+            .into_iter()
+            .map(|(conn, _, again)| (conn, again))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (1, 0),
+                (1, 1),
+                (1, 0),
+                (1, 1),
+                (1, 2),
+                (2, 0),
+                (2, 0),
+                (3, 0)
+            ]
+        );
     }
 
     #[test]
@@ -223,13 +283,27 @@ mod tests {
         let flags: Vec<String> = ours.iter().map(|seen| seen.segment.flags.clone()).collect();
         // The kernel may acknowledge hello and FIN in one segment or two.
         assert_eq!(flags[..4], ["S", "SA", "A", "PA"], "{flags:?}");
-        assert_eq!(flags.iter().filter(|flags| *flags == "FA").count(), 2, "{flags:?}");
+        assert_eq!(
+            flags.iter().filter(|flags| *flags == "FA").count(),
+            2,
+            "{flags:?}"
+        );
         assert_eq!(ours.len(), theirs.len());
-        assert!(ours.iter().all(|seen| before <= seen.at && seen.at <= after), "{before} {ours:?} {after}");
+        assert!(
+            ours.iter()
+                .all(|seen| before <= seen.at && seen.at <= after),
+            "{before} {ours:?} {after}"
+        );
         for seen in &ours {
-            let other = theirs.iter().find(|other| other.segment.header() == seen.segment.header()).unwrap();
+            let other = theirs
+                .iter()
+                .find(|other| other.segment.header() == seen.segment.header())
+                .unwrap();
             assert_ne!(other.segment.dir, seen.segment.dir);
-            assert!((other.at - seen.at).abs() < 0.1 && other.segment.win == seen.segment.win, "{seen:?} {other:?}");
+            assert!(
+                (other.at - seen.at).abs() < 0.1 && other.segment.win == seen.segment.win,
+                "{seen:?} {other:?}"
+            );
         }
     }
 }

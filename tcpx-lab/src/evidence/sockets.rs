@@ -1,6 +1,8 @@
-//! Which TCP sockets the kernel of a namespace has, in which states: asked again and again (sock_diag(7)), each change noted.
+//! Which TCP sockets the kernel of a namespace has, in which states: asked again and again
+//! (sock_diag(7)), each change noted.
 //!
-//! What is shorter than the time between two looks is not seen: a handshake on this cable takes 0.1 ms.
+//! What is shorter than the time between two looks is not seen: a handshake on this cable takes 0.1
+//! ms.
 
 use crate::netns::Namespace;
 use libc::c_int;
@@ -21,8 +23,8 @@ pub struct Sighting {
     pub at: f64,
     /// When the look before began: the change came after that.
     pub since: f64,
-    /// The kernel's number of the socket. A connection keeps it from the first SYN to the end of TIME-WAIT, whatever structure of the
-    /// kernel holds it, and no two have the same.
+    /// The kernel's number of the socket. A connection keeps it from the first SYN to the end of
+    /// TIME-WAIT, whatever structure of the kernel holds it, and no two have the same.
     pub cookie: u64,
     /// Its own end.
     pub local: SocketAddr,
@@ -60,7 +62,8 @@ pub enum Timer {
 pub struct Seen {
     /// When each look began, and when it ended.
     pub looks: Vec<(f64, f64)>,
-    /// Each socket at first sight and whenever something about it had changed, in order. Those that were gone come first in a look.
+    /// Each socket at first sight and whenever something about it had changed, in order. Those that
+    /// were gone come first in a look.
     pub sightings: Vec<Sighting>,
 }
 
@@ -79,10 +82,22 @@ impl Watch {
     pub fn start(inside: &Namespace, every: Duration) -> io::Result<Watch> {
         let kernel = inside.run(Kernel::open)?;
         let (orders, told) = mpsc::channel();
-        let mut watcher = Watcher { kernel, known: HashMap::new(), listened: HashSet::new(), seen: Seen::default() };
+        let mut watcher = Watcher {
+            kernel,
+            known: HashMap::new(),
+            listened: HashSet::new(),
+            seen: Seen::default(),
+        };
         watcher.look()?;
         let watch = move || watcher.run(every, &told);
-        Ok(Watch { orders, watcher: Some(thread::Builder::new().name("watch".to_owned()).spawn(watch)?) })
+        Ok(Watch {
+            orders,
+            watcher: Some(
+                thread::Builder::new()
+                    .name("watch".to_owned())
+                    .spawn(watch)?,
+            ),
+        })
     }
 
     /// Looks now; returns when that is done.
@@ -100,14 +115,19 @@ impl Watch {
     /// The kernel did not answer a look.
     pub fn stop(mut self) -> io::Result<Seen> {
         self.look();
-        self.end().unwrap_or_else(|| Err(io::Error::other("the watch was stopped before")))
+        self.end()
+            .unwrap_or_else(|| Err(io::Error::other("the watch was stopped before")))
     }
 
     fn end(&mut self) -> Option<io::Result<Seen>> {
         let watcher = self.watcher.take()?;
         // Without a sender the watcher ends.
         self.orders = mpsc::channel().0;
-        Some(watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        Some(
+            watcher
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
     }
 }
 
@@ -146,18 +166,41 @@ impl Watcher {
     fn look(&mut self) -> io::Result<()> {
         let began = super::now();
         let sockets = self.kernel.sockets()?;
-        let (at, since) = (super::now(), self.seen.looks.last().map_or(began, |(began, _)| *began));
+        let (at, since) = (
+            super::now(),
+            self.seen.looks.last().map_or(began, |(began, _)| *began),
+        );
         self.seen.looks.push((began, at));
         let there: HashSet<u64> = sockets.iter().map(|socket| socket.cookie).collect();
-        let mut gone: Vec<Sighting> = self.known.extract_if(|cookie, _| !there.contains(cookie)).map(|(_, gone)| gone).collect();
+        let mut gone: Vec<Sighting> = self
+            .known
+            .extract_if(|cookie, _| !there.contains(cookie))
+            .map(|(_, gone)| gone)
+            .collect();
         gone.sort_by_key(|gone| gone.cookie);
-        self.seen.sightings.extend(gone.into_iter().map(|gone| Sighting { at, since, state: "CLOSED", timer: None, rung: 0, ..gone }));
+        self.seen
+            .sightings
+            .extend(gone.into_iter().map(|gone| Sighting {
+                at,
+                since,
+                state: "CLOSED",
+                timer: None,
+                rung: 0,
+                ..gone
+            }));
         let listening = sockets.iter().filter(|socket| socket.state == "LISTEN");
-        self.listened.extend(listening.map(|socket| socket.local.port()));
+        self.listened
+            .extend(listening.map(|socket| socket.local.port()));
         for socket in sockets {
             let before = self.known.get(&socket.cookie);
-            let opened = || socket.state != "SYN-SENT" && self.listened.contains(&socket.local.port());
-            let sighting = Sighting { at, since, passive: before.map_or_else(opened, |before| before.passive), ..socket };
+            let opened =
+                || socket.state != "SYN-SENT" && self.listened.contains(&socket.local.port());
+            let sighting = Sighting {
+                at,
+                since,
+                passive: before.map_or_else(opened, |before| before.passive),
+                ..socket
+            };
             if before.is_none_or(|before| differ(before, &sighting)) {
                 self.known.insert(sighting.cookie, sighting.clone());
                 self.seen.sightings.push(sighting);
@@ -174,7 +217,8 @@ fn differ(before: &Sighting, now: &Sighting) -> bool {
 
 /// A netlink socket in the namespace.
 ///
-/// The messages are read here and not by netlink-packet-sock-diag, which leaves out how many probes were sent.
+/// The messages are read here and not by netlink-packet-sock-diag, which leaves out how many probes
+/// were sent.
 pub(super) struct Kernel {
     socket: Socket,
     sequence: u32,
@@ -187,24 +231,46 @@ const ANSWER: usize = 16 + 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 /// The kernel answers at once.
-const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 2,
+    tv_nsec: 0,
+};
 
 impl Kernel {
     /// In the calling thread's namespace.
     pub(super) fn open() -> io::Result<Kernel> {
-        let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::DGRAM, Some(Protocol::from(libc::NETLINK_SOCK_DIAG)))?;
-        Ok(Kernel { socket, sequence: 0 })
+        let socket = Socket::new(
+            Domain::from(libc::AF_NETLINK),
+            Type::DGRAM,
+            Some(Protocol::from(libc::NETLINK_SOCK_DIAG)),
+        )?;
+        Ok(Kernel {
+            socket,
+            sequence: 0,
+        })
     }
 
-    /// Every IPv4 TCP socket in any state. Request sockets are shown as SYN-RECEIVED, those of TIME-WAIT in the state that they stand for.
+    /// Every IPv4 TCP socket in any state. Request sockets are shown as SYN-RECEIVED, those of
+    /// TIME-WAIT in the state that they stand for.
     pub(super) fn sockets(&mut self) -> io::Result<Vec<Sighting>> {
         self.sequence += 1;
-        self.socket.write_all(&request(SOCK_DIAG_BY_FAMILY, libc::NLM_F_DUMP, self.sequence))?;
+        self.socket.write_all(&request(
+            SOCK_DIAG_BY_FAMILY,
+            libc::NLM_F_DUMP,
+            self.sequence,
+        ))?;
         let mut sockets = Vec::new();
         let mut buffer = [0; 1 << 15];
         loop {
-            if poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&PATIENCE))? == 0 {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel does not say which sockets it has"));
+            if poll(
+                &mut [PollFd::new(&self.socket, PollFlags::IN)],
+                Some(&PATIENCE),
+            )? == 0
+            {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the kernel does not say which sockets it has",
+                ));
             }
             let length = self.socket.read(&mut buffer)?;
             let mut rest = buffer.get(..length).unwrap_or_default();
@@ -220,11 +286,14 @@ impl Kernel {
         }
     }
 
-    /// Ends a socket (tcp_abort): with a RST where the RFC's ABORT sends one. One that is gone already is no error.
+    /// Ends a socket (tcp_abort): with a RST where the RFC's ABORT sends one. One that is gone
+    /// already is no error.
     pub(super) fn destroy(&mut self, socket: &Sighting) -> io::Result<()> {
         self.sequence += 1;
         let mut request = request(SOCK_DESTROY, libc::NLM_F_ACK, self.sequence);
-        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (socket.local, socket.remote) else { return Ok(()) };
+        let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (socket.local, socket.remote) else {
+            return Ok(());
+        };
         request[24..26].copy_from_slice(&local.port().to_be_bytes());
         request[26..28].copy_from_slice(&remote.port().to_be_bytes());
         request[28..32].copy_from_slice(&local.ip().octets());
@@ -233,15 +302,19 @@ impl Kernel {
         self.socket.write_all(&request)?;
         let mut buffer = [0; 1 << 12];
         let length = self.socket.read(&mut buffer)?;
-        let answer = message(buffer.get(..length).unwrap_or_default()).map(|(message, ..)| refusal(message));
+        let answer =
+            message(buffer.get(..length).unwrap_or_default()).map(|(message, ..)| refusal(message));
         match answer {
-            Some(error) if ![0, libc::ENOENT].map(Some).contains(&error.raw_os_error()) => Err(error),
+            Some(error) if ![0, libc::ENOENT].map(Some).contains(&error.raw_os_error()) => {
+                Err(error)
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// Where the socket's number stands in a request: after the states, two ports, two addresses and the interface.
+/// Where the socket's number stands in a request: after the states, two ports, two addresses and
+/// the interface.
 const COOKIE: usize = 16 + 8 + 4 + 32 + 4;
 
 /// About the IPv4 TCP sockets in any state: everything else is 0.
@@ -269,17 +342,31 @@ fn message(octets: &[u8]) -> Option<(&[u8], u16, &[u8])> {
 
 /// What an error message says.
 fn refusal(message: &[u8]) -> io::Error {
-    let code = message.get(16..).and_then(<[u8]>::first_chunk).map_or(0, |octets| i32::from_ne_bytes(*octets));
+    let code = message
+        .get(16..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |octets| i32::from_ne_bytes(*octets));
     io::Error::from_raw_os_error(-code)
 }
 
-/// Reads `struct inet_diag_msg` (linux/inet_diag.h). `None` for a socket that is bound and nothing else.
+/// Reads `struct inet_diag_msg` (linux/inet_diag.h). `None` for a socket that is bound and nothing
+/// else.
 fn sighting(message: &[u8]) -> Option<Sighting> {
     let answer: &[u8; ANSWER] = message.first_chunk()?;
-    let word = |at: usize| u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
+    let word = |at: usize| {
+        u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
+    };
     let end = |port: usize, address: usize| {
-        let octets = [answer[address], answer[address + 1], answer[address + 2], answer[address + 3]];
-        SocketAddr::new(Ipv4Addr::from(octets).into(), u16::from_be_bytes([answer[port], answer[port + 1]]))
+        let octets = [
+            answer[address],
+            answer[address + 1],
+            answer[address + 2],
+            answer[address + 3],
+        ];
+        SocketAddr::new(
+            Ipv4Addr::from(octets).into(),
+            u16::from_be_bytes([answer[port], answer[port + 1]]),
+        )
     };
     let state = kernel_state(answer[17])?;
     Some(Sighting {
@@ -312,15 +399,19 @@ const fn timer(number: u8) -> Option<Timer> {
 mod tests {
     use super::*;
     use crate::evidence::sample::Sample;
-    use crate::netns::plain_pair;
-    use crate::netns::{A, B};
+    use crate::netns::{A, B, plain_pair};
     use std::net::{TcpListener, TcpStream};
 
     const EVERY: Duration = Duration::from_millis(5);
 
     /// The states of the connection at this end, in order, repetitions left out.
     fn states(seen: &Seen, of: impl Fn(&Sighting) -> bool) -> Vec<&'static str> {
-        let mut states: Vec<&str> = seen.sightings.iter().filter(|sighting| of(sighting)).map(|sighting| sighting.state).collect();
+        let mut states: Vec<&str> = seen
+            .sightings
+            .iter()
+            .filter(|sighting| of(sighting))
+            .map(|sighting| sighting.state)
+            .collect();
         states.dedup();
         states
     }
@@ -328,7 +419,10 @@ mod tests {
     #[test]
     fn connection_is_seen_in_each_state_that_lasts() {
         let Some((a, b)) = plain_pair() else { return };
-        let (client, server) = (Watch::start(&a, EVERY).unwrap(), Watch::start(&b, EVERY).unwrap());
+        let (client, server) = (
+            Watch::start(&a, EVERY).unwrap(),
+            Watch::start(&b, EVERY).unwrap(),
+        );
         let look = || [&client, &server].map(Watch::look);
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         look();
@@ -342,21 +436,47 @@ mod tests {
         look();
         drop((ours, listener));
         let [client, server] = [client, server].map(|watch| watch.stop().unwrap());
-        let in_order = |seen: &Seen| seen.looks.is_sorted() && seen.sightings.is_sorted_by_key(|sighting| sighting.at);
+        let in_order = |seen: &Seen| {
+            seen.looks.is_sorted() && seen.sightings.is_sorted_by_key(|sighting| sighting.at)
+        };
         assert!(in_order(&client) && in_order(&server));
-        let of_it = |sighting: &Sighting| sighting.local == peer && !sighting.passive && sighting.state != "SYN-SENT";
+        let of_it = |sighting: &Sighting| {
+            sighting.local == peer && !sighting.passive && sighting.state != "SYN-SENT"
+        };
         let active = states(&client, of_it);
         // Whether our FIN is acknowledged yet is the other end's delayed ACK.
-        let [first, waits @ .., last] = &active[..] else { panic!("{active:?}") };
+        let [first, waits @ .., last] = &active[..] else {
+            panic!("{active:?}")
+        };
         assert_eq!((*first, *last), ("ESTABLISHED", "TIME-WAIT"));
-        assert!(!waits.is_empty() && waits.iter().all(|state| state.starts_with("FIN-WAIT-")), "{active:?}");
-        let passive = states(&server, |sighting| sighting.remote == peer && sighting.passive);
+        assert!(
+            !waits.is_empty() && waits.iter().all(|state| state.starts_with("FIN-WAIT-")),
+            "{active:?}"
+        );
+        let passive = states(&server, |sighting| {
+            sighting.remote == peer && sighting.passive
+        });
         assert_eq!(passive, ["ESTABLISHED", "CLOSE-WAIT", "CLOSED"]);
-        let queue = |sighting: &&Sighting| sighting.state == "LISTEN" && sighting.receive_queue == 1;
-        assert!(server.sightings.iter().any(|sighting| queue(&sighting)), "the queue of the listener: {server:#?}");
-        assert_eq!(states(&server, |sighting| sighting.remote.port() == 0), ["LISTEN", "CLOSED"]);
-        let cookies: HashSet<u64> = client.sightings.iter().map(|sighting| sighting.cookie).collect();
-        assert_eq!(cookies.len(), 1, "TIME-WAIT is the same connection: {client:#?}");
+        let queue =
+            |sighting: &&Sighting| sighting.state == "LISTEN" && sighting.receive_queue == 1;
+        assert!(
+            server.sightings.iter().any(|sighting| queue(&sighting)),
+            "the queue of the listener: {server:#?}"
+        );
+        assert_eq!(
+            states(&server, |sighting| sighting.remote.port() == 0),
+            ["LISTEN", "CLOSED"]
+        );
+        let cookies: HashSet<u64> = client
+            .sightings
+            .iter()
+            .map(|sighting| sighting.cookie)
+            .collect();
+        assert_eq!(
+            cookies.len(),
+            1,
+            "TIME-WAIT is the same connection: {client:#?}"
+        );
     }
 
     #[test]
@@ -366,7 +486,8 @@ mod tests {
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         let watch = Watch::start(&b, EVERY).unwrap();
         crate::evidence::cable::blackhole(&a, true).unwrap();
-        // To b's own device it comes from nowhere else than the loopback; the answer goes out to the silent host.
+        // To b's own device it comes from nowhere else than the loopback; the answer goes out to
+        // the silent host.
         crate::evidence::kernel::sysctl(&b, "net.ipv4.conf.all.accept_local", "1").unwrap();
         crate::evidence::kernel::send(&b, &Sample::SYN.octets()).unwrap();
         let repeats = || crate::evidence::kernel::counters(&b).unwrap()["TcpRetransSegs"];
@@ -376,9 +497,22 @@ mod tests {
         watch.look();
         drop(listener);
         let seen = watch.stop().unwrap();
-        let half_open: Vec<&Sighting> = seen.sightings.iter().filter(|sighting| sighting.state == "SYN-RECEIVED").collect();
-        let told: Vec<(bool, Option<Timer>, u8)> = half_open.iter().map(|s| (s.passive, s.timer, s.rung)).collect();
-        assert_eq!(told, [(true, Some(Timer::Retransmission), 0), (true, Some(Timer::Retransmission), 1)]);
+        let half_open: Vec<&Sighting> = seen
+            .sightings
+            .iter()
+            .filter(|sighting| sighting.state == "SYN-RECEIVED")
+            .collect();
+        let told: Vec<(bool, Option<Timer>, u8)> = half_open
+            .iter()
+            .map(|s| (s.passive, s.timer, s.rung))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (true, Some(Timer::Retransmission), 0),
+                (true, Some(Timer::Retransmission), 1)
+            ]
+        );
         assert_eq!(half_open[0].remote, (A, 9).into());
     }
 
@@ -388,10 +522,19 @@ mod tests {
         crate::evidence::cable::blackhole(&b, true).unwrap();
         let watch = Watch::start(&a, EVERY).unwrap();
         let timeout = Duration::from_millis(50);
-        assert!(a.run(|| TcpStream::connect_timeout(&(B, 7).into(), timeout)).is_err());
+        assert!(
+            a.run(|| TcpStream::connect_timeout(&(B, 7).into(), timeout))
+                .is_err()
+        );
         let seen = watch.stop().unwrap();
-        let mut told = seen.sightings.iter().map(|sighting| (sighting.state, sighting.timer, sighting.passive));
-        assert_eq!(told.next(), Some(("SYN-SENT", Some(Timer::Retransmission), false)));
+        let mut told = seen
+            .sightings
+            .iter()
+            .map(|sighting| (sighting.state, sighting.timer, sighting.passive));
+        assert_eq!(
+            told.next(),
+            Some(("SYN-SENT", Some(Timer::Retransmission), false))
+        );
         assert_eq!(told.next_back(), Some(("CLOSED", None, false)));
     }
 }

@@ -45,13 +45,25 @@ pub(super) struct Track {
 impl Track {
     /// Nothing is there.
     pub(super) fn new() -> Track {
-        Track { state: "CLOSED", after_syn: None, after_fin: None, asked: None }
+        Track {
+            state: "CLOSED",
+            after_syn: None,
+            after_fin: None,
+            asked: None,
+        }
     }
 
     /// A SYN cookie (RFC 4987 section 3.6) came back with this segment: there was no SYN-RECEIVED.
     pub(super) fn open(&mut self, index: usize, at: f64) -> Step {
         self.state = "ESTABLISHED";
-        Step { at, from: "LISTEN", to: self.state, on: "ACK of SYN", begins: index, over: index + 1 }
+        Step {
+            at,
+            from: "LISTEN",
+            to: self.state,
+            on: "ACK of SYN",
+            begins: index,
+            over: index + 1,
+        }
     }
 
     /// Takes note of a segment, and of what it changes. Nothing follows CLOSED.
@@ -65,8 +77,19 @@ impl Track {
                 _ => (index, seen.at),
             };
             // The SYN that ends TIME-WAIT belongs to the next connection.
-            let over = if from == "TIME-WAIT" && on != "RST" { index } else { index + 1 };
-            steps.push(Step { at, from, to, on, begins, over });
+            let over = if from == "TIME-WAIT" && on != "RST" {
+                index
+            } else {
+                index + 1
+            };
+            steps.push(Step {
+                at,
+                from,
+                to,
+                on,
+                begins,
+                over,
+            });
             self.state = to;
             if to == "CLOSED" {
                 break;
@@ -90,11 +113,16 @@ impl Track {
     }
 
     /// What this segment does to the present state: before, after, and the event.
-    fn moves(&mut self, index: usize, seen: &Captured) -> Option<(&'static str, &'static str, &'static str)> {
+    fn moves(
+        &mut self,
+        index: usize,
+        seen: &Captured,
+    ) -> Option<(&'static str, &'static str, &'static str)> {
         let segment = &seen.segment;
         let has = |letter: char| segment.flags.contains(letter);
         let (syn, fin, rst, out) = (has('S'), has('F'), has('R'), segment.dir == Direction::Out);
-        let acknowledges = |mark: Option<Seq>| has('A') && mark.is_some_and(|mark| mark.le(Seq(segment.ack)));
+        let acknowledges =
+            |mark: Option<Seq>| has('A') && mark.is_some_and(|mark| mark.le(Seq(segment.ack)));
         let from = self.state;
         let to = |to, on| Some((from, to, on));
         match (from, out) {
@@ -104,11 +132,15 @@ impl Track {
                 None
             }
             ("CLOSED", true) if syn => {
-                let answers = self.asked.is_some_and(|(_, _, after)| after == Seq(segment.ack));
+                let answers = self
+                    .asked
+                    .is_some_and(|(_, _, after)| after == Seq(segment.ack));
                 answers.then_some(("LISTEN", "SYN-RECEIVED", "SYN"))
             }
             ("CLOSED", _) => None,
-            ("TIME-WAIT", _) if syn && !has('A') => to("CLOSED", if out { "active OPEN" } else { "SYN" }),
+            ("TIME-WAIT", _) if syn && !has('A') => {
+                to("CLOSED", if out { "active OPEN" } else { "SYN" })
+            }
             ("SYN-SENT", false) if rst => {
                 if acknowledges(self.after_syn) {
                     to("CLOSED", "RST")
@@ -116,7 +148,9 @@ impl Track {
                     None
                 }
             }
-            ("SYN-SENT", false) if syn && acknowledges(self.after_syn) => to("ESTABLISHED", "SYN,ACK"),
+            ("SYN-SENT", false) if syn && acknowledges(self.after_syn) => {
+                to("ESTABLISHED", "SYN,ACK")
+            }
             ("SYN-SENT", false) if syn && !has('A') => {
                 self.asked = None;
                 to("SYN-RECEIVED", "SYN")
@@ -125,11 +159,15 @@ impl Track {
             (_, false) if rst => to("CLOSED", "RST"),
             ("TIME-WAIT", _) => None,
             (_, true) if rst => to("CLOSED", "ABORT"),
-            ("SYN-RECEIVED", false) if acknowledges(self.after_syn) => to("ESTABLISHED", "ACK of SYN"),
+            ("SYN-RECEIVED", false) if acknowledges(self.after_syn) => {
+                to("ESTABLISHED", "ACK of SYN")
+            }
             ("ESTABLISHED", false) if fin => to("CLOSE-WAIT", "FIN"),
             ("SYN-RECEIVED" | "ESTABLISHED", true) if fin => to("FIN-WAIT-1", "CLOSE"),
             ("CLOSE-WAIT", true) if fin => to("LAST-ACK", "CLOSE"),
-            ("FIN-WAIT-1", false) if fin && acknowledges(self.after_fin) => to("TIME-WAIT", "FIN,ACK of FIN"),
+            ("FIN-WAIT-1", false) if fin && acknowledges(self.after_fin) => {
+                to("TIME-WAIT", "FIN,ACK of FIN")
+            }
             ("FIN-WAIT-1", false) if fin => to("CLOSING", "FIN"),
             ("FIN-WAIT-1", false) if acknowledges(self.after_fin) => to("FIN-WAIT-2", "ACK of FIN"),
             ("FIN-WAIT-2", false) if fin => to("TIME-WAIT", "FIN"),
@@ -140,7 +178,8 @@ impl Track {
     }
 }
 
-/// The event that leads from one state to another, where there is only one; `None` also for those that lead to CLOSED.
+/// The event that leads from one state to another, where there is only one; `None` also for those
+/// that lead to CLOSED.
 pub(super) fn event(from: &str, to: &str) -> Option<&'static str> {
     Some(match (from, to) {
         ("CLOSED", "SYN-SENT") => "active OPEN",
@@ -148,7 +187,9 @@ pub(super) fn event(from: &str, to: &str) -> Option<&'static str> {
         ("SYN-SENT", "ESTABLISHED") => "SYN,ACK",
         ("LISTEN" | "SYN-RECEIVED", "ESTABLISHED") => "ACK of SYN",
         ("SYN-RECEIVED" | "ESTABLISHED", "FIN-WAIT-1") | ("CLOSE-WAIT", "LAST-ACK") => "CLOSE",
-        ("SYN-RECEIVED" | "ESTABLISHED", "CLOSE-WAIT") | ("FIN-WAIT-1", "CLOSING") | ("FIN-WAIT-2", "TIME-WAIT") => "FIN",
+        ("SYN-RECEIVED" | "ESTABLISHED", "CLOSE-WAIT")
+        | ("FIN-WAIT-1", "CLOSING")
+        | ("FIN-WAIT-2", "TIME-WAIT") => "FIN",
         ("FIN-WAIT-1", "FIN-WAIT-2") | ("CLOSING", "TIME-WAIT") => "ACK of FIN",
         ("FIN-WAIT-1", "TIME-WAIT") => "FIN,ACK of FIN",
         _ => return None,
@@ -181,7 +222,9 @@ pub(super) fn ended_in_silence(state: &str, last: &Sighting, unreachable: bool) 
         ("SYN-RECEIVED", _) if last.rung > 0 && last.passive => ("timeout", "dropped"),
         ("SYN-SENT" | "SYN-RECEIVED", _) if last.rung > 0 => ("timeout", "connect-timeout"),
         (_, Some(Timer::KeepAlive)) if last.rung > 0 => ("timeout", "keepalive-timeout"),
-        (_, Some(Timer::Retransmission | Timer::Probe)) if last.rung > 0 => ("timeout", "retransmission-timeout"),
+        (_, Some(Timer::Retransmission | Timer::Probe)) if last.rung > 0 => {
+            ("timeout", "retransmission-timeout")
+        }
         _ => ("?", "?"),
     };
     Ending { on, reason }

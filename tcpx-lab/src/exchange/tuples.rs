@@ -17,12 +17,22 @@ type Owners<'a> = HashMap<(Direction, Header<'a>), Vec<Option<usize>>>;
 
 impl Tuples {
     pub(super) fn of(logs: [&Log; 2]) -> Tuples {
-        let mut tuples = Tuples { all: Vec::new(), of: Default::default() };
+        let mut tuples = Tuples {
+            all: Vec::new(),
+            of: Default::default(),
+        };
         let mut known = HashMap::new();
         for end in End::BOTH {
             for entry in &logs[end as usize].entries {
-                let (What::Opened { local, remote, .. }, Some(conn)) = (&entry.what, entry.conn) else { continue };
-                let ends = if end == End::A { [*local, *remote] } else { [*remote, *local] };
+                let (What::Opened { local, remote, .. }, Some(conn)) = (&entry.what, entry.conn)
+                else {
+                    continue;
+                };
+                let ends = if end == End::A {
+                    [*local, *remote]
+                } else {
+                    [*remote, *local]
+                };
                 let nth = *known.entry(ends).or_insert_with(|| {
                     tuples.all.push(ends);
                     tuples.all.len() - 1
@@ -36,18 +46,24 @@ impl Tuples {
     fn owners<'a>(&self, end: End, log: &'a Log) -> Owners<'a> {
         let mut owners = Owners::new();
         for entry in &log.entries {
-            let What::Segment(segment) = &entry.what else { continue };
+            let What::Segment(segment) = &entry.what else {
+                continue;
+            };
             let owner = entry.conn.map(|conn| end.of(&self.of).get(&conn).copied());
             // One whose connection was never opened is in no story.
             if owner != Some(None) {
-                owners.entry((segment.dir, segment.header())).or_default().push(owner.flatten());
+                owners
+                    .entry((segment.dir, segment.header()))
+                    .or_default()
+                    .push(owner.flatten());
             }
         }
         owners
     }
 
-    /// Of each four-tuple what an end's record has of it. A segment without a connection carries no addresses: it belongs where the other
-    /// end, or the other side of a host that speaks to itself, has it.
+    /// Of each four-tuple what an end's record has of it. A segment without a connection carries no
+    /// addresses: it belongs where the other end, or the other side of a host that speaks to
+    /// itself, has it.
     pub(super) fn entries<'a>(&self, end: End, logs: [&'a Log; 2]) -> Vec<Vec<&'a Entry>> {
         let mut stories: Vec<Vec<&Entry>> = vec![Vec::new(); self.all.len()];
         let [own, others] = [end, end.other()].map(|end| self.owners(end, logs[end as usize]));
@@ -60,12 +76,25 @@ impl Tuples {
                     }
                 }
                 (None, What::Segment(segment)) => {
-                    let there = (if segment.dir == Direction::In { Direction::Out } else { Direction::In }, segment.header());
+                    let there = (
+                        if segment.dir == Direction::In {
+                            Direction::Out
+                        } else {
+                            Direction::In
+                        },
+                        segment.header(),
+                    );
                     let mut places = Vec::new();
                     for (owners, itself) in [(&own, true), (&others, false)] {
                         let found = || owners.get(&there).into_iter().flatten();
                         let all = found().any(Option::is_none).then_some(0..self.all.len());
-                        places.extend(found().flatten().copied().chain(all.into_iter().flatten()).filter(|nth| to_itself(*nth) == itself));
+                        places.extend(
+                            found()
+                                .flatten()
+                                .copied()
+                                .chain(all.into_iter().flatten())
+                                .filter(|nth| to_itself(*nth) == itself),
+                        );
                     }
                     places.sort_unstable();
                     places.dedup();

@@ -11,7 +11,8 @@ use std::fmt;
 pub enum Constant {
     /// The same in all.
     Same(String),
-    /// The real one, the one on a wire where nobody waits for minutes, and the one beside Linux, which has its own.
+    /// The real one, the one on a wire where nobody waits for minutes, and the one beside Linux,
+    /// which has its own.
     Scaled {
         /// In the simulation.
         real: String,
@@ -28,7 +29,13 @@ impl Constant {
         match (self, scale) {
             (Constant::Same(value), _) => value,
             (Constant::Scaled { real, .. }, Scale::Real) => real,
-            (Constant::Scaled { kernel: Some(kernel), .. }, Scale::Kernel) => kernel,
+            (
+                Constant::Scaled {
+                    kernel: Some(kernel),
+                    ..
+                },
+                Scale::Kernel,
+            ) => kernel,
             (Constant::Scaled { wire, .. }, Scale::Wire | Scale::Kernel) => wire,
         }
     }

@@ -1,4 +1,5 @@
-//! An experiment as data: a question, two hosts, the rule that is removed, and what must happen with and without it.
+//! An experiment as data: a question, two hosts, the rule that is removed, and what must happen
+//! with and without it.
 
 mod check;
 mod constant;
@@ -316,7 +317,8 @@ pub struct Inject {
     pub step: u32,
     /// Timestamps, TSval and TSecr.
     pub stamps: Option<[u32; 2]>,
-    /// An ICMP error of this type and code instead. What it quotes is described by the rest: a segment that its receiver sent to the peer.
+    /// An ICMP error of this type and code instead. What it quotes is described by the rest: a
+    /// segment that its receiver sent to the peer.
     pub icmp: Option<[u8; 2]>,
     /// The MTU that it tells of.
     pub mtu: Option<Spanned<u16>>,
@@ -332,12 +334,17 @@ fn one() -> Spanned<u16> {
 
 /// The experiments that are built in, by name.
 pub fn built_in() -> Result<Vec<Experiment>, Mistake> {
-    BUILT_IN.iter().map(|(path, source)| Experiment::parse(path, source)).collect()
+    BUILT_IN
+        .iter()
+        .map(|(path, source)| Experiment::parse(path, source))
+        .collect()
 }
 
 /// The names of those that are built in.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().filter_map(|(path, _)| path.strip_prefix("experiments/")?.strip_suffix(".toml"))
+    BUILT_IN
+        .iter()
+        .filter_map(|(path, _)| path.strip_prefix("experiments/")?.strip_suffix(".toml"))
 }
 
 /// The one that is built in under this name.
@@ -346,7 +353,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A mistake in its file.
 pub fn named(name: &str) -> Result<Option<Experiment>, Mistake> {
     let found = names().zip(BUILT_IN).find(|(known, _)| *known == name);
-    found.map(|(_, (path, source))| Experiment::parse(path, source)).transpose()
+    found
+        .map(|(_, (path, source))| Experiment::parse(path, source))
+        .transpose()
 }
 
 include!(concat!(env!("OUT_DIR"), "/experiments.rs"));
@@ -357,7 +366,8 @@ impl Experiment {
     /// # Errors
     /// The first mistake, shown in its line.
     pub fn parse(path: &str, source: &str) -> Result<Experiment, Mistake> {
-        let mut experiment: Experiment = toml::from_str(source).map_err(|error| Mistake::of_toml(path, source, &error))?;
+        let mut experiment: Experiment =
+            toml::from_str(source).map_err(|error| Mistake::of_toml(path, source, &error))?;
         source.clone_into(&mut experiment.source);
         experiment.place.clone_from(&experiment.name);
         experiment.check().map_err(|wrong| wrong.at(path, source))?;
@@ -384,13 +394,25 @@ impl Experiment {
     /// What is set at Linux's end for an arm: the arm's own settings win.
     pub fn sysctl(&self, arm: &Arm) -> BTreeMap<String, String> {
         let own = arm.kernel.iter().flat_map(|beside| &beside.sysctl);
-        self.kernel.sysctl.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+        self.kernel
+            .sysctl
+            .iter()
+            .chain(own)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// The rules that its arms remove, each once.
     pub fn removed(&self) -> Vec<String> {
-        let hosts = self.arms.iter().flat_map(|arm| [&arm.a, &arm.b]).chain([&self.a, &self.b]);
-        let mut names: Vec<String> = hosts.flat_map(|host| &host.without).map(|name| name.get_ref().clone()).collect();
+        let hosts = self
+            .arms
+            .iter()
+            .flat_map(|arm| [&arm.a, &arm.b])
+            .chain([&self.a, &self.b]);
+        let mut names: Vec<String> = hosts
+            .flat_map(|host| &host.without)
+            .map(|name| name.get_ref().clone())
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -401,7 +423,8 @@ impl Experiment {
         if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
             return Some(no);
         }
-        self.rule_that_linux_keeps(arm).map(|rule| format!("Linux cannot go without {rule}"))
+        self.rule_that_linux_keeps(arm)
+            .map(|rule| format!("Linux cannot go without {rule}"))
     }
 
     /// A rule that Linux's end is to go without, and that no setting of Linux's removes.
@@ -409,7 +432,12 @@ impl Experiment {
         let end = End::from(self.kernel.end?);
         // An application may ask the kernel to go without these.
         let optional = |name: &&Text| ["keepalive", "nagle"].contains(&name.get_ref().as_str());
-        let removed = self.host(end).without.iter().chain(&arm.host(end).without).find(|name| !optional(name))?;
+        let removed = self
+            .host(end)
+            .without
+            .iter()
+            .chain(&arm.host(end).without)
+            .find(|name| !optional(name))?;
         Some(removed.get_ref())
     }
 }
@@ -423,18 +451,29 @@ impl Arm {
     /// The oracles that break, and those that hold.
     fn expected(&self, scale: Scale) -> (&[Spanned<Oracle>], &[Spanned<Oracle>]) {
         let beside = self.beside(scale);
-        let breaks = beside.and_then(|beside| beside.breaks.as_ref()).unwrap_or(&self.breaks);
-        (breaks, beside.and_then(|beside| beside.holds.as_ref()).unwrap_or(&self.holds))
+        let breaks = beside
+            .and_then(|beside| beside.breaks.as_ref())
+            .unwrap_or(&self.breaks);
+        (
+            breaks,
+            beside
+                .and_then(|beside| beside.holds.as_ref())
+                .unwrap_or(&self.holds),
+        )
     }
 
     /// The lines of its ladder.
     fn ladder(&self, scale: Scale) -> &[Text] {
-        self.beside(scale).and_then(|beside| beside.ladder.as_ref()).unwrap_or(&self.ladder)
+        self.beside(scale)
+            .and_then(|beside| beside.ladder.as_ref())
+            .unwrap_or(&self.ladder)
     }
 
     /// What it shows.
     fn says(&self, scale: Scale) -> &str {
-        self.beside(scale).and_then(|beside| beside.says.as_ref()).unwrap_or(&self.says)
+        self.beside(scale)
+            .and_then(|beside| beside.says.as_ref())
+            .unwrap_or(&self.says)
     }
 
     /// What it changes of a host.

@@ -1,4 +1,5 @@
-//! One run of an experiment, with every name resolved: what each host is told, and what is expected.
+//! One run of an experiment, with every name resolved: what each host is told, and what is
+//! expected.
 
 use super::mistake::Wrong;
 use super::rung::{self, Rung};
@@ -20,10 +21,13 @@ use tcpx_proto::words::{Mistake, Words, did_you_mean, nearest, one_of};
 use toml::Spanned;
 
 /// A and B.
-pub(super) const ADDRESSES: [SocketAddr; 2] = [SocketAddr::new(IpAddr::V4(netns::A), 40_000), SocketAddr::new(IpAddr::V4(netns::B), 7000)];
+pub(super) const ADDRESSES: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(netns::A), 40_000),
+    SocketAddr::new(IpAddr::V4(netns::B), 7000),
+];
 
-/// The delayed ACK of RFC 9293's profile, 200 ms, would come together with the retransmission timeout that most experiments have on a
-/// wire.
+/// The delayed ACK of RFC 9293's profile, 200 ms, would come together with the retransmission
+/// timeout that most experiments have on a wire.
 const SCALED_DELAYED_ACK: [&str; 2] = ["--delayed-ack", "40ms"];
 
 /// Which values the constants have.
@@ -71,7 +75,12 @@ impl Plan {
             let header = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?.header;
             Some((header.id, header.seq.0))
         };
-        self.inject.iter().filter(|inject| inject.to == to).flat_map(|inject| &inject.packets).filter_map(named).collect()
+        self.inject
+            .iter()
+            .filter(|inject| inject.to == to)
+            .flat_map(|inject| &inject.packets)
+            .filter_map(named)
+            .collect()
     }
 }
 
@@ -95,25 +104,40 @@ pub struct HostPlan {
 impl HostPlan {
     /// Where its script is played.
     pub fn place(&self) -> Place {
-        Place { port: self.address.port(), peer: Some(self.peer) }
+        Place {
+            port: self.address.port(),
+            peer: Some(self.peer),
+        }
     }
 
     /// It only waits for connections: the server is the binary that plays it.
     pub fn serves(&self) -> bool {
-        !self.script.steps.iter().any(|step| matches!(step, Step::Connect(_)))
+        !self
+            .script
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Connect(_)))
     }
 
     /// It connects to its own address.
     pub fn speaks_to_itself(&self) -> bool {
         let own = |connect: &Connect| connect.to.is_some_and(|to| to.ip() == self.address.ip());
-        self.script.steps.iter().any(|step| matches!(step, Step::Connect(connect) if own(connect)))
+        self.script
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Connect(connect) if own(connect)))
     }
 
     /// The command line that does the same by hand, with its script in this file.
     pub fn command(&self, script: &str) -> Vec<String> {
         let mut words = match self.serves() {
             true => vec!["tcpx-server".to_owned(), self.address.to_string()],
-            false => vec!["tcpx-client".to_owned(), self.peer.to_string(), "--bind".to_owned(), self.address.to_string()],
+            false => vec![
+                "tcpx-client".to_owned(),
+                self.peer.to_string(),
+                "--bind".to_owned(),
+                self.address.to_string(),
+            ],
         };
         words.extend(["--script".to_owned(), script.to_owned()]);
         words.extend(self.flags.iter().cloned());
@@ -156,11 +180,18 @@ pub(super) struct Names {
 impl Names {
     fn new(experiment: &Experiment, arm: &Arm, scale: Scale) -> Names {
         let constants = experiment.constants.iter().chain(&arm.constants);
-        let mut names: BTreeMap<String, String> =
-            constants.map(|(name, constant)| (name.get_ref().clone(), constant.at(scale).to_owned())).collect();
+        let mut names: BTreeMap<String, String> = constants
+            .map(|(name, constant)| (name.get_ref().clone(), constant.at(scale).to_owned()))
+            .collect();
         let [a, b] = ADDRESSES;
-        names.extend([("a".to_owned(), a.to_string()), ("b".to_owned(), b.to_string())]);
-        Names { values: names, made: Cell::new(0) }
+        names.extend([
+            ("a".to_owned(), a.to_string()),
+            ("b".to_owned(), b.to_string()),
+        ]);
+        Names {
+            values: names,
+            made: Cell::new(0),
+        }
     }
 
     /// The text with each `$name` replaced.
@@ -168,9 +199,14 @@ impl Names {
         let mut resolved = String::new();
         let mut rest = text.get_ref().as_str();
         while let Some((before, after)) = rest.split_once('$') {
-            let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(after.len());
+            let length = after
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+                .unwrap_or(after.len());
             let (name, behind) = after.split_at(length);
-            let value = self.values.get(name).ok_or_else(|| self.unknown(text, name))?;
+            let value = self
+                .values
+                .get(name)
+                .ok_or_else(|| self.unknown(text, name))?;
             resolved += before;
             resolved += value;
             rest = behind;
@@ -179,7 +215,9 @@ impl Names {
                 let most = MOST_TEXT >> 20;
                 return Err(Wrong::of(
                     text,
-                    format!("with its constants, what is written for one run comes to more than {most} MiB, the most"),
+                    format!(
+                        "with its constants, what is written for one run comes to more than {most} MiB, the most"
+                    ),
                 ));
             }
         }
@@ -189,10 +227,22 @@ impl Names {
     /// That there is no such constant, and the nearest that there is.
     fn unknown(&self, text: &Text, name: &str) -> Wrong {
         let start = text.get_ref().find(&format!("${name}")).unwrap_or_default();
-        let known = || self.values.keys().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
-        let help = nearest(name, self.values.keys().map(String::as_str))
-            .map_or_else(|| format!("there are {}", known()), |name| did_you_mean(&format!("${name}")));
-        let mistake = Mistake { span: start..start + name.len() + 1, message: format!("there is no constant ${name}"), help: Some(help) };
+        let known = || {
+            self.values
+                .keys()
+                .map(|name| format!("${name}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let help = nearest(name, self.values.keys().map(String::as_str)).map_or_else(
+            || format!("there are {}", known()),
+            |name| did_you_mean(&format!("${name}")),
+        );
+        let mistake = Mistake {
+            span: start..start + name.len() + 1,
+            message: format!("there is no constant ${name}"),
+            help: Some(help),
+        };
         Wrong::part(text, text.get_ref(), mistake)
     }
 
@@ -220,7 +270,8 @@ impl Experiment {
     /// The first mistake in it.
     pub(super) fn plan(&self, arm: &Arm, scale: Scale) -> Result<Plan, Wrong> {
         let names = Names::new(self, arm, scale);
-        let own = |oracles: &[Spanned<Oracle>]| oracles.iter().map(|oracle| *oracle.get_ref()).collect();
+        let own =
+            |oracles: &[Spanned<Oracle>]| oracles.iter().map(|oracle| *oracle.get_ref()).collect();
         let (breaks, holds) = arm.expected(scale);
         let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, scale, &names));
         let [a, b] = hosts;
@@ -229,9 +280,17 @@ impl Experiment {
             hosts: [a?, b?],
             patience: names.duration(&self.patience)?,
             limit: names.duration(&self.limit)?,
-            budget: self.budget.as_ref().map(|text| names.count(text)).transpose()?,
+            budget: self
+                .budget
+                .as_ref()
+                .map(|text| names.count(text))
+                .transpose()?,
             inject: forge::injections(self.inject.iter().chain(&arm.inject), &names)?,
-            ladder: arm.ladder(scale).iter().map(|line| names.rung(line)).collect::<Result<_, _>>()?,
+            ladder: arm
+                .ladder(scale)
+                .iter()
+                .map(|line| names.rung(line))
+                .collect::<Result<_, _>>()?,
             breaks: own(breaks),
             holds: own(holds),
             tolerance: self.tolerance.clone(),
@@ -244,13 +303,22 @@ impl Experiment {
     /// # Errors
     /// There is none: every plan was made once when the file was read.
     pub fn checked_plan(&self, arm: &Arm, scale: Scale) -> anyhow::Result<Plan> {
-        self.plan(arm, scale).map_err(|wrong| wrong.at(&self.name, &self.source).into())
+        self.plan(arm, scale)
+            .map_err(|wrong| wrong.at(&self.name, &self.source).into())
     }
 
-    fn host_plan(&self, arm: &Arm, end: End, scale: Scale, names: &Names) -> Result<HostPlan, Wrong> {
+    fn host_plan(
+        &self,
+        arm: &Arm,
+        end: End,
+        scale: Scale,
+        names: &Names,
+    ) -> Result<HostPlan, Wrong> {
         let (base, change) = (self.host(end), arm.host(end));
         let script = change.script.as_ref().or(base.script.as_ref());
-        let script = script.ok_or_else(|| Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]"))?;
+        let script = script.ok_or_else(|| {
+            Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]")
+        })?;
         let script_text = names.resolve(script)?;
         let profile = arm.profile.as_ref().unwrap_or(&self.profile);
         checked_profile(profile)?;
@@ -266,7 +334,8 @@ impl Experiment {
         Ok(HostPlan {
             address,
             peer: *end.other().of(&ADDRESSES),
-            script: Script::parse(&script_text).map_err(|mistake| Wrong::part(script, &script_text, mistake))?,
+            script: Script::parse(&script_text)
+                .map_err(|mistake| Wrong::part(script, &script_text, mistake))?,
             script_text,
             flags,
             settings,
@@ -277,7 +346,8 @@ impl Experiment {
 fn checked_profile(text: &Text) -> Result<(), Wrong> {
     let known = Profile::ALL.map(|profile| (profile.name(), ()));
     let word = Words::new(text.get_ref(), 0).expect("a profile", "linux, rfc9293 or rfc793");
-    word.and_then(|word| one_of(word, "profile", &known)).map_err(|mistake| Wrong::part(text, text.get_ref(), mistake))
+    word.and_then(|word| one_of(word, "profile", &known))
+        .map_err(|mistake| Wrong::part(text, text.get_ref(), mistake))
 }
 
 /// A text of the file, with the flags that it comes to.
@@ -290,26 +360,45 @@ struct Piece<'a> {
 fn pieces<'a>(host: &'a Host, names: &Names) -> Result<Vec<Piece<'a>>, Wrong> {
     let mut pieces = Vec::new();
     if let Some(text) = &host.options {
-        pieces.push(Piece { text, flags: names.resolve(text)?.split_whitespace().map(str::to_owned).collect() });
+        pieces.push(Piece {
+            text,
+            flags: names
+                .resolve(text)?
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+        });
     }
     for text in &host.without {
-        pieces.push(Piece { text, flags: vec!["--without".to_owned(), names.resolve(text)?] });
+        pieces.push(Piece {
+            text,
+            flags: vec!["--without".to_owned(), names.resolve(text)?],
+        });
     }
     for text in &host.fault {
         let resolved = names.resolve(text)?;
-        tcpx_proto::fault::Rule::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
-        pieces.push(Piece { text, flags: vec!["--fault".to_owned(), resolved] });
+        tcpx_proto::fault::Rule::parse(&resolved)
+            .map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
+        pieces.push(Piece {
+            text,
+            flags: vec!["--fault".to_owned(), resolved],
+        });
     }
     Ok(pieces)
 }
 
-/// The first text with which the flags are wrong; where that is none by itself, as with a hold without a release, the profile.
+/// The first text with which the flags are wrong; where that is none by itself, as with a hold
+/// without a release, the profile.
 fn blamed(profile: &Text, pieces: &[Piece<'_>], message: String) -> Wrong {
     let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
     for piece in pieces {
         flags.extend(piece.flags.iter().cloned());
         let alone = piece.flags.first().is_some_and(|flag| flag == "--fault");
-        let wrong = if alone { parsed(&flags).map(drop) } else { checked(&flags).map(drop) };
+        let wrong = if alone {
+            parsed(&flags).map(drop)
+        } else {
+            checked(&flags).map(drop)
+        };
         if let Err(message) = wrong {
             return Wrong::of(piece.text, message);
         }
@@ -318,7 +407,9 @@ fn blamed(profile: &Text, pieces: &[Piece<'_>], message: String) -> Wrong {
 }
 
 fn parsed(flags: &[String]) -> Result<Common, String> {
-    Flagged::try_parse_from(flags).map(|flagged| flagged.common).map_err(|error| error.to_string().trim_end().to_owned())
+    Flagged::try_parse_from(flags)
+        .map(|flagged| flagged.common)
+        .map_err(|error| error.to_string().trim_end().to_owned())
 }
 
 fn checked(flags: &[String]) -> Result<Settings, String> {

@@ -1,14 +1,18 @@
-//! One line of an expected ladder: a state, a segment or a deed at one end, and how long after the line before.
+//! One line of an expected ladder: a state, a segment or a deed at one end, and how long after the
+//! line before.
 //!
-//! `b LAST-ACK` · `b closed reset` · `a -> FIN,ACK` · `a -x ACK` (lost) · `b -> FIN,ACK again seq 12 len 5` ·
-//! `b -> SYN,ACK with mss,ts without ws` · `b received "OLD"` · `a failed refused` · `a icmp unreachable 1`, each with `in 0.9s..1.3s` behind.
+//! `b LAST-ACK` · `b closed reset` · `a -> FIN,ACK` · `a -x ACK` (lost) · `b -> FIN,ACK again seq
+//! 12 len 5` · `b -> SYN,ACK with mss,ts without ws` · `b received "OLD"` · `a failed refused` · `a
+//! icmp unreachable 1`, each with `in 0.9s..1.3s` behind.
 
 use crate::events;
 use crate::exchange::{End, Exchange, Step};
 use std::time::Duration;
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::state::State;
-use tcpx_proto::words::{Mistake, Parsed, Word, Words, did_you_mean, nearest, number, one_of, time};
+use tcpx_proto::words::{
+    Mistake, Parsed, Word, Words, did_you_mean, nearest, number, one_of, time,
+};
 
 /// A line.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,7 +70,13 @@ const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 /// As [`events::Segment::options`] names them.
 const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
 /// As an events file names ICMP errors.
-const ICMP: [&str; 5] = ["unreachable", "packet-too-big", "time-exceeded", "parameter-problem", "source-quench"];
+const ICMP: [&str; 5] = [
+    "unreachable",
+    "packet-too-big",
+    "time-exceeded",
+    "parameter-problem",
+    "source-quench",
+];
 
 const EXAMPLES: &str = "b LAST-ACK · a -> FIN,ACK again in 0.9s..1.3s · a -x ACK · b closed reset · b received \"OLD\"";
 const BOUNDS: &str = "write ..5ms (at most), 5ms.. (at least) or 1ms..5ms (between)";
@@ -97,29 +107,60 @@ impl Rung {
     /// Reads a line.
     pub(super) fn parse(line: &str) -> Parsed<Rung> {
         let mut words = Words::new(line, 0);
-        let end = one_of(words.expect("a host", EXAMPLES)?, "host", &[("a", End::A), ("b", End::B)])?;
+        let end = one_of(
+            words.expect("a host", EXAMPLES)?,
+            "host",
+            &[("a", End::A), ("b", End::B)],
+        )?;
         let verb = words.expect("a state, an arrow or a deed", EXAMPLES)?;
-        let states = State::ALL.iter().map(|state| (state.name(), Verb::Is(*state)));
+        let states = State::ALL
+            .iter()
+            .map(|state| (state.name(), Verb::Is(*state)));
         let verbs: Vec<(&str, Verb)> = states.chain(VERBS).collect();
         let (sight, within) = match one_of(verb, "state, arrow or deed", &verbs)? {
-            Verb::Is(state) => (Sight::State(state.name().to_owned()), bounds(words.next(), &mut words)?),
+            Verb::Is(state) => (
+                Sight::State(state.name().to_owned()),
+                bounds(words.next(), &mut words)?,
+            ),
             Verb::Sends(lost) => pattern(lost, &mut words)?,
             Verb::Closed => {
                 let reason = words.expect("how it closed", "such as: closed reset")?;
-                let reason = one_of(reason, "reason", &CloseReason::NAMES.map(|name| (name, name)))?;
-                (Sight::Closed(reason.to_owned()), bounds(words.next(), &mut words)?)
+                let reason = one_of(
+                    reason,
+                    "reason",
+                    &CloseReason::NAMES.map(|name| (name, name)),
+                )?;
+                (
+                    Sight::Closed(reason.to_owned()),
+                    bounds(words.next(), &mut words)?,
+                )
             }
             Verb::Failed => failure(line, verb)?,
             Verb::Icmp => icmp(&mut words)?,
             Verb::Received => {
                 let word = words.expect("a text in quotes", "such as: received \"OLD\"")?;
-                let text = word.text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-                let text =
-                    text.ok_or_else(|| word.wrong("received needs a text in quotes", Some("such as: received \"OLD\"".to_owned())))?;
-                (Sight::Received(text.to_owned()), bounds(words.next(), &mut words)?)
+                let text = word
+                    .text
+                    .strip_prefix('"')
+                    .and_then(|text| text.strip_suffix('"'));
+                let text = text.ok_or_else(|| {
+                    word.wrong(
+                        "received needs a text in quotes",
+                        Some("such as: received \"OLD\"".to_owned()),
+                    )
+                })?;
+                (
+                    Sight::Received(text.to_owned()),
+                    bounds(words.next(), &mut words)?,
+                )
             }
         };
-        Ok(Rung { text: line.to_owned(), end, sight, within })
+        Ok(Rung {
+            text: line.to_owned(),
+            end,
+            sight,
+            within,
+        })
     }
 
     /// Whether this step, or the flight that begins with it, is what is meant.
@@ -129,20 +170,41 @@ impl Rung {
         }
         match &self.sight {
             Sight::State(state) => step.on.is_some() && step.state == *state,
-            Sight::Closed(reason) => step.remarks.iter().any(|remark| remark == &format!("closed: {reason}")),
+            Sight::Closed(reason) => step
+                .remarks
+                .iter()
+                .any(|remark| remark == &format!("closed: {reason}")),
             Sight::Sent(pattern) => exchange.beginning(index).is_some_and(|flight| {
-                flight.sent.is_some() && pattern.fits(&flight.segment, flight.received.iter().all(|at| dropped(&exchange.steps[*at])))
+                flight.sent.is_some()
+                    && pattern.fits(
+                        &flight.segment,
+                        flight
+                            .received
+                            .iter()
+                            .all(|at| dropped(&exchange.steps[*at])),
+                    )
             }),
-            Sight::Received(text) => step.received.as_deref().is_some_and(|received| received.contains(text.as_str())),
-            Sight::Icmp(error) => step.remarks.iter().any(|remark| remark == &format!("ICMP: {error}")),
-            Sight::Failed(why) => step.failed.as_deref().is_some_and(|failed| failed.contains(why.as_str())),
+            Sight::Received(text) => step
+                .received
+                .as_deref()
+                .is_some_and(|received| received.contains(text.as_str())),
+            Sight::Icmp(error) => step
+                .remarks
+                .iter()
+                .any(|remark| remark == &format!("ICMP: {error}")),
+            Sight::Failed(why) => step
+                .failed
+                .as_deref()
+                .is_some_and(|failed| failed.contains(why.as_str())),
         }
     }
 }
 
 /// A gate on the receiving side stopped it.
 fn dropped(step: &Step) -> bool {
-    step.segment.as_ref().is_some_and(|segment| segment.verdict == "drop")
+    step.segment
+        .as_ref()
+        .is_some_and(|segment| segment.verdict == "drop")
 }
 
 impl Pattern {
@@ -154,19 +216,31 @@ impl Pattern {
             && self.seq.is_none_or(|seq| seq == segment.seq)
             && self.ack.is_none_or(|ack| ack == segment.ack)
             && self.len.is_none_or(|len| len == segment.len)
-            && self.with.iter().all(|name| segment.options().any(|option| option == name))
-            && self.without.iter().all(|name| segment.options().all(|option| option != name))
+            && self
+                .with
+                .iter()
+                .all(|name| segment.options().any(|option| option == name))
+            && self
+                .without
+                .iter()
+                .all(|name| segment.options().all(|option| option != name))
     }
 }
 
 /// What a line shows, and its bounds.
 type Shown = (Sight, Option<(f64, f64)>);
 
-/// The words in the reason of a failure: what stands behind ` in ` is a bound where it looks like one.
+/// The words in the reason of a failure: what stands behind ` in ` is a bound where it looks like
+/// one.
 fn failure(line: &str, verb: Word<'_>) -> Parsed<Shown> {
     let start = verb.span().end;
     let rest = line.get(start..).unwrap_or_default();
-    let bound = |text: &str| text.contains("..") || text.trim_start().starts_with(|c: char| c.is_ascii_digit() || "<>=~.".contains(c));
+    let bound = |text: &str| {
+        text.contains("..")
+            || text
+                .trim_start()
+                .starts_with(|c: char| c.is_ascii_digit() || "<>=~.".contains(c))
+    };
     let (why, within) = match rest.rsplit_once(" in ") {
         Some((why, text)) if bound(text) => {
             let mut words = Words::new(line, start + why.len());
@@ -191,10 +265,21 @@ fn icmp(words: &mut Words<'_>) -> Parsed<Shown> {
 
 /// A segment: its control bits, what else must be true of it, and when.
 fn pattern(lost: Option<bool>, words: &mut Words<'_>) -> Parsed<Shown> {
-    const FIELDS: [(&str, &str); 7] =
-        [("again", "again"), ("seq", "seq"), ("ack", "ack"), ("len", "len"), ("with", "with"), ("without", "without"), ("in", "in")];
+    const FIELDS: [(&str, &str); 7] = [
+        ("again", "again"),
+        ("seq", "seq"),
+        ("ack", "ack"),
+        ("len", "len"),
+        ("with", "with"),
+        ("without", "without"),
+        ("in", "in"),
+    ];
     let control = control(words.expect("the control bits", "such as: a -> FIN,ACK")?)?;
-    let mut pattern = Pattern { control, lost, ..Pattern::default() };
+    let mut pattern = Pattern {
+        control,
+        lost,
+        ..Pattern::default()
+    };
     while let Some(word) = words.next() {
         let field = match one_of(word, "word for a segment", &FIELDS)? {
             "in" => return Ok((Sight::Sent(pattern), bounds(Some(word), words)?)),
@@ -214,28 +299,46 @@ fn pattern(lost: Option<bool>, words: &mut Words<'_>) -> Parsed<Shown> {
             "ack" => &mut pattern.ack,
             _ => &mut pattern.len,
         };
-        *field = Some(number(words.expect("a number", &format!("such as: {} 101", word.text))?, 0, u32::MAX)?);
+        *field = Some(number(
+            words.expect("a number", &format!("such as: {} 101", word.text))?,
+            0,
+            u32::MAX,
+        )?);
     }
     Ok((Sight::Sent(pattern), None))
 }
 
 /// Control bits with commas between them, in the order of the header, PSH left out.
 fn control(word: Word<'_>) -> Parsed<String> {
-    let known: Vec<&str> = events::CONTROL.iter().map(|(_, name)| *name).filter(|name| *name != "PSH").collect();
-    let named: Vec<&str> = word.text.split([',', '-', '+']).filter(|name| *name != "PSH").collect();
+    let known: Vec<&str> = events::CONTROL
+        .iter()
+        .map(|(_, name)| *name)
+        .filter(|name| *name != "PSH")
+        .collect();
+    let named: Vec<&str> = word
+        .text
+        .split([',', '-', '+'])
+        .filter(|name| *name != "PSH")
+        .collect();
     if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
-        let help = nearest(unknown, known.iter().copied()).map_or_else(|| format!("out of {}", known.join(", ")), did_you_mean);
+        let help = nearest(unknown, known.iter().copied())
+            .map_or_else(|| format!("out of {}", known.join(", ")), did_you_mean);
         let start = word.text.find(unknown).unwrap_or_default();
         let bit = word.part(start..start + unknown.len());
         return Err(bit.wrong(format!("'{unknown}' is no control bit"), Some(help)));
     }
-    let ordered: Vec<&str> = known.into_iter().filter(|name| named.contains(name)).collect();
+    let ordered: Vec<&str> = known
+        .into_iter()
+        .filter(|name| named.contains(name))
+        .collect();
     let ordered = ordered.join(",");
     match ordered == word.text {
         true => Ok(ordered),
         false => {
-            let message =
-                format!("'{}': control bits stand in the order of the header, with commas between them; PSH is left out", word.text);
+            let message = format!(
+                "'{}': control bits stand in the order of the header, with commas between them; PSH is left out",
+                word.text
+            );
             Err(word.wrong(message, Some(did_you_mean(&ordered))))
         }
     }
@@ -259,15 +362,29 @@ fn bounds(next: Option<Word<'_>>, words: &mut Words<'_>) -> Parsed<Option<(f64, 
     let Some(word) = next else { return Ok(None) };
     one_of(word, "word that could follow", &[("in", ())])?;
     let word = words.expect("a bound", BOUNDS)?;
-    let wrong = |help: &str| word.wrong(format!("'{}' is no bound of the time since the line before", word.text), Some(help.to_owned()));
-    let (least, most) =
-        word.text.split_once("..").filter(|(least, most)| !(least.is_empty() && most.is_empty())).ok_or_else(|| wrong(BOUNDS))?;
+    let wrong = |help: &str| {
+        word.wrong(
+            format!(
+                "'{}' is no bound of the time since the line before",
+                word.text
+            ),
+            Some(help.to_owned()),
+        )
+    };
+    let (least, most) = word
+        .text
+        .split_once("..")
+        .filter(|(least, most)| !(least.is_empty() && most.is_empty()))
+        .ok_or_else(|| wrong(BOUNDS))?;
     let seconds = |part: Word<'_>, otherwise: f64| match part.text {
         "" => Ok(otherwise),
         _ => time(part, LONGEST).map(|time| time.as_secs_f64()),
     };
     let length = word.text.len();
-    let within = (seconds(word.part(0..least.len()), 0.0)?, seconds(word.part(length - most.len()..length), f64::INFINITY)?);
+    let within = (
+        seconds(word.part(0..least.len()), 0.0)?,
+        seconds(word.part(length - most.len()..length), f64::INFINITY)?,
+    );
     if within.0 > within.1 {
         return Err(wrong("it ends before it begins"));
     }
@@ -280,8 +397,13 @@ fn bounds(next: Option<Word<'_>>, words: &mut Words<'_>) -> Parsed<Option<(f64, 
 /// A time such as `1.5s`, `200ms` or `2h`, and nothing else.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
     let mut words = Words::new(text, 0);
-    let time = time(words.expect("a time", "for example: 3s, 1.5s or 10ms")?, LONGEST)?;
-    words.next().map_or(Ok(time), |more| Err::<Duration, Mistake>(more.wrong("nothing can follow the time", None)))
+    let time = time(
+        words.expect("a time", "for example: 3s, 1.5s or 10ms")?,
+        LONGEST,
+    )?;
+    words.next().map_or(Ok(time), |more| {
+        Err::<Duration, Mistake>(more.wrong("nothing can follow the time", None))
+    })
 }
 
 #[cfg(test)]
@@ -293,14 +415,50 @@ mod tests {
         let rung = |line: &str| Rung::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         assert_eq!(rung("b LAST-ACK").sight, Sight::State("LAST-ACK".into()));
         assert_eq!(rung("b closed reset in ..5s").within, Some((0.0, 5.0)));
-        let sent = Pattern { control: "FIN,ACK".into(), lost: Some(false), again: true, seq: Some(12), ..Pattern::default() };
-        assert_eq!(rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").sight, Sight::Sent(sent));
-        let options = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let sent = Pattern {
+            control: "FIN,ACK".into(),
+            lost: Some(false),
+            again: true,
+            seq: Some(12),
+            ..Pattern::default()
+        };
+        assert_eq!(
+            rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").sight,
+            Sight::Sent(sent)
+        );
+        let options = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let (with, without) = (options(&["mss", "ts"]), options(&["ws"]));
-        let sent = Pattern { control: "SYN,ACK".into(), lost: Some(false), with, without, ..Pattern::default() };
-        assert_eq!(rung("b -> SYN,ACK with mss,ts without ws").sight, Sight::Sent(sent));
-        assert_eq!(rung("a icmp unreachable 1 in ..1s").sight, Sight::Icmp("unreachable 1".into()));
-        assert_eq!(rung("a -x ACK").sight, Sight::Sent(Pattern { control: "ACK".into(), lost: Some(true), ..Pattern::default() }));
-        assert_eq!(rung("b received \"a b\"").sight, Sight::Received("a b".into()));
+        let sent = Pattern {
+            control: "SYN,ACK".into(),
+            lost: Some(false),
+            with,
+            without,
+            ..Pattern::default()
+        };
+        assert_eq!(
+            rung("b -> SYN,ACK with mss,ts without ws").sight,
+            Sight::Sent(sent)
+        );
+        assert_eq!(
+            rung("a icmp unreachable 1 in ..1s").sight,
+            Sight::Icmp("unreachable 1".into())
+        );
+        assert_eq!(
+            rung("a -x ACK").sight,
+            Sight::Sent(Pattern {
+                control: "ACK".into(),
+                lost: Some(true),
+                ..Pattern::default()
+            })
+        );
+        assert_eq!(
+            rung("b received \"a b\"").sight,
+            Sight::Received("a b".into())
+        );
     }
 }

@@ -20,14 +20,22 @@ pub(super) enum Blame {
 
 /// That this part cannot be said.
 pub(super) fn refuse<T>(blame: Blame, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { blame, reason: reason.into() })
+    Err(Refusal {
+        blame,
+        reason: reason.into(),
+    })
 }
 
 impl Refusal {
     /// The same as a mistake in the line, which has been parsed.
     pub(super) fn mistake(self, line: &str) -> Mistake {
-        let help = "tcpx and the simulation can do it: docs/faults.md says what nftables can".to_owned();
-        Mistake { span: self.blame.span(line), message: self.reason, help: Some(help) }
+        let help =
+            "tcpx and the simulation can do it: docs/faults.md says what nftables can".to_owned();
+        Mistake {
+            span: self.blame.span(line),
+            message: self.reason,
+            help: Some(help),
+        }
     }
 }
 
@@ -41,9 +49,16 @@ impl Blame {
         };
         let matches = last(end);
         let direction = last(matches.start);
-        let range = matches.start + line.get(matches.clone()).and_then(|word| word.find('#')).unwrap_or(0)..matches.end;
+        let range = matches.start
+            + line
+                .get(matches.clone())
+                .and_then(|word| word.find('#'))
+                .unwrap_or(0)..matches.end;
         let start = line.len() - line.trim_start().len();
-        let rate = line.get(start..).filter(|rest| rest.starts_with("rate=")).and_then(|rest| rest.find(char::is_whitespace));
+        let rate = line
+            .get(start..)
+            .filter(|rest| rest.starts_with("rate="))
+            .and_then(|rest| rest.find(char::is_whitespace));
         let effect = rate.map_or(start, |blank| start + blank);
         match self {
             Blame::Line => start..end,

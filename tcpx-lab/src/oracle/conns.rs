@@ -89,19 +89,35 @@ impl Run {
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
         let start = start(logs);
         let (conns, deeds, segments) = (Vec::new(), Vec::new(), [0; 2]);
-        let mut run = Run { silent: [None; 2], end, patience, conns, deeds, segments, budget: None, peers: HashMap::new() };
+        let mut run = Run {
+            silent: [None; 2],
+            end,
+            patience,
+            conns,
+            deeds,
+            segments,
+            budget: None,
+            peers: HashMap::new(),
+        };
         for side in End::BOTH {
             let log = side.of(logs);
             let (conns, deeds) = read(side, log, log.monotonic - start, end);
             let sent = |what: &What| matches!(what, What::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
-            let entries = log.entries.iter().take_while(|entry| entry.t + log.monotonic - start <= end);
+            let entries = log
+                .entries
+                .iter()
+                .take_while(|entry| entry.t + log.monotonic - start <= end);
             run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.what))).sum();
-            run.silent[side as usize] = deeds.iter().find(|deed| deed.step == "go silent").map(|deed| deed.began);
+            run.silent[side as usize] = deeds
+                .iter()
+                .find(|deed| deed.step == "go silent")
+                .map(|deed| deed.began);
             run.conns.extend(conns);
             run.deeds.extend(deeds);
         }
         // What a stranger began is nobody's connection, unless an application hears of it.
-        run.conns.retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
+        run.conns
+            .retain(|conn| conn.ends.1.ip() != netns::STRANGER || conn.was("ESTABLISHED"));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run.peers = super::peers::peers(&run.conns);
         run
@@ -114,20 +130,36 @@ impl Run {
 
     /// The connection of the other end that this one belongs to.
     pub fn peer(&self, conn: &Conn) -> Option<&Conn> {
-        self.peers.get(&(conn.end as usize, conn.number)).and_then(|nth| self.conns.get(*nth))
+        self.peers
+            .get(&(conn.end as usize, conn.number))
+            .and_then(|nth| self.conns.get(*nth))
     }
 
-    /// How it went: for each end its last connection, the state that lasted longest, and how it ended.
+    /// How it went: for each end its last connection, the state that lasted longest, and how it
+    /// ended.
     pub fn summary(&self) -> [Evidence; 2] {
         End::BOTH.map(|end| {
-            let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else { return Evidence::Unconnected { end } };
+            let Some(last) = self.conns.iter().rev().find(|conn| conn.end == end) else {
+                return Evidence::Unconnected { end };
+            };
             if end.of(&self.silent).is_some() {
                 return Evidence::Silent { end };
             }
-            let longest = last.stays(self.end).into_iter().max_by(|a, b| a.2.total_cmp(&b.2));
+            let longest = last
+                .stays(self.end)
+                .into_iter()
+                .max_by(|a, b| a.2.total_cmp(&b.2));
             let longest = longest.map(|(state, _, length)| (state.to_owned(), Seconds(length)));
-            let ended = last.closed.as_ref().map(|(_, reason)| reason.clone()).ok_or_else(|| last.state().to_owned());
-            Evidence::Went { end, longest, ended }
+            let ended = last
+                .closed
+                .as_ref()
+                .map(|(_, reason)| reason.clone())
+                .ok_or_else(|| last.state().to_owned());
+            Evidence::Went {
+                end,
+                longest,
+                ended,
+            }
         })
     }
 }
@@ -140,12 +172,18 @@ pub fn start([a, b]: &[Log; 2]) -> f64 {
 impl Conn {
     /// As a sentence names it.
     pub fn which(&self) -> Which {
-        Which { end: self.end, incarnation: self.incarnation }
+        Which {
+            end: self.end,
+            incarnation: self.incarnation,
+        }
     }
 
     /// When it was established; far in the future if it never was.
     pub(super) fn established(&self) -> f64 {
-        self.states.iter().find(|(_, state, _)| state == "ESTABLISHED").map_or(f64::MAX, |(at, ..)| *at)
+        self.states
+            .iter()
+            .find(|(_, state, _)| state == "ESTABLISHED")
+            .map_or(f64::MAX, |(at, ..)| *at)
     }
 
     /// The state at the end of the record.
@@ -158,14 +196,31 @@ impl Conn {
         if at < self.opened {
             return None;
         }
-        Some(self.states.iter().rev().find(|(entered, ..)| *entered <= at).map_or("CLOSED", |(_, state, _)| state))
+        Some(
+            self.states
+                .iter()
+                .rev()
+                .find(|(entered, ..)| *entered <= at)
+                .map_or("CLOSED", |(_, state, _)| state),
+        )
     }
 
     /// Each state with when it was entered and how long it lasted, CLOSED left out.
     pub fn stays(&self, until: f64) -> Vec<(&str, f64, f64)> {
-        let ends = self.states.iter().skip(1).map(|(at, ..)| *at).chain([until]);
-        let stays = self.states.iter().zip(ends).map(|((at, state, _), end)| (state.as_str(), *at, end.min(until) - at));
-        stays.filter(|(state, ..)| !matches!(*state, "CLOSED" | "LISTEN")).collect()
+        let ends = self
+            .states
+            .iter()
+            .skip(1)
+            .map(|(at, ..)| *at)
+            .chain([until]);
+        let stays = self
+            .states
+            .iter()
+            .zip(ends)
+            .map(|((at, state, _), end)| (state.as_str(), *at, end.min(until) - at));
+        stays
+            .filter(|(state, ..)| !matches!(*state, "CLOSED" | "LISTEN"))
+            .collect()
     }
 
     /// Whether it was ever in this state.
@@ -189,26 +244,62 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
     let mut incarnations: HashMap<(SocketAddr, SocketAddr), usize> = HashMap::new();
     let mut deeds: Vec<Deed> = Vec::new();
     let mut arrived: Option<Syn> = None;
-    for entry in log.entries.iter().take_while(|entry| entry.t + offset <= until) {
+    for entry in log
+        .entries
+        .iter()
+        .take_while(|entry| entry.t + offset <= until)
+    {
         let at = entry.t + offset;
-        if let (What::Opened { local, remote, passive }, Some(number)) = (&entry.what, entry.conn) {
+        if let (
+            What::Opened {
+                local,
+                remote,
+                passive,
+            },
+            Some(number),
+        ) = (&entry.what, entry.conn)
+        {
             let ends = (*local, *remote);
-            let incarnation = incarnations.entry(ends).and_modify(|count| *count += 1).or_insert(1);
+            let incarnation = incarnations
+                .entry(ends)
+                .and_modify(|count| *count += 1)
+                .or_insert(1);
             let (states, closed, sent, received) = (Vec::new(), None, String::new(), String::new());
             // The record has the SYN that opens a connection right before.
-            let syns = [Vec::new(), arrived.take().filter(|_| *passive).into_iter().collect()];
+            let syns = [
+                Vec::new(),
+                arrived.take().filter(|_| *passive).into_iter().collect(),
+            ];
             let (passive, incarnation, peers_isn) = (*passive, *incarnation, None);
             conns.insert(
                 number,
-                Conn { end, number, ends, incarnation, passive, opened: at, states, closed, sent, received, syns, peers_isn },
+                Conn {
+                    end,
+                    number,
+                    ends,
+                    incarnation,
+                    passive,
+                    opened: at,
+                    states,
+                    closed,
+                    sent,
+                    received,
+                    syns,
+                    peers_isn,
+                },
             );
         }
         if let What::App { did, text } = &entry.what {
             deed(end, at, did, text, entry.conn, &mut deeds);
         }
         let syn = syn(&entry.what);
-        arrived = syn.filter(|(dir, _)| *dir == Direction::In).map(|(_, syn)| syn).or(arrived);
-        let Some(conn) = entry.conn.and_then(|number| conns.get_mut(&number)) else { continue };
+        arrived = syn
+            .filter(|(dir, _)| *dir == Direction::In)
+            .map(|(_, syn)| syn)
+            .or(arrived);
+        let Some(conn) = entry.conn.and_then(|number| conns.get_mut(&number)) else {
+            continue;
+        };
         if let Some((dir, syn)) = syn {
             conn.syns[usize::from(dir == Direction::In)].push(syn);
         }
@@ -229,15 +320,35 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
 
 /// A SYN that one of the two TCPs made, and which way it passed.
 fn syn(what: &What) -> Option<(Direction, Syn)> {
-    let What::Segment(segment) = what else { return None };
+    let What::Segment(segment) = what else {
+        return None;
+    };
     let made = segment.flags.contains('S') && !segment.forged;
-    let ack = if segment.flags.contains('A') { segment.ack } else { 0 };
-    made.then_some((segment.dir, Syn { id: segment.id, seq: segment.seq, ack }))
+    let ack = if segment.flags.contains('A') {
+        segment.ack
+    } else {
+        0
+    };
+    made.then_some((
+        segment.dir,
+        Syn {
+            id: segment.id,
+            seq: segment.seq,
+            ack,
+        },
+    ))
 }
 
 fn deed(end: End, at: f64, did: &str, text: &str, conn: Option<u64>, deeds: &mut Vec<Deed>) {
     match (did, deeds.last_mut()) {
-        ("began", _) => deeds.push(Deed { end, step: text.to_owned(), began: at, ended: None, failures: Vec::new(), conn }),
+        ("began", _) => deeds.push(Deed {
+            end,
+            step: text.to_owned(),
+            began: at,
+            ended: None,
+            failures: Vec::new(),
+            conn,
+        }),
         ("done", Some(last)) => last.ended = Some(at),
         ("failed", Some(last)) => {
             last.failures.push(text.to_owned());

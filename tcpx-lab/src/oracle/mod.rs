@@ -1,4 +1,5 @@
-//! What must hold of every TCP, judged from what both ends recorded: not by eye, and not by the experiment.
+//! What must hold of every TCP, judged from what both ends recorded: not by eye, and not by the
+//! experiment.
 
 mod agreement;
 mod conns;
@@ -35,8 +36,15 @@ pub enum Oracle {
 
 impl Oracle {
     /// All of them.
-    pub const ALL: [Oracle; 7] =
-        [Oracle::Octets, Oracle::Agreement, Oracle::Progress, Oracle::Connect, Oracle::CleanClose, Oracle::TimeWait, Oracle::Economy];
+    pub const ALL: [Oracle; 7] = [
+        Oracle::Octets,
+        Oracle::Agreement,
+        Oracle::Progress,
+        Oracle::Connect,
+        Oracle::CleanClose,
+        Oracle::TimeWait,
+        Oracle::Economy,
+    ];
 
     /// As in a file.
     pub const fn name(self) -> &'static str {
@@ -51,7 +59,8 @@ impl Oracle {
         }
     }
 
-    /// Whether it holds of a run, and the line that shows it. An oracle that has nothing to judge does not hold.
+    /// Whether it holds of a run, and the line that shows it. An oracle that has nothing to judge
+    /// does not hold.
     pub fn judge(self, run: &Run) -> Finding {
         let broken = match self {
             Oracle::Octets => octets::broken(run),
@@ -62,7 +71,11 @@ impl Oracle {
             Oracle::TimeWait => agreement::time_wait_broken(run),
             Oracle::Economy => octets::economy_broken(run),
         };
-        Finding { oracle: self, holds: broken.is_none(), evidence: broken.into_iter().collect() }
+        Finding {
+            oracle: self,
+            holds: broken.is_none(),
+            evidence: broken.into_iter().collect(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A connection as RFC 9293 draws one (Figures 6 and 12): a line for each segment, with the states that both ends have by it.
+//! A connection as RFC 9293 draws one (Figures 6 and 12): a line for each segment, with the states
+//! that both ends have by it.
 
 use super::story::{Fate, Line, Story};
 use crate::events::Segment;
@@ -23,30 +24,48 @@ impl fmt::Display for Figure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (story, width) = (self.story, STATE + self.width + 10);
         writeln!(f, "     {:<width$}TCP Peer B", "TCP Peer A")?;
-        writeln!(f, "{:>3}. {:<width$}{}", 1, story.exchange.initial[0], story.exchange.initial[1])?;
+        writeln!(
+            f,
+            "{:>3}. {:<width$}{}",
+            1, story.exchange.initial[0], story.exchange.initial[1]
+        )?;
         let mut numbers = 2..;
         let mut timers: Vec<String> = Vec::new();
         for (place, line) in story.lines.iter().enumerate() {
             match line {
-                Line::Ends(_) => timers.extend(story.timer_ending(place).map(|timer| timer.span.words())),
+                Line::Ends(_) => {
+                    timers.extend(story.timer_ending(place).map(|timer| timer.span.words()))
+                }
                 Line::More(run) => writeln!(f, "     {:STATE$}    {}", "", story.more(run))?,
                 Line::Silence(_) | Line::Starts(_) => {}
                 Line::Step(index) => {
-                    let Some((line, note)) = self.step(*index) else { continue };
+                    let Some((line, note)) = self.step(*index) else {
+                        continue;
+                    };
                     let seconds = story.exchange.steps[*index].at - story.start();
                     let notes: Vec<String> = note.into_iter().chain(timers.drain(..)).collect();
                     let end = format!("{seconds:>7.3} s  {}", notes.join(", "));
-                    writeln!(f, "{:>3}. {line} {}", numbers.next().unwrap_or_default(), end.trim_end())?;
+                    writeln!(
+                        f,
+                        "{:>3}. {line} {}",
+                        numbers.next().unwrap_or_default(),
+                        end.trim_end()
+                    )?;
                 }
             }
         }
-        timers.iter().try_for_each(|timer| writeln!(f, "     {timer}"))
+        timers
+            .iter()
+            .try_for_each(|timer| writeln!(f, "     {timer}"))
     }
 }
 
 impl<'a> Figure<'a> {
     pub(super) fn new(story: &'a Story<'a>) -> Figure<'a> {
-        let width = story.flights().map(|(flight, _)| header(&flight.segment).len()).fold(HEADER, usize::max);
+        let width = story
+            .flights()
+            .map(|(flight, _)| header(&flight.segment).len())
+            .fold(HEADER, usize::max);
         let mut now = [None; 2];
         let until = |(index, step): (usize, &Step)| {
             now[step.end as usize] = Some(index);
@@ -60,16 +79,26 @@ impl<'a> Figure<'a> {
     fn step(&self, index: usize) -> Option<(String, Vec<String>)> {
         match self.story.flight_at(index) {
             Some((flight, _)) => Some((self.flight(flight, index), self.notes(flight))),
-            None => Some((self.alone(&self.story.exchange.steps[index], index)?, Vec::new())),
+            None => Some((
+                self.alone(&self.story.exchange.steps[index], index)?,
+                Vec::new(),
+            )),
         }
     }
 
     /// A segment, from whoever sent it.
     fn flight(&self, flight: &'a Flight, index: usize) -> String {
         let from = flight.from;
-        let arrived = !matches!(self.story.fate(flight), Fate::Lost(_) | Fate::Unwitnessed) && self.story.kept_by(flight).is_none();
+        let arrived = !matches!(self.story.fate(flight), Fate::Lost(_) | Fate::Unwitnessed)
+            && self.story.kept_by(flight).is_none();
         let arrival = flight.received.first().copied().unwrap_or(index);
-        let state = |end: End| if end == from { self.state(end, index) } else { self.state(end, arrival) };
+        let state = |end: End| {
+            if end == from {
+                self.state(end, index)
+            } else {
+                self.state(end, arrival)
+            }
+        };
         let arrow = if from == End::A { "-->" } else { "<--" };
         let (left, right) = match (from, arrived) {
             (_, true) => (arrow, arrow),
@@ -77,7 +106,11 @@ impl<'a> Figure<'a> {
             (End::B, false) => (" X ", arrow),
         };
         let (header, width) = (header(&flight.segment), self.width);
-        format!("{:<STATE$}{left} {header:<width$} {right}  {:<12}", state(End::A), state(End::B))
+        format!(
+            "{:<STATE$}{left} {header:<width$} {right}  {:<12}",
+            state(End::A),
+            state(End::B)
+        )
     }
 
     /// A state that was entered without a segment.
@@ -85,27 +118,41 @@ impl<'a> Figure<'a> {
         let on = step.on.as_ref().filter(|_| step.segment.is_none())?;
         let on = format!("({on})");
         let width = self.width + 8;
-        let middle = if step.end == End::A { format!("{on:<width$}") } else { format!("{on:>width$}") };
-        Some(format!("{:<STATE$}{middle}  {:<12}", self.state(End::A, index), self.state(End::B, index)))
+        let middle = if step.end == End::A {
+            format!("{on:<width$}")
+        } else {
+            format!("{on:>width$}")
+        };
+        Some(format!(
+            "{:<STATE$}{middle}  {:<12}",
+            self.state(End::A, index),
+            self.state(End::B, index)
+        ))
     }
 
     /// The state of an end after that step.
     fn state(&self, end: End, index: usize) -> &str {
         let exchange = self.story.exchange;
-        let last = self.last.get(index).and_then(|last| exchange.steps.get((*end.of(last))?));
+        let last = self
+            .last
+            .get(index)
+            .and_then(|last| exchange.steps.get((*end.of(last))?));
         last.map_or(end.of::<String>(&exchange.initial), |step| &step.state)
     }
 
     /// What is to be said of a segment beyond its header.
     fn notes(&self, flight: &'a Flight) -> Vec<String> {
-        let again = (flight.segment.retransmission > 0).then(|| format!("again ({})", flight.segment.retransmission));
+        let again = (flight.segment.retransmission > 0)
+            .then(|| format!("again ({})", flight.segment.retransmission));
         let gate = flight.segment.fault().map(str::to_owned);
         let kept = self.story.kept_by(flight).map(str::to_owned);
         let way = match self.story.fate(flight) {
             Fate::Unwitnessed => Some("the peer's record had ended".to_owned()),
             Fate::Lost(_) if gate.is_none() => Some("lost".to_owned()),
             Fate::Unsent(why) => Some(why.to_owned()),
-            Fate::Arrived if flight.received.len() > 1 => Some(format!("arrived {} times", flight.received.len())),
+            Fate::Arrived if flight.received.len() > 1 => {
+                Some(format!("arrived {} times", flight.received.len()))
+            }
             Fate::Arrived | Fate::Assumed | Fate::Lost(_) => None,
         };
         [again, gate, kept, way].into_iter().flatten().collect()
@@ -133,9 +180,17 @@ mod tests {
     fn handshake_drawn_is_figure_6() {
         let (client, server) = handshake();
         let client = client.sends(0.004, ("A", 101, 301, 0), "pass");
-        let server = server.receives(0.105, ("A", 101, 301, 0), 2, "pass").state(0.105, "SYN-RECEIVED", "ESTABLISHED", "ACK of SYN");
+        let server = server.receives(0.105, ("A", 101, 301, 0), 2, "pass").state(
+            0.105,
+            "SYN-RECEIVED",
+            "ESTABLISHED",
+            "ACK of SYN",
+        );
         let drawn = draw(&story(&client.log(), &server.log()), Format::Figure);
-        let words: Vec<String> = drawn.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let words: Vec<String> = drawn
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
         let expected = [
             "TCP Peer A TCP Peer B",
             "1. CLOSED LISTEN",
@@ -149,18 +204,37 @@ mod tests {
     #[test]
     fn segment_dropped_at_the_gate_is_crossed_out_with_its_rule() {
         let (client, server) = handshake();
-        let client = client.sends(0.004, ("A", 101, 301, 0), "drop").state(0.5, "ESTABLISHED", "CLOSED", "2 MSL timeout");
-        let drawn = draw(&story(&client.log(), &server.line(1.0, "\"event\":\"r1\"").log()), Format::Figure);
+        let client = client.sends(0.004, ("A", 101, 301, 0), "drop").state(
+            0.5,
+            "ESTABLISHED",
+            "CLOSED",
+            "2 MSL timeout",
+        );
+        let drawn = draw(
+            &story(&client.log(), &server.line(1.0, "\"event\":\"r1\"").log()),
+            Format::Figure,
+        );
         let last = drawn.lines().rev().nth(1).unwrap();
-        assert!(last.contains("-->") && last.contains(" X   SYN-RECEIVED") && last.ends_with("drop"), "{drawn}");
-        assert!(drawn.lines().last().unwrap().contains("(2 MSL timeout)"), "{drawn}");
+        assert!(
+            last.contains("-->") && last.contains(" X   SYN-RECEIVED") && last.ends_with("drop"),
+            "{drawn}"
+        );
+        assert!(
+            drawn.lines().last().unwrap().contains("(2 MSL timeout)"),
+            "{drawn}"
+        );
     }
 
     #[test]
     fn timer_that_ran_out_is_noted_on_what_it_led_to() {
         let (client, server) = eventful();
         let drawn = draw(&story(&client.log(), &server.log()), Format::Figure);
-        let notes: Vec<&str> = drawn.lines().skip(4).filter_map(|line| line.split_once(" s  ")).map(|(_, note)| note).collect();
+        let notes: Vec<&str> = drawn
+            .lines()
+            .skip(4)
+            .filter_map(|line| line.split_once(" s  "))
+            .map(|(_, note)| note)
+            .collect();
         assert_eq!(notes, ["drop", "RTO over, 0.200 s", "2 MSL over, 2.000 s"]);
     }
 }

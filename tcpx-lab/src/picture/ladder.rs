@@ -1,5 +1,5 @@
-//! The two-clock ladder: two rails with their states, time running down, each segment slanting from its true sending to its true receipt,
-//! and beside the rails the timers that ran out.
+//! The two-clock ladder: two rails with their states, time running down, each segment slanting from
+//! its true sending to its true receipt, and beside the rails the timers that ran out.
 
 use super::story::{Bracket, Fate, Line, Story};
 use crate::exchange::{End, Flight, Step};
@@ -24,13 +24,25 @@ impl fmt::Display for Ladder<'_> {
             sheet.label(story, flight, label);
         }
         for row in &mut sheet.rows {
-            row.note.take().into_iter().for_each(|(end, text)| row.text(end, 0, &text));
+            row.note
+                .take()
+                .into_iter()
+                .for_each(|(end, text)| row.text(end, 0, &text));
         }
         let margins = sheet.margins(story);
         let [a, b] = [End::A, End::B].map(|end| story.name(end));
         let pad = WIDTH.saturating_sub(a.len() + b.len());
-        writeln!(f, "{:side$}A {a}{:pad$}{b} B", "", "", side = margins.before)?;
-        sheet.rows.iter().try_for_each(|row| writeln!(f, "{}", row.line(&margins).trim_end()))
+        writeln!(
+            f,
+            "{:side$}A {a}{:pad$}{b} B",
+            "",
+            "",
+            side = margins.before
+        )?;
+        sheet
+            .rows
+            .iter()
+            .try_for_each(|row| writeln!(f, "{}", row.line(&margins).trim_end()))
     }
 }
 
@@ -58,33 +70,69 @@ struct Row {
 
 impl Row {
     fn new(rails: [char; 2]) -> Row {
-        Row { left: String::new(), rails, middle: vec![' '; WIDTH], right: String::new(), brackets: Vec::new(), note: None }
+        Row {
+            left: String::new(),
+            rails,
+            middle: vec![' '; WIDTH],
+            right: String::new(),
+            brackets: Vec::new(),
+            note: None,
+        }
     }
 
     fn line(&self, margins: &Margins) -> String {
         let beside = |end: End| -> String {
-            let piece = |lane: usize| self.brackets.iter().find(|(at, of, _)| (*at, *of) == (end, lane)).map_or(' ', |(_, _, ch)| *ch);
+            let piece = |lane: usize| {
+                self.brackets
+                    .iter()
+                    .find(|(at, of, _)| (*at, *of) == (end, lane))
+                    .map_or(' ', |(_, _, ch)| *ch)
+            };
             let lanes = *end.of(&margins.lanes);
             let pieces = (0..lanes).map(piece);
             let gap = if lanes > 0 { " " } else { "" };
-            if end == End::A { pieces.rev().chain(gap.chars()).collect() } else { gap.chars().chain(pieces).collect() }
+            if end == End::A {
+                pieces.rev().chain(gap.chars()).collect()
+            } else {
+                gap.chars().chain(pieces).collect()
+            }
         };
         let (middle, [a, b]): (String, _) = (self.middle.iter().collect(), self.rails);
-        format!("{:>side$} {}{a}{middle}{b}{} {}", self.left, beside(End::A), beside(End::B), self.right, side = margins.side)
+        format!(
+            "{:>side$} {}{a}{middle}{b}{} {}",
+            self.left,
+            beside(End::A),
+            beside(End::B),
+            self.right,
+            side = margins.side
+        )
     }
 
     /// Puts a line's character; lines that cross are drawn so.
     fn put(&mut self, from: End, travelled: usize, ch: char) {
         if let Some(cell) = self.middle.get_mut(column(from, travelled)) {
-            *cell = if *cell == ' ' || *cell == ch { ch } else { '┼' };
+            *cell = if *cell == ' ' || *cell == ch {
+                ch
+            } else {
+                '┼'
+            };
         }
     }
 
-    /// Writes `text` so that it begins (from A) or ends (from B) that far from the rail, over whatever is there.
+    /// Writes `text` so that it begins (from A) or ends (from B) that far from the rail, over
+    /// whatever is there.
     fn text(&mut self, from: End, distance: usize, text: &str) {
         let length = text.chars().count().min(WIDTH - distance);
-        let start = if from == End::A { distance } else { WIDTH - distance - length };
-        self.middle.iter_mut().skip(start).zip(text.chars().take(length)).for_each(|(cell, ch)| *cell = ch);
+        let start = if from == End::A {
+            distance
+        } else {
+            WIDTH - distance - length
+        };
+        self.middle
+            .iter_mut()
+            .skip(start)
+            .zip(text.chars().take(length))
+            .for_each(|(cell, ch)| *cell = ch);
     }
 }
 
@@ -108,8 +156,15 @@ struct Sheet {
 impl Sheet {
     /// The rails, with times, states, remarks and timers.
     fn new(story: &Story) -> Sheet {
-        let rails = story.exchange.recorded.map(|recorded| if recorded { '│' } else { '╎' });
-        let mut sheet = Sheet { rows: vec![Row::new(rails)], of_line: Vec::new(), rails };
+        let rails = story
+            .exchange
+            .recorded
+            .map(|recorded| if recorded { '│' } else { '╎' });
+        let mut sheet = Sheet {
+            rows: vec![Row::new(rails)],
+            of_line: Vec::new(),
+            rails,
+        };
         let [a, b] = &story.exchange.initial;
         (sheet.rows[0].left, sheet.rows[0].right) = (a.clone(), b.clone());
         for line in &story.lines {
@@ -129,7 +184,9 @@ impl Sheet {
                 let step = &story.exchange.steps[*step];
                 return self.step(step, step.at - story.start());
             }
-            Line::Silence(seconds) => (row.rails, row.left) = (['┊'; 2], format!("{seconds:.3} s later")),
+            Line::Silence(seconds) => {
+                (row.rails, row.left) = (['┊'; 2], format!("{seconds:.3} s later"))
+            }
             Line::More(run) => {
                 row.rails = ['┊'; 2];
                 let text = story.more(run);
@@ -142,12 +199,20 @@ impl Sheet {
 
     fn step(&mut self, step: &Step, t: f64) {
         let mut row = Row::new(self.rails);
-        let state = if step.on.is_some() { step.state.as_str() } else { "" };
+        let state = if step.on.is_some() {
+            step.state.as_str()
+        } else {
+            ""
+        };
         match step.end {
             End::A => row.left = format!("{t:.6} {state:>12}"),
             End::B => row.right = format!("{state:<12} {t:.6}"),
         }
-        row.note = step.on.as_ref().filter(|_| step.segment.is_none()).map(|on| (step.end, format!(" ({on}) ")));
+        row.note = step
+            .on
+            .as_ref()
+            .filter(|_| step.segment.is_none())
+            .map(|on| (step.end, format!(" ({on}) ")));
         self.rows.push(row);
         for remark in &step.remarks {
             let mut row = Row::new(self.rails);
@@ -158,7 +223,11 @@ impl Sheet {
 
     /// Draws a timer beside its rail, with its words where it ends.
     fn bracket(&mut self, bracket: &Bracket) {
-        let (end, first, last) = (bracket.span.end, self.of_line[bracket.first], self.of_line[bracket.last]);
+        let (end, first, last) = (
+            bracket.span.end,
+            self.of_line[bracket.first],
+            self.of_line[bracket.last],
+        );
         for (index, row) in self.rows.iter_mut().enumerate().take(last + 1).skip(first) {
             let ch = match index {
                 _ if index == first => '╷',
@@ -175,10 +244,25 @@ impl Sheet {
     }
 
     fn margins(&self, story: &Story) -> Margins {
-        let lanes = |end: End| story.brackets.iter().filter(|bracket| bracket.span.end == end).map(|bracket| bracket.lane + 1).max();
+        let lanes = |end: End| {
+            story
+                .brackets
+                .iter()
+                .filter(|bracket| bracket.span.end == end)
+                .map(|bracket| bracket.lane + 1)
+                .max()
+        };
         let lanes = [End::A, End::B].map(|end| lanes(end).unwrap_or_default());
-        let side = self.rows.iter().map(|row| row.left.chars().count()).fold(SIDE, usize::max);
-        Margins { side, lanes, before: side + lanes[0] + usize::from(lanes[0] > 0) }
+        let side = self
+            .rows
+            .iter()
+            .map(|row| row.left.chars().count())
+            .fold(SIDE, usize::max);
+        Margins {
+            side,
+            lanes,
+            before: side + lanes[0] + usize::from(lanes[0] > 0),
+        }
     }
 
     /// The row of a step.
@@ -186,7 +270,8 @@ impl Sheet {
         self.of_line[story.line_of(step)]
     }
 
-    /// Draws a segment's lines, one to each receipt; the first row leaves room for a label of that many characters.
+    /// Draws a segment's lines, one to each receipt; the first row leaves room for a label of that
+    /// many characters.
     fn draw(&mut self, story: &Story, flight: &Flight, label: usize) {
         let Some(sent) = flight.sent else { return };
         let first = self.of_step(story, sent);
@@ -194,8 +279,18 @@ impl Sheet {
             let rows = self.of_step(story, *step).saturating_sub(first) + 1;
             let bends = bends(rows, label + 5);
             let stopped = story.stopped(*step);
-            for (index, (row, bend)) in self.rows.iter_mut().skip(first).zip(bends.windows(2)).enumerate() {
-                let end = if index + 1 < rows { Turn::Down } else { head(flight.from, stopped) };
+            for (index, (row, bend)) in self
+                .rows
+                .iter_mut()
+                .skip(first)
+                .zip(bends.windows(2))
+                .enumerate()
+            {
+                let end = if index + 1 < rows {
+                    Turn::Down
+                } else {
+                    head(flight.from, stopped)
+                };
                 slant(row, flight.from, (bend[0], bend[1]), index > 0, end);
             }
         }
@@ -204,7 +299,9 @@ impl Sheet {
     /// Writes a segment's label at its sending, and what became of it.
     fn label(&mut self, story: &Story, flight: &Flight, label: &str) {
         let (from, to) = (flight.from, flight.from.other());
-        let Some(step) = flight.sent.or(flight.received.first().copied()) else { return };
+        let Some(step) = flight.sent.or(flight.received.first().copied()) else {
+            return;
+        };
         let row = self.of_step(story, step);
         let row = &mut self.rows[row];
         let stub = |mark: char, word: &str| match from {
@@ -219,7 +316,9 @@ impl Sheet {
                 slant(row, from, (0, WIDTH - 1), false, head(from, false));
                 row.text(from, 2, &format!(" {label} "));
             }
-            Fate::Unsent(why) if from == End::A => row.text(to, 0, &format!("{why} ?── {label} ──▶")),
+            Fate::Unsent(why) if from == End::A => {
+                row.text(to, 0, &format!("{why} ?── {label} ──▶"))
+            }
             Fate::Unsent(why) => row.text(to, 0, &format!("◀── {label} ──? {why}")),
         }
     }
@@ -245,13 +344,20 @@ fn bends(rows: usize, label: usize) -> Vec<usize> {
     let first = (WIDTH / rows).max(label).min(end - 2);
     match rows {
         0 | 1 => vec![0, end],
-        _ => [0].into_iter().chain((0..rows).map(|row| first + (end - first) * row / (rows - 1))).collect(),
+        _ => [0]
+            .into_iter()
+            .chain((0..rows).map(|row| first + (end - first) * row / (rows - 1)))
+            .collect(),
     }
 }
 
 /// Draws one row's piece of a line, from column to column as seen by its sender.
 fn slant(row: &mut Row, from: End, (start, end): (usize, usize), from_above: bool, turn: Turn) {
-    let (down, up) = if from == End::A { ('╮', '╰') } else { ('╭', '╯') };
+    let (down, up) = if from == End::A {
+        ('╮', '╰')
+    } else {
+        ('╭', '╯')
+    };
     match turn {
         Turn::Down if from_above && start == end => return row.put(from, start, '│'),
         Turn::Down => row.put(from, end, down),
@@ -268,7 +374,10 @@ mod tests {
     use crate::sample::{File, eventful, handshake, story};
 
     fn drawn(a: &Log, b: &Log) -> Vec<String> {
-        draw(&story(a, b), Format::Text).lines().map(str::to_owned).collect()
+        draw(&story(a, b), Format::Text)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -281,34 +390,70 @@ mod tests {
                        │                              ╰────────────────────────────▶│ SYN-RECEIVED 0.001000
                        │                             ╭─────── SYN,ACK seq 0 ack 1 ──│              0.002000
  0.003000  ESTABLISHED │◀────────────────────────────╯                              │";
-        assert_eq!(drawn(&client.log(), &server.log()), expected.lines().skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            drawn(&client.log(), &server.log()),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn lost_segment_ends_in_a_cross_and_a_silence_is_a_gap() {
         let (client, server) = handshake();
-        let client = client.sends(0.004, ("A", 101, 301, 0), "drop").line(2.0, "\"event\":\"r1\"");
-        let lines = drawn(&client.log(), &server.sends(1.102, ("SA", 300, 101, 0), "pass").line(2.0, "\"event\":\"r1\"").log());
-        assert!(lines[6].starts_with(" 0.004000              │── ACK seq 1 ack 1 ──✗ drop "), "{lines:#?}");
-        assert!(lines[7].starts_with("         0.998 s later ┊"), "{lines:#?}");
-        assert!(lines[8].contains(" lost ✗── SYN,ACK seq 0 ack 1 ──│"), "{lines:#?}");
+        let client = client
+            .sends(0.004, ("A", 101, 301, 0), "drop")
+            .line(2.0, "\"event\":\"r1\"");
+        let lines = drawn(
+            &client.log(),
+            &server
+                .sends(1.102, ("SA", 300, 101, 0), "pass")
+                .line(2.0, "\"event\":\"r1\"")
+                .log(),
+        );
+        assert!(
+            lines[6].starts_with(" 0.004000              │── ACK seq 1 ack 1 ──✗ drop "),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[7].starts_with("         0.998 s later ┊"),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[8].contains(" lost ✗── SYN,ACK seq 0 ack 1 ──│"),
+            "{lines:#?}"
+        );
     }
 
     #[test]
     fn segments_that_cross_are_drawn_crossing() {
         let (client, server) = handshake();
-        let (client, server) = (client.sends(0.5, ("FA", 101, 301, 0), "pass"), server.sends(0.6005, ("FA", 301, 101, 0), "pass"));
+        let (client, server) = (
+            client.sends(0.5, ("FA", 101, 301, 0), "pass"),
+            server.sends(0.6005, ("FA", 301, 101, 0), "pass"),
+        );
         let client = client.receives(0.503, ("FA", 301, 101, 0), 2, "pass");
-        let lines = drawn(&client.log(), &server.receives(0.602, ("FA", 101, 301, 0), 2, "pass").log());
-        assert!(lines.iter().skip(6).any(|line| line.contains('┼')), "{lines:#?}");
-        assert!(lines.iter().any(|line| line.contains("▶│")) && lines.iter().any(|line| line.contains("│◀")), "{lines:#?}");
+        let lines = drawn(
+            &client.log(),
+            &server.receives(0.602, ("FA", 101, 301, 0), 2, "pass").log(),
+        );
+        assert!(
+            lines.iter().skip(6).any(|line| line.contains('┼')),
+            "{lines:#?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.contains("▶│"))
+                && lines.iter().any(|line| line.contains("│◀")),
+            "{lines:#?}"
+        );
     }
 
     #[test]
     fn dropped_by_the_receivers_gate_arrives_as_a_cross() {
         let (client, server) = handshake();
         let client = client.sends(0.004, ("A", 101, 301, 0), "pass");
-        let lines = drawn(&client.log(), &server.receives(0.105, ("A", 101, 301, 0), 2, "drop").log());
+        let lines = drawn(
+            &client.log(),
+            &server.receives(0.105, ("A", 101, 301, 0), 2, "drop").log(),
+        );
         assert!(lines[7].contains("✗│"), "{lines:#?}");
         assert!(lines[8].contains("(the gate: drop) │"), "{lines:#?}");
     }
@@ -317,9 +462,19 @@ mod tests {
     fn any_label_and_distance_stays_between_the_rails() {
         let (client, server) = handshake();
         let long = ("FSRPAUEW", u32::MAX, 1, u32::MAX);
-        let client = client.sends(0.004, long, "drop").sends(0.005, long, "pass").receives(9.0, long, 9, "corrupt");
+        let client = client
+            .sends(0.004, long, "drop")
+            .sends(0.005, long, "pass")
+            .receives(9.0, long, 9, "corrupt");
         let lines = drawn(&client.log(), &server.sends(0.9, long, "reorder=3").log());
-        assert!(lines.iter().skip(1).all(|line| line.chars().filter(|ch| matches!(ch, '│' | '┊')).count() >= 2), "{lines:#?}");
+        assert!(
+            lines.iter().skip(1).all(|line| line
+                .chars()
+                .filter(|ch| matches!(ch, '│' | '┊'))
+                .count()
+                >= 2),
+            "{lines:#?}"
+        );
     }
 
     #[test]
@@ -335,27 +490,49 @@ mod tests {
          2.000 s later ╎ ┊                                                            ┊
    2 MSL over, 2.000 s ╵ │                                                            │
  2.207000       CLOSED   │ (2 MSL timeout)                                            │";
-        assert_eq!(drawn(&client.log(), &server.log()).get(6..).unwrap(), expected.lines().skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            drawn(&client.log(), &server.log()).get(6..).unwrap(),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn time_wait_among_what_arrives_at_once_begins_with_its_state() {
         let (client, server) = handshake();
-        let client = client.receives(0.5, ("A", 301, 101, 0), 2, "pass").receives(0.5, ("FA", 301, 101, 0), 3, "pass");
-        let client = client.state(0.5, "FIN-WAIT-2", "TIME-WAIT", "FIN").timer(0.5, "time-wait", "started");
-        let client = client.sends(0.5, ("A", 101, 302, 0), "drop").timer(2.5, "time-wait", "fired");
+        let client = client
+            .receives(0.5, ("A", 301, 101, 0), 2, "pass")
+            .receives(0.5, ("FA", 301, 101, 0), 3, "pass");
+        let client =
+            client
+                .state(0.5, "FIN-WAIT-2", "TIME-WAIT", "FIN")
+                .timer(0.5, "time-wait", "started");
+        let client = client
+            .sends(0.5, ("A", 101, 302, 0), "drop")
+            .timer(2.5, "time-wait", "fired");
         let lines = drawn(&client.log(), &server.log());
-        assert!(lines[7].starts_with(" 0.500000                │") && lines[8].starts_with(" 0.500000    TIME-WAIT ╷ │"), "{lines:#?}");
+        assert!(
+            lines[7].starts_with(" 0.500000                │")
+                && lines[8].starts_with(" 0.500000    TIME-WAIT ╷ │"),
+            "{lines:#?}"
+        );
     }
 
     #[test]
     fn forged_segment_has_no_sender() {
         let (client, server) = handshake();
-        let (client, server) =
-            (client.receives(0.1, ("R", 301, 0, 0), 7, "pass").forged(), server.receives(0.3, ("R", 101, 0, 0), 7, "pass"));
+        let (client, server) = (
+            client.receives(0.1, ("R", 301, 0, 0), 7, "pass").forged(),
+            server.receives(0.3, ("R", 101, 0, 0), 7, "pass"),
+        );
         let lines = drawn(&client.log(), &server.log());
-        assert!(lines[6].contains("│◀── RST seq 1 ──? forged  "), "{lines:#?}");
-        assert!(lines[7].contains("  not recorded ?── RST seq 1 ──▶│"), "{lines:#?}");
+        assert!(
+            lines[6].contains("│◀── RST seq 1 ──? forged  "),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[7].contains("  not recorded ?── RST seq 1 ──▶│"),
+            "{lines:#?}"
+        );
     }
 
     #[test]
@@ -365,7 +542,10 @@ mod tests {
             .line(0.1, &syn("in", "SA", 101, "mss 1460,ts 9:5"));
         let lines = drawn(&client.log(), &Log::none(&client.log()));
         assert!(lines[2].contains("── SYN seq 0 ─"), "{lines:#?}");
-        assert!(lines[3].contains("─ SYN,ACK seq 0 ack 1 without sackOK,ws ─"), "{lines:#?}");
+        assert!(
+            lines[3].contains("─ SYN,ACK seq 0 ack 1 without sackOK,ws ─"),
+            "{lines:#?}"
+        );
     }
 
     fn syn(dir: &str, flags: &str, ack: u32, options: &str) -> String {
@@ -384,6 +564,9 @@ mod tests {
  0.000000     SYN-SENT │── SYN seq 0 ──────────────────────────────────────────────▶╎
  0.003000  ESTABLISHED │◀──────────────────────────────────── SYN,ACK seq 0 ack 1 ──╎
  0.004000              │── ACK seq 1 ack 1 ──✗ drop                                 ╎";
-        assert_eq!(drawn(&client, &Log::none(&client)), expected.lines().skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            drawn(&client, &Log::none(&client)),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
     }
 }

@@ -4,7 +4,8 @@ use super::story::{Fate, Line, Story};
 use crate::exchange::{End, Flight, Step};
 use std::fmt;
 
-/// A segment that is on its way for longer than this, seconds, is told to be: an arrow here has no slope.
+/// A segment that is on its way for longer than this, seconds, is told to be: an arrow here has no
+/// slope.
 const LATE: f64 = 0.05;
 
 /// Draws one story.
@@ -15,7 +16,11 @@ impl fmt::Display for Mermaid<'_> {
         let story = self.0;
         writeln!(f, "```mermaid\nsequenceDiagram")?;
         for end in [End::A, End::B] {
-            writeln!(f, "    participant {end:?} as {end:?} {}", escape(&story.name(end)))?;
+            writeln!(
+                f,
+                "    participant {end:?} as {end:?} {}",
+                escape(&story.name(end))
+            )?;
         }
         for end in [End::A, End::B] {
             let initial: &String = end.of(&story.exchange.initial);
@@ -43,8 +48,12 @@ impl fmt::Display for Mermaid<'_> {
 impl Mermaid<'_> {
     fn step(&self, f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
         let step = &self.0.exchange.steps[index];
-        // A segment that a call sends is drawn below the state that the call led to, one that arrives above.
-        let sends = self.0.flight_at(index).filter(|(flight, _)| flight.sent == Some(index));
+        // A segment that a call sends is drawn below the state that the call led to, one that
+        // arrives above.
+        let sends = self
+            .0
+            .flight_at(index)
+            .filter(|(flight, _)| flight.sent == Some(index));
         if sends.is_none() {
             self.flight(f, index)?;
         }
@@ -52,11 +61,15 @@ impl Mermaid<'_> {
         if sends.is_some() {
             self.flight(f, index)?;
         }
-        step.remarks.iter().try_for_each(|remark| note(f, &beside(step.end), remark))
+        step.remarks
+            .iter()
+            .try_for_each(|remark| note(f, &beside(step.end), remark))
     }
 
     fn flight(&self, f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
-        let Some((flight, label)) = self.0.flight_at(index) else { return Ok(()) };
+        let Some((flight, label)) = self.0.flight_at(index) else {
+            return Ok(());
+        };
         let (from, to) = (flight.from, flight.from.other());
         let fate = self.0.fate(flight);
         let arrow = match fate {
@@ -73,7 +86,11 @@ impl Mermaid<'_> {
             Fate::Assumed => None,
         };
         let label: Vec<String> = [label.to_owned()].into_iter().chain(note).collect();
-        writeln!(f, "    {from:?}{arrow}{to:?}: {}", escape(&label.join(", ")))
+        writeln!(
+            f,
+            "    {from:?}{arrow}{to:?}: {}",
+            escape(&label.join(", "))
+        )
     }
 
     /// How a segment travelled, where that is not what a straight arrow says.
@@ -81,7 +98,8 @@ impl Mermaid<'_> {
         let at = |step: usize| self.0.exchange.steps[step].at;
         let took = at(*flight.received.first()?) - at(flight.sent?);
         let late = (took > LATE).then(|| format!("{took:.3} s on its way"));
-        let copies = (flight.received.len() > 1).then(|| format!("arrived {} times", flight.received.len()));
+        let copies =
+            (flight.received.len() > 1).then(|| format!("arrived {} times", flight.received.len()));
         let words: Vec<String> = late.into_iter().chain(copies).collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
@@ -106,7 +124,10 @@ fn over(end: End) -> String {
 
 /// On the outer side of an end.
 fn beside(end: End) -> String {
-    format!("{} of {end:?}", if end == End::A { "left" } else { "right" })
+    format!(
+        "{} of {end:?}",
+        if end == End::A { "left" } else { "right" }
+    )
 }
 
 /// What Mermaid would take for its own signs, or for HTML, by its name.
@@ -156,11 +177,17 @@ sequenceDiagram
     Note over A: CLOSED (2 MSL timeout)
 ```";
         let drawn = draw(&story(&client.log(), &server.log()), Format::Mermaid);
-        assert_eq!(drawn.lines().collect::<Vec<_>>(), expected.lines().skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            drawn.lines().collect::<Vec<_>>(),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn signs_of_mermaid_in_a_text_are_named() {
-        assert_eq!(escape("drop out fin#1; <b>"), "drop out fin#35;1#59; #lt;b#gt;");
+        assert_eq!(
+            escape("drop out fin#1; <b>"),
+            "drop out fin#35;1#59; #lt;b#gt;"
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! One connection, drawn from what both ends recorded: on two clocks for the terminal, as RFC 9293 draws it, for a browser, for GitHub.
+//! One connection, drawn from what both ends recorded: on two clocks for the terminal, as RFC 9293
+//! draws it, for a browser, for GitHub.
 //!
-//! `story` prepares what all four show (names, fates, timers, repetitions), and each of them only draws.
+//! `story` prepares what all four show (names, fates, timers, repetitions), and each of them only
+//! draws.
 
 mod figure;
 mod ladder;

@@ -1,5 +1,5 @@
-//! A story made ready for drawing, the same for each kind of picture: its lines from top to bottom, what each segment is called and what
-//! became of it, and which timer ran from where to where.
+//! A story made ready for drawing, the same for each kind of picture: its lines from top to bottom,
+//! what each segment is called and what became of it, and which timer ran from where to where.
 
 use super::repeat::{Run, runs};
 use super::timers::{Span, spans};
@@ -86,8 +86,14 @@ impl<'a> Story<'a> {
         let flight_of = flight_of(exchange);
         let (plain, labels) = labels(exchange);
         let runs = runs(exchange, &flight_of, &plain);
-        let spans: Vec<Span> = spans(exchange).into_iter().filter(|span| !repeated(exchange, &runs, span)).collect();
-        let starts: Vec<Option<usize>> = spans.iter().map(|span| starting_step(&exchange.steps, span)).collect();
+        let spans: Vec<Span> = spans(exchange)
+            .into_iter()
+            .filter(|span| !repeated(exchange, &runs, span))
+            .collect();
+        let starts: Vec<Option<usize>> = spans
+            .iter()
+            .map(|span| starting_step(&exchange.steps, span))
+            .collect();
         let lines = lines(moments(exchange, &runs, &spans, &starts));
         let line_of = line_of(&lines, exchange.steps.len());
         let mut places = vec![(0, 0); spans.len()];
@@ -100,12 +106,29 @@ impl<'a> Story<'a> {
         }
         let bracket = |(index, span): (usize, Span<'a>)| {
             let (first, last) = places[index];
-            Bracket { span, first: starts[index].map_or(first, |step| line_of[step]), last, lane: 0 }
+            Bracket {
+                span,
+                first: starts[index].map_or(first, |step| line_of[step]),
+                last,
+                lane: 0,
+            }
         };
         let mut brackets: Vec<Bracket> = spans.into_iter().enumerate().map(bracket).collect();
         spread(&mut brackets);
-        let ending = brackets.iter().enumerate().map(|(index, bracket)| (bracket.last, index)).collect();
-        Story { exchange, lines, brackets, ending, line_of, flight_of, labels }
+        let ending = brackets
+            .iter()
+            .enumerate()
+            .map(|(index, bracket)| (bracket.last, index))
+            .collect();
+        Story {
+            exchange,
+            lines,
+            brackets,
+            ending,
+            line_of,
+            flight_of,
+            labels,
+        }
     }
 
     /// When the story begins, seconds on the clock of both ends.
@@ -115,7 +138,13 @@ impl<'a> Story<'a> {
 
     /// The flights that are drawn, each with its name.
     pub(super) fn flights(&self) -> impl Iterator<Item = (&'a Flight, &str)> {
-        let drawn = |flight: &Flight| flight.sent.iter().chain(&flight.received).all(|step| self.is_drawn(*step));
+        let drawn = |flight: &Flight| {
+            flight
+                .sent
+                .iter()
+                .chain(&flight.received)
+                .all(|step| self.is_drawn(*step))
+        };
         self.exchange
             .flights
             .iter()
@@ -126,7 +155,9 @@ impl<'a> Story<'a> {
 
     /// The timer that ends on that line.
     pub(super) fn timer_ending(&self, line: usize) -> Option<&Bracket<'a>> {
-        self.ending.get(&line).and_then(|index| self.brackets.get(*index))
+        self.ending
+            .get(&line)
+            .and_then(|index| self.brackets.get(*index))
     }
 
     /// The flight that begins with that step, with its name.
@@ -150,7 +181,9 @@ impl<'a> Story<'a> {
         let recorded = |end: End| *end.of(&self.exchange.recorded);
         match (flight.sent, flight.received.is_empty()) {
             (Some(_), false) => Fate::Arrived,
-            (Some(_), true) if flight.segment.verdict.starts_with("drop") => Fate::Lost(flight.segment.fault().unwrap_or_default()),
+            (Some(_), true) if flight.segment.verdict.starts_with("drop") => {
+                Fate::Lost(flight.segment.fault().unwrap_or_default())
+            }
             (Some(_), true) if !recorded(flight.from.other()) => Fate::Assumed,
             (Some(_), true) if flight.unwitnessed => Fate::Unwitnessed,
             (Some(_), true) => Fate::Lost(flight.segment.fault().unwrap_or("lost")),
@@ -162,7 +195,10 @@ impl<'a> Story<'a> {
 
     /// Whether the receiver's gate kept the segment from its TCP at that step.
     pub(super) fn stopped(&self, step: usize) -> bool {
-        self.exchange.steps[step].segment.as_ref().is_some_and(|segment| segment.verdict.starts_with("drop"))
+        self.exchange.steps[step]
+            .segment
+            .as_ref()
+            .is_some_and(|segment| segment.verdict.starts_with("drop"))
     }
 
     /// The line of the receiver's gate that kept the segment, all its copies, from its TCP.
@@ -174,16 +210,27 @@ impl<'a> Story<'a> {
 
     /// What stands for steps that are left out.
     pub(super) fn more(&self, run: &Run) -> String {
-        let until = run.hidden.clone().next_back().map_or(0.0, |step| self.exchange.steps[step].at - self.start());
+        let until = run
+            .hidden
+            .clone()
+            .next_back()
+            .map_or(0.0, |step| self.exchange.steps[step].at - self.start());
         match run.segments {
             0 | 1 => format!("… {} more, until {until:.3} s", run.times),
-            segments => format!("… {} more of these {segments}, until {until:.3} s", run.times),
+            segments => format!(
+                "… {} more of these {segments}, until {until:.3} s",
+                run.times
+            ),
         }
     }
 
     /// An end's address, and what else has to be said of that end.
     pub(super) fn name(&self, end: End) -> String {
-        let silent = if *end.of(&self.exchange.recorded) { "" } else { " (no record)" };
+        let silent = if *end.of(&self.exchange.recorded) {
+            ""
+        } else {
+            " (no record)"
+        };
         format!("{}{silent}", end.of(&self.exchange.ends))
     }
 }
@@ -192,30 +239,56 @@ impl<'a> Story<'a> {
 fn flight_of(exchange: &Exchange) -> Vec<Option<usize>> {
     let mut flights = vec![None; exchange.steps.len()];
     for (index, flight) in exchange.flights.iter().enumerate() {
-        flight.sent.iter().chain(&flight.received).for_each(|step| flights[*step] = Some(index));
+        flight
+            .sent
+            .iter()
+            .chain(&flight.received)
+            .for_each(|step| flights[*step] = Some(index));
     }
     flights
 }
 
 /// Whether a timer ends among steps that are left out.
 fn repeated(exchange: &Exchange, runs: &[Run], span: &Span) -> bool {
-    let at = |step: usize| exchange.steps.get(step).map_or(f64::INFINITY, |step| step.at);
+    let at = |step: usize| {
+        exchange
+            .steps
+            .get(step)
+            .map_or(f64::INFINITY, |step| step.at)
+    };
     let begun = runs.partition_point(|run| at(run.hidden.start) - TOGETHER <= span.to);
-    begun.checked_sub(1).and_then(|last| runs.get(last)).is_some_and(|run| span.to <= at(run.hidden.end - 1))
+    begun
+        .checked_sub(1)
+        .and_then(|last| runs.get(last))
+        .is_some_and(|run| span.to <= at(run.hidden.end - 1))
 }
 
-/// The step with which a timer starts, if one is near enough: of several at that moment the likeliest, and of those the first.
+/// The step with which a timer starts, if one is near enough: of several at that moment the
+/// likeliest, and of those the first.
 fn starting_step(steps: &[Step], span: &Span) -> Option<usize> {
     let first = steps.partition_point(|step| step.at <= span.from - TOGETHER);
-    let near = steps.iter().enumerate().skip(first).take_while(|(_, step)| step.at < span.from + TOGETHER);
+    let near = steps
+        .iter()
+        .enumerate()
+        .skip(first)
+        .take_while(|(_, step)| step.at < span.from + TOGETHER);
     let near = near.filter(|(_, step)| step.end == span.end);
     let away = |step: &Step| (step.at - span.from).abs();
-    let best = near.min_by(|(_, x), (_, y)| away(x).total_cmp(&away(y)).then(span.likelihood(y).cmp(&span.likelihood(x))));
+    let best = near.min_by(|(_, x), (_, y)| {
+        away(x)
+            .total_cmp(&away(y))
+            .then(span.likelihood(y).cmp(&span.likelihood(x)))
+    });
     best.map(|(index, _)| index)
 }
 
 /// Everything that gets a line, in order.
-fn moments(exchange: &Exchange, runs: &[Run], spans: &[Span], starts: &[Option<usize>]) -> Vec<Moment> {
+fn moments(
+    exchange: &Exchange,
+    runs: &[Run],
+    spans: &[Span],
+    starts: &[Option<usize>],
+) -> Vec<Moment> {
     let mut moments = Vec::new();
     for (index, step) in exchange.steps.iter().enumerate() {
         let run = runs.get(runs.partition_point(|run| run.hidden.end <= index));
@@ -224,14 +297,33 @@ fn moments(exchange: &Exchange, runs: &[Run], spans: &[Span], starts: &[Option<u
             Some(run) if run.hidden.start == index => Line::More(run.clone()),
             Some(_) => continue,
         };
-        let until = if let Line::More(run) = &line { exchange.steps[run.hidden.end - 1].at } else { step.at };
-        moments.push(Moment { at: step.at, rank: 1, line, until });
+        let until = if let Line::More(run) = &line {
+            exchange.steps[run.hidden.end - 1].at
+        } else {
+            step.at
+        };
+        moments.push(Moment {
+            at: step.at,
+            rank: 1,
+            line,
+            until,
+        });
     }
     for (index, (span, start)) in spans.iter().zip(starts).enumerate() {
         let rank = if span.is_open() { 3 } else { 0 };
-        moments.push(Moment { at: span.to, rank, line: Line::Ends(index), until: span.to });
+        moments.push(Moment {
+            at: span.to,
+            rank,
+            line: Line::Ends(index),
+            until: span.to,
+        });
         if start.is_none() {
-            moments.push(Moment { at: span.from, rank: 2, line: Line::Starts(index), until: span.from });
+            moments.push(Moment {
+                at: span.from,
+                rank: 2,
+                line: Line::Starts(index),
+                until: span.from,
+            });
         }
     }
     moments.sort_by(|x, y| x.at.total_cmp(&y.at).then(x.rank.cmp(&y.rank)));
@@ -271,15 +363,25 @@ fn spread(brackets: &mut [Bracket]) {
     let mut taken: [Vec<usize>; 2] = Default::default();
     for bracket in brackets {
         let lanes = &mut taken[bracket.span.end as usize];
-        bracket.lane = lanes.iter().position(|until| *until < bracket.first).unwrap_or(lanes.len());
+        bracket.lane = lanes
+            .iter()
+            .position(|until| *until < bracket.first)
+            .unwrap_or(lanes.len());
         lanes.resize(lanes.len().max(bracket.lane + 1), 0);
         lanes[bracket.lane] = bracket.last;
     }
 }
 
-/// What to call each segment: first without, then with what sets its copies apart. Numbers count from the sender's latest SYN.
+/// What to call each segment: first without, then with what sets its copies apart. Numbers count
+/// from the sender's latest SYN.
 fn labels<'a>(exchange: &'a Exchange) -> (Vec<String>, Vec<String>) {
-    let first = |end: End| exchange.flights.iter().find(|flight| flight.from == end).map_or(0, |flight| flight.segment.seq);
+    let first = |end: End| {
+        exchange
+            .flights
+            .iter()
+            .find(|flight| flight.from == end)
+            .map_or(0, |flight| flight.segment.seq)
+    };
     let mut zero = [first(End::A), first(End::B)];
     let mut syns: [Option<&Segment>; 2] = [None, None];
     let label = |flight: &'a Flight| {
@@ -287,8 +389,16 @@ fn labels<'a>(exchange: &'a Exchange) -> (Vec<String>, Vec<String>) {
             zero[flight.from as usize] = flight.segment.seq;
             syns[flight.from as usize] = Some(&flight.segment);
         }
-        let plain = plain(&flight.segment, *flight.from.of(&zero), *flight.from.other().of(&zero));
-        let full = format!("{plain}{}{}", refused(&flight.segment, syns[flight.from.other() as usize]), particulars(flight));
+        let plain = plain(
+            &flight.segment,
+            *flight.from.of(&zero),
+            *flight.from.other().of(&zero),
+        );
+        let full = format!(
+            "{plain}{}{}",
+            refused(&flight.segment, syns[flight.from.other() as usize]),
+            particulars(flight)
+        );
         (plain, full)
     };
     exchange.flights.iter().map(label).unzip()
@@ -310,14 +420,27 @@ fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
 fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
     let left_out = |name: &&str| answer.options().all(|option| option != *name);
     let answers = answer.flags.contains('S') && answer.flags.contains('A');
-    let names: Vec<&str> = syn.filter(|_| answers).into_iter().flat_map(Segment::options).filter(left_out).collect();
-    if names.is_empty() { String::new() } else { format!(" without {}", names.join(",")) }
+    let names: Vec<&str> = syn
+        .filter(|_| answers)
+        .into_iter()
+        .flat_map(Segment::options)
+        .filter(left_out)
+        .collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" without {}", names.join(","))
+    }
 }
 
 fn particulars(flight: &Flight) -> String {
     let segment = &flight.segment;
-    let again = (segment.retransmission > 0).then(|| format!(" again ({})", segment.retransmission));
+    let again =
+        (segment.retransmission > 0).then(|| format!(" again ({})", segment.retransmission));
     let forged = (flight.forged && flight.sent.is_some()).then(|| " forged".to_owned());
-    let fault = segment.fault().filter(|_| segment.dir == Direction::Out && !flight.received.is_empty()).map(|fault| format!(" [{fault}]"));
+    let fault = segment
+        .fault()
+        .filter(|_| segment.dir == Direction::Out && !flight.received.is_empty())
+        .map(|fault| format!(" [{fault}]"));
     [again, forged, fault].into_iter().flatten().collect()
 }

@@ -1,4 +1,5 @@
-//! A picture for a browser: the ladder with its states as colours along the rails, complete in itself, for light and for dark.
+//! A picture for a browser: the ladder with its states as colours along the rails, complete in
+//! itself, for light and for dark.
 
 use super::story::{Bracket, Fate, Line, Story};
 use crate::exchange::{End, Flight, Step};
@@ -42,16 +43,34 @@ impl fmt::Display for Svg<'_> {
              viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"tcpx-title tcpx-desc\">"
         )?;
         let [a, b] = [End::A, End::B].map(|end| escape(&self.0.name(end)));
-        writeln!(f, "<title id=\"tcpx-title\">A TCP connection between {a} and {b}</title>")?;
-        writeln!(f, "<desc id=\"tcpx-desc\">{}</desc>", escape(&summary(self.0)))?;
+        writeln!(
+            f,
+            "<title id=\"tcpx-title\">A TCP connection between {a} and {b}</title>"
+        )?;
+        writeln!(
+            f,
+            "<desc id=\"tcpx-desc\">{}</desc>",
+            escape(&summary(self.0))
+        )?;
         writeln!(f, "<style>\n{STYLE}</style>")?;
         writeln!(f, "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>")?;
         sheet.ends(f)?;
-        self.0.lines.iter().zip(&sheet.rows).try_for_each(|(line, y)| sheet.line(f, line, *y))?;
-        self.0.brackets.iter().try_for_each(|bracket| sheet.bracket(f, bracket))?;
+        self.0
+            .lines
+            .iter()
+            .zip(&sheet.rows)
+            .try_for_each(|(line, y)| sheet.line(f, line, *y))?;
+        self.0
+            .brackets
+            .iter()
+            .try_for_each(|bracket| sheet.bracket(f, bracket))?;
         // What is written stands above every line.
-        self.0.flights().try_for_each(|(flight, label)| sheet.ways(f, flight, label))?;
-        self.0.flights().try_for_each(|(flight, label)| sheet.words(f, flight, label))?;
+        self.0
+            .flights()
+            .try_for_each(|(flight, label)| sheet.ways(f, flight, label))?;
+        self.0
+            .flights()
+            .try_for_each(|(flight, label)| sheet.words(f, flight, label))?;
         writeln!(f, "</svg>")
     }
 }
@@ -59,16 +78,37 @@ impl fmt::Display for Svg<'_> {
 /// The whole story in words, for those who hear it.
 fn summary(story: &Story) -> String {
     let exchange = story.exchange;
-    let lost = exchange.flights.iter().filter(|flight| matches!(story.fate(flight), Fate::Lost(_))).count();
+    let lost = exchange
+        .flights
+        .iter()
+        .filter(|flight| matches!(story.fate(flight), Fate::Lost(_)))
+        .count();
     let states = |end: End| -> String {
-        let entered = exchange.steps.iter().filter(|step| step.end == end && step.on.is_some()).map(|step| step.state.as_str());
-        let all: Vec<&str> = [end.of(&exchange.initial).as_str()].into_iter().filter(|state| !state.is_empty()).chain(entered).collect();
-        if all.is_empty() { "not known".to_owned() } else { all.join(", ") }
+        let entered = exchange
+            .steps
+            .iter()
+            .filter(|step| step.end == end && step.on.is_some())
+            .map(|step| step.state.as_str());
+        let all: Vec<&str> = [end.of(&exchange.initial).as_str()]
+            .into_iter()
+            .filter(|state| !state.is_empty())
+            .chain(entered)
+            .collect();
+        if all.is_empty() {
+            "not known".to_owned()
+        } else {
+            all.join(", ")
+        }
     };
-    let seconds = exchange.steps.last().map_or(0.0, |step| step.at - story.start());
+    let seconds = exchange
+        .steps
+        .last()
+        .map_or(0.0, |step| step.at - story.start());
     let segments = exchange.flights.len();
     let (a, b) = (states(End::A), states(End::B));
-    format!("{segments} segments in {seconds:.3} s, {lost} of them lost. States of A: {a}. States of B: {b}.")
+    format!(
+        "{segments} segments in {seconds:.3} s, {lost} of them lost. States of A: {a}. States of B: {b}."
+    )
 }
 
 /// Where everything is.
@@ -91,27 +131,78 @@ impl<'a> Sheet<'a> {
         let top = 44.0;
         let (rows, bottom) = rows(story, top + 6.0);
         let margins = [End::A, End::B].map(|end| {
-            let brackets = || story.brackets.iter().filter(|bracket| bracket.span.end == end);
-            let lanes = brackets().map(|bracket| bracket.lane + 1).max().unwrap_or_default();
-            let words = brackets().map(|bracket| bracket.span.words().len()).max().unwrap_or_default();
-            let words = words.max(if *end.of(&story.exchange.recorded) { 23 } else { 0 });
-            (HALF + 8.0 + lanes as f64 * LANE, words as f64 * CHARACTER + 12.0)
+            let brackets = || {
+                story
+                    .brackets
+                    .iter()
+                    .filter(|bracket| bracket.span.end == end)
+            };
+            let lanes = brackets()
+                .map(|bracket| bracket.lane + 1)
+                .max()
+                .unwrap_or_default();
+            let words = brackets()
+                .map(|bracket| bracket.span.words().len())
+                .max()
+                .unwrap_or_default();
+            let words = words.max(if *end.of(&story.exchange.recorded) {
+                23
+            } else {
+                0
+            });
+            (
+                HALF + 8.0 + lanes as f64 * LANE,
+                words as f64 * CHARACTER + 12.0,
+            )
         });
         let [(beside_a, words_a), (beside_b, words_b)] = margins;
         let rails = [words_a + beside_a, words_a + beside_a + SPAN];
         let sides = [rails[0] - beside_a, rails[1] + beside_b];
-        Sheet { story, rows, top, bottom, rails, sides, width: sides[1] + words_b }
+        Sheet {
+            story,
+            rows,
+            top,
+            bottom,
+            rails,
+            sides,
+            width: sides[1] + words_b,
+        }
     }
 
     /// Names, and rails in the colours of their states.
     fn ends(&self, f: &mut Formatter<'_>) -> Result {
         for (end, anchor) in [(End::A, "start"), (End::B, "end")] {
             let x = self.rail(end) - inward(end) * HALF;
-            self.text(f, (x, 20.0), anchor, "name", &format!("{end:?} {}", self.story.name(end)))?;
+            self.text(
+                f,
+                (x, 20.0),
+                anchor,
+                "name",
+                &format!("{end:?} {}", self.story.name(end)),
+            )?;
             let initial = end.of(&self.story.exchange.initial);
-            self.text(f, (*end.of(&self.sides), self.top + 4.0), outside(end), "state", initial)?;
-            let mut span = (self.top - 10.0, if *end.of(&self.story.exchange.recorded) { initial.as_str() } else { "unknown" });
-            let entered = self.story.exchange.steps.iter().enumerate().filter(|(_, step)| step.end == end && step.on.is_some());
+            self.text(
+                f,
+                (*end.of(&self.sides), self.top + 4.0),
+                outside(end),
+                "state",
+                initial,
+            )?;
+            let mut span = (
+                self.top - 10.0,
+                if *end.of(&self.story.exchange.recorded) {
+                    initial.as_str()
+                } else {
+                    "unknown"
+                },
+            );
+            let entered = self
+                .story
+                .exchange
+                .steps
+                .iter()
+                .enumerate()
+                .filter(|(_, step)| step.end == end && step.on.is_some());
             for (index, step) in entered {
                 let y = self.of_step(index);
                 self.rail_piece(f, end, span, y)?;
@@ -122,7 +213,13 @@ impl<'a> Sheet<'a> {
         Ok(())
     }
 
-    fn rail_piece(&self, f: &mut Formatter<'_>, end: End, (from, state): (f64, &str), to: f64) -> Result {
+    fn rail_piece(
+        &self,
+        f: &mut Formatter<'_>,
+        end: End,
+        (from, state): (f64, &str),
+        to: f64,
+    ) -> Result {
         let (x, height) = (self.rail(end) - HALF, to - from);
         let (state, wide) = (escape(state), 2.0 * HALF);
         writeln!(
@@ -144,15 +241,34 @@ impl<'a> Sheet<'a> {
     fn step(&self, f: &mut Formatter<'_>, step: &Step, y: f64) -> Result {
         let end = step.end;
         let time = format!("{:.6}", step.at - self.story.start());
-        let (x, state) = (*end.of(&self.sides), if step.on.is_some() { step.state.as_str() } else { "" });
+        let (x, state) = (
+            *end.of(&self.sides),
+            if step.on.is_some() {
+                step.state.as_str()
+            } else {
+                ""
+            },
+        );
         self.text(f, (x, y + 4.0), outside(end), "state", state)?;
-        self.text(f, (x - inward(end) * 13.5 * CHARACTER, y + 4.0), outside(end), "quiet", &time)?;
+        self.text(
+            f,
+            (x - inward(end) * 13.5 * CHARACTER, y + 4.0),
+            outside(end),
+            "quiet",
+            &time,
+        )?;
         let x = self.rail(end) + inward(end) * (HALF + 8.0);
         if let Some(on) = step.on.as_ref().filter(|_| step.segment.is_none()) {
             self.text(f, (x, y + 4.0), inside(end), "label", on)?;
         }
         for (remark, count) in step.remarks.iter().zip(1_u8..) {
-            self.text(f, (x, y + 4.0 + f64::from(count) * REMARK), inside(end), "label quiet", remark)?;
+            self.text(
+                f,
+                (x, y + 4.0 + f64::from(count) * REMARK),
+                inside(end),
+                "label quiet",
+                remark,
+            )?;
         }
         Ok(())
     }
@@ -177,7 +293,13 @@ impl<'a> Sheet<'a> {
                 y
             )?;
         }
-        self.text(f, (f64::midpoint(a, b), y + 4.0), "middle", "label quiet", words)
+        self.text(
+            f,
+            (f64::midpoint(a, b), y + 4.0),
+            "middle",
+            "label quiet",
+            words,
+        )
     }
 
     /// A timer beside its rail, with its words where it ends.
@@ -191,7 +313,13 @@ impl<'a> Sheet<'a> {
             "<path class=\"bracket\" d=\"M{near:.1} {from:.1}H{x:.1}V{to:.1}H{near:.1}\"><title>{}</title></path>",
             escape(&words)
         )?;
-        self.text(f, (*end.of(&self.sides), to + 4.0), outside(end), "timer", &words)
+        self.text(
+            f,
+            (*end.of(&self.sides), to + 4.0),
+            outside(end),
+            "timer",
+            &words,
+        )
     }
 
     /// A segment's lines.
@@ -204,27 +332,48 @@ impl<'a> Sheet<'a> {
             escape(&self.told(flight, label))
         )?;
         let (from, to) = (flight.from, flight.from.other());
-        let (start, goal) = (self.rail(from) + inward(from) * HALF, self.rail(to) + inward(to) * HALF);
+        let (start, goal) = (
+            self.rail(from) + inward(from) * HALF,
+            self.rail(to) + inward(to) * HALF,
+        );
         let begin = |step: usize| (start, self.of_step(step));
         match (fate, flight.sent.or(flight.received.first().copied())) {
             (Fate::Arrived, Some(sent)) => {
                 for step in &flight.received {
                     let stopped = self.story.stopped(*step);
-                    way(f, begin(sent), (goal, self.of_step(*step)), if stopped { Tip::Cross } else { Tip::Head })?;
+                    way(
+                        f,
+                        begin(sent),
+                        (goal, self.of_step(*step)),
+                        if stopped { Tip::Cross } else { Tip::Head },
+                    )?;
                 }
             }
             (Fate::Assumed, Some(step)) => {
                 let y = self.of_step(step);
-                let (up, down) = if flight.sent.is_some() { (0.0, SLANT) } else { (SLANT, 0.0) };
+                let (up, down) = if flight.sent.is_some() {
+                    (0.0, SLANT)
+                } else {
+                    (SLANT, 0.0)
+                };
                 way(f, (start, y - up), (goal, y + down), Tip::Head)?;
             }
             (Fate::Unsent(_), Some(step)) => {
                 let y = self.of_step(step);
-                way(f, (goal - inward(from) * SHORT, y - SLANT), (goal, y), Tip::Head)?;
+                way(
+                    f,
+                    (goal - inward(from) * SHORT, y - SLANT),
+                    (goal, y),
+                    Tip::Head,
+                )?;
             }
             (Fate::Lost(_) | Fate::Unwitnessed, Some(step)) => {
                 let (x, y) = begin(step);
-                let tip = if fate == Fate::Unwitnessed { Tip::Nothing } else { Tip::Cross };
+                let tip = if fate == Fate::Unwitnessed {
+                    Tip::Nothing
+                } else {
+                    Tip::Cross
+                };
                 way(f, (x, y), (x + inward(from) * SHORT, y + SLANT), tip)?;
             }
             (_, None) => {}
@@ -236,33 +385,63 @@ impl<'a> Sheet<'a> {
     fn words(&self, f: &mut Formatter<'_>, flight: &Flight, label: &str) -> Result {
         let (from, to) = (flight.from, flight.from.other());
         let fate = self.story.fate(flight);
-        let Some(step) = flight.sent.or(flight.received.first().copied()) else { return Ok(()) };
+        let Some(step) = flight.sent.or(flight.received.first().copied()) else {
+            return Ok(());
+        };
         let y = self.of_step(step);
         // One that nobody sent comes from above its receipt.
-        let (begin, end) = if flight.sent.is_some() { (y, y + SLANT) } else { (y - SLANT, y - SLANT) };
+        let (begin, end) = if flight.sent.is_some() {
+            (y, y + SLANT)
+        } else {
+            (y - SLANT, y - SLANT)
+        };
         let near = |end: End, distance: f64| self.rail(end) + inward(end) * (HALF + distance);
         writeln!(f, "<g class=\"{}\">", class(fate, false))?;
-        let at = if matches!(fate, Fate::Unsent(_)) { to } else { from };
+        let at = if matches!(fate, Fate::Unsent(_)) {
+            to
+        } else {
+            from
+        };
         self.text(f, (near(at, 9.0), begin - 5.0), inside(at), "label", label)?;
         let why = match fate {
             Fate::Arrived | Fate::Assumed => "",
             Fate::Lost(why) | Fate::Unsent(why) => why,
             Fate::Unwitnessed => "? the peer's record had ended",
         };
-        self.text(f, (near(at, SHORT + 12.0), end + 4.0), inside(at), "label why", why)?;
+        self.text(
+            f,
+            (near(at, SHORT + 12.0), end + 4.0),
+            inside(at),
+            "label why",
+            why,
+        )?;
         writeln!(f, "</g>")
     }
 
     /// A segment's story as a sentence.
     fn told(&self, flight: &Flight, label: &str) -> String {
-        let at = |step: usize| format!("{:.6} s", self.story.exchange.steps[step].at - self.story.start());
+        let at = |step: usize| {
+            format!(
+                "{:.6} s",
+                self.story.exchange.steps[step].at - self.story.start()
+            )
+        };
         let sent = flight.sent.map(|step| format!("sent at {}", at(step)));
-        let received = flight.received.iter().map(|step| format!("received at {}", at(*step)));
+        let received = flight
+            .received
+            .iter()
+            .map(|step| format!("received at {}", at(*step)));
         let fate = match self.story.fate(flight) {
             Fate::Lost(why) | Fate::Unsent(why) => Some(why.to_owned()),
             Fate::Arrived | Fate::Assumed | Fate::Unwitnessed => None,
         };
-        [label.to_owned()].into_iter().chain(sent).chain(received).chain(fate).collect::<Vec<_>>().join(", ")
+        [label.to_owned()]
+            .into_iter()
+            .chain(sent)
+            .chain(received)
+            .chain(fate)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn rail(&self, end: End) -> f64 {
@@ -274,7 +453,14 @@ impl<'a> Sheet<'a> {
         self.rows[self.story.line_of(step)]
     }
 
-    fn text(&self, f: &mut Formatter<'_>, (x, y): (f64, f64), anchor: &str, class: &str, text: &str) -> Result {
+    fn text(
+        &self,
+        f: &mut Formatter<'_>,
+        (x, y): (f64, f64),
+        anchor: &str,
+        class: &str,
+        text: &str,
+    ) -> Result {
         if text.is_empty() {
             return Ok(());
         }
@@ -286,9 +472,17 @@ impl<'a> Sheet<'a> {
                 "end" => x + 2.0 - wide,
                 _ => x - wide / 2.0,
             };
-            writeln!(f, "<rect class=\"paper\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"13\"/>", y - 10.0)?;
+            writeln!(
+                f,
+                "<rect class=\"paper\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"13\"/>",
+                y - 10.0
+            )?;
         }
-        writeln!(f, "<text class=\"{class} {anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(text))
+        writeln!(
+            f,
+            "<text class=\"{class} {anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>",
+            escape(text)
+        )
     }
 }
 
@@ -298,9 +492,17 @@ fn rows(story: &Story, top: f64) -> (Vec<f64>, f64) {
     let mut last: Option<&Step> = None;
     let mut rows = Vec::new();
     for line in &story.lines {
-        let step = if let Line::Step(step) = line { story.exchange.steps.get(*step) } else { None };
+        let step = if let Line::Step(step) = line {
+            story.exchange.steps.get(*step)
+        } else {
+            None
+        };
         let passed = step.zip(last).map_or(0.0, |(step, last)| step.at - last.at);
-        let (above, below) = if let Line::Step(step) = line { room(story, *step) } else { (0.0, 0.0) };
+        let (above, below) = if let Line::Step(step) = line {
+            room(story, *step)
+        } else {
+            (0.0, 0.0)
+        };
         y += match line {
             Line::Step(_) => ROW + above + passed * SECOND,
             Line::Silence(_) | Line::More(_) => BREAK,
@@ -332,16 +534,28 @@ enum Tip {
 }
 
 fn way(f: &mut Formatter<'_>, (x1, y1): (f64, f64), (x2, y2): (f64, f64), tip: Tip) -> Result {
-    writeln!(f, "<path class=\"way\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>")?;
+    writeln!(
+        f,
+        "<path class=\"way\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>"
+    )?;
     let length = (x2 - x1).hypot(y2 - y1).max(1.0);
     let (dx, dy) = ((x2 - x1) / length, (y2 - y1) / length);
-    let back = |along: f64, across: f64| (x2 - dx * along - dy * across, y2 - dy * along + dx * across);
+    let back =
+        |along: f64, across: f64| (x2 - dx * along - dy * across, y2 - dy * along + dx * across);
     match tip {
         Tip::Head => {
             let ((ax, ay), (bx, by)) = (back(10.0, 4.5), back(10.0, -4.5));
-            writeln!(f, "<path class=\"head\" d=\"M{x2:.1} {y2:.1}L{ax:.1} {ay:.1}L{bx:.1} {by:.1}z\"/>")
+            writeln!(
+                f,
+                "<path class=\"head\" d=\"M{x2:.1} {y2:.1}L{ax:.1} {ay:.1}L{bx:.1} {by:.1}z\"/>"
+            )
         }
-        Tip::Cross => writeln!(f, "<path class=\"way\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/>", x2 - 5.0, y2 - 5.0),
+        Tip::Cross => writeln!(
+            f,
+            "<path class=\"way\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/>",
+            x2 - 5.0,
+            y2 - 5.0
+        ),
         Tip::Nothing => Ok(()),
     }
 }
@@ -394,7 +608,10 @@ mod tests {
         let drawn = draw(&story(&client.log(), &server.log()), Format::Svg);
         let (head, rest) = drawn.split_once("<style>").unwrap();
         let (_, body) = rest.split_once("</style>\n").unwrap();
-        head.lines().chain(body.lines()).map(str::to_owned).collect()
+        head.lines()
+            .chain(body.lines())
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -437,39 +654,75 @@ mod tests {
 <text class="label end" x="697.8" y="126.4">SYN,ACK seq 0 ack 1</text>
 </g>
 </svg>"#;
-        assert_eq!(body.lines().collect::<Vec<_>>(), expected.lines().skip(1).collect::<Vec<_>>());
+        assert_eq!(
+            body.lines().collect::<Vec<_>>(),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn lost_segment_has_a_cross_and_timers_have_brackets() {
         let lines = drawn();
         let about = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
-        assert_eq!((about("class=\"lost\""), about("l10 10m0 -10l-10 10"), about(">drop</text>")), (2, 1, 1), "{lines:#?}");
-        assert_eq!((about("class=\"bracket\""), about(">RTO over, 0.200 s</text>"), about(">2 MSL over, 2.000 s</text>")), (2, 1, 1));
-        assert_eq!((about("<rect class=\"TIME-WAIT\""), about(">2.000 s later</text>")), (1, 1));
+        assert_eq!(
+            (
+                about("class=\"lost\""),
+                about("l10 10m0 -10l-10 10"),
+                about(">drop</text>")
+            ),
+            (2, 1, 1),
+            "{lines:#?}"
+        );
+        assert_eq!(
+            (
+                about("class=\"bracket\""),
+                about(">RTO over, 0.200 s</text>"),
+                about(">2 MSL over, 2.000 s</text>")
+            ),
+            (2, 1, 1)
+        );
+        assert_eq!(
+            (
+                about("<rect class=\"TIME-WAIT\""),
+                about(">2.000 s later</text>")
+            ),
+            (1, 1)
+        );
     }
 
     #[test]
     fn picture_told_is_its_summary() {
         let told = "5 segments in 2.207 s, 1 of them lost. States of A: CLOSED, SYN-SENT, ESTABLISHED, FIN-WAIT-1, TIME-WAIT, CLOSED. \
                     States of B: LISTEN, SYN-RECEIVED, CLOSE-WAIT, LAST-ACK.";
-        assert!(drawn().iter().any(|line| line.contains(told)), "{:#?}", drawn());
+        assert!(
+            drawn().iter().any(|line| line.contains(told)),
+            "{:#?}",
+            drawn()
+        );
     }
 
     #[test]
     fn written_things_do_not_overlap() {
         let place = |line: &String| {
-            let (_, rest) = line.strip_prefix("<rect class=\"paper\" x=\"")?.split_once("\" y=\"")?;
+            let (_, rest) = line
+                .strip_prefix("<rect class=\"paper\" x=\"")?
+                .split_once("\" y=\"")?;
             let (y, _) = rest.split_once('"')?;
             y.parse::<f64>().ok()
         };
         let mut heights: Vec<f64> = drawn().iter().filter_map(place).collect();
         heights.sort_by(f64::total_cmp);
-        assert!(heights.len() > 6 && heights.windows(2).all(|pair| pair[1] - pair[0] > 9.0), "{heights:?}");
+        assert!(
+            heights.len() > 6 && heights.windows(2).all(|pair| pair[1] - pair[0] > 9.0),
+            "{heights:?}"
+        );
     }
 
     #[test]
     fn signs_of_xml_in_a_text_are_named() {
-        assert_eq!(escape("<SEQ=1> & \"x\""), "&lt;SEQ=1&gt; &amp; &quot;x&quot;");
+        assert_eq!(
+            escape("<SEQ=1> & \"x\""),
+            "&lt;SEQ=1&gt; &amp; &quot;x&quot;"
+        );
     }
 }

@@ -8,8 +8,12 @@ pub(super) fn junit(verdicts: &[Verdict]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for group in verdicts.chunk_by(|a, b| a.experiment == b.experiment) {
         let Some(first) = group.first() else { continue };
-        let count = |wanted: fn(&Verdict) -> bool| group.iter().filter(|verdict| wanted(verdict)).count();
-        let (failures, skipped) = (count(|verdict| !verdict.is_good()), count(|verdict| verdict.skipped.is_some()));
+        let count =
+            |wanted: fn(&Verdict) -> bool| group.iter().filter(|verdict| wanted(verdict)).count();
+        let (failures, skipped) = (
+            count(|verdict| !verdict.is_good()),
+            count(|verdict| verdict.skipped.is_some()),
+        );
         let name = escaped(&first.experiment);
         let time: f64 = group.iter().map(|verdict| verdict.took).sum();
         let _infallible = writeln!(
@@ -17,7 +21,9 @@ pub(super) fn junit(verdicts: &[Verdict]) -> String {
             "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{failures}\" skipped=\"{skipped}\" time=\"{time:.3}\">",
             group.len()
         );
-        group.iter().for_each(|verdict| case(&mut text, &name, verdict));
+        group
+            .iter()
+            .for_each(|verdict| case(&mut text, &name, verdict));
         text.push_str("  </testsuite>\n");
     }
     text + "</testsuites>\n"
@@ -25,15 +31,31 @@ pub(super) fn junit(verdicts: &[Verdict]) -> String {
 
 fn case(text: &mut String, suite: &str, verdict: &Verdict) {
     let name = escaped(&format!("{}: {}", verdict.world, verdict.arm));
-    let _infallible = write!(text, "    <testcase classname=\"{suite}\" name=\"{name}\" time=\"{:.3}\">", verdict.took);
+    let _infallible = write!(
+        text,
+        "    <testcase classname=\"{suite}\" name=\"{name}\" time=\"{:.3}\">",
+        verdict.took
+    );
     if let Some(why) = &verdict.skipped {
         let _infallible = write!(text, "<skipped message=\"{}\"/>", escaped(why));
     }
     if !verdict.is_good() {
-        let first = verdict.wrong.first().map_or("", |wrong| wrong.lines().next().unwrap_or_default());
-        let _infallible = write!(text, "<failure message=\"{}\">{}</failure>", escaped(first), escaped(&verdict.wrong.join("\n")));
+        let first = verdict
+            .wrong
+            .first()
+            .map_or("", |wrong| wrong.lines().next().unwrap_or_default());
+        let _infallible = write!(
+            text,
+            "<failure message=\"{}\">{}</failure>",
+            escaped(first),
+            escaped(&verdict.wrong.join("\n"))
+        );
     }
-    let _infallible = writeln!(text, "<system-out>{}</system-out></testcase>", escaped(&joined(&verdict.happened)));
+    let _infallible = writeln!(
+        text,
+        "<system-out>{}</system-out></testcase>",
+        escaped(&joined(&verdict.happened))
+    );
 }
 
 /// Without what XML reserves or forbids.

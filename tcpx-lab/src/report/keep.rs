@@ -1,4 +1,5 @@
-//! A run on disk: both ends' events, both ends' captures, the ladder in every form, and the verdict.
+//! A run on disk: both ends' events, both ends' captures, the ladder in every form, and the
+//! verdict.
 
 use crate::exchange::Exchange;
 use crate::laboratory::Report;
@@ -17,24 +18,39 @@ use std::path::Path;
 pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
     for report in reports {
         let verdict = &report.verdict;
-        let Some(outcome) = &report.outcome else { continue };
-        let place = directory.join(&verdict.experiment).join(format!("{}-{}", verdict.world, folder(&verdict.arm)));
+        let Some(outcome) = &report.outcome else {
+            continue;
+        };
+        let place = directory.join(&verdict.experiment).join(format!(
+            "{}-{}",
+            verdict.world,
+            folder(&verdict.arm)
+        ));
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         let write = |name: &str, octets: &[u8]| {
             let path = place.join(name);
             fs::write(&path, octets).with_context(|| format!("cannot write {}", path.display()))
         };
-        write("verdict.json", serde_json::to_string_pretty(verdict)?.as_bytes())?;
-        for (end, (events, capture)) in ["a", "b"].iter().zip(outcome.events.iter().zip(&outcome.captures)) {
+        write(
+            "verdict.json",
+            serde_json::to_string_pretty(verdict)?.as_bytes(),
+        )?;
+        for (end, (events, capture)) in ["a", "b"]
+            .iter()
+            .zip(outcome.events.iter().zip(&outcome.captures))
+        {
             write(&format!("{end}.events.jsonl"), events.as_bytes())?;
             write(&format!("{end}.pcapng"), capture)?;
         }
         if !outcome.notes.is_empty() {
             write("notes.txt", (outcome.notes.join("\n") + "\n").as_bytes())?;
         }
-        for (name, format) in
-            [("ladder.txt", Format::Text), ("ladder.svg", Format::Svg), ("ladder.mmd", Format::Mermaid), ("figure.txt", Format::Figure)]
-        {
+        for (name, format) in [
+            ("ladder.txt", Format::Text),
+            ("ladder.svg", Format::Svg),
+            ("ladder.mmd", Format::Mermaid),
+            ("figure.txt", Format::Figure),
+        ] {
             write(name, drawn(outcome, format).as_bytes())?;
         }
         if let Some(foretold) = &report.foretold {
@@ -46,13 +62,26 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
 
 /// An arm's name as a directory has it.
 pub(crate) fn folder(arm: &str) -> String {
-    arm.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    arm.chars()
+        .map(|c| {
+            if c.is_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 /// Every story of a run, one below the other; of those that a stranger began, the first.
 pub fn drawn(outcome: &Outcome, format: Format) -> String {
     let stranger = |story: &Exchange| story.ends.iter().any(|end| end.ip() == netns::STRANGER);
-    let (mut others, ours): (Vec<Exchange>, Vec<Exchange>) = stories(outcome).into_iter().partition(stranger);
+    let (mut others, ours): (Vec<Exchange>, Vec<Exchange>) =
+        stories(outcome).into_iter().partition(stranger);
     others.truncate(1);
-    ours.iter().chain(&others).map(|story| draw(story, format)).collect::<Vec<_>>().join("\n")
+    ours.iter()
+        .chain(&others)
+        .map(|story| draw(story, format))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -41,12 +41,21 @@ pub fn format(verdicts: &[Verdict], format: Format) -> serde_json::Result<String
 fn tap(verdicts: &[Verdict]) -> String {
     let mut text = format!("TAP version 13\n1..{}\n", verdicts.len());
     for (number, verdict) in (1..).zip(verdicts) {
-        let name = format!("{} on {}: {}", verdict.experiment, verdict.world, verdict.arm).replace('#', "\\#");
+        let name = format!(
+            "{} on {}: {}",
+            verdict.experiment, verdict.world, verdict.arm
+        )
+        .replace('#', "\\#");
         let ok = if verdict.is_good() { "ok" } else { "not ok" };
-        let skip = verdict.skipped.as_ref().map_or(String::new(), |why| format!(" # SKIP {why}"));
+        let skip = verdict
+            .skipped
+            .as_ref()
+            .map_or(String::new(), |why| format!(" # SKIP {why}"));
         let _infallible = writeln!(text, "{ok} {number} - {name}{skip}");
         for wrong in &verdict.wrong {
-            wrong.lines().for_each(|line| text += &format!("# {line}\n"));
+            wrong
+                .lines()
+                .for_each(|line| text += &format!("# {line}\n"));
         }
     }
     text
@@ -55,11 +64,21 @@ fn tap(verdicts: &[Verdict]) -> String {
 /// Whether all is well: every run as expected, and no world that is required was skipped.
 pub fn counts(verdicts: &[Verdict]) -> String {
     // One that was required and not run has failed.
-    let skipped = verdicts.iter().filter(|verdict| verdict.skipped.is_some() && verdict.is_good()).count();
+    let skipped = verdicts
+        .iter()
+        .filter(|verdict| verdict.skipped.is_some() && verdict.is_good())
+        .count();
     let failed = verdicts.iter().filter(|verdict| !verdict.is_good()).count();
     let repeated: usize = verdicts.iter().map(|verdict| verdict.repeated).sum();
-    let busy = if repeated > 0 { format!("repetitions because the machine was too busy: {repeated}\n") } else { String::new() };
-    format!("{busy}{} passed, {failed} failed, {skipped} skipped", verdicts.len() - skipped - failed)
+    let busy = if repeated > 0 {
+        format!("repetitions because the machine was too busy: {repeated}\n")
+    } else {
+        String::new()
+    };
+    format!(
+        "{busy}{} passed, {failed} failed, {skipped} skipped",
+        verdicts.len() - skipped - failed
+    )
 }
 
 #[cfg(test)]
@@ -87,8 +106,16 @@ mod tests {
     #[test]
     fn required_and_not_run_counts_as_failed_and_not_as_skipped() {
         let required = verdict(Some("no namespaces"), &["required, and not run"]);
-        assert_eq!(counts(std::slice::from_ref(&required)), "0 passed, 1 failed, 0 skipped");
-        let others = [required, verdict(Some("no namespaces"), &[]), verdict(None, &[]), verdict(None, &["not as expected"])];
+        assert_eq!(
+            counts(std::slice::from_ref(&required)),
+            "0 passed, 1 failed, 0 skipped"
+        );
+        let others = [
+            required,
+            verdict(Some("no namespaces"), &[]),
+            verdict(None, &[]),
+            verdict(None, &["not as expected"]),
+        ];
         assert_eq!(counts(&others), "1 passed, 2 failed, 1 skipped");
     }
 }

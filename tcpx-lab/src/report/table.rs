@@ -1,4 +1,5 @@
-//! The verdict table: for each world, without the rule and with it, what was expected and what happened.
+//! The verdict table: for each world, without the rule and with it, what was expected and what
+//! happened.
 
 use crate::oracle::joined;
 use crate::verdict::Verdict;
@@ -7,28 +8,61 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 use tcpx::cli::{Cell, Fit, Table};
 
-/// For stdout. A terminal gets a table for each experiment, and below it what is wrong; a pipe gets a line for each run, with the experiment
-/// first and what is wrong last.
+/// For stdout. A terminal gets a table for each experiment, and below it what is wrong; a pipe gets
+/// a line for each run, with the experiment first and what is wrong last.
 pub fn table(verdicts: &[Verdict]) -> String {
     if !stdout().is_terminal() {
-        let mut table =
-            Table::new(["experiment", "world", "verdict", "run", "expected", "happened", "wrong"].map(|name| (name, Fit::Whole)));
+        let mut table = Table::new(
+            [
+                "experiment",
+                "world",
+                "verdict",
+                "run",
+                "expected",
+                "happened",
+                "wrong",
+            ]
+            .map(|name| (name, Fit::Whole)),
+        );
         for verdict in verdicts {
             let [world, judged, run, expected, happened] = row(verdict);
-            table.add([verdict.experiment.as_str().into(), world, judged, run, expected, happened, verdict.wrong.join("; ").into()]);
+            table.add([
+                verdict.experiment.as_str().into(),
+                world,
+                judged,
+                run,
+                expected,
+                happened,
+                verdict.wrong.join("; ").into(),
+            ]);
         }
         return table.on_stdout();
     }
     let mut text = String::new();
     for group in verdicts.chunk_by(|a, b| a.experiment == b.experiment) {
         let Some(first) = group.first() else { continue };
-        let columns = [("", Fit::Whole), ("", Fit::Whole), ("", Fit::Wrap), ("expected", Fit::Below), ("happened", Fit::Below)];
+        let columns = [
+            ("", Fit::Whole),
+            ("", Fit::Whole),
+            ("", Fit::Wrap),
+            ("expected", Fit::Below),
+            ("happened", Fit::Below),
+        ];
         let mut table = Table::new(columns);
         group.iter().for_each(|verdict| table.add(row(verdict)));
-        let _infallible = writeln!(text, "{}\n{}", first.experiment, table.on_stdout().trim_end());
+        let _infallible = writeln!(
+            text,
+            "{}\n{}",
+            first.experiment,
+            table.on_stdout().trim_end()
+        );
         for verdict in group.iter().filter(|verdict| !verdict.is_good()) {
             for wrong in &verdict.wrong {
-                let _infallible = writeln!(text, "  {} on {}, {}: {wrong}", verdict.experiment, verdict.world, verdict.arm);
+                let _infallible = writeln!(
+                    text,
+                    "  {} on {}, {}: {wrong}",
+                    verdict.experiment, verdict.world, verdict.arm
+                );
             }
         }
         text.push('\n');
@@ -42,7 +76,20 @@ fn row(verdict: &Verdict) -> [Cell; 5] {
         (None, true) => Cell::styled("as expected", AnsiColor::Green.on_default()),
         (None, false) => Cell::styled("NOT AS EXPECTED", AnsiColor::Red.on_default().bold()),
     };
-    let happened = verdict.skipped.as_ref().map_or_else(|| joined(&verdict.happened), |why| format!("not run: {why}"));
-    let run = if verdict.treatment { format!("✂ {}", verdict.arm) } else { verdict.arm.clone() };
-    [verdict.world.name().into(), judged, Cell::styled(run, Style::new().bold()), verdict.expected.as_str().into(), happened.into()]
+    let happened = verdict.skipped.as_ref().map_or_else(
+        || joined(&verdict.happened),
+        |why| format!("not run: {why}"),
+    );
+    let run = if verdict.treatment {
+        format!("✂ {}", verdict.arm)
+    } else {
+        verdict.arm.clone()
+    };
+    [
+        verdict.world.name().into(),
+        judged,
+        Cell::styled(run, Style::new().bold()),
+        verdict.expected.as_str().into(),
+        happened.into(),
+    ]
 }

@@ -65,20 +65,43 @@ impl<'a> Remarks<'a> {
     fn of(log: &'a Log) -> Remarks<'a> {
         let mut entries: HashMap<(Direction, u16, u32), Vec<usize>> = HashMap::new();
         for (at, entry) in log.entries.iter().enumerate() {
-            let What::Segment(seen) = &entry.what else { continue };
-            entries.entry((seen.dir, seen.id, seen.seq)).or_default().push(at);
+            let What::Segment(seen) = &entry.what else {
+                continue;
+            };
+            entries
+                .entry((seen.dir, seen.id, seen.seq))
+                .or_default()
+                .push(at);
         }
         Remarks { log, entries }
     }
 
     /// Why a packet was sent, or what came of it.
     fn on(&self, packet: &Packet) -> Option<String> {
-        let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?.header;
-        let dir = if packet.outgoing { Direction::Out } else { Direction::In };
-        let near = |at: &usize| (self.log.entries[*at].t + self.log.monotonic - packet.at).abs() < 1.0;
-        let at = *self.entries.get(&(dir, header.id, header.seq.0))?.iter().find(|at| near(at))?;
-        let What::Segment(seen) = &self.log.entries.get(at)?.what else { return None };
-        let followed = self.log.entries.iter().skip(at + 1).take_while(|entry| !matches!(entry.what, What::Segment(_)));
+        let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore)
+            .ok()?
+            .header;
+        let dir = if packet.outgoing {
+            Direction::Out
+        } else {
+            Direction::In
+        };
+        let near =
+            |at: &usize| (self.log.entries[*at].t + self.log.monotonic - packet.at).abs() < 1.0;
+        let at = *self
+            .entries
+            .get(&(dir, header.id, header.seq.0))?
+            .iter()
+            .find(|at| near(at))?;
+        let What::Segment(seen) = &self.log.entries.get(at)?.what else {
+            return None;
+        };
+        let followed = self
+            .log
+            .entries
+            .iter()
+            .skip(at + 1)
+            .take_while(|entry| !matches!(entry.what, What::Segment(_)));
         let changes = followed.filter_map(|entry| match &entry.what {
             What::State { from, to, on } => Some(format!("{from} -> {to} on {on}")),
             What::Discarded { reason } => Some(format!("not used: {reason}")),
@@ -86,8 +109,14 @@ impl<'a> Remarks<'a> {
             _ => None,
         });
         let forged = seen.forged.then(|| "forged by the laboratory".to_owned());
-        let said: Vec<String> =
-            seen.cause.clone().into_iter().chain(seen.fault().map(str::to_owned)).chain(forged).chain(changes).collect();
+        let said: Vec<String> = seen
+            .cause
+            .clone()
+            .into_iter()
+            .chain(seen.fault().map(str::to_owned))
+            .chain(forged)
+            .chain(changes)
+            .collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
 }
@@ -103,7 +132,8 @@ pub struct Outcome {
     pub events: [String; 2],
     /// A capture of either end, pcapng with comments; empty unless asked for.
     pub captures: [Vec<u8>; 2],
-    /// How long a process waited for the machine at the most, seconds: before it handled a packet, a timer, or what its script waited for.
+    /// How long a process waited for the machine at the most, seconds: before it handled a packet,
+    /// a timer, or what its script waited for.
     pub waited: f64,
     /// What else was noticed, such as the kernel's counters.
     pub notes: Vec<String>,

@@ -1,4 +1,5 @@
-//! A process that plays a script: one of the pair, or the kernel's player; its record is read while it is written.
+//! A process that plays a script: one of the pair, or the kernel's player; its record is read while
+//! it is written.
 
 use crate::doctor::{sibling, to_get};
 use crate::events::{Direction, Entry, Log, What};
@@ -45,9 +46,17 @@ impl Process {
         let host = end.of(&plan.hosts);
         let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
-        let path = sibling(program).with_context(|| format!("no {program} beside tcpx-lab or in PATH; {}", to_get(program)))?;
+        let path = sibling(program).with_context(|| {
+            format!(
+                "no {program} beside tcpx-lab or in PATH; {}",
+                to_get(program)
+            )
+        })?;
         let mut command = Command::new(path);
-        command.args(arguments).args(["--stay", "--events", "-", "--quiet", "--seed"]).arg((seed ^ (end as u64 + 1)).to_string());
+        command
+            .args(arguments)
+            .args(["--stay", "--events", "-", "--quiet", "--seed"])
+            .arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside, &host.script_text)
     }
 
@@ -55,14 +64,31 @@ impl Process {
     pub(super) fn kernel(plan: &Plan, end: End, inside: &Namespace) -> Result<Process> {
         let host = end.of(&plan.hosts);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["play", "--own"]).arg(host.address.to_string()).arg("--peer").arg(host.peer.to_string());
+        command
+            .args(["play", "--own"])
+            .arg(host.address.to_string())
+            .arg("--peer")
+            .arg(host.peer.to_string());
         command.args(["--role", super::role(end)]).args(&host.flags);
-        Process::start("the kernel's player".to_owned(), command, inside, &host.script_text)
+        Process::start(
+            "the kernel's player".to_owned(),
+            command,
+            inside,
+            &host.script_text,
+        )
     }
 
     /// A program that reads its script from its stdin and writes its record to its stdout.
-    fn start(name: String, mut command: Command, inside: &Namespace, script: &str) -> Result<Process> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    fn start(
+        name: String,
+        mut command: Command,
+        inside: &Namespace,
+        script: &str,
+    ) -> Result<Process> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
         unsafe {
             command.pre_exec(|| {
@@ -71,15 +97,38 @@ impl Process {
                 Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
             })
         };
-        let mut child = inside.command(&mut command)?.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut child = inside
+            .command(&mut command)?
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
         // A script fits into a pipe, whether its reader is there already or not.
-        child.stdin.take().context("no stdin")?.write_all(script.as_bytes()).with_context(|| format!("{name} takes no script"))?;
-        let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
+        child
+            .stdin
+            .take()
+            .context("no stdin")?
+            .write_all(script.as_bytes())
+            .with_context(|| format!("{name} takes no script"))?;
+        let (stdout, stderr) = (
+            child.stdout.take().context("no stdout")?,
+            child.stderr.take().context("no stderr")?,
+        );
         let said = thread::spawn(move || input::text_of(stderr, input::SOURCE));
         let (entered, open) = (BTreeSet::new(), BTreeSet::new());
         let record = BufReader::new(stdout);
         let (text, step, syns) = (String::new(), String::new(), Vec::new());
-        Ok(Process { name, child, record, text, said: Some(said), syns, entered, open, step, over: false, ended: false })
+        Ok(Process {
+            name,
+            child,
+            record,
+            text,
+            said: Some(said),
+            syns,
+            entered,
+            open,
+            step,
+            over: false,
+            ended: false,
+        })
     }
 
     /// Waits until it listens, or until it does whatever it does first.
@@ -101,7 +150,11 @@ impl Process {
 
     /// SEG.SEQ of the last SYN that came, those that were `forged` left out.
     pub(super) fn heard_syn(&self, forged: &HashSet<(u16, u32)>) -> Option<u32> {
-        self.syns.iter().rev().find(|named| !forged.contains(named)).map(|(_, seq)| *seq)
+        self.syns
+            .iter()
+            .rev()
+            .find(|named| !forged.contains(named))
+            .map(|(_, seq)| *seq)
     }
 
     /// Its script is over and its connections are closed, or it has ended.
@@ -119,7 +172,12 @@ impl Process {
             }
             self.note(&line);
             self.text += &line;
-            ensure!(self.text.len() as u64 <= input::RECORD, "{} wrote more than {} MiB of events", self.name, input::RECORD >> 20);
+            ensure!(
+                self.text.len() as u64 <= input::RECORD,
+                "{} wrote more than {} MiB of events",
+                self.name,
+                input::RECORD >> 20
+            );
             if self.record.buffer().is_empty() {
                 return Ok(());
             }
@@ -128,11 +186,15 @@ impl Process {
 
     fn note(&mut self, line: &str) {
         // The first line is no entry, and a wrong one is found when the whole record is read.
-        let Ok(Entry { conn, what, .. }) = serde_json::from_str::<Entry>(line) else { return };
+        let Ok(Entry { conn, what, .. }) = serde_json::from_str::<Entry>(line) else {
+            return;
+        };
         match (what, conn) {
             (What::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
             (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
-            (What::Segment(seen), _) if seen.dir == Direction::In && seen.flags.contains('S') => self.syns.push((seen.id, seen.seq)),
+            (What::Segment(seen), _) if seen.dir == Direction::In && seen.flags.contains('S') => {
+                self.syns.push((seen.id, seen.seq))
+            }
             (What::State { to, .. }, _) => _ = self.entered.insert(to),
             (What::App { did, text }, _) => {
                 self.over |= did == "over";
@@ -147,7 +209,13 @@ impl Process {
     /// Asks it to end and reads its record.
     pub(super) fn finish(mut self) -> Result<(String, Log)> {
         let said = self.end()?;
-        let log = Log::parse(&self.text).with_context(|| format!("the record of {} is wrong; it said: {}", self.name, said.trim()))?;
+        let log = Log::parse(&self.text).with_context(|| {
+            format!(
+                "the record of {} is wrong; it said: {}",
+                self.name,
+                said.trim()
+            )
+        })?;
         Ok((std::mem::take(&mut self.text), log))
     }
 
@@ -159,7 +227,9 @@ impl Process {
         }
         self.child.wait()?;
         let said = self.said.take().map(JoinHandle::join);
-        said.and_then(Result::ok).context("its stderr was not read")?.context("its stderr cannot be read")
+        said.and_then(Result::ok)
+            .context("its stderr was not read")?
+            .context("its stderr cannot be read")
     }
 }
 
@@ -173,13 +243,29 @@ impl Drop for Process {
 /// Waits until one of them has written something, and reads it.
 pub(super) fn wait(processes: &mut [&mut Process], most: Duration) -> Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout = Timespec { tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX), tv_nsec: most.subsec_nanos().into() };
-    let alive: Vec<usize> = (0..processes.len()).filter(|index| !processes[*index].ended).collect();
-    let ready: Vec<usize> = {
-        let mut fds: Vec<PollFd<'_>> =
-            alive.iter().map(|index| PollFd::from_borrowed_fd(processes[*index].record.get_ref().as_fd(), PollFlags::IN)).collect();
-        poll(&mut fds, Some(&timeout))?;
-        alive.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(index, _)| *index).collect()
+    let timeout = Timespec {
+        tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: most.subsec_nanos().into(),
     };
-    ready.into_iter().try_for_each(|index| processes[index].read())
+    let alive: Vec<usize> = (0..processes.len())
+        .filter(|index| !processes[*index].ended)
+        .collect();
+    let ready: Vec<usize> = {
+        let mut fds: Vec<PollFd<'_>> = alive
+            .iter()
+            .map(|index| {
+                PollFd::from_borrowed_fd(processes[*index].record.get_ref().as_fd(), PollFlags::IN)
+            })
+            .collect();
+        poll(&mut fds, Some(&timeout))?;
+        alive
+            .iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|(index, _)| *index)
+            .collect()
+    };
+    ready
+        .into_iter()
+        .try_for_each(|index| processes[index].read())
 }

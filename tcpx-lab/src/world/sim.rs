@@ -29,7 +29,12 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let mut nth = 0;
     let hosts = plan.hosts.each_ref().map(|host| {
         nth += 1;
-        sim.add_host(host.address.ip(), host.settings.config.clone(), seed ^ nth, host.settings.rules.clone())
+        sim.add_host(
+            host.address.ip(),
+            host.settings.config.clone(),
+            seed ^ nth,
+            host.settings.rules.clone(),
+        )
     });
     for (from, to) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
         sim.link(from, to, Link::new(delay(plan.scale)));
@@ -43,7 +48,8 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let (a, b) = (a?, b?);
     Ok(Outcome {
         logs: [a.log, b.log],
-        // A nanosecond later: what happens at the very end counts, whichever way its time in a record was rounded.
+        // A nanosecond later: what happens at the very end counts, whichever way its time in a
+        // record was rounded.
         end: sim.now().since(Instant::ZERO).as_secs_f64() + 1e-9,
         events: [a.events, b.events],
         captures: [a.capture, b.capture],
@@ -52,16 +58,28 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     })
 }
 
-/// Lets things happen until all scripts are over and every connection is closed, until nothing more happens, or until the limit.
+/// Lets things happen until all scripts are over and every connection is closed, until nothing more
+/// happens, or until the limit.
 fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
     let limit = Instant::ZERO + plan.limit;
-    let mut waiting: Vec<(&Injection, Option<Instant>)> =
-        plan.inject.iter().map(|inject| (inject, inject.on.is_none().then(|| Instant::ZERO + inject.after))).collect();
+    let mut waiting: Vec<(&Injection, Option<Instant>)> = plan
+        .inject
+        .iter()
+        .map(|inject| {
+            (
+                inject,
+                inject.on.is_none().then(|| Instant::ZERO + inject.after),
+            )
+        })
+        .collect();
     let mut looked_at = 0;
     loop {
         let news = sim.trace().get(looked_at..).unwrap_or_default();
         for (inject, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
-            let seen = inject.on.as_ref().is_some_and(|rung| news.iter().any(|seen| shows(seen, hosts, rung)));
+            let seen = inject
+                .on
+                .as_ref()
+                .is_some_and(|rung| news.iter().any(|seen| shows(seen, hosts, rung)));
             *due = seen.then(|| sim.now() + inject.after);
         }
         looked_at += news.len();
@@ -80,19 +98,28 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
         }
         sim.run_until(|sim| sim.now() >= next, next.since(sim.now()));
         for (inject, _) in waiting.extract_if(.., |(_, due)| due.is_some_and(|due| due <= next)) {
-            inject.packets.iter().for_each(|packet| sim.inject(*inject.to.of(&hosts), packet.clone()));
+            inject
+                .packets
+                .iter()
+                .for_each(|packet| sim.inject(*inject.to.of(&hosts), packet.clone()));
         }
     }
 }
 
 /// Whether what an injection waits for, a state, was entered here.
 fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Rung) -> bool {
-    let (Sight::State(wanted), Observation::Event { host, event }) = (&rung.sight, seen) else { return false };
-    host == rung.end.of(&hosts) && matches!(event.what, event::What::State { to, .. } if to.name() == wanted)
+    let (Sight::State(wanted), Observation::Event { host, event }) = (&rung.sight, seen) else {
+        return false;
+    };
+    host == rung.end.of(&hosts)
+        && matches!(event.what, event::What::State { to, .. } if to.name() == wanted)
 }
 
 fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {
-    hosts.into_iter().all(|host| sim.connections(host).all(|conn| sim.closed(host, conn).is_some()))
+    hosts.into_iter().all(|host| {
+        sim.connections(host)
+            .all(|conn| sim.closed(host, conn).is_some())
+    })
 }
 
 /// What one host saw.
@@ -105,8 +132,18 @@ struct Record {
 /// Reads a host's trace through the same writers and the same reader as on the wire.
 fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool) -> Result<Record> {
     let settings = &end.of(&plan.hosts).settings;
-    let rules = settings.rules.iter().map(|rule| rule.text.clone()).collect();
-    let start = Start::new(super::role(end), settings.profile.name(), seed, Duration::ZERO, Duration::ZERO);
+    let rules = settings
+        .rules
+        .iter()
+        .map(|rule| rule.text.clone())
+        .collect();
+    let start = Start::new(
+        super::role(end),
+        settings.profile.name(),
+        seed,
+        Duration::ZERO,
+        Duration::ZERO,
+    );
     let (outlet, events) = drain()?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Events::new(outlet, Instant::ZERO, &start))];
     let mut capture = None;
@@ -119,7 +156,13 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
     for seen in sim.trace() {
         match seen {
             Observation::Event { host: at, event } if *at == host => recorder.event(event),
-            Observation::Segment { host: at, record, judgement, packet, .. } if *at == host => recorder.segment(record, judgement, packet),
+            Observation::Segment {
+                host: at,
+                record,
+                judgement,
+                packet,
+                ..
+            } if *at == host => recorder.segment(record, judgement, packet),
             Observation::Deed { host: at, deed } if *at == host => recorder.deed(deed),
             _ => {}
         }
@@ -127,10 +170,16 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
     drop(recorder);
     let unread = |_| anyhow!("the record was not read");
     let events = String::from_utf8(events.join().map_err(unread)??)?;
-    let capture = capture.map_or(Ok(Ok(Vec::new())), |octets| octets.join()).map_err(unread)??;
+    let capture = capture
+        .map_or(Ok(Ok(Vec::new())), |octets| octets.join())
+        .map_err(unread)??;
     let mut log = Log::parse(&events)?;
     mark_forged(plan, end, &mut log);
-    Ok(Record { log, events, capture })
+    Ok(Record {
+        log,
+        events,
+        capture,
+    })
 }
 
 /// Tells the segments that nobody sent.
@@ -138,7 +187,8 @@ pub(super) fn mark_forged(plan: &Plan, end: End, log: &mut Log) {
     let forged = plan.forged(end);
     for entry in &mut log.entries {
         if let What::Segment(segment) = &mut entry.what {
-            segment.forged = segment.dir == Direction::In && forged.contains(&(segment.id, segment.seq));
+            segment.forged =
+                segment.dir == Direction::In && forged.contains(&(segment.id, segment.seq));
         }
     }
 }
@@ -152,5 +202,8 @@ fn drain() -> Result<(Outlet, Reader)> {
         let mut octets = Vec::new();
         reader.read_to_end(&mut octets).map(|_| octets)
     });
-    Ok((Outlet::new("the simulation's record", writer, Failures::default())?, octets))
+    Ok((
+        Outlet::new("the simulation's record", writer, Failures::default())?,
+        octets,
+    ))
 }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use tcpx_proto::config::Isn;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
-/// How far apart a record and the capture of the same end may stamp a packet, seconds: a loaded machine lets a process wait.
+/// How far apart a record and the capture of the same end may stamp a packet, seconds: a loaded
+/// machine lets a process wait.
 const STAMPS: f64 = 0.5;
 
 /// Runs a plan. The record of each end is held against a capture of that end.
@@ -33,7 +34,8 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
-    // What is forged comes so long after both have begun, however long a loaded machine takes to start them.
+    // What is forged comes so long after both have begun, however long a loaded machine takes to
+    // start them.
     a.wait_until_ready(plan)?;
     watch(&mut plan.clone(), [&mut a, &mut b], &spaces, None)?;
     let end = crate::evidence::now();
@@ -49,15 +51,22 @@ impl Captures {
     pub(super) fn start(plan: &Plan, spaces: &[Namespace; 2]) -> Result<Captures> {
         let of = |end: End| {
             let inside = end.of(spaces);
-            let itself = end.of(&plan.hosts).speaks_to_itself().then(|| Capture::of_itself(inside));
-            [Some(Capture::start(inside)), itself].into_iter().flatten().collect::<std::io::Result<_>>()
+            let itself = end
+                .of(&plan.hosts)
+                .speaks_to_itself()
+                .then(|| Capture::of_itself(inside));
+            [Some(Capture::start(inside)), itself]
+                .into_iter()
+                .flatten()
+                .collect::<std::io::Result<_>>()
         };
         Ok(Captures([of(End::A)?, of(End::B)?]))
     }
 
     pub(super) fn stop(self) -> Result<[Vec<Packet>; 2]> {
         let [a, b] = self.0.map(|captures| {
-            let packets: std::io::Result<Vec<Vec<Packet>>> = captures.into_iter().map(Capture::stop).collect();
+            let packets: std::io::Result<Vec<Vec<Packet>>> =
+                captures.into_iter().map(Capture::stop).collect();
             packets.map(|packets| {
                 let mut packets = packets.concat();
                 packets.sort_by(|x, y| x.at.total_cmp(&y.at));
@@ -68,33 +77,70 @@ impl Captures {
     }
 }
 
-fn outcome(plan: &Plan, logs: [(String, Log); 2], packets: [Vec<Packet>; 2], end: f64, keep: bool) -> Result<Outcome> {
+fn outcome(
+    plan: &Plan,
+    logs: [(String, Log); 2],
+    packets: [Vec<Packet>; 2],
+    end: f64,
+    keep: bool,
+) -> Result<Outcome> {
     let [(events_a, log_a), (events_b, log_b)] = logs;
     let mut logs = [log_a, log_b];
     let mut waited: f64 = 0.0;
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
-        waited = waited.max(witnessed(plan, side, log, side.of::<Vec<Packet>>(&packets), end)?);
+        waited = waited.max(witnessed(
+            plan,
+            side,
+            log,
+            side.of::<Vec<Packet>>(&packets),
+            end,
+        )?);
         waited = waited.max(late::longest(log, &side.of(&plan.hosts).script));
         super::sim::mark_forged(plan, side, log);
     }
-    let captures = if keep { written(&logs, &packets)? } else { [Vec::new(), Vec::new()] };
+    let captures = if keep {
+        written(&logs, &packets)?
+    } else {
+        [Vec::new(), Vec::new()]
+    };
     let end = end - crate::oracle::start(&logs);
-    Ok(Outcome { end, logs, events: [events_a, events_b], captures, notes: Vec::new(), waited })
+    Ok(Outcome {
+        end,
+        logs,
+        events: [events_a, events_b],
+        captures,
+        notes: Vec::new(),
+        waited,
+    })
 }
 
-/// Holds a record against the capture of the same end, up to the end of the run. What the laboratory forged in that end's name left
-/// there, and is no lie. Returns how long its process waited for the machine at the most, seconds.
-pub(super) fn witnessed(plan: &Plan, side: End, log: &Log, packets: &[Packet], end: f64) -> Result<f64> {
+/// Holds a record against the capture of the same end, up to the end of the run. What the
+/// laboratory forged in that end's name left there, and is no lie. Returns how long its process
+/// waited for the machine at the most, seconds.
+pub(super) fn witnessed(
+    plan: &Plan,
+    side: End,
+    log: &Log,
+    packets: &[Packet],
+    end: f64,
+) -> Result<f64> {
     let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
     let genuine = genuine(plan, side, packets);
     let waited = waited(log, &genuine);
-    let allowance = Allowance { seconds: STAMPS.max(waited + STAMPS), kept: true, silent_from, until: end - log.monotonic };
-    check(log, &genuine, own(side), &allowance).map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))?;
+    let allowance = Allowance {
+        seconds: STAMPS.max(waited + STAMPS),
+        kept: true,
+        silent_from,
+        until: end - log.monotonic,
+    };
+    check(log, &genuine, own(side), &allowance)
+        .map_err(|wrong| anyhow!("the record of {side} is wrong: {wrong}"))?;
     Ok(waited)
 }
 
-/// The longest time from the arrival of a packet to its handling, by which the process tells that it did not get the machine.
+/// The longest time from the arrival of a packet to its handling, by which the process tells that
+/// it did not get the machine.
 fn waited(log: &Log, packets: &[Packet]) -> f64 {
     let mut arrivals: HashMap<(u16, u32), Vec<f64>> = HashMap::new();
     for packet in packets.iter().filter(|packet| !packet.outgoing) {
@@ -102,8 +148,14 @@ fn waited(log: &Log, packets: &[Packet]) -> f64 {
         arrivals.entry(named).or_default().push(packet.at);
     }
     let waits = log.entries.iter().filter_map(|entry| match &entry.what {
-        What::Segment(segment) if segment.dir == Direction::In && ["pass", "drop"].contains(&segment.verdict.as_str()) => {
-            let (here, same) = (entry.t + log.monotonic, arrivals.get(&(segment.id, segment.seq))?);
+        What::Segment(segment)
+            if segment.dir == Direction::In
+                && ["pass", "drop"].contains(&segment.verdict.as_str()) =>
+        {
+            let (here, same) = (
+                entry.t + log.monotonic,
+                arrivals.get(&(segment.id, segment.seq))?,
+            );
             let last = same.partition_point(|at| *at <= here).checked_sub(1)?;
             Some(here - same[last])
         }
@@ -114,14 +166,18 @@ fn waited(log: &Log, packets: &[Packet]) -> f64 {
 
 /// IP identification and SEG.SEQ.
 fn named(packet: &Packet) -> Option<(u16, u32)> {
-    let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore).ok()?.header;
+    let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore)
+        .ok()?
+        .header;
     Some((header.id, header.seq.0))
 }
 
 /// A capture of an end without what the laboratory sent from there in its name.
 pub(super) fn genuine(plan: &Plan, side: End, packets: &[Packet]) -> Vec<Packet> {
     let forged = plan.forged(side.other());
-    let honest = |packet: &&Packet| !packet.outgoing || named(packet).is_some_and(|named| !forged.contains(&named));
+    let honest = |packet: &&Packet| {
+        !packet.outgoing || named(packet).is_some_and(|named| !forged.contains(&named))
+    };
     packets.iter().filter(honest).cloned().collect()
 }
 
@@ -130,7 +186,10 @@ pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Ve
     let one = |end: End| {
         let mut octets = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");
-        let side = pcapng::End { name: role(end), packets: end.of::<Vec<Packet>>(packets) };
+        let side = pcapng::End {
+            name: role(end),
+            packets: end.of::<Vec<Packet>>(packets),
+        };
         let remarks = Remarks::of(end.of(logs));
         pcapng::write(&mut octets, &section, side, |packet| remarks.on(packet)).map(|()| octets)
     };
@@ -141,34 +200,59 @@ pub(super) fn own(end: End) -> Ipv4Addr {
     *end.of(&[netns::A, netns::B])
 }
 
-/// Waits until both are done, or until the limit; forges what is to be forged meanwhile. The numbers in that which count from the ISN
-/// of the `linux` end become what they really are.
-pub(super) fn watch(plan: &mut Plan, mut ends: [&mut Process; 2], spaces: &[Namespace; 2], linux: Option<End>) -> Result<()> {
+/// Waits until both are done, or until the limit; forges what is to be forged meanwhile. The
+/// numbers in that which count from the ISN of the `linux` end become what they really are.
+pub(super) fn watch(
+    plan: &mut Plan,
+    mut ends: [&mut Process; 2],
+    spaces: &[Namespace; 2],
+    linux: Option<End>,
+) -> Result<()> {
     let begun = Instant::now();
-    let start = |(nth, inject): (usize, &Injection)| (nth, inject.on.is_none().then(|| begun + inject.after));
-    let mut waiting: Vec<(usize, Option<Instant>)> = plan.inject.iter().enumerate().map(start).collect();
+    let start = |(nth, inject): (usize, &Injection)| {
+        (nth, inject.on.is_none().then(|| begun + inject.after))
+    };
+    let mut waiting: Vec<(usize, Option<Instant>)> =
+        plan.inject.iter().enumerate().map(start).collect();
     loop {
         for (nth, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
             let inject = &plan.inject[*nth];
             let Some(rung) = &inject.on else { continue };
-            let Sight::State(state) = &rung.sight else { bail!("an injection waits for a state, not for \"{}\"", rung.text) };
+            let Sight::State(state) = &rung.sight else {
+                bail!("an injection waits for a state, not for \"{}\"", rung.text)
+            };
             if ends[rung.end as usize].has_entered(state) {
                 *due = Some(Instant::now() + inject.after);
             }
         }
-        for (nth, _) in waiting.extract_if(.., |(_, due)| due.is_some_and(|due| due <= Instant::now())) {
-            if let Some((linux, by)) = linux.and_then(|linux| Some((linux, isn_difference(plan, linux, ends[linux.other() as usize])?))) {
+        for (nth, _) in
+            waiting.extract_if(.., |(_, due)| due.is_some_and(|due| due <= Instant::now()))
+        {
+            if let Some((linux, by)) = linux.and_then(|linux| {
+                Some((
+                    linux,
+                    isn_difference(plan, linux, ends[linux.other() as usize])?,
+                ))
+            }) {
                 plan.inject[nth].rebase(linux, by);
             }
             // A forged segment comes over the cable: it leaves from the other end's namespace.
             let inject = &plan.inject[nth];
             let from = inject.to.other().of(spaces);
-            kernel::send_all(from, inject.packets.iter().map(Vec::as_slice)).context("cannot send a forged segment")?;
+            kernel::send_all(from, inject.packets.iter().map(Vec::as_slice))
+                .context("cannot send a forged segment")?;
         }
-        if waiting.is_empty() && ends.iter().all(|process| process.is_done()) || begun.elapsed() >= plan.limit {
+        if waiting.is_empty() && ends.iter().all(|process| process.is_done())
+            || begun.elapsed() >= plan.limit
+        {
             return Ok(());
         }
-        let due = waiting.iter().filter_map(|(_, due)| *due).min().unwrap_or(begun + plan.limit).min(begun + plan.limit);
+        let due = waiting
+            .iter()
+            .filter_map(|(_, due)| *due)
+            .min()
+            .unwrap_or(begun + plan.limit)
+            .min(begun + plan.limit);
         let news = due.saturating_duration_since(Instant::now());
         // Whoever has news first wakes us; the other is looked at as well.
         super::process::wait(&mut ends, news.max(Duration::from_micros(100)))?;
@@ -177,7 +261,9 @@ pub(super) fn watch(plan: &mut Plan, mut ends: [&mut Process; 2], spaces: &[Name
 
 /// By how much the ISN of the `linux` end, as its peer has heard it, is larger than its file says.
 fn isn_difference(plan: &Plan, linux: End, peer: &Process) -> Option<u32> {
-    let Isn::Fixed(supposed) = linux.of(&plan.hosts).settings.config.conn.isn else { return None };
+    let Isn::Fixed(supposed) = linux.of(&plan.hosts).settings.config.conn.isn else {
+        return None;
+    };
     let real = peer.heard_syn(&plan.forged(linux.other()))?;
     Some(real.wrapping_sub(supposed.0))
 }

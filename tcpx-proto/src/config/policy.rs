@@ -1,15 +1,18 @@
-//! The policies that RFCs or kernels see differently: an enum for each, which names the choices and their sources.
+//! The policies that RFCs or kernels see differently: an enum for each, which names the choices and
+//! their sources.
 
 use crate::seq::Seq;
 
 /// When text in order is acknowledged (RFC 9293 section 3.8.6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AckPace {
-    /// The second full segment at once, anything else after `delayed_ack`; a FIN at once (SHLD-18, SHLD-19; section 3.10.7.4).
+    /// The second full segment at once, anything else after `delayed_ack`; a FIN at once (SHLD-18,
+    /// SHLD-19; section 3.10.7.4).
     Rfc9293,
-    /// More than a full segment at once. Anything else when the application has read it, unless the application answers what it gets;
-    /// then, and where nobody reads, after a time that follows the peer's, from `delayed_ack` to 200 ms. A FIN waits like text
-    /// (`__tcp_ack_snd_check`, `tcp_cleanup_rbuf`, `tcp_send_delayed_ack`).
+    /// More than a full segment at once. Anything else when the application has read it, unless the
+    /// application answers what it gets; then, and where nobody reads, after a time that follows
+    /// the peer's, from `delayed_ack` to 200 ms. A FIN waits like text (`__tcp_ack_snd_check`,
+    /// `tcp_cleanup_rbuf`, `tcp_send_delayed_ack`).
     Linux,
 }
 
@@ -20,18 +23,19 @@ pub enum Nagle {
     Off,
     /// Until everything before it is acknowledged (RFC 896; RFC 9293 section 3.7.4, SHLD-7).
     Rfc896,
-    /// Until every smaller segment before it is acknowledged (draft-minshall-nagle-01; Linux's `tcp_minshall_check`): the last part of
-    /// a message of more than a segment follows at once.
+    /// Until every smaller segment before it is acknowledged (draft-minshall-nagle-01; Linux's
+    /// `tcp_minshall_check`): the last part of a message of more than a segment follows at once.
     Minshall,
 }
 
 /// Silly-window avoidance (RFC 9293 section 3.8.6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SillyWindow {
-    /// The receiver moves its window by a full segment or half the buffer, the sender does not let a small window cut its segments
-    /// (MUST-38, MUST-39).
+    /// The receiver moves its window by a full segment or half the buffer, the sender does not let
+    /// a small window cut its segments (MUST-38, MUST-39).
     Avoid,
-    /// Every octet that is read is offered at once, and every octet that is offered is used at once.
+    /// Every octet that is read is offered at once, and every octet that is offered is used at
+    /// once.
     Allow,
 }
 
@@ -50,8 +54,8 @@ impl SillyWindow {
 pub enum SequenceCheck {
     /// A segment with nothing in the window is acknowledged and dropped (Table 6).
     Window,
-    /// It is acknowledged and goes on to the other checks, and its text and FIN are taken as if they began at RCV.NXT: what a stack
-    /// without sequence numbers would do.
+    /// It is acknowledged and goes on to the other checks, and its text and FIN are taken as if
+    /// they began at RCV.NXT: what a stack without sequence numbers would do.
     None,
 }
 
@@ -60,28 +64,33 @@ pub enum SequenceCheck {
 pub enum WindowEdges {
     /// They are outside (RFC 9293 Table 6).
     Exclusive,
-    /// What ends at RCV.NXT, and an ACK without text at the right edge, is used for what it acknowledges (Linux's `tcp_sequence`;
-    /// RFC 9293 Appendix A.2). A peer whose text fills the window sends all its ACKs from that edge.
+    /// What ends at RCV.NXT, and an ACK without text at the right edge, is used for what it
+    /// acknowledges (Linux's `tcp_sequence`; RFC 9293 Appendix A.2). A peer whose text fills the
+    /// window sends all its ACKs from that edge.
     Inclusive,
 }
 
 /// Segments without ACK, RST and SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Unacknowledging {
-    /// They come to the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4): those outside the window are answered.
+    /// They come to the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4):
+    /// those outside the window are answered.
     Check,
     /// They are dropped at once (Linux).
     Drop,
 }
 
-/// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap. What comes in order counts before all of them.
+/// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap. What comes in
+/// order counts before all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Overlap {
-    /// That of the segment which begins first, and of two that begin alike, of the one that came first: what is held is taken in the
-    /// order of SEG.SEQ, of each segment only what is new (RFC 9293 section 3.10.7.4).
+    /// That of the segment which begins first, and of two that begin alike, of the one that came
+    /// first: what is held is taken in the order of SEG.SEQ, of each segment only what is new (RFC
+    /// 9293 section 3.10.7.4).
     SequenceOrder,
-    /// The same, but of two that begin alike the longer one's, and what continues a held segment is one with it: no D-SACK tells what it
-    /// has in common with those behind it (Linux `tcp_data_queue_ofo`).
+    /// The same, but of two that begin alike the longer one's, and what continues a held segment is
+    /// one with it: no D-SACK tells what it has in common with those behind it (Linux
+    /// `tcp_data_queue_ofo`).
     Linux,
 }
 
@@ -99,7 +108,8 @@ pub enum TextOverFin {
 pub enum SynText {
     /// They are queued until ESTABLISHED (RFC 9293 sections 3.10.7.2 and 3.10.7.3).
     Queue,
-    /// They are dropped, and must come again; a SYN,FIN without ACK to a listener is dropped as a whole (Linux, without TCP Fast Open).
+    /// They are dropped, and must come again; a SYN,FIN without ACK to a listener is dropped as a
+    /// whole (Linux, without TCP Fast Open).
     Drop,
 }
 
@@ -108,11 +118,13 @@ pub enum SynText {
 pub enum SynEcho {
     /// Any: RFC 7323 asks for no check.
     Any,
-    /// One that our SYNs carried, or 0 (Linux). To another in SYN-SENT the answer is a RST, in SYN-RECEIVED an ACK.
+    /// One that our SYNs carried, or 0 (Linux). To another in SYN-SENT the answer is a RST, in
+    /// SYN-RECEIVED an ACK.
     Ours,
 }
 
-/// A TIME-WAIT after a SYN opened its four-tuple again, if that SYN turns out to be an old duplicate (RFC 9293 section 3.6.1, MAY-2).
+/// A TIME-WAIT after a SYN opened its four-tuple again, if that SYN turns out to be an old
+/// duplicate (RFC 9293 section 3.6.1, MAY-2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TimeWaitSyn {
     /// It comes back, for what is left of its 2 MSL, when SYN-RECEIVED ends without a connection.
@@ -126,14 +138,16 @@ pub enum TimeWaitSyn {
 pub enum Orphan {
     /// A connection like any other; new text resets it (RFC 9293 section 3.10.7.4, SHLD-3).
     Connection,
-    /// What Linux calls a minisocket: any RST and any SYN in the window end it, and no ACK is looked at.
+    /// What Linux calls a minisocket: any RST and any SYN in the window end it, and no ACK is
+    /// looked at.
     Mini,
 }
 
 /// A listener that is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ListenerEnd {
-    /// A RST goes to the peer of each connection in SYN-RECEIVED, as in an ABORT (RFC 9293 section 3.10.5).
+    /// A RST goes to the peer of each connection in SYN-RECEIVED, as in an ABORT (RFC 9293 section
+    /// 3.10.5).
     Reset,
     /// They are forgotten: what comes for them is answered as in CLOSED (Linux).
     Forget,
@@ -162,8 +176,9 @@ pub enum ResetChecks {
 pub enum ResetPlace {
     /// At RCV.NXT (RFC 5961 section 3.2).
     RcvNxt,
-    /// There, or right behind the last text that SACK reports; after the peer's FIN also at RCV.NXT-1, as its sender may not count that
-    /// FIN (Linux's `tcp_validate_incoming`, `tcp_reset_check`).
+    /// There, or right behind the last text that SACK reports; after the peer's FIN also at
+    /// RCV.NXT-1, as its sender may not count that FIN (Linux's `tcp_validate_incoming`,
+    /// `tcp_reset_check`).
     WherePeerIs,
 }
 
@@ -201,11 +216,13 @@ pub enum Isn {
 pub enum SynAcknowledged {
     /// When an ACK says so.
     ByAck,
-    /// As soon as it is sent: what a two-way handshake means. An active opener then owes no third ACK.
+    /// As soon as it is sent: what a two-way handshake means. An active opener then owes no third
+    /// ACK.
     WhenSent,
 }
 
-/// What the application's data and FIN wait for beyond ESTABLISHED, until [`lift`](crate::stack::Stack::lift).
+/// What the application's data and FIN wait for beyond ESTABLISHED, until
+/// [`lift`](crate::stack::Stack::lift).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HoldBack {
     /// Nothing.
@@ -217,9 +234,11 @@ pub enum HoldBack {
 /// What becomes of a path, over IPv4, whose MTU a router says is less than a host expects of any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SmallPath {
-    /// Packets get as small as the router says, down to 68 octets, and where it says nothing, as the next plateau (RFC 1191 sections 3, 7).
+    /// Packets get as small as the router says, down to 68 octets, and where it says nothing, as
+    /// the next plateau (RFC 1191 sections 3, 7).
     Reduce,
-    /// Packets get no smaller than 552 octets, and routers may cut them: they go without DF (`net.ipv4.route.min_pmtu`).
+    /// Packets get no smaller than 552 octets, and routers may cut them: they go without DF
+    /// (`net.ipv4.route.min_pmtu`).
     Fragment,
 }
 
@@ -228,7 +247,8 @@ pub enum SmallPath {
 pub enum Congestion {
     /// RFC 5681: half the window after a loss, one segment more a round trip.
     NewReno,
-    /// RFC 9438: seven tenths, then back along a cubic curve in time. What Linux does unless told otherwise.
+    /// RFC 9438: seven tenths, then back along a cubic curve in time. What Linux does unless told
+    /// otherwise.
     Cubic,
     /// None: only the peer's window limits.
     Off,
@@ -241,28 +261,32 @@ pub enum Recovery {
     NewReno,
     /// By what SACK says is held (RFC 6675).
     Rfc6675,
-    /// By when it was sent, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does; since 6.17 it knows nothing else.
+    /// By when it was sent, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does;
+    /// since 6.17 it knows nothing else.
     Rack,
 }
 
 /// What our own limit of the MSS limits ([`mss`](super::ConnConfig::mss)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MssLimits {
-    /// The MSS that we offer, and so what the peer sends (RFC 9293 section 3.7.1 knows no other limit of ours).
+    /// The MSS that we offer, and so what the peer sends (RFC 9293 section 3.7.1 knows no other
+    /// limit of ours).
     Offered,
-    /// What we send, too, whatever the peer offers. To a peer that offers nothing an active opener sends segments of this size, a passive
-    /// one of the default size (Linux's `user_mss`).
+    /// What we send, too, whatever the peer offers. To a peer that offers nothing an active opener
+    /// sends segments of this size, a passive one of the default size (Linux's `user_mss`).
     Both,
 }
 
 /// The last octet of urgent data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum UrgentData {
-    /// It is a part of the stream as any other (RFC 9293 section 3.8.5, RFC 6093; Linux with `SO_OOBINLINE`).
+    /// It is a part of the stream as any other (RFC 9293 section 3.8.5, RFC 6093; Linux with
+    /// `SO_OOBINLINE`).
     Inline,
     /// It is taken out of the stream: RECEIVE stops before it and then leaves it out, and
-    /// [`receive_urgent`](crate::stack::Stack::receive_urgent) gives it until then. A later announcement replaces one whose octet was not
-    /// reached: that octet is then in line. An urgent pointer of 0 is taken for 1 (Linux's `tcp_check_urg`, `MSG_OOB`).
+    /// [`receive_urgent`](crate::stack::Stack::receive_urgent) gives it until then. A later
+    /// announcement replaces one whose octet was not reached: that octet is then in line. An urgent
+    /// pointer of 0 is taken for 1 (Linux's `tcp_check_urg`, `MSG_OOB`).
     OutOfBand,
 }
 
@@ -282,8 +306,9 @@ pub enum Ecn {
 pub enum Variance {
     /// SRTT + 4 RTTVAR, and [`min`](super::Rto::min) bounds the sum (RFC 6298 sections 2.3, 2.4).
     Rfc6298,
-    /// SRTT + the largest deviation of the last round trips, and [`min`](super::Rto::min) bounds that deviation: a peer that delays its ACK by less is
-    /// never taken for a loss (`tcp_rtt_estimator`, `__tcp_set_rto`).
+    /// SRTT + the largest deviation of the last round trips, and [`min`](super::Rto::min) bounds
+    /// that deviation: a peer that delays its ACK by less is never taken for a loss
+    /// (`tcp_rtt_estimator`, `__tcp_set_rto`).
     Linux,
 }
 

@@ -1,4 +1,5 @@
-//! What a gate remembers of one four-tuple: where each direction stands, and how far each rule has counted.
+//! What a gate remembers of one four-tuple: where each direction stands, and how far each rule has
+//! counted.
 
 use super::Direction;
 use super::rule::{Facts, Fault, Which};
@@ -15,7 +16,8 @@ pub(super) type FlowKey = (SocketAddr, SocketAddr);
 /// How many retransmitted places are remembered in each direction.
 const MAX_REPEATS: usize = 16;
 
-/// No window is larger (RFC 7323 section 2.3): what lies farther ahead belongs to another incarnation.
+/// No window is larger (RFC 7323 section 2.3): what lies farther ahead belongs to another
+/// incarnation.
 const MAX_WINDOW: u32 = 1 << 30;
 
 /// One four-tuple, over all its incarnations.
@@ -92,20 +94,31 @@ impl Lane {
 
 impl Flow {
     pub(super) fn new(rules: usize) -> Flow {
-        Flow { tallies: alloc::vec![Tally::default(); rules], ..Flow::default() }
+        Flow {
+            tallies: alloc::vec![Tally::default(); rules],
+            ..Flow::default()
+        }
     }
 
-    /// Takes note of a segment: the start of an incarnation, the third ACK and the silence (into `facts`). Returns 0 or the number of the
-    /// retransmission.
+    /// Takes note of a segment: the start of an incarnation, the third ACK and the silence (into
+    /// `facts`). Returns 0 or the number of the retransmission.
     pub(super) fn see(&mut self, now: Instant, facts: &mut Facts) -> u32 {
         let before = self.seen.replace(now).unwrap_or(now);
         self.silence = self.silence.max(now.since(before));
-        let (direction, flags, seq, len) = (facts.direction, facts.header.flags, facts.header.seq, facts.len());
+        let (direction, flags, seq, len) = (
+            facts.direction,
+            facts.header.flags,
+            facts.header.seq,
+            facts.len(),
+        );
         if flags.has(Flags::SYN) && (self.lane(direction).isn != Some(seq) || self.ended()) {
             self.syn(direction, seq, flags.has(Flags::ACK));
         }
-        facts.third =
-            self.opener == Some(direction) && !self.third_seen && flags.has(Flags::ACK) && !flags.has(Flags::SYN) && !flags.has(Flags::RST);
+        facts.third = self.opener == Some(direction)
+            && !self.third_seen
+            && flags.has(Flags::ACK)
+            && !flags.has(Flags::SYN)
+            && !flags.has(Flags::RST);
         self.third_seen |= facts.third;
         facts.silence = self.silence;
         self.reset |= flags.has(Flags::RST);
@@ -114,8 +127,8 @@ impl Flow {
         lane.retransmission(seq, len)
     }
 
-    /// A SYN that begins a direction anew. Without ACK it begins an incarnation, unless it crosses the peer's first SYN (simultaneous
-    /// open) in one that has not ended.
+    /// A SYN that begins a direction anew. Without ACK it begins an incarnation, unless it crosses
+    /// the peer's first SYN (simultaneous open) in one that has not ended.
     fn syn(&mut self, direction: Direction, seq: Seq, acknowledges: bool) {
         let known = self.lane(direction).isn.is_some();
         if !acknowledges && (known || self.ended()) {
@@ -124,16 +137,21 @@ impl Flow {
         if !acknowledges && self.opener.is_none() {
             self.opener = Some(direction);
         }
-        *self.lane(direction) = Lane { isn: Some(seq), ..Lane::default() };
+        *self.lane(direction) = Lane {
+            isn: Some(seq),
+            ..Lane::default()
+        };
     }
 
-    /// With a fixed ISN the SYN of the next incarnation looks like the last one's, but comes after its end.
+    /// With a fixed ISN the SYN of the next incarnation looks like the last one's, but comes after
+    /// its end.
     fn ended(&self) -> bool {
         self.reset || self.out.fin && self.into.fin
     }
 
     fn begin(&mut self) {
-        (self.opener, self.third_seen, self.reset, self.silence) = (None, false, false, Duration::ZERO);
+        (self.opener, self.third_seen, self.reset, self.silence) =
+            (None, false, false, Duration::ZERO);
         (self.out, self.into) = (Lane::default(), Lane::default());
         self.tallies.iter_mut().for_each(Tally::restart);
     }
@@ -178,19 +196,32 @@ pub(super) struct Parked {
 impl Tally {
     /// Counting starts again with an incarnation; what waits goes on waiting.
     fn restart(&mut self) {
-        let kept = Tally { parked: self.parked, at: self.at, released: self.released, ..Tally::default() };
+        let kept = Tally {
+            parked: self.parked,
+            at: self.at,
+            released: self.released,
+            ..Tally::default()
+        };
         *self = kept;
     }
 
-    /// Counts a segment that the rule matches, and says whether it is one of those that the rule means.
+    /// Counts a segment that the rule matches, and says whether it is one of those that the rule
+    /// means.
     pub(super) fn counts(&mut self, fault: &Fault, facts: &Facts) -> bool {
         if fault.which == Which::Every {
             return true;
         }
         // A FIN that joins a retransmission makes no new data of it.
         let fin = u32::from(facts.header.flags.has(Flags::FIN));
-        let (seq, len) = (facts.header.seq, facts.len() - if fault.kind.is_text() { fin } else { 0 });
-        let mark = if facts.direction == Direction::Out { &mut self.out } else { &mut self.into };
+        let (seq, len) = (
+            facts.header.seq,
+            facts.len() - if fault.kind.is_text() { fin } else { 0 },
+        );
+        let mark = if facts.direction == Direction::Out {
+            &mut self.out
+        } else {
+            &mut self.into
+        };
         let first = mark.passes(seq, len);
         if first {
             self.count = self.count.saturating_add(1);
@@ -199,14 +230,22 @@ impl Tally {
             Which::Every => true,
             Which::First { from, to } => first && (from..=to).contains(&self.count),
             Which::Onward { from } => self.count >= from,
-            Which::Repeats { nth, from, to } => {
-                self.transmission(nth, first, facts.direction, seq, len).is_some_and(|k| (from..=to).contains(&k))
-            }
+            Which::Repeats { nth, from, to } => self
+                .transmission(nth, first, facts.direction, seq, len)
+                .is_some_and(|k| (from..=to).contains(&k)),
         }
     }
 
-    /// Which transmission of the n-th this is, 0 being the first. A retransmission is one that holds the octet where the first began.
-    fn transmission(&mut self, nth: u32, first: bool, direction: Direction, seq: Seq, len: u32) -> Option<u32> {
+    /// Which transmission of the n-th this is, 0 being the first. A retransmission is one that
+    /// holds the octet where the first began.
+    fn transmission(
+        &mut self,
+        nth: u32,
+        first: bool,
+        direction: Direction,
+        seq: Seq,
+        len: u32,
+    ) -> Option<u32> {
         if first && self.count == nth {
             self.place = Some((direction, seq));
             return Some(0);

@@ -1,4 +1,5 @@
-//! The gate of one host: judges each packet by the first rule that matches, and keeps those that go on later.
+//! The gate of one host: judges each packet by the first rule that matches, and keeps those that go
+//! on later.
 
 #[cfg(test)]
 mod tests;
@@ -17,14 +18,16 @@ use core::hash::Hasher;
 use core::net::SocketAddr;
 use siphasher::sip::SipHasher24;
 
-/// How many four-tuples are remembered. Past it those go that were idle longest and have nothing held: their counts start again.
+/// How many four-tuples are remembered. Past it those go that were idle longest and have nothing
+/// held: their counts start again.
 const MAX_FLOWS: usize = 1 << 16;
 
-/// The gate of one host. It outlives connections, so that a segment can be held back into a later incarnation.
+/// The gate of one host. It outlives connections, so that a segment can be held back into a later
+/// incarnation.
 ///
-/// It counts per incarnation of a four-tuple: a SYN with another ISN, or one after both FINs or a RST, starts the next. What it
-/// remembers and keeps is bounded ([`MAX_HELD`](super::MAX_HELD), 2^16 four-tuples), and the same seed, packets and times give the
-/// same verdicts.
+/// It counts per incarnation of a four-tuple: a SYN with another ISN, or one after both FINs or a
+/// RST, starts the next. What it remembers and keeps is bounded ([`MAX_HELD`](super::MAX_HELD),
+/// 2^16 four-tuples), and the same seed, packets and times give the same verdicts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Gate {
     rules: Vec<Rule>,
@@ -39,7 +42,14 @@ pub struct Gate {
 impl Gate {
     /// A gate with these rules, the first match wins; random ones draw from `seed`.
     pub fn new(rules: Vec<Rule>, seed: u64) -> Gate {
-        Gate { rules, random: Random { seed, drawn: 0 }, offers: 0, sweep: 0, flows: BTreeMap::new(), held: Held::default() }
+        Gate {
+            rules,
+            random: Random { seed, drawn: 0 },
+            offers: 0,
+            sweep: 0,
+            flows: BTreeMap::new(),
+            held: Held::default(),
+        }
     }
 
     /// The rules, lifted ones too: [`Judgement::rule`] is an index into them.
@@ -51,31 +61,62 @@ impl Gate {
     pub fn add(&mut self, rule: Rule) {
         self.rules.push(rule);
         let rules = self.rules.len();
-        self.flows.values_mut().for_each(|flow| flow.tallies.resize_with(rules, Tally::default));
+        self.flows
+            .values_mut()
+            .for_each(|flow| flow.tallies.resize_with(rules, Tally::default));
     }
 
     /// Ends every rule: none matches any more, and what they kept goes on.
     pub fn lift_all(&mut self) {
-        self.rules.iter_mut().for_each(|rule| rule.action = Action::Lifted);
+        self.rules
+            .iter_mut()
+            .for_each(|rule| rule.action = Action::Lifted);
         self.held.release_all(Instant::ZERO, |_| true);
     }
 
-    /// Judges a packet. It goes on (at once, perhaps rewritten in place) when [`Judgement::goes_on`] says so; what goes later, or a
-    /// second time, comes out of [`poll`](Gate::poll). What cannot be read as a TCP segment passes.
+    /// Judges a packet. It goes on (at once, perhaps rewritten in place) when
+    /// [`Judgement::goes_on`] says so; what goes later, or a second time, comes out of
+    /// [`poll`](Gate::poll). What cannot be read as a TCP segment passes.
     ///
-    /// Without rules there is nothing in it but [`Judgement::retransmission`]: who does not record need not call it.
-    pub fn offer(&mut self, now: Instant, direction: Direction, label: Option<Label>, packet: &mut [u8]) -> Judgement {
-        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return Judgement::PASS };
+    /// Without rules there is nothing in it but [`Judgement::retransmission`]: who does not record
+    /// need not call it.
+    pub fn offer(
+        &mut self,
+        now: Instant,
+        direction: Direction,
+        label: Option<Label>,
+        packet: &mut [u8],
+    ) -> Judgement {
+        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
+            return Judgement::PASS;
+        };
         let (header, text) = (segment.header, segment.payload.len() as u32);
         let key = match direction {
             Direction::Out => (header.source, header.destination),
             Direction::In => (header.destination, header.source),
         };
         self.offers += 1;
-        let mut facts = Facts { direction, label, header, text, third: false, silence: Duration::ZERO };
+        let mut facts = Facts {
+            direction,
+            label,
+            header,
+            text,
+            third: false,
+            silence: Duration::ZERO,
+        };
         let retransmission = self.flow(key).see(now, &mut facts);
         let rule = self.choose(now, key, &facts);
-        let judgement = self.carry_out(now, key, &facts, packet, Judgement { rule, retransmission, ..Judgement::PASS });
+        let judgement = self.carry_out(
+            now,
+            key,
+            &facts,
+            packet,
+            Judgement {
+                rule,
+                retransmission,
+                ..Judgement::PASS
+            },
+        );
         if judgement.goes_on() {
             self.passed(now, key, direction);
         }
@@ -84,7 +125,11 @@ impl Gate {
 
     /// The next packet that is due.
     pub fn poll(&mut self, now: Instant) -> Option<Released> {
-        let Kept { flow: key, released, .. } = self.held.pop(now)?;
+        let Kept {
+            flow: key,
+            released,
+            ..
+        } = self.held.pop(now)?;
         if let Some(flow) = self.flows.get_mut(&key) {
             flow.held = flow.held.saturating_sub(cost(&released.packet));
         }
@@ -98,7 +143,13 @@ impl Gate {
     }
 
     /// Tells the gate that a connection of its host changed state, for `release=NAME on EVENT`.
-    pub fn state_changed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, to: State) {
+    pub fn state_changed(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        to: State,
+    ) {
         if !self.rules.iter().any(|rule| rule.releases().is_some()) {
             return;
         }
@@ -123,20 +174,33 @@ impl Gate {
 
     /// Ends the rules of a preset: they match no more, and what they kept goes on.
     pub fn lift(&mut self, preset: &str) {
-        for rule in self.rules.iter_mut().filter(|rule| rule.preset == Some(preset)) {
+        for rule in self
+            .rules
+            .iter_mut()
+            .filter(|rule| rule.preset == Some(preset))
+        {
             rule.action = Action::Lifted;
         }
         let rules = &self.rules;
-        let lifted = |kept: &Kept| rules.get(kept.rule).is_some_and(|rule| rule.action == Action::Lifted);
+        let lifted = |kept: &Kept| {
+            rules
+                .get(kept.rule)
+                .is_some_and(|rule| rule.action == Action::Lifted)
+        };
         self.held.release_all(Instant::ZERO, lifted);
     }
 
     /// What is remembered of a four-tuple, made where there is nothing.
     fn flow(&mut self, key: FlowKey) -> &mut Flow {
-        if self.flows.len() >= MAX_FLOWS && self.offers >= self.sweep && !self.flows.contains_key(&key) {
-            // Each offer touches one: at most half of them stay, so that a sweep is paid for by those that follow.
+        if self.flows.len() >= MAX_FLOWS
+            && self.offers >= self.sweep
+            && !self.flows.contains_key(&key)
+        {
+            // Each offer touches one: at most half of them stay, so that a sweep is paid for by
+            // those that follow.
             let recent = self.offers.saturating_sub(MAX_FLOWS as u64 / 2);
-            self.flows.retain(|_, flow| flow.held > 0 || flow.touched > recent);
+            self.flows
+                .retain(|_, flow| flow.held > 0 || flow.touched > recent);
             self.sweep = self.offers + MAX_FLOWS as u64 / 2;
         }
         let rules = self.rules.len();
@@ -150,21 +214,45 @@ impl Gate {
         let flow = self.flows.get_mut(&key)?;
         let mut chosen = None;
         for (index, rule) in self.rules.iter().enumerate() {
-            let Action::Fault(fault) = &rule.action else { continue };
-            if fault.direction.is_some_and(|only| only != facts.direction) || !fault.kind.matches(facts) {
+            let Action::Fault(fault) = &rule.action else {
+                continue;
+            };
+            if fault.direction.is_some_and(|only| only != facts.direction)
+                || !fault.kind.matches(facts)
+            {
                 continue;
             }
-            let meant = flow.tallies.get_mut(index).is_some_and(|tally| tally.counts(fault, facts));
-            if meant && chosen.is_none() && can_act(&self.rules, index, &flow.tallies, now) && self.random.falls_within(fault.rate) {
+            let meant = flow
+                .tallies
+                .get_mut(index)
+                .is_some_and(|tally| tally.counts(fault, facts));
+            if meant
+                && chosen.is_none()
+                && can_act(&self.rules, index, &flow.tallies, now)
+                && self.random.falls_within(fault.rate)
+            {
                 chosen = Some(index);
             }
         }
         chosen
     }
 
-    fn carry_out(&mut self, now: Instant, key: FlowKey, facts: &Facts, packet: &mut [u8], judgement: Judgement) -> Judgement {
-        let Some(rule) = judgement.rule else { return judgement };
-        let Some(Action::Fault(Fault { effect, .. })) = self.rules.get(rule).map(|rule| rule.action.clone()) else { return judgement };
+    fn carry_out(
+        &mut self,
+        now: Instant,
+        key: FlowKey,
+        facts: &Facts,
+        packet: &mut [u8],
+        judgement: Judgement,
+    ) -> Judgement {
+        let Some(rule) = judgement.rule else {
+            return judgement;
+        };
+        let Some(Action::Fault(Fault { effect, .. })) =
+            self.rules.get(rule).map(|rule| rule.action.clone())
+        else {
+            return judgement;
+        };
         let (verdict, due) = match effect {
             Effect::Drop => (Verdict::Drop, None),
             Effect::Delay(time) => (Verdict::Delay(time), Some(Due::At(now + time))),
@@ -181,26 +269,53 @@ impl Gate {
                 (Verdict::CorruptFixed, None)
             }
             Effect::Trickle(every, queue) => match self.turn(now, key, rule, every, queue) {
-                Some(wait) => (Verdict::Trickle(wait), (!wait.is_zero()).then_some(Due::At(now + wait))),
+                Some(wait) => (
+                    Verdict::Trickle(wait),
+                    (!wait.is_zero()).then_some(Due::At(now + wait)),
+                ),
                 None => (Verdict::Drop, None),
             },
-            Effect::Rewrite(text, edits) => (if rewrite(packet, &edits) { Verdict::Rewrite(text) } else { Verdict::Pass }, None),
+            Effect::Rewrite(text, edits) => (
+                if rewrite(packet, &edits) {
+                    Verdict::Rewrite(text)
+                } else {
+                    Verdict::Pass
+                },
+                None,
+            ),
             Effect::Hold(name) => {
                 let due = self.hold(now, key, &name);
                 (Verdict::Hold(name), Some(due))
             }
         };
-        let judgement = Judgement { verdict, ..judgement };
+        let judgement = Judgement {
+            verdict,
+            ..judgement
+        };
         match due {
             Some(due) => self.keep(key, due, facts, packet, judgement),
             None => judgement,
         }
     }
 
-    /// Keeps the packet, or as many copies as there is room for. The judgement says what became of it.
-    fn keep(&mut self, key: FlowKey, due: Due, facts: &Facts, packet: &[u8], mut judgement: Judgement) -> Judgement {
-        let (Some(flow), Some(rule)) = (self.flows.get_mut(&key), judgement.rule) else { return judgement };
-        let room = self.held.room().min(MAX_HELD_PER_FLOW.saturating_sub(flow.held)) / cost(packet);
+    /// Keeps the packet, or as many copies as there is room for. The judgement says what became of
+    /// it.
+    fn keep(
+        &mut self,
+        key: FlowKey,
+        due: Due,
+        facts: &Facts,
+        packet: &[u8],
+        mut judgement: Judgement,
+    ) -> Judgement {
+        let (Some(flow), Some(rule)) = (self.flows.get_mut(&key), judgement.rule) else {
+            return judgement;
+        };
+        let room = self
+            .held
+            .room()
+            .min(MAX_HELD_PER_FLOW.saturating_sub(flow.held))
+            / cost(packet);
         let copies = match &mut judgement.verdict {
             Verdict::Duplicate(copies) => {
                 *copies = (*copies).min(u32::try_from(room).unwrap_or(u32::MAX));
@@ -214,19 +329,48 @@ impl Gate {
         };
         let (direction, label) = (facts.direction, facts.label);
         for _ in 0..copies {
-            let later = Judgement { released: true, ..judgement.clone() };
-            let released = Released { direction, label, packet: packet.to_vec(), judgement: later };
-            let ticket = self.held.keep(due, Kept { flow: key, rule, released });
+            let later = Judgement {
+                released: true,
+                ..judgement.clone()
+            };
+            let released = Released {
+                direction,
+                label,
+                packet: packet.to_vec(),
+                judgement: later,
+            };
+            let ticket = self.held.keep(
+                due,
+                Kept {
+                    flow: key,
+                    rule,
+                    released,
+                },
+            );
             flow.held += cost(packet);
-            if let (Verdict::Reorder(left), Some(tally)) = (&judgement.verdict, flow.tallies.get_mut(rule)) {
-                tally.parked = Some(Parked { ticket, direction, left: *left });
+            if let (Verdict::Reorder(left), Some(tally)) =
+                (&judgement.verdict, flow.tallies.get_mut(rule))
+            {
+                tally.parked = Some(Parked {
+                    ticket,
+                    direction,
+                    left: *left,
+                });
             }
         }
         judgement
     }
 
-    /// How long a segment waits until one may pass again; `None`: so many wait already that there is no room for it.
-    fn turn(&mut self, now: Instant, key: FlowKey, rule: usize, every: Duration, queue: Option<u32>) -> Option<Duration> {
+    /// How long a segment waits until one may pass again; `None`: so many wait already that there
+    /// is no room for it.
+    fn turn(
+        &mut self,
+        now: Instant,
+        key: FlowKey,
+        rule: usize,
+        every: Duration,
+        queue: Option<u32>,
+    ) -> Option<Duration> {
         let tally = self.flows.get_mut(&key)?.tallies.get_mut(rule)?;
         let turn = tally.at.map_or(now, |next| next.max(now));
         let wait = turn.since(now);
@@ -237,36 +381,71 @@ impl Gate {
         Some(wait)
     }
 
-    /// Until when a segment is held under this name: the first that is held starts the clock of `release=NAME after DUR`.
+    /// Until when a segment is held under this name: the first that is held starts the clock of
+    /// `release=NAME after DUR`.
     fn hold(&mut self, now: Instant, key: FlowKey, name: &str) -> Due {
-        let Some(flow) = self.flows.get_mut(&key) else { return Due::Open };
-        let clocks = self.rules.iter().zip(&mut flow.tallies).filter_map(|(rule, tally)| match rule.releases() {
-            Some(Release { name: other, when: When::After(time), .. }) if **other == *name => {
-                Some(*tally.at.get_or_insert(now + *time)).filter(|at| *at > now)
-            }
-            _ => None,
-        });
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return Due::Open;
+        };
+        let clocks =
+            self.rules
+                .iter()
+                .zip(&mut flow.tallies)
+                .filter_map(|(rule, tally)| match rule.releases() {
+                    Some(Release {
+                        name: other,
+                        when: When::After(time),
+                        ..
+                    }) if **other == *name => {
+                        Some(*tally.at.get_or_insert(now + *time)).filter(|at| *at > now)
+                    }
+                    _ => None,
+                });
         clocks.min().map_or(Due::Open, Due::At)
     }
 
     /// Lets go what was held until the n-th connection reached this.
     fn reached(&mut self, now: Instant, key: FlowKey, reached: Milestone) {
-        let Gate { rules, flows, held, .. } = self;
-        let Some(flow) = flows.get_mut(&key) else { return };
+        let Gate {
+            rules, flows, held, ..
+        } = self;
+        let Some(flow) = flows.get_mut(&key) else {
+            return;
+        };
         for (rule, tally) in rules.iter().zip(&mut flow.tallies) {
-            let Some(Release { name, when: When::Event { what, nth }, .. }) = rule.releases() else { continue };
+            let Some(Release {
+                name,
+                when: When::Event { what, nth },
+                ..
+            }) = rule.releases()
+            else {
+                continue;
+            };
             if *what == reached && *nth == flow.connections {
                 tally.released = true;
-                held.release_all(now, |kept| kept.flow == key && rules.get(kept.rule).is_some_and(|rule| rule.holds() == Some(name)));
+                held.release_all(now, |kept| {
+                    kept.flow == key
+                        && rules
+                            .get(kept.rule)
+                            .is_some_and(|rule| rule.holds() == Some(name))
+                });
             }
         }
     }
 
     /// A segment has passed: those that waited for it on the same way come nearer.
     fn passed(&mut self, now: Instant, key: FlowKey, direction: Direction) {
-        let Some(flow) = self.flows.get_mut(&key) else { return };
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return;
+        };
         for tally in &mut flow.tallies {
-            let Some(parked) = tally.parked.as_mut().filter(|parked| parked.direction == direction) else { continue };
+            let Some(parked) = tally
+                .parked
+                .as_mut()
+                .filter(|parked| parked.direction == direction)
+            else {
+                continue;
+            };
             parked.left = parked.left.saturating_sub(1);
             if parked.left == 0 {
                 self.held.release(parked.ticket, now);
@@ -276,21 +455,32 @@ impl Gate {
     }
 }
 
-/// Makes the edits, one after the other, and says whether they changed anything: where they did not, the checksums are left alone, too.
+/// Makes the edits, one after the other, and says whether they changed anything: where they did
+/// not, the checksums are left alone, too.
 fn rewrite(packet: &mut [u8], edits: &[Edit]) -> bool {
-    let changed = edits.iter().fold(false, |changed, edit| edit.apply(packet) | changed);
+    let changed = edits
+        .iter()
+        .fold(false, |changed, edit| edit.apply(packet) | changed);
     if changed {
         wire::fix_checksums(packet);
     }
     changed
 }
 
-/// Whether the rule can do its work now: `reorder` keeps one segment at a time, `hold` none once its last release has happened.
+/// Whether the rule can do its work now: `reorder` keeps one segment at a time, `hold` none once
+/// its last release has happened.
 fn can_act(rules: &[Rule], index: usize, tallies: &[Tally], now: Instant) -> bool {
-    let (Some(rule), Some(tally)) = (rules.get(index), tallies.get(index)) else { return false };
-    let Some(name) = rule.holds() else { return tally.parked.is_none() };
-    let mut releases =
-        rules.iter().zip(tallies).filter(|(rule, _)| rule.releases().is_some_and(|release| release.name == *name)).peekable();
+    let (Some(rule), Some(tally)) = (rules.get(index), tallies.get(index)) else {
+        return false;
+    };
+    let Some(name) = rule.holds() else {
+        return tally.parked.is_none();
+    };
+    let mut releases = rules
+        .iter()
+        .zip(tallies)
+        .filter(|(rule, _)| rule.releases().is_some_and(|release| release.name == *name))
+        .peekable();
     let over = |tally: &Tally| tally.released || tally.at.is_some_and(|at| at <= now);
     releases.peek().is_none() || !releases.all(|(_, tally)| over(tally))
 }

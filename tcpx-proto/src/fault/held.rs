@@ -6,7 +6,8 @@ use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// The most that a gate keeps: octets of packets and 256 more for each. What exceeds it is dropped ([`Verdict::Full`](super::Verdict)).
+/// The most that a gate keeps: octets of packets and 256 more for each. What exceeds it is dropped
+/// ([`Verdict::Full`](super::Verdict)).
 pub const MAX_HELD: usize = 64 << 20;
 
 /// The most that a gate keeps of one four-tuple, in the same unit.
@@ -61,7 +62,10 @@ impl Held {
 
     /// The first packet that is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Kept> {
-        let first = self.queue.first_entry().filter(|first| first.key().0 <= Due::At(now))?;
+        let first = self
+            .queue
+            .first_entry()
+            .filter(|first| first.key().0 <= Due::At(now))?;
         let kept = first.remove();
         self.cost -= cost(&kept.released.packet);
         Some(kept)
@@ -84,6 +88,10 @@ impl Held {
     /// Lets all that `which` picks go on at `at`, in the order in which they came.
     pub(super) fn release_all(&mut self, at: Instant, which: impl Fn(&Kept) -> bool) {
         let released: Vec<_> = self.queue.extract_if(.., |_, kept| which(kept)).collect();
-        self.queue.extend(released.into_iter().map(|((_, ticket), kept)| ((Due::At(at), ticket), kept)));
+        self.queue.extend(
+            released
+                .into_iter()
+                .map(|((_, ticket), kept)| ((Due::At(at), ticket), kept)),
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The gate at the edge: what the network does to a segment, as data.
 //!
-//! A [`Rule`] is one line of the fault language (`docs/faults.md` has all of it); a [`Gate`] holds the rules of one host and judges
-//! each packet that leaves or enters. The engine cannot tell a gate from a bad network.
+//! A [`Rule`] is one line of the fault language (`docs/faults.md` has all of it); a [`Gate`] holds
+//! the rules of one host and judges each packet that leaves or enters. The engine cannot tell a
+//! gate from a bad network.
 
 mod flow;
 mod gate;
@@ -11,7 +12,9 @@ mod rule;
 
 pub use gate::Gate;
 pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
-pub use rule::{Action, Edit, Effect, Fault, Kind, Milestone, Release, Rule, Value, When, Which, check};
+pub use rule::{
+    Action, Edit, Effect, Fault, Kind, Milestone, Release, Rule, Value, When, Which, check,
+};
 
 use crate::label::Label;
 use crate::time::Duration;
@@ -73,9 +76,17 @@ impl Verdict {
 
     const fn goes_on(&self) -> bool {
         match self {
-            Verdict::Pass | Verdict::Duplicate(_) | Verdict::Corrupt | Verdict::CorruptFixed | Verdict::Rewrite(_) => true,
+            Verdict::Pass
+            | Verdict::Duplicate(_)
+            | Verdict::Corrupt
+            | Verdict::CorruptFixed
+            | Verdict::Rewrite(_) => true,
             Verdict::Trickle(wait) => wait.is_zero(),
-            Verdict::Drop | Verdict::Full | Verdict::Delay(_) | Verdict::Reorder(_) | Verdict::Hold(_) => false,
+            Verdict::Drop
+            | Verdict::Full
+            | Verdict::Delay(_)
+            | Verdict::Reorder(_)
+            | Verdict::Hold(_) => false,
         }
     }
 }
@@ -110,14 +121,20 @@ pub struct Judgement {
 
 impl Judgement {
     /// Nothing happens to a packet that no rule speaks of.
-    pub const PASS: Judgement = Judgement { verdict: Verdict::Pass, rule: None, retransmission: 0, released: false };
+    pub const PASS: Judgement = Judgement {
+        verdict: Verdict::Pass,
+        rule: None,
+        retransmission: 0,
+        released: false,
+    };
 
     /// Whether the packet goes on now.
     pub fn goes_on(&self) -> bool {
         self.released || self.verdict.goes_on()
     }
 
-    /// Whether the gate keeps the packet: it is to be recorded when it is released, with the time at which it really goes on.
+    /// Whether the gate keeps the packet: it is to be recorded when it is released, with the time
+    /// at which it really goes on.
     pub fn waits(&self) -> bool {
         !self.goes_on() && !matches!(self.verdict, Verdict::Drop | Verdict::Full)
     }

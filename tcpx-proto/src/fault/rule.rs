@@ -1,4 +1,5 @@
-//! What one line of the fault language says, parsed: which segments, how many of them, and what happens to them.
+//! What one line of the fault language says, parsed: which segments, how many of them, and what
+//! happens to them.
 
 use super::{Direction, parse};
 use crate::label::{Carries, Cause, Label};
@@ -26,7 +27,11 @@ impl Rule {
     /// # Errors
     /// [`Mistake`]: the first mistake.
     pub fn parse(line: &str) -> Result<Rule, Mistake> {
-        Ok(Rule { text: line.into(), preset: None, action: parse::action(line)? })
+        Ok(Rule {
+            text: line.into(),
+            preset: None,
+            action: parse::action(line)?,
+        })
     }
 
     /// What the line says.
@@ -37,7 +42,10 @@ impl Rule {
     /// The name under which this rule holds segments.
     pub(super) fn holds(&self) -> Option<&Arc<str>> {
         match &self.action {
-            Action::Fault(Fault { effect: Effect::Hold(name), .. }) => Some(name),
+            Action::Fault(Fault {
+                effect: Effect::Hold(name),
+                ..
+            }) => Some(name),
             _ => None,
         }
     }
@@ -59,19 +67,35 @@ impl FromStr for Rule {
     }
 }
 
-/// Looks at the rules of one gate together: every `release` needs a `hold` of its name, and every `hold` a `release`.
+/// Looks at the rules of one gate together: every `release` needs a `hold` of its name, and every
+/// `hold` a `release`.
 ///
 /// # Errors
 /// The first rule that has none, and what is wrong with it.
 pub fn check(rules: &[Rule]) -> Result<(), (&Rule, Mistake)> {
-    let held: Vec<&str> = rules.iter().filter_map(|rule| rule.holds()).map(AsRef::as_ref).collect();
-    let released: Vec<&str> = rules.iter().filter_map(|rule| rule.releases()).map(|release| &*release.name).collect();
+    let held: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule.holds())
+        .map(AsRef::as_ref)
+        .collect();
+    let released: Vec<&str> = rules
+        .iter()
+        .filter_map(|rule| rule.releases())
+        .map(|release| &*release.name)
+        .collect();
     let unpaired = |rule: &Rule| match (rule.holds(), rule.releases()) {
-        (Some(name), _) if !released.contains(&&**name) => Some(parse::no_such_release(&rule.text, name, &released)),
-        (_, Some(release)) if !held.contains(&&*release.name) => Some(parse::no_such_hold(&rule.text, &release.name, &held)),
+        (Some(name), _) if !released.contains(&&**name) => {
+            Some(parse::no_such_release(&rule.text, name, &released))
+        }
+        (_, Some(release)) if !held.contains(&&*release.name) => {
+            Some(parse::no_such_hold(&rule.text, &release.name, &held))
+        }
         _ => None,
     };
-    rules.iter().find_map(|rule| unpaired(rule).map(|error| (rule, error))).map_or(Ok(()), Err)
+    rules
+        .iter()
+        .find_map(|rule| unpaired(rule).map(|error| (rule, error)))
+        .map_or(Ok(()), Err)
 }
 
 /// What one line says.
@@ -184,10 +208,11 @@ pub enum Kind {
     Longer(u32),
     /// With exactly these control bits.
     Flags(Flags),
-    /// From the first on that comes after so long a silence of the connection: a middlebox has forgotten it.
+    /// From the first on that comes after so long a silence of the connection: a middlebox has
+    /// forgotten it.
     Idle(Duration),
-    /// Outgoing: a bare ACK whose only effect is to acknowledge the peer's SYN. Incoming: the first with ACK and without SYN from the
-    /// one who sent the SYN.
+    /// Outgoing: a bare ACK whose only effect is to acknowledge the peer's SYN. Incoming: the first
+    /// with ACK and without SYN from the one who sent the SYN.
     ThirdAck,
     /// It acknowledges the peer's FIN.
     AckOfFin,
@@ -204,7 +229,10 @@ pub enum Kind {
 impl Kind {
     /// Whether only the engine's label tells, which an incoming segment does not have.
     pub(super) const fn needs_label(self) -> bool {
-        matches!(self, Kind::AckOfFin | Kind::WindowUpdate | Kind::Probe | Kind::KeepAlive | Kind::Challenge)
+        matches!(
+            self,
+            Kind::AckOfFin | Kind::WindowUpdate | Kind::Probe | Kind::KeepAlive | Kind::Challenge
+        )
     }
 
     /// Whether the text alone is counted.
@@ -214,7 +242,10 @@ impl Kind {
 
     /// Whether such a segment can use sequence space, and so be retransmitted.
     pub(super) const fn can_repeat(self) -> bool {
-        !matches!(self, Kind::Rst | Kind::Ack | Kind::ThirdAck | Kind::WindowUpdate | Kind::Challenge)
+        !matches!(
+            self,
+            Kind::Rst | Kind::Ack | Kind::ThirdAck | Kind::WindowUpdate | Kind::Challenge
+        )
     }
 
     pub(super) fn matches(self, facts: &Facts) -> bool {

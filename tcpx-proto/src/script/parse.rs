@@ -26,14 +26,26 @@ type Read = fn(Word<'_>, Rest<'_, '_>) -> Parsed<Step>;
 const STEPS: &[(&str, Read)] = &[
     ("listen", |_, rest| listen(rest)),
     ("accept", |_, rest| Ok(Step::Accept { name: named(rest)? })),
-    ("connect", |_, rest| connect(rest, Some(1)).map(Step::Connect)),
+    ("connect", |_, rest| {
+        connect(rest, Some(1)).map(Step::Connect)
+    }),
     ("open", |_, rest| connect(rest, None).map(Step::Connect)),
     ("send", |_, rest| send(rest)),
     ("receive", |_, rest| receive(rest)),
     ("echo", |_, _| Ok(Step::Echo)),
     ("relay", |_, _| Ok(Step::Relay)),
-    ("sleep", |_, rest| duration(rest.expect("a time", "a number and us, ms, s, m or h")?).map(Step::Sleep)),
-    ("stop", |_, rest| two(rest, &[("reading", Step::StopReading), ("listening", Step::StopListening)])),
+    ("sleep", |_, rest| {
+        duration(rest.expect("a time", "a number and us, ms, s, m or h")?).map(Step::Sleep)
+    }),
+    ("stop", |_, rest| {
+        two(
+            rest,
+            &[
+                ("reading", Step::StopReading),
+                ("listening", Step::StopListening),
+            ],
+        )
+    }),
     ("go", |_, rest| two(rest, &[("silent", Step::GoSilent)])),
     ("restart", |_, _| Ok(Step::Restart)),
     ("lift", |_, _| Ok(Step::Lift)),
@@ -51,20 +63,40 @@ pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
         let (end, next) = statement_end(text, start);
         let before = steps.len();
         statement(text.get(..end).unwrap_or_default(), start, &mut steps)?;
-        octets += steps.iter().skip(before).map(|step| if let Step::Send(data) = step { data.len() } else { 0 }).sum::<usize>();
-        let long = |message: String| Err(Mistake { span: start..end, message, help: None });
+        octets += steps
+            .iter()
+            .skip(before)
+            .map(|step| {
+                if let Step::Send(data) = step {
+                    data.len()
+                } else {
+                    0
+                }
+            })
+            .sum::<usize>();
+        let long = |message: String| {
+            Err(Mistake {
+                span: start..end,
+                message,
+                help: None,
+            })
+        };
         if steps.len() > MOST_STEPS {
             return long(format!("a script has {MOST_STEPS} steps at the most"));
         }
         if octets > MOST_IN_ALL {
-            return long(format!("the sends of a script make up {}M at the most, all together", MOST_IN_ALL >> 20));
+            return long(format!(
+                "the sends of a script make up {}M at the most, all together",
+                MOST_IN_ALL >> 20
+            ));
         }
         start = next;
     }
     Ok(steps)
 }
 
-/// Where the statement that begins at `start` ends, and where the next one begins: a line's end, a `;`, or a `#` comment outside of quotes.
+/// Where the statement that begins at `start` ends, and where the next one begins: a line's end, a
+/// `;`, or a `#` comment outside of quotes.
 fn statement_end(text: &str, start: usize) -> (usize, usize) {
     let (mut quoted, mut escaped, mut comment) = (false, false, None);
     for (at, c) in text.get(start..).unwrap_or_default().char_indices() {
@@ -83,7 +115,9 @@ fn statement_end(text: &str, start: usize) -> (usize, usize) {
 
 fn statement(text: &str, start: usize, steps: &mut Vec<Step>) -> Parsed<()> {
     let mut words = Words::new(text, start);
-    let Some(mut word) = words.next() else { return Ok(()) };
+    let Some(mut word) = words.next() else {
+        return Ok(());
+    };
     if let Some(name) = word.text.strip_suffix(':') {
         steps.push(Step::On(label(word.part(0..name.len()))?));
         word = words.expect("a step", "for example: a: send \"hello\"")?;
@@ -91,39 +125,69 @@ fn statement(text: &str, start: usize, steps: &mut Vec<Step>) -> Parsed<()> {
     let read = one_of(word, "step", STEPS)?;
     steps.push(read(word, &mut words)?);
     match words.next() {
-        Some(more) => Err(more.wrong("nothing more is expected here", Some("a step a line, or a ; between two".into()))),
+        Some(more) => Err(more.wrong(
+            "nothing more is expected here",
+            Some("a step a line, or a ; between two".into()),
+        )),
         None => Ok(()),
     }
 }
 
 fn two(rest: Rest<'_, '_>, known: &[(&str, Step)]) -> Parsed<Step> {
-    let indices: Vec<(&str, usize)> = known.iter().enumerate().map(|(index, (name, _))| (*name, index)).collect();
+    let indices: Vec<(&str, usize)> = known
+        .iter()
+        .enumerate()
+        .map(|(index, (name, _))| (*name, index))
+        .collect();
     let first = known.first().map_or("", |(name, _)| name);
     let index = one_of(rest.expect("a word", first)?, "word here", &indices)?;
-    Ok(known.get(index).map_or(Step::StopReading, |(_, step)| step.clone()))
+    Ok(known
+        .get(index)
+        .map_or(Step::StopReading, |(_, step)| step.clone()))
 }
 
 fn listen(rest: Rest<'_, '_>) -> Parsed<Step> {
     let (mut port, mut backlog) = (None, DEFAULT_BACKLOG);
     while let Some(word) = rest.next() {
         match word.text {
-            "backlog" => backlog = number(rest.expect("a number", "at least 1")?, 1, 65_535)? as usize,
+            "backlog" => {
+                backlog = number(rest.expect("a number", "at least 1")?, 1, 65_535)? as usize
+            }
             _ if port.is_none() => port = Some(self::port(word)?),
-            _ => return Err(word.wrong("listen takes a port and a backlog", Some("for example: listen 7000 backlog 8".into()))),
+            _ => {
+                return Err(word.wrong(
+                    "listen takes a port and a backlog",
+                    Some("for example: listen 7000 backlog 8".into()),
+                ));
+            }
         }
     }
     Ok(Step::Listen { port, backlog })
 }
 
 fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
-    let mut connect = Connect { to: None, from: None, tries, name: None };
+    let mut connect = Connect {
+        to: None,
+        from: None,
+        tries,
+        name: None,
+    };
     while let Some(word) = rest.next() {
         match word.text {
             "from" => connect.from = Some(port(rest.expect("a port", "for example: from 40000")?)?),
             "tries" if tries.is_none() => {
-                return Err(word.wrong("open does not wait, and so does not try again", Some("connect does".into())));
+                return Err(word.wrong(
+                    "open does not wait, and so does not try again",
+                    Some("connect does".into()),
+                ));
             }
-            "tries" => connect.tries = Some(number(rest.expect("a number", "for example: tries 3")?, 1, 1000)?),
+            "tries" => {
+                connect.tries = Some(number(
+                    rest.expect("a number", "for example: tries 3")?,
+                    1,
+                    1000,
+                )?)
+            }
             "as" => connect.name = Some(label(rest.expect("a name", "for example: as b")?)?),
             address => match address.parse::<SocketAddr>() {
                 Ok(to) if connect.to.is_none() => connect.to = Some(to),
@@ -132,7 +196,10 @@ fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
                         Some(_) => "connect [ADDR:PORT] [from PORT] [tries N] [as NAME]",
                         None => "open [ADDR:PORT] [from PORT] [as NAME]",
                     };
-                    return Err(word.wrong(format!("'{address}' is no address with a port"), Some(help.into())));
+                    return Err(word.wrong(
+                        format!("'{address}' is no address with a port"),
+                        Some(help.into()),
+                    ));
                 }
             },
         }
@@ -143,13 +210,21 @@ fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
 fn named(rest: Rest<'_, '_>) -> Parsed<Option<Arc<str>>> {
     match rest.next() {
         None => Ok(None),
-        Some(word) if word.text == "as" => label(rest.expect("a name", "for example: as b")?).map(Some),
-        Some(word) => Err(word.wrong("only a name can follow", Some("for example: accept as b".into()))),
+        Some(word) if word.text == "as" => {
+            label(rest.expect("a name", "for example: as b")?).map(Some)
+        }
+        Some(word) => Err(word.wrong(
+            "only a name can follow",
+            Some("for example: accept as b".into()),
+        )),
     }
 }
 
 fn send(rest: Rest<'_, '_>) -> Parsed<Step> {
-    let word = rest.expect("what to send", "a text in quotes, a number of octets, or input")?;
+    let word = rest.expect(
+        "what to send",
+        "a text in quotes, a number of octets, or input",
+    )?;
     match word.text {
         "input" => Ok(Step::SendInput),
         text if text.starts_with('"') => string(word).map(Step::Send),
@@ -164,9 +239,13 @@ fn counted(octets: usize) -> Vec<u8> {
 }
 
 fn receive(rest: Rest<'_, '_>) -> Parsed<Step> {
-    let word = rest.expect("how much", "receive 5, receive until \"text\" or receive to end")?;
+    let word = rest.expect(
+        "how much",
+        "receive 5, receive until \"text\" or receive to end",
+    )?;
     match word.text {
-        "until" => string(rest.expect("a text", "for example: receive until \"\\n\"")?).map(Step::ReceiveUntil),
+        "until" => string(rest.expect("a text", "for example: receive until \"\\n\"")?)
+            .map(Step::ReceiveUntil),
         "to" => two(rest, &[("end", Step::ReceiveToEnd)]),
         _ => size(word).map(|octets| Step::Receive(octets.into())),
     }
@@ -185,14 +264,20 @@ fn expect(rest: Rest<'_, '_>) -> Parsed<Step> {
         };
         return Ok(Step::Expect(Expected::Closed(reason)));
     }
-    let states: Vec<(&str, State)> = State::ALL.iter().map(|state| (state.name(), *state)).collect();
+    let states: Vec<(&str, State)> = State::ALL
+        .iter()
+        .map(|state| (state.name(), *state))
+        .collect();
     one_of(word, "state", &states).map(|state| Step::Expect(Expected::State(state)))
 }
 
 fn label(word: Word<'_>) -> Parsed<Arc<str>> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if word.text.is_empty() || !word.text.chars().all(fits) {
-        return Err(word.wrong("a name is letters, digits, - and _", Some("for example: as b".into())));
+        return Err(word.wrong(
+            "a name is letters, digits, - and _",
+            Some("for example: as b".into()),
+        ));
     }
     Ok(word.text.into())
 }
@@ -213,9 +298,16 @@ fn size(word: Word<'_>) -> Parsed<u32> {
 
 /// A text in quotes.
 fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
-    let inner = word.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(|_| word.text.len() >= 2);
+    let inner = word
+        .text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .filter(|_| word.text.len() >= 2);
     let Some(inner) = inner else {
-        return Err(word.wrong("a text stands in quotes", Some(format!("\"{}\"", word.text.trim_matches('"')))));
+        return Err(word.wrong(
+            "a text stands in quotes",
+            Some(format!("\"{}\"", word.text.trim_matches('"'))),
+        ));
     };
     let mut octets = Vec::new();
     let mut rest = inner;
@@ -223,15 +315,30 @@ fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
         octets.extend_from_slice(rest.get(..at).unwrap_or_default().as_bytes());
         let escape = rest.get(at + 1..).unwrap_or_default();
         let (octet, length) = escaped(escape).ok_or_else(|| {
-            let known = "an octet can be written as \\n, \\r, \\t, \\0, \\\\, \\\" or \\x41".to_owned();
-            word.wrong(format!("'\\{}' stands for nothing", escape.chars().next().map(|c| c.to_string()).unwrap_or_default()), Some(known))
+            let known =
+                "an octet can be written as \\n, \\r, \\t, \\0, \\\\, \\\" or \\x41".to_owned();
+            word.wrong(
+                format!(
+                    "'\\{}' stands for nothing",
+                    escape
+                        .chars()
+                        .next()
+                        .map(|c| c.to_string())
+                        .unwrap_or_default()
+                ),
+                Some(known),
+            )
         })?;
         octets.push(octet);
         rest = escape.get(length..).unwrap_or_default();
     }
     octets.extend_from_slice(rest.as_bytes());
     match octets.is_empty() {
-        true => Err(Mistake { span: word.span(), message: "an empty text".into(), help: Some(did_you_mean("\"hello\"")) }),
+        true => Err(Mistake {
+            span: word.span(),
+            message: "an empty text".into(),
+            help: Some(did_you_mean("\"hello\"")),
+        }),
         false => Ok(octets),
     }
 }
@@ -263,7 +370,10 @@ mod tests {
     /// The blocks that are fenced with this word.
     fn blocks(word: &str) -> Vec<&'static str> {
         let fence = format!("```{word}\n");
-        DOCS.split(&*fence).skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect()
+        DOCS.split(&*fence)
+            .skip(1)
+            .map(|block| block.split("```").next().unwrap_or_default())
+            .collect()
     }
 
     #[test]
@@ -271,7 +381,11 @@ mod tests {
         let examples = blocks("script");
         assert!(examples.len() >= 3);
         for example in &examples {
-            assert!(Script::parse(example).is_ok(), "{example}: {:?}", Script::parse(example));
+            assert!(
+                Script::parse(example).is_ok(),
+                "{example}: {:?}",
+                Script::parse(example)
+            );
         }
         let all = examples.join("\n");
         for (name, _) in STEPS {
@@ -285,17 +399,24 @@ mod tests {
         assert!(refused.len() > 20);
         for line in refused {
             let error = Script::parse(line).expect_err(line);
-            assert!(line.get(error.span.clone()).is_some() && !error.message.is_empty(), "{line}: {error:?}");
+            assert!(
+                line.get(error.span.clone()).is_some() && !error.message.is_empty(),
+                "{line}: {error:?}"
+            );
         }
     }
 
     #[test]
     fn script_with_names_comments_and_semicolons_is_read_in_order() {
-        let script =
-            "listen 7000 backlog 3 # here\naccept as b; b: send \"a;\\x41#\\n\"\n\n receive to end;sleep 1.5s\nexpect closed reset";
+        let script = "listen 7000 backlog 3 # here\naccept as b; b: send \"a;\\x41#\\n\"\n\n receive to end;sleep 1.5s\nexpect closed reset";
         let expected = [
-            Step::Listen { port: Some(7000), backlog: 3 },
-            Step::Accept { name: Some("b".into()) },
+            Step::Listen {
+                port: Some(7000),
+                backlog: 3,
+            },
+            Step::Accept {
+                name: Some("b".into()),
+            },
             Step::On("b".into()),
             Step::Send(b"a;A#\n".to_vec()),
             Step::ReceiveToEnd,
@@ -306,7 +427,9 @@ mod tests {
     }
 
     fn script_steps(text: &str) -> Vec<Step> {
-        Script::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).steps
+        Script::parse(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+            .steps
     }
 
     #[test]
@@ -315,11 +438,31 @@ mod tests {
             Step::Connect(connect) => connect,
             other => panic!("{other:?}"),
         };
-        let plain = Connect { to: None, from: None, tries: Some(1), name: None };
+        let plain = Connect {
+            to: None,
+            from: None,
+            tries: Some(1),
+            name: None,
+        };
         assert_eq!(connect("connect"), plain);
-        assert_eq!(connect("open from 5000"), Connect { from: Some(5000), tries: None, ..plain });
-        let full = Connect { to: "10.0.0.2:7000".parse().ok(), from: Some(40_000), tries: Some(3), name: Some("b".into()) };
-        assert_eq!(connect("connect as b from 40000 tries 3 10.0.0.2:7000"), full);
+        assert_eq!(
+            connect("open from 5000"),
+            Connect {
+                from: Some(5000),
+                tries: None,
+                ..plain
+            }
+        );
+        let full = Connect {
+            to: "10.0.0.2:7000".parse().ok(),
+            from: Some(40_000),
+            tries: Some(3),
+            name: Some("b".into()),
+        };
+        assert_eq!(
+            connect("connect as b from 40000 tries 3 10.0.0.2:7000"),
+            full
+        );
         assert_eq!(connect(&full.to_string()), full);
     }
 
@@ -338,10 +481,19 @@ mod tests {
         assert_eq!(script_steps(&"close;".repeat(10_000)).len(), 10_000);
         let refused = |text: &str| Script::parse(text).unwrap_err();
         let steps = refused(&"close;".repeat(10_001));
-        assert_eq!((steps.message.as_str(), steps.span), ("a script has 10000 steps at the most", 60_000..60_005));
-        assert_eq!(script_steps("send 16M; send 16M; send 16M; send 16M").len(), 4);
+        assert_eq!(
+            (steps.message.as_str(), steps.span),
+            ("a script has 10000 steps at the most", 60_000..60_005)
+        );
+        assert_eq!(
+            script_steps("send 16M; send 16M; send 16M; send 16M").len(),
+            4
+        );
         let octets = refused("send 16M; send 16M; send 16M; send 16M; send \"x\"");
-        assert_eq!(octets.message, "the sends of a script make up 64M at the most, all together");
+        assert_eq!(
+            octets.message,
+            "the sends of a script make up 64M at the most, all together"
+        );
     }
 
     #[test]
@@ -353,13 +505,21 @@ mod tests {
     fn mistake_is_in_its_own_line_and_the_nearest_word_is_named() {
         for (text, wrong, help) in [
             ("connect\nsned \"x\"", "sned", "did you mean 'send'?"),
-            ("connect; expect ESTABLISHD", "ESTABLISHD", "did you mean 'ESTABLISHED'?"),
+            (
+                "connect; expect ESTABLISHD",
+                "ESTABLISHD",
+                "did you mean 'ESTABLISHED'?",
+            ),
             ("expect closed rest", "rest", "did you mean 'reset'?"),
             ("stop readin", "readin", "did you mean 'reading'?"),
             ("close now", "now", "a step a line, or a ; between two"),
         ] {
             let error = Script::parse(text).expect_err(text);
-            assert_eq!((&text[error.span.clone()], error.help.as_deref()), (wrong, Some(help)), "{text}: {error}");
+            assert_eq!(
+                (&text[error.span.clone()], error.help.as_deref()),
+                (wrong, Some(help)),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -1,8 +1,7 @@
 //! A script as an application: what it does with its host's TCP, one call at a time.
 
 use super::host::Conn;
-use crate::error::CallError;
-use crate::error::CloseReason;
+use crate::error::{CallError, CloseReason};
 use crate::id::{ConnId, ListenerId};
 use crate::script::{Connect, Did, Expected, Script, Step, StepError};
 use crate::stack::Stack;
@@ -28,7 +27,8 @@ pub(super) enum Asks {
     Restart,
 }
 
-/// Where an application is: its host's address, the port it listens on and connects from, and whom it connects to.
+/// Where an application is: its host's address, the port it listens on and connects from, and whom
+/// it connects to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     /// The port for `listen` and `connect`; 0: any.
@@ -113,12 +113,24 @@ impl App {
 
     /// An application that begins when this connection is established.
     pub(super) fn on(script: Arc<Script>, id: ConnId) -> App {
-        App { opening: Some(id), current: Some(id), ..App::new(script, Place { port: 0, peer: None }) }
+        App {
+            opening: Some(id),
+            current: Some(id),
+            ..App::new(
+                script,
+                Place {
+                    port: 0,
+                    peer: None,
+                },
+            )
+        }
     }
 
     /// Whether the end or the progress of this connection is its concern.
     pub(super) fn has(&self, id: ConnId) -> bool {
-        self.current == Some(id) || self.opening == Some(id) || self.names.iter().any(|(_, named)| *named == id)
+        self.current == Some(id)
+            || self.opening == Some(id)
+            || self.names.iter().any(|(_, named)| *named == id)
     }
 
     pub(super) fn listens_on(&self, listener: ListenerId) -> bool {
@@ -149,7 +161,9 @@ impl App {
             return self.sleeps();
         };
         if !mem::replace(&mut self.began, true) {
-            world.deeds.push((self.current, Did::Began(step.to_string())));
+            world
+                .deeds
+                .push((self.current, Did::Began(step.to_string())));
         }
         match self.take(world, step) {
             Ok(Progress::More) => Asks::Nothing,
@@ -181,10 +195,14 @@ impl App {
     /// A step cannot be done: the script goes on where that end was expected, or is over.
     fn fails(&mut self, world: &mut World<'_>, error: StepError) -> Asks {
         let error = match (error, self.current.and_then(|id| closed(world.conns, id))) {
-            (StepError::Call(CallError::NoConnection), Some(reason)) => StepError::Call(CallError::Ended(reason)),
+            (StepError::Call(CallError::NoConnection), Some(reason)) => {
+                StepError::Call(CallError::Ended(reason))
+            }
             (error, _) => error,
         };
-        world.deeds.push((self.current, Did::Failed(error.to_string())));
+        world
+            .deeds
+            .push((self.current, Did::Failed(error.to_string())));
         self.opening = None;
         let goes_on = match error {
             StepError::Call(CallError::Ended(reason)) => self.script.after_end(self.at, reason),
@@ -206,7 +224,9 @@ impl App {
     /// A part of a step.
     fn take(&mut self, world: &mut World<'_>, step: &Step) -> Taken {
         match step {
-            Step::Listen { port, backlog } => self.listen(world, port.unwrap_or(self.place.port), *backlog),
+            Step::Listen { port, backlog } => {
+                self.listen(world, port.unwrap_or(self.place.port), *backlog)
+            }
             Step::StopListening => {
                 let listener = self.listener.take().ok_or(StepError::NotListening)?;
                 world.stack.close_listener(world.now, listener);
@@ -222,12 +242,20 @@ impl App {
             Step::Connect(connect) => self.connect(world, connect),
             Step::On(name) => {
                 let found = self.names.iter().rev().find(|(known, _)| known == name);
-                self.current = Some(found.ok_or_else(|| StepError::NoSuchConnection(Some(Arc::clone(name))))?.1);
+                self.current = Some(
+                    found
+                        .ok_or_else(|| StepError::NoSuchConnection(Some(Arc::clone(name))))?
+                        .1,
+                );
                 Ok(Progress::Done)
             }
             Step::Sleep(duration) => {
                 let until = *self.until.get_or_insert(world.now + *duration);
-                Ok(if world.now < until { Progress::Waits } else { Progress::Done })
+                Ok(if world.now < until {
+                    Progress::Waits
+                } else {
+                    Progress::Done
+                })
             }
             Step::StopReading => Ok(Progress::Waits),
             Step::SendInput | Step::Lift | Step::GoSilent | Step::Restart => Ok(Progress::Done),
@@ -239,8 +267,16 @@ impl App {
     }
 
     fn listen(&mut self, world: &mut World<'_>, port: u16, backlog: usize) -> Taken {
-        let (local, config) = (SocketAddr::new(world.address, port), world.stack.config().conn.clone());
-        self.listener = Some(world.stack.listen(world.now, local, backlog, &config).map_err(StepError::Call)?);
+        let (local, config) = (
+            SocketAddr::new(world.address, port),
+            world.stack.config().conn.clone(),
+        );
+        self.listener = Some(
+            world
+                .stack
+                .listen(world.now, local, backlog, &config)
+                .map_err(StepError::Call)?,
+        );
         Ok(Progress::Done)
     }
 
@@ -250,7 +286,10 @@ impl App {
             let local = SocketAddr::new(world.address, connect.from.unwrap_or(self.place.port));
             let config = world.stack.config().conn.clone();
             self.tried += 1;
-            let id = world.stack.connect(world.now, local, to, &config).map_err(StepError::Call)?;
+            let id = world
+                .stack
+                .connect(world.now, local, to, &config)
+                .map_err(StepError::Call)?;
             if connect.tries.is_none() {
                 return self.take_up(id, connect.name.as_ref());
             }
@@ -260,7 +299,9 @@ impl App {
         match self.opened(world, id) {
             Ok(Progress::Done) => self.take_up(id, connect.name.as_ref()),
             Err(error) if connect.tries.is_some_and(|tries| self.tried < tries) => {
-                world.deeds.push((self.current, Did::Failed(error.to_string())));
+                world
+                    .deeds
+                    .push((self.current, Did::Failed(error.to_string())));
                 self.opening = None;
                 Ok(Progress::More)
             }
@@ -274,7 +315,9 @@ impl App {
             Some(State::SynSent | State::SynReceived) => return Ok(Progress::Waits),
             Some(State::Closed | State::Listen) | None => {
                 let reason = closed(world.conns, id);
-                return Err(StepError::Call(reason.map_or(CallError::NoConnection, CallError::Ended)));
+                return Err(StepError::Call(
+                    reason.map_or(CallError::NoConnection, CallError::Ended),
+                ));
             }
             Some(_) => self.opening = None,
         }
@@ -290,10 +333,13 @@ impl App {
     /// A part of a step that concerns the connection.
     fn talk(&mut self, world: &mut World<'_>, id: ConnId, step: &Step) -> Taken {
         let now = world.now;
-        let done = |call: Result<(), CallError>| call.map(|()| Progress::Done).map_err(StepError::Call);
+        let done =
+            |call: Result<(), CallError>| call.map(|()| Progress::Done).map_err(StepError::Call);
         match step {
             Step::Send(data) => self.send(world, id, data),
-            Step::Receive(octets) => self.receive_up_to(world, id, usize::try_from(*octets).unwrap_or(usize::MAX)),
+            Step::Receive(octets) => {
+                self.receive_up_to(world, id, usize::try_from(*octets).unwrap_or(usize::MAX))
+            }
             Step::ReceiveUntil(text) => match self.heard.ends_with(text) {
                 true => Ok(Progress::Done),
                 false => self.receive(world, id, 1),
@@ -319,9 +365,16 @@ impl App {
             Err(CallError::WouldBlock) => Ok(Progress::Waits),
             sent => {
                 let octets = sent.map_err(StepError::Call)?;
-                world.deeds.push((Some(id), Did::Sent(left.get(..octets).unwrap_or_default().to_vec())));
+                world.deeds.push((
+                    Some(id),
+                    Did::Sent(left.get(..octets).unwrap_or_default().to_vec()),
+                ));
                 self.octets += octets;
-                Ok(if octets == left.len() { Progress::Done } else { Progress::More })
+                Ok(if octets == left.len() {
+                    Progress::Done
+                } else {
+                    Progress::More
+                })
             }
         }
     }
@@ -358,15 +411,22 @@ impl App {
             Err(CallError::WouldBlock) => Ok(Progress::Waits),
             sent => {
                 let octets = sent.map_err(StepError::Call)?;
-                world.deeds.push((Some(id), Did::Sent(self.heard.drain(..octets).collect())));
+                world
+                    .deeds
+                    .push((Some(id), Did::Sent(self.heard.drain(..octets).collect())));
                 Ok(Progress::More)
             }
         }
     }
 
     fn expect_text(&mut self, world: &mut World<'_>, id: ConnId, text: &[u8]) -> Taken {
-        let wrong =
-            |heard: &[u8]| StepError::Unexpected(format!("expected \"{}\", received \"{}\"", text.escape_ascii(), heard.escape_ascii()));
+        let wrong = |heard: &[u8]| {
+            StepError::Unexpected(format!(
+                "expected \"{}\", received \"{}\"",
+                text.escape_ascii(),
+                heard.escape_ascii()
+            ))
+        };
         if !text.starts_with(&self.heard) {
             return Err(wrong(&self.heard));
         }
@@ -378,7 +438,10 @@ impl App {
 }
 
 fn expect_state(world: &World<'_>, id: ConnId, state: State) -> Taken {
-    let now = world.stack.status(id).map_or(State::Closed, |status| status.state);
+    let now = world
+        .stack
+        .status(id)
+        .map_or(State::Closed, |status| status.state);
     match closed(world.conns, id) {
         _ if now == state => Ok(Progress::Done),
         Some(reason) => Err(StepError::Call(CallError::Ended(reason))),
@@ -390,10 +453,17 @@ fn expect_closed(world: &World<'_>, id: ConnId, named: Option<&str>) -> Taken {
     match closed(world.conns, id) {
         None => Ok(Progress::Waits),
         Some(reason) if named.is_none_or(|named| named == reason.name()) => Ok(Progress::Done),
-        Some(reason) => Err(StepError::Unexpected(format!("the connection ended: {}", reason.name()))),
+        Some(reason) => Err(StepError::Unexpected(format!(
+            "the connection ended: {}",
+            reason.name()
+        ))),
     }
 }
 
 fn closed(conns: &[Conn], id: ConnId) -> Option<CloseReason> {
-    conns.iter().rev().find(|conn| conn.id == id).and_then(|conn| conn.closed)
+    conns
+        .iter()
+        .rev()
+        .find(|conn| conn.id == id)
+        .and_then(|conn| conn.closed)
 }

@@ -9,8 +9,7 @@ use crate::fault::{Direction, Gate, Judgement, Rule};
 use crate::id::{ConnId, ListenerId};
 use crate::label::Label;
 use crate::script::{Deed, Did, Script, StepError};
-use crate::stack::Signal;
-use crate::stack::Stack;
+use crate::stack::{Signal, Stack};
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::sync::Arc;
@@ -61,16 +60,36 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(id: HostId, address: IpAddr, config: Config, seed: u64, rules: Vec<Rule>) -> Host {
+    pub(super) fn new(
+        id: HostId,
+        address: IpAddr,
+        config: Config,
+        seed: u64,
+        rules: Vec<Rule>,
+    ) -> Host {
         let mut stack = Stack::new(config, seed);
         stack.record(true);
         stack.reserve(address, 1..=u16::MAX);
         let (gate, buffer) = (Gate::new(rules, seed), vec![0; usize::from(u16::MAX)]);
-        Host { id, address, stack, gate, servers: Vec::new(), conns: Vec::new(), apps: Vec::new(), silent: false, buffer }
+        Host {
+            id,
+            address,
+            stack,
+            gate,
+            servers: Vec::new(),
+            conns: Vec::new(),
+            apps: Vec::new(),
+            silent: false,
+            buffer,
+        }
     }
 
     pub(super) fn serve(&mut self, listener: ListenerId, script: Script) {
-        self.servers.push(Server { listener, script: Arc::new(script), awake: false });
+        self.servers.push(Server {
+            listener,
+            script: Arc::new(script),
+            awake: false,
+        });
     }
 
     pub(super) fn spawn(&mut self, id: ConnId, script: Arc<Script>) {
@@ -83,7 +102,12 @@ impl Host {
 
     /// How the script that has this connection ended early, if it did.
     pub(super) fn failed(&self, id: ConnId) -> Option<&StepError> {
-        self.apps.iter().rev().find(|app| app.has(id))?.error.as_ref()
+        self.apps
+            .iter()
+            .rev()
+            .find(|app| app.has(id))?
+            .error
+            .as_ref()
     }
 
     /// Every script came to its end.
@@ -96,7 +120,13 @@ impl Host {
     }
 
     /// A packet came off the link.
-    pub(super) fn arrives(&mut self, now: Instant, mut packet: Vec<u8>, departed: Option<usize>, trace: &mut Vec<Observation>) {
+    pub(super) fn arrives(
+        &mut self,
+        now: Instant,
+        mut packet: Vec<u8>,
+        departed: Option<usize>,
+        trace: &mut Vec<Observation>,
+    ) {
         if self.silent {
             return;
         }
@@ -112,12 +142,25 @@ impl Host {
         }
     }
 
-    /// Hands a packet to the TCP. The note of a SYN then names the connection that it opens, also where an earlier one had its four-tuple.
-    fn enters(&mut self, now: Instant, packet: &[u8], note: Option<usize>, trace: &mut [Observation]) {
+    /// Hands a packet to the TCP. The note of a SYN then names the connection that it opens, also
+    /// where an earlier one had its four-tuple.
+    fn enters(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        note: Option<usize>,
+        trace: &mut [Observation],
+    ) {
         self.stack.packet_arrives(now, packet);
-        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else { return };
-        let opened = self.stack.lookup(segment.header.destination, segment.header.source);
-        if let (Some(Observation::Segment { record, .. }), Some(_)) = (note.and_then(|note| trace.get_mut(note)), opened) {
+        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
+            return;
+        };
+        let opened = self
+            .stack
+            .lookup(segment.header.destination, segment.header.source);
+        if let (Some(Observation::Segment { record, .. }), Some(_)) =
+            (note.and_then(|note| trace.get_mut(note)), opened)
+        {
             record.conn = opened;
         }
     }
@@ -134,18 +177,27 @@ impl Host {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let asleep = self.apps.iter().filter(|app| !app.awake && !app.over);
         let timers = [self.stack.deadline(), self.gate.deadline()];
-        timers.into_iter().flatten().chain(asleep.filter_map(|app| app.until)).min()
+        timers
+            .into_iter()
+            .flatten()
+            .chain(asleep.filter_map(|app| app.until))
+            .min()
     }
 
-    /// Drains the polls and lets the applications do what they can, up to the next packet for the link. `None`: all is quiet.
+    /// Drains the polls and lets the applications do what they can, up to the next packet for the
+    /// link. `None`: all is quiet.
     pub(super) fn poll(&mut self, now: Instant, trace: &mut Vec<Observation>) -> Option<Outgoing> {
         loop {
             while let Some(event) = self.stack.poll_event() {
                 self.follow(now, &event);
-                trace.push(Observation::Event { host: self.id, event });
+                trace.push(Observation::Event {
+                    host: self.id,
+                    event,
+                });
             }
             if let Some(released) = self.gate.poll(now) {
-                let (label, judgement, packet) = (released.label, released.judgement, released.packet);
+                let (label, judgement, packet) =
+                    (released.label, released.judgement, released.packet);
                 if self.silent {
                     continue;
                 }
@@ -154,7 +206,11 @@ impl Host {
                     Direction::In => self.enters(now, &packet, seen.map(|(note, _)| note), trace),
                     Direction::Out => {
                         if let Some((departed, destination)) = seen {
-                            return Some(Outgoing { destination, departed, packet });
+                            return Some(Outgoing {
+                                destination,
+                                departed,
+                                packet,
+                            });
                         }
                     }
                 }
@@ -162,10 +218,16 @@ impl Host {
                 if self.silent {
                     continue;
                 }
-                let judgement = self.gate.offer(now, Direction::Out, Some(label), &mut packet);
+                let judgement = self
+                    .gate
+                    .offer(now, Direction::Out, Some(label), &mut packet);
                 let seen = self.observe(now, Some(label), &judgement, &packet, None, trace);
                 if let Some((departed, destination)) = seen.filter(|_| judgement.goes_on()) {
-                    return Some(Outgoing { destination, departed, packet });
+                    return Some(Outgoing {
+                        destination,
+                        departed,
+                        packet,
+                    });
                 }
             } else if let Some(signal) = self.stack.poll_signal() {
                 self.wake(signal);
@@ -184,35 +246,63 @@ impl Host {
     fn follow(&mut self, now: Instant, event: &Event) {
         let Some(id) = event.conn else { return };
         if let What::Opened { local, remote, .. } = event.what {
-            self.conns.push(Conn { id, local, remote, closed: None, received: Vec::new() });
+            self.conns.push(Conn {
+                id,
+                local,
+                remote,
+                closed: None,
+                received: Vec::new(),
+            });
         }
-        let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) else { return };
+        let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) else {
+            return;
+        };
         match event.what {
             What::State { to, .. } => self.gate.state_changed(now, conn.local, conn.remote, to),
             What::Closed(reason) => conn.closed = Some(reason),
             _ => return,
         }
-        // No signal tells of a state, nor of the end of what an application has closed: whoever waits for one looks again.
-        self.apps.iter_mut().filter(|app| app.has(id)).for_each(|app| app.awake = true);
+        // No signal tells of a state, nor of the end of what an application has closed: whoever
+        // waits for one looks again.
+        self.apps
+            .iter_mut()
+            .filter(|app| app.has(id))
+            .for_each(|app| app.awake = true);
     }
 
     fn wake(&mut self, signal: Signal) {
         let id = match signal {
             Signal::Acceptable(listener) => {
-                for server in self.servers.iter_mut().filter(|server| server.listener == listener) {
+                for server in self
+                    .servers
+                    .iter_mut()
+                    .filter(|server| server.listener == listener)
+                {
                     server.awake = true;
                 }
-                self.apps.iter_mut().filter(|app| app.listens_on(listener)).for_each(|app| app.awake = true);
+                self.apps
+                    .iter_mut()
+                    .filter(|app| app.listens_on(listener))
+                    .for_each(|app| app.awake = true);
                 return;
             }
-            Signal::Established(id) | Signal::Urgent(id) | Signal::Readable(id) | Signal::Writable(id) | Signal::Closed(id, _) => id,
+            Signal::Established(id)
+            | Signal::Urgent(id)
+            | Signal::Readable(id)
+            | Signal::Writable(id)
+            | Signal::Closed(id, _) => id,
         };
-        self.apps.iter_mut().filter(|app| app.has(id)).for_each(|app| app.awake = true);
+        self.apps
+            .iter_mut()
+            .filter(|app| app.has(id))
+            .for_each(|app| app.awake = true);
     }
 
     /// One accept; `false`: nobody wants to.
     fn accept(&mut self, now: Instant) -> bool {
-        let Some(server) = self.servers.iter_mut().find(|server| server.awake) else { return false };
+        let Some(server) = self.servers.iter_mut().find(|server| server.awake) else {
+            return false;
+        };
         match self.stack.accept(now, server.listener) {
             Ok(id) => {
                 let script = Arc::clone(&server.script);
@@ -225,16 +315,29 @@ impl Host {
 
     /// One call of an application; `false`: all of them wait.
     fn act(&mut self, now: Instant, trace: &mut Vec<Observation>) -> bool {
-        let Some(app) = self.apps.iter_mut().find(|app| app.awake) else { return false };
+        let Some(app) = self.apps.iter_mut().find(|app| app.awake) else {
+            return false;
+        };
         let mut deeds = Vec::new();
         let (address, stack, conns) = (self.address, &mut self.stack, &self.conns);
-        let asks = app.act(&mut World { now, address, stack, conns, deeds: &mut deeds });
+        let asks = app.act(&mut World {
+            now,
+            address,
+            stack,
+            conns,
+            deeds: &mut deeds,
+        });
         for (conn, did) in deeds {
-            if let (Did::Received(octets), Some(conn)) = (&did, conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)))
-            {
+            if let (Did::Received(octets), Some(conn)) = (
+                &did,
+                conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)),
+            ) {
                 conn.received.extend_from_slice(octets);
             }
-            trace.push(Observation::Deed { host: self.id, deed: Deed { at: now, conn, did } });
+            trace.push(Observation::Deed {
+                host: self.id,
+                deed: Deed { at: now, conn, did },
+            });
         }
         match asks {
             Asks::Nothing => {}
@@ -261,7 +364,8 @@ impl Host {
         }
     }
 
-    /// Notes a segment when it passes the gate, or is dropped there, and says where the note is and where the segment goes.
+    /// Notes a segment when it passes the gate, or is dropped there, and says where the note is and
+    /// where the segment goes.
     fn observe(
         &self,
         at: Instant,
@@ -271,13 +375,31 @@ impl Host {
         departed: Option<usize>,
         trace: &mut Vec<Observation>,
     ) -> Option<(usize, IpAddr)> {
-        let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok().filter(|_| !judgement.waits())?;
+        let segment = Segment::parse(packet, ChecksumPolicy::Ignore)
+            .ok()
+            .filter(|_| !judgement.waits())?;
         let header = &segment.header;
-        let (local, remote) = if label.is_some() { (header.source, header.destination) } else { (header.destination, header.source) };
-        let last = || self.conns.iter().rev().find(|conn| (conn.local, conn.remote) == (local, remote)).map(|conn| conn.id);
+        let (local, remote) = if label.is_some() {
+            (header.source, header.destination)
+        } else {
+            (header.destination, header.source)
+        };
+        let last = || {
+            self.conns
+                .iter()
+                .rev()
+                .find(|conn| (conn.local, conn.remote) == (local, remote))
+                .map(|conn| conn.id)
+        };
         let conn = self.stack.lookup(local, remote).or_else(last);
         let record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
-        trace.push(Observation::Segment { host: self.id, record, judgement: judgement.clone(), packet: packet.to_vec(), departed });
+        trace.push(Observation::Segment {
+            host: self.id,
+            record,
+            judgement: judgement.clone(),
+            packet: packet.to_vec(),
+            departed,
+        });
         Some((trace.len() - 1, header.destination.ip()))
     }
 }

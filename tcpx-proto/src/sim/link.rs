@@ -1,17 +1,22 @@
-//! What a link does to a packet: it takes time, and it may lose, copy, damage or overtake it, as drawn from a seed.
+//! What a link does to a packet: it takes time, and it may lose, copy, damage or overtake it, as
+//! drawn from a seed.
 
 use super::HostId;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// One direction between two hosts. The rates are of a thousand packets; each packet draws for each of them.
+/// One direction between two hosts. The rates are of a thousand packets; each packet draws for each
+/// of them.
 ///
-/// A damaged packet has one bit flipped, anywhere. With [`ChecksumPolicy::Partial`](crate::wire::ChecksumPolicy::Partial) one in 65536 of
-/// them is believed, as on a machine whose network card is trusted: hosts at the ends of such a link want `Strict`.
+/// A damaged packet has one bit flipped, anywhere. With
+/// [`ChecksumPolicy::Partial`](crate::wire::ChecksumPolicy::Partial) one in 65536 of them is
+/// believed, as on a machine whose network card is trusted: hosts at the ends of such a link want
+/// `Strict`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Link {
-    /// How long a packet takes. Without any delay, two hosts that answer each other for ever never let the clock go on.
+    /// How long a packet takes. Without any delay, two hosts that answer each other for ever never
+    /// let the clock go on.
     pub delay: Duration,
     /// So many of a thousand are lost; 1000: the cable is cut.
     pub loss: u32,
@@ -28,7 +33,14 @@ pub struct Link {
 impl Link {
     /// A link that takes this long, and nothing goes wrong.
     pub const fn new(delay: Duration) -> Link {
-        Link { delay, loss: 0, duplicate: 0, corrupt: 0, reorder: 0, late: Duration::ZERO }
+        Link {
+            delay,
+            loss: 0,
+            duplicate: 0,
+            corrupt: 0,
+            reorder: 0,
+            late: Duration::ZERO,
+        }
     }
 }
 
@@ -44,14 +56,15 @@ impl Default for Link {
 pub struct Passage<H = HostId> {
     /// Whose it is.
     pub to: H,
-    /// What its owner wants to know of it again; in a [`Sim`](super::Sim) the observation with which it departed.
+    /// What its owner wants to know of it again; in a [`Sim`](super::Sim) the observation with
+    /// which it departed.
     pub departed: usize,
     /// The IP packet.
     pub packet: Vec<u8>,
 }
 
-/// All links, and the packets that are on them, for an owner who has hosts and a clock: a [`Sim`](super::Sim), or another. `H` names a
-/// host.
+/// All links, and the packets that are on them, for an owner who has hosts and a clock: a
+/// [`Sim`](super::Sim), or another. `H` names a host.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Net<H: Ord = HostId> {
     links: BTreeMap<(H, H), Link>,
@@ -64,7 +77,12 @@ pub struct Net<H: Ord = HostId> {
 impl<H: Copy + Ord> Net<H> {
     /// Links that are all [`Link::default`]. What goes wrong on them is drawn from `seed`.
     pub fn new(seed: u64) -> Net<H> {
-        Net { links: BTreeMap::new(), draws: Draws(seed), passages: BTreeMap::new(), departures: 0 }
+        Net {
+            links: BTreeMap::new(),
+            draws: Draws(seed),
+            passages: BTreeMap::new(),
+            departures: 0,
+        }
     }
 
     /// What the way from one host to another is like for packets that depart from now on.
@@ -74,7 +92,11 @@ impl<H: Copy + Ord> Net<H> {
 
     /// Sends a packet on its way; `false`: it is lost.
     pub fn depart(&mut self, now: Instant, from: H, passage: Passage<H>) -> bool {
-        let link = self.links.get(&(from, passage.to)).copied().unwrap_or_default();
+        let link = self
+            .links
+            .get(&(from, passage.to))
+            .copied()
+            .unwrap_or_default();
         if self.draws.happens(link.loss) {
             return false;
         }
@@ -89,9 +111,14 @@ impl<H: Copy + Ord> Net<H> {
         if self.draws.happens(link.corrupt) {
             self.draws.damage(&mut passage.packet);
         }
-        let late = if self.draws.happens(link.reorder) { self.draws.up_to(link.late) } else { Duration::ZERO };
+        let late = if self.draws.happens(link.reorder) {
+            self.draws.up_to(link.late)
+        } else {
+            Duration::ZERO
+        };
         self.departures += 1;
-        self.passages.insert((now + link.delay + late, self.departures), passage);
+        self.passages
+            .insert((now + link.delay + late, self.departures), passage);
     }
 
     /// When the next packet arrives; `None`: nothing is on its way.
@@ -101,7 +128,10 @@ impl<H: Copy + Ord> Net<H> {
 
     /// The next packet that has arrived.
     pub fn arrive(&mut self, now: Instant) -> Option<Passage<H>> {
-        self.passages.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
+        self.passages
+            .first_entry()
+            .filter(|first| first.key().0 <= now)
+            .map(|first| first.remove())
     }
 }
 
@@ -148,11 +178,22 @@ mod tests {
         let mut net = Net::new(1);
         net.set(FROM, TO, link);
         for n in 0..packets {
-            net.depart(Instant::ZERO + MS * u32::from(n), FROM, Passage { to: TO, departed: 0, packet: vec![n; 40] });
+            net.depart(
+                Instant::ZERO + MS * u32::from(n),
+                FROM,
+                Passage {
+                    to: TO,
+                    departed: 0,
+                    packet: vec![n; 40],
+                },
+            );
         }
         let mut arrived = Vec::new();
         while let Some(at) = net.deadline() {
-            assert!(net.arrive(at - Duration::from_nanos(1)).is_none(), "not before its time");
+            assert!(
+                net.arrive(at - Duration::from_nanos(1)).is_none(),
+                "not before its time"
+            );
             arrived.extend(net.arrive(at).map(|passage| (at, passage.packet)));
         }
         arrived
@@ -161,7 +202,9 @@ mod tests {
     #[test]
     fn link_that_is_good_delays_and_keeps_the_order() {
         let arrived = carry(Link::new(MS * 10), 100);
-        let expected: Vec<_> = (0..100u8).map(|n| (Instant::ZERO + MS * (10 + u32::from(n)), vec![n; 40])).collect();
+        let expected: Vec<_> = (0..100u8)
+            .map(|n| (Instant::ZERO + MS * (10 + u32::from(n)), vec![n; 40]))
+            .collect();
         assert_eq!(arrived, expected);
     }
 
@@ -169,16 +212,45 @@ mod tests {
     fn link_with_rates_of_a_thousand_always_does_it() {
         let good = Link::new(MS);
         assert_eq!(carry(Link { loss: 1000, ..good }, 9), []);
-        assert_eq!(carry(Link { duplicate: 1000, ..good }, 9).len(), 18);
-        for (n, (_, packet)) in carry(Link { corrupt: 1000, ..good }, 9).into_iter().enumerate() {
-            let flipped: u32 = packet.iter().map(|octet| (octet ^ n as u8).count_ones()).sum();
+        assert_eq!(
+            carry(
+                Link {
+                    duplicate: 1000,
+                    ..good
+                },
+                9
+            )
+            .len(),
+            18
+        );
+        for (n, (_, packet)) in carry(
+            Link {
+                corrupt: 1000,
+                ..good
+            },
+            9,
+        )
+        .into_iter()
+        .enumerate()
+        {
+            let flipped: u32 = packet
+                .iter()
+                .map(|octet| (octet ^ n as u8).count_ones())
+                .sum();
             assert_eq!(flipped, 1);
         }
     }
 
     #[test]
     fn link_that_reorders_lets_later_packets_overtake_within_the_bound() {
-        let arrived = carry(Link { reorder: 500, late: MS * 5, ..Link::new(MS) }, 100);
+        let arrived = carry(
+            Link {
+                reorder: 500,
+                late: MS * 5,
+                ..Link::new(MS)
+            },
+            100,
+        );
         assert_eq!(arrived.len(), 100);
         assert!(!arrived.is_sorted_by_key(|(_, packet)| packet[0]));
         for (at, packet) in arrived {

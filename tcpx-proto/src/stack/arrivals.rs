@@ -1,4 +1,5 @@
-//! SEGMENT ARRIVES before there is a connection: whose it is, and RFC 9293 section 3.10.7.1 (CLOSED) and .2 (LISTEN).
+//! SEGMENT ARRIVES before there is a connection: whose it is, and RFC 9293 section 3.10.7.1
+//! (CLOSED) and .2 (LISTEN).
 
 use super::Stack;
 use super::cookie::{self, LIFETIME, Request};
@@ -27,7 +28,9 @@ impl Stack {
 
     /// A whole IP packet with an ICMP message (3.9.2.2, RFC 5927).
     pub fn icmp_arrives(&mut self, now: Instant, packet: &[u8]) {
-        let Some(icmp) = Icmp::parse(packet) else { return };
+        let Some(icmp) = Icmp::parse(packet) else {
+            return;
+        };
         if let Some(id) = self.table.find(icmp.local, icmp.remote) {
             self.with(now, id, |tcb, cx| tcb.icmp_arrives(cx, &icmp));
         }
@@ -53,23 +56,39 @@ impl Stack {
         }
     }
 
-    /// To its connection. A SYN that opens a TIME-WAIT again goes on to the listener (MAY-2, RFC 6191).
+    /// To its connection. A SYN that opens a TIME-WAIT again goes on to the listener (MAY-2, RFC
+    /// 6191).
     fn deliver(&mut self, now: Instant, id: ConnId, segment: &Segment<'_>) -> Result<(), Discard> {
         let outcome = self.with(now, id, |tcb, cx| tcb.segment_arrives(cx, segment));
         match (outcome, self.listeners.at(segment.header.destination)) {
-            (Some(Outcome::Reopen(iss)), Some(listener)) => self.reopen(now, id, listener, segment, iss),
+            (Some(Outcome::Reopen(iss)), Some(listener)) => {
+                self.reopen(now, id, listener, segment, iss)
+            }
             _ => Ok(()),
         }
     }
 
-    /// Opens a connection in the place of one in TIME-WAIT, which it keeps, if the policy says so, for the case that the SYN is an old
-    /// duplicate.
-    fn reopen(&mut self, now: Instant, id: ConnId, listener: ListenerId, segment: &Segment<'_>, iss: Seq) -> Result<(), Discard> {
+    /// Opens a connection in the place of one in TIME-WAIT, which it keeps, if the policy says so,
+    /// for the case that the SYN is an old duplicate.
+    fn reopen(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        listener: ListenerId,
+        segment: &Segment<'_>,
+        iss: Seq,
+    ) -> Result<(), Discard> {
         let returns = |entry: &&Entry| entry.tcb.config.time_wait_syn == TimeWaitSyn::Return;
-        let before = self.table.get(id).filter(returns).map(|entry| Box::new(entry.tcb.remains()));
+        let before = self
+            .table
+            .get(id)
+            .filter(returns)
+            .map(|entry| Box::new(entry.tcb.remains()));
         self.with(now, id, Tcb::replaced);
         self.listen_syn(now, listener, segment, Some(iss))?;
-        let opened = self.table.find(segment.header.destination, segment.header.source);
+        let opened = self
+            .table
+            .find(segment.header.destination, segment.header.source);
         if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {
             entry.before = before.filter(|_| matches!(entry.stage, Stage::Embryonic(_)));
         }
@@ -85,7 +104,12 @@ impl Stack {
     }
 
     /// 3.10.7.2: LISTEN. RST, then ACK, then SYN; anything else is dropped.
-    fn listen_arrives(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) -> Result<(), Discard> {
+    fn listen_arrives(
+        &mut self,
+        now: Instant,
+        id: ListenerId,
+        segment: &Segment<'_>,
+    ) -> Result<(), Discard> {
         let flags = segment.header.flags;
         if flags.has(Flags::RST) {
             return Err(Discard::State);
@@ -99,34 +123,68 @@ impl Stack {
         self.listen_syn(now, id, segment, None)
     }
 
-    /// Second check: an ACK belongs to nothing here and gets a RST, unless it brings a SYN cookie back (RFC 4987 section 3.6). Cookies
-    /// are only looked for while one may be on its way, so that in quiet times nobody can guess one; Linux does the same.
-    fn listen_ack(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) -> Result<(), Discard> {
+    /// Second check: an ACK belongs to nothing here and gets a RST, unless it brings a SYN cookie
+    /// back (RFC 4987 section 3.6). Cookies are only looked for while one may be on its way, so
+    /// that in quiet times nobody can guess one; Linux does the same.
+    fn listen_ack(
+        &mut self,
+        now: Instant,
+        id: ListenerId,
+        segment: &Segment<'_>,
+    ) -> Result<(), Discard> {
         let header = &segment.header;
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
-        let expected = listener.cookies_until.is_some_and(|until| now <= until) && !header.flags.has(Flags::SYN);
+        let expected = listener.cookies_until.is_some_and(|until| now <= until)
+            && !header.flags.has(Flags::SYN);
         let (local, remote) = (header.destination, header.source);
-        let request = Request { local, remote, irs: header.seq.back(1) };
-        let Some(mss) = self.cookies.check(now, &request, header.ack.back(1)).filter(|_| expected) else {
+        let request = Request {
+            local,
+            remote,
+            irs: header.seq.back(1),
+        };
+        let Some(mss) = self
+            .cookies
+            .check(now, &request, header.ack.back(1))
+            .filter(|_| expected)
+        else {
             self.reset(segment);
             return Err(Discard::AckCheck);
         };
         if listener.accept_full() {
             return Err(Discard::Backlog);
         }
-        let (config, offset) = (Arc::clone(&listener.config), self.starts.stamp_offset(local, remote));
+        let (config, offset) = (
+            Arc::clone(&listener.config),
+            self.starts.stamp_offset(local, remote),
+        );
         let stamps = header.options.timestamps;
-        let kept = stamps.map_or(Options::default(), |stamps| cookie::options_of(stamps.echo.wrapping_sub(offset)));
-        let options = Options { mss: Some(mss), timestamps: stamps, ..kept };
-        let build = |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, options, offset);
-        let conn = self.open(now, Stage::Embryonic(id), build).map_err(|_| Discard::Limit)?;
+        let kept = stamps.map_or(Options::default(), |stamps| {
+            cookie::options_of(stamps.echo.wrapping_sub(offset))
+        });
+        let options = Options {
+            mss: Some(mss),
+            timestamps: stamps,
+            ..kept
+        };
+        let build =
+            |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, options, offset);
+        let conn = self
+            .open(now, Stage::Embryonic(id), build)
+            .map_err(|_| Discard::Limit)?;
         self.counters.cookies_accepted += 1;
         self.deliver(now, conn, segment)
     }
 
-    /// Third check: a SYN opens a connection, as far as the backlog goes. One that opens a TIME-WAIT again brings its ISS: it takes the
-    /// place of that entry and needs none in the backlog.
-    fn listen_syn(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>, iss: Option<Seq>) -> Result<(), Discard> {
+    /// Third check: a SYN opens a connection, as far as the backlog goes. One that opens a
+    /// TIME-WAIT again brings its ISS: it takes the place of that entry and needs none in the
+    /// backlog.
+    fn listen_syn(
+        &mut self,
+        now: Instant,
+        id: ListenerId,
+        segment: &Segment<'_>,
+        iss: Option<Seq>,
+    ) -> Result<(), Discard> {
         let header = &segment.header;
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
         if listener.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN) {
@@ -147,25 +205,47 @@ impl Stack {
         let iss = iss.unwrap_or_else(|| self.starts.iss(config.isn, now, local, remote));
         let offset = self.starts.stamp_offset(local, remote);
         let build = |cx: &mut Cx<'_>| Tcb::passive(cx, config, local, remote, segment, iss, offset);
-        self.open(now, Stage::Embryonic(id), build).map(|_| ()).map_err(|_| Discard::Limit)
+        self.open(now, Stage::Embryonic(id), build)
+            .map(|_| ())
+            .map_err(|_| Discard::Limit)
     }
 
     /// Answers a SYN and keeps nothing of it but that there may be a cookie on its way.
     fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
-        let (syn, offset) = (&segment.header, self.starts.stamp_offset(segment.header.destination, segment.header.source));
-        let Some(listener) = self.listeners.get_mut(id) else { return };
+        let (syn, offset) = (
+            &segment.header,
+            self.starts
+                .stamp_offset(segment.header.destination, segment.header.source),
+        );
+        let Some(listener) = self.listeners.get_mut(id) else {
+            return;
+        };
         listener.cookies_until = Some(now + LIFETIME);
         let config = &listener.config;
         let stamps = syn.options.timestamps.filter(|_| config.timestamps);
         let clock = now.millis() as u32;
-        let mut options = Options { mss: Some(offered_mss(config, syn.source)), ..Options::default() };
+        let mut options = Options {
+            mss: Some(offered_mss(config, syn.source)),
+            ..Options::default()
+        };
         if let Some(stamps) = stamps {
-            options.window_scale = syn.options.window_scale.filter(|_| config.window_scaling).map(|_| window_shift(config));
+            options.window_scale = syn
+                .options
+                .window_scale
+                .filter(|_| config.window_scaling)
+                .map(|_| window_shift(config));
             options.sack_permitted = syn.options.sack_permitted && config.sack;
             let value = cookie::stamp(clock, &syn.options).wrapping_add(offset);
-            options.timestamps = Some(Timestamps { value, echo: stamps.value });
+            options.timestamps = Some(Timestamps {
+                value,
+                echo: stamps.value,
+            });
         }
-        let request = Request { local: syn.destination, remote: syn.source, irs: syn.seq };
+        let request = Request {
+            local: syn.destination,
+            remote: syn.source,
+            irs: syn.seq,
+        };
         let mss = peer_mss(config, &syn.options, syn.source, true);
         let header = Header {
             source: syn.destination,
@@ -180,12 +260,25 @@ impl Stack {
             tos: config.tos,
             id: 0,
         };
-        let label = Label { cause: Cause::Ack, carries: Carries(Carries::SYN.0 | Carries::ACK_OF_SYN.0) };
+        let label = Label {
+            cause: Cause::Ack,
+            carries: Carries(Carries::SYN.0 | Carries::ACK_OF_SYN.0),
+        };
         self.counters.cookies_sent += 1;
-        self.replies.push_back(Reply { conn: None, header, label, packet: self.record.packet });
+        self.replies.push_back(Reply {
+            conn: None,
+            header,
+            label,
+            packet: self.record.packet,
+        });
     }
 
     fn reset(&mut self, segment: &Segment<'_>) {
-        self.replies.push_back(reset_to(segment, self.config.conn.ttl, None, self.record.packet));
+        self.replies.push_back(reset_to(
+            segment,
+            self.config.conn.ttl,
+            None,
+            self.record.packet,
+        ));
     }
 }

@@ -1,8 +1,10 @@
-//! SYN cookies: a connection request that is kept in our ISS instead of in memory (RFC 4987 section 3.6).
+//! SYN cookies: a connection request that is kept in our ISS instead of in memory (RFC 4987 section
+//! 3.6).
 //!
-//! From the top: 2 bits of a counter that ticks every 64 s, 3 bits for the MSS, 27 bits of a keyed hash over the four-tuple, IRS, the
-//! counter and the MSS. Window scale and SACK are kept in our timestamp, which the peer echoes; a connection without timestamps does
-//! without them, too. Linux does the same.
+//! From the top: 2 bits of a counter that ticks every 64 s, 3 bits for the MSS, 27 bits of a keyed
+//! hash over the four-tuple, IRS, the counter and the MSS. Window scale and SACK are kept in our
+//! timestamp, which the peer echoes; a connection without timestamps does without them, too. Linux
+//! does the same.
 
 use super::secret::{Purpose, Secret};
 use crate::seq::Seq;
@@ -54,28 +56,40 @@ impl Cookies {
 
     fn cookie(&self, tick: u64, request: &Request, index: u32) -> Seq {
         let more = tick << 35 | u64::from(index) << 32 | u64::from(request.irs.0);
-        let hash = self.0.tuple(request.local, request.remote, more) as u32 & ((1 << HASH_BITS) - 1);
+        let hash =
+            self.0.tuple(request.local, request.remote, more) as u32 & ((1 << HASH_BITS) - 1);
         Seq((tick as u32) << (HASH_BITS + 3) | index << HASH_BITS | hash)
     }
 }
 
-/// Bits of TSval that hold options: from the bottom 4 for the window scale and 1 for SACK; Linux has ECN in the sixth.
+/// Bits of TSval that hold options: from the bottom 4 for the window scale and 1 for SACK; Linux
+/// has ECN in the sixth.
 const STAMP_BITS: u32 = 6;
 const NO_SCALE: u32 = 15;
 const SACK: u32 = 16;
 
 /// The latest timestamp up to `clock` that says what options the peer's SYN had.
 pub(super) fn stamp(clock: u32, syn: &Options) -> u32 {
-    let scale = syn.window_scale.map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
+    let scale = syn
+        .window_scale
+        .map_or(NO_SCALE, |shift| u32::from(shift.min(14)));
     let kept = scale | if syn.sack_permitted { SACK } else { 0 };
     let stamp = clock >> STAMP_BITS << STAMP_BITS | kept;
-    if stamp > clock { stamp.wrapping_sub(1 << STAMP_BITS) } else { stamp }
+    if stamp > clock {
+        stamp.wrapping_sub(1 << STAMP_BITS)
+    } else {
+        stamp
+    }
 }
 
 /// The options that this timestamp of ours says.
 pub(super) fn options_of(stamp: u32) -> Options {
     let scale = stamp & NO_SCALE;
-    Options { window_scale: (scale != NO_SCALE).then_some(scale as u8), sack_permitted: stamp & SACK != 0, ..Options::default() }
+    Options {
+        window_scale: (scale != NO_SCALE).then_some(scale as u8),
+        sack_permitted: stamp & SACK != 0,
+        ..Options::default()
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +98,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(irs: u32) -> Request {
-        Request { local: ([10, 0, 0, 1], 80).into(), remote: ([10, 0, 0, 2], 4000).into(), irs: Seq(irs) }
+        Request {
+            local: ([10, 0, 0, 1], 80).into(),
+            remote: ([10, 0, 0, 2], 4000).into(),
+            irs: Seq(irs),
+        }
     }
 
     proptest! {
@@ -120,7 +138,14 @@ mod tests {
     fn cookie_keeps_an_mss_of_the_table_exactly() {
         let cookies = Cookies::new(1);
         for mss in MSS {
-            assert_eq!(cookies.check(Instant(0), &request(5), cookies.make(Instant(0), &request(5), mss)), Some(mss));
+            assert_eq!(
+                cookies.check(
+                    Instant(0),
+                    &request(5),
+                    cookies.make(Instant(0), &request(5), mss)
+                ),
+                Some(mss)
+            );
         }
     }
 }

@@ -15,11 +15,21 @@ pub(super) struct Starts {
 
 impl Starts {
     pub(super) fn new(seed: u64) -> Starts {
-        Starts { isn: Secret::new(seed, Purpose::Isn), stamps: Secret::new(seed, Purpose::Stamps) }
+        Starts {
+            isn: Secret::new(seed, Purpose::Isn),
+            stamps: Secret::new(seed, Purpose::Stamps),
+        }
     }
 
-    /// ISN = M + F(four-tuple, secret), M a clock of 4 µs (RFC 6528 section 3, MUST-8, MUST-9, SHLD-1).
-    pub(super) fn iss(&self, policy: Isn, now: Instant, local: SocketAddr, remote: SocketAddr) -> Seq {
+    /// ISN = M + F(four-tuple, secret), M a clock of 4 µs (RFC 6528 section 3, MUST-8, MUST-9,
+    /// SHLD-1).
+    pub(super) fn iss(
+        &self,
+        policy: Isn,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Seq {
         let clock = Seq((now.micros() / 4) as u32);
         match policy {
             Isn::Rfc6528 => clock + self.isn.tuple(local, remote, 0) as u32,
@@ -28,8 +38,8 @@ impl Starts {
         }
     }
 
-    /// What is added to the timestamp clock: the same for each incarnation of a four-tuple, so that a later one has later timestamps
-    /// (RFC 7323 section 7.1, RFC 6191).
+    /// What is added to the timestamp clock: the same for each incarnation of a four-tuple, so that
+    /// a later one has later timestamps (RFC 7323 section 7.1, RFC 6191).
     pub(super) fn stamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
         self.stamps.tuple(local, remote, 0) as u32
     }

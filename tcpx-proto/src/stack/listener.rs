@@ -1,4 +1,5 @@
-//! Passive OPENs: who waits for a SYN where, and how many connections each may have before they are accepted.
+//! Passive OPENs: who waits for a SYN where, and how many connections each may have before they are
+//! accepted.
 
 use crate::config::ConnConfig;
 use crate::id::{ConnId, ListenerId};
@@ -23,7 +24,14 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(local: SocketAddr, config: Arc<ConnConfig>, bound: usize) -> Listener {
-        Listener { local, config, bound, embryonic: 0, waiting: VecDeque::new(), cookies_until: None }
+        Listener {
+            local,
+            config,
+            bound,
+            embryonic: 0,
+            waiting: VecDeque::new(),
+            cookies_until: None,
+        }
     }
 
     /// No other connection may become established.
@@ -41,7 +49,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Adds a listener; `None` when the names are used up. The caller knows that its address is free.
+    /// Adds a listener; `None` when the names are used up. The caller knows that its address is
+    /// free.
     pub(super) fn add(&mut self, listener: Listener) -> Option<ListenerId> {
         let id = ListenerId(self.next);
         self.next = self.next.checked_add(1)?;
@@ -58,7 +67,10 @@ impl Listeners {
 
     /// None of them, and their names are not given again.
     pub(super) fn emptied(&self) -> Listeners {
-        Listeners { next: self.next, ..Listeners::default() }
+        Listeners {
+            next: self.next,
+            ..Listeners::default()
+        }
     }
 
     pub(super) fn get(&self, id: ListenerId) -> Option<&Listener> {

@@ -1,7 +1,9 @@
-//! Whose segment is this: four-tuples, listeners, backlog, SYN cookies, RST to strangers, ISNs, ports.
+//! Whose segment is this: four-tuples, listeners, backlog, SYN cookies, RST to strangers, ISNs,
+//! ports.
 //!
 //! # The drive contract, as code
-//! Two stacks and a wire without delay. Every owner of a stack is such a loop, with sockets or links instead of that wire:
+//! Two stacks and a wire without delay. Every owner of a stack is such a loop, with sockets or
+//! links instead of that wire:
 //!
 //! ```
 //! use core::net::SocketAddr;
@@ -89,8 +91,9 @@ use timers::Timers;
 
 /// A TCP: all the connections of one host. See the crate's page for the drive contract.
 ///
-/// Two stacks are equal when they have the same connections, listeners, ports and secrets, and the same left to say: what they do next
-/// is then the same but for IP identifications and the numbers of packets. Counters and the record do not count.
+/// Two stacks are equal when they have the same connections, listeners, ports and secrets, and the
+/// same left to say: what they do next is then the same but for IP identifications and the numbers
+/// of packets. Counters and the record do not count.
 #[derive(Clone)]
 pub struct Stack {
     config: Config,
@@ -118,8 +121,8 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Makes a stack without ports. All its randomness comes from `seed`: 64 bits are enough to repeat a run; where peers are not
-    /// trusted the seed must come from the operating system.
+    /// Makes a stack without ports. All its randomness comes from `seed`: 64 bits are enough to
+    /// repeat a run; where peers are not trusted the seed must come from the operating system.
     pub fn new(config: Config, seed: u64) -> Stack {
         let mut random = Random::new(seed);
         Stack {
@@ -153,21 +156,31 @@ impl Stack {
         self.record.on = on;
     }
 
-    /// Makes this stack answer for these ports of `address`. Everything that reaches it for another is dropped and counted.
+    /// Makes this stack answer for these ports of `address`. Everything that reaches it for another
+    /// is dropped and counted.
     pub fn reserve(&mut self, address: IpAddr, ports: RangeInclusive<u16>) {
         self.ports.reserve(address, ports);
     }
 
-    /// The end of [`reserve`](Stack::reserve), with the same arguments. Connections on these ports stay.
+    /// The end of [`reserve`](Stack::reserve), with the same arguments. Connections on these ports
+    /// stay.
     pub fn unreserve(&mut self, address: IpAddr, ports: RangeInclusive<u16>) {
         self.ports.unreserve(address, ports);
     }
 
-    /// Passive OPEN (3.10.1). `backlog`: the most connections in SYN-RECEIVED, and the most that wait to be accepted, each; at least 1.
+    /// Passive OPEN (3.10.1). `backlog`: the most connections in SYN-RECEIVED, and the most that
+    /// wait to be accepted, each; at least 1.
     ///
     /// # Errors
-    /// `NotReserved`, `InUse` when there is a listener on `local` already, `Limit` after 2^32 listeners.
-    pub fn listen(&mut self, _now: Instant, local: SocketAddr, backlog: usize, config: &ConnConfig) -> Result<ListenerId, CallError> {
+    /// `NotReserved`, `InUse` when there is a listener on `local` already, `Limit` after 2^32
+    /// listeners.
+    pub fn listen(
+        &mut self,
+        _now: Instant,
+        local: SocketAddr,
+        backlog: usize,
+        config: &ConnConfig,
+    ) -> Result<ListenerId, CallError> {
         let local = plain(local);
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
@@ -175,41 +188,72 @@ impl Stack {
         if self.listeners.at(local).is_some() {
             return Err(CallError::InUse(State::Listen));
         }
-        let bound = if self.config.overflow == Overflow::Unbounded { usize::MAX } else { backlog.max(1) };
+        let bound = if self.config.overflow == Overflow::Unbounded {
+            usize::MAX
+        } else {
+            backlog.max(1)
+        };
         let config = self.share(config);
-        self.listeners.add(Listener::new(local, config, bound)).ok_or(CallError::Limit)
+        self.listeners
+            .add(Listener::new(local, config, bound))
+            .ok_or(CallError::Limit)
     }
 
     /// Active OPEN (3.10.1). Port 0 in `local` picks a reserved one at random (RFC 6056).
     ///
     /// # Errors
     /// `NotReserved`, `InUse`, `PortsExhausted`, `BadRemote`, `Limit`.
-    pub fn connect(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, config: &ConnConfig) -> Result<ConnId, CallError> {
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        config: &ConnConfig,
+    ) -> Result<ConnId, CallError> {
         let (local, remote) = (plain(local), plain(remote));
         if !is_unicast(remote.ip()) || remote.port() == 0 || local.is_ipv4() != remote.is_ipv4() {
             return Err(CallError::BadRemote);
         }
-        let local = if local.port() == 0 { self.pick_port(local.ip(), remote)? } else { local };
+        let local = if local.port() == 0 {
+            self.pick_port(local.ip(), remote)?
+        } else {
+            local
+        };
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
         }
-        if let Some(entry) = self.table.find(local, remote).and_then(|id| self.table.get(id)) {
+        if let Some(entry) = self
+            .table
+            .find(local, remote)
+            .and_then(|id| self.table.get(id))
+        {
             return Err(CallError::InUse(entry.tcb.state));
         }
         let config = self.share(config);
-        let (iss, offset) = (self.starts.iss(config.isn, now, local, remote), self.starts.stamp_offset(local, remote));
-        self.open(now, Stage::Owned, |cx| Tcb::active(cx, config, local, remote, iss, offset))
+        let (iss, offset) = (
+            self.starts.iss(config.isn, now, local, remote),
+            self.starts.stamp_offset(local, remote),
+        );
+        self.open(now, Stage::Owned, |cx| {
+            Tcb::active(cx, config, local, remote, iss, offset)
+        })
     }
 
-    /// A reserved port at random, that no listener has and no connection to this peer, TIME-WAIT included (RFC 6056 section 3.3.1).
+    /// A reserved port at random, that no listener has and no connection to this peer, TIME-WAIT
+    /// included (RFC 6056 section 3.3.1).
     fn pick_port(&mut self, address: IpAddr, remote: SocketAddr) -> Result<SocketAddr, CallError> {
         let count = self.ports.count(address);
         if count == 0 {
             return Err(CallError::NotReserved);
         }
         let start = self.random.below(count);
-        let free = |local: &SocketAddr| self.listeners.at(*local).is_none() && self.table.find(*local, remote).is_none();
-        let mut candidates = self.ports.from(address, start).map(|port| SocketAddr::new(address, port));
+        let free = |local: &SocketAddr| {
+            self.listeners.at(*local).is_none() && self.table.find(*local, remote).is_none()
+        };
+        let mut candidates = self
+            .ports
+            .from(address, start)
+            .map(|port| SocketAddr::new(address, port));
         candidates.find(free).ok_or(CallError::PortsExhausted)
     }
 
@@ -218,7 +262,10 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` when there is none, `NoConnection` when the listener is closed.
     pub fn accept(&mut self, _now: Instant, listener: ListenerId) -> Result<ConnId, CallError> {
-        let listener = self.listeners.get_mut(listener).ok_or(CallError::NoConnection)?;
+        let listener = self
+            .listeners
+            .get_mut(listener)
+            .ok_or(CallError::NoConnection)?;
         let id = listener.waiting.pop_front().ok_or(CallError::WouldBlock)?;
         self.table.get_mut(id).ok_or(CallError::NoConnection)?.stage = Stage::Owned;
         Ok(id)
@@ -231,7 +278,12 @@ impl Stack {
             return;
         }
         let unaccepted = [Stage::Embryonic(listener), Stage::Waiting(listener)];
-        let ids: Vec<ConnId> = self.table.iter().filter(|(_, entry)| unaccepted.contains(&entry.stage)).map(|(id, _)| id).collect();
+        let ids: Vec<ConnId> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| unaccepted.contains(&entry.stage))
+            .map(|(id, _)| id)
+            .collect();
         for id in ids {
             self.with(now, id, Tcb::abort);
         }
@@ -245,17 +297,24 @@ impl Stack {
         self.call(now, id, |tcb, cx| tcb.send(cx, data))?
     }
 
-    /// RECEIVE (3.10.3): gives what there is and says how much; 0 is the end: the peer's FIN came after all that was read.
-    /// Unread data stays readable in CLOSING and TIME-WAIT, and after CLOSED by a clean close.
+    /// RECEIVE (3.10.3): gives what there is and says how much; 0 is the end: the peer's FIN came
+    /// after all that was read. Unread data stays readable in CLOSING and TIME-WAIT, and after
+    /// CLOSED by a clean close.
     ///
     /// # Errors
     /// `WouldBlock`, `Ended`, `NoConnection`.
-    pub fn receive(&mut self, now: Instant, id: ConnId, into: &mut [u8]) -> Result<usize, CallError> {
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        into: &mut [u8],
+    ) -> Result<usize, CallError> {
         self.call(now, id, |tcb, cx| tcb.receive(cx, into))?
     }
 
-    /// The last octet of urgent data where that is taken out of the stream ([`UrgentData::OutOfBand`](crate::config::UrgentData)), once; to
-    /// be had from its arrival until RECEIVE has passed its place (`MSG_OOB`).
+    /// The last octet of urgent data where that is taken out of the stream
+    /// ([`UrgentData::OutOfBand`](crate::config::UrgentData)), once; to be had from its arrival
+    /// until RECEIVE has passed its place (`MSG_OOB`).
     ///
     /// # Errors
     /// `WouldBlock` (a [`Signal::Urgent`] follows when there is one), `Ended`, `NoConnection`.
@@ -271,8 +330,9 @@ impl Stack {
         self.call(now, id, Tcb::shutdown)?
     }
 
-    /// CLOSE of both directions, and the application lets go: what it did not read, or what still arrives, is answered with a RST
-    /// (SHLD-3). The stack finishes the close and forgets the connection at CLOSED. Also frees the record of an ended connection.
+    /// CLOSE of both directions, and the application lets go: what it did not read, or what still
+    /// arrives, is answered with a RST (SHLD-3). The stack finishes the close and forgets the
+    /// connection at CLOSED. Also frees the record of an ended connection.
     ///
     /// # Errors
     /// `NoConnection`.
@@ -280,7 +340,8 @@ impl Stack {
         self.call(now, id, Tcb::close)
     }
 
-    /// ABORT (3.10.5): RST where the peer may know of us, CLOSED at once, and the application lets go.
+    /// ABORT (3.10.5): RST where the peer may know of us, CLOSED at once, and the application lets
+    /// go.
     ///
     /// # Errors
     /// `NoConnection`.
@@ -296,8 +357,9 @@ impl Stack {
         self.call(now, id, Tcb::lift)?
     }
 
-    /// The host is started anew: every connection and listener is gone without a segment, and the secrets are new. Whoever kept a
-    /// connection learns it by [`CloseReason::Restarted`](crate::error::CloseReason::Restarted).
+    /// The host is started anew: every connection and listener is gone without a segment, and the
+    /// secrets are new. Whoever kept a connection learns it by
+    /// [`CloseReason::Restarted`](crate::error::CloseReason::Restarted).
     pub fn restart(&mut self, now: Instant) {
         for id in self.connections().collect::<Vec<_>>() {
             self.with(now, id, Tcb::forget);
@@ -325,7 +387,10 @@ impl Stack {
 
     /// What was counted.
     pub fn counters(&self) -> Counters {
-        Counters { discarded: self.record.discarded, ..self.counters }
+        Counters {
+            discarded: self.record.discarded,
+            ..self.counters
+        }
     }
 
     /// The packet of this connection that was given out last could not be sent.
@@ -352,7 +417,14 @@ impl Stack {
     fn essence(&self) -> impl PartialEq + Hash {
         let rooms = (&self.config, &self.ports, &self.table, &self.listeners);
         let secrets = (&self.starts, &self.cookies, &self.random);
-        (rooms, secrets, &self.output, &self.replies, &self.woken, &self.signals)
+        (
+            rooms,
+            secrets,
+            &self.output,
+            &self.replies,
+            &self.woken,
+            &self.signals,
+        )
     }
 }
 

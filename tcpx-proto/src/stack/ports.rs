@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 
-/// The reserved ports: few ranges, in the order in which they were reserved. Port 0 is never one of them.
+/// The reserved ports: few ranges, in the order in which they were reserved. Port 0 is never one of
+/// them.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Ports {
     ranges: Vec<(IpAddr, RangeInclusive<u16>)>,
@@ -16,13 +17,21 @@ impl Ports {
     }
 
     pub(super) fn unreserve(&mut self, address: IpAddr, ports: RangeInclusive<u16>) {
-        if let Some(at) = self.ranges.iter().position(|range| *range == (address, ports.clone())) {
+        if let Some(at) = self
+            .ranges
+            .iter()
+            .position(|range| *range == (address, ports.clone()))
+        {
             self.ranges.remove(at);
         }
     }
 
     pub(super) fn contain(&self, local: SocketAddr) -> bool {
-        local.port() != 0 && self.ranges.iter().any(|(address, ports)| *address == local.ip() && ports.contains(&local.port()))
+        local.port() != 0
+            && self
+                .ranges
+                .iter()
+                .any(|(address, ports)| *address == local.ip() && ports.contains(&local.port()))
     }
 
     /// How many ports `address` has (those reserved twice count twice).
@@ -30,7 +39,8 @@ impl Ports {
         self.of(address).map(|ports| ports.len() as u32).sum()
     }
 
-    /// Every port of `address`, once around from the `start`-th (RFC 6056 section 3.3.1: the caller draws `start`).
+    /// Every port of `address`, once around from the `start`-th (RFC 6056 section 3.3.1: the caller
+    /// draws `start`).
     pub(super) fn from(&self, address: IpAddr, start: u32) -> impl Iterator<Item = u16> {
         let (mut skip, mut take) = (start, start);
         let ahead = self.of(address).filter_map(move |ports| {
@@ -47,7 +57,10 @@ impl Ports {
     }
 
     fn of(&self, address: IpAddr) -> impl Iterator<Item = RangeInclusive<u16>> {
-        self.ranges.iter().filter(move |range| range.0 == address).map(|range| range.1.clone())
+        self.ranges
+            .iter()
+            .filter(move |range| range.0 == address)
+            .map(|range| range.1.clone())
     }
 }
 

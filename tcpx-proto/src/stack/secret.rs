@@ -43,8 +43,12 @@ impl Secret {
 
 fn feed(hasher: &mut impl Hasher, local: SocketAddr, remote: SocketAddr) {
     match (local.ip(), remote.ip()) {
-        (IpAddr::V4(l), IpAddr::V4(r)) => hasher.write(&(u64::from(l.to_bits()) << 32 | u64::from(r.to_bits())).to_le_bytes()),
-        (l, r) => [l, r].into_iter().for_each(|ip| hasher.write(&bits(ip).to_le_bytes())),
+        (IpAddr::V4(l), IpAddr::V4(r)) => {
+            hasher.write(&(u64::from(l.to_bits()) << 32 | u64::from(r.to_bits())).to_le_bytes())
+        }
+        (l, r) => [l, r]
+            .into_iter()
+            .for_each(|ip| hasher.write(&bits(ip).to_le_bytes())),
     }
     hasher.write(&(u64::from(local.port()) << 16 | u64::from(remote.port())).to_le_bytes());
 }
@@ -65,13 +69,17 @@ pub(super) struct Random {
 
 impl Random {
     pub(super) fn new(seed: u64) -> Random {
-        Random { secret: Secret::new(seed, Purpose::Draws), drawn: 0 }
+        Random {
+            secret: Secret::new(seed, Purpose::Draws),
+            drawn: 0,
+        }
     }
 
     /// The next 32 bits.
     pub(super) fn draw(&mut self) -> u32 {
         self.drawn += 1;
-        SipHasher24::new_with_keys(self.secret.0, self.secret.1).hash(&self.drawn.to_le_bytes()) as u32
+        SipHasher24::new_with_keys(self.secret.0, self.secret.1).hash(&self.drawn.to_le_bytes())
+            as u32
     }
 
     /// A number below `n`; 0 for 0.

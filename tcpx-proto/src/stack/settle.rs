@@ -1,10 +1,10 @@
-//! After each thing that a connection handled: what of it concerns its listener, the timers, the output and the application.
+//! After each thing that a connection handled: what of it concerns its listener, the timers, the
+//! output and the application.
 
 use super::Stack;
 use super::table::{Entry, Stage};
 use super::types::Transmit;
-use crate::error::CallError;
-use crate::error::CloseReason;
+use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::stack::Signal;
 use crate::state::State;
@@ -14,14 +14,32 @@ use core::mem;
 
 impl Stack {
     /// Makes a connection, as far as the limits go.
-    pub(super) fn open(&mut self, now: Instant, stage: Stage, build: impl FnOnce(&mut Cx<'_>) -> Tcb) -> Result<ConnId, CallError> {
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        stage: Stage,
+        build: impl FnOnce(&mut Cx<'_>) -> Tcb,
+    ) -> Result<ConnId, CallError> {
         let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let within = self.table.len() < self.config.max_connections && memory_left > 0;
-        let id = self.table.vacancy().filter(|_| within).ok_or(CallError::Limit)?;
+        let id = self
+            .table
+            .vacancy()
+            .filter(|_| within)
+            .ok_or(CallError::Limit)?;
         let (record, replies) = (&mut self.record, &mut self.replies);
-        let tcb = build(&mut Cx { now, id, record, replies, listener: false, accept_full: false, memory_left });
+        let tcb = build(&mut Cx {
+            now,
+            id,
+            record,
+            replies,
+            listener: false,
+            accept_full: false,
+            memory_left,
+        });
         self.memory += tcb.memory();
-        self.table.insert(id, Entry::new(tcb, stage, self.record.packet));
+        self.table
+            .insert(id, Entry::new(tcb, stage, self.record.packet));
         if let Stage::Embryonic(listener) = stage {
             self.listeners.syn_received(listener);
         }
@@ -30,38 +48,73 @@ impl Stack {
     }
 
     /// A call of the application: not any more once it has let go.
-    pub(super) fn call<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Result<R, CallError> {
-        self.table.get(id).filter(|entry| !entry.tcb.released).ok_or(CallError::NoConnection)?;
+    pub(super) fn call<R>(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+    ) -> Result<R, CallError> {
+        self.table
+            .get(id)
+            .filter(|entry| !entry.tcb.released)
+            .ok_or(CallError::NoConnection)?;
         self.with(now, id, act).ok_or(CallError::NoConnection)
     }
 
     /// Lets a connection handle one input.
-    pub(super) fn with<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Option<R> {
+    pub(super) fn with<R>(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
         self.table.get_mut(id)?.provoked = self.record.packet;
         self.turn(now, id, act)
     }
 
     /// Gives a connection its turn and settles what follows from that.
-    fn turn<R>(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> Option<R> {
+    fn turn<R>(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
         let vacant = self.table.len() < self.config.max_connections;
         let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let entry = self.table.get_mut(id)?;
         // Looked up where it matters: the one in TIME-WAIT, the other in SYN-RECEIVED.
-        let next = if entry.tcb.state == State::TimeWait { self.listeners.at(entry.tcb.local) } else { None };
+        let next = if entry.tcb.state == State::TimeWait {
+            self.listeners.at(entry.tcb.local)
+        } else {
+            None
+        };
         // The next incarnation takes the place of this record, unless the application still has it.
         let room = (vacant || entry.tcb.released) && memory_left > 0;
         let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
         let accept_full = matches!(entry.stage, Stage::Embryonic(listener) if self.listeners.accept_full(listener));
         let before = entry.tcb.memory();
         let (record, replies) = (&mut self.record, &mut self.replies);
-        let result = act(&mut entry.tcb, &mut Cx { now, id, record, replies, listener, accept_full, memory_left });
+        let result = act(
+            &mut entry.tcb,
+            &mut Cx {
+                now,
+                id,
+                record,
+                replies,
+                listener,
+                accept_full,
+                memory_left,
+            },
+        );
         self.memory = self.memory.saturating_sub(before) + entry.tcb.memory();
         self.settle(now, id);
         Some(result)
     }
 
     fn settle(&mut self, now: Instant, id: ConnId) {
-        let Some(entry) = self.table.get_mut(id) else { return };
+        let Some(entry) = self.table.get_mut(id) else {
+            return;
+        };
         if let (Stage::Embryonic(listener), true) = (entry.stage, entry.tcb.wake.established) {
             entry.stage = Stage::Waiting(listener);
             entry.before = None;
@@ -71,7 +124,8 @@ impl Stack {
                 self.signals.push_back(Signal::Acceptable(listener));
             }
         }
-        // An embryonic connection that ends never was there, for the application (3.10.7.4, second check).
+        // An embryonic connection that ends never was there, for the application (3.10.7.4, second
+        // check).
         let unknown = matches!(entry.stage, Stage::Embryonic(_) | Stage::Past);
         if !unknown && entry.tcb.wake != Wake::default() && !mem::replace(&mut entry.woken, true) {
             self.woken.push_back(id);
@@ -87,28 +141,51 @@ impl Stack {
         self.timers.sweep(&self.table);
     }
 
-    /// Frees the four-tuple of a connection that is over, and its record unless the application has it or may still accept it.
+    /// Frees the four-tuple of a connection that is over, and its record unless the application has
+    /// it or may still accept it.
     fn retire(&mut self, now: Instant, id: ConnId) {
         self.table.unlink(id);
-        if self.table.get(id).is_none_or(|entry| !matches!(entry.stage, Stage::Embryonic(_)) && !entry.tcb.released) {
+        if self
+            .table
+            .get(id)
+            .is_none_or(|entry| !matches!(entry.stage, Stage::Embryonic(_)) && !entry.tcb.released)
+        {
             return;
         }
-        let Some(entry) = self.table.remove(id) else { return };
+        let Some(entry) = self.table.remove(id) else {
+            return;
+        };
         self.memory = self.memory.saturating_sub(entry.tcb.memory());
         match entry.stage {
             Stage::Embryonic(listener) => self.listeners.syn_received_ends(listener),
             Stage::Waiting(listener) => self.listeners.dequeue(listener, id),
             Stage::Past => {}
-            Stage::Owned => self.signals.extend(entry.tcb.wake.closed.map(|reason| Signal::Closed(id, reason))),
+            Stage::Owned => self.signals.extend(
+                entry
+                    .tcb
+                    .wake
+                    .closed
+                    .map(|reason| Signal::Closed(id, reason)),
+            ),
         }
-        if let Some(before) = entry.before.filter(|_| entry.tcb.ended != Some(CloseReason::Restarted)) {
+        if let Some(before) = entry
+            .before
+            .filter(|_| entry.tcb.ended != Some(CloseReason::Restarted))
+        {
             self.return_to_time_wait(now, *before);
         }
     }
 
-    /// The SYN of this connection was an old duplicate: the TIME-WAIT that it ended goes on (MAY-2), unless 2 MSL are over.
+    /// The SYN of this connection was an old duplicate: the TIME-WAIT that it ended goes on
+    /// (MAY-2), unless 2 MSL are over.
     fn return_to_time_wait(&mut self, now: Instant, tcb: Tcb) {
-        let Some(id) = self.table.vacancy().filter(|_| tcb.deadline().is_some_and(|until| until > now)) else { return };
+        let Some(id) = self
+            .table
+            .vacancy()
+            .filter(|_| tcb.deadline().is_some_and(|until| until > now))
+        else {
+            return;
+        };
         tcb.note_return(&mut self.record, now, id);
         self.memory += tcb.memory();
         self.table.insert(id, Entry::new(tcb, Stage::Past, None));
@@ -119,8 +196,16 @@ impl Stack {
     pub fn timeout(&mut self, now: Instant) {
         // Not more than there are: a timer of length zero that starts anew waits for the next call.
         for _ in 0..self.timers.len() {
-            let Some((at, id)) = self.timers.due(now) else { break };
-            let Some(entry) = self.table.get_mut(id).filter(|entry| entry.filed == Some(at)) else { continue };
+            let Some((at, id)) = self.timers.due(now) else {
+                break;
+            };
+            let Some(entry) = self
+                .table
+                .get_mut(id)
+                .filter(|entry| entry.filed == Some(at))
+            else {
+                continue;
+            };
             entry.filed = None;
             if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
                 self.with(now, id, Tcb::timeout);
@@ -135,9 +220,12 @@ impl Stack {
         self.timers.next()
     }
 
-    /// Writes the next packet to send into `into`, which must have room for the MTU. `None`: nothing to send.
+    /// Writes the next packet to send into `into`, which must have room for the MTU. `None`:
+    /// nothing to send.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
-        let transmit = self.transmit_reply(into).or_else(|| self.transmit_segment(now, into))?;
+        let transmit = self
+            .transmit_reply(into)
+            .or_else(|| self.transmit_segment(now, into))?;
         self.counters.packets_out += 1;
         self.ip_id = following(self.ip_id);
         Some(transmit)
@@ -146,9 +234,22 @@ impl Stack {
     fn transmit_reply(&mut self, into: &mut [u8]) -> Option<Transmit> {
         while let Some(mut reply) = self.replies.pop_front() {
             reply.header.id = self.ip_id;
-            let Reply { conn, header, label, packet } = reply;
+            let Reply {
+                conn,
+                header,
+                label,
+                packet,
+            } = reply;
             match header.emit((&[], &[]), into) {
-                Ok(len) => return Some(Transmit { conn, len, destination: header.destination, label, packet }),
+                Ok(len) => {
+                    return Some(Transmit {
+                        conn,
+                        len,
+                        destination: header.destination,
+                        label,
+                        packet,
+                    });
+                }
                 Err(_) => self.counters.transmit_failures += 1,
             }
         }
@@ -158,13 +259,25 @@ impl Stack {
     /// What the first connection in the queue has, until it has no more.
     fn transmit_segment(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
         while let Some(&id) = self.output.front() {
-            if let Some((destination, packet)) = self.table.get(id).map(|entry| (entry.tcb.remote, entry.provoked)) {
+            if let Some((destination, packet)) = self
+                .table
+                .get(id)
+                .map(|entry| (entry.tcb.remote, entry.provoked))
+            {
                 let ip_id = self.ip_id;
                 self.record.packet = packet;
-                let sent = self.turn(now, id, |tcb, cx| tcb.transmit(cx, into, ip_id)).flatten();
+                let sent = self
+                    .turn(now, id, |tcb, cx| tcb.transmit(cx, into, ip_id))
+                    .flatten();
                 self.record.packet = None;
                 if let Some((len, label)) = sent {
-                    return Some(Transmit { conn: Some(id), len, destination, label, packet });
+                    return Some(Transmit {
+                        conn: Some(id),
+                        len,
+                        destination,
+                        label,
+                        packet,
+                    });
                 }
             }
             self.output.pop_front();

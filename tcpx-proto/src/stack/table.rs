@@ -19,7 +19,8 @@ pub(super) enum Stage {
     Waiting(ListenerId),
     /// The application.
     Owned,
-    /// Nobody: back in TIME-WAIT after an old duplicate SYN, which the application took for the end.
+    /// Nobody: back in TIME-WAIT after an old duplicate SYN, which the application took for the
+    /// end.
     Past,
 }
 
@@ -36,13 +37,22 @@ pub(super) struct Entry {
     pub(super) filed: Option<Instant>,
     /// The number of the packet behind what it sends next.
     pub(super) provoked: Option<u64>,
-    /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old duplicate.
+    /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old
+    /// duplicate.
     pub(super) before: Option<Box<Tcb>>,
 }
 
 impl Entry {
     pub(super) fn new(tcb: Tcb, stage: Stage, provoked: Option<u64>) -> Entry {
-        Entry { tcb, stage, queued: false, woken: false, filed: None, provoked, before: None }
+        Entry {
+            tcb,
+            stage,
+            queued: false,
+            woken: false,
+            filed: None,
+            provoked,
+            before: None,
+        }
     }
 
     /// What it will do next depends on this alone.
@@ -71,7 +81,14 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(seed: u64) -> Table {
-        Table { slots: Vec::new(), free: Vec::new(), len: 0, index: HashTable::new(), recent: None, key: Secret::new(seed, Purpose::Index) }
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+            index: HashTable::new(),
+            recent: None,
+            key: Secret::new(seed, Purpose::Index),
+        }
     }
 
     /// Records, of all kinds.
@@ -80,27 +97,47 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&Entry> {
-        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_deref()
+        self.slots
+            .get(id.slot as usize)
+            .filter(|slot| slot.generation == id.generation)?
+            .entry
+            .as_deref()
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
-        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.entry.as_deref_mut()
+        self.slots
+            .get_mut(id.slot as usize)
+            .filter(|slot| slot.generation == id.generation)?
+            .entry
+            .as_deref_mut()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Entry)> {
-        let id = |slot: usize, generation| ConnId { slot: slot as u32, generation };
-        self.slots.iter().enumerate().filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_deref()?)))
+        let id = |slot: usize, generation| ConnId {
+            slot: slot as u32,
+            generation,
+        };
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_deref()?)))
     }
 
     pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
         let same = |slot: &u32| tuple(&self.slots, *slot) == Some((local, remote));
         let slot = *self.index.find(self.key.index(local, remote), same)?;
-        Some(ConnId { slot, generation: self.slots.get(slot as usize)?.generation })
+        Some(ConnId {
+            slot,
+            generation: self.slots.get(slot as usize)?.generation,
+        })
     }
 
     /// [`find`](Table::find) for a segment that arrives.
     pub(super) fn route(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        let again = self.recent.filter(|id| self.get(*id).is_some_and(|entry| (entry.tcb.local, entry.tcb.remote) == (local, remote)));
+        let again = self.recent.filter(|id| {
+            self.get(*id)
+                .is_some_and(|entry| (entry.tcb.local, entry.tcb.remote) == (local, remote))
+        });
         if again.is_none() {
             self.recent = self.find(local, remote);
         }
@@ -110,8 +147,14 @@ impl Table {
     /// The id that the next connection gets; `None` when there are no more.
     pub(super) fn vacancy(&self) -> Option<ConnId> {
         match self.free.last() {
-            Some(&slot) => Some(ConnId { slot, generation: self.slots.get(slot as usize)?.generation }),
-            None => Some(ConnId { slot: u32::try_from(self.slots.len()).ok()?, generation: 0 }),
+            Some(&slot) => Some(ConnId {
+                slot,
+                generation: self.slots.get(slot as usize)?.generation,
+            }),
+            None => Some(ConnId {
+                slot: u32::try_from(self.slots.len()).ok()?,
+                generation: 0,
+            }),
         }
     }
 
@@ -123,18 +166,31 @@ impl Table {
                 self.free.pop();
                 slot.entry = Some(Box::new(entry));
             }
-            None => self.slots.push(Slot { generation: id.generation, entry: Some(Box::new(entry)) }),
+            None => self.slots.push(Slot {
+                generation: id.generation,
+                entry: Some(Box::new(entry)),
+            }),
         }
         self.len += 1;
         let (slots, key) = (&self.slots, &self.key);
-        self.index.insert_unique(hash, id.slot, |&slot| tuple(slots, slot).map_or(0, |(local, remote)| key.index(local, remote)));
+        self.index.insert_unique(hash, id.slot, |&slot| {
+            tuple(slots, slot).map_or(0, |(local, remote)| key.index(local, remote))
+        });
     }
 
     /// Frees the four-tuple: no segment reaches this connection any more.
     pub(super) fn unlink(&mut self, id: ConnId) {
-        let Some((local, remote)) = self.get(id).map(|entry| (entry.tcb.local, entry.tcb.remote)) else { return };
+        let Some((local, remote)) = self
+            .get(id)
+            .map(|entry| (entry.tcb.local, entry.tcb.remote))
+        else {
+            return;
+        };
         self.recent = self.recent.filter(|recent| *recent != id);
-        if let Ok(found) = self.index.find_entry(self.key.index(local, remote), |&slot| slot == id.slot) {
+        if let Ok(found) = self
+            .index
+            .find_entry(self.key.index(local, remote), |&slot| slot == id.slot)
+        {
             found.remove();
         }
     }
@@ -142,7 +198,10 @@ impl Table {
     /// Takes a connection out; its id is never given again.
     pub(super) fn remove(&mut self, id: ConnId) -> Option<Box<Entry>> {
         self.unlink(id);
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let slot = self
+            .slots
+            .get_mut(id.slot as usize)
+            .filter(|slot| slot.generation == id.generation)?;
         let entry = slot.entry.take()?;
         self.len -= 1;
         // A slot whose generations are used up stays empty.
@@ -155,13 +214,21 @@ impl Table {
 }
 
 fn tuple(slots: &[Slot], slot: u32) -> Option<(SocketAddr, SocketAddr)> {
-    slots.get(slot as usize)?.entry.as_ref().map(|entry| (entry.tcb.local, entry.tcb.remote))
+    slots
+        .get(slot as usize)?
+        .entry
+        .as_ref()
+        .map(|entry| (entry.tcb.local, entry.tcb.remote))
 }
 
 /// The same connections under the same names; the index follows from that.
 impl PartialEq for Table {
     fn eq(&self, other: &Table) -> bool {
-        self.len == other.len && self.iter().zip(other.iter()).all(|((a, x), (b, y))| a == b && x.essence() == y.essence())
+        self.len == other.len
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|((a, x), (b, y))| a == b && x.essence() == y.essence())
     }
 }
 
@@ -170,7 +237,8 @@ impl Eq for Table {}
 impl Hash for Table {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.len.hash(state);
-        self.iter().for_each(|(id, entry)| (id, entry.essence()).hash(state));
+        self.iter()
+            .for_each(|(id, entry)| (id, entry.essence()).hash(state));
     }
 }
 
@@ -186,15 +254,32 @@ mod tests {
         let mut stack = Stack::new(Config::default(), 7);
         stack.reserve([127, 0, 0, 1].into(), 1..=2);
         let connect = |port: u16, stack: &mut Stack| {
-            stack.connect(Instant::ZERO, ([127, 0, 0, 1], port).into(), ([127, 0, 0, 1], 80).into(), &ConnConfig::default())
+            stack.connect(
+                Instant::ZERO,
+                ([127, 0, 0, 1], port).into(),
+                ([127, 0, 0, 1], 80).into(),
+                &ConnConfig::default(),
+            )
         };
         let first = connect(1, &mut stack).unwrap();
         stack.abort(Instant::ZERO, first).unwrap();
         stack.table.slots[0].generation = u32::MAX;
         let last = connect(1, &mut stack).unwrap();
-        assert_eq!(last, ConnId { slot: 0, generation: u32::MAX });
+        assert_eq!(
+            last,
+            ConnId {
+                slot: 0,
+                generation: u32::MAX
+            }
+        );
         stack.abort(Instant::ZERO, last).unwrap();
-        assert_eq!(connect(1, &mut stack), Ok(ConnId { slot: 1, generation: 0 }));
+        assert_eq!(
+            connect(1, &mut stack),
+            Ok(ConnId {
+                slot: 1,
+                generation: 0
+            })
+        );
         assert_eq!(stack.connections().count(), 1);
         assert!(stack.status(last).is_none());
     }

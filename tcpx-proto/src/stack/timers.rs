@@ -1,7 +1,8 @@
 //! When somebody's timer fires: a heap with one entry per connection that counts.
 //!
-//! A deadline that moves to later leaves the entry where it is; when that fires early, the connection is filed again. One that moves to
-//! earlier files another entry and the old one counts no more. So re-arming costs nothing, and a deadline is never late.
+//! A deadline that moves to later leaves the entry where it is; when that fires early, the
+//! connection is filed again. One that moves to earlier files another entry and the old one counts
+//! no more. So re-arming costs nothing, and a deadline is never late.
 
 use super::table::{Entry, Table};
 use crate::id::ConnId;
@@ -9,7 +10,8 @@ use crate::time::{Duration, Instant};
 use alloc::collections::BinaryHeap;
 use core::cmp::Reverse;
 
-/// How long a connection may keep more memory than it uses. Text that comes and goes without such a pause allocates nothing.
+/// How long a connection may keep more memory than it uses. Text that comes and goes without such a
+/// pause allocates nothing.
 const LULL: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Default)]
@@ -33,11 +35,21 @@ impl Timers {
         Some(alloc::collections::binary_heap::PeekMut::pop(top).0)
     }
 
-    /// Files a connection at its deadline, or where it will give memory back, unless it is filed before that.
+    /// Files a connection at its deadline, or where it will give memory back, unless it is filed
+    /// before that.
     pub(super) fn file(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
         let sooner = |at: &Instant| entry.filed.is_none_or(|filed| *at < filed);
-        let lull = Some(now + LULL).filter(sooner).filter(|_| entry.tcb.has_slack());
-        if let Some(at) = entry.tcb.deadline().filter(sooner).into_iter().chain(lull).min() {
+        let lull = Some(now + LULL)
+            .filter(sooner)
+            .filter(|_| entry.tcb.has_slack());
+        if let Some(at) = entry
+            .tcb
+            .deadline()
+            .filter(sooner)
+            .into_iter()
+            .chain(lull)
+            .min()
+        {
             entry.filed = Some(at);
             self.heap.push(Reverse((at, id)));
         }
@@ -46,7 +58,9 @@ impl Timers {
     /// Throws away what counts no more, once that is the most of it.
     pub(super) fn sweep(&mut self, table: &Table) {
         if self.heap.len() > 2 * table.len() + 64 {
-            self.heap.retain(|Reverse((at, id))| table.get(*id).is_some_and(|entry| entry.filed == Some(*at)));
+            self.heap.retain(|Reverse((at, id))| {
+                table.get(*id).is_some_and(|entry| entry.filed == Some(*at))
+            });
         }
     }
 }
@@ -63,22 +77,49 @@ mod tests {
     /// Each round files a delayed ACK ahead of a keepalive that is two hours away.
     #[test]
     fn timers_filed_and_forgotten_are_swept() {
-        let (local, remote): (SocketAddr, SocketAddr) = (([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 4000).into());
-        let conn = ConnConfig { keepalive: Some(KeepAlive::default()), quick_acks: 0, ..ConnConfig::default() };
-        let mut stack = Stack::new(Config { conn: conn.clone(), ..Config::default() }, 7);
+        let (local, remote): (SocketAddr, SocketAddr) =
+            (([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 4000).into());
+        let conn = ConnConfig {
+            keepalive: Some(KeepAlive::default()),
+            quick_acks: 0,
+            ..ConnConfig::default()
+        };
+        let mut stack = Stack::new(
+            Config {
+                conn: conn.clone(),
+                ..Config::default()
+            },
+            7,
+        );
         stack.reserve(local.ip(), 80..=80);
         stack.listen(Instant::ZERO, local, 1, &conn).unwrap();
         let (mut now, mut packet) = (Instant::ZERO, [0; 1500]);
         let mut say = |stack: &mut Stack, now, flags, seq, ack: Seq, text: &[u8]| {
             let (source, destination, options) = (remote, local, Options::default());
             let (window, urgent, ttl, tos, id) = (65_535, 0, 64, 0, 1);
-            let header = Header { source, destination, seq: Seq(seq), ack, flags, window, urgent, options, ttl, tos, id };
+            let header = Header {
+                source,
+                destination,
+                seq: Seq(seq),
+                ack,
+                flags,
+                window,
+                urgent,
+                options,
+                ttl,
+                tos,
+                id,
+            };
             let len = header.emit((text, &[]), &mut packet).unwrap();
             stack.packet_arrives(now, &packet[..len]);
             while stack.poll_transmit(now, &mut packet).is_some() {}
         };
         say(&mut stack, now, Flags::SYN, 0, Seq(0), b"");
-        let ack = stack.status(stack.lookup(local, remote).unwrap()).unwrap().iss + 1;
+        let ack = stack
+            .status(stack.lookup(local, remote).unwrap())
+            .unwrap()
+            .iss
+            + 1;
         say(&mut stack, now, Flags::ACK, 1, ack, b"");
         let mut buffer = [0; 1500];
         for seq in 1..1000 {
@@ -87,6 +128,10 @@ mod tests {
             stack.timeout(now);
             while stack.poll_transmit(now, &mut buffer).is_some() {}
         }
-        assert!(now.millis() < 3_600_000 && stack.timers.len() < 100, "{now:?} {}", stack.timers.len());
+        assert!(
+            now.millis() < 3_600_000 && stack.timers.len() < 100,
+            "{now:?} {}",
+            stack.timers.len()
+        );
     }
 }

@@ -53,8 +53,8 @@ pub enum Signal {
     Acceptable(ListenerId),
     /// The connection's handshake is complete (also for accepted ones).
     Established(ConnId),
-    /// The peer announced urgent data, or more of it (RFC 9293 section 3.8.5, MUST-32), or the octet of it that is out of band came; where
-    /// it ends is in
+    /// The peer announced urgent data, or more of it (RFC 9293 section 3.8.5, MUST-32), or the
+    /// octet of it that is out of band came; where it ends is in
     /// [`Status::urgent`](crate::tcb::Status::urgent).
     Urgent(ConnId),
     /// There is text, or the end of it, or an error, to receive.

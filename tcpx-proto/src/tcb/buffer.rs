@@ -1,4 +1,5 @@
-//! The octets of a connection: what SEND took and the peer did not acknowledge; what arrived and RECEIVE did not take.
+//! The octets of a connection: what SEND took and the peer did not acknowledge; what arrived and
+//! RECEIVE did not take.
 
 use super::held::Held;
 use crate::config::Overlap;
@@ -14,7 +15,8 @@ pub(super) const fn is_slack(taken: usize, used: usize) -> bool {
     taken > 2 * used + KEPT
 }
 
-/// Octets from SND.UNA on: first the unacknowledged, then the unsent. Takes no memory while empty, grows up to its limit.
+/// Octets from SND.UNA on: first the unacknowledged, then the unsent. Takes no memory while empty,
+/// grows up to its limit.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct SendBuffer {
     octets: VecDeque<u8>,
@@ -23,7 +25,10 @@ pub(crate) struct SendBuffer {
 
 impl SendBuffer {
     pub(crate) fn new(limit: usize) -> SendBuffer {
-        SendBuffer { octets: VecDeque::new(), limit }
+        SendBuffer {
+            octets: VecDeque::new(),
+            limit,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -51,7 +56,9 @@ impl SendBuffer {
         let (front, back) = self.octets.as_slices();
         let end = offset.saturating_add(len).min(self.octets.len());
         let from_front = front.get(offset..end.min(front.len())).unwrap_or_default();
-        let from_back = back.get(offset.saturating_sub(front.len())..end.saturating_sub(front.len())).unwrap_or_default();
+        let from_back = back
+            .get(offset.saturating_sub(front.len())..end.saturating_sub(front.len()))
+            .unwrap_or_default();
         (from_front, from_back)
     }
 
@@ -91,10 +98,12 @@ pub(crate) struct Inserted {
     pub(crate) duplicate: Option<(u32, u32)>,
 }
 
-/// Octets received in order and not read, and behind them those that came out of order (SHLD-31), both within one bound.
+/// Octets received in order and not read, and behind them those that came out of order (SHLD-31),
+/// both within one bound.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ReceiveBuffer {
-    /// The octets in order, then, once something came out of order, everything up to the last octet that is held.
+    /// The octets in order, then, once something came out of order, everything up to the last octet
+    /// that is held.
     octets: VecDeque<u8>,
     readable: usize,
     held: Held,
@@ -103,7 +112,12 @@ pub(crate) struct ReceiveBuffer {
 
 impl ReceiveBuffer {
     pub(crate) fn new(limit: usize) -> ReceiveBuffer {
-        ReceiveBuffer { octets: VecDeque::new(), readable: 0, held: Held::default(), limit }
+        ReceiveBuffer {
+            octets: VecDeque::new(),
+            readable: 0,
+            held: Held::default(),
+            limit,
+        }
     }
 
     /// Octets in order that nobody read.
@@ -116,21 +130,40 @@ impl ReceiveBuffer {
         !self.held.is_empty()
     }
 
-    /// Octets of memory that it takes to store `len` octets of text there, beyond what is taken already.
+    /// Octets of memory that it takes to store `len` octets of text there, beyond what is taken
+    /// already.
     pub(crate) fn growth(&self, offset: u32, len: usize) -> usize {
-        let end = if len == 0 { 0 } else { self.readable.saturating_add(offset as usize).saturating_add(len) };
+        let end = if len == 0 {
+            0
+        } else {
+            self.readable
+                .saturating_add(offset as usize)
+                .saturating_add(len)
+        };
         end.saturating_sub(self.octets.capacity())
     }
 
-    /// Stores text that starts `offset` octets after RCV.NXT, and the FIN behind it. What lies beyond the limit is refused. What is in
-    /// order counts before what is held.
-    pub(crate) fn insert(&mut self, offset: u32, text: &[u8], fin: bool, overlap: Overlap) -> Inserted {
-        let room = self.limit.saturating_sub(self.readable).saturating_sub(offset as usize);
+    /// Stores text that starts `offset` octets after RCV.NXT, and the FIN behind it. What lies
+    /// beyond the limit is refused. What is in order counts before what is held.
+    pub(crate) fn insert(
+        &mut self,
+        offset: u32,
+        text: &[u8],
+        fin: bool,
+        overlap: Overlap,
+    ) -> Inserted {
+        let room = self
+            .limit
+            .saturating_sub(self.readable)
+            .saturating_sub(offset as usize);
         let inside = text.get(..text.len().min(room)).unwrap_or_default();
         let refused = inside.len() < text.len();
         let fin = fin && !refused;
         if inside.is_empty() && !fin {
-            return Inserted { refused, ..Inserted::default() };
+            return Inserted {
+                refused,
+                ..Inserted::default()
+            };
         }
         let end = offset + inside.len() as u32;
         let duplicate = self.held.duplicate(offset, end + u32::from(fin), overlap);
@@ -138,20 +171,42 @@ impl ReceiveBuffer {
         let new = end - offset - self.held.covered(offset, end);
         if offset > 0 {
             let Some(from) = self.held.hold(offset, end, fin, overlap) else {
-                return Inserted { refused: true, duplicate, ..Inserted::default() };
+                return Inserted {
+                    refused: true,
+                    duplicate,
+                    ..Inserted::default()
+                };
             };
-            self.write(from, inside.get((from - offset) as usize..).unwrap_or_default());
-            return Inserted { new, refused, duplicate, ..Inserted::default() };
+            self.write(
+                from,
+                inside.get((from - offset) as usize..).unwrap_or_default(),
+            );
+            return Inserted {
+                new,
+                refused,
+                duplicate,
+                ..Inserted::default()
+            };
         }
         self.write(0, inside);
-        let (advanced, fin) = if fin { (end, true) } else { self.held.advance(end) };
+        let (advanced, fin) = if fin {
+            (end, true)
+        } else {
+            self.held.advance(end)
+        };
         self.readable += advanced as usize;
         if fin {
             // Nothing comes after it.
             self.held = Held::default();
             self.octets.truncate(self.readable);
         }
-        Inserted { advanced, fin, new, refused, duplicate }
+        Inserted {
+            advanced,
+            fin,
+            new,
+            refused,
+            duplicate,
+        }
     }
 
     /// Writes octets `at` octets after RCV.NXT, over what is there.
@@ -175,7 +230,8 @@ impl ReceiveBuffer {
         let split = taken.min(front.len());
         let (head, tail) = into.split_at_mut(split);
         head.copy_from_slice(front.get(..split).unwrap_or_default());
-        if let (Some(tail), Some(back)) = (tail.get_mut(..taken - split), back.get(..taken - split)) {
+        if let (Some(tail), Some(back)) = (tail.get_mut(..taken - split), back.get(..taken - split))
+        {
             tail.copy_from_slice(back);
         }
         self.octets.drain(..taken);
@@ -183,8 +239,14 @@ impl ReceiveBuffer {
         taken
     }
 
-    /// What came again (RFC 2883 section 4), then what is held beyond `rcv_nxt`, at most `most` blocks in all.
-    pub(crate) fn sack_blocks(&self, rcv_nxt: Seq, duplicate: Option<(Seq, Seq)>, most: usize) -> SackBlocks {
+    /// What came again (RFC 2883 section 4), then what is held beyond `rcv_nxt`, at most `most`
+    /// blocks in all.
+    pub(crate) fn sack_blocks(
+        &self,
+        rcv_nxt: Seq,
+        duplicate: Option<(Seq, Seq)>,
+        most: usize,
+    ) -> SackBlocks {
         let mut sack = SackBlocks::default();
         if let Some((left, right)) = duplicate {
             sack.push(left, right);
@@ -259,7 +321,10 @@ mod tests {
         insert(&mut buffer, 30, b"bb");
         insert(&mut buffer, 20, b"cc");
         let blocks = buffer.sack_blocks(Seq(1000), None, 2);
-        assert_eq!(blocks.as_slice(), [(Seq(1020), Seq(1022)), (Seq(1030), Seq(1032))]);
+        assert_eq!(
+            blocks.as_slice(),
+            [(Seq(1020), Seq(1022)), (Seq(1030), Seq(1032))]
+        );
     }
 
     #[test]
@@ -268,7 +333,13 @@ mod tests {
         for hole in 0..MAX_PIECES as u32 {
             assert!(!insert(&mut buffer, 2 + 2 * hole, b"x").refused);
         }
-        assert_eq!(insert(&mut buffer, 60_000, b"x"), Inserted { refused: true, ..Inserted::default() });
+        assert_eq!(
+            insert(&mut buffer, 60_000, b"x"),
+            Inserted {
+                refused: true,
+                ..Inserted::default()
+            }
+        );
         assert_eq!(insert(&mut buffer, 0, b"ab").advanced, 3);
     }
 
@@ -282,7 +353,8 @@ mod tests {
         assert_eq!(insert(&mut buffer, 0, b"abc").advanced, 3000);
     }
 
-    /// What RFC 9293 says, and what Linux does, at full length: the segments that are held, each as it came.
+    /// What RFC 9293 says, and what Linux does, at full length: the segments that are held, each as
+    /// it came.
     #[derive(Default)]
     struct Model {
         held: Vec<(u32, Vec<u8>, bool)>,
@@ -304,9 +376,17 @@ mod tests {
             if seq <= self.next() {
                 self.drop_fins(|place| (seq..seq + text.len() as u32).contains(&place));
                 self.take(seq, text, fin);
-                while let Some(at) = self.held.iter().position(|(start, ..)| *start <= self.next() && !self.closed) {
+                while let Some(at) = self
+                    .held
+                    .iter()
+                    .position(|(start, ..)| *start <= self.next() && !self.closed)
+                {
                     let (seq, text, fin) = self.held.remove(at);
-                    let reach = self.held.iter().filter(|(_, text, _)| !text.is_empty()).map(|(start, text, _)| start + text.len() as u32);
+                    let reach = self
+                        .held
+                        .iter()
+                        .filter(|(_, text, _)| !text.is_empty())
+                        .map(|(start, text, _)| start + text.len() as u32);
                     let fin = fin && reach.max().unwrap_or(0) <= seq + text.len() as u32;
                     self.take(seq, &text, fin);
                 }
@@ -314,16 +394,28 @@ mod tests {
             }
             let end = seq + text.len() as u32;
             self.drop_fins(|place| (seq..end).contains(&place));
-            let fin = fin && !self.held.iter().any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
+            let fin = fin
+                && !self
+                    .held
+                    .iter()
+                    .any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
             if text.is_empty() && !fin {
                 return;
             }
-            let places = self.held.iter().filter(|(.., fin)| *fin).map(|(start, text, _)| start + text.len() as u32);
+            let places = self
+                .held
+                .iter()
+                .filter(|(.., fin)| *fin)
+                .map(|(start, text, _)| start + text.len() as u32);
             if fin && places.filter(|place| *place != end).count() >= 4 {
                 self.drop_fins(|_| true);
             }
             let new = (seq, text.to_vec(), fin);
-            if self.held.iter().any(|other| other.0 <= seq && past(other) >= past(&new)) {
+            if self
+                .held
+                .iter()
+                .any(|other| other.0 <= seq && past(other) >= past(&new))
+            {
                 return;
             }
             let before = self.held.iter_mut().rev().find(|other| other.0 <= seq);
@@ -331,7 +423,8 @@ mod tests {
                 before.1.extend(text);
                 before.2 = fin;
                 let whole = before.clone();
-                self.held.retain(|other| other.0 <= whole.0 || past(other) > past(&whole));
+                self.held
+                    .retain(|other| other.0 <= whole.0 || past(other) > past(&whole));
                 return;
             }
             let mut new = new;
@@ -342,7 +435,8 @@ mod tests {
                     new = (seq, first.1, fin);
                 }
             }
-            self.held.retain(|other| other.0 < seq || past(other) > past(&new));
+            self.held
+                .retain(|other| other.0 < seq || past(other) > past(&new));
             self.held.push(new);
             self.held.sort();
         }
@@ -371,7 +465,11 @@ mod tests {
 
     fn any_segment() -> impl Strategy<Value = (u32, usize, bool)> {
         let offset = prop_oneof![1 => Just(0u32), 5 => 1u32..40];
-        (offset, prop_oneof![1 => Just(0usize), 6 => 1usize..14], prop::bool::weighted(0.15))
+        (
+            offset,
+            prop_oneof![1 => Just(0usize), 6 => 1usize..14],
+            prop::bool::weighted(0.15),
+        )
     }
 
     proptest! {

@@ -6,13 +6,11 @@ use super::pace::Pace;
 use super::rto::Estimator;
 use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, Tcb, Wake};
 use crate::config::{ConnConfig, HoldBack, ListenerEnd, MssLimits, SynAcknowledged};
-use crate::error::CallError;
-use crate::error::CloseReason;
+use crate::error::{CallError, CloseReason};
 use crate::event::{Timer, What};
 use crate::label::Cause;
 use crate::seq::Seq;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::time::Instant;
 use crate::wire::{Options, Segment};
 use alloc::sync::Arc;
@@ -24,9 +22,14 @@ const fn default_mss(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 536 } else { 1220 }
 }
 
-/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where that counts. An offer of 0 is none: with
-/// it nothing could ever be sent.
-pub(crate) fn peer_mss(config: &ConnConfig, options: &Options, remote: SocketAddr, passive: bool) -> u16 {
+/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where
+/// that counts. An offer of 0 is none: with it nothing could ever be sent.
+pub(crate) fn peer_mss(
+    config: &ConnConfig,
+    options: &Options,
+    remote: SocketAddr,
+    passive: bool,
+) -> u16 {
     let limit = config.mss.filter(|_| config.mss_limits == MssLimits::Both);
     match (options.mss.filter(|mss| *mss > 0), limit) {
         (Some(offered), Some(limit)) => offered.min(limit),
@@ -40,13 +43,26 @@ pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
     if !config.window_scaling {
         return 0;
     }
-    (0..14).find(|shift| config.receive_buffer >> shift <= 65_535).unwrap_or(14)
+    (0..14)
+        .find(|shift| config.receive_buffer >> shift <= 65_535)
+        .unwrap_or(14)
 }
 
 impl Tcb {
-    fn new(now: Instant, config: Arc<ConnConfig>, local: SocketAddr, remote: SocketAddr, iss: Seq, offset: u32) -> Tcb {
+    fn new(
+        now: Instant,
+        config: Arc<ConnConfig>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        iss: Seq,
+        offset: u32,
+    ) -> Tcb {
         let shift = window_shift(&config);
-        let (pace, estimator, path_mtu) = (Pace::new(&config, now), Estimator::new(&config.rto), config.mtu);
+        let (pace, estimator, path_mtu) = (
+            Pace::new(&config, now),
+            Estimator::new(&config.rto),
+            config.mtu,
+        );
         Tcb {
             config,
             local,
@@ -99,7 +115,12 @@ impl Tcb {
                 last_challenge: None,
                 keepalive_probes: 0,
             },
-            stamps: Stamps { on: false, offset, recent: 0, recent_at: now },
+            stamps: Stamps {
+                on: false,
+                offset,
+                recent: 0,
+                recent_at: now,
+            },
             ecn: Notification::default(),
             estimator,
             pace,
@@ -111,9 +132,24 @@ impl Tcb {
     }
 
     /// Active OPEN (3.10.1): CLOSED to SYN-SENT.
-    pub(crate) fn active(cx: &mut Cx<'_>, config: Arc<ConnConfig>, local: SocketAddr, remote: SocketAddr, iss: Seq, ts_offset: u32) -> Tcb {
+    pub(crate) fn active(
+        cx: &mut Cx<'_>,
+        config: Arc<ConnConfig>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        iss: Seq,
+        ts_offset: u32,
+    ) -> Tcb {
         let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
-        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: false });
+        cx.record.note(
+            cx.now,
+            Some(cx.id),
+            What::Opened {
+                local,
+                remote,
+                passive: false,
+            },
+        );
         tcb.ensure_transfer(false);
         tcb.pending.syn = Some(Cause::Call);
         tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
@@ -131,7 +167,15 @@ impl Tcb {
         ts_offset: u32,
     ) -> Tcb {
         let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
-        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: true });
+        cx.record.note(
+            cx.now,
+            Some(cx.id),
+            What::Opened {
+                local,
+                remote,
+                passive: true,
+            },
+        );
         tcb.passive = true;
         tcb.state = State::Listen;
         tcb.take_syn(cx.now, syn);
@@ -141,8 +185,8 @@ impl Tcb {
         tcb
     }
 
-    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6), whose SYN had these options: in SYN-RECEIVED, about to be
-    /// handed that ACK.
+    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6), whose SYN had
+    /// these options: in SYN-RECEIVED, about to be handed that ACK.
     pub(crate) fn from_cookie(
         cx: &mut Cx<'_>,
         config: Arc<ConnConfig>,
@@ -154,10 +198,21 @@ impl Tcb {
     ) -> Tcb {
         let iss = ack.header.ack.back(1);
         let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
-        cx.record.note(cx.now, Some(cx.id), What::Opened { local, remote, passive: true });
+        cx.record.note(
+            cx.now,
+            Some(cx.id),
+            What::Opened {
+                local,
+                remote,
+                passive: true,
+            },
+        );
         tcb.passive = true;
         tcb.state = State::Listen;
-        let mut syn = Segment { payload: &[], ..*ack };
+        let mut syn = Segment {
+            payload: &[],
+            ..*ack
+        };
         syn.header.seq = ack.header.seq.back(1);
         syn.header.options = options;
         tcb.take_syn(cx.now, &syn);
@@ -180,20 +235,28 @@ impl Tcb {
         let options = &header.options;
         self.snd.mss = peer_mss(&self.config, options, self.remote, self.passive).max(MIN_MSS);
         match options.window_scale {
-            Some(shift) if self.config.window_scaling => (self.snd.scaled, self.snd.shift) = (true, shift.min(14)),
+            Some(shift) if self.config.window_scaling => {
+                (self.snd.scaled, self.snd.shift) = (true, shift.min(14))
+            }
             _ => (self.snd.shift, self.rcv.shift) = (0, 0),
         }
         self.rcv.sack = self.config.sack && options.sack_permitted;
         self.agree_on_ecn(header);
         if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
-            self.stamps = Stamps { on: true, recent: stamps.value, recent_at: now, ..self.stamps };
+            self.stamps = Stamps {
+                on: true,
+                recent: stamps.value,
+                recent_at: now,
+                ..self.stamps
+            };
         }
         self.snd.wnd = u32::from(header.window);
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = header.seq;
         self.snd.wl2 = self.snd.una;
         self.expect_segments(now, offered);
-        if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent {
+        if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent
+        {
             self.snd.nxt = self.snd.iss + 1;
             self.snd.una = self.snd.nxt;
             self.snd.syn_acked = true;
@@ -206,8 +269,13 @@ impl Tcb {
         if self.snd.closing {
             return Err(CallError::Closing);
         }
-        let Some(transfer) = &mut self.transfer else { return Err(CallError::WouldBlock) };
-        let room = transfer.send.room().min(cx.memory_left.saturating_add(transfer.send.spare()));
+        let Some(transfer) = &mut self.transfer else {
+            return Err(CallError::WouldBlock);
+        };
+        let room = transfer
+            .send
+            .room()
+            .min(cx.memory_left.saturating_add(transfer.send.spare()));
         if room == 0 && !data.is_empty() {
             return Err(CallError::WouldBlock);
         }
@@ -223,7 +291,11 @@ impl Tcb {
             return Ok(0);
         }
         let most = self.before_mark(into.len());
-        let taken = self.transfer.as_mut().map_or(0, |transfer| transfer.receive.read(into.get_mut(..most).unwrap_or_default()));
+        let taken = self.transfer.as_mut().map_or(0, |transfer| {
+            transfer
+                .receive
+                .read(into.get_mut(..most).unwrap_or_default())
+        });
         if taken > 0 {
             self.forget_urgent();
             self.plan_ack_of_read();
@@ -240,7 +312,8 @@ impl Tcb {
 
     /// An error for every call once the connection has ended.
     pub(super) fn check_open(&self) -> Result<(), CallError> {
-        self.ended.map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
+        self.ended
+            .map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
     }
 
     /// CLOSE of our direction (3.10.4).
@@ -305,10 +378,14 @@ impl Tcb {
         self.released = true;
         match self.state {
             State::Closed | State::Listen => self.compact(),
-            State::SynReceived if self.passive && self.config.listener_end == ListenerEnd::Forget => {
+            State::SynReceived
+                if self.passive && self.config.listener_end == ListenerEnd::Forget =>
+            {
                 self.fail(cx, Trigger::Abort, CloseReason::Aborted);
             }
-            State::SynSent | State::Closing | State::LastAck => self.fail(cx, Trigger::Abort, CloseReason::Aborted),
+            State::SynSent | State::Closing | State::LastAck => {
+                self.fail(cx, Trigger::Abort, CloseReason::Aborted)
+            }
             State::TimeWait => {
                 self.ended = Some(CloseReason::Clean);
                 self.change_state(cx, Trigger::Abort, State::Closed);
@@ -323,7 +400,15 @@ impl Tcb {
         self.released = true;
         if self.state != State::Closed {
             let from = mem::replace(&mut self.state, State::Closed);
-            cx.record.note(cx.now, Some(cx.id), What::State { from, to: State::Closed, on: Trigger::Restart });
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::State {
+                    from,
+                    to: State::Closed,
+                    on: Trigger::Restart,
+                },
+            );
             self.pending.ack = None;
             self.end(cx, CloseReason::Restarted);
         }
@@ -334,7 +419,11 @@ impl Tcb {
     pub(super) fn reset(&mut self, cx: &mut Cx<'_>, reason: CloseReason) {
         self.reply_reset(cx);
         self.pending.ack = None;
-        let on = if reason == CloseReason::Aborted { Trigger::Abort } else { Trigger::Timeout };
+        let on = if reason == CloseReason::Aborted {
+            Trigger::Abort
+        } else {
+            Trigger::Timeout
+        };
         self.fail(cx, on, reason);
     }
 
@@ -351,7 +440,8 @@ impl Tcb {
         Ok(())
     }
 
-    /// After a RECEIVE: an update once the window can open by a full segment, or half the buffer, and at least doubles (MUST-39).
+    /// After a RECEIVE: an update once the window can open by a full segment, or half the buffer,
+    /// and at least doubles (MUST-39).
     fn offer_window(&mut self, _cx: &mut Cx<'_>) {
         if self.rcv.fin_reached || self.is_over() || self.pending.ack.is_some() {
             return;

@@ -1,4 +1,5 @@
-//! Congestion control: slow start and recovery (RFC 5681, RFC 6582, RFC 6675), growing by NewReno or CUBIC.
+//! Congestion control: slow start and recovery (RFC 5681, RFC 6582, RFC 6675), growing by NewReno
+//! or CUBIC.
 
 use super::cubic::Cubic;
 use crate::config::{Congestion, ConnConfig};
@@ -31,7 +32,8 @@ pub(crate) struct Control {
     policy: Congestion,
     cwnd: u32,
     ssthresh: u32,
-    /// The highest sequence number sent when recovery began (RFC 6582 section 3.2), RFC 6675's RecoveryPoint; at first ISS.
+    /// The highest sequence number sent when recovery began (RFC 6582 section 3.2), RFC 6675's
+    /// RecoveryPoint; at first ISS.
     recover: Seq,
     in_recovery: bool,
     duplicates: u32,
@@ -45,28 +47,51 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// `syn_lost`: the SYN or SYN,ACK had to be sent again so often that the initial window is one segment (RFC 5681 section 3.1).
+    /// `syn_lost`: the SYN or SYN,ACK had to be sent again so often that the initial window is one
+    /// segment (RFC 5681 section 3.1).
     pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
-        let cwnd = if syn_lost { mss } else { initial_window(config.initial_window, mss) };
-        let (policy, ssthresh, recover, cubic) = (config.congestion, u32::MAX, iss, Cubic::default());
-        Control { policy, cwnd, ssthresh, recover, in_recovery: false, duplicates: 0, limited: 0, marked: None, credit: 0, cubic }
+        let cwnd = if syn_lost {
+            mss
+        } else {
+            initial_window(config.initial_window, mss)
+        };
+        let (policy, ssthresh, recover, cubic) =
+            (config.congestion, u32::MAX, iss, Cubic::default());
+        Control {
+            policy,
+            cwnd,
+            ssthresh,
+            recover,
+            in_recovery: false,
+            duplicates: 0,
+            limited: 0,
+            marked: None,
+            credit: 0,
+            cubic,
+        }
     }
 
     /// How many octets may be in flight; without congestion control any number.
     pub(crate) fn window(&self) -> u32 {
-        if self.policy == Congestion::Off { u32::MAX } else { self.cwnd.saturating_add(self.limited) }
+        if self.policy == Congestion::Off {
+            u32::MAX
+        } else {
+            self.cwnd.saturating_add(self.limited)
+        }
     }
 
     pub(crate) fn in_recovery(&self) -> bool {
         self.in_recovery
     }
 
-    /// Whether a loss noticed now is a new one: SND.UNA has passed what was in flight at the last (RFC 6582 section 3.2, RFC 6675 5.1).
+    /// Whether a loss noticed now is a new one: SND.UNA has passed what was in flight at the last
+    /// (RFC 6582 section 3.2, RFC 6675 5.1).
     pub(crate) fn is_past(&self, una: Seq) -> bool {
         una.gt(self.recover)
     }
 
-    /// Without SACK: `acked` new octets were acknowledged, up to `una`; `flight` octets are outstanding after that.
+    /// Without SACK: `acked` new octets were acknowledged, up to `una`; `flight` octets are
+    /// outstanding after that.
     pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> Reaction {
         let mss = path.mss;
         (self.duplicates, self.limited) = (0, 0);
@@ -75,7 +100,8 @@ impl Control {
             return Reaction::Nothing;
         }
         if self.is_past(una) {
-            // A full acknowledgment: out of recovery without a burst (RFC 6582 section 3.2, step 3, the careful choice).
+            // A full acknowledgment: out of recovery without a burst (RFC 6582 section 3.2, step 3,
+            // the careful choice).
             self.in_recovery = false;
             self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
             return Reaction::Nothing;
@@ -88,8 +114,8 @@ impl Control {
         Reaction::Retransmit
     }
 
-    /// The same with SACK (RFC 6675 section 5): in recovery the window stays, and what left the network makes room in it. Says whether
-    /// recovery ended.
+    /// The same with SACK (RFC 6675 section 5): in recovery the window stays, and what left the
+    /// network makes room in it. Says whether recovery ended.
     pub(crate) fn advanced(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> bool {
         self.duplicates = 0;
         if !self.in_recovery {
@@ -110,7 +136,8 @@ impl Control {
         }
     }
 
-    /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681 section 3.1), or CUBIC's curve.
+    /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681
+    /// section 3.1), or CUBIC's curve.
     fn grow(&mut self, acked: u32, flight: u32, path: &Path) {
         if self.cwnd < self.ssthresh {
             self.cwnd = self.cwnd.saturating_add(acked.min(path.mss));
@@ -127,18 +154,28 @@ impl Control {
         }
     }
 
-    /// Without SACK: a duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt` are outstanding.
-    pub(crate) fn duplicate_ack(&mut self, una: Seq, nxt: Seq, flight: u32, mss: u32, threshold: u32) -> Reaction {
+    /// Without SACK: a duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt`
+    /// are outstanding.
+    pub(crate) fn duplicate_ack(
+        &mut self,
+        una: Seq,
+        nxt: Seq,
+        flight: u32,
+        mss: u32,
+        threshold: u32,
+    ) -> Reaction {
         self.duplicates = self.duplicates.saturating_add(1);
         if self.in_recovery {
-            // Not more than what was in flight can leave the network (RFC 5681 section 3.2, against forged duplicates).
+            // Not more than what was in flight can leave the network (RFC 5681 section 3.2, against
+            // forged duplicates).
             if self.duplicates.saturating_mul(mss) <= self.recover.since(una) {
                 self.cwnd = self.cwnd.saturating_add(mss);
             }
             return Reaction::Nothing;
         }
         self.limited = self.duplicates.min(2).saturating_mul(mss);
-        // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss was noticed say nothing new.
+        // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss
+        // was noticed say nothing new.
         if self.duplicates != threshold || !self.is_past(una) {
             return Reaction::Nothing;
         }
@@ -159,7 +196,8 @@ impl Control {
         self.duplicates
     }
 
-    /// A loss: recovery begins, with `flight` octets up to `nxt` outstanding (RFC 6675 section 5, steps 4.1 and 4.2).
+    /// A loss: recovery begins, with `flight` octets up to `nxt` outstanding (RFC 6675 section 5,
+    /// steps 4.1 and 4.2).
     pub(crate) fn lost(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.in_recovery = true;
         self.recover = nxt.back(1);
@@ -169,15 +207,20 @@ impl Control {
         }
     }
 
-    /// What left up to `nxt` was lost, but not for congestion: the window stays, and what is noticed of that loss later begins no recovery.
+    /// What left up to `nxt` was lost, but not for congestion: the window stays, and what is
+    /// noticed of that loss later begins no recovery.
     pub(crate) fn lost_without_congestion(&mut self, nxt: Seq) {
         self.recover = nxt.back(1);
         (self.in_recovery, self.duplicates, self.limited) = (false, 0, 0);
     }
 
-    /// A full segment has `after` octets instead of `before`: the windows stay as many segments (RFC 5681 section 3.1).
+    /// A full segment has `after` octets instead of `before`: the windows stay as many segments
+    /// (RFC 5681 section 3.1).
     pub(crate) fn rescale(&mut self, before: u32, after: u32) {
-        let scaled = |octets: u32| u32::try_from(u64::from(octets) * u64::from(after) / u64::from(before.max(1))).unwrap_or(u32::MAX);
+        let scaled = |octets: u32| {
+            u32::try_from(u64::from(octets) * u64::from(after) / u64::from(before.max(1)))
+                .unwrap_or(u32::MAX)
+        };
         self.cwnd = scaled(self.cwnd).max(after);
         if self.ssthresh < u32::MAX {
             self.ssthresh = scaled(self.ssthresh).max(2 * after);
@@ -201,7 +244,11 @@ impl Control {
 
     /// Equation 4 of RFC 5681; RFC 9438 section 4.6.
     fn reduced(&mut self, flight: u32, mss: u32) -> u32 {
-        let left = if self.policy == Congestion::Cubic { self.cubic.reduce(self.cwnd, flight) } else { flight / 2 };
+        let left = if self.policy == Congestion::Cubic {
+            self.cubic.reduce(self.cwnd, flight)
+        } else {
+            flight / 2
+        };
         left.max(2 * mss)
     }
 
@@ -225,10 +272,15 @@ impl Control {
     }
 }
 
-/// RFC 6928 section 2 for its ten segments: at most 14600 octets, or two segments where those are more; otherwise as many as asked for.
+/// RFC 6928 section 2 for its ten segments: at most 14600 octets, or two segments where those are
+/// more; otherwise as many as asked for.
 fn initial_window(segments: u32, mss: u32) -> u32 {
     let window = segments.saturating_mul(mss);
-    if segments == 10 { window.min(14_600.max(2 * mss)) } else { window.max(mss) }
+    if segments == 10 {
+        window.min(14_600.max(2 * mss))
+    } else {
+        window.max(mss)
+    }
 }
 
 #[cfg(test)]
@@ -236,10 +288,23 @@ mod tests {
     use super::*;
 
     const MSS: u32 = 1000;
-    const PATH: Path = Path { now: Instant::ZERO, rtt: Duration::from_millis(10), mss: MSS, marked: false };
+    const PATH: Path = Path {
+        now: Instant::ZERO,
+        rtt: Duration::from_millis(10),
+        mss: MSS,
+        marked: false,
+    };
 
     fn with(congestion: Congestion) -> Control {
-        Control::new(&ConnConfig { congestion, ..ConnConfig::default() }, MSS, Seq(0), false)
+        Control::new(
+            &ConnConfig {
+                congestion,
+                ..ConnConfig::default()
+            },
+            MSS,
+            Seq(0),
+            false,
+        )
     }
 
     fn control() -> Control {
@@ -249,16 +314,31 @@ mod tests {
     #[test]
     fn control_starts_with_ten_segments_or_one_after_a_lost_syn() {
         assert_eq!(control().window(), 10 * MSS);
-        assert_eq!(Control::new(&ConnConfig::default(), MSS, Seq(0), true).window(), MSS);
-        assert_eq!(Control::new(&ConnConfig::default(), 9000, Seq(0), false).window(), 18_000);
+        assert_eq!(
+            Control::new(&ConnConfig::default(), MSS, Seq(0), true).window(),
+            MSS
+        );
+        assert_eq!(
+            Control::new(&ConnConfig::default(), 9000, Seq(0), false).window(),
+            18_000
+        );
     }
 
     #[test]
     fn control_third_duplicate_halves_and_retransmits_once() {
         let mut control = control();
         let (una, nxt) = (Seq(1001), Seq(9001));
-        let reactions: [Reaction; 4] = core::array::from_fn(|_| control.duplicate_ack(una, nxt, 8000, MSS, 3));
-        assert_eq!(reactions, [Reaction::Nothing, Reaction::Nothing, Reaction::Retransmit, Reaction::Nothing]);
+        let reactions: [Reaction; 4] =
+            core::array::from_fn(|_| control.duplicate_ack(una, nxt, 8000, MSS, 3));
+        assert_eq!(
+            reactions,
+            [
+                Reaction::Nothing,
+                Reaction::Nothing,
+                Reaction::Retransmit,
+                Reaction::Nothing
+            ]
+        );
         assert_eq!(control.window(), 4000 + 3 * MSS + MSS);
     }
 
@@ -268,7 +348,10 @@ mod tests {
         for _ in 0..3 {
             control.duplicate_ack(Seq(1001), Seq(9001), 8000, MSS, 3);
         }
-        assert_eq!(control.acked(2000, Seq(3001), 6000, &PATH), Reaction::Retransmit);
+        assert_eq!(
+            control.acked(2000, Seq(3001), 6000, &PATH),
+            Reaction::Retransmit
+        );
         assert_eq!(control.window(), 7000 - 2000 + MSS);
         assert_eq!(control.acked(6000, Seq(9001), 0, &PATH), Reaction::Nothing);
         assert_eq!(control.window(), 2 * MSS);
@@ -284,7 +367,11 @@ mod tests {
         }
         assert_eq!(control.window(), 5 * MSS);
         control.acked(MSS, Seq(3001), 0, &PATH);
-        assert_eq!(control.window(), 5 * MSS, "congestion avoidance grows by one segment a round trip");
+        assert_eq!(
+            control.window(),
+            5 * MSS,
+            "congestion avoidance grows by one segment a round trip"
+        );
     }
 
     #[test]
@@ -295,7 +382,8 @@ mod tests {
                 control.acked(1 << 30, una + (1 << 30), 0, &PATH);
                 una + (1 << 30)
             });
-            let reactions: [Reaction; 3] = core::array::from_fn(|_| control.duplicate_ack(una, una + 9000, 9000, MSS, 3));
+            let reactions: [Reaction; 3] =
+                core::array::from_fn(|_| control.duplicate_ack(una, una + 9000, 9000, MSS, 3));
             assert_eq!(reactions[2], Reaction::Retransmit, "{gibibytes} GiB");
         }
     }

@@ -1,4 +1,5 @@
-//! CUBIC's congestion avoidance (RFC 9438), in integers: octets, milliseconds, and quotients whose remainders are kept.
+//! CUBIC's congestion avoidance (RFC 9438), in integers: octets, milliseconds, and quotients whose
+//! remainders are kept.
 
 use super::congestion::Path;
 use crate::time::{Duration, Instant};
@@ -19,7 +20,8 @@ pub(crate) struct Cubic {
 /// A stage of congestion avoidance.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Epoch {
-    /// Its begin, put off by all the time in which it was not the window that limited (section 4.2, t).
+    /// Its begin, put off by all the time in which it was not the window that limited (section 4.2,
+    /// t).
     start: Instant,
     /// When the last ACK came.
     last: Instant,
@@ -38,10 +40,13 @@ impl Cubic {
     /// The window after `acked` octets in congestion avoidance, `flight` being left in flight.
     pub(crate) fn grow(&mut self, cwnd: u32, acked: u32, flight: u32, path: &Path) -> u32 {
         let (w_max, prior) = (self.w_max, self.prior);
-        let epoch = self.epoch.get_or_insert_with(|| Epoch::new(cwnd, w_max, path));
+        let epoch = self
+            .epoch
+            .get_or_insert_with(|| Epoch::new(cwnd, w_max, path));
         let silence = path.now.since(epoch.last);
         epoch.last = path.now;
-        // Section 5.8: while the application or the peer's window limits, nothing is learnt about the path.
+        // Section 5.8: while the application or the peer's window limits, nothing is learnt about
+        // the path.
         if flight.saturating_add(acked).saturating_mul(2) < cwnd {
             epoch.start = epoch.start + silence;
             return cwnd;
@@ -51,23 +56,32 @@ impl Cubic {
         if epoch.curve(t, path.mss) < u64::from(epoch.w_est) {
             return cwnd.max(epoch.w_est);
         }
-        let target = epoch.curve(t + path.rtt, path.mss).clamp(u64::from(cwnd), u64::from(cwnd) * 3 / 2);
+        let target = epoch
+            .curve(t + path.rtt, path.mss)
+            .clamp(u64::from(cwnd), u64::from(cwnd) * 3 / 2);
         epoch.credit += (target - u64::from(cwnd)) * u64::from(acked);
         let more = epoch.credit / u64::from(cwnd.max(1));
         epoch.credit %= u64::from(cwnd.max(1));
-        cwnd.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)).min(1 << 30)
+        cwnd.saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
+            .min(1 << 30)
     }
 
     /// A congestion event (sections 4.6, 4.7): what is left of `flight`.
     pub(crate) fn reduce(&mut self, cwnd: u32, flight: u32) -> u32 {
-        // Fast convergence: a flow that did not get back to where it was makes way for others, W_max = cwnd * (1 + beta) / 2.
-        self.w_max = if cwnd < self.w_max { part(cwnd, 17, 20) } else { cwnd };
+        // Fast convergence: a flow that did not get back to where it was makes way for others,
+        // W_max = cwnd * (1 + beta) / 2.
+        self.w_max = if cwnd < self.w_max {
+            part(cwnd, 17, 20)
+        } else {
+            cwnd
+        };
         self.prior = cwnd;
         self.epoch = None;
         part(flight, 7, 10)
     }
 
-    /// The retransmission timer expired: the next curve begins at the window that there is then, K being 0 (section 4.8).
+    /// The retransmission timer expired: the next curve begins at the window that there is then, K
+    /// being 0 (section 4.8).
     pub(crate) fn timed_out(&mut self) {
         self.w_max = 0;
         self.epoch = None;
@@ -88,13 +102,23 @@ impl Cubic {
 impl Epoch {
     fn new(cwnd: u32, w_max: u32, path: &Path) -> Epoch {
         let below = w_max.saturating_sub(cwnd);
-        // K = cbrt((W_max - cwnd_epoch) / C), windows in segments, C = 0.4 (section 4.2); in milliseconds.
+        // K = cbrt((W_max - cwnd_epoch) / C), windows in segments, C = 0.4 (section 4.2); in
+        // milliseconds.
         let k = cube_root(u64::from(below) * 2_500_000_000 / u64::from(path.mss.max(1)));
         let (start, origin) = (path.now, w_max.max(cwnd));
-        Epoch { start, last: start, k, origin, w_est: cwnd, w_est_credit: 0, credit: 0 }
+        Epoch {
+            start,
+            last: start,
+            k,
+            origin,
+            w_est: cwnd,
+            w_est_credit: 0,
+            credit: 0,
+        }
     }
 
-    /// W_est (section 4.3): alpha = 3 (1 - beta) / (1 + beta) = 9/17 segments a window, 1 once it is back at cwnd_prior.
+    /// W_est (section 4.3): alpha = 3 (1 - beta) / (1 + beta) = 9/17 segments a window, 1 once it
+    /// is back at cwnd_prior.
     fn be_friendly(&mut self, cwnd: u32, acked: u32, prior: u32, mss: u32) {
         let alpha = if self.w_est < prior { 9 } else { 17 };
         self.w_est_credit += u64::from(acked) * alpha;
@@ -112,7 +136,11 @@ impl Epoch {
         let segments = off * off * off * 4 / 10_000 * 1024 / 1_000_000;
         let octets = segments * u64::from(mss) / 1024;
         let origin = u64::from(self.origin);
-        if t < self.k { origin.saturating_sub(octets) } else { origin + octets }
+        if t < self.k {
+            origin.saturating_sub(octets)
+        } else {
+            origin + octets
+        }
     }
 }
 
@@ -125,7 +153,11 @@ fn part(n: u32, of: u64, whole: u64) -> u32 {
 fn cube_root(n: u64) -> u64 {
     (0..22).rev().fold(0u64, |root, bit| {
         let more = root | 1 << bit;
-        if u128::from(more).pow(3) <= u128::from(n) { more } else { root }
+        if u128::from(more).pow(3) <= u128::from(n) {
+            more
+        } else {
+            root
+        }
     })
 }
 
@@ -138,10 +170,16 @@ mod tests {
     const MSS: u32 = 1000;
 
     fn at(millis: u64) -> Path {
-        Path { now: Instant::ZERO + Duration::from_millis(millis), rtt: Duration::from_millis(100), mss: MSS, marked: false }
+        Path {
+            now: Instant::ZERO + Duration::from_millis(millis),
+            rtt: Duration::from_millis(100),
+            mss: MSS,
+            marked: false,
+        }
     }
 
-    /// The window at each whole second after a loss at `from` octets, one ACK for each window of 100 ms.
+    /// The window at each whole second after a loss at `from` octets, one ACK for each window of
+    /// 100 ms.
     fn after_loss(from: u32, seconds: u64) -> Vec<u32> {
         let mut cubic = Cubic::default();
         let mut cwnd = cubic.reduce(from, from);
@@ -156,7 +194,10 @@ mod tests {
 
     #[test]
     fn cube_root_of_the_ends() {
-        assert_eq!([0, 1, 7, 8, 26, 27, 1_000_000_000, u64::MAX].map(cube_root), [0, 1, 1, 2, 2, 3, 1000, 2_642_245]);
+        assert_eq!(
+            [0, 1, 7, 8, 26, 27, 1_000_000_000, u64::MAX].map(cube_root),
+            [0, 1, 1, 2, 2, 3, 1000, 2_642_245]
+        );
     }
 
     proptest! {
@@ -173,14 +214,21 @@ mod tests {
         }
     }
 
-    /// RFC 9438 section 4.2: concave up to W_max at K, then convex. K = cbrt(0.3 * 1000 / 0.4) = 9.08 s.
+    /// RFC 9438 section 4.2: concave up to W_max at K, then convex. K = cbrt(0.3 * 1000 / 0.4) =
+    /// 9.08 s.
     #[test]
     fn rfc_9438_4_2_window_is_back_at_w_max_after_k_and_grows_on() {
         let windows = after_loss(1_000_000, 12);
-        assert!((700..715).contains(&(windows[0] / 1000)), "beta is 0.7: {windows:?}");
+        assert!(
+            (700..715).contains(&(windows[0] / 1000)),
+            "beta is 0.7: {windows:?}"
+        );
         assert!((995..1_005).contains(&(windows[9] / 1000)), "{windows:?}");
         let steps: Vec<u32> = windows.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(steps[0] > steps[3] && steps[3] > steps[7] && steps[11] > steps[9], "{steps:?}");
+        assert!(
+            steps[0] > steps[3] && steps[3] > steps[7] && steps[11] > steps[9],
+            "{steps:?}"
+        );
     }
 
     /// Section 4.3: where CUBIC's own curve is flat, the window grows as fast as Reno's.
@@ -189,7 +237,10 @@ mod tests {
         let mut cubic = Cubic::default();
         let mut cwnd = cubic.reduce(20 * MSS, 20 * MSS);
         assert_eq!(cwnd, 14 * MSS);
-        let path = |round| Path { rtt: Duration::from_millis(1), ..at(round) };
+        let path = |round| Path {
+            rtt: Duration::from_millis(1),
+            ..at(round)
+        };
         let mut rounds = 0;
         while cwnd < 20 * MSS {
             cwnd = cubic.grow(cwnd, cwnd, 0, &path(rounds));
@@ -216,7 +267,9 @@ mod tests {
         let mut cubic = Cubic::default();
         let ssthresh = cubic.reduce(1_000_000, 1_000_000);
         cubic.timed_out();
-        let cwnd = (0..=10).fold(ssthresh, |cwnd, round| cubic.grow(cwnd, cwnd, 0, &at(round * 100)));
+        let cwnd = (0..=10).fold(ssthresh, |cwnd, round| {
+            cubic.grow(cwnd, cwnd, 0, &at(round * 100))
+        });
         assert!(cwnd < ssthresh + 10 * MSS, "{cwnd}: K is 0, not 9 s");
     }
 
@@ -229,6 +282,9 @@ mod tests {
             assert_eq!(cubic.grow(cwnd, 1000, 0, &at(second * 1000)), cwnd);
         }
         let next = cubic.grow(cwnd, cwnd, 0, &at(59_100));
-        assert!(next < 740_000, "{next}: as 200 ms after the loss, not a minute");
+        assert!(
+            next < 740_000,
+            "{next}: as 200 ms after the loss, not a minute"
+        );
     }
 }

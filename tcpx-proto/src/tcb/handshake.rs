@@ -1,4 +1,5 @@
-//! What a SYN brings beside the SYN: text and a FIN that are queued, the echo of a timestamp, the end of a TIME-WAIT.
+//! What a SYN brings beside the SYN: text and a FIN that are queued, the echo of a timestamp, the
+//! end of a TIME-WAIT.
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, Pending, Tcb, Wake};
@@ -7,8 +8,7 @@ use crate::error::CloseReason;
 use crate::event::{Discard, Record, Timer, TimerAction, What};
 use crate::id::ConnId;
 use crate::seq::Seq;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::time::Instant;
 use crate::wire::{Flags, Header, Segment};
 use alloc::boxed::Box;
@@ -28,20 +28,33 @@ impl Queued {
 }
 
 impl Tcb {
-    /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the same), as far as the window goes.
+    /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the
+    /// same), as far as the window goes.
     pub(super) fn queue(&mut self, cx: &Cx<'_>, syn: &Segment<'_>) {
         let flags = syn.header.flags;
         let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
         let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
         if self.config.syn_text == SynText::Queue && more && fits {
-            self.queued = Some(Box::new(Queued { header: syn.header, text: syn.payload.to_vec() }));
+            self.queued = Some(Box::new(Queued {
+                header: syn.header,
+                text: syn.payload.to_vec(),
+            }));
         }
     }
 
     /// Takes what was queued, once our SYN is acknowledged, before what `segment` itself brings.
     pub(super) fn take_queued(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
-        let Some(queued) = self.queued.take_if(|_| self.snd.syn_acked) else { return Ok(()) };
-        let taken = self.take_text_of_syn(cx, &Segment { header: queued.header, payload: &queued.text, ..*segment });
+        let Some(queued) = self.queued.take_if(|_| self.snd.syn_acked) else {
+            return Ok(());
+        };
+        let taken = self.take_text_of_syn(
+            cx,
+            &Segment {
+                header: queued.header,
+                payload: &queued.text,
+                ..*segment
+            },
+        );
         if self.is_over() { taken } else { Ok(()) }
     }
 
@@ -60,17 +73,24 @@ impl Tcb {
         self.fin(cx)
     }
 
-    /// Whether what this segment echoes, if anything, is a stamp that a SYN of ours carried: from that of the first on until `last`
-    /// (Linux `tcp_rcv_synsent_state_process`, `tcp_check_req`).
+    /// Whether what this segment echoes, if anything, is a stamp that a SYN of ours carried: from
+    /// that of the first on until `last` (Linux `tcp_rcv_synsent_state_process`, `tcp_check_req`).
     pub(super) fn echoes_our_syn(&self, segment: &Segment<'_>, last: Instant) -> bool {
-        let stamps = segment.header.options.timestamps.filter(|stamps| self.config.timestamps && stamps.echo != 0);
+        let stamps = segment
+            .header
+            .options
+            .timestamps
+            .filter(|stamps| self.config.timestamps && stamps.echo != 0);
         match (stamps, self.snd.syn_stamp, self.config.syn_echo) {
-            (Some(stamps), Some(first), SynEcho::Ours) => Seq(stamps.echo).since(Seq(first)) <= Seq(self.stamp(last)).since(Seq(first)),
+            (Some(stamps), Some(first), SynEcho::Ours) => {
+                Seq(stamps.echo).since(Seq(first)) <= Seq(self.stamp(last)).since(Seq(first))
+            }
             _ => true,
         }
     }
 
-    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for it any more.
+    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for
+    /// it any more.
     pub(crate) fn remains(&self) -> Tcb {
         let mut remains = self.clone();
         remains.released = true;
@@ -79,13 +99,37 @@ impl Tcb {
         remains
     }
 
-    /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to LISTEN.
+    /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to
+    /// LISTEN.
     pub(crate) fn note_return(&self, record: &mut Record, now: Instant, id: ConnId) {
         let (local, remote, passive) = (self.local, self.remote, self.passive);
         let until = self.timers[Timer::TimeWait as usize];
-        record.note(now, Some(id), What::Opened { local, remote, passive });
-        record.note(now, Some(id), What::State { from: State::Closed, to: State::TimeWait, on: Trigger::Syn });
-        record.note(now, Some(id), What::Timer { timer: Timer::TimeWait, action: TimerAction::Started { until } });
+        record.note(
+            now,
+            Some(id),
+            What::Opened {
+                local,
+                remote,
+                passive,
+            },
+        );
+        record.note(
+            now,
+            Some(id),
+            What::State {
+                from: State::Closed,
+                to: State::TimeWait,
+                on: Trigger::Syn,
+            },
+        );
+        record.note(
+            now,
+            Some(id),
+            What::Timer {
+                timer: Timer::TimeWait,
+                action: TimerAction::Started { until },
+            },
+        );
     }
 
     /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).

@@ -1,7 +1,9 @@
-//! Which segments are held beyond RCV.NXT (SHLD-31), which copy of an octet counts where they overlap, and which FIN.
+//! Which segments are held beyond RCV.NXT (SHLD-31), which copy of an octet counts where they
+//! overlap, and which FIN.
 //!
-//! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what is new. So does Linux, but for two that
-//! begin alike ([`Overlap`]). What is in order is no matter of this room: it counts before all that is held.
+//! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what
+//! is new. So does Linux, but for two that begin alike ([`Overlap`]). What is in order is no matter
+//! of this room: it counts before all that is held.
 
 use super::buffer::is_slack;
 use crate::config::Overlap;
@@ -9,13 +11,16 @@ use crate::seq::Seq;
 use crate::wire::SackBlocks;
 use alloc::vec::Vec;
 
-/// The most pieces that are held at a time; a segment that would make another one is refused (SegmentSmack, CVE-2018-5390).
+/// The most pieces that are held at a time; a segment that would make another one is refused
+/// (SegmentSmack, CVE-2018-5390).
 pub(super) const MAX_PIECES: usize = 256;
 
-/// The most FINs that are held at a time. Only one can be true: where there are more, none counts before it comes in order.
+/// The most FINs that are held at a time. Only one can be true: where there are more, none counts
+/// before it comes in order.
 const MAX_FINS: usize = 4;
 
-/// A segment beyond a hole, with those that continued it: offsets from RCV.NXT, in sequence numbers.
+/// A segment beyond a hole, with those that continued it: offsets from RCV.NXT, in sequence
+/// numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Piece {
     start: u32,
@@ -47,7 +52,11 @@ impl Held {
 
     /// One past the last octet of text.
     fn reach(&self) -> u32 {
-        self.pieces.iter().rev().find(|piece| piece.start < piece.text_end()).map_or(0, Piece::text_end)
+        self.pieces
+            .iter()
+            .rev()
+            .find(|piece| piece.start < piece.text_end())
+            .map_or(0, Piece::text_end)
     }
 
     /// How many of the octets from `start` to `end` are held.
@@ -64,37 +73,78 @@ impl Held {
     /// The first stretch from `start` to `end` that is held (RFC 2883 section 4).
     pub(super) fn duplicate(&self, start: u32, end: u32, overlap: Overlap) -> Option<(u32, u32)> {
         let before = self.pieces.iter().rev().find(|piece| piece.start <= start);
-        if overlap == Overlap::Linux && before.is_some_and(|before| before.end == start && !before.fin) {
+        if overlap == Overlap::Linux
+            && before.is_some_and(|before| before.end == start && !before.fin)
+        {
             // What continues a piece is not held against those that come after it.
             return None;
         }
-        self.runs().map(|run| (run.start.max(start), run.end.min(end))).find(|(left, right)| left < right)
+        self.runs()
+            .map(|run| (run.start.max(start), run.end.min(end)))
+            .find(|(left, right)| left < right)
     }
 
-    /// There is text in place of a FIN, from `start` to `end`: one of the two is forged. A true FIN will come in order.
+    /// There is text in place of a FIN, from `start` to `end`: one of the two is forged. A true FIN
+    /// will come in order.
     pub(super) fn cover_fins(&mut self, start: u32, end: u32) {
         self.drop_fins(|place| (start..end).contains(&place));
     }
 
-    /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Says from where on its octets count instead of those
-    /// that were there; `None`: there is no room for another piece.
-    pub(super) fn hold(&mut self, start: u32, end: u32, fin: bool, overlap: Overlap) -> Option<u32> {
+    /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Says from where on
+    /// its octets count instead of those that were there; `None`: there is no room for another
+    /// piece.
+    pub(super) fn hold(
+        &mut self,
+        start: u32,
+        end: u32,
+        fin: bool,
+        overlap: Overlap,
+    ) -> Option<u32> {
         // Nor does one count where text is held already.
         let fin = fin && self.covered(end, end + 1) == 0;
-        if fin && self.pieces.iter().filter(|piece| piece.fin && piece.text_end() != end).count() >= MAX_FINS {
+        if fin
+            && self
+                .pieces
+                .iter()
+                .filter(|piece| piece.fin && piece.text_end() != end)
+                .count()
+                >= MAX_FINS
+        {
             self.drop_fins(|_| true);
         }
         self.touches += 1;
-        let piece = Piece { start, end: end + u32::from(fin), fin, touched: self.touches };
+        let piece = Piece {
+            start,
+            end: end + u32::from(fin),
+            fin,
+            touched: self.touches,
+        };
         let next = self.pieces.partition_point(|other| other.start <= start);
-        let before = next.checked_sub(1).and_then(|at| self.pieces.get(at).copied());
+        let before = next
+            .checked_sub(1)
+            .and_then(|at| self.pieces.get(at).copied());
         match before {
             Some(other) if other.end >= piece.end => {
-                self.put(next - 1, Piece { touched: self.touches, ..other });
+                self.put(
+                    next - 1,
+                    Piece {
+                        touched: self.touches,
+                        ..other
+                    },
+                );
                 Some(end)
             }
-            Some(other) if (other.end == start && !other.fin) || (other.start == start && overlap == Overlap::SequenceOrder) => {
-                self.put(next - 1, Piece { start: other.start, ..piece });
+            Some(other)
+                if (other.end == start && !other.fin)
+                    || (other.start == start && overlap == Overlap::SequenceOrder) =>
+            {
+                self.put(
+                    next - 1,
+                    Piece {
+                        start: other.start,
+                        ..piece
+                    },
+                );
                 Some(other.end)
             }
             Some(other) if other.start == start => {
@@ -102,9 +152,16 @@ impl Held {
                 Some(self.end_before(next - 1).max(start))
             }
             _ => {
-                let another = self.pieces.get(next).is_none_or(|after| after.end > piece.end);
+                let another = self
+                    .pieces
+                    .get(next)
+                    .is_none_or(|after| after.end > piece.end);
                 if another && self.pieces.len() >= MAX_PIECES {
-                    return if self.make_room() { self.hold(start, end, fin, overlap) } else { None };
+                    return if self.make_room() {
+                        self.hold(start, end, fin, overlap)
+                    } else {
+                        None
+                    };
                 }
                 self.put(next, piece);
                 Some(self.end_before(next).max(start))
@@ -120,7 +177,9 @@ impl Held {
 
     /// Where the piece before this one ends.
     fn end_before(&self, at: usize) -> u32 {
-        at.checked_sub(1).and_then(|at| self.pieces.get(at)).map_or(0, |before| before.end)
+        at.checked_sub(1)
+            .and_then(|at| self.pieces.get(at))
+            .map_or(0, |before| before.end)
     }
 
     fn drop_fins(&mut self, which: impl Fn(u32) -> bool) {
@@ -135,15 +194,17 @@ impl Held {
         });
     }
 
-    /// Forgets where one segment ended and the next began, and the FINs, which will come again. Says whether that made room.
+    /// Forgets where one segment ended and the next began, and the FINs, which will come again.
+    /// Says whether that made room.
     fn make_room(&mut self) -> bool {
         self.drop_fins(|_| true);
         self.pieces = self.runs().collect();
         self.pieces.len() < MAX_PIECES
     }
 
-    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and whether that is a FIN's place. A FIN
-    /// behind which text is held is none, as far as anybody can tell: the peer goes on.
+    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and
+    /// whether that is a FIN's place. A FIN behind which text is held is none, as far as anybody
+    /// can tell: the peer goes on.
     pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
         let (mut to, mut passed, reach) = (to, 0, self.reach());
         for piece in &self.pieces {
@@ -177,7 +238,11 @@ impl Held {
         core::iter::from_fn(move || {
             let mut run = pieces.next()?;
             while let Some(next) = pieces.next_if(|next| next.start <= run.end) {
-                run = Piece { start: run.start, touched: run.touched.max(next.touched), ..next };
+                run = Piece {
+                    start: run.start,
+                    touched: run.touched.max(next.touched),
+                    ..next
+                };
             }
             Some(run)
         })
@@ -188,11 +253,18 @@ impl Held {
         self.runs().count()
     }
 
-    /// Adds the stretches to the blocks, the most recently changed first, up to `most` blocks (RFC 2018 section 4).
+    /// Adds the stretches to the blocks, the most recently changed first, up to `most` blocks (RFC
+    /// 2018 section 4).
     pub(super) fn tell(&self, rcv_nxt: Seq, most: usize, sack: &mut SackBlocks) {
         let mut before = u64::MAX;
         for _ in sack.as_slice().len()..most {
-            let Some(run) = self.runs().filter(|run| run.touched < before).max_by_key(|run| run.touched) else { break };
+            let Some(run) = self
+                .runs()
+                .filter(|run| run.touched < before)
+                .max_by_key(|run| run.touched)
+            else {
+                break;
+            };
             before = run.touched;
             sack.push(rcv_nxt + run.start, rcv_nxt + run.end);
         }

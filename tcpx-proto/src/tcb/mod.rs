@@ -80,8 +80,8 @@ pub(crate) struct Reply {
 pub(crate) enum Outcome {
     /// Nothing: the connection dealt with it.
     Handled,
-    /// The segment, a SYN, is for the listener, which must use this ISS, and its connection replaces this one in TIME-WAIT (MAY-2,
-    /// RFC 6191).
+    /// The segment, a SYN, is for the listener, which must use this ISS, and its connection
+    /// replaces this one in TIME-WAIT (MAY-2, RFC 6191).
     Reopen(Seq),
 }
 
@@ -116,7 +116,8 @@ pub(crate) struct Snd {
     pub(crate) iss: Seq,
     /// TSval of our first SYN, once it was sent.
     syn_stamp: Option<u32>,
-    /// Our SYN is acknowledged. From then on SND.UNA may have any distance from ISS, none again after 4 GiB.
+    /// Our SYN is acknowledged. From then on SND.UNA may have any distance from ISS, none again
+    /// after 4 GiB.
     syn_acked: bool,
     pub(crate) una: Seq,
     /// One past the last octet ever sent.
@@ -127,7 +128,8 @@ pub(crate) struct Snd {
     wl2: Seq,
     /// MAX.SND.WND (RFC 5961 section 5.2).
     max_wnd: u32,
-    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first octet.
+    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first
+    /// octet.
     oldest: Seq,
     /// The peer's window shift.
     shift: u8,
@@ -138,7 +140,8 @@ pub(crate) struct Snd {
     path_mtu: u16,
     /// Routers may cut our packets: no DF.
     fragments: bool,
-    /// One past the last segment smaller than full, while that is not acknowledged (Linux's `snd_sml`).
+    /// One past the last segment smaller than full, while that is not acknowledged (Linux's
+    /// `snd_sml`).
     small: Option<Seq>,
     /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
     cursor: Option<Seq>,
@@ -208,8 +211,9 @@ impl Transfer {
     }
 }
 
-/// A connection: the transmission control block. Without `transfer` it is a compact entry (SYN-RECEIVED from a listener, TIME-WAIT with
-/// nothing left to read, CLOSED): the same checks, no buffers.
+/// A connection: the transmission control block. Without `transfer` it is a compact entry
+/// (SYN-RECEIVED from a listener, TIME-WAIT with nothing left to read, CLOSED): the same checks, no
+/// buffers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Tcb {
     pub(crate) config: Arc<ConnConfig>,
@@ -239,16 +243,37 @@ pub(crate) struct Tcb {
 }
 
 impl Tcb {
-    /// The one function that changes the state: takes the edge of the table, or the detour that stands in its place.
+    /// The one function that changes the state: takes the edge of the table, or the detour that
+    /// stands in its place.
     fn change_state(&mut self, cx: &mut Cx<'_>, on: Trigger, to: State) {
         let from = self.state;
-        debug_assert!(TRANSITIONS.contains(&Transition { from, on, to }), "{from} on {on} to {to} is no edge");
-        let detour = self.config.detours.iter().find(|detour| detour.from == from && detour.on == on).copied();
+        debug_assert!(
+            TRANSITIONS.contains(&Transition { from, on, to }),
+            "{from} on {on} to {to} is no edge"
+        );
+        let detour = self
+            .config
+            .detours
+            .iter()
+            .find(|detour| detour.from == from && detour.on == on)
+            .copied();
         let to = detour.map_or(to, |detour| detour.to);
         self.state = to;
-        cx.record.note(cx.now, Some(cx.id), What::State { from, to, on });
-        if let Some(Detour { rule, requirement, .. }) = detour {
-            cx.record.note(cx.now, Some(cx.id), What::Deviated { rule, requirement, to });
+        cx.record
+            .note(cx.now, Some(cx.id), What::State { from, to, on });
+        if let Some(Detour {
+            rule, requirement, ..
+        }) = detour
+        {
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::Deviated {
+                    rule,
+                    requirement,
+                    to,
+                },
+            );
         }
         match to {
             State::Established => self.enter_established(cx),
@@ -264,7 +289,10 @@ impl Tcb {
         self.ensure_transfer(lost >= self.config.lost_syns.max(1));
         if lost > 0 && self.estimator.srtt.is_none() {
             // RFC 6298 5.7: a lost SYN and no sample yet: 3 s.
-            self.estimator = Estimator::new(&Rto { initial: self.config.rto.initial.max(Duration::from_secs(3)), ..self.config.rto });
+            self.estimator = Estimator::new(&Rto {
+                initial: self.config.rto.initial.max(Duration::from_secs(3)),
+                ..self.config.rto
+            });
         }
         self.snd.retransmissions = 0;
         self.wake.established = true;
@@ -283,7 +311,9 @@ impl Tcb {
 
     /// FIN-WAIT-2 is limited once nobody would receive what the peer sends (`tcp_fin_timeout`).
     fn limit_fin_wait_2(&mut self, cx: &mut Cx<'_>) {
-        if let (State::FinWait2, true, Some(limit)) = (self.state, self.released, self.config.fin_wait_2) {
+        if let (State::FinWait2, true, Some(limit)) =
+            (self.state, self.released, self.config.fin_wait_2)
+        {
             self.start(cx, Timer::FinWait2, limit);
         }
     }
@@ -296,7 +326,12 @@ impl Tcb {
         self.stop_all(cx);
         self.pending = Pending::default();
         self.ended = Some(reason);
-        self.wake = Wake { readable: true, writable: true, closed: Some(reason), ..self.wake };
+        self.wake = Wake {
+            readable: true,
+            writable: true,
+            closed: Some(reason),
+            ..self.wake
+        };
         cx.record.note(cx.now, Some(cx.id), What::Closed(reason));
         if reason != CloseReason::Clean {
             self.transfer = None;
@@ -308,7 +343,15 @@ impl Tcb {
     fn fail(&mut self, cx: &mut Cx<'_>, on: Trigger, reason: CloseReason) {
         self.ended = Some(reason);
         let back_to_listen = self.passive && self.state == State::SynReceived;
-        self.change_state(cx, on, if back_to_listen { State::Listen } else { State::Closed });
+        self.change_state(
+            cx,
+            on,
+            if back_to_listen {
+                State::Listen
+            } else {
+                State::Closed
+            },
+        );
         self.end(cx, reason);
     }
 
@@ -322,7 +365,8 @@ impl Tcb {
 
     fn ensure_transfer(&mut self, syn_lost: bool) {
         if self.transfer.is_none() {
-            // The offered window is rounded up to the scale's unit, so the buffer holds a unit more.
+            // The offered window is rounded up to the scale's unit, so the buffer holds a unit
+            // more.
             let limit = self.config.receive_buffer + (1 << self.rcv.shift);
             self.transfer = Some(Box::new(Transfer {
                 send: SendBuffer::new(self.config.send_buffer),
@@ -342,13 +386,27 @@ impl Tcb {
         let until = cx.now + after;
         if self.timers[timer as usize] != until {
             self.timers[timer as usize] = until;
-            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Started { until } });
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::Timer {
+                    timer,
+                    action: TimerAction::Started { until },
+                },
+            );
         }
     }
 
     fn stop(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         if core::mem::replace(&mut self.timers[timer as usize], NEVER) != NEVER {
-            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Stopped });
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::Timer {
+                    timer,
+                    action: TimerAction::Stopped,
+                },
+            );
         }
     }
 
@@ -368,7 +426,8 @@ impl Tcb {
         (first != NEVER).then_some(first)
     }
 
-    /// CLOSED, or back in LISTEN (a passive one that was reset): only the application's handle keeps it.
+    /// CLOSED, or back in LISTEN (a passive one that was reset): only the application's handle
+    /// keeps it.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, State::Closed | State::Listen)
     }
@@ -376,7 +435,9 @@ impl Tcb {
     /// Octets of buffers.
     pub(crate) fn memory(&self) -> usize {
         let queued = self.queued.as_ref().map_or(0, |queued| queued.memory());
-        let buffers = |transfer: &Transfer| transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory();
+        let buffers = |transfer: &Transfer| {
+            transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory()
+        };
         queued + self.transfer.as_deref().map_or(0, buffers)
     }
 
@@ -387,7 +448,11 @@ impl Tcb {
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
-        if let Some(transfer) = self.transfer.as_deref_mut().filter(|transfer| transfer.has_slack()) {
+        if let Some(transfer) = self
+            .transfer
+            .as_deref_mut()
+            .filter(|transfer| transfer.has_slack())
+        {
             transfer.send.give_back();
             transfer.receive.give_back();
             transfer.sent.board.give_back();
@@ -395,11 +460,15 @@ impl Tcb {
     }
 
     fn unread(&self) -> usize {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.receive.readable())
+        self.transfer
+            .as_ref()
+            .map_or(0, |transfer| transfer.receive.readable())
     }
 
     fn unacknowledged(&self) -> usize {
-        self.transfer.as_ref().map_or(0, |transfer| transfer.send.len())
+        self.transfer
+            .as_ref()
+            .map_or(0, |transfer| transfer.send.len())
     }
 
     /// Our SYN is on its way and not acknowledged.
@@ -409,7 +478,11 @@ impl Tcb {
 
     /// The sequence number of the first octet in the send buffer.
     fn text_start(&self) -> Seq {
-        if self.snd.syn_acked { self.snd.una } else { self.snd.iss + 1 }
+        if self.snd.syn_acked {
+            self.snd.una
+        } else {
+            self.snd.iss + 1
+        }
     }
 
     /// Our FIN was sent and is acknowledged.
@@ -428,7 +501,10 @@ impl Tcb {
             snd_una: self.snd.una,
             snd_nxt: self.snd.nxt,
             snd_wnd: self.snd.wnd,
-            cwnd: self.transfer.as_ref().map_or(0, |transfer| transfer.control.window()),
+            cwnd: self
+                .transfer
+                .as_ref()
+                .map_or(0, |transfer| transfer.control.window()),
             irs: self.rcv.irs,
             rcv_nxt: self.rcv.nxt,
             rcv_wnd: self.rcv.edge.since(self.rcv.nxt),
@@ -440,7 +516,10 @@ impl Tcb {
             unread: self.unread(),
             urgent: self.urgent_left(),
             deadline: self.deadline(),
-            timer: Timer::ALL.into_iter().filter(|timer| self.runs(*timer)).min_by_key(|timer| self.timers[*timer as usize]),
+            timer: Timer::ALL
+                .into_iter()
+                .filter(|timer| self.runs(*timer))
+                .min_by_key(|timer| self.timers[*timer as usize]),
             opened: self.opened,
         }
     }
@@ -463,32 +542,71 @@ mod tests {
     impl Bench {
         fn run<R>(&mut self, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> R {
             let (record, replies) = (&mut self.record, &mut self.replies);
-            let id = ConnId { slot: 0, generation: 0 };
+            let id = ConnId {
+                slot: 0,
+                generation: 0,
+            };
             let now = Instant::ZERO;
-            act(&mut self.tcb, &mut Cx { now, id, record, replies, listener: false, accept_full: false, memory_left: usize::MAX })
+            act(
+                &mut self.tcb,
+                &mut Cx {
+                    now,
+                    id,
+                    record,
+                    replies,
+                    listener: false,
+                    accept_full: false,
+                    memory_left: usize::MAX,
+                },
+            )
         }
 
         fn arrive(&mut self, flags: Flags, seq: Seq, ack: Seq) {
             let (source, destination) = (self.tcb.remote, self.tcb.local);
             let (window, urgent, options) = (60_000, 0, Options::default());
-            let header = Header { source, destination, seq, ack, flags, window, urgent, options, ttl: 64, tos: 0, id: 1 };
-            let segment = Segment { header, payload: &[], checksum: ChecksumKind::Full, options_malformed: false };
+            let header = Header {
+                source,
+                destination,
+                seq,
+                ack,
+                flags,
+                window,
+                urgent,
+                options,
+                ttl: 64,
+                tos: 0,
+                id: 1,
+            };
+            let segment = Segment {
+                header,
+                payload: &[],
+                checksum: ChecksumKind::Full,
+                options_malformed: false,
+            };
             self.run(|tcb, cx| tcb.segment_arrives(cx, &segment));
         }
 
         fn transmit(&mut self) -> Option<(Header, alloc::vec::Vec<u8>)> {
             let mut packet = [0; 2000];
             let (len, _) = self.run(|tcb, cx| tcb.transmit(cx, &mut packet, 1))?;
-            let segment = Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
+            let segment =
+                Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
             Some((segment.header, segment.payload.to_vec()))
         }
 
-        /// ESTABLISHED, with this many octets sent and acknowledged since the SYN, as far as anybody can tell.
+        /// ESTABLISHED, with this many octets sent and acknowledged since the SYN, as far as
+        /// anybody can tell.
         fn after(octets: u64) -> Bench {
             let (mut record, mut replies) = (Record::default(), VecDeque::new());
-            let config = Arc::new(ConnConfig { timestamps: false, ..ConnConfig::default() });
+            let config = Arc::new(ConnConfig {
+                timestamps: false,
+                ..ConnConfig::default()
+            });
             let (local, remote) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
-            let id = ConnId { slot: 0, generation: 0 };
+            let id = ConnId {
+                slot: 0,
+                generation: 0,
+            };
             let mut cx = Cx {
                 now: Instant::ZERO,
                 id,
@@ -499,7 +617,11 @@ mod tests {
                 memory_left: usize::MAX,
             };
             let tcb = Tcb::active(&mut cx, config, local, remote, Seq(100), 0);
-            let mut bench = Bench { tcb, record, replies };
+            let mut bench = Bench {
+                tcb,
+                record,
+                replies,
+            };
             bench.transmit().unwrap();
             bench.arrive(Flags::SYN | Flags::ACK, Seq(500), Seq(101));
             bench.transmit().unwrap();
@@ -512,16 +634,43 @@ mod tests {
     #[test]
     fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
         const GIB: u64 = 1 << 30;
-        for octets in [0, 1, 2 * GIB - 1, 2 * GIB, 2 * GIB + 1, 3 * GIB, 4 * GIB - 2, 4 * GIB - 1, 4 * GIB, 4 * GIB + 1] {
+        for octets in [
+            0,
+            1,
+            2 * GIB - 1,
+            2 * GIB,
+            2 * GIB + 1,
+            3 * GIB,
+            4 * GIB - 2,
+            4 * GIB - 1,
+            4 * GIB,
+            4 * GIB + 1,
+        ] {
             let mut bench = Bench::after(octets);
             let nxt = bench.tcb.snd.nxt;
             bench.run(|tcb, cx| tcb.send(cx, b"text")).unwrap();
             let (header, text) = bench.transmit().unwrap();
-            assert_eq!((header.seq, header.flags.without(Flags::PSH), text.as_slice()), (nxt, Flags::ACK, &b"text"[..]), "{octets}");
+            assert_eq!(
+                (
+                    header.seq,
+                    header.flags.without(Flags::PSH),
+                    text.as_slice()
+                ),
+                (nxt, Flags::ACK, &b"text"[..]),
+                "{octets}"
+            );
             let discarded = bench.record.discarded;
             bench.arrive(Flags::ACK, Seq(501), nxt.back(10));
             bench.arrive(Flags::ACK, Seq(501), nxt + 4);
-            assert_eq!((bench.tcb.snd.una, bench.tcb.unacknowledged(), bench.record.discarded - discarded), (nxt + 4, 0, 0), "{octets}");
+            assert_eq!(
+                (
+                    bench.tcb.snd.una,
+                    bench.tcb.unacknowledged(),
+                    bench.record.discarded - discarded
+                ),
+                (nxt + 4, 0, 0),
+                "{octets}"
+            );
             assert_eq!(bench.transmit(), None, "{octets}");
         }
     }

@@ -1,12 +1,12 @@
-//! FIN-WAIT-2 without an application, where the policy keeps less of it than a connection (Linux `tcp_timewait_state_process`).
+//! FIN-WAIT-2 without an application, where the policy keeps less of it than a connection (Linux
+//! `tcp_timewait_state_process`).
 
 use super::segment_arrives::{Check, Stop};
 use super::{Cx, Tcb};
 use crate::config::Orphan;
 use crate::error::CloseReason;
 use crate::event::Discard;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::wire::{Flags, Segment};
 
 impl Tcb {
@@ -14,17 +14,25 @@ impl Tcb {
         self.state == State::FinWait2 && self.released && self.config.orphan == Orphan::Mini
     }
 
-    /// All the checks that there are: only the peer's FIN, right behind what it sent before, goes on to TIME-WAIT.
+    /// All the checks that there are: only the peer's FIN, right behind what it sent before, goes
+    /// on to TIME-WAIT.
     pub(super) fn check_orphan(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         if !self.is_mini_orphan() {
             return Ok(());
         }
         let header = &segment.header;
-        let old = header.options.timestamps.is_some_and(|stamps| self.stamps.on && self.is_old(cx.now, stamps.value));
+        let old = header
+            .options
+            .timestamps
+            .is_some_and(|stamps| self.stamps.on && self.is_old(cx.now, stamps.value));
         if (old && self.config.paws) || !self.acceptable(segment) {
             // A RST, too.
             self.answer(cx.now, segment);
-            return Err(Stop::Discard(if old { Discard::Paws } else { Discard::OutOfWindow }));
+            return Err(Stop::Discard(if old {
+                Discard::Paws
+            } else {
+                Discard::OutOfWindow
+            }));
         }
         if header.flags.has(Flags::RST) {
             self.fail(cx, Trigger::Rst, CloseReason::Reset);
@@ -38,7 +46,11 @@ impl Tcb {
         }
         if syn || !header.flags.has(Flags::FIN) || end != self.rcv.nxt + 1 {
             self.reply_reset_to(cx, segment);
-            self.fail(cx, if syn { Trigger::Syn } else { Trigger::Abort }, CloseReason::Aborted);
+            self.fail(
+                cx,
+                if syn { Trigger::Syn } else { Trigger::Abort },
+                CloseReason::Aborted,
+            );
             return Err(Stop::Discard(Discard::AfterClose));
         }
         self.take_timestamp(cx.now, segment);
@@ -47,11 +59,13 @@ impl Tcb {
         Err(Stop::Done)
     }
 
-    /// FIN-WAIT-1 becomes such an orphan at the ACK of our FIN, and what comes with that is not looked at any more.
+    /// FIN-WAIT-1 becomes such an orphan at the ACK of our FIN, and what comes with that is not
+    /// looked at any more.
     pub(super) fn orphaned(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let mini = self.released && self.config.orphan == Orphan::Mini;
         let closed = self.state == State::FinWait1 && self.fin_acknowledged();
-        let old = (segment.header.seq + segment.len()).le(self.rcv.nxt) && !segment.header.flags.has(Flags::FIN);
+        let old = (segment.header.seq + segment.len()).le(self.rcv.nxt)
+            && !segment.header.flags.has(Flags::FIN);
         if !(mini && closed && old) {
             return Ok(());
         }

@@ -15,7 +15,8 @@ const LONGEST: Duration = Duration::from_millis(200);
 const LONGEST_OF_FULL: Duration = Duration::from_millis(500);
 /// What a timer of Linux that is due at once waits on average (HZ is 250).
 const TICK: Duration = Duration::from_millis(2);
-/// The least of a segment that may be a peer's full one: with PSH `TCP_MSS_DEFAULT`, without it `TCP_MIN_MSS`.
+/// The least of a segment that may be a peer's full one: with PSH `TCP_MSS_DEFAULT`, without it
+/// `TCP_MIN_MSS`.
 const FULL_IF_PUSHED: u32 = 536;
 const FULL_IF_NOT: u32 = 88;
 
@@ -28,7 +29,8 @@ pub(super) struct Pace {
     wait: Duration,
     /// The application answers what it gets, and its answer takes the ACK along (`pingpong`).
     interactive: bool,
-    /// Segments since the last ACK that end what the peer's application wrote, up to 2 (`ICSK_ACK_PUSHED`, `ICSK_ACK_PUSHED2`).
+    /// Segments since the last ACK that end what the peer's application wrote, up to 2
+    /// (`ICSK_ACK_PUSHED`, `ICSK_ACK_PUSHED2`).
     pushed: u8,
     /// Text or a FIN came since the last ACK.
     owed: bool,
@@ -42,9 +44,22 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(config: &ConnConfig, now: Instant) -> Pace {
-        let quick = if config.ack_pace == AckPace::Linux { 0 } else { config.quick_acks };
+        let quick = if config.ack_pace == AckPace::Linux {
+            0
+        } else {
+            config.quick_acks
+        };
         let wait = Duration::ZERO;
-        Pace { quick, wait, interactive: false, pushed: 0, owed: false, full: 0, candidate: None, heard: now }
+        Pace {
+            quick,
+            wait,
+            interactive: false,
+            pushed: 0,
+            owed: false,
+            full: 0,
+            candidate: None,
+            heard: now,
+        }
     }
 
     /// The SYN says how large the peer's segments may be (`tcp_initialize_rcv_mss`).
@@ -52,8 +67,9 @@ impl Pace {
         self.full = mss.min(window / 2).clamp(FULL_IF_NOT, FULL_IF_PUSHED);
     }
 
-    /// Linux's `tcp_measure_rcv_mss`: the peer's full segment is the largest seen, or what came twice in a row and is large enough.
-    /// `stamps`, `sack`: octets of these options; the second kind comes and goes.
+    /// Linux's `tcp_measure_rcv_mss`: the peer's full segment is the largest seen, or what came
+    /// twice in a row and is large enough. `stamps`, `sack`: octets of these options; the second
+    /// kind comes and goes.
     fn measure(&mut self, len: u32, [stamps, sack]: [u32; 2], most: u32, flags: Flags) {
         let before = self.candidate.take();
         if len >= self.full {
@@ -61,7 +77,9 @@ impl Pace {
             self.pushed = self.pushed.max(u8::from(flags.has(Flags::PSH)));
             return;
         }
-        let ends = [Flags::PSH, Flags::FIN, Flags::URG, Flags::SYN].into_iter().any(|flag| flags.has(flag));
+        let ends = [Flags::PSH, Flags::FIN, Flags::URG, Flags::SYN]
+            .into_iter()
+            .any(|flag| flags.has(flag));
         if len + stamps + sack >= if ends { FULL_IF_PUSHED } else { FULL_IF_NOT } {
             self.candidate = Some(len + sack);
             if before == self.candidate {
@@ -78,15 +96,29 @@ impl Tcb {
     pub(super) fn expect_segments(&mut self, now: Instant, window: u32) {
         self.pace.heard = now;
         if self.config.ack_pace == AckPace::Linux {
-            self.pace.expect(offered_mss(&self.config, self.remote).min(self.snd.mss).into(), window);
+            self.pace.expect(
+                offered_mss(&self.config, self.remote)
+                    .min(self.snd.mss)
+                    .into(),
+                window,
+            );
         }
     }
 
-    /// Text came in order, in this segment; its ACK is due now, or later. `at_once`: it is out of the ordinary.
-    pub(super) fn plan_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, advanced: u32, at_once: bool) {
+    /// Text came in order, in this segment; its ACK is due now, or later. `at_once`: it is out of
+    /// the ordinary.
+    pub(super) fn plan_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        segment: &Segment<'_>,
+        advanced: u32,
+        at_once: bool,
+    ) {
         let len = segment.payload.len() as u32;
         match self.config.ack_pace {
-            AckPace::Rfc9293 => self.pace.full = self.pace.full.max(len.min(u32::from(self.config.mtu))),
+            AckPace::Rfc9293 => {
+                self.pace.full = self.pace.full.max(len.min(u32::from(self.config.mtu)))
+            }
             AckPace::Linux if advanced > 0 => self.follow(cx, segment, len),
             AckPace::Linux => {}
         }
@@ -94,16 +126,27 @@ impl Tcb {
         self.check_ack_due(cx, at_once);
     }
 
-    /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its next segment.
+    /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its
+    /// next segment.
     fn follow(&mut self, cx: &Cx<'_>, segment: &Segment<'_>, len: u32) {
-        let Some(base) = self.config.delayed_ack else { return };
+        let Some(base) = self.config.delayed_ack else {
+            return;
+        };
         let header = &segment.header;
-        let stamps = if header.options.timestamps.is_some() { 12 } else { 0 };
+        let stamps = if header.options.timestamps.is_some() {
+            12
+        } else {
+            0
+        };
         let sack = header.options.sack.as_slice().len() as u32;
         let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
         let most = u32::from(offered_mss(&self.config, self.remote));
         self.pace.measure(len, [stamps, sack], most, header.flags);
-        let (gap, wait, rto) = (cx.now.since(self.pace.heard), self.pace.wait, self.estimator.rto());
+        let (gap, wait, rto) = (
+            cx.now.since(self.pace.heard),
+            self.pace.wait,
+            self.estimator.rto(),
+        );
         if wait == Duration::ZERO {
             self.ack_quickly(self.config.quick_acks);
             self.pace.wait = base;
@@ -117,11 +160,15 @@ impl Tcb {
         self.pace.heard = cx.now;
     }
 
-    /// The next ACKs go at once, as many as half the window takes full segments, at most `most` (`tcp_incr_quickack`).
+    /// The next ACKs go at once, as many as half the window takes full segments, at most `most`
+    /// (`tcp_incr_quickack`).
     fn ack_quickly(&mut self, most: u32) {
         let window = self.rcv.edge.since(self.rcv.acked);
         let fits = window / (2 * self.pace.full.max(1));
-        self.pace.quick = self.pace.quick.max(if fits == 0 { 2 } else { fits }.min(most));
+        self.pace.quick = self
+            .pace
+            .quick
+            .max(if fits == 0 { 2 } else { fits }.min(most));
     }
 
     /// The peer sends again what is there: it may miss our ACKs (`tcp_enter_quickack_mode`).
@@ -132,15 +179,23 @@ impl Tcb {
         }
     }
 
-    /// At once where ACKs are not delayed, where it is out of order or fills a hole, and for the second full segment (MUST-40, SHLD-18,
-    /// SHLD-19, MAY-13), in Linux for more than one (`__tcp_ack_snd_check`).
+    /// At once where ACKs are not delayed, where it is out of order or fills a hole, and for the
+    /// second full segment (MUST-40, SHLD-18, SHLD-19, MAY-13), in Linux for more than one
+    /// (`__tcp_ack_snd_check`).
     fn check_ack_due(&mut self, cx: &mut Cx<'_>, at_once: bool) {
         let waiting = self.rcv.nxt.since(self.rcv.acked);
         let (full, quick) = match self.config.ack_pace {
             AckPace::Rfc9293 => (waiting >= 2 * self.pace.full, self.pace.quick > 0),
-            AckPace::Linux => (waiting > self.pace.full, self.pace.quick > 0 && !self.pace.interactive),
+            AckPace::Linux => (
+                waiting > self.pace.full,
+                self.pace.quick > 0 && !self.pace.interactive,
+            ),
         };
-        match self.config.delayed_ack.filter(|_| !(at_once || full || quick)) {
+        match self
+            .config
+            .delayed_ack
+            .filter(|_| !(at_once || full || quick))
+        {
             None => self.acknowledge(Cause::Ack),
             Some(base) => self.delay_ack(cx, base),
         }
@@ -164,15 +219,28 @@ impl Tcb {
     }
 
     fn ack_delay(&self, base: Duration) -> Duration {
-        let Pace { wait, interactive, pushed, .. } = self.pace;
-        let most = if interactive || pushed > 0 { LONGEST } else { LONGEST_OF_FULL };
-        let most = self.estimator.srtt.map_or(most, |srtt| srtt.max(base).min(most));
+        let Pace {
+            wait,
+            interactive,
+            pushed,
+            ..
+        } = self.pace;
+        let most = if interactive || pushed > 0 {
+            LONGEST
+        } else {
+            LONGEST_OF_FULL
+        };
+        let most = self
+            .estimator
+            .srtt
+            .map_or(most, |srtt| srtt.max(base).min(most));
         let wait = if wait > base { wait.min(most) } else { wait };
         wait.min(base.max(LONGEST)).max(TICK)
     }
 
-    /// 3.10.7.4 sends the ACK of a FIN at once; the FIN of an application that closes in the same moment would be a second segment. Linux
-    /// takes that for an answer (`tcp_fin` enters pingpong mode), so that one segment does both and a close takes three.
+    /// 3.10.7.4 sends the ACK of a FIN at once; the FIN of an application that closes in the same
+    /// moment would be a second segment. Linux takes that for an answer (`tcp_fin` enters pingpong
+    /// mode), so that one segment does both and a close takes three.
     pub(super) fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
         self.pace.owed = true;
         let waits = self.config.ack_pace == AckPace::Linux && self.state == State::Established;
@@ -182,13 +250,21 @@ impl Tcb {
 
     /// What a FIN brings with it waits as the FIN's own ACK does.
     pub(super) fn expect_fin(&mut self) {
-        self.pace.interactive |= self.config.ack_pace == AckPace::Linux && self.state == State::Established;
+        self.pace.interactive |=
+            self.config.ack_pace == AckPace::Linux && self.state == State::Established;
     }
 
-    /// The application has read: Linux acknowledges what came since the last ACK if that is more than a full segment, or if all of it
-    /// was read, was written to be read, and is not about to be answered (`tcp_cleanup_rbuf`).
+    /// The application has read: Linux acknowledges what came since the last ACK if that is more
+    /// than a full segment, or if all of it was read, was written to be read, and is not about to
+    /// be answered (`tcp_cleanup_rbuf`).
     pub(super) fn plan_ack_of_read(&mut self) {
-        let Some(transfer) = self.transfer.as_ref().filter(|_| self.pace.owed && self.config.ack_pace == AckPace::Linux) else { return };
+        let Some(transfer) = self
+            .transfer
+            .as_ref()
+            .filter(|_| self.pace.owed && self.config.ack_pace == AckPace::Linux)
+        else {
+            return;
+        };
         let read = transfer.receive.readable() == 0 && !transfer.receive.has_holes();
         let pushed = self.pace.pushed > u8::from(self.pace.interactive);
         if self.rcv.nxt.since(self.rcv.acked) > self.pace.full || (read && pushed) {
@@ -196,12 +272,16 @@ impl Tcb {
         }
     }
 
-    /// A delayed ACK is due. In Linux nothing came to take it along, so that the next one waits longer, and what was taken for a dialogue
-    /// is none.
+    /// A delayed ACK is due. In Linux nothing came to take it along, so that the next one waits
+    /// longer, and what was taken for a dialogue is none.
     pub(super) fn ack_delayed(&mut self) {
         if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
             let missed = (self.pace.wait * 2).min(self.estimator.rto());
-            self.pace.wait = if core::mem::take(&mut self.pace.interactive) { base } else { missed };
+            self.pace.wait = if core::mem::take(&mut self.pace.interactive) {
+                base
+            } else {
+                missed
+            };
         }
         self.acknowledge(Cause::Ack);
     }

@@ -1,4 +1,5 @@
-//! Loss told by time (RFC 8985): what was sent a reordering window before something that has arrived is lost.
+//! Loss told by time (RFC 8985): what was sent a reordering window before something that has
+//! arrived is lost.
 
 use super::scoreboard::{Mark, Run, Scoreboard};
 use crate::seq::Seq;
@@ -7,9 +8,11 @@ use crate::time::{Duration, Instant};
 /// For how many recoveries a wider reordering window stays (section 6.2, step 4).
 const PERSIST: u8 = 16;
 
-/// TLP.max_ack_delay (section 7.2): how long the peer may hold back the ACK of a single segment. Linux's TCP_DELACK_MAX.
+/// TLP.max_ack_delay (section 7.2): how long the peer may hold back the ACK of a single segment.
+/// Linux's TCP_DELACK_MAX.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// No probe sooner than that: a busy peer is no lost segment (Linux adds two jiffies, which is 8 ms at 250 Hz).
+/// No probe sooner than that: a busy peer is no lost segment (Linux adds two jiffies, which is 8 ms
+/// at 250 Hz).
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
 /// The probe timeout before the first sample (section 7.2).
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,7 +61,8 @@ impl Rack {
         }
     }
 
-    /// These octets arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was not the last transmission that did.
+    /// These octets arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was
+    /// not the last transmission that did.
     pub(crate) fn delivered(&mut self, now: Instant, run: &Run, original: bool) {
         if self.fack.is_none_or(|fack| run.end.gt(fack)) {
             self.fack = Some(run.end);
@@ -72,12 +76,16 @@ impl Rack {
         if run.is_sample() {
             self.min_rtt = Some(self.min_rtt.map_or(rtt, |least| least.min(rtt)));
         }
-        if self.newest.is_none_or(|(at, end)| !run.sent_before(at, end)) {
+        if self
+            .newest
+            .is_none_or(|(at, end)| !run.sent_before(at, end))
+        {
             (self.newest, self.rtt) = (Some((run.at, run.end)), rtt);
         }
     }
 
-    /// A D-SACK: something went again needlessly, so that the window was too small, once a round trip (step 4).
+    /// A D-SACK: something went again needlessly, so that the window was too small, once a round
+    /// trip (step 4).
     pub(crate) fn duplicate_reported(&mut self, nxt: Seq) {
         if self.dsack_round.is_none() {
             self.dsack_round = Some(nxt);
@@ -99,7 +107,8 @@ impl Rack {
         }
     }
 
-    /// RACK.reo_wnd (step 4). `certain`: in recovery already, or as much was held as makes a loss by RFC 5681.
+    /// RACK.reo_wnd (step 4). `certain`: in recovery already, or as much was held as makes a loss
+    /// by RFC 5681.
     fn window(&self, srtt: Duration, certain: bool) -> Duration {
         if !self.reordering_seen && certain {
             return Duration::ZERO;
@@ -108,9 +117,18 @@ impl Rack {
         (least.saturating_mul(u32::from(self.quarters)) / 4).min(srtt)
     }
 
-    /// Step 5: marks what is lost. Says whether something is that was not, and in how long the next will be, if nothing arrives.
-    pub(crate) fn detect(&self, now: Instant, board: &mut Scoreboard, srtt: Duration, certain: bool) -> (bool, Option<Duration>) {
-        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else { return (false, None) };
+    /// Step 5: marks what is lost. Says whether something is that was not, and in how long the next
+    /// will be, if nothing arrives.
+    pub(crate) fn detect(
+        &self,
+        now: Instant,
+        board: &mut Scoreboard,
+        srtt: Duration,
+        certain: bool,
+    ) -> (bool, Option<Duration>) {
+        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else {
+            return (false, None);
+        };
         let patience = self.rtt + self.window(srtt, certain);
         let mut next: Option<Duration> = None;
         let news = board.lose_late(|run| {
@@ -124,7 +142,8 @@ impl Rack {
         (news, next)
     }
 
-    /// Section 6.3: when the retransmission timer expires, the first segment is lost, and what was sent too long ago.
+    /// Section 6.3: when the retransmission timer expires, the first segment is lost, and what was
+    /// sent too long ago.
     pub(crate) fn timed_out(&self, now: Instant, board: &mut Scoreboard, srtt: Duration, mss: u32) {
         board.lose_first(mss);
         let patience = self.rtt + self.window(srtt, true);
@@ -133,14 +152,23 @@ impl Rack {
 
     /// The probe timeout (section 7.2); `single`: one segment is in flight.
     pub(crate) fn probe_timeout(srtt: Option<Duration>, single: bool) -> Duration {
-        let Some(srtt) = srtt else { return FIRST_PROBE_TIMEOUT };
+        let Some(srtt) = srtt else {
+            return FIRST_PROBE_TIMEOUT;
+        };
         let timeout = srtt.saturating_mul(2).max(MIN_PROBE_TIMEOUT);
-        if single { timeout + MAX_ACK_DELAY } else { timeout }
+        if single {
+            timeout + MAX_ACK_DELAY
+        } else {
+            timeout
+        }
     }
 
-    /// An ACK of a tail-loss probe (section 7.4.2); `true`: the probe made a loss good, which congestion control has to know.
+    /// An ACK of a tail-loss probe (section 7.4.2); `true`: the probe made a loss good, which
+    /// congestion control has to know.
     pub(crate) fn probe_acknowledged(&mut self, ack: Seq, duplicate: bool, dsack: bool) -> bool {
-        let Some(probe) = self.probe.filter(|probe| ack.ge(probe.end)) else { return false };
+        let Some(probe) = self.probe.filter(|probe| ack.ge(probe.end)) else {
+            return false;
+        };
         let settled = !probe.repeated || dsack || ack.gt(probe.end) || duplicate;
         if settled {
             self.probe = None;
@@ -150,7 +178,10 @@ impl Rack {
 
     /// Section 7.2: not with something held, lost, or a probe on its way.
     pub(crate) fn may_probe(&self, board: &Scoreboard) -> bool {
-        self.probe.is_none() && board.octets(Mark::Held) == 0 && board.octets(Mark::Lost) == 0 && board.octets(Mark::Sent) > 0
+        self.probe.is_none()
+            && board.octets(Mark::Held) == 0
+            && board.octets(Mark::Lost) == 0
+            && board.octets(Mark::Sent) > 0
     }
 }
 
@@ -166,7 +197,11 @@ mod tests {
             rack.advanced(Seq(999));
             rack.duplicate_reported(Seq(2000));
             assert_eq!(rack.quarters, 2);
-            let una = (0..=gibibytes).map(|n| Seq(1000) + (n << 30)).inspect(|una| rack.advanced(*una)).last().unwrap_or_default();
+            let una = (0..=gibibytes)
+                .map(|n| Seq(1000) + (n << 30))
+                .inspect(|una| rack.advanced(*una))
+                .last()
+                .unwrap_or_default();
             rack.duplicate_reported(una + 1000);
             assert_eq!(rack.quarters, 3, "{gibibytes} GiB");
         }

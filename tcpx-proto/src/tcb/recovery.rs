@@ -1,4 +1,5 @@
-//! Loss recovery with SACK: what an ACK says was delivered, what is lost by that (RFC 6675 or RFC 8985), and what goes next.
+//! Loss recovery with SACK: what an ACK says was delivered, what is lost by that (RFC 6675 or RFC
+//! 8985), and what goes next.
 
 use super::congestion::Path;
 use super::rack::{Rack, TailProbe};
@@ -17,13 +18,19 @@ pub(super) struct Sent {
     pub(super) rack: Rack,
     /// Where the segment with the newest octets began.
     newest: Seq,
-    /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule 4).
+    /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule
+    /// 4).
     pub(super) rescued: bool,
 }
 
 impl Sent {
     pub(super) fn new(iss: Seq) -> Sent {
-        Sent { board: Scoreboard::default(), rack: Rack::new(), newest: iss, rescued: false }
+        Sent {
+            board: Scoreboard::default(),
+            rack: Rack::new(),
+            newest: iss,
+            rescued: false,
+        }
     }
 }
 
@@ -57,11 +64,26 @@ impl Tcb {
     pub(super) fn take_delivered(&mut self, now: Instant, segment: &Segment<'_>) -> News {
         let header = &segment.header;
         let (una, nxt, stamped) = (self.snd.una, self.snd.nxt, self.stamps.on);
-        let echo = header.options.timestamps.filter(|stamps| stamped && stamps.echo != 0).map(|stamps| stamps.echo);
+        let echo = header
+            .options
+            .timestamps
+            .filter(|stamps| stamped && stamps.echo != 0)
+            .map(|stamps| stamps.echo);
         let offset = self.stamps.offset;
-        let Some(Transfer { sent: Sent { board, rack, .. }, .. }) = self.transfer.as_deref_mut() else { return News::default() };
-        // The stamp that comes back is older than the last transmission: it was an earlier one that arrived.
-        let original = |run: &Run| echo.is_some_and(|echo| Seq(echo).lt(Seq((run.at.millis() as u32).wrapping_add(offset))));
+        let Some(Transfer {
+            sent: Sent { board, rack, .. },
+            ..
+        }) = self.transfer.as_deref_mut()
+        else {
+            return News::default();
+        };
+        // The stamp that comes back is older than the last transmission: it was an earlier one that
+        // arrived.
+        let original = |run: &Run| {
+            echo.is_some_and(|echo| {
+                Seq(echo).lt(Seq((run.at.millis() as u32).wrapping_add(offset)))
+            })
+        };
         let mut news = News::default();
         board.acknowledged(header.ack, |run| {
             if run.is_sample() && news.rtt.is_none() {
@@ -70,7 +92,8 @@ impl Tcb {
             rack.delivered(now, run, original(run));
         });
         for (left, right) in header.options.sack.from(una) {
-            // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by it.
+            // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by
+            // it.
             if left.lt(right) && left.gt(una.max(header.ack)) && right.le(nxt) {
                 news.held |= board.held(left, right, |run| rack.delivered(now, run, original(run)));
             }
@@ -83,11 +106,22 @@ impl Tcb {
         news
     }
 
-    /// What follows from that for congestion control and recovery, once SND.UNA has moved by `acked` octets.
+    /// What follows from that for congestion control and recovery, once SND.UNA has moved by
+    /// `acked` octets.
     pub(super) fn react(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: News, acked: u32) {
         let (una, flight) = (self.snd.una, self.snd.nxt.since(self.snd.una));
-        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
-        let Some(Transfer { sent: Sent { board, rack, .. }, control, .. }) = self.transfer.as_deref_mut() else { return };
+        let path = Path {
+            marked: self.is_echo(segment),
+            ..self.path(cx.now)
+        };
+        let Some(Transfer {
+            sent: Sent { board, rack, .. },
+            control,
+            ..
+        }) = self.transfer.as_deref_mut()
+        else {
+            return;
+        };
         if acked > 0 {
             self.pending.tail_probe = false;
             if control.advanced(acked, una, flight, &path) {
@@ -101,7 +135,9 @@ impl Tcb {
             board.forget_held();
         }
         let repeated = acked == 0 && segment.is_empty() && !news.held;
-        if rack.probe_acknowledged(segment.header.ack, repeated, news.duplicate) && !control.in_recovery() {
+        if rack.probe_acknowledged(segment.header.ack, repeated, news.duplicate)
+            && !control.in_recovery()
+        {
             control.slow_down(flight + acked, path.mss);
             self.window_reduced();
         }
@@ -112,14 +148,23 @@ impl Tcb {
         }
     }
 
-    /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on already (RFC 6675 section 5, step 4).
+    /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on
+    /// already (RFC 6675 section 5, step 4).
     pub(super) fn detect(&mut self, cx: &mut Cx<'_>, known: bool) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
         let recovery = self.config.recovery;
-        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else { return };
-        let Sent { board, rack, rescued, .. } = sent;
-        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it takes (RFC 6675 section 5, step 1).
+        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let Sent {
+            board,
+            rack,
+            rescued,
+            ..
+        } = sent;
+        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it
+        // takes (RFC 6675 section 5, step 1).
         let repeated = control.duplicates() >= threshold;
         let many = repeated || board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
         let (found, next) = match recovery {
@@ -142,16 +187,30 @@ impl Tcb {
     }
 
     pub(super) fn path(&self, now: Instant) -> Path {
-        Path { now, rtt: self.estimator.srtt.unwrap_or(Duration::ZERO), mss: self.effective_mss(0), marked: false }
+        Path {
+            now,
+            rtt: self.estimator.srtt.unwrap_or(Duration::ZERO),
+            mss: self.effective_mss(0),
+            marked: false,
+        }
     }
 
-    /// The retransmission timer expired: what is lost, in the view of the policy. What is held stays so, as in Linux (RFC 2018 section 8
-    /// would have it forgotten, and [`Dialect::Rfc9293`] does), until SND.UNA stops at it.
+    /// The retransmission timer expired: what is lost, in the view of the policy. What is held
+    /// stays so, as in Linux (RFC 2018 section 8 would have it forgotten, and [`Dialect::Rfc9293`]
+    /// does), until SND.UNA stops at it.
     pub(super) fn all_in_doubt(&mut self, now: Instant) {
-        let (path, recovery, keep) = (self.path(now), self.config.recovery, self.config.dialect == Dialect::Linux);
+        let (path, recovery, keep) = (
+            self.path(now),
+            self.config.recovery,
+            self.config.dialect == Dialect::Linux,
+        );
         // A probe for which there is no room would stand in the way.
         self.pending.tail_probe = false;
-        let Some(Sent { board, rack, .. }) = self.transfer.as_mut().map(|transfer| &mut transfer.sent) else { return };
+        let Some(Sent { board, rack, .. }) =
+            self.transfer.as_mut().map(|transfer| &mut transfer.sent)
+        else {
+            return;
+        };
         rack.probe = None;
         if !keep || board.is_reneged() {
             board.forget_held();
@@ -164,7 +223,10 @@ impl Tcb {
 
     /// How many more octets the congestion window lets out.
     pub(super) fn spare(&self, transfer: &Transfer) -> u32 {
-        transfer.control.window().saturating_sub(transfer.sent.board.pipe(self.snd.nxt.since(self.snd.una)))
+        transfer
+            .control
+            .window()
+            .saturating_sub(transfer.sent.board.pipe(self.snd.nxt.since(self.snd.una)))
     }
 
     /// What goes again, before new text (NextSeg rule 1).
@@ -172,58 +234,110 @@ impl Tcb {
         let (from, until) = transfer.sent.board.next_lost()?;
         let whole = until.since(from).min(self.effective_mss(self.sack_len()));
         let forced = self.pending.retransmission;
-        (forced || self.spare(transfer) >= whole).then_some(Choice { from, until, forced })
+        (forced || self.spare(transfer) >= whole).then_some(Choice {
+            from,
+            until,
+            forced,
+        })
     }
 
-    /// What goes again where there is no new text (NextSeg rules 3 and 4); not with RACK (RFC 8985 section 9.2).
+    /// What goes again where there is no new text (NextSeg rules 3 and 4); not with RACK (RFC 8985
+    /// section 9.2).
     pub(super) fn choose_doubtful(&self, transfer: &Transfer) -> Option<Choice> {
-        let Transfer { sent: Sent { board, rescued, .. }, control, .. } = transfer;
+        let Transfer {
+            sent: Sent { board, rescued, .. },
+            control,
+            ..
+        } = transfer;
         let mss = self.effective_mss(self.sack_len());
-        if self.config.recovery != Recovery::Rfc6675 || !control.in_recovery() || self.spare(transfer) < mss {
+        if self.config.recovery != Recovery::Rfc6675
+            || !control.in_recovery()
+            || self.spare(transfer) < mss
+        {
             return None;
         }
-        let (from, until) = board.next_doubtful().or_else(|| board.last(mss).filter(|_| !rescued))?;
-        Some(Choice { from, until, forced: false })
+        let (from, until) = board
+            .next_doubtful()
+            .or_else(|| board.last(mss).filter(|_| !rescued))?;
+        Some(Choice {
+            from,
+            until,
+            forced: false,
+        })
     }
 
-    /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any, else the last segment once more.
+    /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any, else the
+    /// last segment once more.
     pub(super) fn choose_probe(&self, transfer: &Transfer) -> Option<Choice> {
         let (nxt, end) = (self.snd.nxt, self.text_end());
         let new = nxt.lt(end) || (self.snd.closing && self.snd.fin.is_none());
         if new && nxt.lt(self.snd.una + self.snd.wnd) {
-            return Some(Choice { from: nxt, until: end, forced: true });
+            return Some(Choice {
+                from: nxt,
+                until: end,
+                forced: true,
+            });
         }
-        Some(Choice { from: transfer.sent.newest.max(self.snd.una), until: nxt, forced: true })
+        Some(Choice {
+            from: transfer.sent.newest.max(self.snd.una),
+            until: nxt,
+            forced: true,
+        })
     }
 
     /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
     pub(super) fn note_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
         let probing = core::mem::take(&mut self.pending.tail_probe);
-        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else { return };
-        let Sent { board, rack, newest, rescued } = sent;
+        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let Sent {
+            board,
+            rack,
+            newest,
+            rescued,
+        } = sent;
         let repeated = seq.lt(nxt);
         if end.gt(nxt) {
             *newest = seq;
         }
         // With nothing lost and nothing doubtful it was rule 4.
-        *rescued |= repeated && control.in_recovery() && board.octets(Mark::Lost) == 0 && board.next_doubtful().is_none();
+        *rescued |= repeated
+            && control.in_recovery()
+            && board.octets(Mark::Lost) == 0
+            && board.next_doubtful().is_none();
         board.sent(seq, end, now);
         if probing {
-            rack.probe = Some(TailProbe { end: end.max(nxt), repeated });
+            rack.probe = Some(TailProbe {
+                end: end.max(nxt),
+                repeated,
+            });
         }
     }
 
-    /// RFC 8985 section 7.2, after new text and after new ACKs: the probe timeout, where a probe could help; never beyond the RTO.
+    /// RFC 8985 section 7.2, after new text and after new ACKs: the probe timeout, where a probe
+    /// could help; never beyond the RTO.
     pub(super) fn schedule_probe(&mut self, cx: &mut Cx<'_>) {
         let flight = self.snd.nxt.since(self.snd.una);
-        let wanted = self.config.recovery == Recovery::Rack && self.is_selective() && self.snd.syn_acked && flight > 0 && self.snd.wnd > 0;
+        let wanted = self.config.recovery == Recovery::Rack
+            && self.is_selective()
+            && self.snd.syn_acked
+            && flight > 0
+            && self.snd.wnd > 0;
         let fits = |Transfer { sent, control, .. }: &&Transfer| {
-            sent.rack.may_probe(&sent.board) && !control.in_recovery() && control.is_past(self.snd.una)
+            sent.rack.may_probe(&sent.board)
+                && !control.in_recovery()
+                && control.is_past(self.snd.una)
         };
-        let Some(transfer) = self.transfer.as_deref().filter(|transfer| wanted && fits(transfer)) else {
+        let Some(transfer) = self
+            .transfer
+            .as_deref()
+            .filter(|transfer| wanted && fits(transfer))
+        else {
             return self.stop(cx, Timer::TailLoss);
         };
-        let timeout = Rack::probe_timeout(self.estimator.srtt, transfer.sent.newest.le(self.snd.una));
+        let timeout =
+            Rack::probe_timeout(self.estimator.srtt, transfer.sent.newest.le(self.snd.una));
         let rto = self.timers[Timer::Retransmission as usize].since(cx.now);
         self.start(cx, Timer::TailLoss, timeout.min(rto));
     }
@@ -231,7 +345,10 @@ impl Tcb {
     /// The probe timeout expired (section 7.3); then it is the RTO's turn.
     pub(super) fn probe_tail(&mut self, cx: &mut Cx<'_>) {
         let fits = |transfer: &Transfer| transfer.sent.rack.may_probe(&transfer.sent.board);
-        if self.snd.una.lt(self.snd.nxt) && self.snd.wnd > 0 && self.transfer.as_deref().is_some_and(fits) {
+        if self.snd.una.lt(self.snd.nxt)
+            && self.snd.wnd > 0
+            && self.transfer.as_deref().is_some_and(fits)
+        {
             self.pending.tail_probe = true;
             self.start(cx, Timer::Retransmission, self.estimator.rto());
         }

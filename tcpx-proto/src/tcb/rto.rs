@@ -24,7 +24,14 @@ pub(crate) struct Estimator {
 impl Estimator {
     pub(crate) fn new(config: &Rto) -> Estimator {
         let zero = Duration::ZERO;
-        Estimator { srtt: None, rttvar: zero, peak: zero, peaks: zero, round: Seq(0), rto: config.initial }
+        Estimator {
+            srtt: None,
+            rttvar: zero,
+            peak: zero,
+            peaks: zero,
+            round: Seq(0),
+            rto: config.initial,
+        }
     }
 
     /// The timeout now, back-off included.
@@ -32,8 +39,8 @@ impl Estimator {
         self.rto
     }
 
-    /// Takes a round-trip time of a segment that was sent once, or that timestamps tell apart (sections 2.2, 2.3, 3), from an ACK of
-    /// everything before `una`. Ends the back-off.
+    /// Takes a round-trip time of a segment that was sent once, or that timestamps tell apart
+    /// (sections 2.2, 2.3, 3), from an ACK of everything before `una`. Ends the back-off.
     pub(crate) fn sample(&mut self, config: &Rto, rtt: Duration, una: Seq, nxt: Seq) {
         let rto = match config.variance {
             Variance::Rfc6298 => self.rfc_6298(rtt).max(config.min),
@@ -44,13 +51,16 @@ impl Estimator {
 
     fn rfc_6298(&mut self, rtt: Duration) -> Duration {
         // The variance first, from the old mean (section 2.3).
-        self.rttvar = self.srtt.map_or(rtt / 2, |srtt| (self.rttvar * 3 + srtt.abs_diff(rtt)) / 4);
+        self.rttvar = self
+            .srtt
+            .map_or(rtt / 2, |srtt| (self.rttvar * 3 + srtt.abs_diff(rtt)) / 4);
         let srtt = self.smooth(rtt);
         srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4)))
     }
 
-    /// Linux's `tcp_rtt_estimator`: a round trip that takes less than before hardly counts as a deviation, and what the timeout adds is
-    /// the largest deviation of a round trip, which calmer ones lower by a quarter each.
+    /// Linux's `tcp_rtt_estimator`: a round trip that takes less than before hardly counts as a
+    /// deviation, and what the timeout adds is the largest deviation of a round trip, which calmer
+    /// ones lower by a quarter each.
     fn linux(&mut self, min: Duration, rtt: Duration, una: Seq, nxt: Seq) -> Duration {
         let Some(srtt) = self.srtt else {
             self.rttvar = rtt * 2;
@@ -78,7 +88,10 @@ impl Estimator {
 
     /// The timer expired (section 5.5).
     pub(crate) fn back_off(&mut self, config: &Rto) {
-        self.rto = self.rto.saturating_mul(config.backoff.max(1)).min(config.max);
+        self.rto = self
+            .rto
+            .saturating_mul(config.backoff.max(1))
+            .min(config.max);
     }
 }
 
@@ -104,7 +117,9 @@ mod tests {
     /// One that took these round-trip times, one segment each.
     fn after(config: &Rto, rtts: &[u64]) -> Estimator {
         let mut estimator = Estimator::new(config);
-        rtts.iter().zip(1..).for_each(|(rtt, n)| estimator.sample(config, millis(*rtt), Seq(n), Seq(n)));
+        rtts.iter()
+            .zip(1..)
+            .for_each(|(rtt, n)| estimator.sample(config, millis(*rtt), Seq(n), Seq(n)));
         estimator
     }
 
@@ -112,7 +127,10 @@ mod tests {
     fn estimator_first_sample_gives_three_times_the_rtt() {
         assert_eq!(Estimator::new(&CONFIG).rto(), Duration::from_secs(1));
         for variance in [Variance::Rfc6298, Variance::Linux] {
-            assert_eq!(after(&Rto { variance, ..CONFIG }, &[100]).rto(), millis(300));
+            assert_eq!(
+                after(&Rto { variance, ..CONFIG }, &[100]).rto(),
+                millis(300)
+            );
         }
     }
 
@@ -135,13 +153,17 @@ mod tests {
 
     #[test]
     fn estimator_without_back_off_keeps_its_timeout() {
-        let config = Rto { backoff: 1, ..CONFIG };
+        let config = Rto {
+            backoff: 1,
+            ..CONFIG
+        };
         let mut estimator = Estimator::new(&config);
         estimator.back_off(&config);
         assert_eq!(estimator.rto(), config.initial);
     }
 
-    /// What `ss -tin` showed of Linux 6.18 with these round-trip times, rounded up to its clock of 4 ms.
+    /// What `ss -tin` showed of Linux 6.18 with these round-trip times, rounded up to its clock of
+    /// 4 ms.
     #[test]
     fn estimator_of_linux_gives_what_linux_was_measured_to() {
         const MEASURED: [(u64, u64); 28] = [
@@ -174,17 +196,26 @@ mod tests {
             (200, 452),
             (109, 444),
         ];
-        let config = Rto { variance: Variance::Linux, ..CONFIG };
+        let config = Rto {
+            variance: Variance::Linux,
+            ..CONFIG
+        };
         for until in 1..=MEASURED.len() {
             let rtts: Vec<u64> = MEASURED[..until].iter().map(|(rtt, _)| *rtt).collect();
             let (rto, measured) = (after(&config, &rtts).rto(), millis(MEASURED[until - 1].1));
-            assert!(rto <= measured && measured - rto <= millis(6), "{until}: {rto:?}, measured {measured:?}");
+            assert!(
+                rto <= measured && measured - rto <= millis(6),
+                "{until}: {rto:?}, measured {measured:?}"
+            );
         }
     }
 
     #[test]
     fn estimator_of_linux_takes_the_peak_of_a_round_trip_not_of_a_segment() {
-        let config = Rto { variance: Variance::Linux, ..CONFIG };
+        let config = Rto {
+            variance: Variance::Linux,
+            ..CONFIG
+        };
         let mut estimator = after(&config, &[100, 100, 100]);
         estimator.sample(&config, millis(900), Seq(4), Seq(1000));
         let peak = estimator.peaks;
@@ -199,11 +230,38 @@ mod tests {
 
     #[test]
     fn estimator_of_linux_minimum_bounds_the_variance_and_maximum_the_sum() {
-        let config = Rto { variance: Variance::Linux, ..CONFIG };
+        let config = Rto {
+            variance: Variance::Linux,
+            ..CONFIG
+        };
         for rtt in [0, 1, 20, 100, 180, 300, 2000] {
-            assert_eq!(after(&config, &[rtt; 50]).rto().as_millis(), u128::from(rtt + 200), "{rtt} ms");
+            assert_eq!(
+                after(&config, &[rtt; 50]).rto().as_millis(),
+                u128::from(rtt + 200),
+                "{rtt} ms"
+            );
         }
-        assert_eq!(after(&Rto { max: millis(250), ..config }, &[100; 50]).rto(), millis(250));
-        assert_eq!(after(&Rto { min: millis(900), ..config }, &[100; 50]).rto(), millis(1000));
+        assert_eq!(
+            after(
+                &Rto {
+                    max: millis(250),
+                    ..config
+                },
+                &[100; 50]
+            )
+            .rto(),
+            millis(250)
+        );
+        assert_eq!(
+            after(
+                &Rto {
+                    min: millis(900),
+                    ..config
+                },
+                &[100; 50]
+            )
+            .rto(),
+            millis(1000)
+        );
     }
 }

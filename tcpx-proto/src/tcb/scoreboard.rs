@@ -1,12 +1,14 @@
-//! What became of the octets from SND.UNA to SND.NXT, as far as SACK tells (RFC 6675 section 4): a list of runs, bounded in length.
+//! What became of the octets from SND.UNA to SND.NXT, as far as SACK tells (RFC 6675 section 4): a
+//! list of runs, bounded in length.
 
 use super::buffer::is_slack;
 use crate::seq::Seq;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 
-/// The most runs that SACK blocks may cut what is in flight into; a block that would make another one is not believed (the octets go
-/// again, no more), so that nobody can make an ACK expensive (CVE-2019-11477, CVE-2019-11478).
+/// The most runs that SACK blocks may cut what is in flight into; a block that would make another
+/// one is not believed (the octets go again, no more), so that nobody can make an ACK expensive
+/// (CVE-2019-11477, CVE-2019-11478).
 const MAX_RUNS: usize = 1024;
 
 /// What became of a run of octets.
@@ -33,7 +35,8 @@ pub(crate) struct Run {
     /// When they were sent last.
     pub(crate) at: Instant,
     pub(crate) mark: Mark,
-    /// They were sent more than once, so that an acknowledgment does not tell which time it is for (Karn).
+    /// They were sent more than once, so that an acknowledgment does not tell which time it is for
+    /// (Karn).
     pub(crate) again: bool,
     /// They were sent at several times, of which only the latest is known.
     blurred: bool,
@@ -81,14 +84,19 @@ impl Scoreboard {
         self.runs.shrink_to_fit();
     }
 
-    /// Whether something was acknowledged out of turn or went again: otherwise all that is left was sent after all that arrived.
+    /// Whether something was acknowledged out of turn or went again: otherwise all that is left was
+    /// sent after all that arrived.
     pub(crate) fn is_disturbed(&self) -> bool {
-        [Mark::Held, Mark::Resent, Mark::Twice].into_iter().any(|mark| self.octets(mark) > 0)
+        [Mark::Held, Mark::Resent, Mark::Twice]
+            .into_iter()
+            .any(|mark| self.octets(mark) > 0)
     }
 
-    /// Of `flight` octets in flight, those that are taken to be in the network, copies included (RFC 6675 section 4, SetPipe).
+    /// Of `flight` octets in flight, those that are taken to be in the network, copies included
+    /// (RFC 6675 section 4, SetPipe).
     pub(crate) fn pipe(&self, flight: u32) -> u32 {
-        (flight + self.octets(Mark::Twice)).saturating_sub(self.octets(Mark::Held) + self.octets(Mark::Lost))
+        (flight + self.octets(Mark::Twice))
+            .saturating_sub(self.octets(Mark::Held) + self.octets(Mark::Lost))
     }
 
     /// The octets from `seq` to `end` are sent now, some of them perhaps again.
@@ -107,8 +115,17 @@ impl Scoreboard {
         self.make_room();
         self.octets[Mark::Sent as usize] += end.since(start);
         match self.runs.back_mut() {
-            Some(last) if last.mark == Mark::Sent && last.is_sample() && last.at == now => last.end = end,
-            _ => self.runs.push_back(Run { start, end, at: now, mark: Mark::Sent, again: false, blurred: false }),
+            Some(last) if last.mark == Mark::Sent && last.is_sample() && last.at == now => {
+                last.end = end
+            }
+            _ => self.runs.push_back(Run {
+                start,
+                end,
+                at: now,
+                mark: Mark::Sent,
+                again: false,
+                blurred: false,
+            }),
         }
     }
 
@@ -116,9 +133,19 @@ impl Scoreboard {
         self.make_room();
         let (first, last) = (self.cut(seq), self.cut(end));
         for index in first..last {
-            let Some(run) = self.runs.get_mut(index).filter(|run| run.mark != Mark::Held) else { continue };
+            let Some(run) = self
+                .runs
+                .get_mut(index)
+                .filter(|run| run.mark != Mark::Held)
+            else {
+                continue;
+            };
             (run.at, run.again, run.blurred) = (now, true, false);
-            let copies = if matches!(run.mark, Mark::Sent | Mark::Twice) { Mark::Twice } else { Mark::Resent };
+            let copies = if matches!(run.mark, Mark::Sent | Mark::Twice) {
+                Mark::Twice
+            } else {
+                Mark::Resent
+            };
             self.remark(index, copies);
         }
         self.join(first, last);
@@ -127,7 +154,10 @@ impl Scoreboard {
     /// SND.UNA is `una` now; `deliver` gets what was not known to be there.
     pub(crate) fn acknowledged(&mut self, una: Seq, mut deliver: impl FnMut(&Run)) {
         while let Some(run) = self.runs.front_mut().filter(|run| run.start.lt(una)) {
-            let part = Run { end: run.end.min(una), ..*run };
+            let part = Run {
+                end: run.end.min(una),
+                ..*run
+            };
             run.start = part.end;
             self.octets[part.mark as usize] -= part.len();
             if part.mark != Mark::Held {
@@ -139,9 +169,13 @@ impl Scoreboard {
         }
     }
 
-    /// A SACK block whose octets are in flight; `deliver` gets what was not known to be there. Says whether there was any.
+    /// A SACK block whose octets are in flight; `deliver` gets what was not known to be there. Says
+    /// whether there was any.
     pub(crate) fn held(&mut self, left: Seq, right: Seq, mut deliver: impl FnMut(&Run)) -> bool {
-        let known = self.runs.get(self.index(left)).is_some_and(|run| run.mark == Mark::Held && run.end.ge(right));
+        let known = self
+            .runs
+            .get(self.index(left))
+            .is_some_and(|run| run.mark == Mark::Held && run.end.ge(right));
         if known || (self.runs.len() >= MAX_RUNS && !self.compress()) {
             return false;
         }
@@ -158,15 +192,18 @@ impl Scoreboard {
         news
     }
 
-    /// IsLost (RFC 6675 section 4): what lies below `threshold` discontiguous held runs, or below more than `threshold - 1` segments of
-    /// held octets. Says whether something is lost that was not.
+    /// IsLost (RFC 6675 section 4): what lies below `threshold` discontiguous held runs, or below
+    /// more than `threshold - 1` segments of held octets. Says whether something is lost that was
+    /// not.
     pub(crate) fn lose_below_held(&mut self, threshold: u32, mss: u32) -> bool {
         if self.octets(Mark::Held) == 0 {
             return false;
         }
         let (mut blocks, mut octets, mut index) = (0, 0, self.runs.len());
         while blocks < threshold && octets <= threshold.saturating_sub(1).saturating_mul(mss) {
-            let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else { return false };
+            let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else {
+                return false;
+            };
             index -= 1;
             if run.mark == Mark::Held {
                 (blocks, octets) = (blocks + 1, octets + run.len());
@@ -175,9 +212,12 @@ impl Scoreboard {
         self.lose(index, |run| run.mark == Mark::Sent)
     }
 
-    /// The first octets, one segment of them at the most, are lost if they are not known to be there.
+    /// The first octets, one segment of them at the most, are lost if they are not known to be
+    /// there.
     pub(crate) fn lose_first(&mut self, mss: u32) -> bool {
-        let Some(first) = self.runs.front().copied() else { return false };
+        let Some(first) = self.runs.front().copied() else {
+            return false;
+        };
         let count = self.cut(first.start + mss.min(first.len()));
         self.lose(count, |_| true)
     }
@@ -187,7 +227,8 @@ impl Scoreboard {
         self.lose(self.runs.len(), |_| true);
     }
 
-    /// Everything is lost that is not known to be there and left in a segment of more than `len` octets, as far as can be told.
+    /// Everything is lost that is not known to be there and left in a segment of more than `len`
+    /// octets, as far as can be told.
     pub(crate) fn lose_longer(&mut self, len: u32) {
         self.lose(self.runs.len(), |run| run.len() > len);
     }
@@ -201,8 +242,14 @@ impl Scoreboard {
     fn lose(&mut self, count: usize, mut which: impl FnMut(&Run) -> bool) -> bool {
         let mut news = false;
         for index in 0..count {
-            let in_flight = |run: &&Run| matches!(run.mark, Mark::Sent | Mark::Resent | Mark::Twice);
-            if self.runs.get(index).filter(in_flight).is_some_and(&mut which) {
+            let in_flight =
+                |run: &&Run| matches!(run.mark, Mark::Sent | Mark::Resent | Mark::Twice);
+            if self
+                .runs
+                .get(index)
+                .filter(in_flight)
+                .is_some_and(&mut which)
+            {
                 self.remark(index, Mark::Lost);
                 news = true;
             }
@@ -213,7 +260,8 @@ impl Scoreboard {
         news
     }
 
-    /// The peer is found out to have thrown away what it held (RFC 2018 section 8): SND.UNA has stopped at the left edge of it.
+    /// The peer is found out to have thrown away what it held (RFC 2018 section 8): SND.UNA has
+    /// stopped at the left edge of it.
     pub(crate) fn is_reneged(&self) -> bool {
         self.runs.front().is_some_and(|run| run.mark == Mark::Held)
     }
@@ -221,7 +269,11 @@ impl Scoreboard {
     /// Nothing that the peer said to hold counts any more; it is lost.
     pub(crate) fn forget_held(&mut self) {
         for index in 0..self.runs.len() {
-            if self.runs.get(index).is_some_and(|run| run.mark == Mark::Held) {
+            if self
+                .runs
+                .get(index)
+                .is_some_and(|run| run.mark == Mark::Held)
+            {
                 self.remark(index, Mark::Lost);
             }
         }
@@ -233,16 +285,25 @@ impl Scoreboard {
         if self.octets(Mark::Lost) == 0 {
             return None;
         }
-        self.runs.iter().find(|run| run.mark == Mark::Lost).map(|run| (run.start, run.end))
+        self.runs
+            .iter()
+            .find(|run| run.mark == Mark::Lost)
+            .map(|run| (run.start, run.end))
     }
 
-    /// The first stretch below what is held that was sent once and is not lost (RFC 6675 section 4, NextSeg rule 3).
+    /// The first stretch below what is held that was sent once and is not lost (RFC 6675 section 4,
+    /// NextSeg rule 3).
     pub(crate) fn next_doubtful(&self) -> Option<(Seq, Seq)> {
         let highest = self.runs.iter().rposition(|run| run.mark == Mark::Held)?;
-        self.runs.iter().take(highest).find(|run| run.mark == Mark::Sent).map(|run| (run.start, run.end))
+        self.runs
+            .iter()
+            .take(highest)
+            .find(|run| run.mark == Mark::Sent)
+            .map(|run| (run.start, run.end))
     }
 
-    /// The last octets that are not known to be there, one segment at the most (NextSeg rule 4; RFC 8985 section 7.3).
+    /// The last octets that are not known to be there, one segment at the most (NextSeg rule 4; RFC
+    /// 8985 section 7.3).
     pub(crate) fn last(&self, mss: u32) -> Option<(Seq, Seq)> {
         let run = self.runs.iter().rev().find(|run| run.mark != Mark::Held)?;
         Some((run.end.back(mss.min(run.len())), run.end))
@@ -256,7 +317,9 @@ impl Scoreboard {
     /// Makes a run begin at `seq`, and says which one that is.
     fn cut(&mut self, seq: Seq) -> usize {
         let index = self.index(seq);
-        let Some(run) = self.runs.get_mut(index).filter(|run| run.start.lt(seq)) else { return index };
+        let Some(run) = self.runs.get_mut(index).filter(|run| run.start.lt(seq)) else {
+            return index;
+        };
         let tail = Run { start: seq, ..*run };
         run.end = seq;
         self.runs.insert(index + 1, tail);
@@ -271,9 +334,12 @@ impl Scoreboard {
         }
     }
 
-    /// Joins the runs from `first` to `last`, and those on either side, where nothing tells them apart any more.
+    /// Joins the runs from `first` to `last`, and those on either side, where nothing tells them
+    /// apart any more.
     fn join(&mut self, first: usize, last: usize) {
-        self.join_where(first, last, |before, run| before.at == run.at || matches!(run.mark, Mark::Held | Mark::Lost));
+        self.join_where(first, last, |before, run| {
+            before.at == run.at || matches!(run.mark, Mark::Held | Mark::Lost)
+        });
     }
 
     /// The same where `alike` says so of runs with one fate. Of several times the latest counts.
@@ -281,11 +347,19 @@ impl Scoreboard {
         let last = (last + 1).min(self.runs.len());
         let mut kept = first.saturating_sub(1);
         for index in kept + 1..last {
-            let (Some(&before), Some(&run)) = (self.runs.get(kept), self.runs.get(index)) else { break };
+            let (Some(&before), Some(&run)) = (self.runs.get(kept), self.runs.get(index)) else {
+                break;
+            };
             if before.mark == run.mark && alike(&before, &run) {
                 let again = before.again || run.again;
                 let blurred = before.blurred || run.blurred || before.at != run.at;
-                let joined = Run { end: run.end, at: before.at.max(run.at), again, blurred, ..before };
+                let joined = Run {
+                    end: run.end,
+                    at: before.at.max(run.at),
+                    again,
+                    blurred,
+                    ..before
+                };
                 self.put(kept, joined);
             } else {
                 kept += 1;
@@ -303,19 +377,27 @@ impl Scoreboard {
         }
     }
 
-    /// Joins neighbours of one fate though they were sent at different times. Says whether there is room then.
+    /// Joins neighbours of one fate though they were sent at different times. Says whether there is
+    /// room then.
     fn compress(&mut self) -> bool {
         self.join_where(0, self.runs.len(), |_, _| true);
         self.runs.len() < MAX_RUNS
     }
 
-    /// Room for what has to be noted. Where joining does not make any, the peer has made a sieve of what is in flight: nothing of it counts.
+    /// Room for what has to be noted. Where joining does not make any, the peer has made a sieve of
+    /// what is in flight: nothing of it counts.
     fn make_room(&mut self) {
         if self.runs.len() < 2 * MAX_RUNS || self.compress() {
             return;
         }
         if let (Some(first), Some(last)) = (self.runs.front().copied(), self.runs.back().copied()) {
-            let whole = Run { end: last.end, at: last.at, mark: Mark::Sent, again: true, ..first };
+            let whole = Run {
+                end: last.end,
+                at: last.at,
+                mark: Mark::Sent,
+                again: true,
+                ..first
+            };
             self.runs.clear();
             self.runs.push_back(whole);
             self.octets = [whole.len(), 0, 0, 0, 0];
@@ -348,7 +430,11 @@ mod tests {
 
     /// The runs as offsets, and the first letters of their marks.
     fn spelt(board: &Scoreboard) -> Vec<(u32, u32, Mark)> {
-        board.runs.iter().map(|run| (run.start.since(START), run.end.since(START), run.mark)).collect()
+        board
+            .runs
+            .iter()
+            .map(|run| (run.start.since(START), run.end.since(START), run.mark))
+            .collect()
     }
 
     #[test]
@@ -359,10 +445,19 @@ mod tests {
         assert_eq!(three.octets(Mark::Lost), 41);
         let mut two = board();
         hold(&mut two, 40, 60);
-        assert!(!two.lose_below_held(3, 10), "two segments are not more than two");
+        assert!(
+            !two.lose_below_held(3, 10),
+            "two segments are not more than two"
+        );
         hold(&mut two, 60, 61);
-        assert!(two.lose_below_held(3, 10) && !two.lose_below_held(3, 10), "once");
-        assert_eq!(spelt(&two)[..2], [(0, 40, Mark::Lost), (40, 61, Mark::Held)]);
+        assert!(
+            two.lose_below_held(3, 10) && !two.lose_below_held(3, 10),
+            "once"
+        );
+        assert_eq!(
+            spelt(&two)[..2],
+            [(0, 40, Mark::Lost), (40, 61, Mark::Held)]
+        );
         assert_eq!(two.next_lost(), Some((START, START + 40)));
     }
 
@@ -374,7 +469,14 @@ mod tests {
         board.sent(START, START + 10, at(50));
         assert_eq!(board.next_lost(), Some((START + 10, START + 40)));
         assert!(!board.lose_below_held(3, 10));
-        assert_eq!((board.octets(Mark::Resent), board.octets(Mark::Lost), board.octets(Mark::Held)), (10, 30, 60));
+        assert_eq!(
+            (
+                board.octets(Mark::Resent),
+                board.octets(Mark::Lost),
+                board.octets(Mark::Held)
+            ),
+            (10, 30, 60)
+        );
     }
 
     #[test]
@@ -385,14 +487,20 @@ mod tests {
         assert_eq!(board.next_doubtful(), Some((START, START + 10)));
         board.sent(START, START + 10, at(50));
         assert_eq!(board.next_doubtful(), None);
-        assert_eq!(board.last(25), Some((START + 90, START + 100)), "not beyond what was sent together");
+        assert_eq!(
+            board.last(25),
+            Some((START + 90, START + 100)),
+            "not beyond what was sent together"
+        );
     }
 
     #[test]
     fn sieve_of_held_octets_stays_within_its_bound_and_counts_no_more() {
         let mut board = Scoreboard::default();
         board.sent(START, START + 100_000, at(0));
-        let believed = (0..20_000).filter(|n| hold(&mut board, 1 + 4 * n, 2 + 4 * n)).count();
+        let believed = (0..20_000)
+            .filter(|n| hold(&mut board, 1 + 4 * n, 2 + 4 * n))
+            .count();
         assert!((500..=520).contains(&believed), "{believed}");
         assert!(board.runs.len() <= MAX_RUNS + 2);
         board.lose_all();

@@ -1,15 +1,18 @@
-//! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's order.
+//! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's
+//! order.
 
 use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, Tcb};
-use crate::config::{Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, SynText, TimeWaitRestart, TimeWaitRst, WindowEdges};
+use crate::config::{
+    Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, SynText, TimeWaitRestart,
+    TimeWaitRst, WindowEdges,
+};
 use crate::error::CloseReason;
 use crate::event::{Discard, Timer, What};
 use crate::label::Cause;
 use crate::seq::Seq;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Icmp, IcmpKind, Segment};
 
@@ -51,13 +54,15 @@ impl Tcb {
     fn syn_sent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let flags = header.flags;
-        let acks_syn = flags.has(Flags::ACK) && header.ack.gt(self.snd.iss) && header.ack.le(self.snd.nxt);
+        let acks_syn =
+            flags.has(Flags::ACK) && header.ack.gt(self.snd.iss) && header.ack.le(self.snd.nxt);
         if flags.has(Flags::ACK) && !acks_syn {
             if !flags.has(Flags::RST) {
                 self.reply_reset_to(cx, segment);
             }
             if self.is_linux() && self.snd.retransmissions == 0 {
-                // Linux does not wait for the timer to send its SYN again, once: a peer that ignores the RST would else be asked for ever.
+                // Linux does not wait for the timer to send its SYN again, once: a peer that
+                // ignores the RST would else be asked for ever.
                 self.stop(cx, Timer::Retransmission);
                 self.retransmit(cx);
             }
@@ -119,7 +124,8 @@ impl Tcb {
         self.check_orphan(cx, segment)?;
         self.check_request(cx, segment)?;
         self.check_timestamps(cx, segment)?;
-        self.check_sequence(cx, segment).or_else(|stop| self.without_sequence_check(stop))?;
+        self.check_sequence(cx, segment)
+            .or_else(|stop| self.without_sequence_check(stop))?;
         self.check_rst(cx, segment)?;
         self.check_syn(cx, segment)?;
         self.rcv.last_heard = cx.now;
@@ -146,19 +152,24 @@ impl Tcb {
         text
     }
 
-    /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence number that is, it may open a new
-    /// incarnation whose ISS lies beyond what this one used.
+    /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence
+    /// number that is, it may open a new incarnation whose ISS lies beyond what this one used.
     fn syn_into_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
-        let alone = header.flags.has(Flags::SYN) && !header.flags.has(Flags::ACK) && !header.flags.has(Flags::RST);
+        let alone = header.flags.has(Flags::SYN)
+            && !header.flags.has(Flags::ACK)
+            && !header.flags.has(Flags::RST);
         // A listener that drops SYN,FIN has lost Linux the TIME-WAIT by then. Ours stays.
         let dropped = self.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN);
         if self.state != State::TimeWait || !alone || dropped || !cx.listener {
             return Ok(());
         }
-        let later = header.seq.gt(self.rcv.nxt) || (self.config.dialect == Dialect::Rfc9293 && header.seq == self.rcv.nxt);
+        let later = header.seq.gt(self.rcv.nxt)
+            || (self.config.dialect == Dialect::Rfc9293 && header.seq == self.rcv.nxt);
         let newer = match (self.stamps.on, header.options.timestamps) {
-            (true, Some(stamps)) if stamps.value != self.stamps.recent => newer(stamps.value, self.stamps.recent),
+            (true, Some(stamps)) if stamps.value != self.stamps.recent => {
+                newer(stamps.value, self.stamps.recent)
+            }
             (false, Some(_)) if self.config.dialect == Dialect::Rfc9293 => true,
             _ => later,
         };
@@ -180,7 +191,11 @@ impl Tcb {
         let linux = self.is_linux();
         let Some(stamps) = segment.header.options.timestamps else {
             // RFC 7323 3.2: SHOULD drop; Linux takes it.
-            return if linux || flags.has(Flags::RST) { Ok(()) } else { Err(Stop::Discard(Discard::TimestampMissing)) };
+            return if linux || flags.has(Flags::RST) {
+                Ok(())
+            } else {
+                Err(Stop::Discard(Discard::TimestampMissing))
+            };
         };
         let exempt = flags.has(Flags::RST) && !(linux && self.state == State::TimeWait);
         if self.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
@@ -189,7 +204,8 @@ impl Tcb {
             }
             return Err(Stop::Discard(Discard::Paws));
         }
-        let again = flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.header.seq == self.rcv.irs;
+        let again =
+            flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.header.seq == self.rcv.irs;
         let request = self.state == State::SynReceived && self.passive && !again;
         if request && !self.echoes_our_syn(segment, self.snd.last_sent) {
             if !flags.has(Flags::RST) {
@@ -200,27 +216,35 @@ impl Tcb {
         Ok(())
     }
 
-    /// Earlier than TS.Recent, unless that is so old that it says nothing any more (RFC 7323 sections 5.2, 5.5).
+    /// Earlier than TS.Recent, unless that is so old that it says nothing any more (RFC 7323
+    /// sections 5.2, 5.5).
     pub(super) fn is_old(&self, now: Instant, stamp: u32) -> bool {
         now.since(self.stamps.recent_at) < STAMP_LIFE && newer(self.stamps.recent, stamp)
     }
 
-    /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent; only of one that passed all checks
-    /// (5.3 R2, R3), or a stranger could make every later one look old.
+    /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent;
+    /// only of one that passed all checks (5.3 R2, R3), or a stranger could make every later one
+    /// look old.
     pub(super) fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
-        let Some(stamps) = segment.header.options.timestamps.filter(|_| self.stamps.on) else { return };
+        let Some(stamps) = segment.header.options.timestamps.filter(|_| self.stamps.on) else {
+            return;
+        };
         if !self.is_old(now, stamps.value) && segment.header.seq.le(self.rcv.acked) {
             self.stamps.recent = stamps.value;
             self.stamps.recent_at = now;
         }
     }
 
-    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else, its timestamp included: the listener
-    /// answers a wrong one.
+    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else, its
+    /// timestamp included: the listener answers a wrong one.
     fn check_request(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
         let request = self.state == State::SynReceived && self.passive && self.is_linux();
-        if !request || !flags.has(Flags::ACK) || flags.has(Flags::RST) || segment.header.ack == self.snd.nxt {
+        if !request
+            || !flags.has(Flags::ACK)
+            || flags.has(Flags::RST)
+            || segment.header.ack == self.snd.nxt
+        {
             return Ok(());
         }
         self.reply_reset_to(cx, segment);
@@ -236,7 +260,11 @@ impl Tcb {
         let header = &segment.header;
         let rst = header.flags.has(Flags::RST);
         // Whatever text it brings, which may reach into the window.
-        if self.state == State::SynReceived && header.flags.has(Flags::SYN) && !rst && header.seq == self.rcv.irs {
+        if self.state == State::SynReceived
+            && header.flags.has(Flags::SYN)
+            && !rst
+            && header.seq == self.rcv.irs
+        {
             return self.repeated_syn(cx, segment);
         }
         if self.acceptable(segment) {
@@ -254,9 +282,11 @@ impl Tcb {
     pub(super) fn acceptable(&self, segment: &Segment<'_>) -> bool {
         let (seq, len) = (segment.header.seq, segment.len());
         let flags = segment.header.flags;
-        // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what lies behind text that fills the window.
+        // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what
+        // lies behind text that fills the window.
         let old = len > 0 && !flags.has(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
-        let behind = len == 0 && seq == self.rcv.nxt + self.window() && self.state != State::TimeWait;
+        let behind =
+            len == 0 && seq == self.rcv.nxt + self.window() && self.state != State::TimeWait;
         let touches = self.config.window_edges == WindowEdges::Inclusive && (old || behind);
         touches || (flags.has(Flags::RST) && self.is_before_fin(seq)) || self.in_window(segment)
     }
@@ -274,7 +304,8 @@ impl Tcb {
         }
     }
 
-    /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix A.2).
+    /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix
+    /// A.2).
     fn repeated_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
@@ -294,11 +325,15 @@ impl Tcb {
         Err(Stop::Discard(Discard::Duplicate))
     }
 
-    /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence check would hide it there).
+    /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence
+    /// check would hide it there).
     fn restart_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         let fin = segment.header.seq + segment.len();
         let repeated = segment.header.flags.has(Flags::FIN) && fin == self.rcv.nxt;
-        if self.state == State::TimeWait && repeated && self.config.time_wait_restart == TimeWaitRestart::OnFin {
+        if self.state == State::TimeWait
+            && repeated
+            && self.config.time_wait_restart == TimeWaitRestart::OnFin
+        {
             self.start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
         }
     }
@@ -345,7 +380,15 @@ impl Tcb {
             return Err(Stop::Discard(Discard::SynCheck));
         }
         self.reply_reset_to(cx, segment);
-        self.fail(cx, Trigger::Syn, if self.state == State::TimeWait { CloseReason::Clean } else { CloseReason::Reset });
+        self.fail(
+            cx,
+            Trigger::Syn,
+            if self.state == State::TimeWait {
+                CloseReason::Clean
+            } else {
+                CloseReason::Reset
+            },
+        );
         Err(Stop::Done)
     }
 
@@ -378,8 +421,16 @@ impl Tcb {
     /// What an acceptable ACK acknowledges, by its number or by SACK.
     fn acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
         let (selective, una) = (self.is_selective(), self.snd.una);
-        let news = if selective { self.take_delivered(cx.now, segment) } else { News::default() };
-        let acked = if segment.header.ack.gt(una) { self.new_ack(cx, segment, &news) } else { 0 };
+        let news = if selective {
+            self.take_delivered(cx.now, segment)
+        } else {
+            News::default()
+        };
+        let acked = if segment.header.ack.gt(una) {
+            self.new_ack(cx, segment, &news)
+        } else {
+            0
+        };
         self.take_echo(cx, segment, acked);
         if selective {
             self.react(cx, segment, news, acked);
@@ -388,7 +439,8 @@ impl Tcb {
         }
     }
 
-    /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first octet, is a blind guess.
+    /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first
+    /// octet, is a blind guess.
     fn too_old(&self, ack: Seq) -> bool {
         self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
     }
@@ -410,7 +462,8 @@ impl Tcb {
         Ok(())
     }
 
-    /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would answer each other for ever.
+    /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would
+    /// answer each other for ever.
     fn ack_in_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         self.restart_time_wait(cx, segment);
         if !segment.is_empty() {
@@ -430,17 +483,25 @@ impl Tcb {
         self.snd.small = self.snd.small.filter(|end| end.gt(ack));
         self.snd.retransmissions = 0;
         self.snd.cause = Cause::Released;
-        self.snd.cursor = self.snd.cursor.map(|cursor| cursor.max(ack)).filter(|cursor| cursor.lt(self.snd.nxt));
+        self.snd.cursor = self
+            .snd
+            .cursor
+            .map(|cursor| cursor.max(ack))
+            .filter(|cursor| cursor.lt(self.snd.nxt));
         let flight = self.snd.nxt.since(ack);
         let selective = self.is_selective();
-        let path = Path { marked: self.is_echo(segment), ..self.path(cx.now) };
+        let path = Path {
+            marked: self.is_echo(segment),
+            ..self.path(cx.now)
+        };
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
             transfer.send.release(text as usize);
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
-            self.pending.retransmission = !selective && transfer.control.acked(text, ack, flight, &path) == Reaction::Retransmit;
+            self.pending.retransmission = !selective
+                && transfer.control.acked(text, ack, flight, &path) == Reaction::Retransmit;
         }
         self.stop(cx, Timer::Override);
         if flight == 0 {
@@ -455,14 +516,22 @@ impl Tcb {
         acked
     }
 
-    /// A round-trip time: as SACK's scoreboard tells it, from the echoed stamp, or from the one segment that is timed (RFC 6298 section 3,
-    /// RFC 7323 section 4.1).
+    /// A round-trip time: as SACK's scoreboard tells it, from the echoed stamp, or from the one
+    /// segment that is timed (RFC 6298 section 3, RFC 7323 section 4.1).
     fn sample(&mut self, now: Instant, segment: &Segment<'_>, ack: Seq, told: Option<Duration>) {
-        let stamped = segment.header.options.timestamps.filter(|stamps| self.stamps.on && stamps.echo != 0);
+        let stamped = segment
+            .header
+            .options
+            .timestamps
+            .filter(|stamps| self.stamps.on && stamps.echo != 0);
         let unambiguous = self.config.rto.samples == Samples::Unambiguous;
         let told = told.filter(|_| unambiguous);
-        // With SACK the scoreboard knows better: the segment may have been held for long, and wait for others.
-        let timed = self.snd.timed.filter(|_| !(unambiguous && self.snd.syn_acked && self.is_selective()));
+        // With SACK the scoreboard knows better: the segment may have been held for long, and wait
+        // for others.
+        let timed = self
+            .snd
+            .timed
+            .filter(|_| !(unambiguous && self.snd.syn_acked && self.is_selective()));
         let rtt = match (stamped, timed) {
             _ if told.is_some() => told,
             (Some(stamps), _) => {
@@ -474,7 +543,8 @@ impl Tcb {
         };
         // Without a sample the backed-off timeout stays (Karn).
         if let Some(rtt) = rtt {
-            self.estimator.sample(&self.config.rto, rtt, ack, self.snd.nxt);
+            self.estimator
+                .sample(&self.config.rto, rtt, ack, self.snd.nxt);
         }
         if self.snd.timed.is_some_and(|(timed, _)| ack.gt(timed)) {
             self.snd.timed = None;
@@ -484,13 +554,19 @@ impl Tcb {
     /// RFC 5681 section 2: outstanding data, no text, no SYN or FIN, the same ACK, the same window.
     fn is_duplicate_ack(&self, segment: &Segment<'_>) -> bool {
         let window = u32::from(segment.header.window) << self.snd.shift;
-        segment.header.ack == self.snd.una && self.snd.una.lt(self.snd.nxt) && segment.is_empty() && window == self.snd.wnd && window > 0
+        segment.header.ack == self.snd.una
+            && self.snd.una.lt(self.snd.nxt)
+            && segment.is_empty()
+            && window == self.snd.wnd
+            && window > 0
     }
 
     fn duplicate_ack(&mut self) {
         let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.effective_mss(0));
         let threshold = self.config.dup_ack_threshold;
-        let Some(control) = self.control() else { return };
+        let Some(control) = self.control() else {
+            return;
+        };
         if control.duplicate_ack(una, nxt, nxt.since(una), mss, threshold) == Reaction::Retransmit {
             self.pending.retransmission = true;
             self.window_reduced();
@@ -500,7 +576,8 @@ impl Tcb {
     /// SND.WND, from a segment that is not older than the one it was last taken from.
     fn update_window(&mut self, segment: &Segment<'_>) {
         let header = &segment.header;
-        let fresh = self.snd.wl1.lt(header.seq) || (self.snd.wl1 == header.seq && self.snd.wl2.le(header.ack));
+        let fresh = self.snd.wl1.lt(header.seq)
+            || (self.snd.wl1 == header.seq && self.snd.wl2.le(header.ack));
         if !fresh || header.ack.lt(self.snd.una) {
             return;
         }
@@ -508,7 +585,8 @@ impl Tcb {
         self.take_window(segment);
         if before == 0 && self.snd.wnd > 0 {
             self.snd.cause = Cause::Released;
-            // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC 6298 section 5.
+            // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC
+            // 6298 section 5.
             if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
                 self.resend(0);
             }
@@ -522,13 +600,18 @@ impl Tcb {
     /// SEG.WND; a SYN's is not scaled (RFC 7323 section 2.2).
     fn take_window(&mut self, segment: &Segment<'_>) {
         let header = &segment.header;
-        let shift = if header.flags.has(Flags::SYN) { 0 } else { self.snd.shift };
+        let shift = if header.flags.has(Flags::SYN) {
+            0
+        } else {
+            self.snd.shift
+        };
         self.snd.wnd = u32::from(header.window) << shift;
         self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
         (self.snd.wl1, self.snd.wl2) = (header.seq, header.ack);
     }
 
-    /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth step: the same segment may bring a FIN.
+    /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth
+    /// step: the same segment may bring a FIN.
     fn fin_acknowledged_now(&mut self, cx: &mut Cx<'_>) -> Check {
         match self.state {
             State::Closing if self.fin_acknowledged() => {
@@ -555,9 +638,10 @@ impl Tcb {
         self.pending.ack.get_or_insert(cause);
     }
 
-    /// The ACK that answers what cannot be used (3.10.7.4, first check). Text and FIN come again because an ACK was lost, so
-    /// each gets one. Anything else may be an answer itself, and two ends must not answer each other for ever: at most one
-    /// per interval, as of challenges (RFC 5961 section 7; `tcp_oow_rate_limited`).
+    /// The ACK that answers what cannot be used (3.10.7.4, first check). Text and FIN come again
+    /// because an ACK was lost, so each gets one. Anything else may be an answer itself, and two
+    /// ends must not answer each other for ever: at most one per interval, as of challenges (RFC
+    /// 5961 section 7; `tcp_oow_rate_limited`).
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);
         if repeated || self.may_challenge(now) {
@@ -566,7 +650,8 @@ impl Tcb {
         }
     }
 
-    /// A challenge ACK (RFC 5961), at most one per interval and connection (section 7, CVE-2016-5696).
+    /// A challenge ACK (RFC 5961), at most one per interval and connection (section 7,
+    /// CVE-2016-5696).
     fn challenge(&mut self, now: Instant) {
         if self.may_challenge(now) {
             self.pending.ack = Some(Cause::Challenge);
@@ -574,14 +659,18 @@ impl Tcb {
     }
 
     fn may_challenge(&mut self, now: Instant) -> bool {
-        let free = self.rcv.last_challenge.is_none_or(|last| now.since(last) >= self.config.challenge_interval);
+        let free = self
+            .rcv
+            .last_challenge
+            .is_none_or(|last| now.since(last) >= self.config.challenge_interval);
         if free {
             self.rcv.last_challenge = Some(now);
         }
         free
     }
 
-    /// An ICMP error about one of our segments (3.9.2.2), believed only if that segment is in flight (RFC 5927 section 4.1).
+    /// An ICMP error about one of our segments (3.9.2.2), believed only if that segment is in
+    /// flight (RFC 5927 section 4.1).
     pub(crate) fn icmp_arrives(&mut self, cx: &mut Cx<'_>, icmp: &Icmp) {
         let in_flight = self.snd.una.le(icmp.seq) && icmp.seq.lt(self.snd.nxt);
         if self.is_over() || !in_flight || icmp.kind == IcmpKind::SourceQuench {
@@ -594,7 +683,8 @@ impl Tcb {
             }
             kind => {
                 let embryonic = matches!(self.state, State::SynSent | State::SynReceived);
-                // SHLD-26 where RFC 5927 5.2 still lets it: before the connection is synchronized. Linux takes any error there.
+                // SHLD-26 where RFC 5927 5.2 still lets it: before the connection is synchronized.
+                // Linux takes any error there.
                 let hard = matches!(kind, IcmpKind::Unreachable(2..=3));
                 if embryonic && (hard || self.is_linux()) {
                     self.fail(cx, Trigger::Icmp, CloseReason::Unreachable(kind));
@@ -604,7 +694,8 @@ impl Tcb {
         self.arm(cx);
     }
 
-    /// The next keepalive check after something was heard (lazily: the timer finds out when it fires).
+    /// The next keepalive check after something was heard (lazily: the timer finds out when it
+    /// fires).
     pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
         self.rcv.last_heard + keepalive.idle
     }

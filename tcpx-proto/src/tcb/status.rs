@@ -45,8 +45,8 @@ pub struct Status {
     pub unacknowledged: usize,
     /// Octets that RECEIVE can take now.
     pub unread: usize,
-    /// How many octets away the end of the peer's urgent data is, if there is any; its last octet is in line or not, by
-    /// [`ConnConfig::urgent`](crate::config::ConnConfig).
+    /// How many octets away the end of the peer's urgent data is, if there is any; its last octet
+    /// is in line or not, by [`ConnConfig::urgent`](crate::config::ConnConfig).
     pub urgent: Option<usize>,
     /// When the earliest timer fires.
     pub deadline: Option<Instant>,

@@ -2,13 +2,11 @@
 
 use super::{Cx, NEVER, Tcb};
 use crate::config::{Dialect, Samples};
-use crate::error::CloseReason;
-use crate::error::TransmitError;
+use crate::error::{CloseReason, TransmitError};
 use crate::event::{Timer, TimerAction, What};
 use crate::label::Cause;
 use crate::seq::Seq;
-use crate::state::State;
-use crate::state::Trigger;
+use crate::state::{State, Trigger};
 use crate::time::{Duration, Instant};
 
 impl Tcb {
@@ -19,7 +17,14 @@ impl Tcb {
                 continue;
             }
             self.timers[timer as usize] = NEVER;
-            cx.record.note(cx.now, Some(cx.id), What::Timer { timer, action: TimerAction::Fired });
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::Timer {
+                    timer,
+                    action: TimerAction::Fired,
+                },
+            );
             match timer {
                 Timer::Retransmission => self.retransmit(cx),
                 Timer::Persist => self.probe(cx),
@@ -57,9 +62,18 @@ impl Tcb {
         self.snd.retransmissions += 1;
         self.snd.timed = None;
         if self.snd.retransmissions == self.config.r1 {
-            cx.record.note(cx.now, Some(cx.id), What::R1 { retransmissions: self.config.r1 });
+            cx.record.note(
+                cx.now,
+                Some(cx.id),
+                What::R1 {
+                    retransmissions: self.config.r1,
+                },
+            );
         }
-        if !(syn && self.state == State::SynSent && self.snd.retransmissions <= self.config.syn_linear) {
+        if !(syn
+            && self.state == State::SynSent
+            && self.snd.retransmissions <= self.config.syn_linear)
+        {
             self.estimator.back_off(&self.config.rto);
         }
         if syn {
@@ -72,14 +86,19 @@ impl Tcb {
         } else {
             self.snd.cursor = Some(self.snd.una);
         }
-        let (nxt, flight, mss) = (self.snd.nxt, self.snd.nxt.since(self.snd.una), self.effective_mss(0));
+        let (nxt, flight, mss) = (
+            self.snd.nxt,
+            self.snd.nxt.since(self.snd.una),
+            self.effective_mss(0),
+        );
         if let Some(control) = self.control() {
             control.timed_out(nxt, flight, mss, again);
         }
         self.window_reduced();
     }
 
-    /// What is timed once this was sent again: nothing, as its ACK may be for either transmission (Karn, RFC 6298 section 3).
+    /// What is timed once this was sent again: nothing, as its ACK may be for either transmission
+    /// (Karn, RFC 6298 section 3).
     pub(super) fn timed_again(&self, now: Instant, seq: Seq) -> Option<(Seq, Instant)> {
         match self.config.rto.samples {
             Samples::Unambiguous => None,
@@ -93,7 +112,11 @@ impl Tcb {
         if self.snd.wnd > 0 {
             return;
         }
-        let limit = if self.released { self.config.orphan_retries } else { self.config.r2 };
+        let limit = if self.released {
+            self.config.orphan_retries
+        } else {
+            self.config.r2
+        };
         if self.snd.retransmissions >= limit {
             return self.fail(cx, Trigger::Timeout, CloseReason::RetransmissionTimeout);
         }
@@ -102,16 +125,28 @@ impl Tcb {
         self.pending.ack = Some(Cause::Probe);
     }
 
-    /// The interval to the next probe: one RTO, then doubled whether they are answered or not (SHLD-29, SHLD-30).
+    /// The interval to the next probe: one RTO, then doubled whether they are answered or not
+    /// (SHLD-29, SHLD-30).
     pub(super) fn persist_interval(&self) -> Option<Duration> {
         let persist = self.config.persist?;
-        let backoff = self.config.rto.backoff.saturating_pow(self.snd.probes.min(16));
-        Some(self.estimator.rto().saturating_mul(backoff).clamp(persist.min, persist.max.max(persist.min)))
+        let backoff = self
+            .config
+            .rto
+            .backoff
+            .saturating_pow(self.snd.probes.min(16));
+        Some(
+            self.estimator
+                .rto()
+                .saturating_mul(backoff)
+                .clamp(persist.min, persist.max.max(persist.min)),
+        )
     }
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
     fn keep_alive(&mut self, cx: &mut Cx<'_>) {
-        let Some(keepalive) = self.config.keepalive else { return };
+        let Some(keepalive) = self.config.keepalive else {
+            return;
+        };
         let due = self.keepalive_due(&keepalive);
         let busy = self.snd.una != self.snd.nxt || self.unacknowledged() > 0;
         if self.rcv.keepalive_probes == 0 && due > cx.now {
@@ -136,20 +171,28 @@ impl Tcb {
         self.arm(cx);
     }
 
-    /// Starts the timers that the present situation asks for: exactly one of retransmission and persist, and the override.
+    /// Starts the timers that the present situation asks for: exactly one of retransmission and
+    /// persist, and the override.
     pub(super) fn arm(&mut self, cx: &mut Cx<'_>) {
         if self.is_over() || self.state == State::TimeWait {
             return;
         }
-        let waiting = self.unacknowledged() > 0 || (self.snd.closing && self.snd.fin.is_none()) || self.snd.una != self.snd.nxt;
-        let stuck = waiting && self.snd.wnd == 0 && !self.syn_outstanding() && !self.holds_back() && self.may_send_text();
+        let waiting = self.unacknowledged() > 0
+            || (self.snd.closing && self.snd.fin.is_none())
+            || self.snd.una != self.snd.nxt;
+        let stuck = waiting
+            && self.snd.wnd == 0
+            && !self.syn_outstanding()
+            && !self.holds_back()
+            && self.may_send_text();
         if stuck {
             for timer in [Timer::Retransmission, Timer::TailLoss, Timer::Reordering] {
                 self.stop(cx, timer);
             }
             if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
                 self.start(cx, Timer::Persist, interval);
-                // The timeout is for all that was submitted (3.9.1.1); what waits for a window is. Linux counts it, too.
+                // The timeout is for all that was submitted (3.9.1.1); what waits for a window is.
+                // Linux counts it, too.
                 self.start_user_timeout(cx);
             }
             return;

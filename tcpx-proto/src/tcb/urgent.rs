@@ -1,4 +1,5 @@
-//! Urgent data (RFC 9293 section 3.8.5, RFC 6093): where it ends, and its last octet, which Linux takes out of the stream.
+//! Urgent data (RFC 9293 section 3.8.5, RFC 6093): where it ends, and its last octet, which Linux
+//! takes out of the stream.
 
 use super::{Cx, Tcb};
 use crate::config::UrgentData;
@@ -36,12 +37,20 @@ impl Tcb {
     }
 
     fn announce(&mut self, cx: &mut Cx<'_>, header: &Header) {
-        let pointer = if self.is_out_of_band() { header.urgent.max(1) } else { header.urgent };
+        let pointer = if self.is_out_of_band() {
+            header.urgent.max(1)
+        } else {
+            header.urgent
+        };
         let up_to = header.seq + u32::from(pointer);
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known.up_to)) {
-            // Only what RECEIVE stands before is left out for good: there is one mark, and it moves on.
+            // Only what RECEIVE stands before is left out for good: there is one mark, and it moves
+            // on.
             self.pass_mark();
-            self.rcv.urgent = Some(Urgent { up_to, octet: Octet::Awaited });
+            self.rcv.urgent = Some(Urgent {
+                up_to,
+                octet: Octet::Awaited,
+            });
             cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
             self.wake.urgent = true;
         }
@@ -49,7 +58,14 @@ impl Tcb {
 
     /// Any segment may bring it, in order or not, the announcing one or a later one.
     fn catch_octet(&mut self, segment: &Segment<'_>) {
-        let Some(urgent) = self.rcv.urgent.as_mut().filter(|urgent| urgent.octet == Octet::Awaited) else { return };
+        let Some(urgent) = self
+            .rcv
+            .urgent
+            .as_mut()
+            .filter(|urgent| urgent.octet == Octet::Awaited)
+        else {
+            return;
+        };
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let at = urgent.up_to.back(1).since(start) as usize;
         if let Some(octet) = segment.payload.get(at) {
@@ -58,9 +74,14 @@ impl Tcb {
         }
     }
 
-    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included that are still on their way (MUST-33).
+    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included
+    /// that are still on their way (MUST-33).
     pub(super) fn urgent_left(&self) -> Option<usize> {
-        let next = self.rcv.nxt.back(u32::from(self.rcv.fin_reached)).back(u32::try_from(self.unread()).ok()?);
+        let next = self
+            .rcv
+            .nxt
+            .back(u32::from(self.rcv.fin_reached))
+            .back(u32::try_from(self.unread()).ok()?);
         let up_to = self.rcv.urgent?.up_to;
         up_to.gt(next).then(|| up_to.since(next) as usize)
     }
@@ -74,8 +95,9 @@ impl Tcb {
         self.config.urgent == UrgentData::OutOfBand
     }
 
-    /// How much of `wanted` RECEIVE may give: no more than what comes before the octet that is out of band. That octet is left out as soon
-    /// as something follows it; until then it waits to be read out of band (so `poll` has it on Linux, where RECEIVE itself would not wait).
+    /// How much of `wanted` RECEIVE may give: no more than what comes before the octet that is out
+    /// of band. That octet is left out as soon as something follows it; until then it waits to be
+    /// read out of band (so `poll` has it on Linux, where RECEIVE itself would not wait).
     pub(super) fn before_mark(&mut self, wanted: usize) -> usize {
         if !self.is_out_of_band() {
             return wanted;
@@ -83,7 +105,8 @@ impl Tcb {
         if self.unread() > 1 || self.rcv.fin_reached {
             self.pass_mark();
         }
-        self.urgent_left().map_or(wanted, |left| wanted.min(left - 1))
+        self.urgent_left()
+            .map_or(wanted, |left| wanted.min(left - 1))
     }
 
     /// Leaves out the octet that is out of band, if RECEIVE stands before it and it is there.
@@ -100,7 +123,11 @@ impl Tcb {
 
     /// The octet that is out of band, once.
     pub(crate) fn receive_urgent(&mut self) -> Result<u8, CallError> {
-        if let Some(urgent) = self.rcv.urgent.as_mut().filter(|_| self.config.urgent == UrgentData::OutOfBand)
+        if let Some(urgent) = self
+            .rcv
+            .urgent
+            .as_mut()
+            .filter(|_| self.config.urgent == UrgentData::OutOfBand)
             && let Octet::Arrived(octet) = urgent.octet
         {
             urgent.octet = Octet::Taken;

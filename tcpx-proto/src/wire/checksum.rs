@@ -1,9 +1,10 @@
 //! The Internet checksum (RFC 1071).
 
-/// Adds `octets`, as 16-bit words in network order, to `start`. The sum of a maximal packet fits with room to spare.
+/// Adds `octets`, as 16-bit words in network order, to `start`. The sum of a maximal packet fits
+/// with room to spare.
 pub(super) fn sum(start: u64, octets: &[u8]) -> u64 {
-    // In the machine's order, by words of 32 bits in lanes that a compiler can keep in one register: the sum is the same up to the
-    // order of its octets (RFC 1071 section 2 (B)).
+    // In the machine's order, by words of 32 bits in lanes that a compiler can keep in one
+    // register: the sum is the same up to the order of its octets (RFC 1071 section 2 (B)).
     let mut lanes = [0u64; 8];
     let blocks = octets.chunks_exact(32);
     let rest = blocks.remainder();

@@ -3,7 +3,8 @@
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 
-/// A set of control bits (RFC 9293 section 3.1, RFC 3168). `Display` gives the letters, `S`, `SA`, `FA`, and `.` for none.
+/// A set of control bits (RFC 9293 section 3.1, RFC 3168). `Display` gives the letters, `S`, `SA`,
+/// `FA`, and `.` for none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(pub u8);
 

@@ -26,7 +26,8 @@ pub struct Icmp {
 pub enum IcmpKind {
     /// Destination unreachable with this code, other than fragmentation needed. Codes as in ICMPv4.
     Unreachable(u8),
-    /// Fragmentation needed, or packet too big: the next hop's MTU in octets (0 from routers before RFC 1191).
+    /// Fragmentation needed, or packet too big: the next hop's MTU in octets (0 from routers before
+    /// RFC 1191).
     PacketTooBig(u32),
     /// Time exceeded with this code.
     TimeExceeded(u8),
@@ -37,14 +38,18 @@ pub enum IcmpKind {
 }
 
 impl Icmp {
-    /// Reads an IP packet that holds an ICMP error with a quoted TCP segment; `None` for anything else, and for a wrong checksum: Linux
-    /// gives an ICMPv4 message to raw sockets before it looks at that. The quoted checksum may be partial and is not looked at.
+    /// Reads an IP packet that holds an ICMP error with a quoted TCP segment; `None` for anything
+    /// else, and for a wrong checksum: Linux gives an ICMPv4 message to raw sockets before it looks
+    /// at that. The quoted checksum may be partial and is not looked at.
     pub fn parse(packet: &[u8]) -> Option<Icmp> {
         let ip = Ip::parse(packet).ok()?;
         let (head, quoted) = ip.payload.split_first_chunk::<8>()?;
         let (kind, pseudo) = match (ip.protocol, ip.source) {
             (ICMP_V4, IpAddr::V4(_)) => (kind_v4(head)?, 0),
-            (ICMP_V6, IpAddr::V6(_)) => (kind_v6(head)?, ip::pseudo_header_sum(ip.source, ip.destination, ICMP_V6, ip.payload.len())),
+            (ICMP_V6, IpAddr::V6(_)) => (
+                kind_v6(head)?,
+                ip::pseudo_header_sum(ip.source, ip.destination, ICMP_V6, ip.payload.len()),
+            ),
             _ => return None,
         };
         if checksum::fold(checksum::sum(pseudo, ip.payload)) != 0xffff {
@@ -63,9 +68,16 @@ impl Icmp {
     }
 }
 
-/// An ICMPv4 error of this type and code (RFC 792) that quotes `quoted`, a whole IPv4 packet, as a packet from `source` to `destination`.
-/// The MTU of the next hop (RFC 1191) is written whatever the type. The IP header has no checksum: a raw socket's kernel writes it.
-pub fn icmp_error(source: Ipv4Addr, destination: Ipv4Addr, [kind, code]: [u8; 2], mtu: u16, quoted: &[u8]) -> Vec<u8> {
+/// An ICMPv4 error of this type and code (RFC 792) that quotes `quoted`, a whole IPv4 packet, as a
+/// packet from `source` to `destination`. The MTU of the next hop (RFC 1191) is written whatever
+/// the type. The IP header has no checksum: a raw socket's kernel writes it.
+pub fn icmp_error(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    [kind, code]: [u8; 2],
+    mtu: u16,
+    quoted: &[u8],
+) -> Vec<u8> {
     let quoted = quoted.get(..MAX_QUOTE).unwrap_or(quoted);
     let [high, low] = mtu.to_be_bytes();
     let mut message = [&[kind, code, 0, 0, 0, 0, high, low], quoted].concat();
@@ -84,7 +96,9 @@ const ICMP_V6: u8 = 58;
 /// RFC 792, and RFC 1191 for the MTU.
 fn kind_v4(head: &[u8; 8]) -> Option<IcmpKind> {
     match (head[0], head[1]) {
-        (3, 4) => Some(IcmpKind::PacketTooBig(u32::from(u16::from_be_bytes([head[6], head[7]])))),
+        (3, 4) => Some(IcmpKind::PacketTooBig(u32::from(u16::from_be_bytes([
+            head[6], head[7],
+        ])))),
         (3, code) => Some(IcmpKind::Unreachable(code)),
         (4, _) => Some(IcmpKind::SourceQuench),
         (11, code) => Some(IcmpKind::TimeExceeded(code)),
@@ -93,15 +107,17 @@ fn kind_v4(head: &[u8; 8]) -> Option<IcmpKind> {
     }
 }
 
-/// RFC 4443, its unreachable codes as the ICMPv4 ones that mean the same: no route, address, port; prohibited, of which 5 (policy) and 6
-/// (reject route) are refinements.
+/// RFC 4443, its unreachable codes as the ICMPv4 ones that mean the same: no route, address, port;
+/// prohibited, of which 5 (policy) and 6 (reject route) are refinements.
 fn kind_v6(head: &[u8; 8]) -> Option<IcmpKind> {
     match (head[0], head[1]) {
         (1, 1 | 5 | 6) => Some(IcmpKind::Unreachable(13)),
         (1, 3) => Some(IcmpKind::Unreachable(1)),
         (1, 4) => Some(IcmpKind::Unreachable(3)),
         (1, _) => Some(IcmpKind::Unreachable(0)),
-        (2, _) => Some(IcmpKind::PacketTooBig(u32::from_be_bytes([head[4], head[5], head[6], head[7]]))),
+        (2, _) => Some(IcmpKind::PacketTooBig(u32::from_be_bytes([
+            head[4], head[5], head[6], head[7],
+        ]))),
         (3, code) => Some(IcmpKind::TimeExceeded(code)),
         (4, _) => Some(IcmpKind::ParameterProblem),
         _ => None,
@@ -121,7 +137,19 @@ mod tests {
     fn syn(ends: [&str; 2]) -> Vec<u8> {
         let [source, destination] = ends.map(|end| end.parse().unwrap());
         let (seq, flags, options) = (Seq(77), Flags::SYN, Options::default());
-        let header = Header { source, destination, seq, ack: Seq(0), flags, window: 1, urgent: 0, options, ttl: 64, tos: 0, id: 7 };
+        let header = Header {
+            source,
+            destination,
+            seq,
+            ack: Seq(0),
+            flags,
+            window: 1,
+            urgent: 0,
+            options,
+            ttl: 64,
+            tos: 0,
+            id: 7,
+        };
         let mut packet = alloc::vec![0; 100];
         let len = header.emit((&[], &[]), &mut packet).unwrap();
         packet.truncate(len);
@@ -136,11 +164,20 @@ mod tests {
         let mut packet = syn([ends[1], ends[0]]);
         let v6 = packet[0] >> 4 == 6;
         packet.truncate(if v6 { 40 } else { 20 });
-        let [source, destination] = [ends[1], ends[0]].map(|end| end.parse::<SocketAddr>().unwrap().ip());
-        let pseudo = if v6 { ip::pseudo_header_sum(source, destination, ICMP_V6, message.len()) } else { 0 };
+        let [source, destination] =
+            [ends[1], ends[0]].map(|end| end.parse::<SocketAddr>().unwrap().ip());
+        let pseudo = if v6 {
+            ip::pseudo_header_sum(source, destination, ICMP_V6, message.len())
+        } else {
+            0
+        };
         let field = !checksum::fold(checksum::sum(pseudo, &message));
         message[2..4].copy_from_slice(&field.to_be_bytes());
-        let (at, len) = if v6 { (4, message.len()) } else { (2, 20 + message.len()) };
+        let (at, len) = if v6 {
+            (4, message.len())
+        } else {
+            (2, 20 + message.len())
+        };
         packet[at..at + 2].copy_from_slice(&(len as u16).to_be_bytes());
         packet[if v6 { 6 } else { 9 }] = if v6 { ICMP_V6 } else { ICMP_V4 };
         packet.extend(message);
@@ -178,7 +215,13 @@ mod tests {
             let icmp = Icmp::parse(&error(ends, kind, code, rest, &syn(ends)));
             assert_eq!(
                 icmp,
-                expected.map(|kind| Icmp { kind, local, remote, seq: Seq(77), len: syn(ends).len() as u16 }),
+                expected.map(|kind| Icmp {
+                    kind,
+                    local,
+                    remote,
+                    seq: Seq(77),
+                    len: syn(ends).len() as u16
+                }),
                 "{ends:?} type {kind} code {code}"
             );
         }
@@ -188,12 +231,27 @@ mod tests {
     fn icmp_error_written_is_read_back() {
         let (router, local) = (Ipv4Addr::new(10, 0, 0, 66), Ipv4Addr::new(10, 0, 0, 1));
         let [ours, remote] = V4.map(|end| end.parse().unwrap());
-        for (kind, mtu, expected) in [([3, 1], 0, IcmpKind::Unreachable(1)), ([3, 4], 1400, IcmpKind::PacketTooBig(1400))] {
+        for (kind, mtu, expected) in [
+            ([3, 1], 0, IcmpKind::Unreachable(1)),
+            ([3, 4], 1400, IcmpKind::PacketTooBig(1400)),
+        ] {
             let packet = icmp_error(router, local, kind, mtu, &syn(V4));
-            assert_eq!(Icmp::parse(&packet), Some(Icmp { kind: expected, local: ours, remote, seq: Seq(77), len: syn(V4).len() as u16 }));
+            assert_eq!(
+                Icmp::parse(&packet),
+                Some(Icmp {
+                    kind: expected,
+                    local: ours,
+                    remote,
+                    seq: Seq(77),
+                    len: syn(V4).len() as u16
+                })
+            );
             assert_eq!(Ip::parse(&packet).unwrap().source, IpAddr::V4(router));
         }
-        assert_eq!(icmp_error(router, local, [3, 1], 0, &[0x45; 1500]).len(), 576);
+        assert_eq!(
+            icmp_error(router, local, [3, 1], 0, &[0x45; 1500]).len(),
+            576
+        );
     }
 
     #[test]
@@ -201,7 +259,11 @@ mod tests {
         for (ends, header) in [(V4, 20), (V6, 40)] {
             for cut in 0..header + 20 {
                 let icmp = Icmp::parse(&error(ends, 3, 0, 0, &syn(ends)[..cut]));
-                assert_eq!(icmp.is_some(), cut >= header + 8, "{ends:?} {cut} octets quoted");
+                assert_eq!(
+                    icmp.is_some(),
+                    cut >= header + 8,
+                    "{ends:?} {cut} octets quoted"
+                );
             }
         }
     }
@@ -212,7 +274,10 @@ mod tests {
         quoted.splice(20..20, [1, 1, 1, 0]);
         quoted[0] = 0x46;
         quoted[3] += 4;
-        assert_eq!(Icmp::parse(&error(V4, 3, 3, 0, &quoted)).unwrap().seq, Seq(77));
+        assert_eq!(
+            Icmp::parse(&error(V4, 3, 3, 0, &quoted)).unwrap().seq,
+            Seq(77)
+        );
     }
 
     #[test]
@@ -227,7 +292,8 @@ mod tests {
         v6_in_v4[9] = ICMP_V6;
         // Its checksum is the one that an ICMPv6 message would have here: only the family is wrong.
         v6_in_v4[22..24].fill(0);
-        let [source, destination] = [V4[1], V4[0]].map(|end| end.parse::<SocketAddr>().unwrap().ip());
+        let [source, destination] =
+            [V4[1], V4[0]].map(|end| end.parse::<SocketAddr>().unwrap().ip());
         let pseudo = ip::pseudo_header_sum(source, destination, ICMP_V6, v6_in_v4.len() - 20);
         let field = !checksum::fold(checksum::sum(pseudo, &v6_in_v4[20..]));
         v6_in_v4[22..24].copy_from_slice(&field.to_be_bytes());

@@ -43,7 +43,8 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// The header checksum is not looked at: the kernel did before it gave the packet to a raw socket. IP options are skipped (MUST-50).
+    /// The header checksum is not looked at: the kernel did before it gave the packet to a raw
+    /// socket. IP options are skipped (MUST-50).
     fn parse_v4(packet: &'a [u8], whole: bool) -> Result<Ip<'a>, ParseError> {
         let fixed: &[u8; V4_HEADER] = packet.first_chunk().ok_or(ParseError::Truncated)?;
         let header_len = usize::from(fixed[0] & 0x0f) * 4;
@@ -55,7 +56,11 @@ impl<'a> Ip<'a> {
         if fragment & 0x3fff != 0 {
             return Err(ParseError::Fragment);
         }
-        let end = if whole { total } else { total.min(packet.len()) };
+        let end = if whole {
+            total
+        } else {
+            total.min(packet.len())
+        };
         let payload = packet.get(header_len..end).ok_or(ParseError::Truncated)?;
         Ok(Ip {
             source: Ipv4Addr::new(fixed[12], fixed[13], fixed[14], fixed[15]).into(),
@@ -71,11 +76,17 @@ impl<'a> Ip<'a> {
 
     /// Extension headers are not walked: TCP that does not follow at once is not TCP for us.
     fn parse_v6(packet: &'a [u8], whole: bool) -> Result<Ip<'a>, ParseError> {
-        let (fixed, rest) = packet.split_first_chunk::<V6_HEADER>().ok_or(ParseError::Truncated)?;
+        let (fixed, rest) = packet
+            .split_first_chunk::<V6_HEADER>()
+            .ok_or(ParseError::Truncated)?;
         let len = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
         let len = if whole { len } else { len.min(rest.len()) };
         let address = |at: usize| -> IpAddr {
-            let octets = fixed.get(at..).and_then(<[u8]>::first_chunk::<16>).copied().unwrap_or_default();
+            let octets = fixed
+                .get(at..)
+                .and_then(<[u8]>::first_chunk::<16>)
+                .copied()
+                .unwrap_or_default();
             Ipv6Addr::from(octets).into()
         };
         Ok(Ip {
@@ -91,7 +102,8 @@ impl<'a> Ip<'a> {
     }
 }
 
-/// An address that a TCP connection can have at either end (MUST-57, MUST-63). A subnet's broadcast address cannot be told here.
+/// An address that a TCP connection can have at either end (MUST-57, MUST-63). A subnet's broadcast
+/// address cannot be told here.
 pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || broadcast)
@@ -99,17 +111,32 @@ pub(crate) fn is_unicast(address: IpAddr) -> bool {
 
 /// Octets of the IP header that is written between these addresses: IPv6 when one of them is.
 pub(super) fn header_len(source: IpAddr, destination: IpAddr) -> usize {
-    if source.is_ipv4() && destination.is_ipv4() { V4_HEADER } else { V6_HEADER }
+    if source.is_ipv4() && destination.is_ipv4() {
+        V4_HEADER
+    } else {
+        V6_HEADER
+    }
 }
 
 /// The sum over the pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1).
-pub(super) fn pseudo_header_sum(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> u64 {
+pub(super) fn pseudo_header_sum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    len: usize,
+) -> u64 {
     let addresses = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let (source, destination) = (u32::from(source), u32::from(destination));
-            u64::from(source >> 16) + u64::from(source & 0xffff) + u64::from(destination >> 16) + u64::from(destination & 0xffff)
+            u64::from(source >> 16)
+                + u64::from(source & 0xffff)
+                + u64::from(destination >> 16)
+                + u64::from(destination & 0xffff)
         }
-        _ => checksum::sum(checksum::sum(0, &v6_octets(source)), &v6_octets(destination)),
+        _ => checksum::sum(
+            checksum::sum(0, &v6_octets(source)),
+            &v6_octets(destination),
+        ),
     };
     addresses + u64::from(protocol) + len as u64
 }
@@ -123,7 +150,12 @@ fn v6_octets(address: IpAddr) -> [u8; 16] {
 
 /// Lets routers cut the packet (RFC 1191 section 3). IPv6 routers never do.
 pub(crate) fn allow_fragments(packet: &mut [u8]) {
-    let Some(head) = packet.first_chunk_mut::<V4_HEADER>().filter(|head| head[0] >> 4 == 4) else { return };
+    let Some(head) = packet
+        .first_chunk_mut::<V4_HEADER>()
+        .filter(|head| head[0] >> 4 == 4)
+    else {
+        return;
+    };
     head[6] &= !DONT_FRAGMENT;
     head[10..12].fill(0);
     let field = !checksum::fold(checksum::sum(0, head));
@@ -134,7 +166,9 @@ pub(crate) fn allow_fragments(packet: &mut [u8]) {
 pub(super) fn emit(header: &Header, tcp_len: u16, into: &mut [u8]) {
     match (header.source.ip(), header.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let Some(into) = into.first_chunk_mut::<V4_HEADER>() else { return };
+            let Some(into) = into.first_chunk_mut::<V4_HEADER>() else {
+                return;
+            };
             *into = [0; V4_HEADER];
             into[0] = 0x45;
             into[1] = header.tos;
@@ -150,7 +184,9 @@ pub(super) fn emit(header: &Header, tcp_len: u16, into: &mut [u8]) {
             into[10..12].copy_from_slice(&field.to_be_bytes());
         }
         (source, destination) => {
-            let Some(into) = into.first_chunk_mut::<V6_HEADER>() else { return };
+            let Some(into) = into.first_chunk_mut::<V6_HEADER>() else {
+                return;
+            };
             *into = [0; V6_HEADER];
             into[0] = 0x60 | (header.tos >> 4);
             into[1] = header.tos << 4;

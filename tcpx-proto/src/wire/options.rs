@@ -1,4 +1,5 @@
-//! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7, MUST-64, MUST-68).
+//! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7,
+//! MUST-64, MUST-68).
 
 use crate::seq::Seq;
 use core::fmt;
@@ -15,7 +16,8 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
-/// Up to four SACK blocks (RFC 2018), most recent first; each is `left` (first octet held) and `right` (first octet not held).
+/// Up to four SACK blocks (RFC 2018), most recent first; each is `left` (first octet held) and
+/// `right` (first octet not held).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct SackBlocks {
     blocks: [(Seq, Seq); 4],
@@ -24,7 +26,10 @@ pub struct SackBlocks {
 
 impl SackBlocks {
     /// No blocks.
-    pub const NONE: SackBlocks = SackBlocks { blocks: [(Seq(0), Seq(0)); 4], count: 0 };
+    pub const NONE: SackBlocks = SackBlocks {
+        blocks: [(Seq(0), Seq(0)); 4],
+        count: 0,
+    };
 
     /// The blocks, first to last.
     pub fn as_slice(&self) -> &[(Seq, Seq)] {
@@ -40,7 +45,9 @@ impl SackBlocks {
 
     /// Adds a block; `false` when there is no place for it.
     pub fn push(&mut self, left: Seq, right: Seq) -> bool {
-        let Some(slot) = self.blocks.get_mut(usize::from(self.count)) else { return false };
+        let Some(slot) = self.blocks.get_mut(usize::from(self.count)) else {
+            return false;
+        };
         *slot = (left, right);
         self.count += 1;
         true
@@ -63,7 +70,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads an option area; `true`: it was cut short at an illegal length, and the options before that count (MUST-7, as Linux does).
+    /// Reads an option area; `true`: it was cut short at an illegal length, and the options before
+    /// that count (MUST-7, as Linux does).
     pub(super) fn parse(area: &[u8]) -> (Options, bool) {
         let mut options = Options::default();
         // What every segment but the SYN carries on most connections.
@@ -92,14 +100,17 @@ impl Options {
                 }
             }
             (TIMESTAMPS, stamps) if stamps.len() == 8 => {
-                self.timestamps = Some(Timestamps { value: be32(stamps, 0), echo: be32(stamps, 4) });
+                self.timestamps = Some(Timestamps {
+                    value: be32(stamps, 0),
+                    echo: be32(stamps, 4),
+                });
             }
             _ => {}
         }
     }
 
-    /// Writes the options, padded with NOPs in front as Linux lays them out, and says how many octets that are: a multiple of four, at
-    /// most 40. What finds no room is left out.
+    /// Writes the options, padded with NOPs in front as Linux lays them out, and says how many
+    /// octets that are: a multiple of four, at most 40. What finds no room is left out.
     pub(super) fn emit(&self, area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
         let mut out = Area { area, len: 0 };
         if let Some(mss) = self.mss {
@@ -109,7 +120,14 @@ impl Options {
             let mut value = [0; 8];
             value[..4].copy_from_slice(&stamps.value.to_be_bytes());
             value[4..].copy_from_slice(&stamps.echo.to_be_bytes());
-            out.put(if self.sack_permitted { &[SACK_PERMITTED, 2, TIMESTAMPS, 10] } else { &[NOP, NOP, TIMESTAMPS, 10] }, &value);
+            out.put(
+                if self.sack_permitted {
+                    &[SACK_PERMITTED, 2, TIMESTAMPS, 10]
+                } else {
+                    &[NOP, NOP, TIMESTAMPS, 10]
+                },
+                &value,
+            );
         } else if self.sack_permitted {
             out.put(&[NOP, NOP, SACK_PERMITTED, 2], &[]);
         }
@@ -122,7 +140,8 @@ impl Options {
 }
 
 impl fmt::Display for Options {
-    /// Each that is there, in the order and with the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws 7`; SACK blocks as `sack 105-110 120-125`.
+    /// Each that is there, in the order and with the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws
+    /// 7`; SACK blocks as `sack 105-110 120-125`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         let mut item = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
@@ -143,7 +162,10 @@ impl fmt::Display for Options {
         }
         if let [_, ..] = self.sack.as_slice() {
             item(f, format_args!("sack"))?;
-            self.sack.as_slice().iter().try_for_each(|(left, right)| write!(f, " {}-{}", left.0, right.0))?;
+            self.sack
+                .as_slice()
+                .iter()
+                .try_for_each(|(left, right)| write!(f, " {}-{}", left.0, right.0))?;
         }
         Ok(())
     }
@@ -166,7 +188,11 @@ pub(super) struct Place {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(area: &'a [u8]) -> Walk<'a> {
-        Walk { area, at: 0, cut: false }
+        Walk {
+            area,
+            at: 0,
+            cut: false,
+        }
     }
 }
 
@@ -179,7 +205,11 @@ impl Iterator for Walk<'_> {
                 [] | [END, ..] => return None,
                 [NOP, ..] => self.at += 1,
                 [kind, len, ..] if len >= 2 && self.at + usize::from(len) <= self.area.len() => {
-                    let place = Place { kind, at: self.at, len: len.into() };
+                    let place = Place {
+                        kind,
+                        at: self.at,
+                        len: len.into(),
+                    };
                     self.at += place.len;
                     return Some(place);
                 }
@@ -209,7 +239,9 @@ impl Area<'_> {
     }
 
     fn put_sack(&mut self, blocks: &[(Seq, Seq)]) {
-        let count = blocks.len().min((MAX_OPTIONS_LEN - self.len).saturating_sub(4) / 8);
+        let count = blocks
+            .len()
+            .min((MAX_OPTIONS_LEN - self.len).saturating_sub(4) / 8);
         if count == 0 {
             return;
         }
@@ -222,7 +254,10 @@ impl Area<'_> {
 
 /// Four octets from `at` on; 0 where there are none.
 fn be32(octets: &[u8], at: usize) -> u32 {
-    octets.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |chunk| u32::from_be_bytes(*chunk))
+    octets
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(0, |chunk| u32::from_be_bytes(*chunk))
 }
 
 const END: u8 = 0;
@@ -251,14 +286,26 @@ mod tests {
         area[..len].to_vec()
     }
 
-    const STAMPS: Timestamps = Timestamps { value: 0x0102_0304, echo: 0x0506_0708 };
+    const STAMPS: Timestamps = Timestamps {
+        value: 0x0102_0304,
+        echo: 0x0506_0708,
+    };
 
     #[test]
     fn options_parse_each_kind_is_read_at_any_octet() {
-        let area = [1, 2, 4, 5, 180, 3, 3, 7, 4, 2, 1, 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
+        let area = [
+            1, 2, 4, 5, 180, 3, 3, 7, 4, 2, 1, 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 5, 10, 0, 0, 0,
+            1, 0, 0, 0, 9,
+        ];
         let mut sack = SackBlocks::default();
         assert!(sack.push(Seq(1), Seq(9)));
-        let expected = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, sack, timestamps: Some(STAMPS) };
+        let expected = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            sack,
+            timestamps: Some(STAMPS),
+        };
         for shift in 0..4 {
             let mut shifted = alloc::vec![NOP; shift];
             shifted.extend(area);
@@ -268,29 +315,72 @@ mod tests {
 
     #[test]
     fn options_parse_nothing_counts_after_the_end_of_the_list() {
-        assert_eq!(read(&[3, 3, 7, 0, 2, 4, 5, 180]), Options { window_scale: Some(7), ..Options::default() });
+        assert_eq!(
+            read(&[3, 3, 7, 0, 2, 4, 5, 180]),
+            Options {
+                window_scale: Some(7),
+                ..Options::default()
+            }
+        );
         assert_eq!(read(&[0, 2, 0, 0]), Options::default());
     }
 
     #[test]
     fn options_emit_are_laid_out_as_linux_does() {
-        let syn = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(STAMPS), ..Options::default() };
-        assert_eq!(written(&syn), [2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7]);
-        let bare = Options { sack_permitted: true, ..Options::default() };
+        let syn = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamps: Some(STAMPS),
+            ..Options::default()
+        };
+        assert_eq!(
+            written(&syn),
+            [
+                2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7
+            ]
+        );
+        let bare = Options {
+            sack_permitted: true,
+            ..Options::default()
+        };
         assert_eq!(written(&bare), [1, 1, 4, 2]);
-        let data = Options { timestamps: Some(STAMPS), ..Options::default() };
+        let data = Options {
+            timestamps: Some(STAMPS),
+            ..Options::default()
+        };
         assert_eq!(written(&data), [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(written(&Options::default()), []);
     }
 
     #[test]
     fn options_displayed_name_each_that_is_there() {
-        let syn = Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: Some(STAMPS), ..Options::default() };
+        let syn = Options {
+            mss: Some(1460),
+            window_scale: Some(7),
+            sack_permitted: true,
+            timestamps: Some(STAMPS),
+            ..Options::default()
+        };
         assert_eq!(syn.to_string(), "mss 1460,sackOK,ts 16909060:84281096,ws 7");
         let mut sack = SackBlocks::default();
         assert!(sack.push(Seq(105), Seq(110)) && sack.push(Seq(1), Seq(9)));
-        assert_eq!(Options { sack, ..Options::default() }.to_string(), "sack 105-110 1-9");
-        assert_eq!(Options { window_scale: Some(0), ..Options::default() }.to_string(), "ws 0");
+        assert_eq!(
+            Options {
+                sack,
+                ..Options::default()
+            }
+            .to_string(),
+            "sack 105-110 1-9"
+        );
+        assert_eq!(
+            Options {
+                window_scale: Some(0),
+                ..Options::default()
+            }
+            .to_string(),
+            "ws 0"
+        );
         assert_eq!(Options::default().to_string(), "");
     }
 
@@ -301,9 +391,20 @@ mod tests {
             assert!(sack.push(Seq(left * 10), Seq(left * 10 + 5)));
         }
         assert!(!sack.push(Seq(50), Seq(55)));
-        let area = written(&Options { sack, timestamps: Some(STAMPS), ..Options::default() });
+        let area = written(&Options {
+            sack,
+            timestamps: Some(STAMPS),
+            ..Options::default()
+        });
         assert_eq!(area.len(), MAX_OPTIONS_LEN);
         assert_eq!(read(&area).sack.as_slice(), &sack.as_slice()[..3]);
-        assert_eq!(written(&Options { sack, ..Options::default() }).len(), 36);
+        assert_eq!(
+            written(&Options {
+                sack,
+                ..Options::default()
+            })
+            .len(),
+            36
+        );
     }
 }

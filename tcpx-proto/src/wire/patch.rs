@@ -1,4 +1,5 @@
-//! A packet changed in place, as a bad network or a laboratory would: a field overwritten, a bit turned, checksums mended or spoilt.
+//! A packet changed in place, as a bad network or a laboratory would: a field overwritten, a bit
+//! turned, checksums mended or spoilt.
 //!
 //! What is no IP packet with a whole TCP header is left alone.
 
@@ -9,8 +10,9 @@ use core::net::IpAddr;
 
 /// A field of a header or of an option that can be overwritten.
 ///
-/// Addresses and ports are not among them, because a packet of another four-tuple is somebody else's; nor are lengths, data offset and
-/// protocol, because what comes out is to be a segment still.
+/// Addresses and ports are not among them, because a packet of another four-tuple is somebody
+/// else's; nor are lengths, data offset and protocol, because what comes out is to be a segment
+/// still.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {
     /// SEG.SEQ.
@@ -89,7 +91,11 @@ impl Field {
             Field::TsVal => (false, parts.option(TIMESTAMPS, 10)? + 2, 4, 0),
             Field::TsEcr => (false, parts.option(TIMESTAMPS, 10)? + 6, 4, 0),
         };
-        let part = if in_ip { &mut *parts.ip } else { &mut *parts.tcp };
+        let part = if in_ip {
+            &mut *parts.ip
+        } else {
+            &mut *parts.tcp
+        };
         part.get_mut(at..at + len).map(|octets| (octets, shift))
     }
 }
@@ -109,7 +115,12 @@ pub enum OptionKind {
 
 impl OptionKind {
     /// All of them.
-    pub const ALL: [OptionKind; 4] = [OptionKind::Mss, OptionKind::WindowScale, OptionKind::Sack, OptionKind::Timestamps];
+    pub const ALL: [OptionKind; 4] = [
+        OptionKind::Mss,
+        OptionKind::WindowScale,
+        OptionKind::Sack,
+        OptionKind::Timestamps,
+    ];
 
     fn is(self, kind: u8) -> bool {
         match self {
@@ -121,27 +132,46 @@ impl OptionKind {
     }
 }
 
-/// Overwrites a field with the low bits of what `change` makes of its value, and says whether that is another one. Where the segment
-/// does not have the field, `change` is not called. The checksums are left as they were.
+/// Overwrites a field with the low bits of what `change` makes of its value, and says whether that
+/// is another one. Where the segment does not have the field, `change` is not called. The checksums
+/// are left as they were.
 pub fn patch(packet: &mut [u8], field: Field, change: impl FnOnce(u32) -> u32) -> bool {
-    let Some(mut parts) = Parts::of(packet) else { return false };
-    let Some((octets, shift)) = field.octets(&mut parts) else { return false };
-    let before = octets.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
+    let Some(mut parts) = Parts::of(packet) else {
+        return false;
+    };
+    let Some((octets, shift)) = field.octets(&mut parts) else {
+        return false;
+    };
+    let before = octets
+        .iter()
+        .fold(0, |value, octet| value << 8 | u32::from(*octet));
     let value = change(before >> shift & field.max()) & field.max();
     let after = before & !(field.max() << shift) | value << shift;
     let last = after.to_be_bytes();
-    octets.iter_mut().rev().zip(last.iter().rev()).for_each(|(to, from)| *to = *from);
+    octets
+        .iter_mut()
+        .rev()
+        .zip(last.iter().rev())
+        .for_each(|(to, from)| *to = *from);
     after != before
 }
 
-/// Overwrites every option of a kind with NOPs, so that all else stays where it is, and says whether there was one. The checksums are
-/// left as they were.
+/// Overwrites every option of a kind with NOPs, so that all else stays where it is, and says
+/// whether there was one. The checksums are left as they were.
 pub fn strip(packet: &mut [u8], option: OptionKind) -> bool {
-    let Some(parts) = Parts::of(packet) else { return false };
-    let area = parts.tcp.get_mut(TCP_HEADER..header_len(parts.tcp)).unwrap_or_default();
+    let Some(parts) = Parts::of(packet) else {
+        return false;
+    };
+    let area = parts
+        .tcp
+        .get_mut(TCP_HEADER..header_len(parts.tcp))
+        .unwrap_or_default();
     let mut found = false;
     while let Some(place) = Walk::new(area).find(|place| option.is(place.kind)) {
-        area.iter_mut().skip(place.at).take(place.len).for_each(|octet| *octet = NOP);
+        area.iter_mut()
+            .skip(place.at)
+            .take(place.len)
+            .for_each(|octet| *octet = NOP);
         found = true;
     }
     found
@@ -152,9 +182,12 @@ fn header_len(tcp: &[u8]) -> usize {
     tcp.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4)
 }
 
-/// Turns one bit of the text, or without text of SEG.SEQ, SEG.ACK or the window; `choice` says which. Checksums are left as they were.
+/// Turns one bit of the text, or without text of SEG.SEQ, SEG.ACK or the window; `choice` says
+/// which. Checksums are left as they were.
 pub fn flip_bit(packet: &mut [u8], choice: u64) {
-    let Some(parts) = Parts::of(packet) else { return };
+    let Some(parts) = Parts::of(packet) else {
+        return;
+    };
     let header = header_len(parts.tcp);
     let text = parts.tcp.len().saturating_sub(header);
     let place = (choice >> 3) as usize;
@@ -170,7 +203,9 @@ pub fn flip_bit(packet: &mut [u8], choice: u64) {
 
 /// Makes the TCP checksum and the IPv4 header's right.
 pub fn fix_checksums(packet: &mut [u8]) {
-    let Some(parts) = Parts::of(packet) else { return };
+    let Some(parts) = Parts::of(packet) else {
+        return;
+    };
     if !parts.v6() {
         put(parts.ip, 10, &[0, 0]);
         let field = !checksum::fold(checksum::sum(0, parts.ip));
@@ -184,7 +219,15 @@ pub fn fix_checksums(packet: &mut [u8]) {
 
 /// Makes the TCP checksum one that no [`ChecksumPolicy`] but `Ignore` takes.
 pub fn spoil_checksum(packet: &mut [u8]) {
-    let Some(Parts { tcp, source, destination, .. }) = Parts::of(packet) else { return };
+    let Some(Parts {
+        tcp,
+        source,
+        destination,
+        ..
+    }) = Parts::of(packet)
+    else {
+        return;
+    };
     // At most three values are taken: the sum, its other zero, and the pseudo-header's.
     for field in 1u16..=4 {
         put(tcp, 16, &field.to_be_bytes());
@@ -204,24 +247,36 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(packet: &'a mut [u8]) -> Option<Parts<'a>> {
-        let parsed = ip::Ip::parse(packet).ok().filter(|parsed| parsed.protocol == ip::TCP && parsed.payload.len() >= TCP_HEADER)?;
-        let (source, destination, tcp_len) = (parsed.source, parsed.destination, parsed.payload.len());
+        let parsed = ip::Ip::parse(packet)
+            .ok()
+            .filter(|parsed| parsed.protocol == ip::TCP && parsed.payload.len() >= TCP_HEADER)?;
+        let (source, destination, tcp_len) =
+            (parsed.source, parsed.destination, parsed.payload.len());
         let header_len = match source {
             IpAddr::V4(_) => usize::from(packet.first()? & 0x0f) * 4,
             IpAddr::V6(_) => ip::header_len(source, destination),
         };
         let (ip, rest) = packet.split_at_mut_checked(header_len)?;
-        Some(Parts { ip, tcp: rest.get_mut(..tcp_len)?, source, destination })
+        Some(Parts {
+            ip,
+            tcp: rest.get_mut(..tcp_len)?,
+            source,
+            destination,
+        })
     }
 
     fn v6(&self) -> bool {
         self.source.is_ipv6()
     }
 
-    /// Where in the TCP header an option of this kind and length begins; of several the last, which is the one that counts.
+    /// Where in the TCP header an option of this kind and length begins; of several the last, which
+    /// is the one that counts.
     fn option(&self, kind: u8, len: usize) -> Option<usize> {
         let area = self.tcp.get(TCP_HEADER..header_len(self.tcp))?;
-        Walk::new(area).filter(|place| place.kind == kind && place.len == len).last().map(|Place { at, .. }| TCP_HEADER + at)
+        Walk::new(area)
+            .filter(|place| place.kind == kind && place.len == len)
+            .last()
+            .map(|Place { at, .. }| TCP_HEADER + at)
     }
 }
 
@@ -233,7 +288,9 @@ fn put(into: &mut [u8], at: usize, octets: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Flags, Header, Illegal, Options, ParseError, SackBlocks, Segment, Timestamps};
+    use super::super::{
+        Flags, Header, Illegal, Options, ParseError, SackBlocks, Segment, Timestamps,
+    };
     use super::*;
     use crate::seq::Seq;
     use alloc::vec::Vec;
@@ -246,12 +303,19 @@ mod tests {
         window_scale: Some(7),
         sack_permitted: true,
         sack: SackBlocks::NONE,
-        timestamps: Some(Timestamps { value: 0x1020_3040, echo: 0x5060_7080 }),
+        timestamps: Some(Timestamps {
+            value: 0x1020_3040,
+            echo: 0x5060_7080,
+        }),
     };
 
     fn header(v6: bool) -> Header {
-        let [source, destination]: [SocketAddr; 2] =
-            if v6 { ["[fd00::1]:40000", "[fd00::2]:7000"] } else { ["10.0.0.1:40000", "10.0.0.2:7000"] }.map(|end| end.parse().unwrap());
+        let [source, destination]: [SocketAddr; 2] = if v6 {
+            ["[fd00::1]:40000", "[fd00::2]:7000"]
+        } else {
+            ["10.0.0.1:40000", "10.0.0.2:7000"]
+        }
+        .map(|end| end.parse().unwrap());
         Header {
             source,
             destination,
@@ -269,7 +333,9 @@ mod tests {
 
     fn built(header: &Header, text: &[u8], illegal: &Illegal<'_>) -> Vec<u8> {
         let mut packet = alloc::vec![0; 1500];
-        let len = header.emit_illegal((text, &[]), illegal, &mut packet).unwrap();
+        let len = header
+            .emit_illegal((text, &[]), illegal, &mut packet)
+            .unwrap();
         packet.truncate(len);
         packet
     }
@@ -288,33 +354,97 @@ mod tests {
     #[test]
     fn patch_every_field_changes_it_and_no_other() {
         for v6 in [false, true] {
-            for field in Field::ALL.into_iter().filter(|field| !(v6 && *field == Field::Id)) {
-                let before = built(&Header { options: EVERY, ..header(v6) }, b"text", &Illegal::default());
+            for field in Field::ALL
+                .into_iter()
+                .filter(|field| !(v6 && *field == Field::Id))
+            {
+                let before = built(
+                    &Header {
+                        options: EVERY,
+                        ..header(v6)
+                    },
+                    b"text",
+                    &Illegal::default(),
+                );
                 let mut after = before.clone();
-                assert!(patch(&mut after, field, |_| 0x0102_03a5), "{field:?}, v6 {v6}");
+                assert!(
+                    patch(&mut after, field, |_| 0x0102_03a5),
+                    "{field:?}, v6 {v6}"
+                );
                 fix_checksums(&mut after);
                 for other in Field::ALL {
-                    let expected = if other == field { Some(0x0102_03a5 & field.max()) } else { read(&before, other) };
-                    assert_eq!(read(&after, other), expected, "{other:?} after {field:?}, v6 {v6}");
+                    let expected = if other == field {
+                        Some(0x0102_03a5 & field.max())
+                    } else {
+                        read(&before, other)
+                    };
+                    assert_eq!(
+                        read(&after, other),
+                        expected,
+                        "{other:?} after {field:?}, v6 {v6}"
+                    );
                 }
                 let segment = Segment::parse(&after, ChecksumPolicy::Strict).unwrap();
-                assert_eq!((segment.payload, segment.header.source), (&b"text"[..], header(v6).source));
+                assert_eq!(
+                    (segment.payload, segment.header.source),
+                    (&b"text"[..], header(v6).source)
+                );
             }
         }
     }
 
     #[test]
     fn patch_field_is_where_the_reader_finds_it() {
-        let mut changed = built(&Header { options: EVERY, ..header(false) }, b"", &Illegal::default());
+        let mut changed = built(
+            &Header {
+                options: EVERY,
+                ..header(false)
+            },
+            b"",
+            &Illegal::default(),
+        );
         for (value, field) in (1..).zip(Field::ALL) {
             patch(&mut changed, field, |_| value);
         }
         fix_checksums(&mut changed);
-        let (seq, ack, flags, timestamps) = (Seq(1), Seq(2), Flags(3), Some(Timestamps { value: 12, echo: 13 }));
-        let options = Options { mss: Some(10), window_scale: Some(11), timestamps, ..EVERY };
-        let expected = Header { seq, ack, flags, window: 4, urgent: 5, ttl: 7, tos: 8, id: 9, options, ..header(false) };
-        assert_eq!(Segment::parse(&changed, ChecksumPolicy::Strict).unwrap().header, expected);
-        assert_eq!(changed[32], 10 << 4 | 6, "the reserved bits beside the data offset");
+        let (seq, ack, flags, timestamps) = (
+            Seq(1),
+            Seq(2),
+            Flags(3),
+            Some(Timestamps {
+                value: 12,
+                echo: 13,
+            }),
+        );
+        let options = Options {
+            mss: Some(10),
+            window_scale: Some(11),
+            timestamps,
+            ..EVERY
+        };
+        let expected = Header {
+            seq,
+            ack,
+            flags,
+            window: 4,
+            urgent: 5,
+            ttl: 7,
+            tos: 8,
+            id: 9,
+            options,
+            ..header(false)
+        };
+        assert_eq!(
+            Segment::parse(&changed, ChecksumPolicy::Strict)
+                .unwrap()
+                .header,
+            expected
+        );
+        assert_eq!(
+            changed[32],
+            10 << 4 | 6,
+            "the reserved bits beside the data offset"
+        );
     }
 
     #[test]
@@ -335,15 +465,40 @@ mod tests {
     #[test]
     fn patch_option_at_an_odd_octet_and_twice_sets_the_one_that_counts() {
         let area = [1, 2, 4, 5, 180, 2, 4, 5, 181, 2, 3, 9, 3, 3, 7];
-        let mut changed = built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
-        assert!(patch(&mut changed, Field::Mss, |before| before + 1) && patch(&mut changed, Field::WindowScale, |before| before + 1));
-        assert_eq!(changed[40..56], [1, 2, 4, 5, 180, 2, 4, 5, 182, 2, 3, 9, 3, 3, 8, 0]);
+        let mut changed = built(
+            &header(false),
+            b"text",
+            &Illegal {
+                options: Some(&area),
+                ..Illegal::default()
+            },
+        );
+        assert!(
+            patch(&mut changed, Field::Mss, |before| before + 1)
+                && patch(&mut changed, Field::WindowScale, |before| before + 1)
+        );
+        assert_eq!(
+            changed[40..56],
+            [1, 2, 4, 5, 180, 2, 4, 5, 182, 2, 3, 9, 3, 3, 8, 0]
+        );
     }
 
     #[test]
     fn strip_leaves_nops_where_the_option_was_and_all_else_in_its_place() {
-        let area = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9, 2, 3, 1, 254, 2, 1];
-        let built = || built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
+        let area = [
+            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 5, 10, 0, 0, 0, 1, 0, 0,
+            0, 9, 2, 3, 1, 254, 2, 1,
+        ];
+        let built = || {
+            built(
+                &header(false),
+                b"text",
+                &Illegal {
+                    options: Some(&area),
+                    ..Illegal::default()
+                },
+            )
+        };
         for (option, gone) in [
             (OptionKind::Mss, [0..4, 30..33]),
             (OptionKind::Sack, [4..6, 20..30]),
@@ -351,7 +506,8 @@ mod tests {
             (OptionKind::WindowScale, [17..20, 0..0]),
         ] {
             let (mut expected, mut changed) = (built(), built());
-            gone.into_iter().for_each(|range| expected[40..][range].fill(1));
+            gone.into_iter()
+                .for_each(|range| expected[40..][range].fill(1));
             assert!(strip(&mut changed, option));
             assert_eq!(changed, expected, "{option:?}");
             assert!(!strip(&mut changed, option), "{option:?} is gone");
@@ -360,8 +516,19 @@ mod tests {
 
     #[test]
     fn strip_and_patch_do_not_look_past_an_illegal_length_or_the_end_of_the_list() {
-        for area in [[200, 1, 2, 4, 5, 180, 1, 1], [200, 9, 2, 4, 5, 180, 1, 1], [0, 1, 2, 4, 5, 180, 1, 1]] {
-            let before = built(&header(false), b"text", &Illegal { options: Some(&area), ..Illegal::default() });
+        for area in [
+            [200, 1, 2, 4, 5, 180, 1, 1],
+            [200, 9, 2, 4, 5, 180, 1, 1],
+            [0, 1, 2, 4, 5, 180, 1, 1],
+        ] {
+            let before = built(
+                &header(false),
+                b"text",
+                &Illegal {
+                    options: Some(&area),
+                    ..Illegal::default()
+                },
+            );
             let mut after = before.clone();
             assert!(!strip(&mut after, OptionKind::Mss) && !patch(&mut after, Field::Mss, |_| 1));
             assert_eq!(after, before);

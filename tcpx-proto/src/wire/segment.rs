@@ -44,7 +44,8 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
     /// How its checksum was found right.
     pub checksum: ChecksumKind,
-    /// The option area was cut short at an illegal length (MUST-7): the options before it count, the segment is kept, as Linux does.
+    /// The option area was cut short at an illegal length (MUST-7): the options before it count,
+    /// the segment is kept, as Linux does.
     pub options_malformed: bool,
 }
 
@@ -54,7 +55,8 @@ pub type Payload<'a> = (&'a [u8], &'a [u8]);
 /// Which checksums a receiver takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum ChecksumPolicy {
-    /// The correct one, or exactly the uncomplemented pseudo-header sum that a kernel on this machine leaves for its network card.
+    /// The correct one, or exactly the uncomplemented pseudo-header sum that a kernel on this
+    /// machine leaves for its network card.
     #[default]
     Partial,
     /// The correct one only.
@@ -105,7 +107,8 @@ pub struct Illegal<'a> {
     pub data_offset: Option<u8>,
     /// Checksum to claim.
     pub checksum: Option<u16>,
-    /// Bytes of the option area instead of [`Header::options`]; padded with zeros to a multiple of four, at most 40.
+    /// Bytes of the option area instead of [`Header::options`]; padded with zeros to a multiple of
+    /// four, at most 40.
     pub options: Option<&'a [u8]>,
 }
 
@@ -125,7 +128,8 @@ impl<'a> Segment<'a> {
         if header_len < TCP_HEADER || header_len > tcp.len() {
             return Err(ParseError::BadDataOffset);
         }
-        let kind = check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
+        let kind =
+            check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
         let (source_port, destination_port) = (be16(fixed, 0), be16(fixed, 2));
         if source_port == 0 || destination_port == 0 {
             return Err(ParseError::PortZero);
@@ -133,7 +137,8 @@ impl<'a> Segment<'a> {
         if !ip::is_unicast(ip.source) || !ip::is_unicast(ip.destination) {
             return Err(ParseError::BadAddress);
         }
-        let (options, options_malformed) = Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
+        let (options, options_malformed) =
+            Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
         let header = Header {
             source: SocketAddr::new(ip.source, source_port),
             destination: SocketAddr::new(ip.destination, destination_port),
@@ -147,7 +152,12 @@ impl<'a> Segment<'a> {
             tos: ip.tos,
             id: ip.id,
         };
-        Ok(Segment { header, payload: tcp.get(header_len..).unwrap_or_default(), checksum: kind, options_malformed })
+        Ok(Segment {
+            header,
+            payload: tcp.get(header_len..).unwrap_or_default(),
+            checksum: kind,
+            options_malformed,
+        })
     }
 
     /// SEG.LEN: octets of sequence space, SYN and FIN included.
@@ -162,12 +172,19 @@ impl<'a> Segment<'a> {
 }
 
 /// Whether the checksum of a TCP segment is one that the policy takes, and which kind it is.
-pub(super) fn check(tcp: &[u8], source: IpAddr, destination: IpAddr, policy: ChecksumPolicy) -> Option<ChecksumKind> {
+pub(super) fn check(
+    tcp: &[u8],
+    source: IpAddr,
+    destination: IpAddr,
+    policy: ChecksumPolicy,
+) -> Option<ChecksumKind> {
     if policy == ChecksumPolicy::Ignore {
         return Some(ChecksumKind::Unchecked);
     }
     let pseudo = ip::pseudo_header_sum(source, destination, ip::TCP, tcp.len());
-    let field = tcp.get(16..18).map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
+    let field = tcp
+        .get(16..18)
+        .map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
     if policy == ChecksumPolicy::Partial && field == checksum::fold(pseudo) {
         return Some(ChecksumKind::Partial);
     }
@@ -183,7 +200,8 @@ impl Header {
     /// Writes the IP packet into `into` and returns its length in octets.
     ///
     /// # Errors
-    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP packet can be.
+    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP
+    /// packet can be.
     pub fn emit(&self, payload: Payload<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
         self.emit_illegal(payload, &Illegal::default(), into)
     }
@@ -191,8 +209,14 @@ impl Header {
     /// [`emit`](Header::emit) with mistakes made on purpose.
     ///
     /// # Errors
-    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP packet can be.
-    pub fn emit_illegal(&self, payload: Payload<'_>, illegal: &Illegal<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
+    /// [`ParseError::BufferTooShort`] when `into` is too short, or the packet longer than an IP
+    /// packet can be.
+    pub fn emit_illegal(
+        &self,
+        payload: Payload<'_>,
+        illegal: &Illegal<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, ParseError> {
         let mut area = [0; MAX_OPTIONS_LEN];
         let options_len = match illegal.options {
             Some(raw) => copy_raw(raw, &mut area),
@@ -202,10 +226,15 @@ impl Header {
         let tcp_len = header_len + payload.0.len() + payload.1.len();
         let ip_len = ip::header_len(self.source.ip(), self.destination.ip());
         let total = ip_len + tcp_len;
-        let packet = into.get_mut(..total).filter(|_| total <= 65_535).ok_or(ParseError::BufferTooShort)?;
+        let packet = into
+            .get_mut(..total)
+            .filter(|_| total <= 65_535)
+            .ok_or(ParseError::BufferTooShort)?;
         let (ip_part, tcp) = packet.split_at_mut(ip_len);
         ip::emit(self, tcp_len as u16, ip_part);
-        let (fixed, rest) = tcp.split_first_chunk_mut::<TCP_HEADER>().ok_or(ParseError::BufferTooShort)?;
+        let (fixed, rest) = tcp
+            .split_first_chunk_mut::<TCP_HEADER>()
+            .ok_or(ParseError::BufferTooShort)?;
         let offset = illegal.data_offset.unwrap_or((header_len / 4) as u8);
         self.emit_fixed(offset, fixed);
         let (options, text) = rest.split_at_mut(options_len);
@@ -214,7 +243,8 @@ impl Header {
         first.copy_from_slice(payload.0);
         second.copy_from_slice(payload.1);
         let field = illegal.checksum.unwrap_or_else(|| {
-            let pseudo = ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
+            let pseudo =
+                ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
             !checksum::fold(checksum::sum(pseudo, tcp))
         });
         if let Some(place) = tcp.get_mut(16..18) {
@@ -264,12 +294,26 @@ mod tests {
     fn syn(ends: [&str; 2]) -> Header {
         let [source, destination] = ends.map(|end| end.parse().unwrap());
         let (flags, options) = (Flags::SYN, Options::default());
-        Header { source, destination, seq: Seq(1000), ack: Seq(0), flags, window: 512, urgent: 0, options, ttl: 64, tos: 0, id: 7 }
+        Header {
+            source,
+            destination,
+            seq: Seq(1000),
+            ack: Seq(0),
+            flags,
+            window: 512,
+            urgent: 0,
+            options,
+            ttl: 64,
+            tos: 0,
+            id: 7,
+        }
     }
 
     fn built(header: &Header, text: &[u8], illegal: &Illegal<'_>) -> Vec<u8> {
         let mut packet = alloc::vec![0xee; 2000];
-        let len = header.emit_illegal((text, &[]), illegal, &mut packet).unwrap();
+        let len = header
+            .emit_illegal((text, &[]), illegal, &mut packet)
+            .unwrap();
         packet.truncate(len);
         packet
     }
@@ -278,7 +322,8 @@ mod tests {
         built(&syn(ends), text, &Illegal::default())
     }
 
-    /// A packet with octets overwritten, or taken out and put in, and the checksums mended where there is still a segment.
+    /// A packet with octets overwritten, or taken out and put in, and the checksums mended where
+    /// there is still a segment.
     fn edited(mut packet: Vec<u8>, edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         edit(&mut packet);
         fix_checksums(&mut packet);
@@ -292,12 +337,23 @@ mod tests {
     /// What broke other stacks, each by the name of the one it broke where that is known.
     #[test]
     fn parse_hostile_headers_are_refused_with_the_first_reason() {
-        use ParseError::{BadAddress, BadDataOffset, BadIpHeader, Fragment, NotTcp, PortZero, Truncated};
+        use ParseError::{
+            BadAddress, BadDataOffset, BadIpHeader, Fragment, NotTcp, PortZero, Truncated,
+        };
         let v4 = |edit: fn(&mut Vec<u8>)| edited(packet(V4, b""), edit);
         let v6 = |edit: fn(&mut Vec<u8>)| edited(packet(V6, b""), edit);
         let from = |source: &'static str| packet([source, V4[1]], b"");
         let to = |destination: &'static str| packet([V4[0], destination], b"");
-        let offset = |words: u8| built(&syn(V4), b"", &Illegal { data_offset: Some(words), ..Illegal::default() });
+        let offset = |words: u8| {
+            built(
+                &syn(V4),
+                b"",
+                &Illegal {
+                    data_offset: Some(words),
+                    ..Illegal::default()
+                },
+            )
+        };
         let cases: Vec<(&str, Vec<u8>, Option<ParseError>)> = alloc::vec![
             ("a sound SYN", packet(V4, b""), None),
             ("nothing at all", Vec::new(), Some(Truncated)),
@@ -319,35 +375,107 @@ mod tests {
             ),
             ("data offset 0 (TLDK)", offset(0), Some(BadDataOffset)),
             ("data offset 4", offset(4), Some(BadDataOffset)),
-            ("data offset 15 in 20 octets", offset(15), Some(BadDataOffset)),
-            ("total length past the end (uIP, CVE-2020-17441)", v4(|p| p[3] = 41), Some(Truncated)),
-            ("total length below the header's", v4(|p| p[3] = 19), Some(BadIpHeader)),
+            (
+                "data offset 15 in 20 octets",
+                offset(15),
+                Some(BadDataOffset)
+            ),
+            (
+                "total length past the end (uIP, CVE-2020-17441)",
+                v4(|p| p[3] = 41),
+                Some(Truncated)
+            ),
+            (
+                "total length below the header's",
+                v4(|p| p[3] = 19),
+                Some(BadIpHeader)
+            ),
             ("IHL 4", v4(|p| p[0] = 0x44), Some(BadIpHeader)),
-            ("IHL 15 in 40 octets", v4(|p| p[0] = 0x4f), Some(BadIpHeader)),
+            (
+                "IHL 15 in 40 octets",
+                v4(|p| p[0] = 0x4f),
+                Some(BadIpHeader)
+            ),
             ("more fragments", v4(|p| p[6] = 0x20), Some(Fragment)),
             ("a later fragment", v4(|p| p[7] = 1), Some(Fragment)),
             ("may be fragmented, but is not", v4(|p| p[6] = 0), None),
             ("UDP", v4(|p| p[9] = 17), Some(NotTcp)),
-            ("IP version 3 (TLDK)", v4(|p| p[0] = 0x35), Some(BadIpHeader)),
+            (
+                "IP version 3 (TLDK)",
+                v4(|p| p[0] = 0x35),
+                Some(BadIpHeader)
+            ),
             ("IP version 5", v4(|p| p[0] = 0x55), Some(BadIpHeader)),
-            ("TTL 0: no reason to discard (RFC 1122 section 3.2.1.7)", v4(|p| p[8] = 0), None),
+            (
+                "TTL 0: no reason to discard (RFC 1122 section 3.2.1.7)",
+                v4(|p| p[8] = 0),
+                None
+            ),
             ("reserved bits set", v4(|p| p[32] |= 0x0f), None),
-            ("IPv6, length past the end", v6(|p| p[5] = 21), Some(Truncated)),
+            (
+                "IPv6, length past the end",
+                v6(|p| p[5] = 21),
+                Some(Truncated)
+            ),
             ("IPv6, 19 octets of TCP", v6(|p| p[5] = 19), Some(Truncated)),
-            ("IPv6, hop-by-hop options before TCP", v6(|p| p[6] = 0), Some(NotTcp)),
+            (
+                "IPv6, hop-by-hop options before TCP",
+                v6(|p| p[6] = 0),
+                Some(NotTcp)
+            ),
             ("IPv6, a fragment", v6(|p| p[6] = 44), Some(NotTcp)),
             ("source port 0", from("10.77.0.1:0"), Some(PortZero)),
             ("destination port 0", to("10.77.0.2:0"), Some(PortZero)),
-            ("from multicast (MUST-63)", from("224.0.0.1:40000"), Some(BadAddress)),
-            ("from broadcast (MUST-63)", from("255.255.255.255:40000"), Some(BadAddress)),
-            ("from nobody (MUST-63)", from("0.0.0.0:40000"), Some(BadAddress)),
-            ("to multicast (MUST-57)", to("224.0.0.1:7000"), Some(BadAddress)),
-            ("to broadcast (MUST-57)", to("255.255.255.255:7000"), Some(BadAddress)),
-            ("from IPv6 multicast", packet(["[ff02::1]:40000", V6[1]], b""), Some(BadAddress)),
-            ("from nobody, IPv6", packet(["[::]:40000", V6[1]], b""), Some(BadAddress)),
-            ("to IPv6 multicast", packet([V6[0], "[ff02::1]:7000"], b""), Some(BadAddress)),
-            ("from loopback, whose place the kernel checks", from("127.0.0.1:40000"), None),
-            ("from a subnet's broadcast address, which only a host can tell", from("10.77.0.255:40000"), None),
+            (
+                "from multicast (MUST-63)",
+                from("224.0.0.1:40000"),
+                Some(BadAddress)
+            ),
+            (
+                "from broadcast (MUST-63)",
+                from("255.255.255.255:40000"),
+                Some(BadAddress)
+            ),
+            (
+                "from nobody (MUST-63)",
+                from("0.0.0.0:40000"),
+                Some(BadAddress)
+            ),
+            (
+                "to multicast (MUST-57)",
+                to("224.0.0.1:7000"),
+                Some(BadAddress)
+            ),
+            (
+                "to broadcast (MUST-57)",
+                to("255.255.255.255:7000"),
+                Some(BadAddress)
+            ),
+            (
+                "from IPv6 multicast",
+                packet(["[ff02::1]:40000", V6[1]], b""),
+                Some(BadAddress)
+            ),
+            (
+                "from nobody, IPv6",
+                packet(["[::]:40000", V6[1]], b""),
+                Some(BadAddress)
+            ),
+            (
+                "to IPv6 multicast",
+                packet([V6[0], "[ff02::1]:7000"], b""),
+                Some(BadAddress)
+            ),
+            (
+                "from loopback, whose place the kernel checks",
+                from("127.0.0.1:40000"),
+                None
+            ),
+            (
+                "from a subnet's broadcast address, which only a host can tell",
+                from("10.77.0.255:40000"),
+                None
+            ),
         ];
         for (name, packet, expected) in cases {
             assert_eq!(refusal(&packet), expected, "{name}");
@@ -370,9 +498,18 @@ mod tests {
     #[test]
     fn parse_hostile_options_leave_what_stood_before_them() {
         let none = Options::default();
-        let mss = |mss| Options { mss: Some(mss), ..none };
-        let shift = |shift| Options { window_scale: Some(shift), ..none };
-        let stamps = |value, echo| Options { timestamps: Some(Timestamps { value, echo }), ..none };
+        let mss = |mss| Options {
+            mss: Some(mss),
+            ..none
+        };
+        let shift = |shift| Options {
+            window_scale: Some(shift),
+            ..none
+        };
+        let stamps = |value, echo| Options {
+            timestamps: Some(Timestamps { value, echo }),
+            ..none
+        };
         let mut unknown = [0xaa; 40];
         unknown[..2].copy_from_slice(&[253, 40]);
         let mut blocks = SackBlocks::default();
@@ -383,41 +520,123 @@ mod tests {
         }
         let cases: [(&str, &[u8], Options, bool); 29] = [
             ("none", &[], none, false),
-            ("length 0 (picoTCP, CVE-2020-24337)", &[200, 0, 2, 4, 5, 180], none, true),
+            (
+                "length 0 (picoTCP, CVE-2020-24337)",
+                &[200, 0, 2, 4, 5, 180],
+                none,
+                true,
+            ),
             ("length 1", &[200, 1, 2, 4, 5, 180], none, true),
             ("an MSS of length 0", &[2, 0, 5, 180], none, true),
             ("an MSS of length 1", &[2, 1, 5, 180], none, true),
-            ("an MSS of length 3", &[2, 3, 5, 1, 3, 3, 7, 1], shift(7), false),
-            ("an MSS of length 5", &[2, 5, 5, 180, 0, 3, 3, 7], shift(7), false),
+            (
+                "an MSS of length 3",
+                &[2, 3, 5, 1, 3, 3, 7, 1],
+                shift(7),
+                false,
+            ),
+            (
+                "an MSS of length 5",
+                &[2, 5, 5, 180, 0, 3, 3, 7],
+                shift(7),
+                false,
+            ),
             ("an MSS past the end", &[1, 1, 2, 4], none, true),
             ("a kind alone at the end", &[3, 3, 7, 2], shift(7), true),
-            ("timestamps past the end", &[2, 4, 5, 180, 8, 10, 0, 0], mss(1460), true),
+            (
+                "timestamps past the end",
+                &[2, 4, 5, 180, 8, 10, 0, 0],
+                mss(1460),
+                true,
+            ),
             ("an MSS of 0 (mTCP)", &[2, 4, 0, 0], mss(0), false),
             ("an MSS of 1 (CVE-2019-11479)", &[2, 4, 0, 1], mss(1), false),
             ("an MSS of 65535", &[2, 4, 255, 255], mss(65_535), false),
-            ("two MSS: the last counts, as in Linux", &[2, 4, 5, 180, 2, 4, 0, 100], mss(100), false),
+            (
+                "two MSS: the last counts, as in Linux",
+                &[2, 4, 5, 180, 2, 4, 0, 100],
+                mss(100),
+                false,
+            ),
             ("a window scale of length 4", &[3, 4, 7, 7], none, false),
             ("a shift of 15", &[3, 3, 15, 1], shift(15), false),
             ("a shift of 255", &[3, 3, 255, 1], shift(255), false),
             ("forty NOPs", &[1; 40], none, false),
             ("forty octets of an unknown kind", &unknown, none, false),
-            ("authentication, empty", &[29, 2, 3, 3, 7, 1], shift(7), false),
+            (
+                "authentication, empty",
+                &[29, 2, 3, 3, 7, 1],
+                shift(7),
+                false,
+            ),
             ("multipath, empty", &[30, 2, 3, 3, 7, 1], shift(7), false),
-            ("a fast open cookie of five octets", &[34, 7, 1, 2, 3, 4, 5, 1], none, false),
+            (
+                "a fast open cookie of five octets",
+                &[34, 7, 1, 2, 3, 4, 5, 1],
+                none,
+                false,
+            ),
             ("a fast open request", &[34, 2, 3, 3, 7, 1], shift(7), false),
-            ("an echo on a SYN", &[8, 10, 0, 0, 0, 1, 0, 0, 0, 9, 1, 1], stamps(1, 9), false),
-            ("two timestamps", &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0], stamps(2, 0), false),
-            ("four overlapping SACK blocks", &area, Options { sack: blocks, ..none }, false),
-            ("a SACK without blocks", &[5, 2, 3, 3, 7, 1], shift(7), false),
+            (
+                "an echo on a SYN",
+                &[8, 10, 0, 0, 0, 1, 0, 0, 0, 9, 1, 1],
+                stamps(1, 9),
+                false,
+            ),
+            (
+                "two timestamps",
+                &[8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0],
+                stamps(2, 0),
+                false,
+            ),
+            (
+                "four overlapping SACK blocks",
+                &area,
+                Options {
+                    sack: blocks,
+                    ..none
+                },
+                false,
+            ),
+            (
+                "a SACK without blocks",
+                &[5, 2, 3, 3, 7, 1],
+                shift(7),
+                false,
+            ),
             ("half a SACK block", &[5, 6, 0, 0, 0, 1, 1, 1], none, false),
-            ("the end of the list, then rubbish", &[3, 3, 7, 0, 2, 0, 9, 9], shift(7), false),
+            (
+                "the end of the list, then rubbish",
+                &[3, 3, 7, 0, 2, 0, 9, 9],
+                shift(7),
+                false,
+            ),
         ];
         for (name, area, options, malformed) in cases {
             for flags in [Flags::SYN, Flags::ACK] {
-                let packet = built(&Header { flags, ..syn(V4) }, b"abc", &Illegal { options: Some(area), ..Illegal::default() });
+                let packet = built(
+                    &Header { flags, ..syn(V4) },
+                    b"abc",
+                    &Illegal {
+                        options: Some(area),
+                        ..Illegal::default()
+                    },
+                );
                 let segment = Segment::parse(&packet, ChecksumPolicy::Strict).unwrap();
-                assert_eq!(segment.header, Header { flags, options, ..syn(V4) }, "{name}");
-                assert_eq!((segment.options_malformed, segment.payload), (malformed, &b"abc"[..]), "{name}");
+                assert_eq!(
+                    segment.header,
+                    Header {
+                        flags,
+                        options,
+                        ..syn(V4)
+                    },
+                    "{name}"
+                );
+                assert_eq!(
+                    (segment.options_malformed, segment.payload),
+                    (malformed, &b"abc"[..]),
+                    "{name}"
+                );
             }
         }
     }
@@ -426,18 +645,53 @@ mod tests {
     fn parse_each_checksum_policy_takes_its_own() {
         use ChecksumPolicy::{Ignore, Partial, Strict};
         let header = syn(V4);
-        let with = |checksum| built(&header, b"text", &Illegal { checksum, ..Illegal::default() });
+        let with = |checksum| {
+            built(
+                &header,
+                b"text",
+                &Illegal {
+                    checksum,
+                    ..Illegal::default()
+                },
+            )
+        };
         // What Linux leaves for the network card: the pseudo-header's sum, not complemented.
-        let pseudo = checksum::fold(ip::pseudo_header_sum(header.source.ip(), header.destination.ip(), ip::TCP, 24));
-        let kind = |checksum, policy| Segment::parse(&with(checksum), policy).map(|segment| segment.checksum);
+        let pseudo = checksum::fold(ip::pseudo_header_sum(
+            header.source.ip(),
+            header.destination.ip(),
+            ip::TCP,
+            24,
+        ));
+        let kind = |checksum, policy| {
+            Segment::parse(&with(checksum), policy).map(|segment| segment.checksum)
+        };
         for (policy, full, partial, wrong) in [
-            (Partial, Ok(ChecksumKind::Full), Ok(ChecksumKind::Partial), Err(ParseError::BadChecksum)),
-            (Strict, Ok(ChecksumKind::Full), Err(ParseError::BadChecksum), Err(ParseError::BadChecksum)),
-            (Ignore, Ok(ChecksumKind::Unchecked), Ok(ChecksumKind::Unchecked), Ok(ChecksumKind::Unchecked)),
+            (
+                Partial,
+                Ok(ChecksumKind::Full),
+                Ok(ChecksumKind::Partial),
+                Err(ParseError::BadChecksum),
+            ),
+            (
+                Strict,
+                Ok(ChecksumKind::Full),
+                Err(ParseError::BadChecksum),
+                Err(ParseError::BadChecksum),
+            ),
+            (
+                Ignore,
+                Ok(ChecksumKind::Unchecked),
+                Ok(ChecksumKind::Unchecked),
+                Ok(ChecksumKind::Unchecked),
+            ),
         ] {
             assert_eq!(kind(None, policy), full, "{policy:?}, full");
             assert_eq!(kind(Some(pseudo), policy), partial, "{policy:?}, partial");
-            assert_eq!(kind(Some(!pseudo), policy), wrong, "{policy:?}, complemented");
+            assert_eq!(
+                kind(Some(!pseudo), policy),
+                wrong,
+                "{policy:?}, complemented"
+            );
             assert_eq!(kind(Some(0), policy), wrong, "{policy:?}, zero");
         }
     }
@@ -448,10 +702,23 @@ mod tests {
             let packet = packet(V4, b"");
             u16::from_be_bytes([packet[36], packet[37]])
         };
-        let header = Header { urgent: urgent_for_zero, ..syn(V4) };
+        let header = Header {
+            urgent: urgent_for_zero,
+            ..syn(V4)
+        };
         assert_eq!(built(&header, b"", &Illegal::default())[36..38], [0, 0]);
         for checksum in [0, 0xffff] {
-            assert_eq!(refusal(&built(&header, b"", &Illegal { checksum: Some(checksum), ..Illegal::default() })), None);
+            assert_eq!(
+                refusal(&built(
+                    &header,
+                    b"",
+                    &Illegal {
+                        checksum: Some(checksum),
+                        ..Illegal::default()
+                    }
+                )),
+                None
+            );
         }
     }
 
@@ -459,9 +726,23 @@ mod tests {
     fn emit_illegal_options_are_cut_at_forty_octets_and_filled_with_zeros() {
         for (len, expected) in [(1, 4), (4, 4), (5, 8), (39, 40), (41, 40)] {
             let raw = alloc::vec![1; len];
-            let packet = built(&syn(V4), b"", &Illegal { options: Some(&raw), ..Illegal::default() });
-            assert_eq!((packet.len(), packet[32] >> 4), (40 + expected, (5 + expected / 4) as u8), "{len} octets given");
-            assert!(packet[40 + len.min(40)..].iter().all(|octet| *octet == 0), "MUST-69");
+            let packet = built(
+                &syn(V4),
+                b"",
+                &Illegal {
+                    options: Some(&raw),
+                    ..Illegal::default()
+                },
+            );
+            assert_eq!(
+                (packet.len(), packet[32] >> 4),
+                (40 + expected, (5 + expected / 4) as u8),
+                "{len} octets given"
+            );
+            assert!(
+                packet[40 + len.min(40)..].iter().all(|octet| *octet == 0),
+                "MUST-69"
+            );
         }
     }
 
@@ -470,7 +751,10 @@ mod tests {
         for (ends, len) in [(V4, 44), (V6, 64)] {
             let mut buffer = [0; 64];
             assert_eq!(syn(ends).emit((b"te", b"xt"), &mut buffer[..len]), Ok(len));
-            assert_eq!(syn(ends).emit((b"te", b"xt"), &mut buffer[..len - 1]), Err(ParseError::BufferTooShort));
+            assert_eq!(
+                syn(ends).emit((b"te", b"xt"), &mut buffer[..len - 1]),
+                Err(ParseError::BufferTooShort)
+            );
         }
     }
 
@@ -479,9 +763,21 @@ mod tests {
         let (text, mut buffer) = (alloc::vec![7; 65_536], alloc::vec![0; 70_000]);
         for (ends, headers) in [(V4, 40), (V6, 60)] {
             let most = 65_535 - headers;
-            assert_eq!(syn(ends).emit((&text[..most], &[]), &mut buffer), Ok(65_535));
-            assert_eq!(Segment::parse(&buffer, ChecksumPolicy::Strict).unwrap().payload.len(), most);
-            assert_eq!(syn(ends).emit((&text[..most], &[7]), &mut buffer), Err(ParseError::BufferTooShort));
+            assert_eq!(
+                syn(ends).emit((&text[..most], &[]), &mut buffer),
+                Ok(65_535)
+            );
+            assert_eq!(
+                Segment::parse(&buffer, ChecksumPolicy::Strict)
+                    .unwrap()
+                    .payload
+                    .len(),
+                most
+            );
+            assert_eq!(
+                syn(ends).emit((&text[..most], &[7]), &mut buffer),
+                Err(ParseError::BufferTooShort)
+            );
         }
     }
 
@@ -489,16 +785,41 @@ mod tests {
     fn emit_between_families_writes_ipv6_throughout() {
         let packet = packet([V4[0], V6[1]], b"text");
         let segment = Segment::parse(&packet, ChecksumPolicy::Strict).unwrap();
-        assert_eq!((segment.header.source, segment.payload), ("[::ffff:10.77.0.1]:40000".parse().unwrap(), &b"text"[..]));
+        assert_eq!(
+            (segment.header.source, segment.payload),
+            ("[::ffff:10.77.0.1]:40000".parse().unwrap(), &b"text"[..])
+        );
     }
 
     #[test]
     fn len_syn_and_fin_count_one_octet_each() {
-        for (flags, len) in [(Flags::ACK, 3), (Flags::SYN, 4), (Flags::FIN | Flags::ACK, 4), (Flags::SYN | Flags::FIN, 5)] {
+        for (flags, len) in [
+            (Flags::ACK, 3),
+            (Flags::SYN, 4),
+            (Flags::FIN | Flags::ACK, 4),
+            (Flags::SYN | Flags::FIN, 5),
+        ] {
             let packet = built(&Header { flags, ..syn(V4) }, b"abc", &Illegal::default());
-            assert_eq!(Segment::parse(&packet, ChecksumPolicy::Strict).unwrap().len(), len, "{flags}");
+            assert_eq!(
+                Segment::parse(&packet, ChecksumPolicy::Strict)
+                    .unwrap()
+                    .len(),
+                len,
+                "{flags}"
+            );
         }
-        let packet = built(&Header { flags: Flags::ACK, ..syn(V4) }, b"", &Illegal::default());
-        assert!(Segment::parse(&packet, ChecksumPolicy::Strict).unwrap().is_empty());
+        let packet = built(
+            &Header {
+                flags: Flags::ACK,
+                ..syn(V4)
+            },
+            b"",
+            &Illegal::default(),
+        );
+        assert!(
+            Segment::parse(&packet, ChecksumPolicy::Strict)
+                .unwrap()
+                .is_empty()
+        );
     }
 }

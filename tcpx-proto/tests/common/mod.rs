@@ -9,8 +9,7 @@ use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, ListenerId};
 use tcpx_proto::label::Label;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::Signal;
-use tcpx_proto::stack::Stack;
+use tcpx_proto::stack::{Signal, Stack};
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
@@ -62,7 +61,8 @@ pub(crate) struct Bench {
     pub(crate) remote: SocketAddr,
     pub(crate) id: Option<ConnId>,
     pub(crate) listener: Option<ListenerId>,
-    /// What the peer's segments carry from now on: window (unscaled), options of its SYN, its timestamp if the connection has them.
+    /// What the peer's segments carry from now on: window (unscaled), options of its SYN, its
+    /// timestamp if the connection has them.
     pub(crate) window: u16,
     pub(crate) syn_options: Options,
     pub(crate) stamp: Option<u32>,
@@ -90,7 +90,10 @@ impl Bench {
             id: None,
             listener: None,
             window: 65_000,
-            syn_options: Options { mss: Some(1460), ..Options::default() },
+            syn_options: Options {
+                mss: Some(1460),
+                ..Options::default()
+            },
             stamp: None,
             snd_nxt: Seq(5_000_000),
             snd_una: Seq(5_000_000),
@@ -104,7 +107,11 @@ impl Bench {
     /// A profile without options and delays, so that each segment is a matter of the state alone.
     pub(crate) fn plain(profile: Profile) -> Config {
         let mut config = profile.config();
-        (config.conn.timestamps, config.conn.window_scaling, config.conn.sack) = (false, false, false);
+        (
+            config.conn.timestamps,
+            config.conn.window_scaling,
+            config.conn.sack,
+        ) = (false, false, false);
         (config.conn.nagle, config.conn.delayed_ack) = (Nagle::Off, None);
         config
     }
@@ -148,12 +155,16 @@ impl Bench {
         let unacknowledged = self.snd_nxt;
         match state {
             "ESTABLISHED" | "CLOSE-WAIT" => return,
-            "FIN-WAIT-1(orphan)" | "FIN-WAIT-2(orphan)" => self.stack.close(self.now, self.conn()).unwrap(),
+            "FIN-WAIT-1(orphan)" | "FIN-WAIT-2(orphan)" => {
+                self.stack.close(self.now, self.conn()).unwrap()
+            }
             _ => self.stack.shutdown(self.now, self.conn()).unwrap(),
         }
         self.drain();
         match state {
-            "FIN-WAIT-2" | "FIN-WAIT-2(orphan)" | "TIME-WAIT" => self.arrive(self.rcv_nxt, self.snd_nxt, ACK, b""),
+            "FIN-WAIT-2" | "FIN-WAIT-2(orphan)" | "TIME-WAIT" => {
+                self.arrive(self.rcv_nxt, self.snd_nxt, ACK, b"")
+            }
             "CLOSING" => self.arrive(self.rcv_nxt, unacknowledged, FIN_ACK, b""),
             _ => Vec::new(),
         };
@@ -164,13 +175,21 @@ impl Bench {
 
     pub(crate) fn listen(&mut self) {
         let config = self.stack.config().conn.clone();
-        self.listener = Some(self.stack.listen(self.now, self.local, 16, &config).unwrap());
+        self.listener = Some(
+            self.stack
+                .listen(self.now, self.local, 16, &config)
+                .unwrap(),
+        );
     }
 
     /// Active OPEN, and its SYN.
     pub(crate) fn connect(&mut self) -> Vec<Sent> {
         let config = self.stack.config().conn.clone();
-        self.id = Some(self.stack.connect(self.now, self.local, self.remote, &config).unwrap());
+        self.id = Some(
+            self.stack
+                .connect(self.now, self.local, self.remote, &config)
+                .unwrap(),
+        );
         self.drain()
     }
 
@@ -194,7 +213,14 @@ impl Bench {
             flags,
             window: self.window,
             urgent: if flags.has(Flags::URG) { 5 } else { 0 },
-            options: Options { timestamps, ..if syn { self.syn_options } else { Options::default() } },
+            options: Options {
+                timestamps,
+                ..if syn {
+                    self.syn_options
+                } else {
+                    Options::default()
+                }
+            },
             ttl: 64,
             tos: 0,
             id: 1,
@@ -215,18 +241,33 @@ impl Bench {
         self.drain()
     }
 
-    /// An ICMP error arrives that quotes a packet of 1500 octets of ours with this sequence number; what is sent then.
+    /// An ICMP error arrives that quotes a packet of 1500 octets of ours with this sequence number;
+    /// what is sent then.
     pub(crate) fn icmp(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq) -> Vec<Sent> {
         self.icmp_about(kind, code, mtu, seq, 1500)
     }
 
     /// The same about a packet of `len` octets.
-    pub(crate) fn icmp_about(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq, len: u16) -> Vec<Sent> {
-        let quoted = Header { source: self.local, destination: self.remote, ..self.header(seq, Seq(0), ACK) };
+    pub(crate) fn icmp_about(
+        &mut self,
+        kind: u8,
+        code: u8,
+        mtu: u16,
+        seq: Seq,
+        len: u16,
+    ) -> Vec<Sent> {
+        let quoted = Header {
+            source: self.local,
+            destination: self.remote,
+            ..self.header(seq, Seq(0), ACK)
+        };
         let mut tcp = [0; 100];
         quoted.emit((b"", b""), &mut tcp).unwrap();
         tcp[2..4].copy_from_slice(&len.to_be_bytes());
-        let mut packet = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0, 0];
+        let mut packet = vec![
+            0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1, kind, code, 0, 0, 0,
+            0,
+        ];
         packet.extend(mtu.to_be_bytes());
         packet.extend(&tcp[..28]);
         seal(&mut packet);
@@ -279,17 +320,28 @@ impl Bench {
             let segment = Segment::parse(&buffer[..transmit.len], ChecksumPolicy::Strict).unwrap();
             let (at, header, text) = (self.now, segment.header, segment.payload.to_vec());
             let dont_fragment = buffer[6] & 0x40 != 0;
-            out.push(Sent { at, header, text, label: transmit.label, len: transmit.len, dont_fragment });
+            out.push(Sent {
+                at,
+                header,
+                text,
+                label: transmit.label,
+                len: transmit.len,
+                dont_fragment,
+            });
         }
-        self.signals.extend(std::iter::from_fn(|| self.stack.poll_signal()));
-        self.events.extend(std::iter::from_fn(|| self.stack.poll_event()));
+        self.signals
+            .extend(std::iter::from_fn(|| self.stack.poll_signal()));
+        self.events
+            .extend(std::iter::from_fn(|| self.stack.poll_event()));
         self.learn();
         out
     }
 
     fn learn(&mut self) {
         self.id = self.stack.lookup(self.local, self.remote).or(self.id);
-        let Some(status) = self.id.and_then(|id| self.stack.status(id)) else { return };
+        let Some(status) = self.id.and_then(|id| self.stack.status(id)) else {
+            return;
+        };
         (self.snd_nxt, self.snd_una) = (status.snd_nxt, status.snd_una);
         if status.irs == PEER_ISS {
             self.rcv_nxt = status.rcv_nxt;
@@ -298,22 +350,34 @@ impl Bench {
 
     /// The state of the connection with the peer; CLOSED where there is none.
     pub(crate) fn state(&self) -> State {
-        let found = self.stack.lookup(self.local, self.remote).and_then(|id| self.stack.status(id));
+        let found = self
+            .stack
+            .lookup(self.local, self.remote)
+            .and_then(|id| self.stack.status(id));
         found.map_or(State::Closed, |status| status.state)
     }
 }
 
 /// Puts the right checksum into an ICMPv4 message behind 20 octets of IP header.
 pub(crate) fn seal(packet: &mut [u8]) {
-    let sum: u32 = packet[20..].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+    let sum: u32 = packet[20..]
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     packet[22..24].copy_from_slice(&(!(folded as u16)).to_be_bytes());
 }
 
 /// A segment as `SEQ ACK FLAGS`, PSH left out.
 pub(crate) fn spell(sent: &Sent) -> String {
-    let Header { seq, ack, flags, .. } = sent.header;
-    let ack = if flags.has(ACK) { ack.to_string() } else { String::from("-") };
+    let Header {
+        seq, ack, flags, ..
+    } = sent.header;
+    let ack = if flags.has(ACK) {
+        ack.to_string()
+    } else {
+        String::from("-")
+    };
     format!("{seq} {ack} {}", letters(flags))
 }
 
@@ -336,9 +400,24 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     pub(crate) fn of(bench: &Bench) -> Symbols {
-        let iss = bench.id.and_then(|id| bench.stack.status(id)).map_or(Seq(0), |status| status.iss);
-        let Bench { snd_nxt, snd_una, rcv_nxt, .. } = *bench;
-        Symbols { snd_nxt, snd_una, rcv_nxt, iss, seg_seq: Seq(0), seg_ack: Seq(0) }
+        let iss = bench
+            .id
+            .and_then(|id| bench.stack.status(id))
+            .map_or(Seq(0), |status| status.iss);
+        let Bench {
+            snd_nxt,
+            snd_una,
+            rcv_nxt,
+            ..
+        } = *bench;
+        Symbols {
+            snd_nxt,
+            snd_una,
+            rcv_nxt,
+            iss,
+            seg_seq: Seq(0),
+            seg_ack: Seq(0),
+        }
     }
 
     /// `RCV.NXT-1` and the like.
@@ -358,15 +437,26 @@ impl Symbols {
         Seq((i64::from(base.0) + offset.parse::<i64>().unwrap_or(0)) as u32)
     }
 
-    /// The replies that `<SEQ=..><ACK=..><CTL=..>; ..` names, as [`spell`] spells them. SEQ=new matches any number.
+    /// The replies that `<SEQ=..><ACK=..><CTL=..>; ..` names, as [`spell`] spells them. SEQ=new
+    /// matches any number.
     pub(crate) fn replies(&self, text: &str) -> Vec<String> {
         if text == "none" {
             return Vec::new();
         }
-        let number = |expression| if expression == "new" { String::from("new") } else { self.value(expression).to_string() };
+        let number = |expression| {
+            if expression == "new" {
+                String::from("new")
+            } else {
+                self.value(expression).to_string()
+            }
+        };
         let one = |text| {
             let ack = field(text, "ACK").map_or(String::from("-"), number);
-            format!("{} {ack} {}", number(field(text, "SEQ").unwrap()), field(text, "CTL").unwrap())
+            format!(
+                "{} {ack} {}",
+                number(field(text, "SEQ").unwrap()),
+                field(text, "CTL").unwrap()
+            )
         };
         text.split("; ").map(one).collect()
     }
@@ -374,15 +464,21 @@ impl Symbols {
 
 /// The value of `<KEY=value>`.
 pub(crate) fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let rest = text.split('<').find_map(|part| part.strip_prefix(key)?.strip_prefix('='))?;
+    let rest = text
+        .split('<')
+        .find_map(|part| part.strip_prefix(key)?.strip_prefix('='))?;
     rest.split('>').next()
 }
 
 /// Whether these are the replies that were expected.
 pub(crate) fn agrees(expected: &[String], actual: &[Sent]) -> bool {
     expected.len() == actual.len()
-        && expected.iter().zip(actual).all(|(expected, actual)| match expected.strip_prefix("new ") {
-            Some(rest) => spell(actual).split_once(' ').is_some_and(|(_, tail)| tail == rest),
-            None => *expected == spell(actual),
+        && expected.iter().zip(actual).all(|(expected, actual)| {
+            match expected.strip_prefix("new ") {
+                Some(rest) => spell(actual)
+                    .split_once(' ')
+                    .is_some_and(|(_, tail)| tail == rest),
+                None => *expected == spell(actual),
+            }
         })
 }

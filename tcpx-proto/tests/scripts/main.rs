@@ -1,4 +1,5 @@
-//! Scripts in packetdrill's language, each with the right answers of one case, played against a stack in virtual time.
+//! Scripts in packetdrill's language, each with the right answers of one case, played against a
+//! stack in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod parse;
@@ -7,7 +8,11 @@ mod play;
 use tcpx_proto::config::Profile;
 
 fn read(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/scripts/pkt/{name}.pkt", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(format!(
+        "{}/tests/scripts/pkt/{name}.pkt",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap()
 }
 
 /// Plays `pkt/<name>.pkt` in each of its profiles.
@@ -15,7 +20,10 @@ fn check(name: &str) {
     let script = parse::script(&read(name)).unwrap();
     let mut faults = Vec::new();
     for profile in &script.profiles {
-        let profile = Profile::ALL.into_iter().find(|known| known.name() == profile).unwrap();
+        let profile = Profile::ALL
+            .into_iter()
+            .find(|known| known.name() == profile)
+            .unwrap();
         if let Err(error) = play::play(&script, profile.config()) {
             faults.push(format!("in {}, {error}", profile.name()));
         }
@@ -96,10 +104,16 @@ scripts! {
 
 #[test]
 fn every_script_of_the_folder_is_played() {
-    let folder = std::fs::read_dir(format!("{}/tests/scripts/pkt", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let mut files: Vec<String> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let folder =
+        std::fs::read_dir(format!("{}/tests/scripts/pkt", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let mut files: Vec<String> = folder
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
     files.sort();
-    let names: Vec<String> = NAMES.iter().map(|name| format!("{}.pkt", name.replace('_', "-"))).collect();
+    let names: Vec<String> = NAMES
+        .iter()
+        .map(|name| format!("{}.pkt", name.replace('_', "-")))
+        .collect();
     assert_eq!(files, names);
 }
 
@@ -111,8 +125,16 @@ fn script_with_something_wrong_does_not_hold() {
         ("ecn-ece-reduces", "[ect0] PW.", "[noecn] PW."),
         ("ecn-ece-reduces", "1:10001(10000)", "1:9501(9500)"),
         ("fin-out-of-order", "sack 1001:1002", "sack 1001:1003"),
-        ("no-mss", "+0 > P. 1:537(536) ack 1", "+0 > . 1:537(536) ack 1"),
-        ("no-mss", "write(4, ..., 537) = 537", "write(4, ..., 537) = 536"),
+        (
+            "no-mss",
+            "+0 > P. 1:537(536) ack 1",
+            "+0 > . 1:537(536) ack 1",
+        ),
+        (
+            "no-mss",
+            "write(4, ..., 537) = 537",
+            "write(4, ..., 537) = 536",
+        ),
         ("paws-old", "mss 1460,sackOK", "sackOK,mss 1460"),
         ("paws-old", "-1 ECONNRESET", "0"),
         ("refused", "ECONNREFUSED], [4]", "0], [4]"),
@@ -123,17 +145,30 @@ fn script_with_something_wrong_does_not_hold() {
         assert!(text.contains(right), "{name}: {right}");
         let outcome = |text: &str| {
             let script = parse::script(text).unwrap();
-            let profile = Profile::ALL.into_iter().find(|known| known.name() == script.profiles[0]).unwrap();
+            let profile = Profile::ALL
+                .into_iter()
+                .find(|known| known.name() == script.profiles[0])
+                .unwrap();
             play::play(&script, profile.config())
         };
         assert_eq!(outcome(&text), Ok(()), "{name}");
-        assert!(outcome(&text.replace(right, wrong)).is_err(), "{name} with {wrong}");
+        assert!(
+            outcome(&text.replace(right, wrong)).is_err(),
+            "{name} with {wrong}"
+        );
     }
 }
 
 #[test]
 fn line_that_is_not_understood_is_named() {
-    for line in ["+0 < Q 0:0(0)", "+0 < . 0:1(0) ack 1", "+0 > . 0:0(0)", "* < . 0:0(0) ack 1", "+0 < . 0:0(0) ack 1 <gre>", "+0 read(4)"] {
+    for line in [
+        "+0 < Q 0:0(0)",
+        "+0 < . 0:1(0) ack 1",
+        "+0 > . 0:0(0)",
+        "* < . 0:0(0) ack 1",
+        "+0 < . 0:0(0) ack 1 <gre>",
+        "+0 read(4)",
+    ] {
         let error = parse::script(&format!("// comment\n{line}\n")).err();
         assert_eq!(error, Some(format!("line 2: {line}: not understood")));
     }

@@ -1,6 +1,8 @@
-//! What a script says: the part of packetdrill's language that the scripts beside this file use, one event a line.
+//! What a script says: the part of packetdrill's language that the scripts beside this file use,
+//! one event a line.
 //!
-//! The first lines may be comments of the form `// key: values`: `profiles` (those in which the script holds) and `ecn` (the server's policy).
+//! The first lines may be comments of the form `// key: values`: `profiles` (those in which the
+//! script holds) and `ecn` (the server's policy).
 
 use std::time::Duration;
 
@@ -81,17 +83,27 @@ pub(crate) enum Opt {
 
 /// Reads a script; the error names the line.
 pub(crate) fn script(text: &str) -> Result<Script, String> {
-    let mut script = Script { profiles: vec![String::from("rfc9293")], ecn: false, events: Vec::new() };
+    let mut script = Script {
+        profiles: vec![String::from("rfc9293")],
+        ecn: false,
+        events: Vec::new(),
+    };
     for (number, line) in text.lines().enumerate() {
         if let Some(comment) = line.strip_prefix("//") {
-            match comment.split_once(": ").map(|(key, value)| (key.trim(), value)) {
-                Some(("profiles", names)) => script.profiles = names.split(", ").map(String::from).collect(),
+            match comment
+                .split_once(": ")
+                .map(|(key, value)| (key.trim(), value))
+            {
+                Some(("profiles", names)) => {
+                    script.profiles = names.split(", ").map(String::from).collect()
+                }
                 Some(("ecn", "when asked")) => script.ecn = true,
                 _ => {}
             }
         } else if !line.trim().is_empty() {
             let text = format!("line {}: {}", number + 1, line.trim());
-            let (when, action) = event(line.trim()).ok_or_else(|| format!("{text}: not understood"))?;
+            let (when, action) =
+                event(line.trim()).ok_or_else(|| format!("{text}: not understood"))?;
             script.events.push(Event { text, when, action });
         }
     }
@@ -116,7 +128,10 @@ fn time_of(text: &str) -> Option<When> {
         return Some(When::Any);
     }
     if let Some((from, to)) = text.split_once('~') {
-        return Some(When::Within(seconds(from.strip_prefix('+')?)?, seconds(to.strip_prefix('+')?)?));
+        return Some(When::Within(
+            seconds(from.strip_prefix('+')?)?,
+            seconds(to.strip_prefix('+')?)?,
+        ));
     }
     match text.strip_prefix('+') {
         Some(after) => Some(When::After(seconds(after)?)),
@@ -130,9 +145,14 @@ fn seconds(text: &str) -> Option<Duration> {
 
 /// `icmp unreachable frag_needed mtu N [start:end(len)]`.
 fn frag_needed(text: &str) -> Option<Action> {
-    let (mtu, quoted) = text.strip_prefix("icmp unreachable frag_needed mtu ")?.split_once(' ')?;
+    let (mtu, quoted) = text
+        .strip_prefix("icmp unreachable frag_needed mtu ")?
+        .split_once(' ')?;
     let (seq, _) = range(quoted.strip_prefix('[')?.strip_suffix(']')?)?;
-    Some(Action::FragNeeded { mtu: mtu.parse().ok()?, seq })
+    Some(Action::FragNeeded {
+        mtu: mtu.parse().ok()?,
+        seq,
+    })
 }
 
 /// `[ecn] flags start:end(len) [ack N] [win N] [<options>]`.
@@ -148,7 +168,15 @@ fn packet_of(text: &str) -> Option<Packet> {
     let letters = words.next()?.replace('.', "A").replace('-', "");
     let (seq, len) = range(words.next()?)?;
     let options = options_of(options.trim_end().strip_suffix('>')?)?;
-    let mut packet = Packet { ecn, flags: Flags::from_letters(&letters)?, seq, len, ack: None, window: None, options };
+    let mut packet = Packet {
+        ecn,
+        flags: Flags::from_letters(&letters)?,
+        seq,
+        len,
+        ack: None,
+        window: None,
+        options,
+    };
     while let Some(word) = words.next() {
         let value = words.next()?;
         match word {
@@ -164,7 +192,8 @@ fn packet_of(text: &str) -> Option<Packet> {
 fn range(text: &str) -> Option<(u32, u32)> {
     let (start, rest) = text.split_once(':')?;
     let (end, len) = rest.strip_suffix(')')?.split_once('(')?;
-    let (start, end, len): (u32, u32, u32) = (start.parse().ok()?, end.parse().ok()?, len.parse().ok()?);
+    let (start, end, len): (u32, u32, u32) =
+        (start.parse().ok()?, end.parse().ok()?, len.parse().ok()?);
     (start.checked_add(len)? == end).then_some((start, len))
 }
 
@@ -173,7 +202,11 @@ fn options_of(text: &str) -> Option<Option<Vec<Opt>>> {
     if text == "..." {
         return Some(None);
     }
-    text.split(',').filter(|option| !option.is_empty()).map(option).collect::<Option<_>>().map(Some)
+    text.split(',')
+        .filter(|option| !option.is_empty())
+        .map(option)
+        .collect::<Option<_>>()
+        .map(Some)
 }
 
 fn option(text: &str) -> Option<Opt> {
@@ -184,9 +217,16 @@ fn option(text: &str) -> Option<Opt> {
         ["sackOK"] => Opt::SackPermitted,
         ["mss", mss] => Opt::Mss(mss.parse().ok()?),
         ["wscale", shift] => Opt::Scale(shift.parse().ok()?),
-        ["TS", "val", value, "ecr", echo] => Opt::Stamps { value: value.parse().ok()?, echo: echo.parse().ok()? },
+        ["TS", "val", value, "ecr", echo] => Opt::Stamps {
+            value: value.parse().ok()?,
+            echo: echo.parse().ok()?,
+        },
         ["sack", ref blocks @ ..] => {
-            let block = |block: &&str| block.split_once(':').and_then(|(left, right)| Some((left.parse().ok()?, right.parse().ok()?)));
+            let block = |block: &&str| {
+                block
+                    .split_once(':')
+                    .and_then(|(left, right)| Some((left.parse().ok()?, right.parse().ok()?)))
+            };
             Opt::Sack(blocks.iter().map(block).collect::<Option<_>>()?)
         }
         _ => return None,
@@ -200,5 +240,10 @@ fn call(text: &str) -> Option<Call> {
     let mut words = tail.split_whitespace();
     let result = words.next()?.parse().ok()?;
     let errno = words.next().filter(|word| !word.starts_with('('));
-    Some(Call { name: name.into(), args: args.split(", ").map(String::from).collect(), result, errno: errno.map(String::from) })
+    Some(Call {
+        name: name.into(),
+        args: args.split(", ").map(String::from).collect(),
+        result,
+        errno: errno.map(String::from),
+    })
 }

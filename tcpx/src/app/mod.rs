@@ -1,4 +1,5 @@
-//! An application: does the steps of a script with a host's TCP, and with streams of its own where it has some.
+//! An application: does the steps of a script with a host's TCP, and with streams of its own where
+//! it has some.
 //!
 //! ```
 //! use tcpx::app::{Ends, Player};
@@ -32,8 +33,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use talk::{Line, ended_early};
-use tcpx_proto::error::CallError;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::{Connect, Did, Expected, Script, Step, StepError};
 use tcpx_proto::sim::Place;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,7 +50,10 @@ pub struct Ends {
 impl Ends {
     /// Nothing to say, and nobody listens.
     pub fn none() -> Ends {
-        Ends { input: Box::new(tokio::io::empty()), output: Box::new(tokio::io::sink()) }
+        Ends {
+            input: Box::new(tokio::io::empty()),
+            output: Box::new(tokio::io::sink()),
+        }
     }
 }
 
@@ -72,7 +75,9 @@ impl AppError {
     /// The same in the words that every record of a script uses.
     fn plainly(&self) -> StepError {
         match self {
-            AppError::Connection(Error::Ended(reason)) => StepError::Call(CallError::Ended(*reason)),
+            AppError::Connection(Error::Ended(reason)) => {
+                StepError::Call(CallError::Ended(*reason))
+            }
             AppError::Connection(Error::Call(call)) => StepError::Call(*call),
             AppError::Connection(error) => StepError::Unexpected(error.to_string()),
             AppError::Step(error) => error.clone(),
@@ -86,7 +91,8 @@ pub struct Player<'a> {
     host: &'a Host,
     place: Place,
     ends: Ends,
-    /// The script is a file's: what it does is told to the record, and a sleep does not end with the connection.
+    /// The script is a file's: what it does is told to the record, and a sleep does not end with
+    /// the connection.
     told: bool,
     streams: Vec<(Option<Arc<str>>, Arc<Stream>)>,
     /// The connection that steps concern.
@@ -97,18 +103,39 @@ pub struct Player<'a> {
 impl<'a> Player<'a> {
     /// For a script that opens its connections itself, and tells the host's record what it does.
     pub fn new(host: &'a Host, place: Place, ends: Ends) -> Player<'a> {
-        Player { host, place, ends, told: true, streams: Vec::new(), current: None, listener: None }
+        Player {
+            host,
+            place,
+            ends,
+            told: true,
+            streams: Vec::new(),
+            current: None,
+            listener: None,
+        }
     }
 
     /// For a script about this connection, which the caller keeps.
     pub fn on(host: &'a Host, stream: Arc<Stream>, ends: Ends) -> Player<'a> {
-        Player { told: false, current: Some(stream), ..Player::new(host, Place { port: 0, peer: None }, ends) }
+        Player {
+            told: false,
+            current: Some(stream),
+            ..Player::new(
+                host,
+                Place {
+                    port: 0,
+                    peer: None,
+                },
+                ends,
+            )
+        }
     }
 
-    /// Does the steps in order, each to its end. The connections are left as the last step leaves them.
+    /// Does the steps in order, each to its end. The connections are left as the last step leaves
+    /// them.
     ///
     /// # Errors
-    /// The first step that cannot be done: a connection ended, or one of `ends` failed. A script that expects that end goes on there.
+    /// The first step that cannot be done: a connection ended, or one of `ends` failed. A script
+    /// that expects that end goes on there.
     pub async fn play(&mut self, script: &Script) -> Result<(), AppError> {
         let mut at = 0;
         let mut outcome = Ok(());
@@ -139,27 +166,47 @@ impl<'a> Player<'a> {
 
     fn tell(&self, did: impl FnOnce() -> Did) {
         if self.told {
-            self.host.tell(self.current.as_ref().map(|stream| stream.id()), did());
+            self.host
+                .tell(self.current.as_ref().map(|stream| stream.id()), did());
         }
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), AppError> {
         match step {
             Step::Listen { port, backlog } => {
-                let port = Some(port.unwrap_or(self.place.port)).filter(|port| *port != 0).unwrap_or(*self.host.ports().start());
-                self.listener = Some(self.host.listen(port, *backlog, &self.host.config().conn).map_err(AppError::Connection)?);
+                let port = Some(port.unwrap_or(self.place.port))
+                    .filter(|port| *port != 0)
+                    .unwrap_or(*self.host.ports().start());
+                self.listener = Some(
+                    self.host
+                        .listen(port, *backlog, &self.host.config().conn)
+                        .map_err(AppError::Connection)?,
+                );
             }
-            Step::StopListening => drop(self.listener.take().ok_or(AppError::Step(StepError::NotListening))?),
+            Step::StopListening => drop(
+                self.listener
+                    .take()
+                    .ok_or(AppError::Step(StepError::NotListening))?,
+            ),
             Step::Accept { name } => {
-                let listener = self.listener.as_ref().ok_or(AppError::Step(StepError::NotListening))?;
+                let listener = self
+                    .listener
+                    .as_ref()
+                    .ok_or(AppError::Step(StepError::NotListening))?;
                 let stream = listener.accept().await.map_err(AppError::Connection)?;
                 self.take_up(stream, name.as_ref());
             }
-            // What is rare and large has a room of its own, so that a connection that waits does not keep it.
+            // What is rare and large has a room of its own, so that a connection that waits does
+            // not keep it.
             Step::Connect(connect) => Box::pin(self.connect(connect)).await?,
             Step::On(name) => {
-                let found = self.streams.iter().rev().find(|(known, _)| known.as_ref() == Some(name));
-                let missing = || AppError::Step(StepError::NoSuchConnection(Some(Arc::clone(name))));
+                let found = self
+                    .streams
+                    .iter()
+                    .rev()
+                    .find(|(known, _)| known.as_ref() == Some(name));
+                let missing =
+                    || AppError::Step(StepError::NoSuchConnection(Some(Arc::clone(name))));
                 self.current = Some(Arc::clone(&found.ok_or_else(missing)?.1));
             }
             Step::Sleep(duration) if self.told => tokio::time::sleep(*duration).await,
@@ -171,28 +218,50 @@ impl<'a> Player<'a> {
                 self.streams.clear();
             }
             _ => {
-                let stream = self.current.clone().ok_or(AppError::Step(StepError::NoSuchConnection(None)))?;
-                self.talk(step, Line { stream: &stream, told: self.told }).await?;
+                let stream = self
+                    .current
+                    .clone()
+                    .ok_or(AppError::Step(StepError::NoSuchConnection(None)))?;
+                self.talk(
+                    step,
+                    Line {
+                        stream: &stream,
+                        told: self.told,
+                    },
+                )
+                .await?;
             }
         }
         Ok(())
     }
 
     async fn connect(&mut self, connect: &Connect) -> Result<(), AppError> {
-        let to: SocketAddr = connect.to.or(self.place.peer).ok_or(AppError::Step(StepError::NoPeer))?;
+        let to: SocketAddr = connect
+            .to
+            .or(self.place.peer)
+            .ok_or(AppError::Step(StepError::NoPeer))?;
         let port = connect.from.unwrap_or(self.place.port);
         for left in (0..connect.tries.unwrap_or(1).max(1)).rev() {
-            let stream = self.host.start_connect(port, to, &self.host.config().conn).map_err(AppError::Connection)?;
+            let stream = self
+                .host
+                .start_connect(port, to, &self.host.config().conn)
+                .map_err(AppError::Connection)?;
             let stream = Arc::new(stream);
             self.current = Some(Arc::clone(&stream));
-            let opened = if connect.tries.is_some() { stream.established().await } else { Ok(()) };
+            let opened = if connect.tries.is_some() {
+                stream.established().await
+            } else {
+                Ok(())
+            };
             match opened {
                 Ok(()) => {
                     self.streams.push((connect.name.clone(), stream));
                     break;
                 }
                 Err(error) if left == 0 => return Err(AppError::Connection(error)),
-                Err(error) => self.tell(|| Did::Failed(AppError::Connection(error).plainly().to_string())),
+                Err(error) => {
+                    self.tell(|| Did::Failed(AppError::Connection(error).plainly().to_string()))
+                }
             }
         }
         Ok(())
@@ -210,7 +279,10 @@ impl<'a> Player<'a> {
         match step {
             Step::Send(data) => line.send(data).await,
             Step::Receive(octets) => talk::receive(line, &mut ends.output, Some(*octets)).await,
-            Step::ReceiveUntil(text) => line.receive_text(|heard| usize::from(!heard.ends_with(text))).await.map(drop),
+            Step::ReceiveUntil(text) => line
+                .receive_text(|heard| usize::from(!heard.ends_with(text)))
+                .await
+                .map(drop),
             Step::ReceiveToEnd => talk::receive(line, &mut ends.output, None).await,
             Step::Echo => talk::echo(line).await,
             Step::SendInput => talk::send_input(&mut ends.input, line).await,
@@ -219,7 +291,11 @@ impl<'a> Player<'a> {
                 () = tokio::time::sleep(*duration) => Ok(()),
                 ended = stream.closed() => ended_early(ended),
             },
-            Step::StopReading if self.told => stream.closed().await.map(drop).map_err(AppError::Connection),
+            Step::StopReading if self.told => stream
+                .closed()
+                .await
+                .map(drop)
+                .map_err(AppError::Connection),
             Step::StopReading => ended_early(stream.closed().await),
             Step::Shutdown => line.shutdown().await,
             Step::Close => {
@@ -231,8 +307,12 @@ impl<'a> Player<'a> {
                 Ok(())
             }
             Step::Expect(Expected::Text(text)) => line.expect_text(text).await,
-            Step::Expect(Expected::State(state)) => stream.reached(*state).await.map_err(AppError::Connection),
-            Step::Expect(Expected::Closed(reason)) => expect_closed(stream.closed().await, reason.as_deref()),
+            Step::Expect(Expected::State(state)) => {
+                stream.reached(*state).await.map_err(AppError::Connection)
+            }
+            Step::Expect(Expected::Closed(reason)) => {
+                expect_closed(stream.closed().await, reason.as_deref())
+            }
             // The other steps are the host's.
             _ => Ok(()),
         }
@@ -242,12 +322,16 @@ impl<'a> Player<'a> {
 fn expect_closed(ended: Result<CloseReason, Error>, named: Option<&str>) -> Result<(), AppError> {
     match ended.map_err(AppError::Connection)? {
         reason if named.is_none_or(|named| named == reason.name()) => Ok(()),
-        reason => Err(AppError::Step(StepError::Unexpected(format!("the connection ended: {}", reason.name())))),
+        reason => Err(AppError::Step(StepError::Unexpected(format!(
+            "the connection ended: {}",
+            reason.name()
+        )))),
     }
 }
 
-/// Waits for SIGHUP, SIGINT or SIGTERM, and gives the exit status that stands for it. The signals are caught from the call on, but for
-/// those that were ignored when the program began: they stay ignored.
+/// Waits for SIGHUP, SIGINT or SIGTERM, and gives the exit status that stands for it. The signals
+/// are caught from the call on, but for those that were ignored when the program began: they stay
+/// ignored.
 ///
 /// # Errors
 /// The system refuses to let them be caught.

@@ -1,4 +1,5 @@
-//! What a step does with a connection: octets to and fro between the connection, the application's own streams, and the record.
+//! What a step does with a connection: octets to and fro between the connection, the application's
+//! own streams, and the record.
 
 use super::{AppError, Ends};
 use crate::error::Error;
@@ -29,17 +30,24 @@ fn connection(error: io::Error) -> AppError {
     let kind = error.kind();
     match error.into_inner().map(|inner| inner.downcast::<Error>()) {
         Some(Ok(error)) => AppError::Connection(*error),
-        _ => AppError::Connection(Error::Io { act: "use the connection", source: kind.into() }),
+        _ => AppError::Connection(Error::Io {
+            act: "use the connection",
+            source: kind.into(),
+        }),
     }
 }
 
-/// Reads at most so many octets; none: the end. While there is nothing to read no room is kept for it: most connections say nothing most
-/// of the time.
+/// Reads at most so many octets; none: the end. While there is nothing to read no room is kept for
+/// it: most connections say nothing most of the time.
 async fn some(from: &mut (impl AsyncRead + Unpin), most: usize) -> io::Result<Vec<u8>> {
     poll_fn(|context| poll_some(Pin::new(&mut *from), context, most)).await
 }
 
-fn poll_some(from: Pin<&mut impl AsyncRead>, context: &mut Context<'_>, most: usize) -> Poll<io::Result<Vec<u8>>> {
+fn poll_some(
+    from: Pin<&mut impl AsyncRead>,
+    context: &mut Context<'_>,
+    most: usize,
+) -> Poll<io::Result<Vec<u8>>> {
     let mut room = [const { MaybeUninit::uninit() }; CHUNK];
     let mut buffer = ReadBuf::uninit(&mut room[..most.min(CHUNK)]);
     ready!(from.poll_read(context, &mut buffer))?;
@@ -79,11 +87,18 @@ impl Line<'_> {
     }
 
     /// RECEIVE until that much has come, or that text, or the end.
-    pub(super) async fn receive_text(&self, done: impl Fn(&[u8]) -> usize) -> Result<Vec<u8>, AppError> {
+    pub(super) async fn receive_text(
+        &self,
+        done: impl Fn(&[u8]) -> usize,
+    ) -> Result<Vec<u8>, AppError> {
         let mut heard = Vec::new();
         loop {
             let most = done(&heard);
-            let got = if most == 0 { Vec::new() } else { self.read(most).await? };
+            let got = if most == 0 {
+                Vec::new()
+            } else {
+                self.read(most).await?
+            };
             if got.is_empty() {
                 return Ok(heard);
             }
@@ -93,11 +108,23 @@ impl Line<'_> {
 
     /// These octets and no others come next.
     pub(super) async fn expect_text(&self, text: &[u8]) -> Result<(), AppError> {
-        let heard = self.receive_text(|heard| if text.starts_with(heard) { text.len() - heard.len() } else { 0 }).await?;
+        let heard = self
+            .receive_text(|heard| {
+                if text.starts_with(heard) {
+                    text.len() - heard.len()
+                } else {
+                    0
+                }
+            })
+            .await?;
         if heard == text {
             return Ok(());
         }
-        let wrong = format!("expected \"{}\", received \"{}\"", text.escape_ascii(), heard.escape_ascii());
+        let wrong = format!(
+            "expected \"{}\", received \"{}\"",
+            text.escape_ascii(),
+            heard.escape_ascii()
+        );
         Err(AppError::Step(StepError::Unexpected(wrong)))
     }
 
@@ -108,7 +135,11 @@ impl Line<'_> {
 }
 
 /// RECEIVE into the application's output: so many octets, or all until the end.
-pub(super) async fn receive(line: Line<'_>, output: &mut (impl AsyncWrite + Unpin), octets: Option<u64>) -> Result<(), AppError> {
+pub(super) async fn receive(
+    line: Line<'_>,
+    output: &mut (impl AsyncWrite + Unpin),
+    octets: Option<u64>,
+) -> Result<(), AppError> {
     let mut left = octets.unwrap_or(u64::MAX);
     while left > 0 {
         let got = line.read(usize::try_from(left).unwrap_or(CHUNK)).await?;
@@ -134,8 +165,8 @@ pub(super) async fn echo(line: Line<'_>) -> Result<(), AppError> {
     }
 }
 
-/// Both directions at once, each to its end. The end of the input is our FIN. A connection that breaks ends both, even while the
-/// input has nothing to say.
+/// Both directions at once, each to its end. The end of the input is our FIN. A connection that
+/// breaks ends both, even while the input has nothing to say.
 pub(super) async fn relay(line: Line<'_>, ends: &mut Ends) -> Result<(), AppError> {
     let out = async {
         send_input(&mut ends.input, line).await?;
@@ -155,7 +186,10 @@ pub(super) async fn relay(line: Line<'_>, ends: &mut Ends) -> Result<(), AppErro
     }
 }
 
-pub(super) async fn send_input(input: &mut (impl AsyncRead + Unpin), line: Line<'_>) -> Result<(), AppError> {
+pub(super) async fn send_input(
+    input: &mut (impl AsyncRead + Unpin),
+    line: Line<'_>,
+) -> Result<(), AppError> {
     loop {
         let got = some(input, CHUNK).await.map_err(own_input)?;
         if got.is_empty() {
@@ -166,9 +200,13 @@ pub(super) async fn send_input(input: &mut (impl AsyncRead + Unpin), line: Line<
 }
 
 fn own_input(error: io::Error) -> AppError {
-    AppError::Own(format!("cannot read the input: {error}; the connection is closed"))
+    AppError::Own(format!(
+        "cannot read the input: {error}; the connection is closed"
+    ))
 }
 
 fn own_output(error: io::Error) -> AppError {
-    AppError::Own(format!("cannot write the peer's data: {error}; the connection is closed"))
+    AppError::Own(format!(
+        "cannot write the peer's data: {error}; the connection is closed"
+    ))
 }

@@ -10,13 +10,20 @@ use tcpx_proto::time::Instant;
 use tokio::signal::unix::SignalKind;
 
 impl Run {
-    /// Answers each SIGUSR1 with a table, for as long as it is polled. The signal is caught from the call on.
+    /// Answers each SIGUSR1 with a table, for as long as it is polled. The signal is caught from
+    /// the call on.
     ///
     /// # Errors
     /// The system refuses to let it be caught.
-    pub(super) fn report_on_signal(&self, host: Host) -> Result<impl Future<Output = std::convert::Infallible>, Failure> {
+    pub(super) fn report_on_signal(
+        &self,
+        host: Host,
+    ) -> Result<impl Future<Output = std::convert::Infallible>, Failure> {
         let asked = Caught::new(SignalKind::user_defined1());
-        let mut asked = asked.map_err(|error| Failure { message: format!("cannot catch SIGUSR1: {error}"), code: 1 })?;
+        let mut asked = asked.map_err(|error| Failure {
+            message: format!("cannot catch SIGUSR1: {error}"),
+            code: 1,
+        })?;
         Ok(async move {
             loop {
                 asked.arrives().await;
@@ -40,14 +47,18 @@ fn table(mut connections: Vec<Status>, now: Instant) -> (String, Table<7>) {
         ("timer", Fit::Whole),
     ];
     let mut table = Table::new(columns);
-    connections.iter().for_each(|status| table.add(row(status, now).map(Cell::from)));
+    connections
+        .iter()
+        .for_each(|status| table.add(row(status, now).map(Cell::from)));
     let many = if connections.len() == 1 { "" } else { "s" };
     (format!("{} connection{many}", connections.len()), table)
 }
 
 fn row(status: &Status, now: Instant) -> [String; 7] {
     let timer = match (status.timer, status.deadline) {
-        (Some(timer), Some(at)) => format!("{} in {:.1} s", timer.name(), at.since(now).as_secs_f64()),
+        (Some(timer), Some(at)) => {
+            format!("{} in {:.1} s", timer.name(), at.since(now).as_secs_f64())
+        }
         _ => "-".to_owned(),
     };
     [
@@ -75,19 +86,35 @@ mod tests {
         let mut packet = [0; 1500];
         for (port, second) in [(9, 0), (2, 1)] {
             let now = Instant::ZERO + Duration::from_secs(second);
-            stack.connect(now, ([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 7000).into(), &Config::default().conn).unwrap();
+            stack
+                .connect(
+                    now,
+                    ([10, 0, 0, 1], port).into(),
+                    ([10, 0, 0, 2], 7000).into(),
+                    &Config::default().conn,
+                )
+                .unwrap();
             while stack.poll_transmit(now, &mut packet).is_some() {}
         }
-        let connections = stack.connections().filter_map(|id| stack.status(id)).collect();
+        let connections = stack
+            .connections()
+            .filter_map(|id| stack.status(id))
+            .collect();
         let (count, table) = table(connections, Instant::ZERO + Duration::from_millis(1250));
         let expected = "\
 state\tsend-q\trecv-q\tlocal\tpeer\tage\ttimer
 SYN-SENT\t0\t0\t10.0.0.1:9\t10.0.0.2:7000\t1.2 s\tretransmission in 0.0 s
 SYN-SENT\t0\t0\t10.0.0.1:2\t10.0.0.2:7000\t0.2 s\tretransmission in 0.8 s
 ";
-        assert_eq!((count.as_str(), table.tabbed(true).as_str()), ("2 connections", expected));
+        assert_eq!(
+            (count.as_str(), table.tabbed(true).as_str()),
+            ("2 connections", expected)
+        );
         let narrow = table.aligned(80);
-        assert!(narrow.lines().count() == 5 && narrow.contains("timer: retransmission in 0.8 s"), "{narrow}");
+        assert!(
+            narrow.lines().count() == 5 && narrow.contains("timer: retransmission in 0.8 s"),
+            "{narrow}"
+        );
         assert_eq!(table.aligned(90).lines().count(), 3);
         assert_eq!(super::table(Vec::new(), Instant::ZERO).0, "0 connections");
     }

@@ -20,7 +20,13 @@ const MIB: u64 = 1 << 20;
 pub fn octets_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     match reader.take(most + 1).read_to_end(&mut octets)? as u64 > most {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("there is more than {} MiB, the most that is read", most / MIB))),
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!(
+                "there is more than {} MiB, the most that is read",
+                most / MIB
+            ),
+        )),
         false => Ok(octets),
     }
 }
@@ -30,7 +36,8 @@ pub fn octets_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of [`octets_of`]; it is no text.
 pub fn text_of(reader: impl Read, most: u64) -> io::Result<String> {
-    String::from_utf8(octets_of(reader, most)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+    String::from_utf8(octets_of(reader, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 /// What a file has.
@@ -58,7 +65,10 @@ mod tests {
         let zeros = |octets| io::repeat(0).take(octets);
         assert_eq!(octets_of(zeros(SOURCE), SOURCE).unwrap().len(), 1 << 20);
         let error = octets_of(zeros(SOURCE + 1), SOURCE).unwrap_err();
-        assert_eq!(error.to_string(), "there is more than 1 MiB, the most that is read");
+        assert_eq!(
+            error.to_string(),
+            "there is more than 1 MiB, the most that is read"
+        );
     }
 
     #[test]
@@ -67,6 +77,9 @@ mod tests {
         assert_eq!(refused("/dev/zero").kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(refused("/dev/full").kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(refused("/").kind(), io::ErrorKind::IsADirectory);
-        assert_eq!(text_of(&b"\xff"[..], SOURCE).unwrap_err().to_string(), "it is no text in UTF-8");
+        assert_eq!(
+            text_of(&b"\xff"[..], SOURCE).unwrap_err().to_string(),
+            "it is no text in UTF-8"
+        );
     }
 }

@@ -40,13 +40,15 @@ pub struct Common {
     /// Remove this rule of TCP (repeatable); the list is below
     #[arg(long, value_name = "RULE", help_heading = BREAK)]
     pub without: Vec<String>,
-    /// Do to segments what a bad network would (repeatable, the first match wins), such as 'drop out fin#1'; docs/faults.md
+    /// Do to segments what a bad network would (repeatable, the first match wins), such as 'drop
+    /// out fin#1'; docs/faults.md
     #[arg(long, value_name = "RULE", help_heading = BREAK)]
     pub fault: Vec<String>,
     /// Go from TIME-WAIT's door straight to CLOSED: the same as --without time-wait
     #[arg(long, help_heading = BREAK)]
     pub skip_time_wait: bool,
-    /// Never send the third ACK, and hold data and FIN back, until --hold ends, Ctrl-C or a RST; =data lets data go all the same
+    /// Never send the third ACK, and hold data and FIN back, until --hold ends, Ctrl-C or a RST;
+    /// =data lets data go all the same
     #[arg(long, value_name = "data", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = BREAK)]
     pub no_third_ack: Option<ThirdAck>,
     /// Send small segments at once: the same as --without nagle
@@ -71,7 +73,8 @@ pub struct Common {
     /// Maximum segment lifetime; TIME-WAIT lasts twice that [default: the profile's, 30s for linux]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub msl: Option<Duration>,
-    /// Probe a silent peer after IDLE, then every INTERVAL, and give up after PROBES (at least 2), such as 2h,75s,9
+    /// Probe a silent peer after IDLE, then every INTERVAL, and give up after PROBES (at least 2),
+    /// such as 2h,75s,9
     #[arg(long, value_name = "IDLE,INTERVAL,PROBES", value_parser = value::keepalive, help_heading = TIMERS)]
     pub keepalive: Option<KeepAlive>,
     /// Give up when data stays unacknowledged for this long
@@ -80,13 +83,15 @@ pub struct Common {
     /// Retransmission timeout before the first sample [default: 1s]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_initial: Option<Duration>,
-    /// Least retransmission timeout; with profile linux the least that it adds to the round-trip time [default: the profile's, 200ms for linux]
+    /// Least retransmission timeout; with profile linux the least that it adds to the round-trip
+    /// time [default: the profile's, 200ms for linux]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_min: Option<Duration>,
     /// Largest retransmission timeout [default: 120s]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub rto_max: Option<Duration>,
-    /// R2: give up after N retransmissions of data, or zero-window probes, without an answer [default: 15]
+    /// R2: give up after N retransmissions of data, or zero-window probes, without an answer
+    /// [default: 15]
     #[arg(long, value_name = "N", help_heading = TIMERS)]
     pub r2: Option<u8>,
     /// R2 once the application has closed [default: the profile's, 8 for linux]
@@ -98,16 +103,20 @@ pub struct Common {
     /// R2 of a SYN,ACK [default: the profile's, 5 for linux]
     #[arg(long, value_name = "N", help_heading = TIMERS)]
     pub synack_retries: Option<u8>,
-    /// How long FIN-WAIT-2 may last once the application has closed [default: the profile's, 60s for linux]
+    /// How long FIN-WAIT-2 may last once the application has closed [default: the profile's, 60s
+    /// for linux]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub fin_wait_2: Option<Duration>,
-    /// Probe a zero window no sooner than MIN and no later than MAX after the last time [default: the profile's, 200ms,120s for linux]
+    /// Probe a zero window no sooner than MIN and no later than MAX after the last time [default:
+    /// the profile's, 200ms,120s for linux]
     #[arg(long, value_name = "MIN,MAX", value_parser = value::persist, help_heading = TIMERS)]
     pub persist: Option<Persist>,
-    /// The longest that an ACK waits for something to travel with, below 500ms [default: the profile's, 40ms for linux]
+    /// The longest that an ACK waits for something to travel with, below 500ms [default: the
+    /// profile's, 40ms for linux]
     #[arg(long, value_name = "DUR", value_parser = value::delayed_ack, help_heading = TIMERS)]
     pub delayed_ack: Option<Duration>,
-    /// At most one challenge ACK (RFC 5961), or other answer to a segment without text and FIN, of a connection in this time [default: 500ms]
+    /// At most one challenge ACK (RFC 5961), or other answer to a segment without text and FIN, of
+    /// a connection in this time [default: 500ms]
     #[arg(long, value_name = "DUR", value_parser = duration, help_heading = TIMERS)]
     pub challenge_interval: Option<Duration>,
 
@@ -117,7 +126,8 @@ pub struct Common {
     /// Initial sequence number of every connection [default: RFC 6528]
     #[arg(long, value_name = "N", help_heading = CONNECTION)]
     pub isn: Option<u32>,
-    /// Maximum segment size to offer; profile linux sends no larger segments either, octets [default: the link's MTU less 40]
+    /// Maximum segment size to offer; profile linux sends no larger segments either, octets
+    /// [default: the link's MTU less 40]
     #[arg(long, value_name = "OCTETS", value_parser = clap::value_parser!(u16).range(88..=65_495), help_heading = CONNECTION)]
     pub mss: Option<u16>,
     /// Receive buffer, the largest window to offer, such as 64k or 1M [default: 256k]
@@ -129,27 +139,31 @@ pub struct Common {
     /// How the congestion window grows and falls [default: the profile's, cubic for linux]
     #[arg(long, value_enum, value_name = "POLICY", help_heading = CONNECTION)]
     pub congestion: Option<CongestionArg>,
-    /// How lost segments are noticed where the peer permits SACK [default: the profile's, rack for linux]
+    /// How lost segments are noticed where the peer permits SACK [default: the profile's, rack for
+    /// linux]
     #[arg(long, value_enum, value_name = "POLICY", help_heading = CONNECTION)]
     pub recovery: Option<RecoveryArg>,
     /// Ask for explicit congestion notification (RFC 3168), and grant it
     #[arg(long, help_heading = CONNECTION)]
     pub ecn: bool,
-    /// What keeps this machine's kernel from resetting our connections; auto takes iptables where it can, else listener
+    /// What keeps this machine's kernel from resetting our connections; auto takes iptables where
+    /// it can, else listener
     #[arg(long, value_enum, default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
     pub rst_guard: GuardArg,
     /// SO_MARK by which the iptables guard tells our RSTs from the kernel's
     #[arg(long, value_name = "N", value_parser = value::mark, default_value = "0x70", help_heading = CONNECTION)]
     pub mark: u32,
-    /// Which checksums to take: partial allows those that a kernel on this machine left to its network card
+    /// Which checksums to take: partial allows those that a kernel on this machine left to its
+    /// network card
     #[arg(long, value_enum, default_value = "partial", value_name = "POLICY", help_heading = CONNECTION)]
     pub checksum: ChecksumArg,
 
-    /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to a client's --output or nowhere)
+    /// Write what happens as JSON Lines to FILE (- is stdout; then the peer's data goes to a
+    /// client's --output or nowhere)
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub events: Option<PathBuf>,
-    /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on each and those that a fault dropped on
-    /// an interface of their own
+    /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on
+    /// each and those that a fault dropped on an interface of their own
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub pcap: Option<PathBuf>,
     /// Show timers, checks and the seed as well

@@ -18,8 +18,11 @@ const MOST_PORTS: u16 = 20_000;
 /// The file cannot be read; a mistake in it, underlined.
 pub fn script(path: &Path) -> Result<Script, Failure> {
     let name = path.display().to_string();
-    let text = input::text_in(path, input::SOURCE)
-        .map_err(|error| Failure::usage(format!("--script: cannot read {name}: {error}. Name a file with a script")))?;
+    let text = input::text_in(path, input::SOURCE).map_err(|error| {
+        Failure::usage(format!(
+            "--script: cannot read {name}: {error}. Name a file with a script"
+        ))
+    })?;
     Script::parse(&text).map_err(|mistake| underlined(&name, &text, &mistake))
 }
 
@@ -35,28 +38,63 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
     });
     let named: Vec<u16> = named.chain(Some(own).filter(|port| *port != 0)).collect();
     let (Some(first), Some(last)) = (named.iter().min(), named.iter().max()) else {
-        let tries = script.steps.iter().filter_map(|step| if let Step::Connect(connect) = step { connect.tries.or(Some(1)) } else { None });
-        let ports = |count: usize| u16::try_from(count).unwrap_or(MOST_PORTS).clamp(1, MOST_PORTS);
-        return Ok(Ports::UpTo { least: ports(tries.clone().count()), most: ports(tries.map(|tries| tries as usize).sum()) });
+        let tries = script.steps.iter().filter_map(|step| {
+            if let Step::Connect(connect) = step {
+                connect.tries.or(Some(1))
+            } else {
+                None
+            }
+        });
+        let ports = |count: usize| {
+            u16::try_from(count)
+                .unwrap_or(MOST_PORTS)
+                .clamp(1, MOST_PORTS)
+        };
+        return Ok(Ports::UpTo {
+            least: ports(tries.clone().count()),
+            most: ports(tries.map(|tries| tries as usize).sum()),
+        });
     };
     match last - first {
         0 => Ok(Ports::Exact(*first)),
-        apart if apart < MOST_PORTS => Ok(Ports::Row { first: *first, last: *last }),
-        _ => Err(Failure::usage(format!("the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} apart"))),
+        apart if apart < MOST_PORTS => Ok(Ports::Row {
+            first: *first,
+            last: *last,
+        }),
+        _ => Err(Failure::usage(format!(
+            "the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} apart"
+        ))),
     }
 }
 
 impl Run {
-    /// Starts a host, plays a script on it and waits until every connection is CLOSED, or for a signal if it is to `stay`. The exit status
-    /// is that of the script.
+    /// Starts a host, plays a script on it and waits until every connection is CLOSED, or for a
+    /// signal if it is to `stay`. The exit status is that of the script.
     ///
     /// # Errors
     /// Those of [`host`](Run::host).
-    pub fn play(&self, link: Link, options: HostOptions, script: &Script, place: Place, stay: bool) -> Result<u8, Failure> {
+    pub fn play(
+        &self,
+        link: Link,
+        options: HostOptions,
+        script: &Script,
+        place: Place,
+        stay: bool,
+    ) -> Result<u8, Failure> {
         self.host(link, options, async |host| {
-            let signalled = signalled().map_err(|error| Failure { message: format!("cannot catch signals: {error}"), code: 1 })?;
-            let listens = script.steps.iter().any(|step| matches!(step, Step::Listen { .. }));
-            self.say(&format!("{} on {}", if listens { "listening" } else { "playing" }, host.address()));
+            let signalled = signalled().map_err(|error| Failure {
+                message: format!("cannot catch signals: {error}"),
+                code: 1,
+            })?;
+            let listens = script
+                .steps
+                .iter()
+                .any(|step| matches!(step, Step::Listen { .. }));
+            self.say(&format!(
+                "{} on {}",
+                if listens { "listening" } else { "playing" },
+                host.address()
+            ));
             tokio::select! {
                 code = self.play_on(host, script, place, stay) => Ok(code),
                 code = signalled => Ok(self.interrupted(host, code)),
@@ -66,7 +104,17 @@ impl Run {
 
     async fn play_on(&self, host: &Host, script: &Script, place: Place, stay: bool) -> u8 {
         let (input, silent) = (Box::new(tokio::io::stdin()), self.record_on_stdout());
-        let ends = if silent { Ends { input, ..Ends::none() } } else { Ends { input, output: Box::new(tokio::io::stdout()) } };
+        let ends = if silent {
+            Ends {
+                input,
+                ..Ends::none()
+            }
+        } else {
+            Ends {
+                input,
+                output: Box::new(tokio::io::stdout()),
+            }
+        };
         let mut player = Player::new(host, place, ends);
         let code = self.report(host, player.play(script).await);
         if stay {

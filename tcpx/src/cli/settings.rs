@@ -1,4 +1,5 @@
-//! From flags to what they ask for: profile, configuration, rules. Nothing is opened, drawn or started.
+//! From flags to what they ask for: profile, configuration, rules. Nothing is opened, drawn or
+//! started.
 
 use super::setup::underlined;
 use super::{Common, Failure, ThirdAck};
@@ -15,7 +16,8 @@ pub struct Settings {
     pub profile: Profile,
     /// The stack's configuration.
     pub config: Config,
-    /// What the gate does, in the order in which it is asked: the rules of `--without`, then those of `--fault`.
+    /// What the gate does, in the order in which it is asked: the rules of `--without`, then those
+    /// of `--fault`.
     pub rules: Vec<Rule>,
 }
 
@@ -42,19 +44,33 @@ pub fn settings(common: &Common) -> Result<Settings, Failure> {
         rules.push(parse(line)?);
     }
     fault::check(&rules).map_err(|(rule, error)| underlined("--fault", &rule.text, &error))?;
-    Ok(Settings { profile, config, rules })
+    Ok(Settings {
+        profile,
+        config,
+        rules,
+    })
 }
 
 /// The presets that the flags name, in the order of the table of flags.
 fn presets(common: &Common) -> impl Iterator<Item = &str> {
-    let short =
-        [(common.skip_time_wait, "time-wait"), (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"), (common.no_delay, "nagle")];
-    common.without.iter().map(String::as_str).chain(short.into_iter().filter(|(on, _)| *on).map(|(_, name)| name))
+    let short = [
+        (common.skip_time_wait, "time-wait"),
+        (common.no_third_ack == Some(ThirdAck::Alone), "third-ack"),
+        (common.no_delay, "nagle"),
+    ];
+    common.without.iter().map(String::as_str).chain(
+        short
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, name)| name),
+    )
 }
 
 fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
     config.checksum = common.checksum.into();
-    config.max_connections = common.max_connections.map_or(config.max_connections, |most| most as usize);
+    config.max_connections = common
+        .max_connections
+        .map_or(config.max_connections, |most| most as usize);
     if common.no_syn_cookies {
         config.overflow = Overflow::Drop;
     }
@@ -64,10 +80,15 @@ fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
     conn.user_timeout = common.user_timeout.or(conn.user_timeout);
     conn.rto.initial = common.rto_initial.unwrap_or(conn.rto.initial);
     conn.rto.max = common.rto_max.unwrap_or(conn.rto.max);
-    // What was asked for holds: an initial value below the least one, or a small largest one, lowers the least.
-    conn.rto.min = common.rto_min.unwrap_or(conn.rto.min.min(conn.rto.max).min(conn.rto.initial));
+    // What was asked for holds: an initial value below the least one, or a small largest one,
+    // lowers the least.
+    conn.rto.min = common
+        .rto_min
+        .unwrap_or(conn.rto.min.min(conn.rto.max).min(conn.rto.initial));
     if conn.rto.min > conn.rto.max {
-        return Err(Failure::usage("--rto-min is above --rto-max: give a least timeout that is no larger than the largest"));
+        return Err(Failure::usage(
+            "--rto-min is above --rto-max: give a least timeout that is no larger than the largest",
+        ));
     }
     conn.r2 = common.r2.map_or(conn.r2, u32::from);
     conn.orphan_retries = common.orphan_retries.map_or(conn.orphan_retries, u32::from);
@@ -96,8 +117,13 @@ fn parameters(common: &Common, config: &mut Config) -> Result<(), Failure> {
 
 fn find(name: &str) -> Result<&'static Preset, Failure> {
     Preset::find(name).ok_or_else(|| {
-        let help = Preset::nearest(name).map(|preset| format!("the nearest is '{}'; --help lists them all", preset.name));
-        let error = Mistake { span: 0..name.len(), message: format!("there is no rule '{name}' to remove"), help };
+        let help = Preset::nearest(name)
+            .map(|preset| format!("the nearest is '{}'; --help lists them all", preset.name));
+        let error = Mistake {
+            span: 0..name.len(),
+            message: format!("there is no rule '{name}' to remove"),
+            help,
+        };
         underlined("--without", name, &error)
     })
 }
@@ -121,13 +147,17 @@ mod tests {
 
     /// What these flags come to, or the error and its exit status.
     fn run(flags: &str) -> Result<Settings, (String, u8)> {
-        let flags = std::iter::once("probe").chain(flags.split(' ').filter(|flag| !flag.is_empty()));
-        let probe = Probe::try_parse_from(flags).map_err(|error| (error.to_string(), error.exit_code() as u8))?;
+        let flags =
+            std::iter::once("probe").chain(flags.split(' ').filter(|flag| !flag.is_empty()));
+        let probe = Probe::try_parse_from(flags)
+            .map_err(|error| (error.to_string(), error.exit_code() as u8))?;
         settings(&probe.common).map_err(|failure| (failure.message, failure.code))
     }
 
     fn config(flags: &str) -> Config {
-        run(flags).map(|settings| settings.config).unwrap_or_else(|(message, _)| panic!("{flags}: {message}"))
+        run(flags)
+            .map(|settings| settings.config)
+            .unwrap_or_else(|(message, _)| panic!("{flags}: {message}"))
     }
 
     #[test]
@@ -138,16 +168,32 @@ mod tests {
     #[test]
     fn parameter_given_changes_the_profile_s() {
         assert_eq!(config("").conn, Profile::Linux.config().conn);
-        assert_eq!(config("--profile rfc793").conn, Profile::Rfc793.config().conn);
+        assert_eq!(
+            config("--profile rfc793").conn,
+            Profile::Rfc793.config().conn
+        );
         assert_eq!(config("--msl 1s").conn.msl, Duration::from_secs(1));
-        assert_eq!(config("--isn 4294967295").conn.isn, Isn::Fixed(Seq(u32::MAX)));
+        assert_eq!(
+            config("--isn 4294967295").conn.isn,
+            Isn::Fixed(Seq(u32::MAX))
+        );
         assert_eq!(config("--window 64k").conn.receive_buffer, 65_536);
         assert_eq!(config("--mss 536").conn.mss, Some(536));
-        assert_eq!(config("--user-timeout 5s").conn.user_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(
+            config("--user-timeout 5s").conn.user_timeout,
+            Some(Duration::from_secs(5))
+        );
         let conn = config("--no-timestamps --no-sack --no-window-scaling").conn;
         assert!(!conn.timestamps && !conn.sack && !conn.window_scaling);
         let rto = config("--rto-initial 50ms --rto-max 1s").conn.rto;
-        assert_eq!((rto.initial, rto.min, rto.max), (Duration::from_millis(50), Duration::from_millis(50), Duration::from_secs(1)));
+        assert_eq!(
+            (rto.initial, rto.min, rto.max),
+            (
+                Duration::from_millis(50),
+                Duration::from_millis(50),
+                Duration::from_secs(1)
+            )
+        );
     }
 
     #[test]
@@ -159,31 +205,68 @@ mod tests {
             assert_eq!(config(flags), expected, "{flags}");
         };
         changed("--r2 0", |config| config.conn.r2 = 0);
-        changed("--orphan-retries 255", |config| config.conn.orphan_retries = 255);
+        changed("--orphan-retries 255", |config| {
+            config.conn.orphan_retries = 255
+        });
         changed("--syn-retries 2", |config| config.conn.syn_retries = 2);
-        changed("--synack-retries 1", |config| config.conn.synack_retries = 1);
-        changed("--fin-wait-2 2s", |config| config.conn.fin_wait_2 = Some(Duration::from_secs(2)));
-        let persist = Persist { min: Duration::from_millis(50), max: Duration::from_secs(1) };
+        changed("--synack-retries 1", |config| {
+            config.conn.synack_retries = 1
+        });
+        changed("--fin-wait-2 2s", |config| {
+            config.conn.fin_wait_2 = Some(Duration::from_secs(2))
+        });
+        let persist = Persist {
+            min: Duration::from_millis(50),
+            max: Duration::from_secs(1),
+        };
         assert_eq!(config("--persist 50ms,1s").conn.persist, Some(persist));
-        changed("--delayed-ack 499ms", |config| config.conn.delayed_ack = Some(Duration::from_millis(499)));
-        changed("--challenge-interval 1s", |config| config.conn.challenge_interval = Duration::from_secs(1));
-        changed("--no-syn-cookies", |config| config.overflow = Overflow::Drop);
+        changed("--delayed-ack 499ms", |config| {
+            config.conn.delayed_ack = Some(Duration::from_millis(499))
+        });
+        changed("--challenge-interval 1s", |config| {
+            config.conn.challenge_interval = Duration::from_secs(1)
+        });
+        changed("--no-syn-cookies", |config| {
+            config.overflow = Overflow::Drop
+        });
         changed("--max-connections 1", |config| config.max_connections = 1);
-        changed("--congestion newreno", |config| config.conn.congestion = Congestion::NewReno);
-        changed("--congestion off", |config| config.conn.congestion = Congestion::Off);
-        changed("--recovery rfc6675", |config| config.conn.recovery = Recovery::Rfc6675);
-        changed("--recovery newreno", |config| config.conn.recovery = Recovery::NewReno);
+        changed("--congestion newreno", |config| {
+            config.conn.congestion = Congestion::NewReno
+        });
+        changed("--congestion off", |config| {
+            config.conn.congestion = Congestion::Off
+        });
+        changed("--recovery rfc6675", |config| {
+            config.conn.recovery = Recovery::Rfc6675
+        });
+        changed("--recovery newreno", |config| {
+            config.conn.recovery = Recovery::NewReno
+        });
         changed("--ecn", |config| config.conn.ecn = Ecn::On);
-        changed("--rfc1337", |config| config.conn.time_wait_rst = TimeWaitRst::Ignore);
+        changed("--rfc1337", |config| {
+            config.conn.time_wait_rst = TimeWaitRst::Ignore
+        });
     }
 
     #[test]
     fn rule_removed_stays_removed_whatever_its_parameter() {
         for (flags, without) in [
-            ("--persist 1s,2s --without window-probe", "--without window-probe"),
-            ("--delayed-ack 100ms --without delayed-ack", "--without delayed-ack"),
-            ("--no-syn-cookies --without backlog-bound", "--without backlog-bound"),
-            ("--congestion newreno --without congestion-control", "--without congestion-control"),
+            (
+                "--persist 1s,2s --without window-probe",
+                "--without window-probe",
+            ),
+            (
+                "--delayed-ack 100ms --without delayed-ack",
+                "--without delayed-ack",
+            ),
+            (
+                "--no-syn-cookies --without backlog-bound",
+                "--without backlog-bound",
+            ),
+            (
+                "--congestion newreno --without congestion-control",
+                "--without congestion-control",
+            ),
         ] {
             assert_eq!(config(flags), config(without), "{flags}");
         }
@@ -234,30 +317,62 @@ mod tests {
 
     #[test]
     fn shorthand_is_the_preset_it_names() {
-        for (short, long) in
-            [("--skip-time-wait", "--without time-wait"), ("--no-third-ack", "--without third-ack"), ("--no-delay", "--without nagle")]
-        {
-            let (short, long) = (run(short).unwrap_or_else(|e| panic!("{e:?}")), run(long).unwrap_or_else(|e| panic!("{e:?}")));
+        for (short, long) in [
+            ("--skip-time-wait", "--without time-wait"),
+            ("--no-third-ack", "--without third-ack"),
+            ("--no-delay", "--without nagle"),
+        ] {
+            let (short, long) = (
+                run(short).unwrap_or_else(|e| panic!("{e:?}")),
+                run(long).unwrap_or_else(|e| panic!("{e:?}")),
+            );
             assert_eq!(short, long);
         }
-        assert!(config("--no-third-ack").conn != config("--no-third-ack=data").conn, "with =data nothing is held back");
+        assert!(
+            config("--no-third-ack").conn != config("--no-third-ack=data").conn,
+            "with =data nothing is held back"
+        );
     }
 
     #[test]
     fn unknown_rule_is_underlined_and_the_nearest_named() {
-        let Err((message, code)) = run("--without time-wiat") else { panic!("accepted") };
+        let Err((message, code)) = run("--without time-wiat") else {
+            panic!("accepted")
+        };
         assert_eq!(code, 2);
-        assert!(message.contains("time-wait") && message.contains("^^^^^^^^^"), "{message}");
+        assert!(
+            message.contains("time-wait") && message.contains("^^^^^^^^^"),
+            "{message}"
+        );
     }
 
     #[test]
     fn mistake_in_a_fault_is_underlined_where_it_is() {
         let probe = Probe::try_parse_from(["probe", "--fault", "drop out fni#1"]).unwrap();
-        let Err(failure) = settings(&probe.common) else { panic!("accepted") };
+        let Err(failure) = settings(&probe.common) else {
+            panic!("accepted")
+        };
         assert_eq!(failure.code, 2);
-        let underlined = failure.message.lines().find(|line| line.contains('^')).unwrap();
-        let source = failure.message.lines().find(|line| line.contains("drop out fni#1")).unwrap();
-        assert_eq!(underlined.find('^'), source.find("fni"), "{}", failure.message);
-        assert!(failure.message.contains("'fin'") || failure.message.contains("`fin`"), "{}", failure.message);
+        let underlined = failure
+            .message
+            .lines()
+            .find(|line| line.contains('^'))
+            .unwrap();
+        let source = failure
+            .message
+            .lines()
+            .find(|line| line.contains("drop out fni#1"))
+            .unwrap();
+        assert_eq!(
+            underlined.find('^'),
+            source.find("fni"),
+            "{}",
+            failure.message
+        );
+        assert!(
+            failure.message.contains("'fin'") || failure.message.contains("`fin`"),
+            "{}",
+            failure.message
+        );
     }
 }

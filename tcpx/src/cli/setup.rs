@@ -7,7 +7,9 @@ use crate::error::Error;
 use crate::host::{Host, HostOptions};
 use crate::link::{Link, LinkOptions, Ports};
 use crate::privileges;
-use crate::record::{Capture, Display, Events, Failures, Live, Observer, Outlet, Recorder, Sink, Spans, Start};
+use crate::record::{
+    Capture, Display, Events, Failures, Live, Observer, Outlet, Recorder, Sink, Spans, Start,
+};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fs::File;
 use std::io::{self, Write};
@@ -32,13 +34,19 @@ pub struct Failure {
 impl Failure {
     /// A mistake on the command line.
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: 2 }
+        Failure {
+            message: message.into(),
+            code: 2,
+        }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure { message: error.to_string(), code: error.exit_code() }
+        Failure {
+            message: error.to_string(),
+            code: error.exit_code(),
+        }
     }
 }
 
@@ -63,19 +71,38 @@ impl Run {
     /// # Errors
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
     pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
-        let Settings { profile, config, rules } = settings(common)?;
+        let Settings {
+            profile,
+            config,
+            rules,
+        } = settings(common)?;
         apart(common)?;
         crate::signals::await_children();
         let seed = match common.seed {
             Some(seed) => seed,
-            None => crate::host::random_seed().map_err(Error::io("read the system's random source"))?,
+            None => {
+                crate::host::random_seed().map_err(Error::io("read the system's random source"))?
+            }
         };
         let (failures, display) = (Failures::default(), Display::default());
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         let (shared, colour) = (display.clone(), coloured());
         // A program that has a subscriber already keeps it.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(move || shared.clone()).try_init();
-        Ok(Run { config, rules, seed, role, profile, common: common.clone(), failures, display })
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colour)
+            .with_writer(move || shared.clone())
+            .try_init();
+        Ok(Run {
+            config,
+            rules,
+            seed,
+            role,
+            profile,
+            common: common.clone(),
+            failures,
+            display,
+        })
     }
 
     /// Opens the link and the files, then drops every privilege. Before any thread exists.
@@ -83,34 +110,77 @@ impl Run {
     /// # Errors
     /// Those of [`Link::open`]; a file that cannot be made.
     pub fn open(&self, local: IpAddr, ports: Ports) -> Result<(Link, HostOptions), Failure> {
-        let files = [open(self.common.events.as_deref())?, open(self.common.pcap.as_deref())?];
+        let files = [
+            open(self.common.events.as_deref())?,
+            open(self.common.pcap.as_deref())?,
+        ];
         let (guard, mark) = (self.common.rst_guard.into(), self.common.mark);
-        let link = Link::open(LinkOptions { guard, mark, ..LinkOptions::new(local, ports) })?;
+        let link = Link::open(LinkOptions {
+            guard,
+            mark,
+            ..LinkOptions::new(local, ports)
+        })?;
         privileges::drop_all()?;
-        let observers = self.observers(files).map_err(Error::io("start a thread that writes records"))?;
+        let observers = self
+            .observers(files)
+            .map_err(Error::io("start a thread that writes records"))?;
         if self.common.verbose > 0 || self.rules.iter().any(|rule| rule.text.contains("rate=")) {
-            self.say(&format!("seed {}; guard: {}", self.seed, link.guard_description()));
+            self.say(&format!(
+                "seed {}; guard: {}",
+                self.seed,
+                link.guard_description()
+            ));
         }
         let (config, faults, seed) = (self.config.clone(), self.rules.clone(), Some(self.seed));
-        Ok((link, HostOptions { config, faults, seed, observers }))
+        Ok((
+            link,
+            HostOptions {
+                config,
+                faults,
+                seed,
+                observers,
+            },
+        ))
     }
 
-    fn observers(&self, [events, pcap]: [Option<Box<dyn Write + Send>>; 2]) -> io::Result<Vec<Box<dyn Observer>>> {
+    fn observers(
+        &self,
+        [events, pcap]: [Option<Box<dyn Write + Send>>; 2],
+    ) -> io::Result<Vec<Box<dyn Observer>>> {
         let start = crate::driver::now();
-        let realtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let realtime = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         let outlet = |name: &str, into| Outlet::new(name, into, self.failures.clone());
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(file) = events {
             let monotonic = std::time::Duration::from_nanos(start.0);
-            let first = Start::new(self.role, self.profile.name(), self.seed, monotonic, realtime);
-            sinks.push(Box::new(Events::new(outlet("the events file", file)?, start, &first)));
+            let first = Start::new(
+                self.role,
+                self.profile.name(),
+                self.seed,
+                monotonic,
+                realtime,
+            );
+            sinks.push(Box::new(Events::new(
+                outlet("the events file", file)?,
+                start,
+                &first,
+            )));
         }
         if let Some(file) = pcap {
-            sinks.push(Box::new(Capture::new(outlet("the capture file", file)?, realtime)?));
+            sinks.push(Box::new(Capture::new(
+                outlet("the capture file", file)?,
+                realtime,
+            )?));
         }
         if !self.common.quiet {
             let live = outlet("stderr", Box::new(self.display.clone()))?;
-            sinks.push(Box::new(Live::new(live, self.display.clone(), self.common.verbose > 0)));
+            sinks.push(Box::new(Live::new(
+                live,
+                self.display.clone(),
+                self.common.verbose > 0,
+            )));
         }
         if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
             sinks.push(Box::new(Spans::default()));
@@ -122,13 +192,23 @@ impl Run {
         Ok(vec![Box::new(Recorder::new(start, rules, sinks))])
     }
 
-    /// Starts a host and does `body` with it. When this returns the host is gone, with its guard, and its records are written out.
+    /// Starts a host and does `body` with it. When this returns the host is gone, with its guard,
+    /// and its records are written out.
     ///
     /// # Errors
     /// Those of [`Host::with_link`] and of `body`.
-    pub fn host(&self, link: Link, options: HostOptions, body: impl AsyncFnOnce(&Host) -> Result<u8, Failure>) -> Result<u8, Failure> {
-        // One thread: dropping the runtime drops the driver then and there, and the guard and the records with it.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start tokio"))?;
+    pub fn host(
+        &self,
+        link: Link,
+        options: HostOptions,
+        body: impl AsyncFnOnce(&Host) -> Result<u8, Failure>,
+    ) -> Result<u8, Failure> {
+        // One thread: dropping the runtime drops the driver then and there, and the guard and the
+        // records with it.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::io("start tokio"))?;
         let code = runtime.block_on(async {
             let host = Host::with_link(link, options)?;
             let reports = self.report_on_signal(host.clone())?;
@@ -139,7 +219,13 @@ impl Run {
         });
         // A read of stdin may never end: nobody waits for it.
         runtime.shutdown_background();
-        code.map(|code| if code == 0 && self.failures.any() { 1 } else { code })
+        code.map(|code| {
+            if code == 0 && self.failures.any() {
+                1
+            } else {
+                code
+            }
+        })
     }
 
     /// A line for people, unless they asked for silence.
@@ -151,10 +237,14 @@ impl Run {
 
     /// An error, which is said even to those who asked for silence.
     pub fn complain(&self, line: &str) {
-        let _nobody_reads_stderr = self.display.clone().write_all(format!("{line}\n").as_bytes());
+        let _nobody_reads_stderr = self
+            .display
+            .clone()
+            .write_all(format!("{line}\n").as_bytes());
     }
 
-    /// Says how a connection ended, where that is not well, after the live view of it, and gives its exit status.
+    /// Says how a connection ended, where that is not well, after the live view of it, and gives
+    /// its exit status.
     pub fn report(&self, host: &Host, ended: Result<(), AppError>) -> u8 {
         let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
             Ok(()) => return 0,
@@ -169,19 +259,30 @@ impl Run {
 
     /// Whether a record goes to stdout, so that data must go elsewhere.
     pub fn record_on_stdout(&self) -> bool {
-        [&self.common.events, &self.common.pcap].into_iter().flatten().any(|path| is_stdout(path))
+        [&self.common.events, &self.common.pcap]
+            .into_iter()
+            .flatten()
+            .any(|path| is_stdout(path))
     }
 
     /// Whether a third ACK is left out until it is lifted.
     pub fn holds_third_ack(&self) -> bool {
-        self.common.no_third_ack == Some(ThirdAck::Alone) || self.common.without.iter().any(|name| name == "third-ack")
+        self.common.no_third_ack == Some(ThirdAck::Alone)
+            || self.common.without.iter().any(|name| name == "third-ack")
     }
 
-    /// The end by a signal with this exit status: says which rule a cut TIME-WAIT breaks, and resets what is still open. Ctrl-C with
-    /// nothing but TIME-WAIT left is a good end.
+    /// The end by a signal with this exit status: says which rule a cut TIME-WAIT breaks, and
+    /// resets what is still open. Ctrl-C with nothing but TIME-WAIT left is a good end.
     pub fn interrupted(&self, host: &Host, code: u8) -> u8 {
-        let states: Vec<State> = host.connections().iter().map(|status| status.state).collect();
-        let waits = states.iter().filter(|state| **state == State::TimeWait).count();
+        let states: Vec<State> = host
+            .connections()
+            .iter()
+            .map(|status| status.state)
+            .collect();
+        let waits = states
+            .iter()
+            .filter(|state| **state == State::TimeWait)
+            .count();
         if waits > 0 {
             self.say(&format!(
                 "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL (RFC 9293 3.6.1, MUST-13). \
@@ -189,21 +290,43 @@ impl Run {
             ));
         }
         host.abort_all();
-        let open = states.iter().any(|state| !matches!(state, State::TimeWait | State::Closed));
-        if code == 130 && waits > 0 && !open { 0 } else { code }
+        let open = states
+            .iter()
+            .any(|state| !matches!(state, State::TimeWait | State::Closed));
+        if code == 130 && waits > 0 && !open {
+            0
+        } else {
+            code
+        }
     }
 }
 
 /// A mistake in a value, with the wrong part underlined; `flag` is what the value was given to.
 pub fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
-    let end = error.span.end.min(line.len()).max(error.span.start.min(line.len()));
+    let end = error
+        .span
+        .end
+        .min(line.len())
+        .max(error.span.start.min(line.len()));
     let span = error.span.start.min(end)..end;
-    let snippet = Snippet::source(line).path(flag).annotation(AnnotationKind::Primary.span(span));
-    let mut report: Vec<Group<'_>> = vec![Level::ERROR.primary_title(error.message.as_str()).element(snippet)];
+    let snippet = Snippet::source(line)
+        .path(flag)
+        .annotation(AnnotationKind::Primary.span(span));
+    let mut report: Vec<Group<'_>> = vec![
+        Level::ERROR
+            .primary_title(error.message.as_str())
+            .element(snippet),
+    ];
     if let Some(help) = &error.help {
-        report.push(Group::with_title(Level::HELP.secondary_title(help.as_str())));
+        report.push(Group::with_title(
+            Level::HELP.secondary_title(help.as_str()),
+        ));
     }
-    let renderer = if coloured() { Renderer::styled() } else { Renderer::plain() };
+    let renderer = if coloured() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
     Failure::usage(renderer.render(&report))
 }
 
@@ -213,17 +336,27 @@ fn coloured() -> bool {
 
 /// Two records in one file would be neither.
 fn apart(common: &Common) -> Result<(), Failure> {
-    let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else { return Ok(()) };
+    let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else {
+        return Ok(());
+    };
     if events == pcap || is_stdout(events) && is_stdout(pcap) {
-        let place = if is_stdout(pcap) { "stdout".to_owned() } else { pcap.display().to_string() };
-        return Err(Failure::usage(format!("--events and --pcap would be mixed in {place}: name another file for one of them")));
+        let place = if is_stdout(pcap) {
+            "stdout".to_owned()
+        } else {
+            pcap.display().to_string()
+        };
+        return Err(Failure::usage(format!(
+            "--events and --pcap would be mixed in {place}: name another file for one of them"
+        )));
     }
     Ok(())
 }
 
 /// Whether a file's name means the program's own stdout.
 pub fn is_stdout(path: &Path) -> bool {
-    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].into_iter().any(|name| path == Path::new(name))
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+        .into_iter()
+        .any(|name| path == Path::new(name))
 }
 
 fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
@@ -233,9 +366,13 @@ fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
     }
     match File::create(path) {
         Ok(file) => Ok(Some(Box::new(file))),
-        Err(error) => {
-            Err(Failure { message: format!("cannot make {}: {error}. Name a file that can be written", path.display()), code: 1 })
-        }
+        Err(error) => Err(Failure {
+            message: format!(
+                "cannot make {}: {error}. Name a file that can be written",
+                path.display()
+            ),
+            code: 1,
+        }),
     }
 }
 
@@ -244,7 +381,8 @@ pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _nobody_reads_stderr = writeln!(anstream::stderr(), "{program}: {}", failure.message);
+            let _nobody_reads_stderr =
+                writeln!(anstream::stderr(), "{program}: {}", failure.message);
             ExitCode::from(failure.code)
         }
     }

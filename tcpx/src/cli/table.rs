@@ -1,4 +1,5 @@
-//! Every table that the programs print: aligned within the terminal's width for people, tab-separated and whole for a pipe.
+//! Every table that the programs print: aligned within the terminal's width for people,
+//! tab-separated and whole for a pipe.
 
 use clap::builder::UnknownArgumentValueParser;
 use clap::builder::styling::Style;
@@ -41,7 +42,8 @@ pub struct TableArguments {
     json: Option<String>,
 }
 
-/// What a terminal does with a column that is too wide for it. [`Cut`](Fit::Cut) and [`Wrap`](Fit::Wrap) come after those that are whole.
+/// What a terminal does with a column that is too wide for it. [`Cut`](Fit::Cut) and
+/// [`Wrap`](Fit::Wrap) come after those that are whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fit {
     /// It goes below the row's line, after its heading.
@@ -66,7 +68,10 @@ pub struct Cell {
 impl Cell {
     /// A text in this style.
     pub fn styled(text: impl Into<String>, style: Style) -> Cell {
-        Cell { text: text.into(), style }
+        Cell {
+            text: text.into(),
+            style,
+        }
     }
 }
 
@@ -92,7 +97,10 @@ struct Layout {
 impl<const N: usize> Table<N> {
     /// An empty table with these headings.
     pub const fn new(columns: [(&'static str, Fit); N]) -> Table<N> {
-        Table { columns, rows: Vec::new() }
+        Table {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
@@ -102,48 +110,91 @@ impl<const N: usize> Table<N> {
 
     /// For stdout, as it is: a pipe gets no headings.
     pub fn on_stdout(&self) -> String {
-        if stdout().is_terminal() { self.aligned(width(stdout())) } else { self.tabbed(false) }
+        if stdout().is_terminal() {
+            self.aligned(width(stdout()))
+        } else {
+            self.tabbed(false)
+        }
     }
 
     /// For stderr, as it is: a log that nobody cuts into columns keeps the headings.
     pub fn on_stderr(&self) -> String {
-        if stderr().is_terminal() { self.aligned(width(stderr())) } else { self.tabbed(true) }
+        if stderr().is_terminal() {
+            self.aligned(width(stderr()))
+        } else {
+            self.tabbed(true)
+        }
     }
 
     /// A line for each row, with a tab between columns, and nothing cut.
     pub fn tabbed(&self, headings: bool) -> String {
-        let line = |cells: [&str; N]| cells.map(|text| text.replace(['\t', '\n'], " ")).join("\t") + "\n";
+        let line =
+            |cells: [&str; N]| cells.map(|text| text.replace(['\t', '\n'], " ")).join("\t") + "\n";
         let head = headings.then(|| line(self.columns.map(|(heading, _)| heading)));
-        head.into_iter().chain(self.rows.iter().map(|row| line(row.each_ref().map(|cell| cell.text.as_str())))).collect()
+        head.into_iter()
+            .chain(
+                self.rows
+                    .iter()
+                    .map(|row| line(row.each_ref().map(|cell| cell.text.as_str()))),
+            )
+            .collect()
     }
 
     /// Aligned, in lines of at most `width` columns unless one word is longer.
     pub fn aligned(&self, width: usize) -> String {
         let layout = self.layout(width);
         let mut text = String::new();
-        let headings = self.columns.map(|(heading, _)| Cell::styled(heading, HEADING));
-        if layout.line.iter().any(|(column, _)| !headings[*column].text.is_empty()) {
+        let headings = self
+            .columns
+            .map(|(heading, _)| Cell::styled(heading, HEADING));
+        if layout
+            .line
+            .iter()
+            .any(|(column, _)| !headings[*column].text.is_empty())
+        {
             self.line(&mut text, &layout, &headings);
         }
         for row in &self.rows {
             self.line(&mut text, &layout, row);
             for column in &layout.below {
-                below(&mut text, self.columns[*column].0, &row[*column].text, width);
+                below(
+                    &mut text,
+                    self.columns[*column].0,
+                    &row[*column].text,
+                    width,
+                );
             }
         }
         text
     }
 
     fn layout(&self, width: usize) -> Layout {
-        let mut layout = Layout { line: Vec::new(), below: Vec::new() };
+        let mut layout = Layout {
+            line: Vec::new(),
+            below: Vec::new(),
+        };
         let mut left = width;
         for (column, (heading, fit)) in self.columns.iter().enumerate() {
-            let natural = self.rows.iter().map(|row| display_width(&row[column].text)).chain([display_width(heading)]).max().unwrap_or(0);
-            let room = if layout.line.is_empty() { left } else { left.saturating_sub(GAP) };
+            let natural = self
+                .rows
+                .iter()
+                .map(|row| display_width(&row[column].text))
+                .chain([display_width(heading)])
+                .max()
+                .unwrap_or(0);
+            let room = if layout.line.is_empty() {
+                left
+            } else {
+                left.saturating_sub(GAP)
+            };
             let taken = match fit {
                 Fit::Below => None,
-                Fit::Whole | Fit::Number => Some(natural).filter(|natural| layout.line.is_empty() || *natural <= room),
-                Fit::Cut | Fit::Wrap => Some(natural.min(room)).filter(|taken| *taken == natural || *taken >= LEAST),
+                Fit::Whole | Fit::Number => {
+                    Some(natural).filter(|natural| layout.line.is_empty() || *natural <= room)
+                }
+                Fit::Cut | Fit::Wrap => {
+                    Some(natural.min(room)).filter(|taken| *taken == natural || *taken >= LEAST)
+                }
             };
             match taken {
                 Some(taken) => {
@@ -173,7 +224,11 @@ impl<const N: usize> Table<N> {
                 line.push_str(&" ".repeat(GAP));
                 indent += GAP;
             }
-            let first = if shown.is_empty() { String::new() } else { shown.remove(0) };
+            let first = if shown.is_empty() {
+                String::new()
+            } else {
+                shown.remove(0)
+            };
             let blanks = " ".repeat(width.saturating_sub(display_width(&first)));
             let _infallible = match self.columns[*column].1 {
                 Fit::Number => write!(line, "{blanks}{style}{first}{style:#}"),
@@ -194,8 +249,15 @@ fn below(text: &mut String, heading: &str, cell: &str, width: usize) {
     if cell.is_empty() {
         return;
     }
-    let said = if heading.is_empty() { cell.to_owned() } else { format!("{heading}: {cell}") };
-    for (nth, line) in wrapped(&said, width.saturating_sub(INDENT.len() + GAP)).iter().enumerate() {
+    let said = if heading.is_empty() {
+        cell.to_owned()
+    } else {
+        format!("{heading}: {cell}")
+    };
+    for (nth, line) in wrapped(&said, width.saturating_sub(INDENT.len() + GAP))
+        .iter()
+        .enumerate()
+    {
         let more = if nth > 0 { "  " } else { "" };
         let _infallible = writeln!(text, "{INDENT}{more}{line}");
     }
@@ -204,8 +266,13 @@ fn below(text: &mut String, heading: &str, cell: &str, width: usize) {
 /// Lines of whole words: a path or a flag that is broken in two can no longer be pasted.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let options = Options::new(width.max(1)).break_words(false);
-    let options = options.word_separator(WordSeparator::AsciiSpace).word_splitter(WordSplitter::NoHyphenation);
-    wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
+    let options = options
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    wrap(text, options)
+        .into_iter()
+        .map(|line| line.into_owned())
+        .collect()
 }
 
 /// The beginning of a text that is wider than `width`, with an ellipsis.
@@ -225,23 +292,49 @@ fn cut(text: &str, width: usize) -> String {
 
 /// How wide a terminal is: what COLUMNS says, else the terminal, else 80.
 pub(super) fn width(terminal: impl AsFd) -> usize {
-    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let told = || tcgetwinsize(terminal).ok().map(|size| usize::from(size.ws_col));
-    asked.or_else(told).filter(|columns| *columns > 0).unwrap_or(WIDTH)
+    let asked = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let told = || {
+        tcgetwinsize(terminal)
+            .ok()
+            .map(|size| usize::from(size.ws_col))
+    };
+    asked
+        .or_else(told)
+        .filter(|columns| *columns > 0)
+        .unwrap_or(WIDTH)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const COLUMNS: [(&str, Fit); 5] =
-        [("name", Fit::Whole), ("n", Fit::Number), ("title", Fit::Cut), ("question", Fit::Cut), ("why", Fit::Below)];
+    const COLUMNS: [(&str, Fit); 5] = [
+        ("name", Fit::Whole),
+        ("n", Fit::Number),
+        ("title", Fit::Cut),
+        ("question", Fit::Cut),
+        ("why", Fit::Below),
+    ];
 
     fn table() -> Table<5> {
         let mut table = Table::new(COLUMNS);
         let title = "a title that is long enough to be cut";
-        table.add(["syn-lost".into(), "7".into(), title.into(), "what then?".into(), "because\tit can".into()]);
-        table.add(["fin".into(), "12".into(), "short".into(), "".into(), "".into()]);
+        table.add([
+            "syn-lost".into(),
+            "7".into(),
+            title.into(),
+            "what then?".into(),
+            "because\tit can".into(),
+        ]);
+        table.add([
+            "fin".into(),
+            "12".into(),
+            "short".into(),
+            "".into(),
+            "".into(),
+        ]);
         table
     }
 
@@ -253,7 +346,10 @@ mod tests {
     fn pipe_gets_a_line_for_each_row_with_nothing_cut_and_no_tab_inside_a_cell() {
         let rows = "syn-lost\t7\ta title that is long enough to be cut\twhat then?\tbecause it can\nfin\t12\tshort\t\t\n";
         assert_eq!(table().tabbed(false), rows);
-        assert_eq!(table().tabbed(true), format!("name\tn\ttitle\tquestion\twhy\n{rows}"));
+        assert_eq!(
+            table().tabbed(true),
+            format!("name\tn\ttitle\tquestion\twhy\n{rows}")
+        );
     }
 
     #[test]
@@ -265,21 +361,44 @@ syn-lost   7  a title that is long eno…
 fin       12  short
 ";
         assert_eq!(plain(&table().aligned(39)), expected);
-        assert!(plain(&table().aligned(120)).lines().nth(1).is_some_and(|line| line.ends_with("to be cut  what then?")));
+        assert!(
+            plain(&table().aligned(120))
+                .lines()
+                .nth(1)
+                .is_some_and(|line| line.ends_with("to be cut  what then?"))
+        );
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal_and_no_word_is_lost() {
-        let mut table = Table::new([("state", Fit::Whole), ("peer", Fit::Whole), ("found", Fit::Wrap)]);
+        let mut table = Table::new([
+            ("state", Fit::Whole),
+            ("peer", Fit::Whole),
+            ("found", Fit::Wrap),
+        ]);
         let found = "a sentence of many words that --goes-on for longer than any terminal is wide, and then some more of it";
         table.add(["ESTABLISHED".into(), "10.77.0.2:7000".into(), found.into()]);
         for width in [22, 30, 40, 60, 80, 200] {
             let text = plain(&table.aligned(width));
-            assert!(text.lines().all(|line| display_width(line) <= width), "{width}:\n{text}");
-            let words = text.split_whitespace().filter(|word| found.split(' ').any(|known| known == *word)).count();
-            assert!(words >= found.split(' ').count() && text.contains("10.77.0.2:7000"), "{width}:\n{text}");
+            assert!(
+                text.lines().all(|line| display_width(line) <= width),
+                "{width}:\n{text}"
+            );
+            let words = text
+                .split_whitespace()
+                .filter(|word| found.split(' ').any(|known| known == *word))
+                .count();
+            assert!(
+                words >= found.split(' ').count() && text.contains("10.77.0.2:7000"),
+                "{width}:\n{text}"
+            );
         }
-        assert!(plain(&table.aligned(60)).lines().nth(2).is_some_and(|line| line.starts_with(&" ".repeat(29))));
+        assert!(
+            plain(&table.aligned(60))
+                .lines()
+                .nth(2)
+                .is_some_and(|line| line.starts_with(&" ".repeat(29)))
+        );
     }
 
     #[test]

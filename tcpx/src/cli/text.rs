@@ -1,4 +1,5 @@
-//! What the programs say of themselves: the end of `--help`, the rules that can be removed, the manual page, the completions.
+//! What the programs say of themselves: the end of `--help`, the rules that can be removed, the
+//! manual page, the completions.
 
 use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat};
 use crate::link;
@@ -13,7 +14,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tcpx_proto::config::DIALECT_LINUX;
+use tcpx_proto::config::{DIALECT_LINUX, LINUX_DIFFERENCES};
 use tcpx_proto::preset::{PRESETS, Preset};
 
 /// The exit statuses of both binaries, as the end of their help.
@@ -29,15 +30,37 @@ pub const fn exit_codes() -> &'static str {
 SIGUSR1 lists every connection on stderr: state, queues, addresses, age, the next timer."
 }
 
-/// The rules that can be removed, for stdout: the name, where it is written, what it says, what breaks, what shows it.
+/// The rules that can be removed, for stdout: the name, where it is written, what it says, what
+/// breaks, what shows it.
 pub fn rules(format: TableFormat) -> String {
     if format == TableFormat::Json {
-        let rule = |Preset { name, requirement, removes, breaks, experiment, .. }: &Preset| json!({ "name": name, "requirement": requirement, "removes": removes, "breaks": breaks, "experiment": experiment });
+        let rule = |Preset {
+                        name,
+                        requirement,
+                        removes,
+                        breaks,
+                        experiment,
+                        ..
+                    }: &Preset| json!({ "name": name, "requirement": requirement, "removes": removes, "breaks": breaks, "experiment": experiment });
         return format!("{:#}\n", PRESETS.iter().map(rule).collect::<Value>());
     }
-    let columns = [("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below), ("without it", Fit::Below), ("shown by", Fit::Below)];
+    let columns = [
+        ("", Fit::Whole),
+        ("", Fit::Wrap),
+        ("", Fit::Below),
+        ("without it", Fit::Below),
+        ("shown by", Fit::Below),
+    ];
     let mut table = Table::new(columns);
-    for Preset { name, requirement, removes, breaks, experiment, .. } in PRESETS {
+    for Preset {
+        name,
+        requirement,
+        removes,
+        breaks,
+        experiment,
+        ..
+    } in PRESETS
+    {
         table.add([
             Cell::styled(*name, Style::new().bold()),
             (*requirement).into(),
@@ -56,7 +79,8 @@ const MAN: &str = "man";
 const COMPLETIONS: &str = "completions";
 
 /// The order of a help: examples come first, so that they stand on its first screen.
-const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const TEMPLATE: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// A command whose help shows these examples before anything else.
 pub fn with_examples(command: Command, examples: &'static str) -> Command {
@@ -67,27 +91,49 @@ pub fn with_examples(command: Command, examples: &'static str) -> Command {
     }
 }
 
-/// How wide to take a terminal that says it has no columns, as script(1) and serial consoles do; `None`: it says how wide it is, or there
-/// is none.
+/// How wide to take a terminal that says it has no columns, as script(1) and serial consoles do;
+/// `None`: it says how wide it is, or there is none.
 fn assumed_width() -> Option<usize> {
-    let columns = |fd: BorrowedFd<'_>| isatty(fd).then(|| tcgetwinsize(fd).map_or(0, |size| size.ws_col));
+    let columns =
+        |fd: BorrowedFd<'_>| isatty(fd).then(|| tcgetwinsize(fd).map_or(0, |size| size.ws_col));
     let (output, errors, input) = (io::stdout(), io::stderr(), io::stdin());
-    let terminal = [output.as_fd(), errors.as_fd(), input.as_fd()].into_iter().find(|fd| columns(*fd).is_some())?;
+    let terminal = [output.as_fd(), errors.as_fd(), input.as_fd()]
+        .into_iter()
+        .find(|fd| columns(*fd).is_some())?;
     (columns(terminal) == Some(0)).then(|| table::width(terminal))
 }
 
-/// The command line of one of the pair: its flags, the end of its help, and what can be asked instead.
+/// The command line of one of the pair: its flags, the end of its help, and what can be asked
+/// instead.
 pub fn command(flags: Command, examples: &'static str) -> Command {
-    let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell));
+    let shell = Arg::new("shell")
+        .required(true)
+        .value_parser(value_parser!(Shell));
     let rules = TableArguments::augment_args(Command::new(RULES));
-    let rules = rules.about("List the rules that --without removes, with what breaks, and end").long_about(None);
-    let directory = Arg::new("directory").required(true).value_parser(value_parser!(PathBuf));
+    let rules = rules
+        .about("List the rules that --without removes, with what breaks, and end")
+        .long_about(None);
+    let directory = Arg::new("directory")
+        .required(true)
+        .value_parser(value_parser!(PathBuf));
     with_examples(flags, examples)
         .after_long_help(after_help())
         .subcommand(rules)
-        .subcommand(Command::new(ALIVE).about("Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace"))
-        .subcommand(Command::new(MAN).about("Write the manual pages").arg(directory).hide(true))
-        .subcommand(Command::new(COMPLETIONS).about("Write a shell's completions").arg(shell).hide(true))
+        .subcommand(Command::new(ALIVE).about(
+            "Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace",
+        ))
+        .subcommand(
+            Command::new(MAN)
+                .about("Write the manual pages")
+                .arg(directory)
+                .hide(true),
+        )
+        .subcommand(
+            Command::new(COMPLETIONS)
+                .about("Write a shell's completions")
+                .arg(shell)
+                .hide(true),
+        )
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
@@ -97,10 +143,13 @@ pub fn command(flags: Command, examples: &'static str) -> Command {
 pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
     let said = match matches.subcommand()? {
         (MAN, asked) => man(command, asked.get_one::<PathBuf>("directory")?),
-        (COMPLETIONS, asked) => io::stdout().write_all(&completions(command, *asked.get_one::<Shell>("shell")?)),
+        (COMPLETIONS, asked) => {
+            io::stdout().write_all(&completions(command, *asked.get_one::<Shell>("shell")?))
+        }
         (ALIVE, _) => alive(),
         (_, asked) => {
-            let format = TableArguments::from_arg_matches(asked).map_or_else(|error| error.exit(), |arguments| arguments.format);
+            let format = TableArguments::from_arg_matches(asked)
+                .map_or_else(|error| error.exit(), |arguments| arguments.format);
             anstream::stdout().write_all(rules(format).as_bytes())
         }
     };
@@ -114,24 +163,37 @@ pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
     }
 }
 
-/// The health check of a container. It looks, and does not connect: that would be in the records of the connections under study.
+/// The health check of a container. It looks, and does not connect: that would be in the records of
+/// the connections under study.
 fn alive() -> io::Result<()> {
     match link::is_open_here()? {
         true => Ok(()),
-        false => Err(io::Error::other("no tcpx is at work in this network namespace: it has not started yet, has ended, or is elsewhere")),
+        false => Err(io::Error::other(
+            "no tcpx is at work in this network namespace: it has not started yet, has ended, or is elsewhere",
+        )),
     }
 }
 
-/// Writes the manual pages of a program, one for itself and one for each of its subcommands, into a directory.
+/// Writes the manual pages of a program, one for itself and one for each of its subcommands, into a
+/// directory.
 ///
 /// # Errors
 /// They could not be written.
 pub fn man(command: &Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     // A manual page has its examples at the end.
-    let end = [command.get_before_help(), command.get_after_long_help()].into_iter().flatten().map(ToString::to_string);
+    let end = [command.get_before_help(), command.get_after_long_help()]
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string);
     let end = end.collect::<Vec<_>>().join("\n\n");
-    clap_mangen::generate_to(command.clone().after_long_help(end).disable_help_subcommand(true), directory)
+    clap_mangen::generate_to(
+        command
+            .clone()
+            .after_long_help(end)
+            .disable_help_subcommand(true),
+        directory,
+    )
 }
 
 /// A shell's completions.
@@ -145,11 +207,19 @@ pub fn completions(command: &mut Command, shell: Shell) -> Vec<u8> {
 fn after_help() -> String {
     let mut text = String::from("Rules that --without removes:\n");
     for preset in PRESETS {
-        let _infallible = writeln!(text, "  {:<14} {} ({}); without it {}", preset.name, preset.removes, preset.requirement, preset.breaks);
+        let _infallible = writeln!(
+            text,
+            "  {:<14} {} ({}); without it {}",
+            preset.name, preset.removes, preset.requirement, preset.breaks
+        );
     }
     text.push_str("\nWhere the linux profile departs from the RFCs:\n");
     for (requirement, what) in DIALECT_LINUX {
         let _infallible = writeln!(text, "  {what} ({requirement})");
+    }
+    text.push_str("\nWhere the linux profile still differs from Linux 6.18:\n");
+    for difference in LINUX_DIFFERENCES {
+        let _infallible = writeln!(text, "  {difference}");
     }
     let _infallible = write!(text, "\n{}", exit_codes());
     text

@@ -1,6 +1,9 @@
-//! When the loop wakes up next: a timer to the nanosecond, where tokio's own rounds up to a millisecond.
+//! When the loop wakes up next: a timer to the nanosecond, where tokio's own rounds up to a
+//! millisecond.
 
-use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use tcpx_proto::time::Instant;
@@ -29,11 +32,23 @@ impl Alarm {
 
     /// Rings no later than `deadline`; perhaps earlier, where it was set for earlier before.
     pub(super) fn set(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Some(deadline) = deadline.filter(|deadline| self.set.is_none_or(|set| *deadline < set)) else { return Ok(()) };
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let Some(deadline) = deadline.filter(|deadline| self.set.is_none_or(|set| *deadline < set))
+        else {
+            return Ok(());
+        };
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let (seconds, nanos) = (deadline.0 / 1_000_000_000, deadline.0 % 1_000_000_000);
-        let it_value = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: nanos as _ };
-        let time = Itimerspec { it_interval: zero, it_value };
+        let it_value = Timespec {
+            tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
+            tv_nsec: nanos as _,
+        };
+        let time = Itimerspec {
+            it_interval: zero,
+            it_value,
+        };
         rustix::time::timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &time)?;
         self.set = Some(deadline);
         Ok(())

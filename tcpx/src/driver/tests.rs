@@ -1,4 +1,5 @@
-//! Hosts of our own against the kernel's TCP and each other, each test in a network namespace of its own.
+//! Hosts of our own against the kernel's TCP and each other, each test in a network namespace of
+//! its own.
 
 use super::*;
 use crate::guard::GuardKind;
@@ -18,19 +19,40 @@ const OURS: SocketAddr = SocketAddr::new(LOCALHOST, 7000);
 /// Runs `test` in a namespace and in a tokio runtime with two threads.
 fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
     in_namespace(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test()).await.expect("still waiting after 20 s") });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), test())
+                .await
+                .expect("still waiting after 20 s")
+        });
     });
 }
 
 fn host_with(ports: Ports, options: HostOptions) -> Host {
-    Host::open(LinkOptions { guard: GuardKind::Listener, ..LinkOptions::new(LOCALHOST, ports) }, options).unwrap()
+    Host::open(
+        LinkOptions {
+            guard: GuardKind::Listener,
+            ..LinkOptions::new(LOCALHOST, ports)
+        },
+        options,
+    )
+    .unwrap()
 }
 
 fn host(ports: Ports) -> Host {
     let mut config = Config::default();
     config.conn.msl = Duration::from_millis(20);
-    host_with(ports, HostOptions { config, ..HostOptions::default() })
+    host_with(
+        ports,
+        HostOptions {
+            config,
+            ..HostOptions::default()
+        },
+    )
 }
 
 fn listen(host: &Host) -> crate::Listener {
@@ -42,7 +64,8 @@ async fn kernel<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     let namespace = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
     let entered = move || {
         let network = Some(rustix::thread::LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), network).unwrap();
+        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), network)
+            .unwrap();
         work()
     };
     tokio::task::spawn_blocking(entered).await.unwrap()
@@ -88,8 +111,15 @@ fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait()
         let listener = listen(&server);
         let mut near = client.connect(OURS).await.unwrap();
         let mut far = listener.accept().await.unwrap();
-        assert_eq!((near.local_addr(), near.peer_addr()), (far.peer_addr(), far.local_addr()));
-        let parts = [io::IoSlice::new(b"one, "), io::IoSlice::new(b""), io::IoSlice::new(b"two")];
+        assert_eq!(
+            (near.local_addr(), near.peer_addr()),
+            (far.peer_addr(), far.local_addr())
+        );
+        let parts = [
+            io::IoSlice::new(b"one, "),
+            io::IoSlice::new(b""),
+            io::IoSlice::new(b"two"),
+        ];
         assert_eq!(near.write_vectored(&parts).await.unwrap(), 8);
         near.shutdown().await.unwrap();
         let mut text = String::new();
@@ -101,7 +131,10 @@ fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait()
         let start = now();
         client.closed().await.unwrap();
         assert!(client.connections().is_empty());
-        assert!(now().since(start) < Duration::from_secs(1), "TIME-WAIT of 40 ms");
+        assert!(
+            now().since(start) < Duration::from_secs(1),
+            "TIME-WAIT of 40 ms"
+        );
         assert_eq!(far.closed().await.unwrap(), CloseReason::Clean);
     });
 }
@@ -110,11 +143,25 @@ fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait()
 fn connect_to_a_closed_port_is_refused_and_without_a_route_fails_at_once() {
     on_a_wire(|| async {
         let host = host(Ports::Block(4));
-        let refused = host.connect(SocketAddr::new(LOCALHOST, 9)).await.err().unwrap();
-        assert!(matches!(refused, Error::Ended(CloseReason::Refused)), "{refused}");
+        let refused = host
+            .connect(SocketAddr::new(LOCALHOST, 9))
+            .await
+            .err()
+            .unwrap();
+        assert!(
+            matches!(refused, Error::Ended(CloseReason::Refused)),
+            "{refused}"
+        );
         let nowhere = Ipv4Addr::new(192, 0, 2, 1);
-        let unroutable = host.connect(SocketAddr::new(nowhere.into(), 9)).await.err().unwrap();
-        assert!(matches!(unroutable, Error::NoRoute(address) if address == nowhere), "{unroutable}");
+        let unroutable = host
+            .connect(SocketAddr::new(nowhere.into(), 9))
+            .await
+            .err()
+            .unwrap();
+        assert!(
+            matches!(unroutable, Error::NoRoute(address) if address == nowhere),
+            "{unroutable}"
+        );
         assert!(host.connections().is_empty());
     });
 }
@@ -129,12 +176,19 @@ fn connection_that_was_reset_before_accept_says_so_after_it() {
             client.set_linger(Some(Duration::ZERO)).unwrap();
         })
         .await;
-        while host.connections().iter().any(|status| status.state != State::Closed) {
+        while host
+            .connections()
+            .iter()
+            .any(|status| status.state != State::Closed)
+        {
             tokio::task::yield_now().await;
         }
         let mut stream = listener.accept().await.unwrap();
         assert_eq!(stream.closed().await.unwrap(), CloseReason::Reset);
-        assert_eq!(stream.read(&mut [0]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            stream.read(&mut [0]).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
@@ -144,7 +198,10 @@ fn last_handle_dropped_frees_the_port_for_the_kernel() {
         let host = host(Ports::Exact(OURS.port()));
         let listener = listen(&host);
         drop(host);
-        assert!(TcpListener::bind(OURS).is_err(), "the listener is a handle, too");
+        assert!(
+            TcpListener::bind(OURS).is_err(),
+            "the listener is a handle, too"
+        );
         drop(listener);
         while TcpListener::bind(OURS).is_err() {
             tokio::task::yield_now().await;
@@ -166,7 +223,13 @@ impl Observer for Squeamish {
 #[test]
 fn panic_in_the_loop_ends_what_waits_with_an_error() {
     on_a_wire(|| async {
-        let server = host_with(Ports::Exact(OURS.port()), HostOptions { observers: vec![Box::new(Squeamish)], ..HostOptions::default() });
+        let server = host_with(
+            Ports::Exact(OURS.port()),
+            HostOptions {
+                observers: vec![Box::new(Squeamish)],
+                ..HostOptions::default()
+            },
+        );
         let listener = listen(&server);
         let client = host(Ports::Block(4));
         let mut near = client.connect(OURS).await.unwrap();
@@ -184,7 +247,12 @@ fn panic_in_the_loop_ends_what_waits_with_an_error() {
 #[test]
 fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
     in_namespace(|| {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+        };
         let (own, other) = (runtime(), runtime());
         let listener = own.block_on(async { listen(&host(Ports::Exact(OURS.port()))) });
         drop(own);

@@ -18,7 +18,8 @@ pub(crate) enum Wait {
     State,
 }
 
-/// All that wait on a host. Nobody is woken under the lock: a waker may drop a future that holds one of our handles.
+/// All that wait on a host. Nobody is woken under the lock: a waker may drop a future that holds
+/// one of our handles.
 #[derive(Default)]
 pub(super) struct Waiters {
     /// One for each connection with a handle.
@@ -52,7 +53,11 @@ impl Handle {
     }
 
     fn all(&mut self) -> impl Iterator<Item = Waker> {
-        self.read.take().into_iter().chain(self.write.take()).chain(self.state.drain(..))
+        self.read
+            .take()
+            .into_iter()
+            .chain(self.write.take())
+            .chain(self.state.drain(..))
     }
 }
 
@@ -91,23 +96,35 @@ impl Waiters {
 
     /// Notes those whose connection has another state now.
     pub(super) fn changed(&mut self, state: impl Fn(ConnId) -> State) {
-        self.woken.extend(self.watching.extract_if(.., |(id, before, _)| state(*id) != *before).map(|(.., waker)| waker));
+        self.woken.extend(
+            self.watching
+                .extract_if(.., |(id, before, _)| state(*id) != *before)
+                .map(|(.., waker)| waker),
+        );
     }
 
     /// Notes whom the engine wants woken.
     pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
             Signal::Acceptable(listener) => {
-                self.woken.extend(self.listeners.get_mut(&listener).into_iter().flat_map(|wakers| wakers.drain(..)));
+                self.woken.extend(
+                    self.listeners
+                        .get_mut(&listener)
+                        .into_iter()
+                        .flat_map(|wakers| wakers.drain(..)),
+                );
             }
             Signal::Established(id) => self.note(id, |handle, woken| {
                 handle.established = true;
                 woken.append(&mut handle.state);
             }),
-            // What of it is in line arrives by reading; who waits for it alone asks for the status or for the octet out of band.
+            // What of it is in line arrives by reading; who waits for it alone asks for the status
+            // or for the octet out of band.
             Signal::Urgent(id) => self.note(id, |handle, woken| woken.append(&mut handle.state)),
             Signal::Readable(id) => self.note(id, |handle, woken| woken.extend(handle.read.take())),
-            Signal::Writable(id) => self.note(id, |handle, woken| woken.extend(handle.write.take())),
+            Signal::Writable(id) => {
+                self.note(id, |handle, woken| woken.extend(handle.write.take()))
+            }
             Signal::Closed(id, reason) => {
                 self.woken.append(&mut self.emptied);
                 self.note(id, |handle, woken| {
@@ -126,15 +143,25 @@ impl Waiters {
 
     /// Notes everybody.
     pub(super) fn signal_all(&mut self) {
-        self.woken.extend(self.connections.values_mut().flat_map(Handle::all));
-        self.woken.extend(self.listeners.values_mut().flat_map(|wakers| wakers.drain(..)));
-        self.woken.extend(self.watching.drain(..).map(|(.., waker)| waker));
+        self.woken
+            .extend(self.connections.values_mut().flat_map(Handle::all));
+        self.woken.extend(
+            self.listeners
+                .values_mut()
+                .flat_map(|wakers| wakers.drain(..)),
+        );
+        self.woken
+            .extend(self.watching.drain(..).map(|(.., waker)| waker));
         self.woken.append(&mut self.emptied);
     }
 
     /// Those to wake, once the lock is released. `empty` keeps its room for the next time.
     pub(super) fn take_woken(&mut self, empty: Vec<Waker>) -> Vec<Waker> {
-        if self.woken.is_empty() { empty } else { std::mem::replace(&mut self.woken, empty) }
+        if self.woken.is_empty() {
+            empty
+        } else {
+            std::mem::replace(&mut self.woken, empty)
+        }
     }
 }
 

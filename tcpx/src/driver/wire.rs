@@ -1,4 +1,5 @@
-//! Where a host's packets go, and whose clock it keeps: raw sockets and the system's, or a network in memory and its own.
+//! Where a host's packets go, and whose clock it keeps: raw sockets and the system's, or a network
+//! in memory and its own.
 
 use super::alarm;
 use crate::link::{Link, SendBatch};
@@ -68,7 +69,12 @@ impl Wire {
         }
     }
 
-    pub(super) fn flush(&self, now: Instant, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
+    pub(super) fn flush(
+        &self,
+        now: Instant,
+        batch: &mut SendBatch,
+        failed: impl FnMut(usize, io::Error),
+    ) {
         match self {
             Wire::Raw(link) => link.flush(batch, failed),
             Wire::Memory(port) => port.flush(now, batch),

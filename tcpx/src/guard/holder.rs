@@ -1,9 +1,14 @@
-//! Who holds a port: asked of the kernel's socket tables (sock_diag), and of /proc for the program behind the socket.
+//! Who holds a port: asked of the kernel's socket tables (sock_diag), and of /proc for the program
+//! behind the socket.
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::fs;
@@ -11,7 +16,8 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Asks for sockets that are bound and neither listen nor connect (include/net/tcp_states.h, since Linux 6.8).
+/// Asks for sockets that are bound and neither listen nor connect (include/net/tcp_states.h, since
+/// Linux 6.8).
 const BOUND_INACTIVE: u32 = 1 << 13;
 
 /// A kernel socket that holds a port.
@@ -34,19 +40,30 @@ impl fmt::Display for Holder {
 
 /// The kernel socket that holds this address and port; `None` where the kernel does not show one.
 pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
-    let sockets = [AF_INET, AF_INET6].into_iter().flat_map(|family| sockets_on(family, address.port()).unwrap_or_default());
+    let sockets = [AF_INET, AF_INET6]
+        .into_iter()
+        .flat_map(|family| sockets_on(family, address.port()).unwrap_or_default());
     let holds = |socket: &InetResponseHeader| {
         let theirs = socket.socket_id.source_address.to_canonical();
         theirs == address.ip() || theirs.is_unspecified()
     };
     // A listener says more than the connections that it made.
-    let socket = sockets.filter(holds).max_by_key(|socket| (kernel_state(socket.state) == Some("LISTEN"), socket.inode))?;
-    Some(Holder { state: kernel_state(socket.state).unwrap_or("bound"), program: program(socket.inode) })
+    let socket = sockets
+        .filter(holds)
+        .max_by_key(|socket| (kernel_state(socket.state) == Some("LISTEN"), socket.inode))?;
+    Some(Holder {
+        state: kernel_state(socket.state).unwrap_or("bound"),
+        program: program(socket.inode),
+    })
 }
 
 /// All TCP sockets of a family with this local port.
 fn sockets_on(family: u8, port: u16) -> std::io::Result<Vec<InetResponseHeader>> {
-    let mut netlink = Socket::new(Domain::from(libc::AF_NETLINK), Type::DGRAM, Some(Protocol::from(libc::NETLINK_SOCK_DIAG)))?;
+    let mut netlink = Socket::new(
+        Domain::from(libc::AF_NETLINK),
+        Type::DGRAM,
+        Some(Protocol::from(libc::NETLINK_SOCK_DIAG)),
+    )?;
     netlink.set_read_timeout(Some(Duration::from_secs(1)))?;
     netlink.write_all(&request(family, port))?;
     let mut sockets = Vec::new();
@@ -55,8 +72,14 @@ fn sockets_on(family: u8, port: u16) -> std::io::Result<Vec<InetResponseHeader>>
         let received = netlink.read(&mut buffer)?;
         let mut rest = buffer.get(..received).unwrap_or_default();
         while !rest.is_empty() {
-            let Ok(message) = NetlinkMessage::<SockDiagMessage>::deserialize(rest) else { return Ok(sockets) };
-            let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = message.payload else { return Ok(sockets) };
+            let Ok(message) = NetlinkMessage::<SockDiagMessage>::deserialize(rest) else {
+                return Ok(sockets);
+            };
+            let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) =
+                message.payload
+            else {
+                return Ok(sockets);
+            };
             if response.header.socket_id.source_port == port {
                 sockets.push(response.header);
             }
@@ -67,7 +90,14 @@ fn sockets_on(family: u8, port: u16) -> std::io::Result<Vec<InetResponseHeader>>
 }
 
 fn request(family: u8, port: u16) -> Vec<u8> {
-    let socket_id = SocketId { source_port: port, ..if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() } };
+    let socket_id = SocketId {
+        source_port: port,
+        ..if family == AF_INET {
+            SocketId::new_v4()
+        } else {
+            SocketId::new_v6()
+        }
+    };
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
@@ -108,10 +138,18 @@ fn program(inode: u32) -> Option<(String, u32)> {
     }
     let target = format!("socket:[{inode}]");
     let has_it = |pid: &u32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|link| link.as_os_str() == target.as_str())
+        let files = fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|link| link.as_os_str() == target.as_str())
     };
-    let processes = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let processes = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let pid = processes.into_iter().find(has_it)?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some((name.trim_end().into(), pid))
@@ -137,15 +175,23 @@ mod tests {
     #[test]
     fn wildcard_listener_holds_every_address() {
         for any in ["0.0.0.0:0", "[::]:0"] {
-            let Ok(listener) = TcpListener::bind(any) else { continue };
-            let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), listener.local_addr().unwrap().port());
+            let Ok(listener) = TcpListener::bind(any) else {
+                continue;
+            };
+            let address = SocketAddr::new(
+                IpAddr::from([127, 0, 0, 1]),
+                listener.local_addr().unwrap().port(),
+            );
             assert_eq!(of(address).unwrap().state, "LISTEN", "{any}");
         }
     }
 
     #[test]
     fn free_port_has_no_holder() {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         assert_eq!(of(port), None);
     }
 }

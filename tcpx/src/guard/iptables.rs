@@ -21,14 +21,19 @@ const TAG: &str = "tcpx-";
 #[derive(Debug)]
 pub(super) struct Rule {
     watchdog: Watchdog,
-    /// While it is bound, [`sweep`] knows that the rule's owner lives. An abstract name belongs to the network namespace, as the rule
-    /// does, and dies with the process; a process id would be wrong in another pid namespace.
+    /// While it is bound, [`sweep`] knows that the rule's owner lives. An abstract name belongs to
+    /// the network namespace, as the rule does, and dies with the process; a process id would be
+    /// wrong in another pid namespace.
     _alive: UnixDatagram,
 }
 
 impl Rule {
     /// Drops the RSTs that leave from our ports without our mark.
-    pub(super) fn install(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32) -> Result<Rule, Error> {
+    pub(super) fn install(
+        address: IpAddr,
+        ports: &RangeInclusive<u16>,
+        mark: u32,
+    ) -> Result<Rule, Error> {
         let program = find()?;
         if !Capability::NetAdmin.effective() {
             return Err(Error::lacking(Capability::NetAdmin, "set a firewall rule"));
@@ -36,7 +41,14 @@ impl Rule {
         let name = format!("{TAG}{:016x}", super::random());
         let alive = bind(&name).map_err(Error::io("bind a Unix socket"))?;
         let specification = specification(address, ports, mark, &name);
-        Ok(Rule { watchdog: Watchdog::start(Order { program, name, specification })?, _alive: alive })
+        Ok(Rule {
+            watchdog: Watchdog::start(Order {
+                program,
+                name,
+                specification,
+            })?,
+            _alive: alive,
+        })
     }
 
     /// The tag of the rule, as `iptables-save` shows it.
@@ -58,8 +70,15 @@ pub(super) fn sweep() -> Result<Vec<String>, Error> {
         let Some(name) = tag(rule) else { continue };
         // Bound while the rule goes: another sweep at the same time takes it for alive.
         let Ok(_ours_now) = bind(name) else { continue };
-        let arguments = rule.split_whitespace().skip(1).map(|word| word.trim_matches('"'));
-        match run(&program, "delete a rule", ["-D"].into_iter().chain(arguments)) {
+        let arguments = rule
+            .split_whitespace()
+            .skip(1)
+            .map(|word| word.trim_matches('"'));
+        match run(
+            &program,
+            "delete a rule",
+            ["-D"].into_iter().chain(arguments),
+        ) {
             Ok(_) => removed.push(rule.to_owned()),
             // Its watchdog may have been faster.
             Err(error) if list(&program)?.contains(name) => return Err(error),
@@ -76,10 +95,18 @@ fn list(program: &Path) -> Result<String, Error> {
 fn find() -> Result<PathBuf, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(SBIN.map(PathBuf::from));
-    folders.map(|folder| folder.join("iptables")).find(|program| program.is_file()).ok_or(Error::NoIptables)
+    folders
+        .map(|folder| folder.join("iptables"))
+        .find(|program| program.is_file())
+        .ok_or(Error::NoIptables)
 }
 
-fn specification(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32, name: &str) -> Vec<String> {
+fn specification(
+    address: IpAddr,
+    ports: &RangeInclusive<u16>,
+    mark: u32,
+    name: &str,
+) -> Vec<String> {
     let (low, high) = (ports.start(), ports.end());
     let text = format!(
         "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} -m comment --comment {name} -j DROP"
@@ -87,8 +114,18 @@ fn specification(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32, name: 
     text.split(' ').map(str::to_owned).collect()
 }
 
-fn run<'a>(program: &Path, act: &'static str, arguments: impl IntoIterator<Item = &'a str>) -> Result<String, Error> {
-    let output = privileges::lend(|| Command::new(program).args(["-w", "5"]).args(arguments).stdin(Stdio::null()).output());
+fn run<'a>(
+    program: &Path,
+    act: &'static str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Result<String, Error> {
+    let output = privileges::lend(|| {
+        Command::new(program)
+            .args(["-w", "5"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+    });
     let output = output.map_err(Error::io("run iptables"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -96,7 +133,10 @@ fn run<'a>(program: &Path, act: &'static str, arguments: impl IntoIterator<Item 
     if !Capability::NetAdmin.effective() {
         return Err(Error::lacking(Capability::NetAdmin, "use the firewall"));
     }
-    Err(Error::Iptables { act, output: one_line(&output.stderr) })
+    Err(Error::Iptables {
+        act,
+        output: one_line(&output.stderr),
+    })
 }
 
 fn bind(name: &str) -> io::Result<UnixDatagram> {
@@ -105,13 +145,21 @@ fn bind(name: &str) -> io::Result<UnixDatagram> {
 
 /// The name of one of our rules, from its line in the listing.
 fn tag(rule: &str) -> Option<&str> {
-    let name = rule.split_once("--comment ")?.1.split_whitespace().next()?.trim_matches('"');
+    let name = rule
+        .split_once("--comment ")?
+        .1
+        .split_whitespace()
+        .next()?
+        .trim_matches('"');
     let id = name.strip_prefix(TAG)?;
     (id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(name)
 }
 
 fn one_line(output: &[u8]) -> String {
-    String::from_utf8_lossy(output).split_whitespace().collect::<Vec<_>>().join(" ")
+    String::from_utf8_lossy(output)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -120,7 +168,13 @@ mod tests {
 
     #[test]
     fn rule_is_scoped_to_our_address_and_ports_and_spares_our_mark() {
-        let words = specification(IpAddr::from([10, 0, 0, 1]), &(7000..=7003), 0x70, "tcpx-0123456789abcdef").join(" ");
+        let words = specification(
+            IpAddr::from([10, 0, 0, 1]),
+            &(7000..=7003),
+            0x70,
+            "tcpx-0123456789abcdef",
+        )
+        .join(" ");
         assert_eq!(
             words,
             "-s 10.0.0.1 -p tcp --sport 7000:7003 --tcp-flags RST RST -m mark ! --mark 0x70 -m comment --comment tcpx-0123456789abcdef -j DROP"
@@ -129,10 +183,23 @@ mod tests {
 
     #[test]
     fn only_a_comment_of_our_form_is_a_tag() {
-        let rule = |comment: &str| format!("-A OUTPUT -p tcp -m comment --comment {comment} -j DROP");
-        assert_eq!(tag(&rule("tcpx-0123456789abcdef")), Some("tcpx-0123456789abcdef"));
-        assert_eq!(tag(&rule("\"tcpx-0123456789abcdef\"")), Some("tcpx-0123456789abcdef"));
-        for other in ["tcpx-", "tcpx-0123", "tcpx-0123456789abcdeg", "\"my tcpx-0123456789abcdef\"", "other"] {
+        let rule =
+            |comment: &str| format!("-A OUTPUT -p tcp -m comment --comment {comment} -j DROP");
+        assert_eq!(
+            tag(&rule("tcpx-0123456789abcdef")),
+            Some("tcpx-0123456789abcdef")
+        );
+        assert_eq!(
+            tag(&rule("\"tcpx-0123456789abcdef\"")),
+            Some("tcpx-0123456789abcdef")
+        );
+        for other in [
+            "tcpx-",
+            "tcpx-0123",
+            "tcpx-0123456789abcdeg",
+            "\"my tcpx-0123456789abcdef\"",
+            "other",
+        ] {
             assert_eq!(tag(&rule(other)), None, "{other}");
         }
         assert_eq!(tag("-P OUTPUT ACCEPT"), None);

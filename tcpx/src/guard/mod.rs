@@ -1,4 +1,5 @@
-//! The kernel keeps quiet while we live: our ports are reserved, and its RSTs for them are suppressed and proven to be.
+//! The kernel keeps quiet while we live: our ports are reserved, and its RSTs for them are
+//! suppressed and proven to be.
 
 mod holder;
 mod iptables;
@@ -27,9 +28,11 @@ pub enum GuardKind {
     Auto,
     /// A firewall rule that drops the kernel's RSTs. Needs the iptables program and NET_ADMIN.
     Iptables,
-    /// A kernel listener on each port that silently drops every segment whose TTL is below 255. Needs nothing.
+    /// A kernel listener on each port that silently drops every segment whose TTL is below 255.
+    /// Needs nothing.
     Listener,
-    /// Nothing, and no reservation either: the kernel answers with RSTs, to be seen in the laboratory.
+    /// Nothing, and no reservation either: the kernel answers with RSTs, to be seen in the
+    /// laboratory.
     None,
 }
 
@@ -55,7 +58,8 @@ enum Means {
 }
 
 impl Guard {
-    /// Reserves the ports and keeps the kernel quiet about them, with proof: a SYN from this machine is answered before and not after.
+    /// Reserves the ports and keeps the kernel quiet about them, with proof: a SYN from this
+    /// machine is answered before and not after.
     ///
     /// # Errors
     /// As [`Link::open`](crate::link::Link::open).
@@ -76,23 +80,46 @@ impl Guard {
                 Err(why) => (by_listener(&reservation)?, Some(why)),
             },
         };
-        let guard = Guard { second_choice, unproven, ..Guard::new(options, ports, means, Some(reservation)) };
+        let guard = Guard {
+            second_choice,
+            unproven,
+            ..Guard::new(options, ports, means, Some(reservation))
+        };
         match answered(&probe, &guard.ports)? {
             None => Ok(guard),
             Some(port) => Err(guard.failed(port)),
         }
     }
 
-    fn new(options: &LinkOptions, ports: RangeInclusive<u16>, means: Means, reservation: Option<Reservation>) -> Guard {
-        Guard { means, address: options.local, ports, second_choice: None, unproven: false, _reservation: reservation }
+    fn new(
+        options: &LinkOptions,
+        ports: RangeInclusive<u16>,
+        means: Means,
+        reservation: Option<Reservation>,
+    ) -> Guard {
+        Guard {
+            means,
+            address: options.local,
+            ports,
+            second_choice: None,
+            unproven: false,
+            _reservation: reservation,
+        }
     }
 
     fn failed(&self, port: u16) -> Error {
         let (guard, hint) = match self.means {
-            Means::Iptables(_) => ("iptables", "`iptables -S OUTPUT` shows what comes before our rule; or choose --rst-guard listener"),
+            Means::Iptables(_) => (
+                "iptables",
+                "`iptables -S OUTPUT` shows what comes before our rule; or choose --rst-guard listener",
+            ),
             Means::Listener { .. } | Means::None => ("listener", "Choose --rst-guard iptables"),
         };
-        Error::GuardFailed { guard, address: SocketAddr::new(self.address, port), hint }
+        Error::GuardFailed {
+            guard,
+            address: SocketAddr::new(self.address, port),
+            hint,
+        }
     }
 
     /// The ports.
@@ -109,13 +136,25 @@ impl Guard {
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.means {
-            Means::Iptables(rule) => write!(f, "iptables: rule {} drops the kernel's RSTs from", rule.name())?,
-            Means::Listener { .. } => f.write_str("listener: a kernel socket takes and drops the segments for")?,
+            Means::Iptables(rule) => write!(
+                f,
+                "iptables: rule {} drops the kernel's RSTs from",
+                rule.name()
+            )?,
+            Means::Listener { .. } => {
+                f.write_str("listener: a kernel socket takes and drops the segments for")?
+            }
             Means::None => f.write_str("none: the kernel answers for")?,
         }
         match self.ports.len() {
             1 => write!(f, " {}", SocketAddr::new(self.address, *self.ports.start()))?,
-            _ => write!(f, " {} ports {} to {}", self.address, self.ports.start(), self.ports.end())?,
+            _ => write!(
+                f,
+                " {} ports {} to {}",
+                self.address,
+                self.ports.start(),
+                self.ports.end()
+            )?,
         }
         if let Some(why) = &self.second_choice {
             write!(f, " (second choice, because {why})")?;
@@ -127,7 +166,8 @@ impl fmt::Display for Guard {
     }
 }
 
-/// Removes the rules of programs that are gone (of this network namespace), and says which, as iptables writes them.
+/// Removes the rules of programs that are gone (of this network namespace), and says which, as
+/// iptables writes them.
 ///
 /// # Errors
 /// [`Error::NoIptables`], [`Error::Privilege`], [`Error::Iptables`].
@@ -136,12 +176,15 @@ pub fn sweep() -> Result<Vec<String>, Error> {
     iptables::sweep()
 }
 
-/// Whatever the guard: a rule that was left would keep the kernel quiet where that is not wanted, and make a proof impossible. Where the
-/// firewall cannot be used a new rule will say so, and another guard has nothing to say of it.
+/// Whatever the guard: a rule that was left would keep the kernel quiet where that is not wanted,
+/// and make a proof impossible. Where the firewall cannot be used a new rule will say so, and
+/// another guard has nothing to say of it.
 fn sweep_first() {
     if iptables::is_installed() && Capability::NetAdmin.effective() {
         match iptables::sweep() {
-            Ok(removed) => removed.iter().for_each(|rule| tracing::info!(rule, "removed the firewall rule of a program that is gone")),
+            Ok(removed) => removed.iter().for_each(|rule| {
+                tracing::info!(rule, "removed the firewall rule of a program that is gone")
+            }),
             Err(error) => tracing::debug!(%error, "could not look for stale firewall rules"),
         }
     }

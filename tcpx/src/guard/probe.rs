@@ -10,8 +10,8 @@ use std::time::Duration;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options};
 
-/// How long to wait for an answer. The RST is there when the send call returns (1000 of 1000 times on Linux 6.18); this is for the
-/// kernel that hands the segment to another thread.
+/// How long to wait for an answer. The RST is there when the send call returns (1000 of 1000 times
+/// on Linux 6.18); this is for the kernel that hands the segment to another thread.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Sends SYNs to ports of an address of ours and listens for answers.
@@ -23,17 +23,39 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// A probe for these ports. It sends with our mark: with net.ipv4.fwmark_reflect the kernel's RST would bear it too, and pass.
-    pub(super) fn new(address: IpAddr, ports: &RangeInclusive<u16>, mark: u32) -> Result<Probe, Error> {
+    /// A probe for these ports. It sends with our mark: with net.ipv4.fwmark_reflect the kernel's
+    /// RST would bear it too, and pass.
+    pub(super) fn new(
+        address: IpAddr,
+        ports: &RangeInclusive<u16>,
+        mark: u32,
+    ) -> Result<Probe, Error> {
         let socket = link::open_raw(Protocol::TCP, "open a raw socket for the guard's probe")?;
-        socket.set_nonblocking(false).map_err(Error::io("make the probe's socket wait"))?;
-        socket.bind(&SocketAddr::new(address, 0).into()).map_err(Error::io("bind the probe's socket"))?;
-        socket.set_header_included_v4(true).map_err(Error::io("set IP_HDRINCL"))?;
+        socket
+            .set_nonblocking(false)
+            .map_err(Error::io("make the probe's socket wait"))?;
+        socket
+            .bind(&SocketAddr::new(address, 0).into())
+            .map_err(Error::io("bind the probe's socket"))?;
+        socket
+            .set_header_included_v4(true)
+            .map_err(Error::io("set IP_HDRINCL"))?;
         _ = socket.set_mark(mark);
-        socket.set_read_timeout(Some(PATIENCE)).map_err(Error::io("set a timeout"))?;
-        // A port outside ours. An answer to it does no harm, whoever has it: it belongs to no connection.
-        let from = if *ports.start() > 1 { ports.start() - 1 } else { ports.end().saturating_add(1) };
-        Ok(Probe { socket, address, from })
+        socket
+            .set_read_timeout(Some(PATIENCE))
+            .map_err(Error::io("set a timeout"))?;
+        // A port outside ours. An answer to it does no harm, whoever has it: it belongs to no
+        // connection.
+        let from = if *ports.start() > 1 {
+            ports.start() - 1
+        } else {
+            ports.end().saturating_add(1)
+        };
+        Ok(Probe {
+            socket,
+            address,
+            from,
+        })
     }
 
     /// Whether the kernel answers a SYN to `port`.
@@ -41,7 +63,10 @@ impl Probe {
         let to = SocketAddr::new(self.address, port);
         let seq = Seq(super::random() as u32);
         // Only this answer: no other traffic between these ports has this sequence number.
-        link::aim(&self.socket, &filter::answer(self.address, port, self.from, seq + 1))?;
+        link::aim(
+            &self.socket,
+            &filter::answer(self.address, port, self.from, seq + 1),
+        )?;
         let mut packet = [0; 40];
         let header = Header {
             source: SocketAddr::new(self.address, self.from),
@@ -58,13 +83,18 @@ impl Probe {
         };
         let len = header.emit((&[], &[]), &mut packet).unwrap_or(0);
         let packet = packet.get(..len).unwrap_or_default();
-        self.socket.send_to(packet, &SocketAddr::new(self.address, 0).into()).map_err(Error::io("send the guard's probe"))?;
+        self.socket
+            .send_to(packet, &SocketAddr::new(self.address, 0).into())
+            .map_err(Error::io("send the guard's probe"))?;
         loop {
             return match self.socket.recv(&mut [std::mem::MaybeUninit::uninit()]) {
                 Ok(_) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(Error::Io { act: "listen for an answer to the guard's probe", source: error }),
+                Err(error) => Err(Error::Io {
+                    act: "listen for an answer to the guard's probe",
+                    source: error,
+                }),
             };
         }
     }

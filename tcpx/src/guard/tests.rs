@@ -14,15 +14,24 @@ use tcpx_proto::wire::{Flags, Header, Options};
 
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// Runs `test` on a thread in a fresh network namespace whose loopback interface is up. Where that is forbidden the test is skipped,
-/// or fails when the environment's REQUIRE names `netns`.
+/// Runs `test` on a thread in a fresh network namespace whose loopback interface is up. Where that
+/// is forbidden the test is skipped, or fails when the environment's REQUIRE names `netns`.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
-        // SAFETY: only this thread's network namespace changes; no memory, file descriptor table or user is unshared.
-        if let Err(error) = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) } {
-            assert!(!std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")), "netns is required, and unshare says: {error}");
+        // SAFETY: only this thread's network namespace changes; no memory, file descriptor table or
+        // user is unshared.
+        let unshared =
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
+        if let Err(error) = unshared {
+            assert!(
+                !std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")),
+                "netns is required, and unshare says: {error}"
+            );
             // Not by a macro: the test runner would keep it to itself.
-            _ = writeln!(std::io::stderr(), "skipped: a network namespace cannot be made here: {error}");
+            _ = writeln!(
+                std::io::stderr(),
+                "skipped: a network namespace cannot be made here: {error}"
+            );
             return;
         }
         sh("ip link set lo up");
@@ -36,17 +45,28 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 /// Runs a command in the namespace of the calling thread and gives its output.
 pub(crate) fn sh(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 pub(crate) fn open(ports: Ports, guard: GuardKind) -> Result<Link, Error> {
-    Link::open(LinkOptions { guard, ..LinkOptions::new(LOCALHOST, ports) })
+    Link::open(LinkOptions {
+        guard,
+        ..LinkOptions::new(LOCALHOST, ports)
+    })
 }
 
 /// The rules in the OUTPUT chain.
 pub(super) fn rules() -> Vec<String> {
-    sh("iptables -S OUTPUT").lines().skip(1).map(str::to_owned).collect()
+    sh("iptables -S OUTPUT")
+        .lines()
+        .skip(1)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn lose(capability: rustix::thread::CapabilitySet) {
@@ -103,9 +123,13 @@ fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
         let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let far = listener.accept().unwrap().0;
-        // Sent from our own port to the one that the probe uses, as no answer of the kernel's to this probe would be.
+        // Sent from our own port to the one that the probe uses, as no answer of the kernel's to
+        // this probe would be.
         let socket = crate::link::open_raw(Protocol::TCP, "send").unwrap();
-        let (from, to) = (SocketAddr::new(LOCALHOST, 7000), SocketAddr::new(LOCALHOST, 6999));
+        let (from, to) = (
+            SocketAddr::new(LOCALHOST, 7000),
+            SocketAddr::new(LOCALHOST, 6999),
+        );
         let options = Options::default();
         let mut packet = [0; 40];
         let header = Header {
@@ -133,14 +157,19 @@ fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
         let forge = || _ = socket.send_to(&packet, &SocketAddr::new(LOCALHOST, 0).into());
         beside([&speak, &hear, &knock, &forge], || {
             for kind in [GuardKind::Listener, GuardKind::Iptables].repeat(10) {
-                // A child that another test is just starting may hold a copy of a closed socket for a moment.
+                // A child that another test is just starting may hold a copy of a closed socket for
+                // a moment.
                 let link = loop {
                     match open(Ports::Exact(7000), kind) {
                         Err(Error::PortInUse { .. }) => {}
                         other => break other.unwrap(),
                     }
                 };
-                assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+                assert!(
+                    !link.guard_description().contains("unproven"),
+                    "{}",
+                    link.guard_description()
+                );
             }
         });
     });
@@ -152,7 +181,10 @@ fn iptables_guard_dropped_leaves_the_chain_as_it_was() {
         let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
         let during = rules();
         assert_eq!(during.len(), 1, "{during:?}");
-        assert!(during[0].contains("-s 127.0.0.1/32") && during[0].contains("--sport 7000 "), "{during:?}");
+        assert!(
+            during[0].contains("-s 127.0.0.1/32") && during[0].contains("--sport 7000 "),
+            "{during:?}"
+        );
         drop(link);
         assert_eq!(rules(), Vec::<String>::new());
     });
@@ -171,12 +203,22 @@ fn iptables_guard_leaves_a_neighbouring_port_its_rst() {
 fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
     in_namespace(|| {
         let neighbour = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
-        sh("iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
-        sh("iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment 'tcpx-mine, not yours' -j DROP");
+        sh(
+            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP",
+        );
+        sh(
+            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment 'tcpx-mine, not yours' -j DROP",
+        );
         let removed = sweep().unwrap();
-        assert!(matches!(&removed[..], [rule] if rule.contains("tcpx-00000000deadbeef")), "{removed:?}");
+        assert!(
+            matches!(&removed[..], [rule] if rule.contains("tcpx-00000000deadbeef")),
+            "{removed:?}"
+        );
         let left = rules();
-        assert!(left.len() == 2 && left[0].contains("--sport 7000") && left[1].contains("not yours"), "{left:?}");
+        assert!(
+            left.len() == 2 && left[0].contains("--sport 7000") && left[1].contains("not yours"),
+            "{left:?}"
+        );
         drop(neighbour);
         assert_eq!(rules().len(), 1);
     });
@@ -184,13 +226,27 @@ fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
 
 #[test]
 fn opening_any_guard_sweeps_what_a_dead_program_left() {
-    for (kind, own) in [(GuardKind::Auto, 1), (GuardKind::Iptables, 1), (GuardKind::Listener, 0), (GuardKind::None, 0)] {
+    for (kind, own) in [
+        (GuardKind::Auto, 1),
+        (GuardKind::Iptables, 1),
+        (GuardKind::Listener, 0),
+        (GuardKind::None, 0),
+    ] {
         in_namespace(move || {
-            sh("iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP");
+            sh(
+                "iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP",
+            );
             let link = open(Ports::Exact(7000), kind).unwrap();
             let left = rules();
-            assert!(left.len() == own && !left.iter().any(|rule| rule.contains("deadbeef")), "{kind:?}: {left:?}");
-            assert!(!link.guard_description().contains("unproven"), "{}", link.guard_description());
+            assert!(
+                left.len() == own && !left.iter().any(|rule| rule.contains("deadbeef")),
+                "{kind:?}: {left:?}"
+            );
+            assert!(
+                !link.guard_description().contains("unproven"),
+                "{}",
+                link.guard_description()
+            );
         });
     }
 }
@@ -213,14 +269,19 @@ fn silence_that_was_there_before_is_called_unproven() {
     in_namespace(|| {
         sh("iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP");
         let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
-        assert!(link.guard_description().contains("unproven"), "{}", link.guard_description());
+        assert!(
+            link.guard_description().contains("unproven"),
+            "{}",
+            link.guard_description()
+        );
     });
 }
 
 #[test]
 fn guard_that_another_rule_overrides_is_an_error_and_leaves_no_rule() {
     in_namespace(|| {
-        // A base chain that runs before the filter table turns each RST into one that bears our mark.
+        // A base chain that runs before the filter table turns each RST into one that bears our
+        // mark.
         sh("iptables -t mangle -A OUTPUT -p tcp --tcp-flags RST RST -j MARK --set-mark 0x70");
         let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
         assert!(matches!(error, Error::GuardFailed { .. }), "{error}");
@@ -232,13 +293,23 @@ fn guard_that_another_rule_overrides_is_an_error_and_leaves_no_rule() {
 #[test]
 fn auto_takes_iptables_with_net_admin_and_the_listener_without() {
     in_namespace(|| {
-        let by_rule = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
-        assert!(by_rule.starts_with("iptables: rule tcpx-") && by_rule.ends_with("from 127.0.0.1:7000"), "{by_rule}");
+        let by_rule = open(Ports::Exact(7000), GuardKind::Auto)
+            .unwrap()
+            .guard_description();
+        assert!(
+            by_rule.starts_with("iptables: rule tcpx-") && by_rule.ends_with("from 127.0.0.1:7000"),
+            "{by_rule}"
+        );
     });
     in_namespace(|| {
         lose(NET_ADMIN);
-        let by_listener = open(Ports::Exact(7000), GuardKind::Auto).unwrap().guard_description();
-        assert!(by_listener.starts_with("listener: ") && by_listener.contains("CAP_NET_ADMIN"), "{by_listener}");
+        let by_listener = open(Ports::Exact(7000), GuardKind::Auto)
+            .unwrap()
+            .guard_description();
+        assert!(
+            by_listener.starts_with("listener: ") && by_listener.contains("CAP_NET_ADMIN"),
+            "{by_listener}"
+        );
     });
 }
 
@@ -247,10 +318,28 @@ fn missing_capability_is_named() {
     in_namespace(|| {
         lose(NET_ADMIN);
         let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
-        assert!(matches!(error, Error::Privilege { capability: Capability::NetAdmin, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Privilege {
+                    capability: Capability::NetAdmin,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         lose(NET_RAW);
         let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
-        assert!(matches!(error, Error::Privilege { capability: Capability::NetRaw, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Privilege {
+                    capability: Capability::NetRaw,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     });
 }
 
@@ -259,8 +348,17 @@ fn port_of_a_kernel_listener_is_refused_and_its_holder_named() {
     in_namespace(|| {
         let _listener = TcpListener::bind("0.0.0.0:7000").unwrap();
         let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
-        let Error::PortInUse { address, holder: Some(holder) } = error else { panic!("{error}") };
-        assert_eq!((address, holder.state), (SocketAddr::new(LOCALHOST, 7000), "LISTEN"));
+        let Error::PortInUse {
+            address,
+            holder: Some(holder),
+        } = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            (address, holder.state),
+            (SocketAddr::new(LOCALHOST, 7000), "LISTEN")
+        );
         assert_eq!(holder.program.map(|(_, pid)| pid), Some(std::process::id()));
     });
 }
@@ -270,7 +368,13 @@ fn port_of_another_link_is_refused_and_its_holder_named() {
     in_namespace(|| {
         let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
         let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
-        let Error::PortInUse { holder: Some(holder), .. } = error else { panic!("{error}") };
+        let Error::PortInUse {
+            holder: Some(holder),
+            ..
+        } = error
+        else {
+            panic!("{error}")
+        };
         assert_eq!(holder.state, "bound");
         assert_eq!(rules().len(), 1);
     });
@@ -286,7 +390,19 @@ fn port_in_time_wait_is_refused_with_its_state() {
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         drop((client, listener));
         let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
-        assert!(matches!(&error, Error::PortInUse { holder: Some(Holder { state: "TIME-WAIT", program: None }), .. }), "{error}");
+        assert!(
+            matches!(
+                &error,
+                Error::PortInUse {
+                    holder: Some(Holder {
+                        state: "TIME-WAIT",
+                        program: None
+                    }),
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert!(error.to_string().contains("It goes after 60 s"), "{error}");
     });
 }
@@ -295,7 +411,10 @@ fn port_in_time_wait_is_refused_with_its_state() {
 fn no_guard_reserves_nothing_and_the_kernel_answers() {
     in_namespace(|| {
         let link = open(Ports::Exact(7000), GuardKind::None).unwrap();
-        assert_eq!(TcpStream::connect((LOCALHOST, 7000)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(
+            TcpStream::connect((LOCALHOST, 7000)).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
         drop(TcpListener::bind((LOCALHOST, 7000)).unwrap());
         assert!(link.guard_description().starts_with("none"));
     });

@@ -1,5 +1,5 @@
-//! The watchdog: a process that inserts the firewall rule and removes it however we end, and a thread of ours that replaces it when it
-//! is killed.
+//! The watchdog: a process that inserts the firewall rule and removes it however we end, and a
+//! thread of ours that replaces it when it is killed.
 
 use crate::error::Error;
 use crate::privileges::{self, Capability};
@@ -20,14 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Before another attempt to start a watchdog, which needs a process that the system may not have.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The watchdog is the only one that changes the rule, one iptables after the other, so that a removal never overtakes an insertion.
-/// It inserts the rule, says so, and removes it when its stdin ends: because we close it, or because we are gone, be it by SIGKILL.
+/// The watchdog is the only one that changes the rule, one iptables after the other, so that a
+/// removal never overtakes an insertion. It inserts the rule, says so, and removes it when its
+/// stdin ends: because we close it, or because we are gone, be it by SIGKILL.
 ///
-/// - Its stderr is what a killed predecessor wrote to: no more of that comes when the last iptables of the predecessor has ended.
-/// - A removal is over when a listing is without the rule. Until then it is repeated, for an hour or more: somebody may hold the lock of
-///   the firewall.
-/// - An iptables that refuses has inserted nothing. Of one that was killed that is unknown, and the predecessor may have inserted it.
-/// - The rule comes by the environment: no name of ours is on its command line, where `pkill -f` would find it.
+/// - Its stderr is what a killed predecessor wrote to: no more of that comes when the last iptables
+///   of the predecessor has ended.
+/// - A removal is over when a listing is without the rule. Until then it is repeated, for an hour
+///   or more: somebody may hold the lock of the firewall.
+/// - An iptables that refuses has inserted nothing. Of one that was killed that is unknown, and the
+///   predecessor may have inserted it.
+/// - The rule comes by the environment: no name of ours is on its command line, where `pkill -f`
+///   would find it.
 const SCRIPT: &str = r#"
 while read -r _ <&2; do :; done
 exec 2>/dev/null
@@ -50,7 +54,15 @@ done
 "#;
 
 /// The signals that somebody may send to every process at hand.
-const IGNORED: [libc::c_int; 7] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+const IGNORED: [libc::c_int; 7] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGPIPE,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+];
 
 /// A rule and how to set it.
 #[derive(Debug)]
@@ -87,7 +99,11 @@ impl Watchdog {
         });
         keeper.map_err(Error::io("start a thread"))?;
         await_insertion(&told)?;
-        Ok(Watchdog { name, lifeline: Some(writer), ended: Mutex::new(ended) })
+        Ok(Watchdog {
+            name,
+            lifeline: Some(writer),
+            ended: Mutex::new(ended),
+        })
     }
 
     /// The tag of the rule.
@@ -116,18 +132,29 @@ fn await_insertion(told: &Receiver<Result<OwnedFd, Error>>) -> Result<(), Error>
     while let Ok(stdout) = told.recv() {
         said.clear();
         for line in BufReader::new(File::from(stdout?)).lines() {
-            match line.map_err(Error::io("hear the watchdog of the firewall rule"))?.trim() {
+            match line
+                .map_err(Error::io("hear the watchdog of the firewall rule"))?
+                .trim()
+            {
                 "ok" => return Ok(()),
-                "no" => return Err(Error::Iptables { act: "insert a rule", output: said }),
+                "no" => {
+                    return Err(Error::Iptables {
+                        act: "insert a rule",
+                        output: said,
+                    });
+                }
                 line => said = [said.as_str(), line].join(" ").trim().to_owned(),
             }
         }
     }
-    Err(Error::Iptables { act: "insert a rule", output: format!("its watchdog ended; /bin/sh said '{said}'") })
+    Err(Error::Iptables {
+        act: "insert a rule",
+        output: format!("its watchdog ended; /bin/sh said '{said}'"),
+    })
 }
 
-/// Keeps a watchdog alive until one has done its work. This thread keeps the two privileges that iptables takes when the others drop
-/// theirs.
+/// Keeps a watchdog alive until one has done its work. This thread keeps the two privileges that
+/// iptables takes when the others drop theirs.
 fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Error>>) {
     privileges::keep_only(&[Capability::NetAdmin, Capability::NetRaw]);
     let mut predecessor = None;
@@ -143,12 +170,17 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
                     }
                     Ok(status) if status.success() => return,
                     outcome => {
-                        tracing::warn!(rule = order.name, ?outcome, "the watchdog of the firewall rule failed: see `iptables -S OUTPUT`");
+                        tracing::warn!(
+                            rule = order.name,
+                            ?outcome,
+                            "the watchdog of the firewall rule failed: see `iptables -S OUTPUT`"
+                        );
                         return;
                     }
                 }
             }
-            // During the installation this is its error. After it the rule must not be without a watchdog.
+            // During the installation this is its error. After it the rule must not be without a
+            // watchdog.
             Err(error) => match tell.send(Err(error)) {
                 Ok(()) => return,
                 Err(_) => thread::sleep(PAUSE),
@@ -158,25 +190,41 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
 }
 
 impl Order {
-    /// Starts a watchdog, in a session of its own that no signal meant for us reaches, and gives its stdout. `predecessor` is that of
-    /// the one before.
-    fn carry_out(&self, lifeline: &PipeReader, predecessor: Option<OwnedFd>) -> Result<(Child, OwnedFd), Error> {
+    /// Starts a watchdog, in a session of its own that no signal meant for us reaches, and gives
+    /// its stdout. `predecessor` is that of the one before.
+    fn carry_out(
+        &self,
+        lifeline: &PipeReader,
+        predecessor: Option<OwnedFd>,
+    ) -> Result<(Child, OwnedFd), Error> {
         let failed = || Error::io("start the watchdog of the firewall rule with /bin/sh");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT]).arg(&self.program).current_dir("/");
-        command.env("TCPX_NAME", &self.name).env("TCPX_RULE", self.specification.join(" "));
+        command
+            .args(["-c", SCRIPT])
+            .arg(&self.program)
+            .current_dir("/");
+        command
+            .env("TCPX_NAME", &self.name)
+            .env("TCPX_RULE", self.specification.join(" "));
         command.env("TCPX_AGAIN", if predecessor.is_some() { "1" } else { "" });
-        command.stdin(lifeline.try_clone().map_err(failed())?).stdout(Stdio::piped());
+        command
+            .stdin(lifeline.try_clone().map_err(failed())?)
+            .stdout(Stdio::piped());
         command.stderr(predecessor.map_or_else(Stdio::null, Stdio::from));
         // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
         unsafe { command.pre_exec(stand_apart) };
         let mut watchdog = privileges::lend(|| command.spawn()).map_err(failed())?;
-        let stdout = watchdog.stdout.take().ok_or_else(|| io::Error::other("it has no stdout")).map_err(failed())?;
+        let stdout = watchdog
+            .stdout
+            .take()
+            .ok_or_else(|| io::Error::other("it has no stdout"))
+            .map_err(failed())?;
         Ok((watchdog, stdout.into()))
     }
 }
 
-/// What a signal finds ignored when a program begins, a shell cannot but ignore, and its children do, too.
+/// What a signal finds ignored when a program begins, a shell cannot but ignore, and its children
+/// do, too.
 fn stand_apart() -> io::Result<()> {
     rustix::process::setsid()?;
     for signal in IGNORED {

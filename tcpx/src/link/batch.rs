@@ -12,7 +12,8 @@ pub(super) const RECEIVE: usize = 16;
 const SEND: usize = 64;
 /// The longest IP packet; GRO makes packets of up to this length, and none may be cut.
 const LONGEST: usize = 65_535;
-/// SO_MEMINFO of asm-generic/socket.h, the same on every architecture that Rust supports with tokio but sparc and parisc.
+/// SO_MEMINFO of asm-generic/socket.h, the same on every architecture that Rust supports with tokio
+/// but sparc and parisc.
 const SO_MEMINFO: libc::c_int = 55;
 
 /// Room for one batch of packets of any length.
@@ -24,7 +25,10 @@ pub(super) struct ReceiveBuffers {
 
 impl Default for ReceiveBuffers {
     fn default() -> ReceiveBuffers {
-        ReceiveBuffers { octets: vec![0; RECEIVE * LONGEST].into(), lengths: [0; RECEIVE] }
+        ReceiveBuffers {
+            octets: vec![0; RECEIVE * LONGEST].into(),
+            lengths: [0; RECEIVE],
+        }
     }
 }
 
@@ -32,13 +36,24 @@ impl ReceiveBuffers {
     /// Receives what waits, at most a batch, and says how many packets that was.
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut parts = self.octets.chunks_exact_mut(LONGEST);
-        let mut parts: [libc::iovec; RECEIVE] =
-            std::array::from_fn(|_| parts.next().map_or(EMPTY, |part| iovec(part.as_mut_ptr(), part.len())));
-        let mut headers: [libc::mmsghdr; RECEIVE] = std::array::from_fn(|at| header(&mut parts[at], None));
+        let mut parts: [libc::iovec; RECEIVE] = std::array::from_fn(|_| {
+            parts
+                .next()
+                .map_or(EMPTY, |part| iovec(part.as_mut_ptr(), part.len()))
+        });
+        let mut headers: [libc::mmsghdr; RECEIVE] =
+            std::array::from_fn(|at| header(&mut parts[at], None));
         let received = retry(|| {
-            // SAFETY: each header points at one iovec in `parts`, each iovec at its own part of `self.octets`, and both outlive the call.
+            // SAFETY: each header points at one iovec in `parts`, each iovec at its own part of
+            // `self.octets`, and both outlive the call.
             unsafe {
-                libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), RECEIVE as u32, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+                libc::recvmmsg(
+                    socket.as_raw_fd(),
+                    headers.as_mut_ptr(),
+                    RECEIVE as u32,
+                    libc::MSG_DONTWAIT as _,
+                    std::ptr::null_mut(),
+                )
             }
         })?;
         for (length, header) in self.lengths.iter_mut().zip(&headers) {
@@ -49,14 +64,18 @@ impl ReceiveBuffers {
 
     /// The first `count` packets of the last batch.
     pub(super) fn packets(&self, count: usize) -> impl Iterator<Item = &[u8]> {
-        self.octets.chunks_exact(LONGEST).zip(self.lengths).take(count).filter_map(|(part, length)| part.get(..length))
+        self.octets
+            .chunks_exact(LONGEST)
+            .zip(self.lengths)
+            .take(count)
+            .filter_map(|(part, length)| part.get(..length))
     }
 }
 
 /// Packets to send, in slots that are used again and again.
 ///
-/// The engine writes into [`slot`](SendBatch::slot); [`commit`](SendBatch::commit) keeps what it wrote;
-/// [`Link::flush`](super::Link::flush) sends it all.
+/// The engine writes into [`slot`](SendBatch::slot); [`commit`](SendBatch::commit) keeps what it
+/// wrote; [`Link::flush`](super::Link::flush) sends it all.
 #[derive(Debug)]
 pub struct SendBatch {
     octets: Box<[u8]>,
@@ -68,18 +87,25 @@ impl SendBatch {
     /// Room for `count` packets (at least one, at most 64) of up to `octets` each, the link's MTU.
     pub fn new(count: usize, octets: u16) -> SendBatch {
         let (count, slot) = (count.clamp(1, SEND), usize::from(octets).max(1));
-        SendBatch { octets: vec![0; count * slot].into(), slot, packets: Vec::with_capacity(count) }
+        SendBatch {
+            octets: vec![0; count * slot].into(),
+            slot,
+            packets: Vec::with_capacity(count),
+        }
     }
 
     /// Where the next packet goes; `None` when the batch is full.
     pub fn slot(&mut self) -> Option<&mut [u8]> {
-        self.octets.chunks_exact_mut(self.slot).nth(self.packets.len())
+        self.octets
+            .chunks_exact_mut(self.slot)
+            .nth(self.packets.len())
     }
 
     /// Keeps the first `len` octets of the slot as a packet to `destination`.
     pub fn commit(&mut self, len: usize, destination: SocketAddr) {
         if !self.is_full() {
-            self.packets.push((len.min(self.slot), without_port(destination).into()));
+            self.packets
+                .push((len.min(self.slot), without_port(destination).into()));
         }
     }
 
@@ -100,13 +126,18 @@ impl SendBatch {
 
     /// The packets in the batch, in order.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.octets.chunks_exact(self.slot).zip(&self.packets).filter_map(|(slot, (len, _))| slot.get(..*len))
+        self.octets
+            .chunks_exact(self.slot)
+            .zip(&self.packets)
+            .filter_map(|(slot, (len, _))| slot.get(..*len))
     }
 
     /// The packets in the batch, in order, each with where it goes; none is in it any more.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
         let slots = self.octets.chunks_exact(self.slot);
-        slots.zip(self.packets.drain(..)).filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
+        slots
+            .zip(self.packets.drain(..))
+            .filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
     }
 
     pub(super) fn flush(&mut self, socket: &Socket, mut failed: impl FnMut(usize, io::Error)) {
@@ -114,14 +145,23 @@ impl SendBatch {
         for (part, packet) in parts.iter_mut().zip(self.packets()) {
             *part = iovec(packet.as_ptr().cast_mut(), packet.len());
         }
-        let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| header(&mut parts[at], self.packets.get(at).map(|(_, to)| to)));
+        let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| {
+            header(&mut parts[at], self.packets.get(at).map(|(_, to)| to))
+        });
         let count = self.packets.len();
         let mut done = 0;
         while let Some(rest) = headers.get_mut(done..count).filter(|rest| !rest.is_empty()) {
-            // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in `self.octets` and at an address in
-            // `self.packets`; all outlive the call, and the kernel only reads them (but for msg_len).
-            let sent =
-                retry(|| unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT as _) });
+            // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in
+            // `self.octets` and at an address in `self.packets`; all outlive the call, and the
+            // kernel only reads them (but for msg_len).
+            let sent = retry(|| unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as u32,
+                    libc::MSG_DONTWAIT as _,
+                )
+            });
             match sent {
                 Ok(sent) => done += sent,
                 // The kernel reports an error only when it met it at the first packet of the call.
@@ -139,20 +179,40 @@ impl SendBatch {
 pub(super) fn drops(socket: &Socket) -> u64 {
     let mut memory = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
     let mut len = size_of_val(&memory) as libc::socklen_t;
-    // SAFETY: the pointer and the length describe `memory`, and the kernel writes no more than that.
-    let outcome = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_MEMINFO, memory.as_mut_ptr().cast(), &mut len) };
-    if outcome == 0 { u64::from(memory[libc::SK_MEMINFO_DROPS as usize]) } else { 0 }
+    // SAFETY: the pointer and the length describe `memory`, and the kernel writes no more than
+    // that.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            memory.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
+    if outcome == 0 {
+        u64::from(memory[libc::SK_MEMINFO_DROPS as usize])
+    } else {
+        0
+    }
 }
 
-const EMPTY: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+const EMPTY: libc::iovec = libc::iovec {
+    iov_base: std::ptr::null_mut(),
+    iov_len: 0,
+};
 
 fn iovec(base: *mut u8, len: usize) -> libc::iovec {
-    libc::iovec { iov_base: base.cast(), iov_len: len }
+    libc::iovec {
+        iov_base: base.cast(),
+        iov_len: len,
+    }
 }
 
 /// A message header for one part, and an address where there is one.
 fn header(part: &mut libc::iovec, to: Option<&SockAddr>) -> libc::mmsghdr {
-    // SAFETY: all zeros is a valid mmsghdr (null pointers, no lengths); a literal could not name musl's private padding.
+    // SAFETY: all zeros is a valid mmsghdr (null pointers, no lengths); a literal could not name
+    // musl's private padding.
     let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
     header.msg_hdr.msg_iov = part;
     header.msg_hdr.msg_iovlen = 1;

@@ -1,6 +1,10 @@
-//! Classic BPF programs that let only what is ours into a raw socket (IPv4: offset 0 is the IP header).
+//! Classic BPF programs that let only what is ours into a raw socket (IPv4: offset 0 is the IP
+//! header).
 
-use libc::{BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD};
+use libc::{
+    BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JGT,
+    BPF_JMP, BPF_K, BPF_LD,
+};
 use libc::{BPF_LDX, BPF_LSH, BPF_MISC, BPF_MSH, BPF_RET, BPF_TAX, BPF_W, BPF_X};
 use socket2::SockFilter;
 use std::net::IpAddr;
@@ -21,13 +25,18 @@ pub(super) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<
     program.finish()
 }
 
-/// Segments between two ports of our own address that acknowledge this: what the guard's probe listens for.
+/// Segments between two ports of our own address that acknowledge this: what the guard's probe
+/// listens for.
 pub(crate) fn answer(address: IpAddr, from: u16, to: u16, ack: Seq) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(12).only(BPF_JEQ, bits(address)); // source address
     program.ip_header_len();
-    program.add(BPF_LD | BPF_W | BPF_IND, 0).only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
-    program.add(BPF_LD | BPF_W | BPF_IND, 8).only(BPF_JEQ, ack.0);
+    program
+        .add(BPF_LD | BPF_W | BPF_IND, 0)
+        .only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
+    program
+        .add(BPF_LD | BPF_W | BPF_IND, 8)
+        .only(BPF_JEQ, ack.0);
     program.finish()
 }
 
@@ -37,16 +46,26 @@ pub(super) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> V
     let mut program = Program::default();
     program.word(16).only(BPF_JEQ, bits(address));
     program.ip_header_len();
-    program.add(BPF_LD | BPF_B | BPF_IND, QUOTE + 9).only(BPF_JEQ, libc::IPPROTO_TCP as u32);
-    program.add(BPF_LD | BPF_W | BPF_IND, QUOTE + 12).only(BPF_JEQ, bits(address)); // quoted source
+    program
+        .add(BPF_LD | BPF_B | BPF_IND, QUOTE + 9)
+        .only(BPF_JEQ, libc::IPPROTO_TCP as u32);
+    program
+        .add(BPF_LD | BPF_W | BPF_IND, QUOTE + 12)
+        .only(BPF_JEQ, bits(address)); // quoted source
     // X += octets of the quoted IP header
-    program.add(BPF_LD | BPF_B | BPF_IND, QUOTE).add(BPF_ALU | BPF_AND | BPF_K, 0x0f).add(BPF_ALU | BPF_LSH | BPF_K, 2);
-    program.add(BPF_ALU | BPF_ADD | BPF_X, 0).add(BPF_MISC | BPF_TAX, 0);
+    program
+        .add(BPF_LD | BPF_B | BPF_IND, QUOTE)
+        .add(BPF_ALU | BPF_AND | BPF_K, 0x0f)
+        .add(BPF_ALU | BPF_LSH | BPF_K, 2);
+    program
+        .add(BPF_ALU | BPF_ADD | BPF_X, 0)
+        .add(BPF_MISC | BPF_TAX, 0);
     program.add(BPF_LD | BPF_H | BPF_IND, QUOTE).within(ports); // quoted source port
     program.finish()
 }
 
-/// A program under construction: each check either goes on to the next instruction or jumps to the refusal at the end.
+/// A program under construction: each check either goes on to the next instruction or jumps to the
+/// refusal at the end.
 #[derive(Default)]
 struct Program(Vec<(u32, u32, Jump)>);
 
@@ -80,7 +99,11 @@ impl Program {
 
     fn within(&mut self, range: &RangeInclusive<u16>) -> &mut Program {
         self.only(BPF_JGE, u32::from(*range.start()));
-        self.0.push((BPF_JMP | BPF_JGT | BPF_K, u32::from(*range.end()), Jump::RefuseIf));
+        self.0.push((
+            BPF_JMP | BPF_JGT | BPF_K,
+            u32::from(*range.end()),
+            Jump::RefuseIf,
+        ));
         self
     }
 
@@ -95,7 +118,8 @@ impl Program {
             };
             SockFilter::new(code as u16, if_true, if_false, k)
         };
-        let mut program: Vec<SockFilter> = self.0.into_iter().enumerate().map(instruction).collect();
+        let mut program: Vec<SockFilter> =
+            self.0.into_iter().enumerate().map(instruction).collect();
         program.extend([ret(u32::MAX), ret(0)]);
         program
     }
@@ -105,7 +129,8 @@ fn ret(octets: u32) -> SockFilter {
     SockFilter::new((BPF_RET | BPF_IMM) as u16, 0, 0, octets)
 }
 
-/// The address as BPF loads it. IPv6 raw sockets deliver no IP header, so there the destination is not the filter's to check.
+/// The address as BPF loads it. IPv6 raw sockets deliver no IP header, so there the destination is
+/// not the filter's to check.
 fn bits(address: IpAddr) -> u32 {
     match address {
         IpAddr::V4(v4) => v4.to_bits(),

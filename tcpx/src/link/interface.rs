@@ -31,7 +31,8 @@ pub fn mtu_to(remote: IpAddr) -> Result<u16, Error> {
     mtu.map(clamp).map_err(Error::io("read the MTU of a route"))
 }
 
-/// The MTU of the interface that has `address`, octets; that of loopback for an address which is ours without being listed (127/8).
+/// The MTU of the interface that has `address`, octets; that of loopback for an address which is
+/// ours without being listed (127/8).
 pub(super) fn mtu_of(address: IpAddr) -> Result<u16, Error> {
     match interface_with(address).map_err(Error::io("list the interfaces"))? {
         Some(name) => interface_mtu(&name).map_err(Error::io("read the MTU of an interface")),
@@ -41,7 +42,8 @@ pub(super) fn mtu_of(address: IpAddr) -> Result<u16, Error> {
 
 fn interface_with(address: IpAddr) -> io::Result<Option<CString>> {
     let mut list = std::ptr::null_mut();
-    // SAFETY: `list` is a valid place for the pointer to the list, which is freed below and not used after.
+    // SAFETY: `list` is a valid place for the pointer to the list, which is freed below and not
+    // used after.
     if unsafe { libc::getifaddrs(&mut list) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -67,8 +69,15 @@ unsafe fn ip(address: *const libc::sockaddr) -> Option<IpAddr> {
     // SAFETY: by this function's contract; the family says which type the address has.
     unsafe {
         match i32::from(address.as_ref()?.sa_family) {
-            libc::AF_INET => Some(Ipv4Addr::from_bits(u32::from_be((*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr)).into()),
-            libc::AF_INET6 => Some(Ipv6Addr::from((*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr).into()),
+            libc::AF_INET => Some(
+                Ipv4Addr::from_bits(u32::from_be(
+                    (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr,
+                ))
+                .into(),
+            ),
+            libc::AF_INET6 => Some(
+                Ipv6Addr::from((*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr).into(),
+            ),
             _ => None,
         }
     }
@@ -76,13 +85,23 @@ unsafe fn ip(address: *const libc::sockaddr) -> Option<IpAddr> {
 
 /// Puts up the loopback interface of this network namespace (netdevice(7)).
 pub(crate) fn loopback_up() -> io::Result<()> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    )?;
     // SAFETY: all zeros is a valid ifreq: an empty name and a union of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[..2].copy_from_slice(&[b'l' as libc::c_char, b'o' as libc::c_char]);
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads the name in `request`, which is terminated, and its flags.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) } {
+    match unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw mut request,
+        )
+    } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -105,7 +124,11 @@ fn interface_mtu(name: &CStr) -> io::Result<u16> {
 
 /// A UDP socket that the kernel has chosen a route for; nothing is sent.
 fn routed(remote: IpAddr) -> io::Result<UdpSocket> {
-    let any = if remote.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let any = if remote.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((remote, 9))?;
     Ok(socket)
@@ -113,8 +136,13 @@ fn routed(remote: IpAddr) -> io::Result<UdpSocket> {
 
 fn no_route(remote: IpAddr) -> impl FnOnce(io::Error) -> Error {
     move |error| match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Error::NoRoute(remote),
-        _ => Error::Io { act: "look up a route", source: error },
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            Error::NoRoute(remote)
+        }
+        _ => Error::Io {
+            act: "look up a route",
+            source: error,
+        },
     }
 }
 

@@ -1,4 +1,5 @@
-//! The way to the wire: a raw IP socket for our segments, one for ICMP errors about them, both filtered to our ports, in batches.
+//! The way to the wire: a raw IP socket for our segments, one for ICMP errors about them, both
+//! filtered to our ports, in batches.
 
 mod batch;
 pub(crate) mod filter;
@@ -34,8 +35,8 @@ pub enum Ports {
     },
     /// So many in a row (at least one), from a base picked at random (RFC 6056).
     Block(u16),
-    /// The same for `least` connections at a time, of which each may open a file of its own: as many ports as can be had, so that those in
-    /// TIME-WAIT are not in the way of the next.
+    /// The same for `least` connections at a time, of which each may open a file of its own: as
+    /// many ports as can be had, so that those in TIME-WAIT are not in the way of the next.
     UpTo {
         /// The fewest that will do (at least one).
         least: u16,
@@ -56,17 +57,24 @@ pub struct LinkOptions {
     pub ports: Ports,
     /// What keeps the kernel from answering for them.
     pub guard: GuardKind,
-    /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's: [`MARK`] or another.
+    /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's:
+    /// [`MARK`] or another.
     pub mark: u32,
-    /// Receive buffer to ask for, octets as the kernel counts them (a bare ACK costs 832, a full segment 2,304). Without NET_ADMIN
-    /// the kernel gives no more than `net.core.rmem_max`.
+    /// Receive buffer to ask for, octets as the kernel counts them (a bare ACK costs 832, a full
+    /// segment 2,304). Without NET_ADMIN the kernel gives no more than `net.core.rmem_max`.
     pub receive_buffer: usize,
 }
 
 impl LinkOptions {
     /// The usual options for this address and these ports.
     pub fn new(local: IpAddr, ports: Ports) -> LinkOptions {
-        LinkOptions { local, ports, guard: GuardKind::Auto, mark: MARK, receive_buffer: 8 << 20 }
+        LinkOptions {
+            local,
+            ports,
+            guard: GuardKind::Auto,
+            mark: MARK,
+            receive_buffer: 8 << 20,
+        }
     }
 }
 
@@ -81,8 +89,9 @@ pub enum Kind {
 
 /// Raw sockets for our address and ports, which stay reserved and guarded until it is dropped.
 ///
-/// It is opened before threads and the tokio runtime exist, so that privileges can be dropped for all of them
-/// ([`privileges::drop_all`]); inside the runtime [`readable`](Link::readable) registers it on first use.
+/// It is opened before threads and the tokio runtime exist, so that privileges can be dropped for
+/// all of them ([`privileges::drop_all`]); inside the runtime [`readable`](Link::readable)
+/// registers it on first use.
 #[derive(Debug)]
 pub struct Link {
     tcp: Port,
@@ -106,16 +115,23 @@ struct Port {
 /// Whether a raw TCP socket, without which no tcpx is at work, is open in this network namespace.
 pub(crate) fn is_open_here() -> io::Result<bool> {
     // The second column is the local address and, where a port would be, the protocol: TCP's is 6.
-    let is_tcp = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(":0006"));
-    Ok(std::fs::read_to_string("/proc/net/raw")?.lines().any(is_tcp))
+    let is_tcp = |line: &str| {
+        line.split_whitespace()
+            .nth(1)
+            .is_some_and(|local| local.ends_with(":0006"))
+    };
+    Ok(std::fs::read_to_string("/proc/net/raw")?
+        .lines()
+        .any(is_tcp))
 }
 
 impl Link {
     /// Reserves the ports, puts the guard up and proves it, and opens the sockets.
     ///
     /// # Errors
-    /// The address is not ours ([`Error::AddressNotLocal`]) or IPv6; a port is taken ([`Error::PortInUse`], [`Error::NoFreeBlock`],
-    /// [`Error::TooFewFiles`]); a capability is missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
+    /// The address is not ours ([`Error::AddressNotLocal`]) or IPv6; a port is taken
+    /// ([`Error::PortInUse`], [`Error::NoFreeBlock`], [`Error::TooFewFiles`]); a capability is
+    /// missing ([`Error::Privilege`]); the guard cannot be put up ([`Error::NoIptables`],
     /// [`Error::Iptables`]) or does not hold ([`Error::GuardFailed`]).
     pub fn open(options: LinkOptions) -> Result<Link, Error> {
         let address = options.local;
@@ -128,7 +144,9 @@ impl Link {
         aim(&tcp, &filter::segments_for(address, &ports))?;
         aim(&icmp, &filter::icmp_errors_for(address, &ports))?;
         Ok(Link {
-            receive_buffer: tcp.recv_buffer_size().map_err(Error::io("read the size of the receive buffer"))?,
+            receive_buffer: tcp
+                .recv_buffer_size()
+                .map_err(Error::io("read the size of the receive buffer"))?,
             tcp: Port::new(tcp),
             icmp: Port::new(icmp),
             address,
@@ -154,18 +172,21 @@ impl Link {
         self.mtu
     }
 
-    /// Octets of text that the receive buffer holds when they come in full segments: half of SO_RCVBUF, the rest being the kernel's
-    /// bookkeeping (the same rule of thumb by which Linux sizes its windows). Windows that add up to more invite loss.
+    /// Octets of text that the receive buffer holds when they come in full segments: half of
+    /// SO_RCVBUF, the rest being the kernel's bookkeeping (the same rule of thumb by which Linux
+    /// sizes its windows). Windows that add up to more invite loss.
     pub fn receive_capacity(&self) -> usize {
         self.receive_buffer / 2
     }
 
-    /// Packets that the kernel dropped because the receive buffer was full; they look like loss on the network.
+    /// Packets that the kernel dropped because the receive buffer was full; they look like loss on
+    /// the network.
     pub fn overflows(&self) -> u64 {
         batch::drops(&self.tcp.socket)
     }
 
-    /// Packets that came with TTL 255 while only a listener with IP_MINTTL guards us: the kernel may have answered them.
+    /// Packets that came with TTL 255 while only a listener with IP_MINTTL guards us: the kernel
+    /// may have answered them.
     pub fn pierced(&self) -> u64 {
         self.pierced.load(Ordering::Relaxed)
     }
@@ -187,8 +208,9 @@ impl Link {
         }
     }
 
-    /// Hands each packet that waits to `each`, at most one batch of them for each socket, and says how many; 0 when none waits.
-    /// Never blocks. Packets are whole (up to 64 KiB, as GRO makes them) and begin with the IP header.
+    /// Hands each packet that waits to `each`, at most one batch of them for each socket, and says
+    /// how many; 0 when none waits. Never blocks. Packets are whole (up to 64 KiB, as GRO makes
+    /// them) and begin with the IP header.
     ///
     /// # Errors
     /// As [`readable`](Link::readable), or when the system refuses.
@@ -201,7 +223,9 @@ impl Link {
             }
             each(Kind::Tcp, packet);
         })?;
-        let errors = self.icmp.receive(&mut buffers, |packet| each(Kind::Icmp, packet))?;
+        let errors = self
+            .icmp
+            .receive(&mut buffers, |packet| each(Kind::Icmp, packet))?;
         Ok(segments + errors)
     }
 
@@ -217,13 +241,17 @@ impl Link {
     /// Sends one IP packet. Never blocks.
     ///
     /// # Errors
-    /// EMSGSIZE (longer than the route's MTU, see [`mtu_to`]), EPERM (a firewall), ENOBUFS or EAGAIN (no room), ENETUNREACH and kin.
+    /// EMSGSIZE (longer than the route's MTU, see [`mtu_to`]), EPERM (a firewall), ENOBUFS or
+    /// EAGAIN (no room), ENETUNREACH and kin.
     pub fn send(&self, packet: &[u8], destination: SocketAddr) -> io::Result<()> {
-        self.tcp.socket.send_to(packet, &without_port(destination).into()).map(drop)
+        self.tcp
+            .socket
+            .send_to(packet, &without_port(destination).into())
+            .map(drop)
     }
 
-    /// Sends what is in the batch, in order, and empties it. What could not be sent is handed to `failed` with its index in the
-    /// batch, and the rest goes on. Never blocks.
+    /// Sends what is in the batch, in order, and empties it. What could not be sent is handed to
+    /// `failed` with its index in the batch, and the rest goes on. Never blocks.
     pub fn flush(&self, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
         batch.flush(&self.tcp.socket, failed);
     }
@@ -231,7 +259,10 @@ impl Link {
 
 impl Port {
     fn new(socket: Socket) -> Port {
-        Port { socket: Arc::new(socket), registered: OnceLock::new() }
+        Port {
+            socket: Arc::new(socket),
+            registered: OnceLock::new(),
+        }
     }
 
     fn registered(&self) -> io::Result<&AsyncFd<Arc<Socket>>> {
@@ -239,17 +270,29 @@ impl Port {
             return Ok(registered);
         }
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
-        // SAFETY: the socket is never replaced, and the Arc keeps it open for as long as the AsyncFd lives.
-        let new = unsafe { AsyncFd::register_with_interest(Arc::clone(&self.socket), Interest::READABLE) }?;
+        // SAFETY: the socket is never replaced, and the Arc keeps it open for as long as the
+        // AsyncFd lives.
+        let new = unsafe {
+            AsyncFd::register_with_interest(Arc::clone(&self.socket), Interest::READABLE)
+        }?;
         Ok(self.registered.get_or_init(|| new))
     }
 
-    /// Receives a batch. One that is not full emptied the socket: the runtime is told at once, instead of by one more call.
-    fn receive(&self, buffers: &mut batch::ReceiveBuffers, each: impl FnMut(&[u8])) -> io::Result<usize> {
+    /// Receives a batch. One that is not full emptied the socket: the runtime is told at once,
+    /// instead of by one more call.
+    fn receive(
+        &self,
+        buffers: &mut batch::ReceiveBuffers,
+        each: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let mut received = 0;
         let outcome = self.registered()?.try_io(Interest::READABLE, |socket| {
             received = buffers.receive(socket)?;
-            if received < batch::RECEIVE { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            if received < batch::RECEIVE {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
         });
         match outcome {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -267,13 +310,18 @@ fn without_port(mut address: SocketAddr) -> SocketAddr {
 
 /// Fails unless segments for `address` are delivered here.
 fn check_address(address: IpAddr) -> Result<(), Error> {
-    let IpAddr::V4(v4) = address else { return Err(Error::Ipv6(address)) };
+    let IpAddr::V4(v4) = address else {
+        return Err(Error::Ipv6(address));
+    };
     if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() {
         return Err(Error::AddressNotLocal(address));
     }
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(Error::io("open a socket"))?;
+    let socket =
+        Socket::new(Domain::IPV4, Type::STREAM, None).map_err(Error::io("open a socket"))?;
     match socket.bind(&SocketAddr::new(address, 0).into()) {
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Err(Error::AddressNotLocal(address)),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            Err(Error::AddressNotLocal(address))
+        }
         _ => Ok(()),
     }
 }
@@ -283,29 +331,47 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
     let tcp = open_raw(Protocol::TCP, "open a raw socket for TCP")?;
     let icmp = open_raw(Protocol::ICMPV4, "open a raw socket for ICMP")?;
     let local = SocketAddr::new(options.local, 0).into();
-    tcp.bind(&local).and_then(|()| icmp.bind(&local)).map_err(Error::io("bind the raw sockets to our address"))?;
-    tcp.set_header_included_v4(true).map_err(Error::io("set IP_HDRINCL"))?;
-    // Only the iptables guard needs it, and who may set its rule may set this (NET_RAW alone suffices since Linux 5.17).
+    tcp.bind(&local)
+        .and_then(|()| icmp.bind(&local))
+        .map_err(Error::io("bind the raw sockets to our address"))?;
+    tcp.set_header_included_v4(true)
+        .map_err(Error::io("set IP_HDRINCL"))?;
+    // Only the iptables guard needs it, and who may set its rule may set this (NET_RAW alone
+    // suffices since Linux 5.17).
     _ = tcp.set_mark(options.mark);
-    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&tcp, options.receive_buffer).is_err() {
-        tcp.set_recv_buffer_size(options.receive_buffer).map_err(Error::io("set SO_RCVBUF"))?;
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&tcp, options.receive_buffer)
+        .is_err()
+    {
+        tcp.set_recv_buffer_size(options.receive_buffer)
+            .map_err(Error::io("set SO_RCVBUF"))?;
     }
     Ok((tcp, icmp))
 }
 
 /// A raw socket that is deaf until [`aim`]ed.
 pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol)).map_err(Error::needs(Capability::NetRaw, act))?;
-    socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
+    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol))
+        .map_err(Error::needs(Capability::NetRaw, act))?;
+    socket
+        .attach_filter(&filter::nothing())
+        .map_err(Error::io("attach a socket filter"))?;
     Ok(socket)
 }
 
-/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is made deaf first, and its queue emptied.
+/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is
+/// made deaf first, and its queue emptied.
 pub(crate) fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
-    socket.attach_filter(&filter::nothing()).map_err(Error::io("attach a socket filter"))?;
+    socket
+        .attach_filter(&filter::nothing())
+        .map_err(Error::io("attach a socket filter"))?;
     let dont_wait = libc::MSG_DONTWAIT;
-    while socket.recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait).is_ok() {}
-    socket.attach_filter(filter).map_err(Error::io("attach a socket filter"))
+    while socket
+        .recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait)
+        .is_ok()
+    {}
+    socket
+        .attach_filter(filter)
+        .map_err(Error::io("attach a socket filter"))
 }
 
 #[cfg(test)]

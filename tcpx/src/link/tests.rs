@@ -13,8 +13,15 @@ const PEER: SocketAddr = SocketAddr::new(LOCALHOST, 9000);
 /// Runs `test` in a namespace and in a tokio runtime.
 fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
     in_namespace(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test()).await.expect("still waiting after 20 s") });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), test())
+                .await
+                .expect("still waiting after 20 s")
+        });
     });
 }
 
@@ -43,7 +50,8 @@ async fn receive(link: &Link, count: usize) -> Vec<(Kind, Vec<u8>)> {
     let mut packets = Vec::new();
     while packets.len() < count {
         link.readable().await.unwrap();
-        link.receive(|kind, packet| packets.push((kind, packet.to_vec()))).unwrap();
+        link.receive(|kind, packet| packets.push((kind, packet.to_vec())))
+            .unwrap();
     }
     packets
 }
@@ -65,7 +73,10 @@ fn router() -> Socket {
 fn unreachable(quoted: &[u8]) -> Vec<u8> {
     let mut message = vec![3, 1, 0, 0, 0, 0, 0, 0];
     message.extend_from_slice(&quoted[..28]);
-    let sum: u32 = message.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let sum: u32 = message
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     let checksum = !((folded & 0xffff) + (folded >> 16)) as u16;
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
@@ -80,7 +91,10 @@ fn kernel_syn_to_our_port_arrives_whole_and_readable() {
         assert!(client.connect(&OURS.into()).is_err());
         let packets = receive(&link, 1).await;
         let syn = Segment::parse(&packets[0].1, ChecksumPolicy::Partial).unwrap();
-        assert_eq!((packets[0].0, syn.header.flags, syn.header.destination), (Kind::Tcp, Flags::SYN, OURS));
+        assert_eq!(
+            (packets[0].0, syn.header.flags, syn.header.destination),
+            (Kind::Tcp, Flags::SYN, OURS)
+        );
     });
 }
 
@@ -90,11 +104,19 @@ fn only_segments_for_our_address_and_ports_arrive() {
         let link = open(Ports::Block(2), GuardKind::Listener).unwrap();
         let (low, high) = (*link.ports().start(), *link.ports().end());
         let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-        for (n, (address, port)) in
-            [(LOCALHOST, low - 1), (LOCALHOST, high + 1), (other, low), (LOCALHOST, low), (LOCALHOST, high)].into_iter().enumerate()
+        for (n, (address, port)) in [
+            (LOCALHOST, low - 1),
+            (LOCALHOST, high + 1),
+            (other, low),
+            (LOCALHOST, low),
+            (LOCALHOST, high),
+        ]
+        .into_iter()
+        .enumerate()
         {
             let to = SocketAddr::new(address, port);
-            link.send(&segment(PEER, to, n as u16 + 1, 64, b""), to).unwrap();
+            link.send(&segment(PEER, to, n as u16 + 1, 64, b""), to)
+                .unwrap();
         }
         assert_eq!(ids(&receive(&link, 2).await), [4, 5]);
         assert_eq!(link.receive(|_, _| {}).unwrap(), 0);
@@ -143,7 +165,10 @@ fn batch_is_sent_in_order_and_used_again() {
             assert!(batch.is_full() && batch.slot().is_none());
             link.flush(&mut batch, |index, error| panic!("{index}: {error}"));
             assert!(batch.is_empty());
-            assert_eq!(ids(&receive(&link, 40).await), (round..round + 40).collect::<Vec<u16>>());
+            assert_eq!(
+                ids(&receive(&link, 40).await),
+                (round..round + 40).collect::<Vec<u16>>()
+            );
         }
     });
 }
@@ -161,7 +186,9 @@ fn packet_longer_than_the_mtu_is_reported_and_the_rest_of_the_batch_goes() {
             batch.commit(packet.len(), OURS);
         }
         let mut failures = Vec::new();
-        link.flush(&mut batch, |index, error| failures.push((index, error.raw_os_error())));
+        link.flush(&mut batch, |index, error| {
+            failures.push((index, error.raw_os_error()))
+        });
         assert_eq!(failures, [(1, Some(libc::EMSGSIZE))]);
         assert_eq!(ids(&receive(&link, 2).await), [1, 3]);
     });
@@ -173,7 +200,9 @@ fn packet_that_a_firewall_drops_is_reported() {
         let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
         sh("iptables -A OUTPUT -p tcp --dport 7001 -j DROP");
         let refused = SocketAddr::new(LOCALHOST, 7001);
-        let error = link.send(&segment(OURS, refused, 1, 64, b""), refused).unwrap_err();
+        let error = link
+            .send(&segment(OURS, refused, 1, 64, b""), refused)
+            .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
     });
 }
@@ -198,8 +227,14 @@ fn icmp_error_arrives_only_when_it_quotes_a_segment_of_ours() {
         let away = SocketAddr::new(LOCALHOST, 9000);
         let mut udp = segment(OURS, away, 4, 64, b"");
         udp[9] = 17;
-        for quoted in [segment(PEER, away, 3, 64, b""), udp, segment(OURS, away, 5, 64, b"")] {
-            router.send_to(&unreachable(&quoted), &SocketAddr::new(LOCALHOST, 0).into()).unwrap();
+        for quoted in [
+            segment(PEER, away, 3, 64, b""),
+            udp,
+            segment(OURS, away, 5, 64, b""),
+        ] {
+            router
+                .send_to(&unreachable(&quoted), &SocketAddr::new(LOCALHOST, 0).into())
+                .unwrap();
         }
         let packets = receive(&link, 1).await;
         assert_eq!((packets[0].0, id(&packets[0].1[28..])), (Kind::Icmp, 5));
@@ -210,7 +245,11 @@ fn icmp_error_arrives_only_when_it_quotes_a_segment_of_ours() {
 #[test]
 fn full_receive_buffer_is_counted() {
     on_a_wire(|| async {
-        let options = LinkOptions { guard: GuardKind::Listener, receive_buffer: 8192, ..LinkOptions::new(LOCALHOST, Ports::Exact(7000)) };
+        let options = LinkOptions {
+            guard: GuardKind::Listener,
+            receive_buffer: 8192,
+            ..LinkOptions::new(LOCALHOST, Ports::Exact(7000))
+        };
         let link = Link::open(options).unwrap();
         assert_eq!((link.receive_capacity(), link.overflows()), (8192, 0));
         for id in 1..=100 {
@@ -219,13 +258,18 @@ fn full_receive_buffer_is_counted() {
         link.readable().await.unwrap();
         let mut received = 0;
         while link.receive(|_, _| received += 1).unwrap() > 0 {}
-        assert!(received > 0 && link.overflows() == 100 - received, "{received} received, {} lost", link.overflows());
+        assert!(
+            received > 0 && link.overflows() == 100 - received,
+            "{received} received, {} lost",
+            link.overflows()
+        );
     });
 }
 
 #[test]
 fn full_ttl_is_counted_only_where_the_listener_is_all_there_is() {
-    // Each in a world of its own: a child that another test is just starting may hold a copy of a closed socket for a moment.
+    // Each in a world of its own: a child that another test is just starting may hold a copy of a
+    // closed socket for a moment.
     for (without_admin, expected) in [(false, 0), (true, 1)] {
         on_a_wire(move || async move {
             if without_admin {
@@ -253,9 +297,18 @@ fn sockets_work_after_every_capability_is_dropped() {
         assert!(!Capability::NetRaw.effective() && rustix::thread::no_new_privs().unwrap());
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
-            assert!(status.contains(&format!("{set}:\t0000000000000000")), "{status}");
+            assert!(
+                status.contains(&format!("{set}:\t0000000000000000")),
+                "{status}"
+            );
         }
-        assert!(matches!(open(Ports::Exact(7001), GuardKind::Listener), Err(Error::Privilege { capability: Capability::NetRaw, .. })));
+        assert!(matches!(
+            open(Ports::Exact(7001), GuardKind::Listener),
+            Err(Error::Privilege {
+                capability: Capability::NetRaw,
+                ..
+            })
+        ));
         link.send(&segment(PEER, OURS, 1, 64, b""), OURS).unwrap();
         assert_eq!(ids(&receive(&link, 1).await), [1]);
     });
@@ -269,9 +322,17 @@ fn kernel_stays_quiet_for_a_whole_block_and_lets_go_of_it_at_the_end() {
         assert_eq!(ports.len(), 1000);
         let port = *ports.start() + 500;
         let to = SocketAddr::new(LOCALHOST, port);
-        assert_eq!(TcpStream::connect_timeout(&to, Duration::from_millis(50)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            TcpStream::connect_timeout(&to, Duration::from_millis(50))
+                .unwrap_err()
+                .kind(),
+            io::ErrorKind::TimedOut
+        );
         drop(link);
-        assert_eq!(TcpStream::connect(to).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            TcpStream::connect(to).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
     });
 }
 
@@ -279,10 +340,15 @@ fn kernel_stays_quiet_for_a_whole_block_and_lets_go_of_it_at_the_end() {
 fn address_that_is_not_ours_is_refused() {
     in_namespace(|| {
         for foreign in ["192.0.2.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"] {
-            let error = Link::open(LinkOptions::new(foreign.parse().unwrap(), Ports::Block(1))).unwrap_err();
-            assert!(matches!(error, Error::AddressNotLocal(_)), "{foreign}: {error}");
+            let error = Link::open(LinkOptions::new(foreign.parse().unwrap(), Ports::Block(1)))
+                .unwrap_err();
+            assert!(
+                matches!(error, Error::AddressNotLocal(_)),
+                "{foreign}: {error}"
+            );
         }
-        let error = Link::open(LinkOptions::new("::1".parse().unwrap(), Ports::Block(1))).unwrap_err();
+        let error =
+            Link::open(LinkOptions::new("::1".parse().unwrap(), Ports::Block(1))).unwrap_err();
         assert!(matches!(error, Error::Ipv6(_)), "{error}");
     });
 }
@@ -296,8 +362,17 @@ fn mtu_and_source_are_those_of_the_interface_with_the_address() {
         let (ours, peer) = ("10.9.9.1".parse().unwrap(), "10.9.9.2".parse().unwrap());
         let link = Link::open(LinkOptions::new(ours, Ports::Block(1))).unwrap();
         assert_eq!((link.mtu(), link.address()), (1400, ours));
-        assert_eq!((source_for(SocketAddr::new(peer, 7)).unwrap(), mtu_to(peer).unwrap()), (ours, 1400));
-        assert_eq!(open(Ports::Block(1), GuardKind::Listener).unwrap().mtu(), 65_535);
+        assert_eq!(
+            (
+                source_for(SocketAddr::new(peer, 7)).unwrap(),
+                mtu_to(peer).unwrap()
+            ),
+            (ours, 1400)
+        );
+        assert_eq!(
+            open(Ports::Block(1), GuardKind::Listener).unwrap().mtu(),
+            65_535
+        );
     });
 }
 

@@ -26,13 +26,28 @@ pub struct Start {
 }
 
 impl Start {
-    /// `role` is `client` or `server`, `profile` a [`Profile`](tcpx_proto::config::Profile)'s name, `seed` the host's. `monotonic` and
-    /// `realtime` (since 1970) are two clocks' readings of one moment, t = 0 of the file.
-    pub fn new(role: &'static str, profile: &'static str, seed: u64, monotonic: Duration, realtime: Duration) -> Start {
-        Start { version: VERSION, role, profile, seed, monotonic: monotonic.as_secs_f64(), realtime: realtime.as_secs_f64() }
+    /// `role` is `client` or `server`, `profile` a [`Profile`](tcpx_proto::config::Profile)'s name,
+    /// `seed` the host's. `monotonic` and `realtime` (since 1970) are two clocks' readings of one
+    /// moment, t = 0 of the file.
+    pub fn new(
+        role: &'static str,
+        profile: &'static str,
+        seed: u64,
+        monotonic: Duration,
+        realtime: Duration,
+    ) -> Start {
+        Start {
+            version: VERSION,
+            role,
+            profile,
+            seed,
+            monotonic: monotonic.as_secs_f64(),
+            realtime: realtime.as_secs_f64(),
+        }
     }
 
-    /// For a host in memory, whose clocks begin at zero: `client` or `server`, the profile's name, and [`Host::seed`](crate::Host::seed).
+    /// For a host in memory, whose clocks begin at zero: `client` or `server`, the profile's name,
+    /// and [`Host::seed`](crate::Host::seed).
     pub fn in_memory(role: &'static str, profile: &'static str, seed: u64) -> Start {
         Start::new(role, profile, seed, Duration::ZERO, Duration::ZERO)
     }
@@ -117,7 +132,8 @@ enum Body<'a> {
     },
     App {
         did: &'static str,
-        /// The step, the reason, or octets, in which all that is not printable ASCII is written as in a script.
+        /// The step, the reason, or octets, in which all that is not printable ASCII is written as
+        /// in a script.
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<String>,
     },
@@ -145,18 +161,46 @@ impl Events {
 
     fn body(&self, event: &Event) -> Body<'static> {
         match event.what {
-            What::Opened { local, remote, passive } => Body::Opened { local, remote, passive },
-            What::State { from, to, on } => Body::State { from: from.name(), to: to.name(), on: on.name() },
-            What::Deviated { rule, requirement, to } => Body::Deviated { rule, requirement, to: to.name() },
+            What::Opened {
+                local,
+                remote,
+                passive,
+            } => Body::Opened {
+                local,
+                remote,
+                passive,
+            },
+            What::State { from, to, on } => Body::State {
+                from: from.name(),
+                to: to.name(),
+                on: on.name(),
+            },
+            What::Deviated {
+                rule,
+                requirement,
+                to,
+            } => Body::Deviated {
+                rule,
+                requirement,
+                to: to.name(),
+            },
             What::Accepted { seq, text } => Body::Accepted { seq: seq.0, text },
-            What::Discarded(reason) => Body::Discarded { reason: reason.name() },
+            What::Discarded(reason) => Body::Discarded {
+                reason: reason.name(),
+            },
             What::Timer { timer, action } => {
                 let (action, until) = match action {
-                    TimerAction::Started { until } => ("started", Some(until.since(self.start).as_secs_f64())),
+                    TimerAction::Started { until } => {
+                        ("started", Some(until.since(self.start).as_secs_f64()))
+                    }
                     TimerAction::Fired => ("fired", None),
                     TimerAction::Stopped => ("stopped", None),
                 };
-                Body::Timer { timer: timer.name(), action, until }
+                Body::Timer {
+                    timer: timer.name(),
+                    action,
+                    until,
+                }
             }
             What::Icmp(kind) => {
                 let (kind, value) = words::icmp(kind);
@@ -164,7 +208,9 @@ impl Events {
             }
             What::R1 { retransmissions } => Body::R1 { retransmissions },
             What::Urgent { up_to } => Body::Urgent { up_to: up_to.0 },
-            What::Closed(reason) => Body::Closed { reason: reason.name() },
+            What::Closed(reason) => Body::Closed {
+                reason: reason.name(),
+            },
         }
     }
 }
@@ -187,12 +233,20 @@ impl Sink for Events {
             verdict: seen.judgement.verdict.name(),
             rule: seen.rule,
         };
-        self.line(&Line { t: seen.t.as_secs_f64(), conn: seen.conn, body });
+        self.line(&Line {
+            t: seen.t.as_secs_f64(),
+            conn: seen.conn,
+            body,
+        });
     }
 
     fn event(&mut self, noted: &Noted<'_>) {
         let body = self.body(noted.event);
-        self.line(&Line { t: noted.t.as_secs_f64(), conn: noted.conn, body });
+        self.line(&Line {
+            t: noted.t.as_secs_f64(),
+            conn: noted.conn,
+            body,
+        });
     }
 
     fn deed(&mut self, done: &Done<'_>) {
@@ -205,7 +259,11 @@ impl Sink for Events {
             Did::Received(data) => ("received", octets(data)),
             Did::Over => ("over", None),
         };
-        self.line(&Line { t: done.t.as_secs_f64(), conn: done.conn, body: Body::App { did, text } });
+        self.line(&Line {
+            t: done.t.as_secs_f64(),
+            conn: done.conn,
+            body: Body::App { did, text },
+        });
     }
 
     fn flush(&mut self) {
@@ -220,8 +278,17 @@ mod tests {
     use serde_json::Value;
 
     fn lines() -> String {
-        let start = Start::new("client", "linux", 7, Duration::from_millis(12_500), sample::REALTIME);
-        String::from_utf8(sample::written(|outlet| Box::new(Events::new(outlet, sample::START, &start)))).unwrap()
+        let start = Start::new(
+            "client",
+            "linux",
+            7,
+            Duration::from_millis(12_500),
+            sample::REALTIME,
+        );
+        String::from_utf8(sample::written(|outlet| {
+            Box::new(Events::new(outlet, sample::START, &start))
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -244,7 +311,8 @@ mod tests {
 
     #[test]
     fn every_line_holds_against_the_schema() {
-        let schema: Value = serde_json::from_str(include_str!("../../../docs/events.schema.json")).unwrap();
+        let schema: Value =
+            serde_json::from_str(include_str!("../../../docs/events.schema.json")).unwrap();
         for line in lines().lines() {
             let value: Value = serde_json::from_str(line).unwrap();
             let name = value["event"].as_str().unwrap();
@@ -255,7 +323,8 @@ mod tests {
 
     #[test]
     fn wrong_lines_are_caught_by_the_schema() {
-        let schema: Value = serde_json::from_str(include_str!("../../../docs/events.schema.json")).unwrap();
+        let schema: Value =
+            serde_json::from_str(include_str!("../../../docs/events.schema.json")).unwrap();
         for line in [
             r#"{"t":0.0,"conn":1,"event":"state","from":"CLOSED","to":"SYN_SENT","on":"active OPEN"}"#,
             r#"{"t":0.0,"conn":1,"event":"state","from":"CLOSED","to":"SYN-SENT"}"#,
@@ -263,7 +332,10 @@ mod tests {
             r#"{"t":0.0,"conn":0,"event":"state","from":"CLOSED","to":"SYN-SENT","on":"active OPEN","extra":1}"#,
         ] {
             let value: Value = serde_json::from_str(line).unwrap();
-            assert!(check(&schema, &schema["$defs"]["state"], &value).is_err(), "{line}");
+            assert!(
+                check(&schema, &schema["$defs"]["state"], &value).is_err(),
+                "{line}"
+            );
         }
     }
 
@@ -272,7 +344,11 @@ mod tests {
         let empty = serde_json::Map::new();
         let schema = schema.as_object().ok_or("no such definition")?;
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-            check(root, root.pointer(reference.trim_start_matches('#')).unwrap(), value)?;
+            check(
+                root,
+                root.pointer(reference.trim_start_matches('#')).unwrap(),
+                value,
+            )?;
         }
         let right_type = match schema.get("type").and_then(Value::as_str) {
             Some("object") => value.is_object(),
@@ -283,25 +359,45 @@ mod tests {
             Some("boolean") => value.is_boolean(),
             other => other.is_none(),
         };
-        let known = schema.get("enum").is_none_or(|names| names.as_array().unwrap().contains(value));
+        let known = schema
+            .get("enum")
+            .is_none_or(|names| names.as_array().unwrap().contains(value));
         let equal = schema.get("const").is_none_or(|constant| constant == value);
-        let enough = schema.get("minimum").is_none_or(|least| value.as_f64() >= least.as_f64());
-        let little = schema.get("maximum").is_none_or(|most| value.as_f64() <= most.as_f64());
+        let enough = schema
+            .get("minimum")
+            .is_none_or(|least| value.as_f64() >= least.as_f64());
+        let little = schema
+            .get("maximum")
+            .is_none_or(|most| value.as_f64() <= most.as_f64());
         if !(right_type && known && equal && enough && little) {
             return Err(format!("{value} is not {schema:?}"));
         }
         for item in value.as_array().into_iter().flatten() {
-            schema.get("items").map_or(Ok(()), |items| check(root, items, item))?;
+            schema
+                .get("items")
+                .map_or(Ok(()), |items| check(root, items, item))?;
         }
         let members = value.as_object().unwrap_or(&empty);
-        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
-            members.get(name.as_str().unwrap()).ok_or(format!("{name} is missing"))?;
+        for name in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            members
+                .get(name.as_str().unwrap())
+                .ok_or(format!("{name} is missing"))?;
         }
-        let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let properties = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
         for (name, member) in members {
             match properties.get(name) {
                 Some(property) => check(root, property, member)?,
-                None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => return Err(format!("{name} is unknown")),
+                None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
+                    return Err(format!("{name} is unknown"));
+                }
                 None => {}
             }
         }

@@ -1,4 +1,5 @@
-//! The live view on stderr: one line per segment and per change of state, and a countdown while TIME-WAIT lasts.
+//! The live view on stderr: one line per segment and per change of state, and a countdown while
+//! TIME-WAIT lasts.
 
 use super::outlet::Slot;
 use super::{Done, Noted, Outlet, Seen, Sink, words};
@@ -30,7 +31,8 @@ impl Write for Display {
         if self.view.get().is_some_and(|view| view.put(octets)) {
             return Ok(octets.len());
         }
-        self.bars.suspend(|| AutoStream::auto(io::stderr()).write(octets))
+        self.bars
+            .suspend(|| AutoStream::auto(io::stderr()).write(octets))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -38,7 +40,8 @@ impl Write for Display {
     }
 }
 
-/// Writes the live view: a line for each segment and each change, in colour where the outlet leads to a terminal.
+/// Writes the live view: a line for each segment and each change, in colour where the outlet leads
+/// to a terminal.
 pub struct Live {
     outlet: Outlet,
     verbose: bool,
@@ -50,7 +53,15 @@ impl Live {
     pub fn new(outlet: Outlet, display: Display, verbose: bool) -> Live {
         // A display that has a view already goes on after that one.
         _ = display.view.set(outlet.slot());
-        Live { outlet, verbose, countdown: Countdown { display, ends: HashMap::new(), bar: None } }
+        Live {
+            outlet,
+            verbose,
+            countdown: Countdown {
+                display,
+                ends: HashMap::new(),
+                bar: None,
+            },
+        }
     }
 
     fn line(&mut self, t: Duration, conn: Option<u64>, text: fmt::Arguments<'_>) {
@@ -67,10 +78,26 @@ impl Sink for Live {
             0 => String::new(),
             n => format!(" again={n}"),
         };
-        let label = words::label(seen).map(|label| format!("  {DETAIL}{label}{DETAIL:#}")).unwrap_or_default();
-        let fault = words::fault(seen).map(|fault| format!("  {FAULT}{fault}{FAULT:#}")).unwrap_or_default();
-        let (flags, seq, ack, len, win) = (record.flags.to_string(), record.seq.0, record.ack.0, record.len, record.window);
-        self.line(seen.t, seen.conn, format_args!("{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}{again}{label}{fault}"));
+        let label = words::label(seen)
+            .map(|label| format!("  {DETAIL}{label}{DETAIL:#}"))
+            .unwrap_or_default();
+        let fault = words::fault(seen)
+            .map(|fault| format!("  {FAULT}{fault}{FAULT:#}"))
+            .unwrap_or_default();
+        let (flags, seq, ack, len, win) = (
+            record.flags.to_string(),
+            record.seq.0,
+            record.ack.0,
+            record.len,
+            record.window,
+        );
+        self.line(
+            seen.t,
+            seen.conn,
+            format_args!(
+                "{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}{again}{label}{fault}"
+            ),
+        );
     }
 
     fn event(&mut self, noted: &Noted<'_>) {
@@ -79,17 +106,35 @@ impl Sink for Live {
             What::Opened { .. } => Style::new(),
             What::State { .. } | What::Closed(_) => STATE,
             What::Deviated { .. } | What::Discarded(_) | What::Icmp(_) | What::R1 { .. } => FAULT,
-            What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } if self.verbose => DETAIL,
+            What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } if self.verbose => {
+                DETAIL
+            }
             What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } => return,
         };
-        self.line(noted.t, noted.conn, format_args!("{style}{}{style:#}", words::event(noted.event)));
+        self.line(
+            noted.t,
+            noted.conn,
+            format_args!("{style}{}{style:#}", words::event(noted.event)),
+        );
     }
 
     fn deed(&mut self, done: &Done<'_>) {
         match done.did {
-            Did::Began(step) => self.line(done.t, done.conn, format_args!("{DETAIL}script: {step}{DETAIL:#}")),
-            Did::Failed(why) => self.line(done.t, done.conn, format_args!("{FAULT}script: {why}{FAULT:#}")),
-            Did::Over => self.line(done.t, done.conn, format_args!("{DETAIL}script: over{DETAIL:#}")),
+            Did::Began(step) => self.line(
+                done.t,
+                done.conn,
+                format_args!("{DETAIL}script: {step}{DETAIL:#}"),
+            ),
+            Did::Failed(why) => self.line(
+                done.t,
+                done.conn,
+                format_args!("{FAULT}script: {why}{FAULT:#}"),
+            ),
+            Did::Over => self.line(
+                done.t,
+                done.conn,
+                format_args!("{DETAIL}script: over{DETAIL:#}"),
+            ),
             Did::Done | Did::Sent(_) | Did::Received(_) => {}
         }
     }
@@ -109,7 +154,14 @@ struct Countdown {
 
 impl Countdown {
     fn event(&mut self, noted: &Noted<'_>) {
-        let (What::Timer { timer: Timer::TimeWait, action }, Some(conn)) = (&noted.event.what, noted.conn) else {
+        let (
+            What::Timer {
+                timer: Timer::TimeWait,
+                action,
+            },
+            Some(conn),
+        ) = (&noted.event.what, noted.conn)
+        else {
             if let (What::Closed(_), Some(conn)) = (&noted.event.what, noted.conn) {
                 self.end(conn);
             }
@@ -138,17 +190,28 @@ impl Countdown {
         if self.display.bars.is_hidden() {
             return;
         }
-        let Some(until) = self.ends.values().max() else { return };
+        let Some(until) = self.ends.values().max() else {
+            return;
+        };
         let wait = until.since(now);
         let left = move |state: &ProgressState, out: &mut dyn fmt::Write| {
-            let _a_string_takes_all = write!(out, "{:.1}", wait.saturating_sub(state.elapsed()).as_secs_f64());
+            let _a_string_takes_all = write!(
+                out,
+                "{:.1}",
+                wait.saturating_sub(state.elapsed()).as_secs_f64()
+            );
         };
         if let Some(old) = self.bar.take() {
             old.finish_and_clear();
         }
-        let template = ProgressStyle::with_template("TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.6.1 (MUST-13)");
+        let template = ProgressStyle::with_template(
+            "TIME-WAIT: {left} s to CLOSED; Ctrl-C ends it, which breaks RFC 9293 3.6.1 (MUST-13)",
+        );
         let Ok(style) = template else { return };
-        let bar = self.display.bars.add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
+        let bar = self
+            .display
+            .bars
+            .add(ProgressBar::new_spinner().with_style(style.with_key("left", left)));
         bar.enable_steady_tick(Duration::from_millis(100));
         self.bar = Some(bar);
     }
@@ -161,7 +224,8 @@ mod tests {
 
     #[test]
     fn run_with_a_dropped_ack_gives_these_lines() {
-        let octets = sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)));
+        let octets =
+            sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)));
         let text = anstream::adapter::strip_bytes(&octets).into_vec();
         let expected = [
             "   0.000000  #1  10.0.0.1:40000 -> 10.0.0.2:7000",
@@ -174,6 +238,9 @@ mod tests {
             "   0.000600   -  discarded: not-reserved",
             "   0.000900  #1  closed: aborted",
         ];
-        assert_eq!(String::from_utf8(text).unwrap().lines().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            String::from_utf8(text).unwrap().lines().collect::<Vec<_>>(),
+            expected
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! What happened, for people and for programs: live view, JSON Lines, pcapng, tracing.
 //!
-//! An [`Observer`] is told everything as it happens; a [`Recorder`] is the one that numbers connections, pairs a segment with what it
-//! caused, and hands both to as many [`Sink`]s as you like. A file or a terminal may be slow: an [`Outlet`] writes it from a thread of its
-//! own, so that no timer of TCP's waits for it.
+//! An [`Observer`] is told everything as it happens; a [`Recorder`] is the one that numbers
+//! connections, pairs a segment with what it caused, and hands both to as many [`Sink`]s as you
+//! like. A file or a terminal may be slow: an [`Outlet`] writes it from a thread of its own, so
+//! that no timer of TCP's waits for it.
 //!
 //! ```no_run
 //! use std::fs::File;
@@ -31,7 +32,8 @@
 //! # }
 //! ```
 //!
-//! In memory time begins at zero: [`Diary::save`](crate::testing::Diary::save) writes the events file there.
+//! In memory time begins at zero: [`Diary::save`](crate::testing::Diary::save) writes the events
+//! file there.
 
 mod capture;
 mod events;
@@ -55,22 +57,25 @@ use tcpx_proto::fault::Judgement;
 use tcpx_proto::script::Deed;
 use tcpx_proto::time::Instant;
 
-/// Now, on the clock of hosts on a wire: CLOCK_MONOTONIC. Hosts in memory have their own, which begins at zero.
+/// Now, on the clock of hosts on a wire: CLOCK_MONOTONIC. Hosts in memory have their own, which
+/// begins at zero.
 pub fn now() -> Instant {
     crate::driver::now()
 }
 
-/// Somebody who is told everything that happens on a host, in order, from inside the driver's loop. It must not block for long, nor
-/// call the host, its streams or listeners, which wait until it returns. If it panics the host ends, and whoever waits on it gets an
-/// error.
+/// Somebody who is told everything that happens on a host, in order, from inside the driver's loop.
+/// It must not block for long, nor call the host, its streams or listeners, which wait until it
+/// returns. If it panics the host ends, and whoever waits on it gets an error.
 pub trait Observer: Send {
     /// The engine's own record. Those with [`Event::packet`] follow the segment that caused them.
     fn event(&mut self, event: &Event);
 
-    /// A segment at the edge, after the gate judged it: `packet` is the IP packet as it went (or would have gone) on.
+    /// A segment at the edge, after the gate judged it: `packet` is the IP packet as it went (or
+    /// would have gone) on.
     fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]);
 
-    /// The gate has this rule, its `index`-th: at the start, and when one is added. [`Judgement::rule`] is such an index.
+    /// The gate has this rule, its `index`-th: at the start, and when one is added.
+    /// [`Judgement::rule`] is such an index.
     fn rule(&mut self, _index: usize, _text: &str) {}
 
     /// An application did something that a script tells of.

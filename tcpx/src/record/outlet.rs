@@ -1,4 +1,5 @@
-//! A file or terminal that may be slow, full or gone, written from a thread of its own so that TCP's timers never wait for it.
+//! A file or terminal that may be slow, full or gone, written from a thread of its own so that
+//! TCP's timers never wait for it.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,17 +22,25 @@ impl Failures {
     /// Notes a failure, and says it on stderr at once.
     pub fn note(&self, message: String) {
         let _nobody_reads_stderr = writeln!(anstream::stderr(), "{message}");
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(message);
     }
 
     /// Whether anything was lost.
     pub fn any(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 }
 
-/// Collects what is written until [`flush`](Write::flush), then hands it to the thread. `write` never fails and never blocks: the first
-/// failure goes to [`Failures`], and all that comes after it is dropped. Dropping the outlet writes out the rest.
+/// Collects what is written until [`flush`](Write::flush), then hands it to the thread. `write`
+/// never fails and never blocks: the first failure goes to [`Failures`], and all that comes after
+/// it is dropped. Dropping the outlet writes out the rest.
 pub struct Outlet {
     name: String,
     buffer: Vec<u8>,
@@ -58,7 +67,9 @@ impl Queue {
     /// Whether it was taken: not when the thread has ended or writes no more.
     fn put(&self, chunk: Vec<u8>) -> bool {
         self.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
-        self.chunks().as_ref().is_some_and(|chunks| chunks.send(chunk).is_ok())
+        self.chunks()
+            .as_ref()
+            .is_some_and(|chunks| chunks.send(chunk).is_ok())
     }
 }
 
@@ -81,11 +92,18 @@ impl Outlet {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn new(name: impl Into<String>, into: impl Write + Send + 'static, failures: Failures) -> io::Result<Outlet> {
+    pub fn new(
+        name: impl Into<String>,
+        into: impl Write + Send + 'static,
+        failures: Failures,
+    ) -> io::Result<Outlet> {
         let name = name.into();
         let (sender, chunks) = channel();
         let (done, finished) = channel();
-        let queue = Arc::new(Queue { chunks: Mutex::new(Some(sender)), waiting: AtomicUsize::new(0) });
+        let queue = Arc::new(Queue {
+            chunks: Mutex::new(Some(sender)),
+            waiting: AtomicUsize::new(0),
+        });
         let (source, noted, called) = (Arc::clone(&queue), failures.clone(), name.clone());
         let writer = thread::Builder::new().name("outlet".into()).spawn(move || {
             if let Err(error) = write_all(into, &chunks, &source) {
@@ -93,11 +111,22 @@ impl Outlet {
             }
             let _owner_gave_up = done.send(());
         })?;
-        Ok(Outlet { name, buffer: Vec::new(), open: true, queue, thread: writer.thread().id(), finished, failures })
+        Ok(Outlet {
+            name,
+            buffer: Vec::new(),
+            open: true,
+            queue,
+            thread: writer.thread().id(),
+            finished,
+            failures,
+        })
     }
 
     pub(super) fn slot(&self) -> Slot {
-        Slot { queue: Arc::clone(&self.queue), thread: self.thread }
+        Slot {
+            queue: Arc::clone(&self.queue),
+            thread: self.thread,
+        }
     }
 }
 
@@ -123,7 +152,10 @@ impl Write for Outlet {
             return Ok(());
         }
         if self.queue.waiting.load(Ordering::Relaxed) + self.buffer.len() > MOST_WAITING {
-            self.failures.note(format!("{}: its reader is too slow, {MOST_WAITING} octets wait; nothing more goes there", self.name));
+            self.failures.note(format!(
+                "{}: its reader is too slow, {MOST_WAITING} octets wait; nothing more goes there",
+                self.name
+            ));
             self.open = false;
         } else {
             self.open = self.queue.put(std::mem::take(&mut self.buffer));
@@ -139,8 +171,12 @@ impl Drop for Outlet {
     fn drop(&mut self) {
         let _never_fails = self.flush();
         *self.queue.chunks() = None;
-        if self.finished.recv_timeout(LAST_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            self.failures.note(format!("{}: its reader does not read, the rest is lost", self.name));
+        if self.finished.recv_timeout(LAST_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            self.failures.note(format!(
+                "{}: its reader does not read, the rest is lost",
+                self.name
+            ));
         }
     }
 }
@@ -177,7 +213,10 @@ mod tests {
         }
         drop(outlet);
         assert!(!slot.put(b"too late\n"));
-        assert_eq!(io::read_to_string(reader).unwrap(), "view\na line\nmore of it\na line\n");
+        assert_eq!(
+            io::read_to_string(reader).unwrap(),
+            "view\na line\nmore of it\na line\n"
+        );
     }
 
     #[test]
@@ -192,7 +231,10 @@ mod tests {
         drop(outlet);
         let messages = failures.0.lock().unwrap();
         assert_eq!(messages.len(), 1);
-        assert!(messages[0].starts_with("cannot write to events.jsonl: No space left on device"), "{messages:?}");
+        assert!(
+            messages[0].starts_with("cannot write to events.jsonl: No space left on device"),
+            "{messages:?}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One observer for all sinks: it numbers connections and holds an incoming segment back until what it caused is known.
+//! One observer for all sinks: it numbers connections and holds an incoming segment back until what
+//! it caused is known.
 
 use super::Observer;
 use std::collections::{HashMap, VecDeque};
@@ -64,7 +65,8 @@ pub struct Done<'a> {
     pub did: &'a Did,
 }
 
-/// The observer that numbers connections, from 1, and hands everything to its sinks. Dropping it flushes them.
+/// The observer that numbers connections, from 1, and hands everything to its sinks. Dropping it
+/// flushes them.
 pub struct Recorder {
     start: Instant,
     rules: Vec<String>,
@@ -82,10 +84,17 @@ struct Held {
 }
 
 impl Recorder {
-    /// Records for `sinks`; times are counted from `start`. `rules` are the lines of the gate's rules, in its order; a host tells them by
-    /// itself ([`Observer::rule`]), so that a recorder of its own may begin with none.
+    /// Records for `sinks`; times are counted from `start`. `rules` are the lines of the gate's
+    /// rules, in its order; a host tells them by itself ([`Observer::rule`]), so that a recorder of
+    /// its own may begin with none.
     pub fn new(start: Instant, rules: Vec<String>, sinks: Vec<Box<dyn Sink>>) -> Recorder {
-        Recorder { start, rules, numbers: Numbers::default(), held: None, sinks }
+        Recorder {
+            start,
+            rules,
+            numbers: Numbers::default(),
+            held: None,
+            sinks,
+        }
     }
 
     fn release(&mut self) {
@@ -96,18 +105,42 @@ impl Recorder {
         }
     }
 
-    fn pass_segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8], caused: &[Event]) {
-        // The SYN that opened a connection belongs to it, though the record of it is older than the connection.
-        let conn = record.conn.or_else(|| caused.iter().find_map(|event| event.conn));
+    fn pass_segment(
+        &mut self,
+        record: &SegmentRecord,
+        judgement: &Judgement,
+        packet: &[u8],
+        caused: &[Event],
+    ) {
+        // The SYN that opened a connection belongs to it, though the record of it is older than the
+        // connection.
+        let conn = record
+            .conn
+            .or_else(|| caused.iter().find_map(|event| event.conn));
         let conn = conn.map(|id| self.numbers.of(id));
-        let rule = judgement.rule.and_then(|index| self.rules.get(index)).map(String::as_str);
-        let seen = Seen { t: record.at.since(self.start), conn, record, judgement, rule, packet, caused };
+        let rule = judgement
+            .rule
+            .and_then(|index| self.rules.get(index))
+            .map(String::as_str);
+        let seen = Seen {
+            t: record.at.since(self.start),
+            conn,
+            record,
+            judgement,
+            rule,
+            packet,
+            caused,
+        };
         self.sinks.iter_mut().for_each(|sink| sink.segment(&seen));
     }
 
     fn pass_event(&mut self, event: &Event) {
         let conn = event.conn.map(|id| self.numbers.of(id));
-        let noted = Noted { t: event.at.since(self.start), conn, event };
+        let noted = Noted {
+            t: event.at.since(self.start),
+            conn,
+            event,
+        };
         self.sinks.iter_mut().for_each(|sink| sink.event(&noted));
         if let (What::Closed(_), Some(id)) = (&event.what, event.conn) {
             self.numbers.closed(id);
@@ -131,7 +164,12 @@ impl Observer for Recorder {
         if record.out {
             self.pass_segment(record, judgement, packet, &[]);
         } else {
-            self.held = Some(Held { record: record.clone(), judgement: judgement.clone(), packet: packet.to_vec(), caused: Vec::new() });
+            self.held = Some(Held {
+                record: record.clone(),
+                judgement: judgement.clone(),
+                packet: packet.to_vec(),
+                caused: Vec::new(),
+            });
         }
     }
 
@@ -146,7 +184,11 @@ impl Observer for Recorder {
     fn deed(&mut self, deed: &Deed) {
         self.release();
         let conn = deed.conn.map(|id| self.numbers.of(id));
-        let done = Done { t: deed.at.since(self.start), conn, did: &deed.did };
+        let done = Done {
+            t: deed.at.since(self.start),
+            conn,
+            did: &deed.did,
+        };
         self.sinks.iter_mut().for_each(|sink| sink.deed(&done));
     }
 

@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use tcpx_proto::config::Config;
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Discard, Event, SegmentRecord, Timer, TimerAction, What};
-use tcpx_proto::fault::Judgement;
-use tcpx_proto::fault::Verdict;
+use tcpx_proto::fault::{Judgement, Verdict};
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::{Carries, Cause, Label};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
-use tcpx_proto::state::State;
-use tcpx_proto::state::Trigger;
+use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::time::{Duration, Instant};
 use tcpx_proto::wire::{Flags, Header, Options};
 
@@ -33,7 +31,11 @@ pub(super) fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> Vec<u8> {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let failures = Failures::default();
     let outlet = Outlet::new("sample", writer, failures.clone()).unwrap();
-    tell(&mut Recorder::new(START, vec![RULE.into()], vec![sink(outlet)]));
+    tell(&mut Recorder::new(
+        START,
+        vec![RULE.into()],
+        vec![sink(outlet)],
+    ));
     let mut octets = Vec::new();
     std::io::Read::read_to_end(&mut reader, &mut octets).unwrap();
     assert!(!failures.any());
@@ -44,42 +46,170 @@ pub(super) fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> Vec<u8> {
 fn tell(observer: &mut dyn Observer) {
     let conn = conn_id();
     let mut event = |micros, packet, what| event(observer, micros, Some(conn), packet, what);
-    event(0, None, What::Opened { local: local(), remote: remote(), passive: false });
-    event(0, None, What::State { from: State::Closed, to: State::SynSent, on: Trigger::ActiveOpen });
-    out(observer, 10, conn, Flags::SYN, (100, 0), Label { cause: Cause::Call, carries: Carries::SYN }, pass());
+    event(
+        0,
+        None,
+        What::Opened {
+            local: local(),
+            remote: remote(),
+            passive: false,
+        },
+    );
+    event(
+        0,
+        None,
+        What::State {
+            from: State::Closed,
+            to: State::SynSent,
+            on: Trigger::ActiveOpen,
+        },
+    );
+    out(
+        observer,
+        10,
+        conn,
+        Flags::SYN,
+        (100, 0),
+        Label {
+            cause: Cause::Call,
+            carries: Carries::SYN,
+        },
+        pass(),
+    );
     observer.flush();
-    incoming(observer, 500, Some(conn), Flags::SYN | Flags::ACK, (300, 101));
+    incoming(
+        observer,
+        500,
+        Some(conn),
+        Flags::SYN | Flags::ACK,
+        (300, 101),
+    );
     let mut event = |micros, packet, what| self::event(observer, micros, Some(conn), packet, what);
-    event(500, Some(1), What::State { from: State::SynSent, to: State::Established, on: Trigger::SynAck });
+    event(
+        500,
+        Some(1),
+        What::State {
+            from: State::SynSent,
+            to: State::Established,
+            on: Trigger::SynAck,
+        },
+    );
     let until = START + Duration::from_secs(2);
-    event(501, None, What::Timer { timer: Timer::KeepAlive, action: TimerAction::Started { until } });
-    let third = Label { cause: Cause::Ack, carries: Carries::ACK_OF_SYN };
-    out(observer, 510, conn, Flags::ACK, (101, 301), third, dropped());
+    event(
+        501,
+        None,
+        What::Timer {
+            timer: Timer::KeepAlive,
+            action: TimerAction::Started { until },
+        },
+    );
+    let third = Label {
+        cause: Cause::Ack,
+        carries: Carries::ACK_OF_SYN,
+    };
+    out(
+        observer,
+        510,
+        conn,
+        Flags::ACK,
+        (101, 301),
+        third,
+        dropped(),
+    );
     incoming(observer, 600, None, Flags::ACK, (7, 8));
-    self::event(observer, 600, None, Some(2), What::Discarded(Discard::NotReserved));
+    self::event(
+        observer,
+        600,
+        None,
+        Some(2),
+        What::Discarded(Discard::NotReserved),
+    );
     observer.flush();
-    self::event(observer, 900, Some(conn), None, What::Closed(CloseReason::Aborted));
+    self::event(
+        observer,
+        900,
+        Some(conn),
+        None,
+        What::Closed(CloseReason::Aborted),
+    );
 }
 
-fn event(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, packet: Option<u64>, what: What) {
-    observer.event(&Event { at: START + Duration::from_micros(micros), conn, packet, what });
+fn event(
+    observer: &mut dyn Observer,
+    micros: u64,
+    conn: Option<ConnId>,
+    packet: Option<u64>,
+    what: What,
+) {
+    observer.event(&Event {
+        at: START + Duration::from_micros(micros),
+        conn,
+        packet,
+        what,
+    });
 }
 
-fn out(observer: &mut dyn Observer, micros: u64, conn: ConnId, flags: Flags, (seq, ack): (u32, u32), label: Label, judgement: Judgement) {
+fn out(
+    observer: &mut dyn Observer,
+    micros: u64,
+    conn: ConnId,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+    label: Label,
+    judgement: Judgement,
+) {
     let record = record(micros, Some(conn), true, Some(label), flags, (seq, ack));
-    observer.segment(&record, &judgement, &packet(local(), remote(), flags, (seq, ack)));
+    observer.segment(
+        &record,
+        &judgement,
+        &packet(local(), remote(), flags, (seq, ack)),
+    );
 }
 
-fn incoming(observer: &mut dyn Observer, micros: u64, conn: Option<ConnId>, flags: Flags, (seq, ack): (u32, u32)) {
+fn incoming(
+    observer: &mut dyn Observer,
+    micros: u64,
+    conn: Option<ConnId>,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+) {
     let record = record(micros, conn, false, None, flags, (seq, ack));
-    observer.segment(&record, &pass(), &packet(remote(), local(), flags, (seq, ack)));
+    observer.segment(
+        &record,
+        &pass(),
+        &packet(remote(), local(), flags, (seq, ack)),
+    );
 }
 
 /// A SYN offers an MSS and a window scale.
-fn record(micros: u64, conn: Option<ConnId>, out: bool, label: Option<Label>, flags: Flags, (seq, ack): (u32, u32)) -> SegmentRecord {
+fn record(
+    micros: u64,
+    conn: Option<ConnId>,
+    out: bool,
+    label: Option<Label>,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+) -> SegmentRecord {
     let (at, syn) = (START + Duration::from_micros(micros), flags.has(Flags::SYN));
-    let options = Options { mss: syn.then_some(1460), window_scale: syn.then_some(7), ..Options::default() };
-    SegmentRecord { at, conn, out, label, flags, seq: Seq(seq), ack: Seq(ack), len: 0, window: 64240, id: 9, retransmission: 0, options }
+    let options = Options {
+        mss: syn.then_some(1460),
+        window_scale: syn.then_some(7),
+        ..Options::default()
+    };
+    SegmentRecord {
+        at,
+        conn,
+        out,
+        label,
+        flags,
+        seq: Seq(seq),
+        ack: Seq(ack),
+        len: 0,
+        window: 64240,
+        id: 9,
+        retransmission: 0,
+        options,
+    }
 }
 
 fn pass() -> Judgement {
@@ -87,10 +217,19 @@ fn pass() -> Judgement {
 }
 
 fn dropped() -> Judgement {
-    Judgement { verdict: Verdict::Drop, rule: Some(0), ..Judgement::PASS }
+    Judgement {
+        verdict: Verdict::Drop,
+        rule: Some(0),
+        ..Judgement::PASS
+    }
 }
 
-fn packet(source: SocketAddr, destination: SocketAddr, flags: Flags, (seq, ack): (u32, u32)) -> Vec<u8> {
+fn packet(
+    source: SocketAddr,
+    destination: SocketAddr,
+    flags: Flags,
+    (seq, ack): (u32, u32),
+) -> Vec<u8> {
     let header = Header {
         source,
         destination,
@@ -116,5 +255,7 @@ fn conn_id() -> ConnId {
     let conn = config.conn.clone();
     let mut stack = Stack::new(config, 1);
     stack.reserve(local().ip(), 40000..=40000);
-    stack.connect(Instant::ZERO, local(), remote(), &conn).unwrap()
+    stack
+        .connect(Instant::ZERO, local(), remote(), &conn)
+        .unwrap()
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use tcpx_proto::event::What;
 use tracing::{Span, debug, info, info_span, trace};
 
-/// Hands everything to `tracing`: opened, state, deviated and closed as `info`, discarded as `debug`, segments and timers as `trace`.
+/// Hands everything to `tracing`: opened, state, deviated and closed as `info`, discarded as
+/// `debug`, segments and timers as `trace`.
 #[derive(Default)]
 pub struct Spans {
     open: HashMap<u64, Span>,
@@ -13,7 +14,9 @@ pub struct Spans {
 
 impl Spans {
     fn of(&self, conn: Option<u64>) -> Span {
-        conn.and_then(|conn| self.open.get(&conn)).cloned().unwrap_or_else(Span::none)
+        conn.and_then(|conn| self.open.get(&conn))
+            .cloned()
+            .unwrap_or_else(Span::none)
     }
 }
 
@@ -36,13 +39,18 @@ impl Sink for Spans {
 
     fn event(&mut self, noted: &Noted<'_>) {
         if let (What::Opened { local, remote, .. }, Some(conn)) = (&noted.event.what, noted.conn) {
-            self.open.insert(conn, info_span!("connection", conn, %local, %remote));
+            self.open
+                .insert(conn, info_span!("connection", conn, %local, %remote));
         }
         let text = words::event(noted.event);
         self.of(noted.conn).in_scope(|| match noted.event.what {
-            What::Opened { .. } | What::State { .. } | What::Deviated { .. } | What::Closed(_) => info!("{text}"),
+            What::Opened { .. } | What::State { .. } | What::Deviated { .. } | What::Closed(_) => {
+                info!("{text}")
+            }
             What::Accepted { .. } | What::Timer { .. } => trace!("{text}"),
-            What::Discarded(_) | What::Icmp(_) | What::R1 { .. } | What::Urgent { .. } => debug!("{text}"),
+            What::Discarded(_) | What::Icmp(_) | What::R1 { .. } | What::Urgent { .. } => {
+                debug!("{text}")
+            }
         });
         if let (What::Closed(_), Some(conn)) = (&noted.event.what, noted.conn) {
             self.open.remove(&conn);

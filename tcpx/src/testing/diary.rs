@@ -1,7 +1,6 @@
 //! What happened at one host: to be asserted on, waited for, printed when a test fails, and drawn.
 
-use crate::record::words;
-use crate::record::{Events, Failures, Observer, Outlet, Recorder, Seen, Start};
+use crate::record::{Events, Failures, Observer, Outlet, Recorder, Seen, Start, words};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -67,22 +66,47 @@ impl fmt::Display for Entry {
         match self {
             Entry::Event(event) => f.write_str(&words::event(event)),
             Entry::Deed(deed) => write!(f, "script: {:?}", deed.did),
-            Entry::Segment { record, judgement, rule, packet } => {
-                let (dir, flags) = (if record.out { "out" } else { "in " }, record.flags.to_string());
+            Entry::Segment {
+                record,
+                judgement,
+                rule,
+                packet,
+            } => {
+                let (dir, flags) = (
+                    if record.out { "out" } else { "in " },
+                    record.flags.to_string(),
+                );
                 let (seq, ack, len, win) = (record.seq.0, record.ack.0, record.len, record.window);
-                write!(f, "{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}")?;
-                Some(record.retransmission).filter(|n| *n > 0).iter().try_for_each(|n| write!(f, " again={n}"))?;
+                write!(
+                    f,
+                    "{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}"
+                )?;
+                Some(record.retransmission)
+                    .filter(|n| *n > 0)
+                    .iter()
+                    .try_for_each(|n| write!(f, " again={n}"))?;
                 let t = record.at.since(Instant::ZERO);
-                let seen = Seen { t, conn: None, record, judgement, rule: rule.as_deref(), packet, caused: &[] };
+                let seen = Seen {
+                    t,
+                    conn: None,
+                    record,
+                    judgement,
+                    rule: rule.as_deref(),
+                    packet,
+                    caused: &[],
+                };
                 let particulars = words::label(&seen).into_iter().chain(words::fault(&seen));
-                particulars.into_iter().try_for_each(|words| write!(f, "  {words}"))
+                particulars
+                    .into_iter()
+                    .try_for_each(|words| write!(f, "  {words}"))
             }
         }
     }
 }
 
-/// An [`Observer`] that keeps everything. Clones share it: give one to [`HostOptions::observers`](crate::HostOptions::observers) and
-/// keep the other. As text it is a line for each entry.
+/// An [`Observer`] that keeps everything. Clones share it: give one to
+/// [`HostOptions::observers`](crate::HostOptions::observers) and keep the other. As text it is a
+/// line for each entry.
 #[derive(Clone, Default)]
 pub struct Diary(Arc<Inner>);
 
@@ -111,12 +135,20 @@ impl Diary {
 
     /// All segments so far, in order, those included that the gate dropped.
     pub fn segments(&self) -> Vec<SegmentRecord> {
-        self.told().entries.iter().filter_map(|entry| entry.segment().cloned()).collect()
+        self.told()
+            .entries
+            .iter()
+            .filter_map(|entry| entry.segment().cloned())
+            .collect()
     }
 
     /// How many entries are like this.
     pub fn count(&self, mut like: impl FnMut(&Entry) -> bool) -> usize {
-        self.told().entries.iter().filter(|entry| like(entry)).count()
+        self.told()
+            .entries
+            .iter()
+            .filter(|entry| like(entry))
+            .count()
     }
 
     /// The first entry that is like this, past ones included; waits for it. Cancel-safe.
@@ -136,27 +168,43 @@ impl Diary {
         }
     }
 
-    /// Writes an events file: of one end `tcpx-lab ladder FILE` draws what it saw, of both `tcpx-lab ladder A B` all that happened.
-    /// `first` says whose it is ([`Start::in_memory`]).
+    /// Writes an events file: of one end `tcpx-lab ladder FILE` draws what it saw, of both
+    /// `tcpx-lab ladder A B` all that happened. `first` says whose it is ([`Start::in_memory`]).
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, first: &Start) -> io::Result<()> {
         let failures = Failures::default();
         let path = path.as_ref();
-        let outlet = Outlet::new(path.display().to_string(), File::create(path)?, failures.clone())?;
+        let outlet = Outlet::new(
+            path.display().to_string(),
+            File::create(path)?,
+            failures.clone(),
+        )?;
         let told = self.told();
         let events = Events::new(outlet, Instant::ZERO, first);
         let mut recorder = Recorder::new(Instant::ZERO, told.rules.clone(), vec![Box::new(events)]);
         for entry in &told.entries {
             match entry {
                 Entry::Event(event) => recorder.event(event),
-                Entry::Segment { record, judgement, packet, .. } => recorder.segment(record, judgement, packet),
+                Entry::Segment {
+                    record,
+                    judgement,
+                    packet,
+                    ..
+                } => recorder.segment(record, judgement, packet),
                 Entry::Deed(deed) => recorder.deed(deed),
             }
         }
         drop(recorder);
-        if failures.any() { Err(io::Error::other(format!("{} is not complete", path.display()))) } else { Ok(()) }
+        if failures.any() {
+            Err(io::Error::other(format!(
+                "{} is not complete",
+                path.display()
+            )))
+        } else {
+            Ok(())
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -175,8 +223,15 @@ impl Observer for Diary {
     }
 
     fn segment(&mut self, record: &SegmentRecord, judgement: &Judgement, packet: &[u8]) {
-        let rule = judgement.rule.and_then(|index| self.told().rules.get(index).cloned());
-        self.add(Entry::Segment { record: record.clone(), judgement: judgement.clone(), rule, packet: packet.to_vec() });
+        let rule = judgement
+            .rule
+            .and_then(|index| self.told().rules.get(index).cloned());
+        self.add(Entry::Segment {
+            record: record.clone(),
+            judgement: judgement.clone(),
+            rule,
+            packet: packet.to_vec(),
+        });
     }
 
     fn rule(&mut self, index: usize, text: &str) {
@@ -194,7 +249,10 @@ impl Observer for Diary {
 
 impl fmt::Display for Diary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.told().entries.iter().try_for_each(|entry| writeln!(f, "{entry}"))
+        self.told()
+            .entries
+            .iter()
+            .try_for_each(|entry| writeln!(f, "{entry}"))
     }
 }
 

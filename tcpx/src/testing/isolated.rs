@@ -16,12 +16,14 @@ const VARIABLE: &str = "TCPX_ISOLATED";
 /// Printed by the test that ran; a test program that finds no test of that name is content, too.
 const RAN: &str = "tcpx: isolated test at work";
 
-/// Runs a test in a network namespace of its own whose loopback is up, as its root: raw sockets work, every port is free, and nothing
-/// reaches the machine's network. An ordinary user becomes root of a user namespace for that, by user_namespaces(7).
+/// Runs a test in a network namespace of its own whose loopback is up, as its root: raw sockets
+/// work, every port is free, and nothing reaches the machine's network. An ordinary user becomes
+/// root of a user namespace for that, by user_namespaces(7).
 ///
-/// Such a namespace must be entered before a process has a second thread, which a test program has long had. So the program runs itself
-/// again, with this one test, in a child process that enters between fork and exec. `name` is the test's whole path, as the test
-/// program prints it. What the child printed is printed here.
+/// Such a namespace must be entered before a process has a second thread, which a test program has
+/// long had. So the program runs itself again, with this one test, in a child process that enters
+/// between fork and exec. `name` is the test's whole path, as the test program prints it. What the
+/// child printed is printed here.
 ///
 /// ```no_run
 /// # use tcpx::{Host, HostOptions, link::{LinkOptions, Ports}};
@@ -34,8 +36,8 @@ const RAN: &str = "tcpx: isolated test at work";
 /// ```
 ///
 /// # Errors
-/// The kernel gives no such namespaces here (a container's seccomp profile, `kernel.unprivileged_userns_clone=0`, AppArmor): skip the
-/// test, or fail.
+/// The kernel gives no such namespaces here (a container's seccomp profile,
+/// `kernel.unprivileged_userns_clone=0`, AppArmor): skip the test, or fail.
 ///
 /// # Panics
 /// When the test does, and when there is none of this name.
@@ -47,22 +49,47 @@ pub fn isolated(name: &str, test: impl FnOnce()) -> Result<(), Error> {
         return Ok(());
     }
     let mut child = Command::new(env::current_exe().map_err(Error::io("find this test program"))?);
-    child.args([name, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"]).env(VARIABLE, name).stdin(Stdio::null());
-    // SAFETY: between fork and exec `enter` makes system calls on strings made here, and allocates nothing.
+    child
+        .args([
+            name,
+            "--exact",
+            "--nocapture",
+            "--include-ignored",
+            "--test-threads=1",
+        ])
+        .env(VARIABLE, name)
+        .stdin(Stdio::null());
+    // SAFETY: between fork and exec `enter` makes system calls on strings made here, and allocates
+    // nothing.
     unsafe { child.pre_exec(enter()) };
-    let output = child.output().map_err(Error::io("enter a namespace of the test's own"))?;
-    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = child
+        .output()
+        .map_err(Error::io("enter a namespace of the test's own"))?;
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     print!("{said}");
     eprint!("{complained}");
-    assert!(said.contains(RAN), "there is no test {name:?} in this program: the name is its whole path");
-    assert!(output.status.success(), "the isolated test failed: {}", output.status);
+    assert!(
+        said.contains(RAN),
+        "there is no test {name:?} in this program: the name is its whole path"
+    );
+    assert!(
+        output.status.success(),
+        "the isolated test failed: {}",
+        output.status
+    );
     _ = io::stdout().flush();
     Ok(())
 }
 
 /// What the child does before it becomes another program.
 fn enter() -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
-    let (user, group) = (format!("0 {} 1", getuid().as_raw()), format!("0 {} 1", getgid().as_raw()));
+    let (user, group) = (
+        format!("0 {} 1", getuid().as_raw()),
+        format!("0 {} 1", getgid().as_raw()),
+    );
     move || {
         // Root needs no user namespace, and a container may refuse him one.
         if unshare(UnshareFlags::NEWNET).is_ok() {

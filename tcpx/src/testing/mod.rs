@@ -1,8 +1,10 @@
-//! For tests of your own code against a TCP that misbehaves as you ask: no root, no real time, no flakiness.
+//! For tests of your own code against a TCP that misbehaves as you ask: no root, no real time, no
+//! flakiness.
 //!
-//! Code over any `AsyncRead + AsyncWrite`, or over a [`Host`]: [`pair`] gives two ends whose octets run through two real stacks and a
-//! simulated link. With tokio's clock paused (`start_paused = true`, tokio's feature `test-util`) nothing takes time, be it R2 after
-//! fifteen minutes of silence, and every run is the same.
+//! Code over any `AsyncRead + AsyncWrite`, or over a [`Host`]: [`pair`] gives two ends whose octets
+//! run through two real stacks and a simulated link. With tokio's clock paused (`start_paused =
+//! true`, tokio's feature `test-util`) nothing takes time, be it R2 after fifteen minutes of
+//! silence, and every run is the same.
 //!
 //! ```
 //! use tcpx::testing::{Options, Pair, pair};
@@ -42,11 +44,13 @@
 //! | loss, copies, damage, another order, on the way there or back | any line of the fault language (`docs/faults.md`), or [`Link`] |
 //! | the end of all this | `far.host().end_faults()` |
 //!
-//! A [`Diary`] has what happened at its end, with [`Diary::until`] to wait for it instead of sleeping; as text it is what you want to see
-//! when an assertion fails, and [`Diary::save`] writes the file from which `tcpx-lab ladder` draws both ends.
+//! A [`Diary`] has what happened at its end, with [`Diary::until`] to wait for it instead of
+//! sleeping; as text it is what you want to see when an assertion fails, and [`Diary::save`] writes
+//! the file from which `tcpx-lab ladder` draws both ends.
 //!
-//! Code that connects by address to the kernel's TCP needs packets that a kernel sees: [`isolated`] runs a test in a network namespace
-//! of its own, as root there and without being root, where a [`Host`] on 127.0.0.2 can be the peer.
+//! Code that connects by address to the kernel's TCP needs packets that a kernel sees: [`isolated`]
+//! runs a test in a network namespace of its own, as root there and without being root, where a
+//! [`Host`] on 127.0.0.2 can be the peer.
 
 mod diary;
 mod isolated;
@@ -78,7 +82,8 @@ pub const PORT: u16 = 7000;
 /// How long the far end may take to be established once the near end is.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What [`pair`] makes. The default: Linux's replies and timers at both ends, and 1 ms of a perfect link each way.
+/// What [`pair`] makes. The default: Linux's replies and timers at both ends, and 1 ms of a perfect
+/// link each way.
 pub struct Options {
     /// All chance comes from this; 1 by default.
     pub seed: u64,
@@ -86,14 +91,19 @@ pub struct Options {
     pub link: Link,
     /// The end that connects.
     pub near: HostOptions,
-    /// The end that listened. Faults that concern the handshake go here, those of later can wait for
-    /// [`Host::add_fault`](crate::Host::add_fault).
+    /// The end that listened. Faults that concern the handshake go here, those of later can wait
+    /// for [`Host::add_fault`](crate::Host::add_fault).
     pub far: HostOptions,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { seed: 1, link: Link::default(), near: HostOptions::default(), far: HostOptions::default() }
+        Options {
+            seed: 1,
+            link: Link::default(),
+            near: HostOptions::default(),
+            far: HostOptions::default(),
+        }
     }
 }
 
@@ -114,7 +124,8 @@ pub struct Pair {
 /// Two hosts in memory with an established connection from [`NEAR`] to [`FAR`], port [`PORT`].
 ///
 /// # Errors
-/// Outside a tokio runtime; when the connection does not come about, by a fault or by the options, and how it ended instead.
+/// Outside a tokio runtime; when the connection does not come about, by a fault or by the options,
+/// and how it ended instead.
 pub async fn pair(mut options: Options) -> Result<Pair, Error> {
     let network = Network::new(options.seed)?;
     network.link(NEAR, FAR, options.link);
@@ -122,10 +133,19 @@ pub async fn pair(mut options: Options) -> Result<Pair, Error> {
     let (near_diary, far_diary) = (Diary::new(), Diary::new());
     options.near.observers.push(Box::new(near_diary.clone()));
     options.far.observers.push(Box::new(far_diary.clone()));
-    let (near, far) = (network.add_host(NEAR, options.near), network.add_host(FAR, options.far));
+    let (near, far) = (
+        network.add_host(NEAR, options.near),
+        network.add_host(FAR, options.far),
+    );
     let listener = far.listen(PORT, 1, &far.config().conn)?;
     let near = near.connect(SocketAddr::new(FAR, PORT)).await?;
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
     let far = accepted.unwrap_or(Err(Error::Ended(CloseReason::ConnectTimeout)))?;
-    Ok(Pair { near, far, near_diary, far_diary, network })
+    Ok(Pair {
+        near,
+        far,
+        near_diary,
+        far_diary,
+        network,
+    })
 }

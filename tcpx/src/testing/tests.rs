@@ -39,23 +39,39 @@ async fn round_trip(near: &Stream, octets: usize) {
 #[tokio::test(start_paused = true)]
 async fn silent_peer_is_given_up_after_r2_in_no_time() {
     let began = std::time::Instant::now();
-    let Pair { mut near, far, network, .. } = pair(Options::default()).await.unwrap();
+    let Pair {
+        mut near,
+        far,
+        network,
+        ..
+    } = pair(Options::default()).await.unwrap();
     far.host().vanish();
     near.write_all(b"anybody there?").await.unwrap();
     let error = near.read(&mut [0]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     // tcp_retries2: 15 retransmissions from 200 ms to 120 s.
-    assert!((Duration::from_secs(900)..Duration::from_secs(930)).contains(&network.elapsed()), "{:?}", network.elapsed());
+    assert!(
+        (Duration::from_secs(900)..Duration::from_secs(930)).contains(&network.elapsed()),
+        "{:?}",
+        network.elapsed()
+    );
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test(start_paused = true)]
 async fn fault_added_and_ended_delays_only_what_came_between() {
-    let Pair { mut near, mut far, network, .. } = pair(Options::default()).await.unwrap();
+    let Pair {
+        mut near,
+        mut far,
+        network,
+        ..
+    } = pair(Options::default()).await.unwrap();
     let mut took = Vec::new();
     for fault in [None, Some("delay=3s out data"), None] {
         far.host().end_faults();
-        fault.into_iter().for_each(|line| far.host().add_fault(line.parse().unwrap()));
+        fault
+            .into_iter()
+            .for_each(|line| far.host().add_fault(line.parse().unwrap()));
         let asked = network.elapsed();
         far.write_all(b"answer").await.unwrap();
         near.read_exact(&mut [0; 6]).await.unwrap();
@@ -67,7 +83,12 @@ async fn fault_added_and_ended_delays_only_what_came_between() {
 #[tokio::test(start_paused = true)]
 async fn abort_and_restart_of_the_far_end_reset_the_near_end() {
     for restart in [false, true] {
-        let Pair { mut near, far, far_diary, .. } = pair(Options::default()).await.unwrap();
+        let Pair {
+            mut near,
+            far,
+            far_diary,
+            ..
+        } = pair(Options::default()).await.unwrap();
         if restart {
             far.host().restart()
         } else {
@@ -82,7 +103,12 @@ async fn abort_and_restart_of_the_far_end_reset_the_near_end() {
 
 #[tokio::test(start_paused = true)]
 async fn far_end_dropped_is_the_end_of_input_and_both_close_clean() {
-    let Pair { mut near, far, network, .. } = pair(Options::default()).await.unwrap();
+    let Pair {
+        mut near,
+        far,
+        network,
+        ..
+    } = pair(Options::default()).await.unwrap();
     let server = far.host();
     drop(far);
     assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
@@ -95,11 +121,30 @@ async fn far_end_dropped_is_the_end_of_input_and_both_close_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn cable_that_is_cut_and_mended_loses_nothing() {
-    let Pair { near, far, network, near_diary, .. } = pair(Options::default()).await.unwrap();
-    network.link(NEAR, FAR, Link { loss: 1000, ..Link::default() });
+    let Pair {
+        near,
+        far,
+        network,
+        near_diary,
+        ..
+    } = pair(Options::default()).await.unwrap();
+    network.link(
+        NEAR,
+        FAR,
+        Link {
+            loss: 1000,
+            ..Link::default()
+        },
+    );
     let echo = tokio::spawn(echo(far));
     let mend = async {
-        near_diary.until(|entry| entry.segment().is_some_and(|segment| segment.out && segment.retransmission == 3)).await;
+        near_diary
+            .until(|entry| {
+                entry
+                    .segment()
+                    .is_some_and(|segment| segment.out && segment.retransmission == 3)
+            })
+            .await;
         network.link(NEAR, FAR, Link::default());
     };
     tokio::join!(round_trip(&near, 1000), mend);
@@ -108,23 +153,73 @@ async fn cable_that_is_cut_and_mended_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn pair_whose_handshake_fails_says_how() {
-    let near = HostOptions { faults: rules(&["drop out syn"]), ..HostOptions::default() };
-    let lost = pair(Options { near, ..Options::default() }).await.err().unwrap();
-    assert!(matches!(lost, Error::Ended(CloseReason::ConnectTimeout)), "{lost}");
+    let near = HostOptions {
+        faults: rules(&["drop out syn"]),
+        ..HostOptions::default()
+    };
+    let lost = pair(Options {
+        near,
+        ..Options::default()
+    })
+    .await
+    .err()
+    .unwrap();
+    assert!(
+        matches!(lost, Error::Ended(CloseReason::ConnectTimeout)),
+        "{lost}"
+    );
     // The near end believes in a connection that the far end does not.
-    let near = HostOptions { faults: rules(&["drop out segment#2.."]), ..HostOptions::default() };
-    let half = pair(Options { near, ..Options::default() }).await.err().unwrap();
-    assert!(matches!(half, Error::Ended(CloseReason::ConnectTimeout)), "{half}");
+    let near = HostOptions {
+        faults: rules(&["drop out segment#2.."]),
+        ..HostOptions::default()
+    };
+    let half = pair(Options {
+        near,
+        ..Options::default()
+    })
+    .await
+    .err()
+    .unwrap();
+    assert!(
+        matches!(half, Error::Ended(CloseReason::ConnectTimeout)),
+        "{half}"
+    );
 }
 
 /// What both ends saw of a transfer over a bad link.
 fn run(seed: u64) -> [String; 2] {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(async {
-        let link = Link { loss: 50, duplicate: 30, reorder: 100, late: Duration::from_millis(5), ..Link::default() };
+        let link = Link {
+            loss: 50,
+            duplicate: 30,
+            reorder: 100,
+            late: Duration::from_millis(5),
+            ..Link::default()
+        };
         let faults = rules(&["rate=5% drop out data", "rate=5% corrupt in segment"]);
-        let near = HostOptions { faults, ..HostOptions::default() };
-        let Pair { near, far, near_diary, far_diary, .. } = pair(Options { seed, link, near, ..Options::default() }).await.unwrap();
+        let near = HostOptions {
+            faults,
+            ..HostOptions::default()
+        };
+        let Pair {
+            near,
+            far,
+            near_diary,
+            far_diary,
+            ..
+        } = pair(Options {
+            seed,
+            link,
+            near,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
         let echo = tokio::spawn(echo(far));
         round_trip(&near, 200_000).await;
         echo.await.unwrap();
@@ -141,10 +236,20 @@ fn same_seed_gives_the_same_run_to_the_last_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_time_and_two_threads_carry_a_megabyte_both_ways() {
-    let link = Link { loss: 5, ..Link::new(Duration::from_micros(100)) };
-    let Pair { near, far, .. } = pair(Options { link, ..Options::default() }).await.unwrap();
+    let link = Link {
+        loss: 5,
+        ..Link::new(Duration::from_micros(100))
+    };
+    let Pair { near, far, .. } = pair(Options {
+        link,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let echo = tokio::spawn(echo(far));
-    tokio::time::timeout(Duration::from_secs(60), round_trip(&near, 1 << 20)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), round_trip(&near, 1 << 20))
+        .await
+        .unwrap();
     drop(near);
     // TIME-WAIT is the near end's.
     echo.await.unwrap();
@@ -158,20 +263,31 @@ async fn hosts_with_ipv6_addresses_and_a_third_one_talk() {
     let listener: Listener = server.listen(80, 8, &server.config().conn).unwrap();
     for last in [2, 3] {
         let client = network.add_host(address(last), HostOptions::default());
-        let mut near = client.connect(SocketAddr::new(address(1), 80)).await.unwrap();
+        let mut near = client
+            .connect(SocketAddr::new(address(1), 80))
+            .await
+            .unwrap();
         let mut far = listener.accept().await.unwrap();
         assert_eq!(far.peer_addr().ip(), address(last));
         near.write_all(b"six").await.unwrap();
         far.read_exact(&mut [0; 3]).await.unwrap();
     }
-    let nobody = server.connect(SocketAddr::new(address(9), 80)).await.err().unwrap();
-    assert!(matches!(nobody, Error::Ended(CloseReason::ConnectTimeout)), "{nobody}");
+    let nobody = server
+        .connect(SocketAddr::new(address(9), 80))
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(nobody, Error::Ended(CloseReason::ConnectTimeout)),
+        "{nobody}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn rule_added_to_a_host_that_nobody_watched_counts_from_then_on() {
     let network = Network::new(1).unwrap();
-    let [client, server] = [NEAR, FAR].map(|address| network.add_host(address, HostOptions::default()));
+    let [client, server] =
+        [NEAR, FAR].map(|address| network.add_host(address, HostOptions::default()));
     let listener = server.listen(PORT, 1, &server.config().conn).unwrap();
     let mut near = client.connect(SocketAddr::new(FAR, PORT)).await.unwrap();
     let mut far = listener.accept().await.unwrap();
@@ -181,23 +297,46 @@ async fn rule_added_to_a_host_that_nobody_watched_counts_from_then_on() {
     near.write_all(b"second").await.unwrap();
     far.read_exact(&mut [0; 6]).await.unwrap();
     near.reached(State::Established).await.unwrap();
-    assert!(network.elapsed() >= Duration::from_millis(200), "sent again after an RTO");
+    assert!(
+        network.elapsed() >= Duration::from_millis(200),
+        "sent again after an RTO"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn diary_names_rules_and_is_saved_as_lines_with_them() {
-    let Pair { mut near, mut far, near_diary, .. } = pair(Options::default()).await.unwrap();
+    let Pair {
+        mut near,
+        mut far,
+        near_diary,
+        ..
+    } = pair(Options::default()).await.unwrap();
     near.host().add_fault("drop out data#1".parse().unwrap());
     near.write_all(b"hello").await.unwrap();
     far.read_exact(&mut [0; 5]).await.unwrap();
-    let dropped = near_diary.until(|entry| matches!(entry, Entry::Segment { rule: Some(_), .. })).await;
-    assert!(dropped.to_string().ends_with("call: ack-of-syn, data  drop by `drop out data#1`"), "{dropped}");
+    let dropped = near_diary
+        .until(|entry| matches!(entry, Entry::Segment { rule: Some(_), .. }))
+        .await;
+    assert!(
+        dropped
+            .to_string()
+            .ends_with("call: ack-of-syn, data  drop by `drop out data#1`"),
+        "{dropped}"
+    );
     let path = std::env::temp_dir().join(format!("tcpx-diary-{}.jsonl", std::process::id()));
-    near_diary.save(&path, &Start::in_memory("client", "linux", near.host().seed())).unwrap();
+    near_diary
+        .save(
+            &path,
+            &Start::in_memory("client", "linux", near.host().seed()),
+        )
+        .unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(text.lines().next().unwrap().contains(r#""role":"client""#));
-    assert!(text.contains(r#""verdict":"drop","rule":"drop out data#1""#), "{text}");
+    assert!(
+        text.contains(r#""verdict":"drop","rule":"drop out data#1""#),
+        "{text}"
+    );
     assert_eq!(text.lines().count(), 1 + near_diary.count(|_| true));
 }
 
@@ -206,7 +345,10 @@ struct Squeamish;
 
 impl Observer for Squeamish {
     fn event(&mut self, event: &Event) {
-        assert!(!matches!(event.what, What::Accepted { text: 1.., .. }), "text");
+        assert!(
+            !matches!(event.what, What::Accepted { text: 1.., .. }),
+            "text"
+        );
     }
 
     fn segment(&mut self, _: &SegmentRecord, _: &Judgement, _: &[u8]) {}
@@ -214,10 +356,21 @@ impl Observer for Squeamish {
 
 #[tokio::test(start_paused = true)]
 async fn panic_at_one_host_ends_it_with_an_error_and_the_other_goes_on() {
-    let far = HostOptions { observers: vec![Box::new(Squeamish)], ..HostOptions::default() };
-    let Pair { mut near, mut far, .. } = pair(Options { far, ..Options::default() }).await.unwrap();
+    let far = HostOptions {
+        observers: vec![Box::new(Squeamish)],
+        ..HostOptions::default()
+    };
+    let Pair {
+        mut near, mut far, ..
+    } = pair(Options {
+        far,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let reader = tokio::spawn(async move { far.read(&mut [0]).await });
-    // The panic strikes whoever lets the segment arrive: here the network's own task, which ends with it.
+    // The panic strikes whoever lets the segment arrive: here the network's own task, which ends
+    // with it.
     near.write_all(b"text").await.unwrap();
     let error = reader.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("panic"), "{error}");
@@ -225,7 +378,12 @@ async fn panic_at_one_host_ends_it_with_an_error_and_the_other_goes_on() {
 
 #[test]
 fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let (own, other) = (runtime(), runtime());
     let mut near = own.block_on(pair(Options::default())).unwrap().near;
     drop(own);
@@ -235,7 +393,10 @@ fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
 
 #[test]
 fn network_is_gone_with_its_last_handle() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let shared = runtime.block_on(async {
         let Pair { near, .. } = pair(Options::default()).await.unwrap();
         std::sync::Arc::downgrade(near.host().shared())
@@ -245,23 +406,34 @@ fn network_is_gone_with_its_last_handle() {
 
 #[test]
 fn isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours() {
-    let name = "testing::tests::isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours";
+    let name =
+        "testing::tests::isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours";
     let outcome = isolated(name, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let ours: SocketAddr = "127.0.0.2:7000".parse().unwrap();
             let faults = rules(&["drop out data#1"]);
             let link = LinkOptions::new(ours.ip(), Ports::Exact(ours.port()));
             let diary = Diary::new();
-            let options = HostOptions { faults, observers: vec![Box::new(diary.clone())], ..HostOptions::default() };
+            let options = HostOptions {
+                faults,
+                observers: vec![Box::new(diary.clone())],
+                ..HostOptions::default()
+            };
             let host = Host::open(link, options).unwrap();
             let listener = host.listen(ours.port(), 1, &host.config().conn).unwrap();
             let mut near = tokio::net::TcpStream::connect(ours).await.unwrap();
             let mut far = listener.accept().await.unwrap();
             far.write_all(b"late").await.unwrap();
             near.read_exact(&mut [0; 4]).await.unwrap();
-            let again =
-                |entry: &Entry| entry.segment().is_some_and(|segment| segment.out && segment.len == 4 && segment.retransmission == 1);
+            let again = |entry: &Entry| {
+                entry.segment().is_some_and(|segment| {
+                    segment.out && segment.len == 4 && segment.retransmission == 1
+                })
+            };
             assert_eq!(diary.count(again), 1, "{diary}");
             near.set_zero_linger().unwrap();
             drop(near);
@@ -269,7 +441,10 @@ fn isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours() {
         });
     });
     if let Err(error) = outcome {
-        assert!(!std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")), "netns is required, and {error}");
+        assert!(
+            !std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")),
+            "netns is required, and {error}"
+        );
         _ = writeln!(std::io::stderr(), "skipped: {error}");
     }
 }

@@ -27,7 +27,9 @@ pub(crate) fn arrows(page: &str, package: &str) -> Arrows {
 }
 
 fn names(list: &str) -> impl Iterator<Item = String> {
-    list.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+    list.split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
 }
 
 /// Everything in which the sources and the arrows disagree; empty if they agree.
@@ -55,7 +57,12 @@ pub(crate) fn breaches(sources: &Sources, arrows: &Arrows) -> Vec<String> {
 
 /// A circle in the arrows, if there is one.
 fn circle(arrows: &Arrows) -> Option<Vec<String>> {
-    fn visit(at: &str, arrows: &Arrows, path: &mut Vec<String>, done: &mut BTreeSet<String>) -> bool {
+    fn visit(
+        at: &str,
+        arrows: &Arrows,
+        path: &mut Vec<String>,
+        done: &mut BTreeSet<String>,
+    ) -> bool {
         if let Some(start) = path.iter().position(|module| module == at) {
             path.drain(..start);
             path.push(at.to_owned());
@@ -65,7 +72,11 @@ fn circle(arrows: &Arrows) -> Option<Vec<String>> {
             return false;
         }
         path.push(at.to_owned());
-        let found = arrows.get(at).into_iter().flatten().any(|next| visit(next, arrows, path, done));
+        let found = arrows
+            .get(at)
+            .into_iter()
+            .flatten()
+            .any(|next| visit(next, arrows, path, done));
         if !found {
             path.pop();
             done.insert(at.to_owned());
@@ -81,17 +92,33 @@ fn circle(arrows: &Arrows) -> Option<Vec<String>> {
 
 /// What each top-level module uses. The root file declares the modules and may use them all.
 fn uses(sources: &Sources) -> Uses {
-    let top = |path: &str| path.split('/').next().unwrap_or(path).trim_end_matches(".rs").to_owned();
+    let top = |path: &str| {
+        path.split('/')
+            .next()
+            .unwrap_or(path)
+            .trim_end_matches(".rs")
+            .to_owned()
+    };
     let is_root = |path: &str| matches!(path, "lib.rs" | "main.rs");
-    let modules: BTreeSet<String> = sources.keys().filter(|path| !is_root(path)).map(|path| top(path)).collect();
+    let modules: BTreeSet<String> = sources
+        .keys()
+        .filter(|path| !is_root(path))
+        .map(|path| top(path))
+        .collect();
     let exports = exports(sources, &modules);
-    let mut uses: Uses = modules.iter().map(|module| (module.clone(), BTreeMap::new())).collect();
+    let mut uses: Uses = modules
+        .iter()
+        .map(|module| (module.clone(), BTreeMap::new()))
+        .collect();
     for (path, text) in sources.iter().filter(|(path, _)| !is_root(path)) {
         let module = top(path);
         for name in references(text, path) {
             let name = exports.get(&name).unwrap_or(&name).clone();
             if name != module {
-                uses.entry(module.clone()).or_default().entry(name).or_insert_with(|| path.clone());
+                uses.entry(module.clone())
+                    .or_default()
+                    .entry(name)
+                    .or_insert_with(|| path.clone());
             }
         }
     }
@@ -100,12 +127,18 @@ fn uses(sources: &Sources) -> Uses {
 
 /// The names that the root file passes on, each with the module that it comes from.
 fn exports(sources: &Sources, modules: &BTreeSet<String>) -> BTreeMap<String, String> {
-    let root = sources.get("lib.rs").or_else(|| sources.get("main.rs")).map_or("", String::as_str);
+    let root = sources
+        .get("lib.rs")
+        .or_else(|| sources.get("main.rs"))
+        .map_or("", String::as_str);
     let mut exports = BTreeMap::new();
     let tokens: Vec<TokenTree> = product(parse(root)).into_iter().collect();
     for (at, token) in tokens.iter().enumerate() {
         if is_ident(token, "use") {
-            let end = tokens[at..].iter().position(|token| is_punct(token, ';')).unwrap_or(0);
+            let end = tokens[at..]
+                .iter()
+                .position(|token| is_punct(token, ';'))
+                .unwrap_or(0);
             let mut path = Vec::new();
             for name in idents(tokens[at + 1..at + end].iter().cloned()) {
                 if name != "crate" && name != "self" {
@@ -147,7 +180,8 @@ fn collect(tokens: TokenStream, depth: usize, found: &mut BTreeSet<String>) {
             found.extend(target.into_iter().flat_map(heads));
         }
         if let TokenTree::Group(group) = &tokens[at] {
-            let inline = at > 1 && is_ident(&tokens[at - 2], "mod") && group.delimiter() == Delimiter::Brace;
+            let inline =
+                at > 1 && is_ident(&tokens[at - 2], "mod") && group.delimiter() == Delimiter::Brace;
             collect(group.stream(), depth + usize::from(inline), found);
         }
         at += 1;
@@ -161,14 +195,18 @@ fn heads(target: &TokenTree) -> Vec<String> {
         TokenTree::Group(group) => {
             let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
             let paths = tokens.split(|token| is_punct(token, ','));
-            paths.filter_map(|path| path.first()).flat_map(heads).collect()
+            paths
+                .filter_map(|path| path.first())
+                .flat_map(heads)
+                .collect()
         }
         _ => Vec::new(),
     }
 }
 
 fn parse(text: &str) -> TokenStream {
-    text.parse().unwrap_or_else(|error| panic!("not Rust: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("not Rust: {error}"))
 }
 
 /// Without what `#[cfg(test)]` stands before.
@@ -177,9 +215,15 @@ fn product(tokens: TokenStream) -> TokenStream {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        if is_punct(&tokens[at], '#') && tokens.get(at + 1).is_some_and(|next| next.to_string() == "[cfg (test)]") {
-            let ends =
-                |token: &TokenTree| is_punct(token, ';') || matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace);
+        if is_punct(&tokens[at], '#')
+            && tokens
+                .get(at + 1)
+                .is_some_and(|next| next.to_string() == "[cfg (test)]")
+        {
+            let ends = |token: &TokenTree| {
+                is_punct(token, ';')
+                    || matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Brace)
+            };
             at += tokens[at..].iter().position(ends).unwrap_or(tokens.len()) + 1;
         } else {
             kept.push(tokens[at].clone());
@@ -215,30 +259,51 @@ fn is_punct(token: &TokenTree, mark: char) -> bool {
 }
 
 fn is_path(tokens: &[TokenTree], at: usize) -> bool {
-    tokens.get(at).is_some_and(|token| is_punct(token, ':')) && tokens.get(at + 1).is_some_and(|token| is_punct(token, ':'))
+    tokens.get(at).is_some_and(|token| is_punct(token, ':'))
+        && tokens.get(at + 1).is_some_and(|token| is_punct(token, ':'))
 }
 
 /// The breaches of a made-up crate against made-up arrows.
 fn made_up(files: &[(&str, &str)], page: &str) -> Vec<String> {
-    let sources = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let sources = files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect();
     breaches(&sources, &arrows(&format!("x\n{page}\n\nafter"), "x"))
 }
 
 #[test]
 fn arrows_that_hold_are_no_breach() {
     let files = [
-        ("lib.rs", "pub mod a; mod b; mod c; pub use a::{One, deep::Two}; pub use b::Three;"),
-        ("a.rs", "pub struct One; pub mod deep { pub struct Two; use super::One; }"),
+        (
+            "lib.rs",
+            "pub mod a; mod b; mod c; pub use a::{One, deep::Two}; pub use b::Three;",
+        ),
+        (
+            "a.rs",
+            "pub struct One; pub mod deep { pub struct Two; use super::One; }",
+        ),
         ("b/mod.rs", "use crate::{a::One as Other, b::x}; mod inner;"),
-        ("b/inner.rs", "use super::y; fn f() -> crate::One { g!(super::super::a::h()) }"),
-        ("c.rs", "//! crate::b\n#[cfg(test)]\nmod tests { use crate::b; }\nuse crate::Two; // crate::b\nconst T: &str = \"crate::b\";"),
+        (
+            "b/inner.rs",
+            "use super::y; fn f() -> crate::One { g!(super::super::a::h()) }",
+        ),
+        (
+            "c.rs",
+            "//! crate::b\n#[cfg(test)]\nmod tests { use crate::b; }\nuse crate::Two; // crate::b\nconst T: &str = \"crate::b\";",
+        ),
     ];
     assert_eq!(made_up(&files, "  a\n  b, c -> a"), Vec::<String>::new());
 }
 
 #[test]
 fn each_kind_of_breach_is_found() {
-    let no_arrow = |how: &str| made_up(&[("a.rs", ""), ("b.rs", ""), ("c/d.rs", how)], "  a, b\n  c -> a");
+    let no_arrow = |how: &str| {
+        made_up(
+            &[("a.rs", ""), ("b.rs", ""), ("c/d.rs", how)],
+            "  a, b\n  c -> a",
+        )
+    };
     let breach = ["c/d.rs uses b: no arrow c -> b"];
     for how in [
         "use crate::{a, b};",
@@ -251,16 +316,44 @@ fn each_kind_of_breach_is_found() {
     ] {
         assert_eq!(no_arrow(how), breach, "{how}");
     }
-    let through_root = [("lib.rs", "pub use b::B; mod a; mod b;"), ("a.rs", "use crate::B;"), ("b.rs", "")];
-    assert_eq!(made_up(&through_root, "  a, b"), ["a.rs uses b: no arrow a -> b"]);
-    let in_root = [("lib.rs", "pub struct Root; mod a;"), ("a.rs", "use crate::Root;")];
-    assert_eq!(made_up(&in_root, "  a"), ["a.rs uses Root: no arrow a -> Root"]);
+    let through_root = [
+        ("lib.rs", "pub use b::B; mod a; mod b;"),
+        ("a.rs", "use crate::B;"),
+        ("b.rs", ""),
+    ];
+    assert_eq!(
+        made_up(&through_root, "  a, b"),
+        ["a.rs uses b: no arrow a -> b"]
+    );
+    let in_root = [
+        ("lib.rs", "pub struct Root; mod a;"),
+        ("a.rs", "use crate::Root;"),
+    ];
+    assert_eq!(
+        made_up(&in_root, "  a"),
+        ["a.rs uses Root: no arrow a -> Root"]
+    );
     let two = [("a.rs", "use crate::b;"), ("b.rs", "use super::a;")];
-    assert_eq!(made_up(&two, "  a -> b\n  b -> a"), ["a circle: a -> b -> a"]);
+    assert_eq!(
+        made_up(&two, "  a -> b\n  b -> a"),
+        ["a circle: a -> b -> a"]
+    );
     let four = [("a.rs", ""), ("b.rs", ""), ("c.rs", ""), ("d.rs", "")];
     let circle = made_up(&four, "  a -> b\n  b -> c\n  c -> d\n  d -> b");
-    assert!(circle.contains(&"a circle: b -> c -> d -> b".to_owned()), "{circle:?}");
-    assert_eq!(made_up(&[("a.rs", ""), ("b.rs", "")], "  a"), ["b has no line"]);
-    assert_eq!(made_up(&[("a.rs", "")], "  a, b"), ["no module b: remove its line"]);
-    assert_eq!(made_up(&[("a.rs", ""), ("b.rs", "")], "  a -> b\n  b"), ["nothing in a uses b: remove the arrow"]);
+    assert!(
+        circle.contains(&"a circle: b -> c -> d -> b".to_owned()),
+        "{circle:?}"
+    );
+    assert_eq!(
+        made_up(&[("a.rs", ""), ("b.rs", "")], "  a"),
+        ["b has no line"]
+    );
+    assert_eq!(
+        made_up(&[("a.rs", "")], "  a, b"),
+        ["no module b: remove its line"]
+    );
+    assert_eq!(
+        made_up(&[("a.rs", ""), ("b.rs", "")], "  a -> b\n  b"),
+        ["nothing in a uses b: remove the arrow"]
+    );
 }

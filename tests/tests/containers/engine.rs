@@ -1,4 +1,5 @@
-//! Containers on a network of their own, and what can be seen of them from outside; all gone with the test.
+//! Containers on a network of their own, and what can be seen of them from outside; all gone with
+//! the test.
 
 use crate::harness::{Capture, Ended, Host, PORT, Program, until};
 use std::fs::File;
@@ -11,7 +12,12 @@ use tcpx_lab::netns::Namespace;
 /// What tcpx needs under the listener guard.
 pub(crate) const NET_RAW_ALONE: &[&str] = &["--cap-drop=ALL", "--cap-add=NET_RAW", "--read-only"];
 /// What it needs under the iptables guard.
-pub(crate) const WITH_NET_ADMIN: &[&str] = &["--cap-drop=ALL", "--cap-add=NET_RAW", "--cap-add=NET_ADMIN", "--read-only"];
+pub(crate) const WITH_NET_ADMIN: &[&str] = &[
+    "--cap-drop=ALL",
+    "--cap-add=NET_RAW",
+    "--cap-add=NET_ADMIN",
+    "--read-only",
+];
 
 /// Binaries and nothing else.
 pub(crate) const TCPX: &str = "tcpx";
@@ -22,8 +28,15 @@ pub(crate) const DEBIAN: &str = "tcpx-debian";
 
 /// The output of `docker`, which must succeed.
 pub(crate) fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap_or_else(|error| panic!("docker: {error}"));
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("docker: {error}"));
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -43,8 +56,19 @@ impl Lan {
         let (pid, nth) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let address = |last| Ipv4Addr::new(198, 18, (pid % 256) as u8, 8 * nth + last);
         let name = format!("tcpx-test-{pid}-{nth}");
-        docker(&["network", "create", "--internal", "--subnet", &format!("{}/29", address(0)), &name]);
-        Lan { name, a: address(2), b: address(3) }
+        docker(&[
+            "network",
+            "create",
+            "--internal",
+            "--subnet",
+            &format!("{}/29", address(0)),
+            &name,
+        ]);
+        Lan {
+            name,
+            a: address(2),
+            b: address(3),
+        }
     }
 
     /// Where the server listens.
@@ -53,17 +77,41 @@ impl Lan {
     }
 
     /// Starts a container at an address of this network.
-    pub(crate) fn start(&self, address: Ipv4Addr, options: &[&str], image: &str, words: &[&str]) -> Container {
+    pub(crate) fn start(
+        &self,
+        address: Ipv4Addr,
+        options: &[&str],
+        image: &str,
+        words: &[&str],
+    ) -> Container {
         let name = format!("{}-{}", self.name, address.octets()[3]);
         let mut command = Command::new("docker");
-        command.args(["run", "--rm", "--name", &name, "--network", &self.name, "--ip", &address.to_string()]);
-        Container { program: Program::start(command.args(options).arg(image).args(words)), name: Name(name), address }
+        command.args([
+            "run",
+            "--rm",
+            "--name",
+            &name,
+            "--network",
+            &self.name,
+            "--ip",
+            &address.to_string(),
+        ]);
+        Container {
+            program: Program::start(command.args(options).arg(image).args(words)),
+            name: Name(name),
+            address,
+        }
     }
 
     /// A server of ours that listens when this returns.
     pub(crate) fn tcpx_server(&self, options: &[&str], image: &str, flags: &[&str]) -> Container {
         let address = self.server().to_string();
-        let mut container = self.start(self.b, options, image, &[&["tcpx-server", &address], flags].concat());
+        let mut container = self.start(
+            self.b,
+            options,
+            image,
+            &[&["tcpx-server", &address], flags].concat(),
+        );
         container.program.wait_for("listening on");
         container
     }
@@ -71,12 +119,21 @@ impl Lan {
     /// A client of ours to that server.
     pub(crate) fn tcpx_client(&self, options: &[&str], image: &str, flags: &[&str]) -> Container {
         let address = self.server().to_string();
-        self.start(self.a, options, image, &[&["tcpx-client", &address], flags].concat())
+        self.start(
+            self.a,
+            options,
+            image,
+            &[&["tcpx-client", &address], flags].concat(),
+        )
     }
 
     /// Starts to capture, in the namespace of one end, what it exchanges with the other.
     pub(crate) fn capture(&self, container: &Container) -> Capture {
-        let far = if container.address == self.a { self.b } else { self.a };
+        let far = if container.address == self.a {
+            self.b
+        } else {
+            self.a
+        };
         Capture::start(&container.host(), far, self.path())
     }
 
@@ -87,7 +144,9 @@ impl Lan {
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        let _nothing_depends_on_it = Command::new("docker").args(["network", "rm", &self.name]).output();
+        let _nothing_depends_on_it = Command::new("docker")
+            .args(["network", "rm", &self.name])
+            .output();
         let _there_may_be_none = std::fs::remove_file(self.path());
     }
 }
@@ -104,17 +163,24 @@ pub(crate) struct Container {
 struct Name(String);
 
 impl Container {
-    /// Its network namespace, seen from outside. It outlives the container, though not its interface.
+    /// Its network namespace, seen from outside. It outlives the container, though not its
+    /// interface.
     pub(crate) fn host(&self) -> Host {
         let pid = until("the container's first process", || {
             Some(self.inspect("{{.State.Pid}}")).filter(|pid| !["", "0"].contains(&pid.as_str()))
         });
-        Host::within(Namespace::from_fd(File::open(format!("/proc/{pid}/ns/net")).unwrap().into()), self.address)
+        Host::within(
+            Namespace::from_fd(File::open(format!("/proc/{pid}/ns/net")).unwrap().into()),
+            self.address,
+        )
     }
 
     /// What the engine knows of it; empty before it does.
     pub(crate) fn inspect(&self, format: &str) -> String {
-        let output = Command::new("docker").args(["inspect", "--format", format, &self.name.0]).output().unwrap();
+        let output = Command::new("docker")
+            .args(["inspect", "--format", format, &self.name.0])
+            .output()
+            .unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -127,6 +193,8 @@ impl Container {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        let _ended_already = Command::new("docker").args(["rm", "--force", &self.0]).output();
+        let _ended_already = Command::new("docker")
+            .args(["rm", "--force", &self.0])
+            .output();
     }
 }

@@ -1,4 +1,5 @@
-//! Which privileges a container must be given, what is said without them, and whom they reach: the table of docs/containers.md.
+//! Which privileges a container must be given, what is said without them, and whom they reach: the
+//! table of docs/containers.md.
 
 use crate::engine::{Lan, NET_RAW_ALONE, TCPX, TCPX_IPTABLES, WITH_NET_ADMIN};
 
@@ -9,10 +10,22 @@ const GAIN_NOTHING: &[&str] = &["--security-opt=no-new-privileges"];
 fn is_refused(options: &[&str], image: &str, guard: &str, words: &[&str]) {
     let lan = Lan::new();
     let address = lan.server().to_string();
-    let ended = lan.start(lan.b, options, image, &["tcpx-server", &address, "--rst-guard", guard]).program.finish();
+    let ended = lan
+        .start(
+            lan.b,
+            options,
+            image,
+            &["tcpx-server", &address, "--rst-guard", guard],
+        )
+        .program
+        .finish();
     assert_eq!(ended.code, Some(6), "{options:?} {guard}: {}", ended.stderr);
     for word in words {
-        assert!(ended.stderr.contains(word), "{options:?} {guard} does not say {word:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(word),
+            "{options:?} {guard} does not say {word:?}: {}",
+            ended.stderr
+        );
     }
 }
 
@@ -23,7 +36,12 @@ fn serves(options: &[&str], image: &str, guard: &str) {
 
 #[test]
 fn listener_guard_takes_net_raw_alone() {
-    is_refused(&["--cap-drop=ALL"], TCPX, "listener", &["CAP_NET_RAW", "--cap-add=NET_RAW"]);
+    is_refused(
+        &["--cap-drop=ALL"],
+        TCPX,
+        "listener",
+        &["CAP_NET_RAW", "--cap-add=NET_RAW"],
+    );
     for options in [&[], NET_RAW_ALONE, WITH_NET_ADMIN] {
         serves(options, TCPX, "listener");
     }
@@ -31,20 +49,43 @@ fn listener_guard_takes_net_raw_alone() {
 
 #[test]
 fn iptables_guard_takes_net_admin_and_iptables_too() {
-    is_refused(&["--cap-drop=ALL"], TCPX_IPTABLES, "iptables", &["CAP_NET_RAW", "--cap-add=NET_RAW"]);
+    is_refused(
+        &["--cap-drop=ALL"],
+        TCPX_IPTABLES,
+        "iptables",
+        &["CAP_NET_RAW", "--cap-add=NET_RAW"],
+    );
     for options in [&[], NET_RAW_ALONE] {
-        is_refused(options, TCPX_IPTABLES, "iptables", &["CAP_NET_ADMIN", "--cap-add=NET_ADMIN"]);
+        is_refused(
+            options,
+            TCPX_IPTABLES,
+            "iptables",
+            &["CAP_NET_ADMIN", "--cap-add=NET_ADMIN"],
+        );
     }
     serves(WITH_NET_ADMIN, TCPX_IPTABLES, "iptables");
-    is_refused(WITH_NET_ADMIN, TCPX, "iptables", &["no iptables program here", "--rst-guard listener"]);
+    is_refused(
+        WITH_NET_ADMIN,
+        TCPX,
+        "iptables",
+        &["no iptables program here", "--rst-guard listener"],
+    );
 }
 
 #[test]
 fn other_users_have_them_from_the_program_file_unless_they_may_gain_none() {
-    for (capabilities, image, guard) in [(NET_RAW_ALONE, TCPX, "listener"), (WITH_NET_ADMIN, TCPX_IPTABLES, "iptables")] {
+    for (capabilities, image, guard) in [
+        (NET_RAW_ALONE, TCPX, "listener"),
+        (WITH_NET_ADMIN, TCPX_IPTABLES, "iptables"),
+    ] {
         serves(&[capabilities, NOBODY].concat(), image, guard);
         serves(&[capabilities, GAIN_NOTHING].concat(), image, guard);
-        is_refused(&[capabilities, NOBODY, GAIN_NOTHING].concat(), image, guard, &["CAP_NET_RAW", "Run as root with it", "no_new_privs"]);
+        is_refused(
+            &[capabilities, NOBODY, GAIN_NOTHING].concat(),
+            image,
+            guard,
+            &["CAP_NET_RAW", "Run as root with it", "no_new_privs"],
+        );
     }
 }
 
@@ -52,6 +93,11 @@ fn other_users_have_them_from_the_program_file_unless_they_may_gain_none() {
 fn port_below_1024_takes_no_more() {
     let lan = Lan::new();
     let address = format!("{}:80", lan.b);
-    let mut server = lan.start(lan.b, &[NET_RAW_ALONE, NOBODY].concat(), TCPX, &["tcpx-server", &address, "--rst-guard", "listener"]);
+    let mut server = lan.start(
+        lan.b,
+        &[NET_RAW_ALONE, NOBODY].concat(),
+        TCPX,
+        &["tcpx-server", &address, "--rst-guard", "listener"],
+    );
     server.program.wait_for("listening on");
 }

@@ -12,5 +12,10 @@ fn server_with_a_connection_term_resets_its_peer() {
     server.program.wait_for("-> ESTABLISHED");
     let ended = server.end_by("TERM");
     assert_eq!(ended.code, Some(143), "{}", ended.stderr);
-    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{}", ended.stderr);
+    assert_eq!(
+        stream.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::ConnectionReset,
+        "{}",
+        ended.stderr
+    );
 }

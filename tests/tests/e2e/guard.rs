@@ -15,7 +15,9 @@ fn echoes(mut stream: &TcpStream) {
 }
 
 fn await_no_rule(host: &Host) {
-    until("the rule to be gone", || iptables_rules(host).is_empty().then_some(()));
+    until("the rule to be gone", || {
+        iptables_rules(host).is_empty().then_some(())
+    });
 }
 
 #[test]
@@ -25,9 +27,16 @@ fn rule_is_there_for_the_servers_life_and_not_longer() {
         let server = lab.server(&["--rst-guard", "iptables"]);
         let rules = iptables_rules(&lab.b);
         assert_eq!(rules.len(), 1, "{rules:?}");
-        assert!(rules[0].contains("-s 10.77.0.2/32") && rules[0].contains("--sport 7000 "), "{rules:?}");
+        assert!(
+            rules[0].contains("-s 10.77.0.2/32") && rules[0].contains("--sport 7000 "),
+            "{rules:?}"
+        );
         server.end_by(signal);
-        assert_eq!(iptables_rules(&lab.b), Vec::<String>::new(), "after {signal:?}");
+        assert_eq!(
+            iptables_rules(&lab.b),
+            Vec::<String>::new(),
+            "after {signal:?}"
+        );
     }
 }
 
@@ -35,7 +44,8 @@ fn rule_is_there_for_the_servers_life_and_not_longer() {
 fn rule_is_gone_after_the_clients_clean_end() {
     let Some(lab) = Lab::netns() else { return };
     let _server = lab.server(&[]);
-    lab.client(&["--send", "x", "--msl", "50ms", "--rst-guard", "iptables"]).succeed();
+    lab.client(&["--send", "x", "--msl", "50ms", "--rst-guard", "iptables"])
+        .succeed();
     assert_eq!(iptables_rules(&lab.a), Vec::<String>::new());
 }
 
@@ -44,8 +54,15 @@ fn await_no_process(host: &Host) {
     use std::os::fd::AsRawFd;
     let own = host.namespace().unwrap().fd().as_raw_fd();
     let own = std::fs::read_link(format!("/proc/self/fd/{own}")).unwrap();
-    let somebody = |process: std::fs::DirEntry| std::fs::read_link(process.path().join("ns/net")).is_ok_and(|there| there == own);
-    let none = || !std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(somebody);
+    let somebody = |process: std::fs::DirEntry| {
+        std::fs::read_link(process.path().join("ns/net")).is_ok_and(|there| there == own)
+    };
+    let none = || {
+        !std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(Result::ok)
+            .any(somebody)
+    };
     until("the last process to be gone", || none().then_some(()));
 }
 
@@ -54,7 +71,10 @@ fn server_killed_at_any_moment_of_its_start_leaves_no_rule() {
     let Some(lab) = Lab::netns() else { return };
     for nth in 0..30 {
         let mut command = lab.tcpx(&lab.b, "tcpx-server");
-        command.arg(lab.b.at(PORT).to_string()).args(["--rst-guard", "iptables"]).process_group(0);
+        command
+            .arg(lab.b.at(PORT).to_string())
+            .args(["--rst-guard", "iptables"])
+            .process_group(0);
         let server = Program::start(&mut command);
         // The moment is what is tried; whatever it is, no rule may be left.
         std::thread::sleep(Duration::from_millis(4 * nth));
@@ -65,7 +85,12 @@ fn server_killed_at_any_moment_of_its_start_leaves_no_rule() {
         }
         server.finish();
         await_no_process(&lab.b);
-        assert_eq!(iptables_rules(&lab.b), Vec::<String>::new(), "{signal:?} after {} ms", 4 * nth);
+        assert_eq!(
+            iptables_rules(&lab.b),
+            Vec::<String>::new(),
+            "{signal:?} after {} ms",
+            4 * nth
+        );
     }
 }
 
@@ -83,8 +108,13 @@ fn server_killed_in_a_transfer_its_rule_goes_and_a_new_one_serves() {
         let _again = lab.server(&["--rst-guard", guard]);
         echoes(&lab.a.connect(lab.b.at(PORT)));
         // The first connection is a stranger to the new one, which says so.
-        let end = until("the end of the first connection", || stream.write_all(b"?").err());
-        assert!([ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end.kind()), "{end}");
+        let end = until("the end of the first connection", || {
+            stream.write_all(b"?").err()
+        });
+        assert!(
+            [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&end.kind()),
+            "{end}"
+        );
     }
 }
 
@@ -94,7 +124,11 @@ fn client_killed_in_a_transfer_its_rule_goes_and_a_new_one_connects() {
     let listener = lab.b.listen(PORT);
     let bind = lab.a.at(40_000).to_string();
     let mut zeros = lab.client_command(&["--bind", &bind, "--rst-guard", "iptables"]);
-    let client = Program::spawn(zeros.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(std::process::Stdio::null()));
+    let client = Program::spawn(
+        zeros
+            .stdin(std::fs::File::open("/dev/zero").unwrap())
+            .stdout(std::process::Stdio::null()),
+    );
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 100_000]).unwrap();
     client.end_by(Signal::KILL);
@@ -116,12 +150,21 @@ fn stale_rule_is_swept_and_a_live_neighbours_is_not() {
     let _neighbour = lab.server(&["--rst-guard", "iptables"]);
     let live = iptables_rules(&lab.b);
     let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-0123456789abcdef -j DROP";
-    lab.b.output("iptables", &stale.split(' ').collect::<Vec<_>>());
+    lab.b
+        .output("iptables", &stale.split(' ').collect::<Vec<_>>());
     assert_eq!(iptables_rules(&lab.b).len(), 2);
-    let mut second = lab.server_at(&lab.b.at(PORT + 1).to_string(), &["--rst-guard", "iptables"]);
+    let mut second = lab.server_at(
+        &lab.b.at(PORT + 1).to_string(),
+        &["--rst-guard", "iptables"],
+    );
     second.wait_for("listening on");
     let rules = iptables_rules(&lab.b);
-    assert!(rules.len() == 2 && rules.contains(&live[0]) && !rules.iter().any(|rule| rule.contains("0123456789abcdef")), "{rules:?}");
+    assert!(
+        rules.len() == 2
+            && rules.contains(&live[0])
+            && !rules.iter().any(|rule| rule.contains("0123456789abcdef")),
+        "{rules:?}"
+    );
     second.end_by(Signal::TERM);
     assert_eq!(iptables_rules(&lab.b), live);
     echoes(&lab.a.connect(lab.b.at(PORT)));
@@ -132,7 +175,9 @@ fn no_guard_kernel_resets_the_connection() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let _listener = lab.b.listen(PORT);
-    let ended = lab.client(&["--send", "x", "--hold", "5s", "--rst-guard", "none"]).finish();
+    let ended = lab
+        .client(&["--send", "x", "--hold", "5s", "--rst-guard", "none"])
+        .finish();
     let seen = capture.finish();
     let story = seen.story(lab.a.address);
     assert!(story.starts_with("a:S b:SA a:R"), "{story}");
@@ -144,7 +189,14 @@ fn listener_guard_kernel_stays_quiet_without_a_rule() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let _server = lab.server(&["--rst-guard", "listener"]);
-    let client = lab.client(&["--send", "hello", "--msl", "50ms", "--rst-guard", "listener"]);
+    let client = lab.client(&[
+        "--send",
+        "hello",
+        "--msl",
+        "50ms",
+        "--rst-guard",
+        "listener",
+    ]);
     assert_eq!(client.succeed(), "hello");
     let story = capture.finish().story(lab.a.address);
     assert!(!story.contains('R'), "{story}");
@@ -166,7 +218,11 @@ fn neighbouring_port_kernel_connection_lives_on_and_closed_ports_refuse() {
         echoes(&stream);
         echoes(&lab.a.connect(lab.b.at(PORT)));
         let closed = lab.a.run(|| Ok(TcpStream::connect(lab.b.at(PORT + 2))));
-        assert_eq!(closed.unwrap_err().kind(), ErrorKind::ConnectionRefused, "under {guard}");
+        assert_eq!(
+            closed.unwrap_err().kind(),
+            ErrorKind::ConnectionRefused,
+            "under {guard}"
+        );
         server.end_by(Signal::TERM);
         echoes(&stream);
     }

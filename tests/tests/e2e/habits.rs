@@ -1,4 +1,5 @@
-//! What people are used to: a pipe's reader may stop, NO_COLOR is respected, SIGUSR1 tells how it stands.
+//! What people are used to: a pipe's reader may stop, NO_COLOR is respected, SIGUSR1 tells how it
+//! stands.
 
 use crate::harness::{Ended, Lab, PORT, Program, Signal, built, installed};
 use std::process::Stdio;
@@ -6,9 +7,21 @@ use std::process::Stdio;
 /// Events to a program that reads them; how both ended, and what it said.
 fn events_into(lab: &Lab, reader: &str) -> (String, String) {
     let client = lab.client_command(&["--send", "hello", "--msl", "50ms", "--events", "-"]);
-    let words = std::iter::once(client.get_program()).chain(client.get_args()).map(|word| format!("'{}'", word.to_str().unwrap()));
-    let line = format!("{{ {}; echo \"status $?\" >&2; }} | {reader}", words.collect::<Vec<_>>().join(" "));
-    let ended = Program::spawn(lab.a.command("bash").args(["-c", &line]).stdin(Stdio::null()).stdout(Stdio::piped())).finish();
+    let words = std::iter::once(client.get_program())
+        .chain(client.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()));
+    let line = format!(
+        "{{ {}; echo \"status $?\" >&2; }} | {reader}",
+        words.collect::<Vec<_>>().join(" ")
+    );
+    let ended = Program::spawn(
+        lab.a
+            .command("bash")
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped()),
+    )
+    .finish();
     (String::from_utf8(ended.stdout).unwrap(), ended.stderr)
 }
 
@@ -17,9 +30,15 @@ fn events_into_head_end_without_a_panic_when_it_has_read_enough() {
     let Some(lab) = Lab::netns() else { return };
     let _server = lab.server(&[]);
     let (read, said) = events_into(&lab, "head -n 1");
-    assert!(read.starts_with("{\"event\":\"start\"") && read.lines().count() == 1, "{read}");
+    assert!(
+        read.starts_with("{\"event\":\"start\"") && read.lines().count() == 1,
+        "{read}"
+    );
     // A short run's whole record may fit into the pipe before head is gone.
-    assert!(said.contains("status 0") || said.contains("status 1") && said.contains("roken pipe"), "{said}");
+    assert!(
+        said.contains("status 0") || said.contains("status 1") && said.contains("roken pipe"),
+        "{said}"
+    );
     assert!(!said.contains("panicked"), "{said}");
 }
 
@@ -33,15 +52,24 @@ fn events_into_jq_are_json_line_by_line() {
     let (read, said) = events_into(&lab, "jq -r 'select(.event == \"state\") | .to'");
     let states: Vec<&str> = read.lines().collect();
     // The server's FIN may bring the ACK of ours along.
-    let (opens, ends) = (["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"], ["TIME-WAIT", "CLOSED"]);
-    assert!(states.starts_with(&opens) && states.ends_with(&ends), "{states:?} {said}");
+    let (opens, ends) = (
+        ["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"],
+        ["TIME-WAIT", "CLOSED"],
+    );
+    assert!(
+        states.starts_with(&opens) && states.ends_with(&ends),
+        "{states:?} {said}"
+    );
     assert!(said.contains("status 0"), "{said}");
 }
 
 /// What a command prints on a terminal.
 fn on_a_terminal(lab: &Lab, line: &str, no_color: bool) -> String {
     let mut command = lab.a.command("script");
-    command.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+    command
+        .args(["-qec", line, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR");
     if no_color {
         command.env("NO_COLOR", "1");
     }
@@ -50,7 +78,10 @@ fn on_a_terminal(lab: &Lab, line: &str, no_color: bool) -> String {
 
 /// Colours are `ESC [ .. m`; a progress bar's movements are none.
 fn coloured(text: &str) -> bool {
-    text.split("\x1b[").skip(1).any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
+    text.split("\x1b[").skip(1).any(|rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+            .starts_with('m')
+    })
 }
 
 #[test]
@@ -65,7 +96,9 @@ fn terminal_without_colours_gets_none_from_any_program() {
     let lines = [
         format!("{client} --help"),
         format!("{client} --without nothing 10.77.0.2:7000"),
-        format!("RUST_LOG=debug {client} 10.77.0.2:7000 --send hello --msl 100ms -v --fault 'drop out data#1'"),
+        format!(
+            "RUST_LOG=debug {client} 10.77.0.2:7000 --send hello --msl 100ms -v --fault 'drop out data#1'"
+        ),
         format!("{client} rules"),
         format!("{server} --help"),
         format!("{server} 10.77.0.1:7000 --fault 'dorp'"),
@@ -77,11 +110,17 @@ fn terminal_without_colours_gets_none_from_any_program() {
     ];
     let mut with = 0;
     for line in &lines {
-        let (plain, free) = (on_a_terminal(&lab, line, true), on_a_terminal(&lab, line, false));
+        let (plain, free) = (
+            on_a_terminal(&lab, line, true),
+            on_a_terminal(&lab, line, false),
+        );
         assert!(!plain.is_empty() && !coloured(&plain), "{line}: {plain:?}");
         with += usize::from(coloured(&free));
     }
-    assert!(with > 4, "{with} of these have colours on a terminal: the test would see none");
+    assert!(
+        with > 4,
+        "{with} of these have colours on a terminal: the test would see none"
+    );
 }
 
 #[test]
@@ -90,22 +129,41 @@ fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
     let mut server = lab.server(&["--stall"]);
     server.signal(Signal::USR1);
     server.wait_for("0 connections");
-    let mut client = lab.client(&["--send", "hello", "--bind", "10.77.0.1:40000", "--keepalive", "1h,1h,2"]);
+    let mut client = lab.client(&[
+        "--send",
+        "hello",
+        "--bind",
+        "10.77.0.1:40000",
+        "--keepalive",
+        "1h,1h,2",
+    ]);
     server.wait_for("-> ESTABLISHED");
     server.wait_for("-> CLOSE-WAIT");
     server.signal(Signal::USR1);
     server.wait_for("1 connection");
     let head = server.wait_for("state");
     let columns: Vec<&str> = head.split_whitespace().collect();
-    assert_eq!(columns, ["state", "send-q", "recv-q", "local", "peer", "age", "timer"]);
+    assert_eq!(
+        columns,
+        ["state", "send-q", "recv-q", "local", "peer", "age", "timer"]
+    );
     let row = server.wait_for("10.77.0.2:7000");
-    assert_eq!(row.split('\t').take(5).collect::<Vec<_>>(), ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"], "{row}");
+    assert_eq!(
+        row.split('\t').take(5).collect::<Vec<_>>(),
+        ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"],
+        "{row}"
+    );
     client.wait_for("-> FIN-WAIT-2");
     client.signal(Signal::USR1);
     client.wait_for("1 connection");
     let row = client.wait_for(&format!("\t10.77.0.2:{PORT}\t"));
     let cells: Vec<&str> = row.trim_end().split('\t').collect();
-    assert!(cells[0] == "FIN-WAIT-2" && cells[5].ends_with(" s") && cells[6].starts_with("keepalive in "), "{row}");
+    assert!(
+        cells[0] == "FIN-WAIT-2"
+            && cells[5].ends_with(" s")
+            && cells[6].starts_with("keepalive in "),
+        "{row}"
+    );
     for (program, code) in [(client, 130), (server, 130)] {
         assert_eq!(program.end_by(Signal::INT).code, Some(code));
     }
@@ -131,7 +189,11 @@ fn error_that_ends_a_run_is_printed_after_the_live_view() {
     let Some(lab) = Lab::netns() else { return };
     let after = |ended: &Ended, view: &str, error: &str| {
         let (before, last) = ended.stderr.trim_end().rsplit_once('\n').unwrap();
-        assert!(before.contains(view) && last.starts_with(error), "{}", ended.stderr);
+        assert!(
+            before.contains(view) && last.starts_with(error),
+            "{}",
+            ended.stderr
+        );
     };
     for _ in 0..10 {
         let ended = lab.client(&["--send", "x", "-v"]).finish();
@@ -140,7 +202,11 @@ fn error_that_ends_a_run_is_printed_after_the_live_view() {
     }
     let server = lab.server(&["--once"]);
     lab.client(&["--send", "x", "--abort"]).succeed();
-    after(&server.finish(), "closed: reset", "tcpx-server: connection reset");
+    after(
+        &server.finish(),
+        "closed: reset",
+        "tcpx-server: connection reset",
+    );
 }
 
 #[test]
@@ -152,7 +218,11 @@ fn terminal_without_columns_has_eighty() {
     for program in ["tcpx-lab", "tcpx-client", "tcpx-server"] {
         let line = format!("{} --help", built(program).display());
         let shown = on_a_terminal(&lab, &line, true);
-        let widest = shown.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        let widest = shown
+            .lines()
+            .map(|line| line.trim_end().chars().count())
+            .max()
+            .unwrap();
         assert!((60..=80).contains(&widest), "{line}: {widest}\n{shown}");
     }
 }

@@ -21,14 +21,23 @@ fn client_to_kernel(lab: &Lab) {
         stream.write_all(b"and back").unwrap();
         heard
     });
-    assert_eq!(lab.client(&["--send", "there", "--msl", "50ms"]).succeed(), "and back");
+    assert_eq!(
+        lab.client(&["--send", "there", "--msl", "50ms"]).succeed(),
+        "and back"
+    );
     assert_eq!(service.join().unwrap(), b"there");
     let seen = capture.finish();
     seen.assert_sound(lab.a.address);
     let story = seen.story(lab.a.address);
-    assert!(story.starts_with("a:S b:SA a:A ") && !story.contains('R'), "{story}");
+    assert!(
+        story.starts_with("a:S b:SA a:A ") && !story.contains('R'),
+        "{story}"
+    );
     // The peer closed in LAST-ACK: nothing of it is left but what the listener's thread dropped.
-    assert_eq!(sockets(&lab.b, &format!("src {}", lab.b.at(PORT))), Vec::<String>::new());
+    assert_eq!(
+        sockets(&lab.b, &format!("src {}", lab.b.at(PORT))),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -59,7 +68,12 @@ fn kernel_to_server(lab: &Lab) {
         });
         stream.read_to_end(&mut heard).unwrap();
     });
-    assert!(heard == sent, "{} octets came back of {}", heard.len(), sent.len());
+    assert!(
+        heard == sent,
+        "{} octets came back of {}",
+        heard.len(),
+        sent.len()
+    );
     // The active closer, and it alone, is in TIME-WAIT.
     await_socket(&lab.a, "TIME-WAIT", &format!("dst {}", lab.b.at(PORT)));
     server.succeed();
@@ -88,7 +102,9 @@ fn server_takes_the_urgent_octet_out_of_the_stream_in_profile_linux_alone() {
         let server = lab.server(&["--once", "--profile", profile, "--msl", "50ms"]);
         let mut stream = lab.a.connect(lab.b.at(PORT));
         stream.write_all(b"ab").unwrap();
-        socket2::SockRef::from(&stream).send_out_of_band(b"c").unwrap();
+        socket2::SockRef::from(&stream)
+            .send_out_of_band(b"c")
+            .unwrap();
         stream.write_all(b"de").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut heard = String::new();
@@ -104,7 +120,11 @@ fn client_to_a_closed_port_is_refused() {
     let capture = lab.capture();
     let ended = lab.client(&["--send", "x"]).finish();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    assert!(ended.stderr.contains("connection refused"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("connection refused"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(capture.finish().story(lab.a.address), "a:S b:RA");
 }
 
@@ -119,7 +139,11 @@ fn client_whose_peer_resets_says_so() {
     drop(stream);
     let ended = client.finish();
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert!(ended.stderr.contains("connection reset"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("connection reset"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -150,7 +174,12 @@ fn client_that_said_everything_still_hears() {
     drop(stream);
     let ended = client.finish();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stdout == sent, "{} octets arrived of {}", ended.stdout.len(), sent.len());
+    assert!(
+        ended.stdout == sent,
+        "{} octets arrived of {}",
+        ended.stdout.len(),
+        sent.len()
+    );
 }
 
 #[test]
@@ -169,7 +198,11 @@ fn server_that_stalls_closes_its_window_and_the_kernel_probes_it() {
     });
     let closed = until("a window of zero and an answered probe", || {
         let seen = capture.so_far();
-        let zero = seen.from(lab.b.address).iter().filter(|segment| segment.window == 0 && segment.flags == "A").count();
+        let zero = seen
+            .from(lab.b.address)
+            .iter()
+            .filter(|segment| segment.window == 0 && segment.flags == "A")
+            .count();
         (zero >= 2).then_some(seen)
     });
     closed.assert_sound(lab.b.address);
@@ -194,7 +227,10 @@ fn server_told_to_close_after_a_while_closes_first() {
     drop(stream);
     server.succeed();
     // TIME-WAIT is the server's: the kernel has nothing.
-    assert_eq!(sockets(&lab.a, &format!("dport = :{PORT}")), Vec::<String>::new());
+    assert_eq!(
+        sockets(&lab.a, &format!("dport = :{PORT}")),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -202,7 +238,14 @@ fn client_that_vanishes_leaves_the_kernel_alone() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let listener = lab.b.listen(PORT);
-    let mut client = lab.client(&["--send", "still here", "--hold", "1h", "--vanish-after", "300ms"]);
+    let mut client = lab.client(&[
+        "--send",
+        "still here",
+        "--hold",
+        "1h",
+        "--vanish-after",
+        "300ms",
+    ]);
     client.wait_for("ESTABLISHED");
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 10]).unwrap();
@@ -225,7 +268,13 @@ fn kernel_that_does_not_read_is_probed_until_it_does() {
     let capture = lab.capture();
     let listener = lab.b.listen(PORT);
     let sent = octets(8_000_000);
-    let (client, mut input) = Program::start_with_input(&mut lab.client_command(&["-q", "--msl", "50ms", "--rto-max", "400ms"]));
+    let (client, mut input) = Program::start_with_input(&mut lab.client_command(&[
+        "-q",
+        "--msl",
+        "50ms",
+        "--rto-max",
+        "400ms",
+    ]));
     let (mut stream, _) = listener.accept().unwrap();
     let mut heard = Vec::new();
     thread::scope(|scope| {
@@ -236,13 +285,22 @@ fn kernel_that_does_not_read_is_probed_until_it_does() {
         // The window of zero, then probes that the kernel counts as such, and answers.
         until("three answers of a window of zero", || {
             let seen = capture.so_far();
-            let closed = seen.from(lab.b.address).iter().filter(|segment| segment.window == 0).count();
+            let closed = seen
+                .from(lab.b.address)
+                .iter()
+                .filter(|segment| segment.window == 0)
+                .count();
             (closed >= 4).then_some(())
         });
         stream.read_to_end(&mut heard).unwrap();
     });
     drop(stream);
-    assert!(heard == sent, "{} octets came of {}", heard.len(), sent.len());
+    assert!(
+        heard == sent,
+        "{} octets came of {}",
+        heard.len(),
+        sent.len()
+    );
     client.succeed();
 }
 
@@ -268,15 +326,31 @@ fn last_ack_lost_time_wait_answers_the_kernels_fin_again() {
     let listener = lab.b.listen(PORT);
     for (skipped, answer) in [(&[][..], "a:A"), (&["--skip-time-wait"][..], "a:R")] {
         let capture = lab.capture();
-        let flags = ["--send", "x", "--msl", "1s", "--fault", "drop out ack-of-fin#1", "--bind", "10.77.0.1:0"];
+        let flags = [
+            "--send",
+            "x",
+            "--msl",
+            "1s",
+            "--fault",
+            "drop out ack-of-fin#1",
+            "--bind",
+            "10.77.0.1:0",
+        ];
         let client = lab.client(&[&PATIENT[..], &flags, skipped].concat());
         let (mut stream, peer) = listener.accept().unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
         drop(stream);
-        until("the kernel's end of the connection", || sockets(&lab.b, &format!("dport = :{}", peer.port())).is_empty().then_some(()));
+        until("the kernel's end of the connection", || {
+            sockets(&lab.b, &format!("dport = :{}", peer.port()))
+                .is_empty()
+                .then_some(())
+        });
         client.succeed();
         let story = capture.finish().story(lab.a.address);
-        assert!(story.matches("b:FA").count() > 1 && story.ends_with(&format!("b:FA {answer}")), "{skipped:?}: {story}");
+        assert!(
+            story.matches("b:FA").count() > 1 && story.ends_with(&format!("b:FA {answer}")),
+            "{skipped:?}: {story}"
+        );
     }
 }
 

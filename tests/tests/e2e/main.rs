@@ -1,5 +1,6 @@
-//! The two binaries end to end, against each other and against the kernel. Every verdict is read from a capture by an independent
-//! program, or from the peer kernel: a wrong log of ours cannot pass.
+//! The two binaries end to end, against each other and against the kernel. Every verdict is read
+//! from a capture by an independent program, or from the peer kernel: a wrong log of ours cannot
+//! pass.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod harness;

@@ -7,11 +7,19 @@ use std::io::Write;
 /// A whole connection: handshake, data both ways, close.
 fn whole_connection(lab: &Lab) {
     let capture = lab.capture();
-    let server = lab.server(&[&PATIENT[..], &["--once", "--respond", "welcome", "--msl", "50ms"]].concat());
+    let server = lab.server(
+        &[
+            &PATIENT[..],
+            &["--once", "--respond", "welcome", "--msl", "50ms"],
+        ]
+        .concat(),
+    );
     let client = lab.client(&[&PATIENT[..], &["--send", "hello", "--msl", "50ms"]].concat());
     assert_eq!(client.succeed(), "welcome");
     server.succeed();
-    capture.finish().assert_whole_connection(lab.a.address, lab.b.address, (5, 7));
+    capture
+        .finish()
+        .assert_whole_connection(lab.a.address, lab.b.address, (5, 7));
 }
 
 #[test]
@@ -31,11 +39,30 @@ fn many_connections_at_a_time_and_in_a_row_all_close_cleanly() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let _server = lab.server(&PATIENT);
-    let client = lab.client(&[&PATIENT[..], &["--send", "hello ", "--parallel", "20", "--count", "5", "--msl", "50ms"]].concat());
+    let client = lab.client(
+        &[
+            &PATIENT[..],
+            &[
+                "--send",
+                "hello ",
+                "--parallel",
+                "20",
+                "--count",
+                "5",
+                "--msl",
+                "50ms",
+            ],
+        ]
+        .concat(),
+    );
     assert_eq!(client.succeed(), "hello ".repeat(100));
     let seen = capture.finish();
     // A port may be taken again once its TIME-WAIT is over; its ISN is then another.
-    let opened: BTreeSet<_> = seen.flagged(lab.a.address, "S").iter().map(|segment| (segment.from, segment.seq)).collect();
+    let opened: BTreeSet<_> = seen
+        .flagged(lab.a.address, "S")
+        .iter()
+        .map(|segment| (segment.from, segment.seq))
+        .collect();
     assert_eq!(opened.len(), 100);
     let story = seen.story(lab.a.address);
     assert!(!story.contains('R'), "{story}");
@@ -62,12 +89,29 @@ fn events_on_stdout_leave_the_peers_data_to_the_output_file() {
     let Some(lab) = Lab::netns() else { return };
     let _server = lab.server(&[]);
     let output = lab.file("heard");
-    let said = lab.client(&["--send", "hello", "--msl", "50ms", "--events", "-", "--output", &output]).succeed();
+    let said = lab
+        .client(&[
+            "--send", "hello", "--msl", "50ms", "--events", "-", "--output", &output,
+        ])
+        .succeed();
     assert_eq!(std::fs::read_to_string(output).unwrap(), "hello");
-    let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&events[0]["event"], &events[0]["version"], &events[0]["role"]), (&"start".into(), &1.into(), &"client".into()));
+    let events: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (
+            &events[0]["event"],
+            &events[0]["version"],
+            &events[0]["role"]
+        ),
+        (&"start".into(), &1.into(), &"client".into())
+    );
     let last = events.last().unwrap();
-    assert_eq!((&last["event"], &last["reason"]), (&"closed".into(), &"clean".into()));
+    assert_eq!(
+        (&last["event"], &last["reason"]),
+        (&"closed".into(), &"clean".into())
+    );
 }
 
 #[test]
@@ -75,18 +119,42 @@ fn capture_on_stdout_is_whole_and_has_no_data_between() {
     let Some(lab) = Lab::netns() else { return };
     let (record, none) = (&["--pcap", "-"][..], &[][..]);
     let output = lab.file("heard");
-    for (server, client, heard) in [(none, record, false), (none, &[record, &["--output", &output]].concat(), true), (record, none, false)]
-    {
-        let (of_server, server) = (server == record, lab.server(&[server, &["--once"]].concat()));
+    for (server, client, heard) in [
+        (none, record, false),
+        (none, &[record, &["--output", &output]].concat(), true),
+        (record, none, false),
+    ] {
+        let (of_server, server) = (
+            server == record,
+            lab.server(&[server, &["--once"]].concat()),
+        );
         let client = lab.client(&[client, &["--send", "hello", "--msl", "50ms"]].concat());
         let (client, server) = (client.finish(), server.finish());
-        assert_eq!((client.code, server.code), (Some(0), Some(0)), "{}{}", client.stderr, server.stderr);
-        let capture = if of_server { server.stdout } else { client.stdout };
+        assert_eq!(
+            (client.code, server.code),
+            (Some(0), Some(0)),
+            "{}{}",
+            client.stderr,
+            server.stderr
+        );
+        let capture = if of_server {
+            server.stdout
+        } else {
+            client.stdout
+        };
         let path = lab.path("capture.pcapng");
         std::fs::write(&path, capture).unwrap();
         let seen = Seen::read(&path);
-        let flags: Vec<&str> = seen.0.iter().map(|segment| segment.flags.as_str()).collect();
-        assert!(flags.starts_with(&["S", "SA", "A"]) && flags.iter().filter(|flags| flags.contains('F')).count() == 2, "{flags:?}");
+        let flags: Vec<&str> = seen
+            .0
+            .iter()
+            .map(|segment| segment.flags.as_str())
+            .collect();
+        assert!(
+            flags.starts_with(&["S", "SA", "A"])
+                && flags.iter().filter(|flags| flags.contains('F')).count() == 2,
+            "{flags:?}"
+        );
         assert!(!heard || std::fs::read_to_string(&output).unwrap() == "hello");
     }
 }
@@ -103,7 +171,11 @@ fn two_records_or_a_record_and_data_in_one_file_are_refused() {
         &["--events", "-", "--output", "/dev/stdout"],
     ] {
         let ended = lab.client(&[flags, &["--send", "hello"]].concat()).finish();
-        assert!(ended.code == Some(2) && ended.stderr.contains("would be mixed in"), "{flags:?}: {}", ended.stderr);
+        assert!(
+            ended.code == Some(2) && ended.stderr.contains("would be mixed in"),
+            "{flags:?}: {}",
+            ended.stderr
+        );
         assert!(ended.stdout.is_empty() && !lab.path("both").exists());
     }
 }

@@ -1,4 +1,5 @@
-//! docs/recipes.md, typed as it stands: its files are written, its commands are run on the two hosts, and what they show is what it says.
+//! docs/recipes.md, typed as it stands: its files are written, its commands are run on the two
+//! hosts, and what they show is what it says.
 
 use crate::harness::{Lab, PATIENCE, Signal, installed, until};
 use rustix::process::{Pid, kill_process_group};
@@ -34,11 +35,15 @@ recipes! {
 
 #[test]
 fn every_recipe_of_the_document_is_followed() {
-    let titles: Vec<&str> = DOCUMENT.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let titles: Vec<&str> = DOCUMENT
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .collect();
     assert_eq!(titles.split_first(), Some((&"Where to run them", TITLES)));
 }
 
-/// One fenced block: its language, the comment in its first line, the rest, and the block of output that follows it.
+/// One fenced block: its language, the comment in its first line, the rest, and the block of output
+/// that follows it.
 struct Block<'a> {
     language: &'a str,
     heading: &'a str,
@@ -53,10 +58,21 @@ fn blocks(part: &str) -> Vec<Block<'_>> {
         let (language, text) = fenced.split_once('\n').unwrap();
         if language == "text" {
             let command = blocks.last_mut().expect("a command before its output");
-            assert!(command.shows.replace(text).is_none(), "two outputs of one command: {text}");
+            assert!(
+                command.shows.replace(text).is_none(),
+                "two outputs of one command: {text}"
+            );
         } else {
-            let (heading, body) = text.strip_prefix("# ").and_then(|text| text.split_once('\n')).expect("a comment in the first line");
-            blocks.push(Block { language, heading, body, shows: None });
+            let (heading, body) = text
+                .strip_prefix("# ")
+                .and_then(|text| text.split_once('\n'))
+                .expect("a comment in the first line");
+            blocks.push(Block {
+                language,
+                heading,
+                body,
+                shows: None,
+            });
         }
     }
     blocks
@@ -65,7 +81,10 @@ fn blocks(part: &str) -> Vec<Block<'_>> {
 /// Does what the recipe of this title says.
 fn follow(title: &str) {
     let Some(lab) = Lab::netns() else { return };
-    if let Some(missing) = ["nginx", "curl", "python3", "sysctl", "nstat"].iter().find(|tool| !installed(tool)) {
+    if let Some(missing) = ["nginx", "curl", "python3", "sysctl", "nstat"]
+        .iter()
+        .find(|tool| !installed(tool))
+    {
         return lab.skip(&format!("no {missing} here"));
     }
     let mut parts = DOCUMENT.split("\n## ").skip(1);
@@ -84,17 +103,29 @@ fn follow(title: &str) {
 /// Types the blocks of a section one after the other; gives those that stay.
 fn type_all(lab: &Lab, section: Vec<Block<'_>>) -> Vec<Typed> {
     let mut stays = Vec::new();
-    for Block { language, heading, body, shows } in section {
+    for Block {
+        language,
+        heading,
+        body,
+        shows,
+    } in section
+    {
         if language != "sh" {
             std::fs::write(lab.path(heading), body).unwrap();
             continue;
         }
         match heading.split_once(", ").unwrap_or((heading, "to its end")) {
-            (host, "to its end") => Typed::new(lab, host, body).shows_at_its_end(shows.unwrap_or_default()),
-            (host, "as often as it takes") => repeat(lab, host, body, shows.expect("what it takes")),
+            (host, "to its end") => {
+                Typed::new(lab, host, body).shows_at_its_end(shows.unwrap_or_default())
+            }
+            (host, "as often as it takes") => {
+                repeat(lab, host, body, shows.expect("what it takes"))
+            }
             (host, "until Ctrl-C") => {
                 let typed = Typed::new(lab, host, body);
-                shows.into_iter().for_each(|shows| typed.await_output(shows));
+                shows
+                    .into_iter()
+                    .for_each(|shows| typed.await_output(shows));
                 stays.push(typed);
             }
             (_, other) => panic!("{other:?} does not say how long the block goes on"),
@@ -112,7 +143,11 @@ fn repeat(lab: &Lab, host: &str, body: &str, shows: &str) {
         if matches(shows, &typed.output()) {
             return;
         }
-        assert!(Instant::now() < deadline, "never showed\n{shows}\nbut at last\n{}\nof {body}", typed.output());
+        assert!(
+            Instant::now() < deadline,
+            "never showed\n{shows}\nbut at last\n{}\nof {body}",
+            typed.output()
+        );
     }
 }
 
@@ -136,8 +171,15 @@ impl Typed {
         let terminal = File::create(&screen).unwrap();
         let mut command = host.shell(body);
         command.current_dir(lab.path("")).process_group(0);
-        command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
-        Typed { shell: command.spawn().unwrap(), screen, body: body.to_owned() }
+        command
+            .stdin(Stdio::null())
+            .stdout(terminal.try_clone().unwrap())
+            .stderr(terminal);
+        Typed {
+            shell: command.spawn().unwrap(),
+            screen,
+            body: body.to_owned(),
+        }
     }
 
     fn output(&self) -> String {
@@ -145,7 +187,9 @@ impl Typed {
     }
 
     fn await_output(&self, shows: &str) {
-        until(&format!("{shows}\nof {}", self.body), || matches(shows, &self.output()).then_some(()));
+        until(&format!("{shows}\nof {}", self.body), || {
+            matches(shows, &self.output()).then_some(())
+        });
     }
 
     fn await_end(&mut self) -> Option<i32> {
@@ -156,7 +200,11 @@ impl Typed {
     fn shows_at_its_end(mut self, shows: &str) {
         let code = self.await_end();
         let output = self.output();
-        assert!(matches(shows, &output), "{}shows\n{output}and not\n{shows}", self.body);
+        assert!(
+            matches(shows, &output),
+            "{}shows\n{output}and not\n{shows}",
+            self.body
+        );
         assert_eq!(code, Some(0), "{}{output}", self.body);
     }
 
@@ -183,9 +231,14 @@ impl Drop for Typed {
     }
 }
 
-/// Whether an output is as the document has it: `...` in a line is any text, alone in a line any lines, and blanks are as wide as they like.
+/// Whether an output is as the document has it: `...` in a line is any text, alone in a line any
+/// lines, and blanks are as wide as they like.
 fn matches(shows: &str, output: &str) -> bool {
-    let lines = |text: &str| -> Vec<String> { text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect() };
+    let lines = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
+    };
     let (shows, output) = (lines(shows), lines(output));
     lines_match(&shows, &output)
 }
@@ -193,23 +246,39 @@ fn matches(shows: &str, output: &str) -> bool {
 fn lines_match(shows: &[String], output: &[String]) -> bool {
     match shows.split_first() {
         None => output.is_empty(),
-        Some((line, rest)) if line == "..." => (0..=output.len()).any(|skipped| lines_match(rest, &output[skipped..])),
-        Some((line, rest)) => output.split_first().is_some_and(|(first, others)| line_matches(line, first) && lines_match(rest, others)),
+        Some((line, rest)) if line == "..." => {
+            (0..=output.len()).any(|skipped| lines_match(rest, &output[skipped..]))
+        }
+        Some((line, rest)) => output
+            .split_first()
+            .is_some_and(|(first, others)| line_matches(line, first) && lines_match(rest, others)),
     }
 }
 
 fn line_matches(shows: &str, line: &str) -> bool {
-    let Some((start, rest)) = shows.split_once("...") else { return shows == line };
-    let Some(line) = line.strip_prefix(start) else { return false };
+    let Some((start, rest)) = shows.split_once("...") else {
+        return shows == line;
+    };
+    let Some(line) = line.strip_prefix(start) else {
+        return false;
+    };
     let any_end = (0..=line.len()).filter(|&at| line.is_char_boundary(at));
-    any_end.map(|at| &line[at..]).any(|line| line_matches(rest, line))
+    any_end
+        .map(|at| &line[at..])
+        .any(|line| line_matches(rest, line))
 }
 
 #[test]
 fn output_is_compared_line_by_line() {
     assert!(matches("a ... c\n...\nz\n", "a   b c\nx\ny\nz\n"));
     assert!(matches("", "") && matches("...\n", "") && matches("a...\n", "a\n"));
-    for (shows, output) in [("a\n", ""), ("", "a\n"), ("a ... c\n", "a b d\n"), ("a\n...\nz\n", "a\nz\ny\n"), ("a ...\n", "b a c\n")] {
+    for (shows, output) in [
+        ("a\n", ""),
+        ("", "a\n"),
+        ("a ... c\n", "a b d\n"),
+        ("a\n...\nz\n", "a\nz\ny\n"),
+        ("a ...\n", "b a c\n"),
+    ] {
         assert!(!matches(shows, output), "{shows:?} is not {output:?}");
     }
 }

@@ -32,7 +32,10 @@ fn noise(length: usize) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     };
-    std::iter::repeat_with(&mut next).flatten().take(length).collect()
+    std::iter::repeat_with(&mut next)
+        .flatten()
+        .take(length)
+        .collect()
 }
 
 /// nginx on B that serves a file `noise`.
@@ -53,14 +56,23 @@ fn nginx(lab: &Lab, port: u16, length: usize) -> Option<Program> {
         root = root.display()
     );
     std::fs::write(lab.path("nginx.conf"), config).unwrap();
-    let program = Program::start(lab.b.command("nginx").arg("-c").arg(lab.path("nginx.conf")).arg("-e").arg(lab.path("error.log")));
+    let program = Program::start(
+        lab.b
+            .command("nginx")
+            .arg("-c")
+            .arg(lab.path("nginx.conf"))
+            .arg("-e")
+            .arg(lab.path("error.log")),
+    );
     await_socket(&lab.b, "LISTEN", &format!("sport = :{port}"));
     Some(program)
 }
 
 /// tcpx-client fetches from nginx.
 fn download(lab: &Lab, length: usize, arguments: &[&str]) {
-    let Some(_nginx) = nginx(lab, PORT, length) else { return };
+    let Some(_nginx) = nginx(lab, PORT, length) else {
+        return;
+    };
     let capture = lab.capture();
     let mut command = lab.client_command(&[&["--msl", "50ms"], arguments].concat());
     let (mut client, mut input) = Program::start_with_input(&mut command);
@@ -70,8 +82,16 @@ fn download(lab: &Lab, length: usize, arguments: &[&str]) {
     drop(input);
     let ended = client.finish();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let body = ended.stdout.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |end| end + 4);
-    assert!(ended.stdout[body..] == noise(length), "{} octets came, of {length}", ended.stdout.len() - body);
+    let body = ended
+        .stdout
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map_or(0, |end| end + 4);
+    assert!(
+        ended.stdout[body..] == noise(length),
+        "{} octets came, of {length}",
+        ended.stdout.len() - body
+    );
     capture.finish().assert_sound(lab.a.address);
 }
 
@@ -84,19 +104,35 @@ fn client_fetches_from_nginx() {
 #[test]
 fn client_fetches_from_nginx_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    BAD.iter().for_each(|faults| download(&lab, BAD_LENGTH, faults));
+    BAD.iter()
+        .for_each(|faults| download(&lab, BAD_LENGTH, faults));
 }
 
 /// curl fetches through tcpx-server from nginx.
 fn forwarded(lab: &Lab, length: usize, arguments: &[&str]) {
-    let Some(_nginx) = nginx(lab, 8080, length) else { return };
+    let Some(_nginx) = nginx(lab, 8080, length) else {
+        return;
+    };
     let capture = lab.capture();
     let service = lab.b.at(8080).to_string();
     let _server = lab.server(&[&["--forward", &service, "-v"], arguments].concat());
     let url = format!("http://{}/noise", lab.b.at(PORT));
-    let curl = lab.a.command("curl").args(["-sSf", "--max-time", "60", &url]).output().unwrap();
-    assert!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
-    assert!(curl.stdout == noise(length), "{} octets came, of {length}", curl.stdout.len());
+    let curl = lab
+        .a
+        .command("curl")
+        .args(["-sSf", "--max-time", "60", &url])
+        .output()
+        .unwrap();
+    assert!(
+        curl.status.success(),
+        "{}",
+        String::from_utf8_lossy(&curl.stderr)
+    );
+    assert!(
+        curl.stdout == noise(length),
+        "{} octets came, of {length}",
+        curl.stdout.len()
+    );
     capture.finish().assert_sound(lab.b.address);
 }
 
@@ -109,7 +145,8 @@ fn curl_fetches_through_the_server() {
 #[test]
 fn curl_fetches_through_the_server_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    BAD.iter().for_each(|faults| forwarded(&lab, BAD_LENGTH, faults));
+    BAD.iter()
+        .for_each(|faults| forwarded(&lab, BAD_LENGTH, faults));
 }
 
 /// tcpx-client sends to a program on the kernel's TCP.
@@ -123,12 +160,22 @@ fn upload(lab: &Lab, length: usize, arguments: &[&str]) {
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).unwrap();
     drop(stream);
-    assert!(heard == noise(length), "{} octets came, of {length}", heard.len());
+    assert!(
+        heard == noise(length),
+        "{} octets came, of {length}",
+        heard.len()
+    );
     writer.join().unwrap();
     client.succeed();
     capture.finish().assert_sound(lab.a.address);
-    let counters = lab.b.output("nstat", &["-asz", "TcpInErrs", "TcpInCsumErrors"]);
-    let counted: Vec<_> = counters.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let counters = lab
+        .b
+        .output("nstat", &["-asz", "TcpInErrs", "TcpInCsumErrors"]);
+    let counted: Vec<_> = counters
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .collect();
     assert_eq!(counted, ["0", "0"], "{counters}");
 }
 
@@ -141,7 +188,8 @@ fn client_sends_to_the_kernel() {
 #[test]
 fn client_sends_to_the_kernel_over_a_bad_network() {
     let Some(lab) = Lab::netns() else { return };
-    BAD.iter().for_each(|faults| upload(&lab, BAD_LENGTH, faults));
+    BAD.iter()
+        .for_each(|faults| upload(&lab, BAD_LENGTH, faults));
 }
 
 #[test]
@@ -149,10 +197,25 @@ fn corrupted_segment_is_seen_so_and_made_good() {
     let Some(lab) = Lab::netns() else { return };
     let capture = lab.capture();
     let _server = lab.server(&[]);
-    let client = lab.client(&["--send", "hello", "--msl", "50ms", "--fault", "corrupt out data#1"]);
+    let client = lab.client(&[
+        "--send",
+        "hello",
+        "--msl",
+        "50ms",
+        "--fault",
+        "corrupt out data#1",
+    ]);
     assert_eq!(client.succeed(), "hello");
     let seen = capture.finish();
-    let data: Vec<_> = seen.from(lab.a.address).into_iter().filter(|segment| segment.len > 0).collect();
-    assert!(data.len() == 2 && data[0].seq == data[1].seq, "{}", seen.story(lab.a.address));
+    let data: Vec<_> = seen
+        .from(lab.a.address)
+        .into_iter()
+        .filter(|segment| segment.len > 0)
+        .collect();
+    assert!(
+        data.len() == 2 && data[0].seq == data[1].seq,
+        "{}",
+        seen.story(lab.a.address)
+    );
     assert!(!data[0].is_good() && data[1].is_good(), "{data:?}");
 }

@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tcpx::guard::kernel_state;
-use tcpx_proto::error::CallError;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::StepError;
 use tcpx_proto::wire::IcmpKind;
 
@@ -33,26 +32,50 @@ pub(super) struct Line {
 
 impl Line {
     /// A connection that is there.
-    pub(super) fn new(socket: Socket, passive: bool, record: &Arc<Record>) -> io::Result<Arc<Line>> {
+    pub(super) fn new(
+        socket: Socket,
+        passive: bool,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
         let ends = [socket.local_addr()?, socket.peer_addr()?].map(|end| end.as_socket());
-        let [Some(local), Some(remote)] = ends else { return Err(io::Error::other("no address of the Internet")) };
+        let [Some(local), Some(remote)] = ends else {
+            return Err(io::Error::other("no address of the Internet"));
+        };
         Line::opened(socket, (local, remote), passive, record)
     }
 
-    fn opened(socket: Socket, (local, remote): (SocketAddr, SocketAddr), passive: bool, record: &Arc<Record>) -> io::Result<Arc<Line>> {
+    fn opened(
+        socket: Socket,
+        (local, remote): (SocketAddr, SocketAddr),
+        passive: bool,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
         let number = record.opened(socket.cookie()?, local, remote, passive);
         let (socket, reason) = (Mutex::new(Some(Arc::new(socket))), Mutex::new(None));
-        Ok(Arc::new(Line { record: Arc::clone(record), number, socket, shut: AtomicBool::new(false), reason }))
+        Ok(Arc::new(Line {
+            record: Arc::clone(record),
+            number,
+            socket,
+            shut: AtomicBool::new(false),
+            reason,
+        }))
     }
 
     /// Begins to connect; [`established`](Line::established) waits.
-    pub(super) fn connect(socket: Socket, to: SocketAddr, record: &Arc<Record>) -> io::Result<Arc<Line>> {
+    pub(super) fn connect(
+        socket: Socket,
+        to: SocketAddr,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
         socket.set_nonblocking(true)?;
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
         }
-        let local = socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no address of the Internet"))?;
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("no address of the Internet"))?;
         Line::opened(socket, (local, to), false, record)
     }
 
@@ -70,8 +93,12 @@ impl Line {
                 Ok(_) => break,
             }
         }
-        let error = socket.take_error().and_then(|error| error.map_or(Ok(()), Err));
-        error.and_then(|()| socket.set_nonblocking(false)).map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
+        let error = socket
+            .take_error()
+            .and_then(|error| error.map_or(Ok(()), Err));
+        error
+            .and_then(|()| socket.set_nonblocking(false))
+            .map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
     }
 
     fn socket(&self) -> Result<Arc<Socket>, StepError> {
@@ -80,12 +107,17 @@ impl Line {
     }
 
     fn tell(&self, did: &str, octets: &[u8]) {
-        self.record.tell(Some(self.number), did, Some(octets.escape_ascii().to_string()));
+        self.record.tell(
+            Some(self.number),
+            did,
+            Some(octets.escape_ascii().to_string()),
+        );
     }
 
     fn read(&self, into: &mut [u8]) -> Result<usize, StepError> {
         let socket = self.socket()?;
-        let got = again(|| (&*socket).read(into)).map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
+        let got = again(|| (&*socket).read(into))
+            .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
         if got > 0 {
             self.tell("received", &into[..got]);
         }
@@ -96,7 +128,8 @@ impl Line {
         let socket = self.socket()?;
         while !data.is_empty() {
             let chunk = &data[..data.len().min(CHUNK)];
-            let sent = again(|| (&*socket).write(chunk)).map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
+            let sent = again(|| (&*socket).write(chunk))
+                .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
             self.tell("sent", &data[..sent]);
             data = &data[sent..];
         }
@@ -117,7 +150,8 @@ impl Line {
         Ok(())
     }
 
-    /// RECEIVE as much as `more` asks for, again and again, until it asks for nothing, or to the end.
+    /// RECEIVE as much as `more` asks for, again and again, until it asks for nothing, or to the
+    /// end.
     pub(super) fn receive_text(&self, more: impl Fn(&[u8]) -> usize) -> Result<Vec<u8>, StepError> {
         let mut heard = Vec::new();
         loop {
@@ -153,19 +187,22 @@ impl Line {
         }
     }
 
-    /// Both directions at once, each to its end; the end of the input is our FIN. A connection that breaks ends both, even while the
-    /// input has nothing to say.
+    /// Both directions at once, each to its end; the end of the input is our FIN. A connection that
+    /// breaks ends both, even while the input has nothing to say.
     pub(super) fn relay(self: &Arc<Line>) -> Result<(), StepError> {
         let line = Arc::clone(self);
         let out = thread::spawn(move || line.send_input().and_then(|()| line.shutdown()));
         self.receive(None)?;
-        out.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        out.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     pub(super) fn shutdown(&self) -> Result<(), StepError> {
         let socket = self.socket()?;
         self.shut.store(true, Ordering::Relaxed);
-        socket.shutdown(Shutdown::Write).map_err(|error| self.failed(&error, CloseReason::Reset))
+        socket
+            .shutdown(Shutdown::Write)
+            .map_err(|error| self.failed(&error, CloseReason::Reset))
     }
 
     /// close(2). With octets that nobody read it is an ABORT.
@@ -179,7 +216,9 @@ impl Line {
         // It may be gone before the next look; but what this did is in Figure 5.
         match before {
             Some("CLOSE-WAIT") => self.record.noticed(self.number, "CLOSE-WAIT", "LAST-ACK"),
-            Some("ESTABLISHED") => self.record.noticed(self.number, "ESTABLISHED", "FIN-WAIT-1"),
+            Some("ESTABLISHED") => self
+                .record
+                .noticed(self.number, "ESTABLISHED", "FIN-WAIT-1"),
             _ => {}
         }
         Ok(())
@@ -187,7 +226,9 @@ impl Line {
 
     pub(super) fn abort(&self) -> Result<(), StepError> {
         let socket = self.socket()?;
-        socket.set_linger(Some(Duration::ZERO)).map_err(super::refused)?;
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .map_err(super::refused)?;
         self.note(CloseReason::Aborted);
         self.let_go(socket);
         Ok(())
@@ -199,21 +240,41 @@ impl Line {
         self.note(CloseReason::Restarted);
         let on: libc::c_int = 1;
         let length = size_of_val(&on) as libc::socklen_t;
-        // SAFETY: the value is an int of this length and outlives the call. Where the kernel refuses, a blackhole swallows what it says.
-        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, (&raw const on).cast(), length) };
+        // SAFETY: the value is an int of this length and outlives the call. Where the kernel
+        // refuses, a blackhole swallows what it says.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_REPAIR,
+                (&raw const on).cast(),
+                length,
+            )
+        };
         self.let_go(socket);
     }
 
     /// The last hand on a socket closes it: nobody else has one while a step is done.
     fn let_go(&self, socket: Arc<Socket>) {
-        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            self.socket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         drop(Arc::into_inner(socket).map(OwnedFd::from));
     }
 
     /// Waits until it is in this state; an error when it cannot be any more.
     pub(super) fn reached(&self, state: &str) -> Result<(), StepError> {
-        let there = self.record.wait(self.number, |known| known.state == state || known.gone);
-        if there.state == state { Ok(()) } else { Err(StepError::Call(CallError::Ended(self.ended()))) }
+        let there = self
+            .record
+            .wait(self.number, |known| known.state == state || known.gone);
+        if there.state == state {
+            Ok(())
+        } else {
+            Err(StepError::Call(CallError::Ended(self.ended())))
+        }
     }
 
     /// Waits until it is CLOSED, and says how it ended.
@@ -237,13 +298,19 @@ impl Line {
             return StepError::Call(CallError::Closing);
         }
         let known = self.record.known(self.number);
-        let timeout = known.filter(|known| known.timer == Some(Timer::KeepAlive)).map_or(timeout, |_| CloseReason::KeepAliveTimeout);
+        let timeout = known
+            .filter(|known| known.timer == Some(Timer::KeepAlive))
+            .map_or(timeout, |_| CloseReason::KeepAliveTimeout);
         StepError::Call(CallError::Ended(self.note(reason_of(error, timeout))))
     }
 
     /// The first reason counts.
     fn note(&self, reason: CloseReason) -> CloseReason {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason)
+        *self
+            .reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(reason)
     }
 }
 
@@ -252,7 +319,9 @@ fn reason_of(error: &io::Error, timeout: CloseReason) -> CloseReason {
     match error.kind() {
         ErrorKind::ConnectionRefused => CloseReason::Refused,
         ErrorKind::TimedOut => timeout,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => CloseReason::Unreachable(IcmpKind::Unreachable(1)),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            CloseReason::Unreachable(IcmpKind::Unreachable(1))
+        }
         _ => CloseReason::Reset,
     }
 }
@@ -262,7 +331,15 @@ fn state(socket: &Socket) -> Option<&'static str> {
     let (mut number, mut length) = (0_u8, 1);
     let (into, length) = ((&raw mut number).cast(), &raw mut length);
     // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.
-    let asked = unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, length) };
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            into,
+            length,
+        )
+    };
     kernel_state(number).filter(|_| asked == 0)
 }
 

@@ -1,4 +1,5 @@
-//! What the player tells: an events file, a line at a time, and the states in which its sockets are seen.
+//! What the player tells: an events file, a line at a time, and the states in which its sockets are
+//! seen.
 
 use crate::evidence::sockets::{Kernel, Sighting, Timer};
 use crate::evidence::{calendar, now, track};
@@ -44,28 +45,37 @@ pub(super) struct Known {
 }
 
 impl Record {
-    /// Writes the first line, and looks at the sockets of the calling thread's namespace from now on.
+    /// Writes the first line, and looks at the sockets of the calling thread's namespace from now
+    /// on.
     pub(super) fn start(role: &str, out: impl Write + Send + 'static) -> io::Result<Arc<Record>> {
         let began = now();
-        let inner = Mutex::new(Inner { out: Box::new(out), known: Vec::new() });
-        let record = Arc::new(Record { began, inner, changed: Condvar::new() });
+        let inner = Mutex::new(Inner {
+            out: Box::new(out),
+            known: Vec::new(),
+        });
+        let record = Arc::new(Record {
+            began,
+            inner,
+            changed: Condvar::new(),
+        });
         let realtime = began + calendar().as_secs_f64();
-        let start =
-            json!({"event": "start", "version": 1, "role": role, "profile": "kernel", "seed": 0, "monotonic": began, "realtime": realtime});
+        let start = json!({"event": "start", "version": 1, "role": role, "profile": "kernel", "seed": 0, "monotonic": began, "realtime": realtime});
         writeln!(record.lock().out, "{start}")?;
         let (mut kernel, watching) = (Kernel::open()?, Arc::downgrade(&record));
-        thread::Builder::new().name("watch".to_owned()).spawn(move || {
-            while let Some(record) = watching.upgrade() {
-                let numbered = record.lock().known.len();
-                match kernel.sockets() {
-                    Ok(sockets) => record.saw(numbered, &sockets),
-                    // Who waits for a state would wait for ever.
-                    Err(error) => record.end(&error),
+        thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || {
+                while let Some(record) = watching.upgrade() {
+                    let numbered = record.lock().known.len();
+                    match kernel.sockets() {
+                        Ok(sockets) => record.saw(numbered, &sockets),
+                        // Who waits for a state would wait for ever.
+                        Err(error) => record.end(&error),
+                    }
+                    drop(record);
+                    thread::sleep(EVERY);
                 }
-                drop(record);
-                thread::sleep(EVERY);
-            }
-        })?;
+            })?;
         Ok(record)
     }
 
@@ -75,23 +85,52 @@ impl Record {
 
     /// What the application did.
     pub(super) fn tell(&self, conn: Option<u64>, did: &str, text: Option<String>) {
-        self.lock().line(now() - self.began, conn, json!({"event": "app", "did": did, "text": text}));
+        self.lock().line(
+            now() - self.began,
+            conn,
+            json!({"event": "app", "did": did, "text": text}),
+        );
     }
 
     /// A connection is there; its number.
-    pub(super) fn opened(&self, cookie: u64, local: SocketAddr, remote: SocketAddr, passive: bool) -> u64 {
+    pub(super) fn opened(
+        &self,
+        cookie: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+        passive: bool,
+    ) -> u64 {
         let mut inner = self.lock();
-        let (t, state) = (now() - self.began, if passive { "LISTEN" } else { "CLOSED" });
-        inner.known.push(Known { cookie, passive, state, since: t, timer: None, rung: 0, gone: false, stayed: 0.0 });
+        let (t, state) = (
+            now() - self.began,
+            if passive { "LISTEN" } else { "CLOSED" },
+        );
+        inner.known.push(Known {
+            cookie,
+            passive,
+            state,
+            since: t,
+            timer: None,
+            rung: 0,
+            gone: false,
+            stayed: 0.0,
+        });
         let number = inner.known.len() as u64;
-        inner.line(t, Some(number), json!({"event": "opened", "local": local, "remote": remote, "passive": passive}));
+        inner.line(
+            t,
+            Some(number),
+            json!({"event": "opened", "local": local, "remote": remote, "passive": passive}),
+        );
         number
     }
 
     /// A connection went from one state to another, unless a look has shown what came after.
     pub(super) fn noticed(&self, number: u64, from: &'static str, to: &'static str) {
         let (t, mut inner) = (now() - self.began, self.lock());
-        let later = inner.known.get(number as usize - 1).is_none_or(|known| order(known.state) > order(from));
+        let later = inner
+            .known
+            .get(number as usize - 1)
+            .is_none_or(|known| order(known.state) > order(from));
         if !later {
             inner.enters(t, number, from);
             inner.enters(t, number, to);
@@ -114,7 +153,8 @@ impl Record {
             match socket {
                 Some(socket) => {
                     inner.enters(t, number, socket.state);
-                    (inner.known[place].timer, inner.known[place].rung) = (socket.timer, socket.rung);
+                    (inner.known[place].timer, inner.known[place].rung) =
+                        (socket.timer, socket.rung);
                 }
                 None => inner.leaves(t, number),
             }
@@ -125,7 +165,10 @@ impl Record {
     /// The kernel does not answer: nobody knows of any connection any more.
     fn end(&self, error: &io::Error) {
         let _nobody_reads_stderr = writeln!(io::stderr(), "tcpx-lab: {error}");
-        self.lock().known.iter_mut().for_each(|known| known.gone = true);
+        self.lock()
+            .known
+            .iter_mut()
+            .for_each(|known| known.gone = true);
         self.changed.notify_all();
     }
 
@@ -138,7 +181,9 @@ impl Record {
     /// Waits until a connection is so.
     pub(super) fn wait(&self, number: u64, so: impl Fn(&Known) -> bool) -> Known {
         let place = usize::try_from(number).unwrap_or(0).saturating_sub(1);
-        let inner = self.changed.wait_while(self.lock(), |inner| inner.known.get(place).is_some_and(|known| !so(known)));
+        let inner = self.changed.wait_while(self.lock(), |inner| {
+            inner.known.get(place).is_some_and(|known| !so(known))
+        });
         inner.unwrap_or_else(PoisonError::into_inner).known[place].clone()
     }
 }
@@ -152,12 +197,19 @@ impl Inner {
             line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
         }
         // Who reads us has gone: so do we, when we are told.
-        let _nobody_reads = writeln!(self.out, "{}", Value::Object(line)).and_then(|()| self.out.flush());
+        let _nobody_reads =
+            writeln!(self.out, "{}", Value::Object(line)).and_then(|()| self.out.flush());
     }
 
     /// Notes a state, if it is another one than before.
     fn enters(&mut self, t: f64, number: u64, to: &'static str) {
-        let Some(known) = self.known.get_mut(number as usize - 1).filter(|known| known.state != to && !known.gone) else { return };
+        let Some(known) = self
+            .known
+            .get_mut(number as usize - 1)
+            .filter(|known| known.state != to && !known.gone)
+        else {
+            return;
+        };
         let from = std::mem::replace(&mut known.state, to);
         known.since = t;
         self.line(t, Some(number), json!({"event": "state", "from": from, "to": to, "on": track::event(from, to).unwrap_or("?")}));
@@ -165,11 +217,21 @@ impl Inner {
 
     /// Notes that the kernel does not have it any more.
     fn leaves(&mut self, t: f64, number: u64) {
-        let Some(known) = self.known.get_mut(number as usize - 1) else { return };
+        let Some(known) = self.known.get_mut(number as usize - 1) else {
+            return;
+        };
         (known.gone, known.stayed) = (true, t - known.since);
         let (from, reason) = (known.state, known.likely_end().name());
-        self.line(t, Some(number), json!({"event": "state", "from": from, "to": "CLOSED", "on": "?"}));
-        self.line(t, Some(number), json!({"event": "closed", "reason": reason}));
+        self.line(
+            t,
+            Some(number),
+            json!({"event": "state", "from": from, "to": "CLOSED", "on": "?"}),
+        );
+        self.line(
+            t,
+            Some(number),
+            json!({"event": "closed", "reason": reason}),
+        );
     }
 }
 
@@ -208,9 +270,13 @@ fn order(state: &str) -> u8 {
     }
 }
 
-/// Ends every connection of the calling thread's namespace that has no process any more, or is not accepted yet.
+/// Ends every connection of the calling thread's namespace that has no process any more, or is not
+/// accepted yet.
 pub(super) fn destroy_all() -> io::Result<()> {
     let mut kernel = Kernel::open()?;
     let sockets = kernel.sockets()?;
-    sockets.iter().filter(|socket| socket.state != "LISTEN").try_for_each(|socket| kernel.destroy(socket))
+    sockets
+        .iter()
+        .filter(|socket| socket.state != "LISTEN")
+        .try_for_each(|socket| kernel.destroy(socket))
 }

@@ -1,4 +1,5 @@
-//! Owners and watchdogs that are killed, in processes of their own, each test in a network namespace of its own.
+//! Owners and watchdogs that are killed, in processes of their own, each test in a network
+//! namespace of its own.
 
 use crate::guard::GuardKind;
 use crate::guard::tests::{in_namespace, open, rules};
@@ -29,7 +30,11 @@ impl Owner {
     /// Starts it with this in front of its PATH.
     fn start(path: &str) -> Owner {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "guard::watchdog::tests::helper_process_holds_a_guard", "--nocapture"])
+            .args([
+                "--exact",
+                "guard::watchdog::tests::helper_process_holds_a_guard",
+                "--nocapture",
+            ])
             .env("TCPX_TEST_HOLD", "1")
             .env("PATH", format!("{path}:{}", std::env::var("PATH").unwrap()))
             .stdin(Stdio::piped())
@@ -48,7 +53,8 @@ impl Owner {
     /// Its watchdog, if there is one: a process whose parent it is.
     fn watchdog(&self) -> Option<Pid> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
-        let children = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok());
+        let children =
+            tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("children")).ok());
         let children: String = children.collect();
         Pid::from_raw(children.split_whitespace().next()?.parse().unwrap())
     }
@@ -56,7 +62,9 @@ impl Owner {
     fn kill_watchdog(&self) {
         let before = self.watchdog();
         kill_process(before.unwrap(), Signal::KILL).unwrap();
-        until("another watchdog is there", || self.watchdog().is_some_and(|now| Some(now) != before));
+        until("another watchdog is there", || {
+            self.watchdog().is_some_and(|now| Some(now) != before)
+        });
     }
 
     /// Kills it, and waits until its watchdog has done its work.
@@ -66,7 +74,9 @@ impl Owner {
         self.0.wait().unwrap();
         meanwhile();
         until("no rule is left", || rules().is_empty());
-        until("the watchdog has ended", || test_kill_process(watchdog).is_err());
+        until("the watchdog has ended", || {
+            test_kill_process(watchdog).is_err()
+        });
         assert_eq!(rules(), Vec::<String>::new());
     }
 }
@@ -74,22 +84,34 @@ impl Owner {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !done() {
-        assert!(Instant::now() < patience, "waited in vain until {what}; {:?}", rules());
+        assert!(
+            Instant::now() < patience,
+            "waited in vain until {what}; {:?}",
+            rules()
+        );
         sleep(Duration::from_millis(10));
     }
 }
 
-/// An `iptables` to put first into the PATH: a few lines of shell before the real one. `$here` is its directory.
+/// An `iptables` to put first into the PATH: a few lines of shell before the real one. `$here` is
+/// its directory.
 struct Wrapper(PathBuf);
 
 impl Wrapper {
     fn new(name: &str, lines: &str) -> Wrapper {
         let directory = std::env::temp_dir().join(format!("tcpx-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        let script = format!("#!/bin/sh\nhere=${{0%/*}} PATH=${{PATH#*:}}\n{lines}\nexec iptables \"$@\"\n");
+        let script =
+            format!("#!/bin/sh\nhere=${{0%/*}} PATH=${{PATH#*:}}\n{lines}\nexec iptables \"$@\"\n");
         let path = directory.join("iptables");
-        // Written by a shell: while we had it open for writing, a child that another test is just starting would hold it, too.
-        let written = Command::new("sh").args(["-c", "printf %s \"$1\" >\"$0\""]).arg(&path).arg(script).status().unwrap();
+        // Written by a shell: while we had it open for writing, a child that another test is just
+        // starting would hold it, too.
+        let written = Command::new("sh")
+            .args(["-c", "printf %s \"$1\" >\"$0\""])
+            .arg(&path)
+            .arg(script)
+            .status()
+            .unwrap();
         assert!(written.success());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Wrapper(directory)
@@ -163,10 +185,21 @@ fn watchdog_ignores_the_signals_of_everyday_life() {
         let mut owner = Owner::start("/");
         owner.await_guard();
         let watchdog = owner.watchdog().unwrap();
-        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::PIPE, Signal::TERM, Signal::USR1, Signal::USR2] {
+        for signal in [
+            Signal::HUP,
+            Signal::INT,
+            Signal::QUIT,
+            Signal::PIPE,
+            Signal::TERM,
+            Signal::USR1,
+            Signal::USR2,
+        ] {
             kill_process(watchdog, signal).unwrap();
         }
-        assert!(rustix::process::getsid(Some(watchdog)).unwrap() == watchdog, "no terminal's hangup reaches it");
+        assert!(
+            rustix::process::getsid(Some(watchdog)).unwrap() == watchdog,
+            "no terminal's hangup reaches it"
+        );
         owner.kill(|| ());
     });
 }
@@ -186,7 +219,10 @@ fn removal_is_repeated_until_the_rule_is_gone() {
 #[test]
 fn iptables_killed_as_it_had_inserted_is_an_error_and_leaves_no_rule() {
     in_namespace(|| {
-        let wrapper = Wrapper::new("killed", r#"case " $* " in *" -I "*) iptables "$@"; : >"$here/inserted"; kill -KILL $$;; esac"#);
+        let wrapper = Wrapper::new(
+            "killed",
+            r#"case " $* " in *" -I "*) iptables "$@"; : >"$here/inserted"; kill -KILL $$;; esac"#,
+        );
         let mut owner = Owner::start(wrapper.path());
         wrapper.await_file("inserted");
         assert!(!owner.0.wait().unwrap().success());

@@ -25,7 +25,11 @@ pub(crate) struct Host {
 impl Host {
     /// The one whose namespace this is.
     pub(crate) fn within(namespace: Namespace, address: Ipv4Addr) -> Host {
-        Host { address, namespace: Some(namespace), device: netns::DEVICE }
+        Host {
+            address,
+            namespace: Some(namespace),
+            device: netns::DEVICE,
+        }
     }
 
     /// A program that will start on this host.
@@ -40,17 +44,31 @@ impl Host {
     /// What is typed into a shell on this host, our programs in its path.
     pub(crate) fn shell(&self, typed: &str) -> Command {
         let programs = built("tcpx-lab");
-        let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let path = format!(
+            "{}:{}",
+            programs.parent().unwrap().display(),
+            std::env::var("PATH").unwrap()
+        );
         // Tests that run in the background have SIGINT ignored, and with them whatever they start.
         let mut command = self.command("env");
-        command.args(["--default-signal=INT", "bash", "-c", typed]).env("PATH", path);
+        command
+            .args(["--default-signal=INT", "bash", "-c", typed])
+            .env("PATH", path);
         command
     }
 
     /// The output of a program that must succeed.
     pub(crate) fn output(&self, program: &str, arguments: &[&str]) -> String {
-        let output = self.command(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = self
+            .command(program)
+            .args(arguments)
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -101,25 +119,37 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Two namespaces, every offload off so that a capture shows what is on the cable; None, with the reason on stderr, where they are
-    /// not to be had.
+    /// Two namespaces, every offload off so that a capture shows what is on the cable; None, with
+    /// the reason on stderr, where they are not to be had.
     pub(crate) fn netns() -> Option<Lab> {
-        let tools = ["dumpcap", "tshark", "ss"].iter().find(|tool| !installed(tool));
+        let tools = ["dumpcap", "tshark", "ss"]
+            .iter()
+            .find(|tool| !installed(tool));
         let made = match tools {
             Some(tool) => Err(format!("no {tool} here")),
-            None => netns::pair(Cable::PLAIN).map_err(|error| format!("a network namespace cannot be made: {error}")),
+            None => netns::pair(Cable::PLAIN)
+                .map_err(|error| format!("a network namespace cannot be made: {error}")),
         };
         let (a, b) = made.map_err(|reason| skip("netns", &reason)).ok()?;
-        Some(Lab { a: Host::within(a, netns::A), b: Host::within(b, netns::B), directory: directory(), guard: &[] })
+        Some(Lab {
+            a: Host::within(a, netns::A),
+            b: Host::within(b, netns::B),
+            directory: directory(),
+            guard: &[],
+        })
     }
 
-    /// Two addresses of the loopback where we are. Our programs get NET_RAW and nothing else, and so the listener as their guard.
+    /// Two addresses of the loopback where we are. Our programs get NET_RAW and nothing else, and
+    /// so the listener as their guard.
     pub(crate) fn loopback() -> Option<Lab> {
         static TAKEN: AtomicU8 = AtomicU8::new(1);
         let reason = if !privilege::has(CapabilitySet::NET_RAW) {
             Some("no capability NET_RAW".to_owned())
         } else {
-            ["dumpcap", "tshark", "setpriv"].iter().find(|tool| !installed(tool)).map(|tool| format!("no {tool} here"))
+            ["dumpcap", "tshark", "setpriv"]
+                .iter()
+                .find(|tool| !installed(tool))
+                .map(|tool| format!("no {tool} here"))
         };
         if let Some(reason) = reason {
             skip("loopback", &reason);
@@ -128,13 +158,29 @@ impl Lab {
         // Two test programs at a time do not meet: each has a net of its own.
         let net = std::process::id().to_be_bytes();
         let nth = TAKEN.fetch_add(2, Ordering::Relaxed);
-        let host = |last| Host { address: Ipv4Addr::new(127, 64 | (net[2] & 63), net[3], last), namespace: None, device: "lo" };
-        Some(Lab { a: host(nth), b: host(nth + 1), directory: directory(), guard: &["--rst-guard", "listener"] })
+        let host = |last| Host {
+            address: Ipv4Addr::new(127, 64 | (net[2] & 63), net[3], last),
+            namespace: None,
+            device: "lo",
+        };
+        Some(Lab {
+            a: host(nth),
+            b: host(nth + 1),
+            directory: directory(),
+            guard: &["--rst-guard", "listener"],
+        })
     }
 
     /// What this test needs is not here.
     pub(crate) fn skip(&self, reason: &str) {
-        skip(if self.guard.is_empty() { "netns" } else { "loopback" }, reason);
+        skip(
+            if self.guard.is_empty() {
+                "netns"
+            } else {
+                "loopback"
+            },
+            reason,
+        );
     }
 
     /// A path in the directory of this test.
@@ -156,7 +202,11 @@ impl Lab {
 
     /// The server on B at an address of the caller's choice, not awaited.
     pub(crate) fn server_at(&self, address: &str, arguments: &[&str]) -> Program {
-        Program::start(self.tcpx(&self.b, "tcpx-server").arg(address).args(arguments))
+        Program::start(
+            self.tcpx(&self.b, "tcpx-server")
+                .arg(address)
+                .args(arguments),
+        )
     }
 
     /// The client on A to the server's address.
@@ -166,9 +216,16 @@ impl Lab {
 
     /// The same, not started.
     pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
-        let bound: &[&str] = if self.guard.is_empty() || arguments.contains(&"--bind") { &[] } else { &["--bind"] };
+        let bound: &[&str] = if self.guard.is_empty() || arguments.contains(&"--bind") {
+            &[]
+        } else {
+            &["--bind"]
+        };
         let mut command = self.tcpx(&self.a, "tcpx-client");
-        command.arg(self.b.at(PORT).to_string()).args(arguments).args(bound);
+        command
+            .arg(self.b.at(PORT).to_string())
+            .args(arguments)
+            .args(bound);
         // On the loopback the route would choose the same address for both ends.
         if !bound.is_empty() {
             command.arg(self.a.at(0).to_string());
@@ -183,7 +240,10 @@ impl Lab {
             return host.command(program);
         }
         let mut command = host.command("setpriv");
-        command.arg("--bounding-set=-all,+net_raw").arg(program).args(self.guard);
+        command
+            .arg("--bounding-set=-all,+net_raw")
+            .arg(program)
+            .args(self.guard);
         command
     }
 
@@ -212,7 +272,8 @@ impl Drop for Lab {
 
 /// Says why a test does not run, and panics if REQUIRE names its placement.
 fn skip(placement: &str, reason: &str) {
-    let required = std::env::var("REQUIRE").is_ok_and(|list| list.split(',').any(|one| one.trim() == placement));
+    let required = std::env::var("REQUIRE")
+        .is_ok_and(|list| list.split(',').any(|one| one.trim() == placement));
     assert!(!required, "REQUIRE names {placement}, and {reason}");
     // Not by a macro: the test runner would keep it to itself.
     _ = writeln!(std::io::stderr(), "skipped: {reason}");
@@ -224,7 +285,8 @@ pub(crate) fn installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// A socket of the kernel's on which nothing waits for ever; the connections that it accepts inherit that.
+/// A socket of the kernel's on which nothing waits for ever; the connections that it accepts
+/// inherit that.
 fn patient_socket() -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -235,7 +297,11 @@ fn patient_socket() -> std::io::Result<Socket> {
 /// A directory of this test's own.
 fn directory() -> PathBuf {
     static NEXT: AtomicU8 = AtomicU8::new(0);
-    let name = format!("tcpx-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "tcpx-e2e-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     let path = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -245,6 +311,10 @@ fn directory() -> PathBuf {
 pub(crate) fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo build --workspace --bins --examples`; `make test` does it", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not built: run `cargo build --workspace --bins --examples`; `make test` does it",
+        path.display()
+    );
     path
 }

@@ -1,4 +1,5 @@
-//! What every test needs: two hosts that vanish with the test, programs on them that die with it, and witnesses that are not tcpx.
+//! What every test needs: two hosts that vanish with the test, programs on them that die with it,
+//! and witnesses that are not tcpx.
 
 mod capture;
 pub(crate) mod events;
@@ -17,7 +18,14 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Flags for our programs: however busy the machine, no segment that is only late goes twice.
-pub(crate) const PATIENT: [&str; 6] = ["--rto-initial", "3s", "--rto-min", "3s", "--recovery", "rfc6675"];
+pub(crate) const PATIENT: [&str; 6] = [
+    "--rto-initial",
+    "3s",
+    "--rto-min",
+    "3s",
+    "--recovery",
+    "rfc6675",
+];
 
 /// Looks again and again until there is something to see.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -26,7 +34,10 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain for {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

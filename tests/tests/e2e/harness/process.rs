@@ -40,8 +40,8 @@ impl Program {
         (program, input)
     }
 
-    /// Starts it with stdin and stdout as the command has them. Tests that run in the background have SIGINT ignored, and our programs
-    /// would leave it so.
+    /// Starts it with stdin and stdout as the command has them. Tests that run in the background
+    /// have SIGINT ignored, and our programs would leave it so.
     pub(crate) fn spawn(command: &mut Command) -> Program {
         // SAFETY: between fork and exec the closure makes system calls alone and allocates nothing.
         unsafe {
@@ -52,10 +52,18 @@ impl Program {
                 Ok(())
             })
         };
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
         let stdout = child.stdout.take().map(|mut stdout| {
             std::thread::spawn(move || {
                 let mut all = Vec::new();
@@ -63,7 +71,12 @@ impl Program {
                 all
             })
         });
-        Program { child, lines, said: String::new(), stdout }
+        Program {
+            child,
+            lines,
+            said: String::new(),
+            stdout,
+        }
     }
 
     /// Waits for a line on stderr that contains `words`.
@@ -104,12 +117,23 @@ impl Program {
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.said.extend([line.as_str(), "\n"]),
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(timeout) => panic!("{timeout}: did not end within {PATIENCE:?}, but said:\n{}", self.said),
+                Err(timeout) => panic!(
+                    "{timeout}: did not end within {PATIENCE:?}, but said:\n{}",
+                    self.said
+                ),
             }
         }
         let status = self.child.wait().unwrap();
-        let stdout = self.stdout.take().map(|reader| reader.join().unwrap()).unwrap_or_default();
-        Ended { code: status.code(), stdout, stderr: std::mem::take(&mut self.said) }
+        let stdout = self
+            .stdout
+            .take()
+            .map(|reader| reader.join().unwrap())
+            .unwrap_or_default();
+        Ended {
+            code: status.code(),
+            stdout,
+            stderr: std::mem::take(&mut self.said),
+        }
     }
 
     /// Waits for an end with status 0 and gives what it wrote to stdout.
@@ -129,7 +153,10 @@ impl Drop for Program {
                 self.said.extend([line.as_str(), "\n"]);
             }
             // By the test runner's stderr: shown with the failure.
-            eprintln!("a program that the test left behind had said:\n{}", self.said);
+            eprintln!(
+                "a program that the test left behind had said:\n{}",
+                self.said
+            );
         }
     }
 }
