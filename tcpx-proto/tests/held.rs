@@ -175,6 +175,18 @@ fn established_fin_counts_in_order_whatever_is_held() {
     }
 }
 
+/// At most four FINs are held: a peer that sends a fifth at another place is lying, and each of
+/// them counts only in order.
+#[test]
+fn established_fifth_held_fin_drops_the_others() {
+    let script = "FA 10 > 0 10:11; FA 20 > 0 20:21 10:11; FA 30 > 0 30:31 20:21 10:11; \
+                  FA 40 > 0 40:41 30:31 20:21 10:11; FA 50 > 0 50:51; \
+                  A 0 abcdefghij > 10 50:51; FA 10 > 11; = abcdefghij CLOSE-WAIT";
+    for profile in Profile::ALL {
+        assert_eq!(play(profile, script), script, "{}", profile.name());
+    }
+}
+
 /// Text behind a FIN that was taken is ignored. With text that begins before the FIN, Linux resets
 /// the connection: either is forged.
 #[test]
