@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tcpx::cli::{self, Common, Failure, Run};
 use tcpx::link::{self, Ports};
+use tcpx_cli::{self as cli, Common, Failure, Run};
 use tcpx_proto::sim::Place;
 
 const APPLICATION: &str = "What to do with the connection";
@@ -165,7 +165,7 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
     let output = connection::Output::open(cli, &run)?;
     let (link, options) = run.open(address, ports)?;
     run.host(link, options, async |host| {
-        let signalled = tcpx::app::signalled().map_err(|error| Failure {
+        let signalled = tcpx_cli::app::signalled().map_err(|error| Failure {
             message: format!("cannot catch signals: {error}"),
             code: 1,
         })?;

@@ -12,9 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tcpx::cli::{Cell, Fit, Table};
 use tcpx::guard::GuardKind;
 use tcpx::link::{Link, LinkOptions, Ports};
+use tcpx_cli::{Cell, Fit, Table};
 
 /// One thing that was tried.
 #[derive(Clone, Serialize, Deserialize, Debug)]

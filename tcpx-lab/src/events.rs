@@ -5,7 +5,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use tcpx::cli::input;
+use tcpx_cli::input;
 
 /// The most events of one end.
 const MOST: usize = 1_000_000;

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use tcpx::cli::input;
+use tcpx_cli::input;
 
 /// A holder keeps the two namespaces as its standard input and output.
 const HELD: [&str; 2] = ["0", "1"];

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tcpx::cli::{self, Failure, Shell, TableArguments, TableFormat, completions, input, man};
+use tcpx_cli::{self as cli, Failure, Shell, TableArguments, TableFormat, completions, input, man};
 use tcpx_lab::commands::run::RunArguments;
 use tcpx_lab::commands::sweep::SweepArguments;
 use tcpx_lab::commands::{explain, find, list};

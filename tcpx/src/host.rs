@@ -212,7 +212,7 @@ impl Host {
     }
 
     /// Tells the observers what an application did.
-    pub(crate) fn tell(&self, conn: Option<ConnId>, did: Did) {
+    pub fn tell(&self, conn: Option<ConnId>, did: Did) {
         // A host that ended has none.
         _ = self
             .handle
@@ -221,7 +221,7 @@ impl Host {
     }
 
     /// Writes out what the observers have been told.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         // A host that ended has done so.
         _ = self.handle.shared.with(|edge, _| edge.flush());
     }
@@ -350,7 +350,11 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle, Error> {
         .map_err(Error::io("start a host"))
 }
 
-pub(crate) fn random_seed() -> std::io::Result<u64> {
+/// A seed from the system's random source.
+///
+/// # Errors
+/// It cannot be read.
+pub fn random_seed() -> std::io::Result<u64> {
     let mut octets = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut octets)?;
     Ok(u64::from_ne_bytes(octets))

@@ -63,7 +63,7 @@
 //! In [`HostOptions`], all of it data: `config` has every parameter with its source
 //! ([`tcpx_proto::config`]), `faults` are lines of the fault language ([`tcpx_proto::fault`]), and
 //! a preset turns several of both to remove one rule of TCP ([`tcpx_proto::preset`]). What the
-//! application does and when can be a script ([`app`], [`tcpx_proto::script`]). A connection may
+//! application does and when can be a script ([`tcpx_proto::script`]). A connection may
 //! differ from its host: [`Host::connect_with`], [`Host::listen`]. While it runs:
 //! [`Host::add_fault`], [`Host::end_faults`], [`Host::vanish`], [`Host::restart`],
 //! [`Stream::abort`].
@@ -84,8 +84,6 @@
 //! | [`network`] | the same hosts in memory, on tokio's clock |
 //! | [`testing`] | what a test of your own code needs |
 //! | [`record`] | what happened, for people and for programs |
-//! | [`app`] | a script as an application |
-//! | [`cli`] | the flags that both binaries share |
 //!
 //! # What holds everywhere
 //! Nothing panics, whatever arrives (but [`testing::isolated`], as assertions do). Every wait can
@@ -93,8 +91,6 @@
 //! [`kind`](Error::kind) that std would give it, and is what is inside the `io::Error` of a stream.
 //! The engine is that of [`tcpx_proto`]; its page has the contract between it and `driver`.
 
-pub mod app;
-pub mod cli;
 mod driver;
 mod edge;
 pub mod error;
@@ -105,7 +101,6 @@ pub mod listener;
 pub mod network;
 pub mod privileges;
 pub mod record;
-mod signals;
 pub mod stream;
 pub mod testing;
 

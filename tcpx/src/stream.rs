@@ -173,7 +173,7 @@ impl Stream {
     }
 
     /// Tells the host's observers what the application did.
-    pub(crate) fn tell(&self, did: Did) {
+    pub fn tell(&self, did: Did) {
         // A host that ended has none.
         _ = self
             .handle

@@ -7,9 +7,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tcpx::app::{Ends, Player};
 use tcpx::network::Network;
 use tcpx::{Host, HostOptions, Stream};
+use tcpx_cli::app::{Ends, Player};
 use tcpx_proto::config::ConnConfig;
 use tcpx_proto::script::Script;
 use tcpx_tests::pair::Pair;

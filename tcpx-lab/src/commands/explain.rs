@@ -6,7 +6,7 @@ use crate::netns;
 use crate::world::World;
 use anyhow::Result;
 use std::fmt::Write as _;
-use tcpx::cli::wrapped;
+use tcpx_cli::wrapped;
 use tcpx_proto::preset::Preset;
 
 /// For a terminal.

@@ -3,7 +3,7 @@
 use crate::experiment::Experiment;
 use crate::world::World;
 use serde::Serialize;
-use tcpx::cli::{Fit, Table, TableFormat};
+use tcpx_cli::{Fit, Table, TableFormat};
 
 /// For stdout: a line or a JSON object for each experiment, group by group.
 ///

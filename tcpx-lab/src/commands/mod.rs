@@ -8,7 +8,7 @@ pub mod sweep;
 use crate::experiment::{self, Experiment};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use tcpx::cli::input;
+use tcpx_cli::input;
 
 /// The experiments that these names mean: built-in ones by name, others by the path of their file.
 ///

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use tcpx::cli::input;
+use tcpx_cli::input;
 use tcpx_proto::words::{did_you_mean, nearest};
 
 /// Which experiments, where and how.

@@ -13,7 +13,7 @@ use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::{IsTerminal, Write, stdout};
-use tcpx::cli::{Cell, Fit, Table, TableFormat};
+use tcpx_cli::{Cell, Fit, Table, TableFormat};
 
 /// What to sweep over.
 #[derive(Args, Clone, Debug)]

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tcpx::cli::{Common, Settings, settings};
+use tcpx_cli::{Common, Settings, settings};
 use tcpx_proto::config::Profile;
 use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;

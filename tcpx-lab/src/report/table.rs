@@ -6,7 +6,7 @@ use crate::verdict::Verdict;
 use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
-use tcpx::cli::{Cell, Fit, Table};
+use tcpx_cli::{Cell, Fit, Table};
 
 /// For stdout. A terminal gets a table for each experiment, and below it what is wrong; a pipe gets
 /// a line for each run, with the experiment first and what is wrong last.

@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tcpx::cli::input;
+use tcpx_cli::input;
 
 /// Where a process finds its script: no file is left behind, however a run ends.
 const SCRIPT: &str = "/dev/stdin";

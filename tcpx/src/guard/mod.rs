@@ -21,7 +21,7 @@ pub(crate) use holder::of as holder_of;
 pub use holder::{Holder, kernel_state};
 
 /// How the kernel is kept from answering segments for our ports.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum GuardKind {
     /// [`Iptables`](GuardKind::Iptables) where it can be, else [`Listener`](GuardKind::Listener).
     #[default]

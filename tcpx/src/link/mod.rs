@@ -113,7 +113,10 @@ struct Port {
 }
 
 /// Whether a raw TCP socket, without which no tcpx is at work, is open in this network namespace.
-pub(crate) fn is_open_here() -> io::Result<bool> {
+///
+/// # Errors
+/// The kernel's list of raw sockets cannot be read.
+pub fn is_open_here() -> io::Result<bool> {
     // The second column is the local address and, where a port would be, the protocol: TCP's is 6.
     let is_tcp = |line: &str| {
         line.split_whitespace()

@@ -274,7 +274,7 @@ impl Sink for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::testing::sample;
     use serde_json::Value;
 
     fn lines() -> String {
@@ -285,9 +285,9 @@ mod tests {
             Duration::from_millis(12_500),
             sample::REALTIME,
         );
-        String::from_utf8(sample::written(|outlet| {
-            Box::new(Events::new(outlet, sample::START, &start))
-        }))
+        String::from_utf8(
+            sample::written(|outlet| Box::new(Events::new(outlet, sample::START, &start))).unwrap(),
+        )
         .unwrap()
     }
 

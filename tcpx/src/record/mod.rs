@@ -1,4 +1,4 @@
-//! What happened, for people and for programs: live view, JSON Lines, pcapng, tracing.
+//! What happened: an [`Observer`] is told everything, and JSON Lines are written.
 //!
 //! An [`Observer`] is told everything as it happens; a [`Recorder`] is the one that numbers
 //! connections, pairs a segment with what it caused, and hands both to as many [`Sink`]s as you
@@ -9,22 +9,17 @@
 //! use std::fs::File;
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
 //! use tcpx::HostOptions;
-//! use tcpx::record::{Capture, Events, Failures, Outlet, Recorder, Spans, Start, now};
+//! use tcpx::record::{Events, Failures, Outlet, Recorder, Start, now};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (start, realtime, seed) = (now(), SystemTime::now().duration_since(UNIX_EPOCH)?, 42);
 //! let failures = Failures::default(); // look at it at the end
 //! let events = Outlet::new("the events file", File::create("client.jsonl")?, failures.clone())?;
-//! let capture = Outlet::new("the capture", File::create("client.pcapng")?, failures.clone())?;
 //! let first = Start::new("client", "linux", seed, Duration::from_nanos(start.0), realtime);
 //! let recorder = Recorder::new(
 //!     start,
 //!     Vec::new(),
-//!     vec![
-//!         Box::new(Events::new(events, start, &first)), // docs/events.schema.json; tcpx-lab ladder draws it
-//!         Box::new(Capture::new(capture, realtime)?),   // for Wireshark, with a comment on each segment
-//!         Box::new(Spans::default()),                   // to tracing
-//!     ],
+//!     vec![Box::new(Events::new(events, start, &first))], // docs/events.schema.json; tcpx-lab ladder draws it
 //! );
 //! let options = HostOptions { seed: Some(seed), observers: vec![Box::new(recorder)], ..HostOptions::default() };
 //! # drop(options);
@@ -35,22 +30,14 @@
 //! In memory time begins at zero: [`Diary::save`](crate::testing::Diary::save) writes the events
 //! file there.
 
-mod capture;
 mod events;
-mod live;
 mod outlet;
 mod recorder;
-#[cfg(test)]
-mod sample;
-mod spans;
-pub(crate) mod words;
+pub mod words;
 
-pub use capture::Capture;
 pub use events::{Events, Start};
-pub use live::{Display, Live};
-pub use outlet::{Failures, Outlet};
+pub use outlet::{Failures, Outlet, Slot};
 pub use recorder::{Done, Noted, Recorder, Seen, Sink};
-pub use spans::Spans;
 
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;

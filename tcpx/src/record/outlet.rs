@@ -21,7 +21,7 @@ pub struct Failures(Arc<Mutex<Vec<String>>>);
 impl Failures {
     /// Notes a failure, and says it on stderr at once.
     pub fn note(&self, message: String) {
-        let _nobody_reads_stderr = writeln!(anstream::stderr(), "{message}");
+        let _nobody_reads_stderr = writeln!(io::stderr(), "{message}");
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -75,14 +75,14 @@ impl Queue {
 
 /// A way into an outlet for others: what they put there comes after what was flushed before it.
 #[derive(Clone)]
-pub(super) struct Slot {
+pub struct Slot {
     queue: Arc<Queue>,
     thread: ThreadId,
 }
 
 impl Slot {
     /// Whether it was taken: not when the outlet is gone, and not from its own thread.
-    pub(super) fn put(&self, octets: &[u8]) -> bool {
+    pub fn put(&self, octets: &[u8]) -> bool {
         thread::current().id() != self.thread && self.queue.put(octets.to_vec())
     }
 }
@@ -122,7 +122,8 @@ impl Outlet {
         })
     }
 
-    pub(super) fn slot(&self) -> Slot {
+    /// A way in for others.
+    pub fn slot(&self) -> Slot {
         Slot {
             queue: Arc::clone(&self.queue),
             thread: self.thread,

@@ -6,12 +6,12 @@ use tcpx_proto::fault::Verdict;
 use tcpx_proto::wire::IcmpKind;
 
 /// Whether a segment got no further than the gate.
-pub(super) fn dropped(seen: &Seen<'_>) -> bool {
+pub fn dropped(seen: &Seen<'_>) -> bool {
     matches!(seen.judgement.verdict, Verdict::Drop | Verdict::Full)
 }
 
 /// What a fault did to a segment; `None` when nothing was done.
-pub(crate) fn fault(seen: &Seen<'_>) -> Option<String> {
+pub fn fault(seen: &Seen<'_>) -> Option<String> {
     match (&seen.judgement.verdict, seen.rule) {
         (Verdict::Pass, _) => None,
         (verdict, rule) => Some(format!(
@@ -22,7 +22,7 @@ pub(crate) fn fault(seen: &Seen<'_>) -> Option<String> {
 }
 
 /// Why a segment was sent and what it carries, `ack: ack-of-syn, data`; `None` for an incoming one.
-pub(crate) fn label(seen: &Seen<'_>) -> Option<String> {
+pub fn label(seen: &Seen<'_>) -> Option<String> {
     let label = seen.record.label?;
     let carries: Vec<_> = label.carries.names().collect();
     Some(if carries.is_empty() {
@@ -33,7 +33,7 @@ pub(crate) fn label(seen: &Seen<'_>) -> Option<String> {
 }
 
 /// An event in one sentence.
-pub(crate) fn event(event: &Event) -> String {
+pub fn event(event: &Event) -> String {
     match &event.what {
         What::Opened {
             local,
@@ -80,7 +80,7 @@ pub(crate) fn event(event: &Event) -> String {
 }
 
 /// An ICMP error's name, and its code or MTU.
-pub(super) fn icmp(kind: IcmpKind) -> (&'static str, Option<u32>) {
+pub fn icmp(kind: IcmpKind) -> (&'static str, Option<u32>) {
     match kind {
         IcmpKind::Unreachable(code) => ("unreachable", Some(code.into())),
         IcmpKind::PacketTooBig(mtu) => ("packet-too-big", Some(mtu)),

@@ -54,6 +54,7 @@
 
 mod diary;
 mod isolated;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -11,13 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which of our crates each may use, in any kind of dependency.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("tcpx-proto", &[]),
     ("tcpx", &["tcpx-proto"]),
-    ("tcpx-client", &["tcpx", "tcpx-proto"]),
-    ("tcpx-server", &["tcpx", "tcpx-proto"]),
-    ("tcpx-lab", &["tcpx", "tcpx-proto"]),
-    ("tcpx-tests", &["tcpx", "tcpx-proto", "tcpx-lab"]),
+    ("tcpx-cli", &["tcpx", "tcpx-proto"]),
+    ("tcpx-client", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    ("tcpx-server", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    ("tcpx-lab", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    (
+        "tcpx-tests",
+        &["tcpx", "tcpx-cli", "tcpx-proto", "tcpx-lab"],
+    ),
 ];
 
 /// The crates whose modules ARCHITECTURE.md lists.
@@ -288,6 +292,7 @@ fn every_file_begins_with_the_sentence_it_answers_to() {
     let crates = [
         "tcpx-proto",
         "tcpx",
+        "tcpx-cli",
         "tcpx-client",
         "tcpx-server",
         "tcpx-lab",

@@ -28,7 +28,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tcpx::cli::input;
+use tcpx_cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::error::CallError;
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
@@ -129,7 +129,7 @@ impl Player {
         })
     }
 
-    /// Does the steps as tcpx's own player does them (tcpx/src/app.rs).
+    /// Does the steps as tcpx's own player does them (`tcpx_cli::app`).
     fn run(&mut self, script: &Script) -> Result<(), StepError> {
         let (mut at, mut outcome) = (0, Ok(()));
         while let Some(step) = script.steps.get(at) {

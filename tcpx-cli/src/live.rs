@@ -1,8 +1,6 @@
 //! The live view on stderr: one line per segment and per change of state, and a countdown while
 //! TIME-WAIT lasts.
 
-use super::outlet::Slot;
-use super::{Done, Noted, Outlet, Seen, Sink, words};
 use anstream::AutoStream;
 use clap::builder::styling::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -10,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
+use tcpx::record::{Done, Noted, Outlet, Seen, Sink, Slot, words};
 use tcpx_proto::event::{Timer, TimerAction, What};
 use tcpx_proto::script::Did;
 use tcpx_proto::time::{Duration, Instant};
@@ -220,12 +219,13 @@ impl Countdown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use tcpx::testing::sample;
 
     #[test]
     fn run_with_a_dropped_ack_gives_these_lines() {
         let octets =
-            sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)));
+            sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)))
+                .unwrap();
         let text = anstream::adapter::strip_bytes(&octets).into_vec();
         let expected = [
             "   0.000000  #1  10.0.0.1:40000 -> 10.0.0.2:7000",

@@ -1,9 +1,10 @@
-//! For tests: a handshake whose third ACK is dropped, told to an observer as the driver tells it.
+//! For tests of a [`Sink`]: a handshake whose third ACK is dropped, told to it as a host tells it.
 
-use super::{Failures, Observer, Outlet, Recorder, Sink};
+use crate::record::{Failures, Observer, Outlet, Recorder, Sink};
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use tcpx_proto::config::Config;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, Event, SegmentRecord, Timer, TimerAction, What};
 use tcpx_proto::fault::{Judgement, Verdict};
 use tcpx_proto::id::ConnId;
@@ -14,37 +15,38 @@ use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::time::{Duration, Instant};
 use tcpx_proto::wire::{Flags, Header, Options};
 
-pub(super) const START: Instant = Instant(5_000_000_000);
-pub(super) const REALTIME: Duration = Duration::from_secs(1_700_000_000);
-pub(super) const RULE: &str = "drop out ack-of-syn";
+/// When the run starts.
+pub const START: Instant = Instant(5_000_000_000);
+/// When that is, since 1970.
+pub const REALTIME: Duration = Duration::from_secs(1_700_000_000);
+/// The rule that drops the third ACK.
+pub const RULE: &str = "drop out ack-of-syn";
 
-pub(super) fn local() -> SocketAddr {
-    "10.0.0.1:40000".parse().unwrap()
+fn local() -> SocketAddr {
+    ([10, 0, 0, 1], 40000).into()
 }
 
-pub(super) fn remote() -> SocketAddr {
-    "10.0.0.2:7000".parse().unwrap()
+fn remote() -> SocketAddr {
+    ([10, 0, 0, 2], 7000).into()
 }
 
 /// Runs the sample through one sink and returns what it wrote.
-pub(super) fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> Vec<u8> {
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let failures = Failures::default();
-    let outlet = Outlet::new("sample", writer, failures.clone()).unwrap();
-    tell(&mut Recorder::new(
-        START,
-        vec![RULE.into()],
-        vec![sink(outlet)],
-    ));
-    let mut octets = Vec::new();
-    std::io::Read::read_to_end(&mut reader, &mut octets).unwrap();
-    assert!(!failures.any());
-    octets
+///
+/// # Errors
+/// Those of the pipe between them.
+pub fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> io::Result<Vec<u8>> {
+    let (mut reader, writer) = io::pipe()?;
+    let outlet = Outlet::new("sample", writer, Failures::default())?;
+    let sinks = vec![sink(outlet)];
+    tell(&mut Recorder::new(START, vec![RULE.into()], sinks)).map_err(io::Error::other)?;
+    let mut written = Vec::new();
+    reader.read_to_end(&mut written)?;
+    Ok(written)
 }
 
 /// SYN out; SYN,ACK in; the third ACK meets the rule; a stranger's segment; ABORT.
-fn tell(observer: &mut dyn Observer) {
-    let conn = conn_id();
+fn tell(observer: &mut dyn Observer) -> Result<(), CallError> {
+    let conn = conn_id()?;
     let mut event = |micros, packet, what| event(observer, micros, Some(conn), packet, what);
     event(
         0,
@@ -132,6 +134,7 @@ fn tell(observer: &mut dyn Observer) {
         None,
         What::Closed(CloseReason::Aborted),
     );
+    Ok(())
 }
 
 fn event(
@@ -244,18 +247,16 @@ fn packet(
         id: 9,
     };
     let mut into = vec![0; 100];
-    let len = header.emit((&[], &[]), &mut into).unwrap();
+    let len = header.emit((&[], &[]), &mut into).unwrap_or_default();
     into.truncate(len);
     into
 }
 
 /// Only a stack gives out names of connections.
-fn conn_id() -> ConnId {
+fn conn_id() -> Result<ConnId, CallError> {
     let config = Config::default();
     let conn = config.conn.clone();
     let mut stack = Stack::new(config, 1);
     stack.reserve(local().ip(), 40000..=40000);
-    stack
-        .connect(Instant::ZERO, local(), remote(), &conn)
-        .unwrap()
+    stack.connect(Instant::ZERO, local(), remote(), &conn)
 }

@@ -2,7 +2,6 @@
 //! manual page, the completions.
 
 use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat};
-use crate::link;
 use clap::builder::styling::Style;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use clap_complete::Shell;
@@ -14,6 +13,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tcpx::link;
 use tcpx_proto::config::{DIALECT_LINUX, LINUX_DIFFERENCES};
 use tcpx_proto::preset::{PRESETS, Preset};
 

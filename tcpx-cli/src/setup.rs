@@ -1,21 +1,19 @@
 //! From settings to a running host: observers, link, and the end of the run.
 
 use super::settings::{Settings, settings};
-use super::{Common, ThirdAck};
+use super::{Capture, Common, Display, Live, Spans, ThirdAck};
 use crate::app::AppError;
-use crate::error::Error;
-use crate::host::{Host, HostOptions};
-use crate::link::{Link, LinkOptions, Ports};
-use crate::privileges;
-use crate::record::{
-    Capture, Display, Events, Failures, Live, Observer, Outlet, Recorder, Sink, Spans, Start,
-};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use tcpx::Error;
+use tcpx::host::{Host, HostOptions};
+use tcpx::link::{Link, LinkOptions, Ports};
+use tcpx::privileges;
+use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::state::State;
@@ -38,6 +36,11 @@ impl Failure {
             message: message.into(),
             code: 2,
         }
+    }
+
+    /// For `map_err`: what was tried when the system refused.
+    fn io(act: &'static str) -> impl FnOnce(io::Error) -> Failure {
+        move |source| Failure::from(Error::Io { act, source })
     }
 }
 
@@ -81,7 +84,7 @@ impl Run {
         let seed = match common.seed {
             Some(seed) => seed,
             None => {
-                crate::host::random_seed().map_err(Error::io("read the system's random source"))?
+                tcpx::host::random_seed().map_err(Failure::io("read the system's random source"))?
             }
         };
         let (failures, display) = (Failures::default(), Display::default());
@@ -123,7 +126,7 @@ impl Run {
         privileges::drop_all()?;
         let observers = self
             .observers(files)
-            .map_err(Error::io("start a thread that writes records"))?;
+            .map_err(Failure::io("start a thread that writes records"))?;
         if self.common.verbose > 0 || self.rules.iter().any(|rule| rule.text.contains("rate=")) {
             self.say(&format!(
                 "seed {}; guard: {}",
@@ -147,7 +150,7 @@ impl Run {
         &self,
         [events, pcap]: [Option<Box<dyn Write + Send>>; 2],
     ) -> io::Result<Vec<Box<dyn Observer>>> {
-        let start = crate::driver::now();
+        let start = tcpx::record::now();
         let realtime = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
@@ -208,7 +211,7 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(Error::io("start tokio"))?;
+            .map_err(Failure::io("start tokio"))?;
         let code = runtime.block_on(async {
             let host = Host::with_link(link, options)?;
             let reports = self.report_on_signal(host.clone())?;

@@ -1,7 +1,7 @@
 //! `tracing`: a span per connection, the events and segments inside it.
 
-use super::{Noted, Seen, Sink, words};
 use std::collections::HashMap;
+use tcpx::record::{Noted, Seen, Sink, words};
 use tcpx_proto::event::What;
 use tracing::{Span, debug, info, info_span, trace};
 

@@ -2,13 +2,13 @@
 //! own streams, and the record.
 
 use super::{AppError, Ends};
-use crate::error::Error;
-use crate::stream::Stream;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tcpx::Error;
+use tcpx::stream::Stream;
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Did, StepError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};

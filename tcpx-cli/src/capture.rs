@@ -1,7 +1,6 @@
 //! pcapng: the segments on the wire and those that the gate dropped, each with a comment that says
 //! why.
 
-use super::{Noted, Outlet, Seen, Sink, words};
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
@@ -11,6 +10,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use std::borrow::Cow;
 use std::io::{self, Write};
+use tcpx::record::{Noted, Outlet, Seen, Sink, words};
 use tcpx_proto::event::What;
 use tcpx_proto::time::Duration;
 
@@ -137,8 +137,8 @@ impl Sink for Capture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
     use pcap_file::pcapng::{Block, PcapNgReader};
+    use tcpx::testing::sample;
 
     fn comments(packet: &EnhancedPacketBlock<'_>) -> Vec<String> {
         let texts = packet.options.iter().filter_map(|option| match option {
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn run_with_a_dropped_ack_reads_back_with_interfaces_times_and_comments() {
         let octets =
-            sample::written(|outlet| Box::new(Capture::new(outlet, sample::REALTIME).unwrap()));
+            sample::written(|outlet| Box::new(Capture::new(outlet, sample::REALTIME).unwrap()))
+                .unwrap();
         let mut reader = PcapNgReader::new(octets.as_slice()).unwrap();
         let (mut interfaces, mut packets) = (Vec::new(), Vec::new());
         while let Some(block) = reader.next_block() {

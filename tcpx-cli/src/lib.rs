@@ -1,28 +1,37 @@
-//! The flags that both binaries share, and what follows from them.
+//! What the programs `tcpx-client`, `tcpx-server` and `tcpx-lab` share: the flags, the live view,
+//! the capture file, a script played on a [`Host`](tcpx::Host), tables and exit statuses.
 
+pub mod app;
+mod capture;
 mod connections;
 pub mod input;
+mod live;
 mod script;
 mod settings;
 mod setup;
+mod signals;
+mod spans;
 mod table;
 mod text;
 mod value;
 
-pub use crate::signals::await_children;
+pub use capture::Capture;
 /// The shells that [`completions`] knows.
 pub use clap_complete::Shell;
+pub use live::{Display, Live};
 pub use script::{script, script_ports};
 pub use settings::{Settings, settings};
 pub use setup::{Failure, Run, finish, is_stdout, underlined};
+pub use signals::await_children;
+pub use spans::Spans;
 pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
 pub use value::{duration, endpoint, octets};
 
-use crate::guard::GuardKind;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use tcpx::guard::GuardKind;
 use tcpx_proto::config::{Congestion, KeepAlive, Persist, Profile, Recovery};
 use tcpx_proto::wire::ChecksumPolicy;
 

@@ -3,8 +3,8 @@
 use super::Failure;
 use super::setup::Run;
 use super::table::{Cell, Fit, Table};
-use crate::host::Host;
 use crate::signals::Caught;
+use tcpx::host::Host;
 use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
 use tokio::signal::unix::SignalKind;
@@ -27,7 +27,7 @@ impl Run {
         Ok(async move {
             loop {
                 asked.arrives().await;
-                let (count, table) = table(host.connections(), crate::driver::now());
+                let (count, table) = table(host.connections(), tcpx::record::now());
                 self.complain(format!("{count}\n{}", table.on_stderr()).trim_end());
             }
         })

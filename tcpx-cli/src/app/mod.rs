@@ -2,7 +2,7 @@
 //! it has some.
 //!
 //! ```
-//! use tcpx::app::{Ends, Player};
+//! use tcpx_cli::app::{Ends, Player};
 //! use tcpx::network::Network;
 //! use tcpx::HostOptions;
 //! use tcpx_proto::script::Script;
@@ -24,15 +24,15 @@
 
 mod talk;
 
-use crate::error::Error;
-use crate::host::Host;
-use crate::listener::Listener;
 use crate::signals::Caught;
-use crate::stream::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use talk::{Line, ended_early};
+use tcpx::Error;
+use tcpx::host::Host;
+use tcpx::listener::Listener;
+use tcpx::stream::Stream;
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::{Connect, Did, Expected, Script, Step, StepError};
 use tcpx_proto::sim::Place;

@@ -3,9 +3,9 @@
 use super::input;
 use super::setup::{Failure, Run, underlined};
 use crate::app::{AppError, Ends, Player, signalled};
-use crate::host::{Host, HostOptions};
-use crate::link::{Link, Ports};
 use std::path::Path;
+use tcpx::host::{Host, HostOptions};
+use tcpx::link::{Link, Ports};
 use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 
