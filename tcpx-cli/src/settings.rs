@@ -5,9 +5,9 @@ use super::setup::underlined;
 use super::{Common, Failure, ThirdAck};
 use tcpx_proto::config::{Config, Congestion, Ecn, Isn, Overflow, Profile, Recovery, TimeWaitRst};
 use tcpx_proto::fault::{self, Rule};
+use tcpx_proto::lexer::Mistake;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::words::Mistake;
 
 /// What the flags come to.
 #[derive(Clone, PartialEq, Eq, Debug)]

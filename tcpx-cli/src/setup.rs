@@ -16,8 +16,8 @@ use tcpx::privileges;
 use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::fault::Rule;
+use tcpx_proto::lexer::Mistake;
 use tcpx_proto::state::State;
-use tcpx_proto::words::Mistake;
 use tracing_subscriber::EnvFilter;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.

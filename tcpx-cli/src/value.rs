@@ -3,18 +3,30 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tcpx_proto::config::{KeepAlive, Persist};
+use tcpx_proto::lexer::{self, Mistake, Word};
 
-/// A duration such as `1s`, `200ms` or `2h 30m`, above zero and up to a year.
+/// The longest duration of a flag.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The most bytes of a flag.
+const MOST_BYTES: u32 = 1 << 30;
+
+/// A duration such as `1s`, `200ms` or `2h 30m`, above zero and at most a year.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text is not such a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error} (write it like 200ms, 1s or 2h)"))?;
-    match duration {
-        Duration::ZERO => Err("must be above zero".into()),
-        long if long > Duration::from_secs(365 * 24 * 3600) => Err("must be a year at most".into()),
-        fine => Ok(fine),
+    match lexer::duration(Word::whole(text), YEAR) {
+        Ok(Duration::ZERO) => Err("must be above zero".into()),
+        Ok(duration) => Ok(duration),
+        Err(mistake) => Err(one_line(mistake)),
+    }
+}
+
+/// A mistake in a value, with what to write instead.
+fn one_line(mistake: Mistake) -> String {
+    match mistake.help {
+        Some(help) => format!("{} ({help})", mistake.message),
+        None => mistake.message,
     }
 }
 
@@ -57,29 +69,14 @@ pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{name} has no address"))
 }
 
-/// A number of octets such as `65536`, `64k` or `1M`, 1 to 2^30.
+/// A number of bytes such as `65536`, `64k` or `1M`, at most 2^30.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The text is not such a number.
 pub fn octets(text: &str) -> Result<usize, String> {
-    let (number, unit) = match text.to_ascii_lowercase().strip_suffix(['k', 'm']) {
-        Some(number) => (
-            number.to_owned(),
-            if text.ends_with(['k', 'K']) {
-                1 << 10
-            } else {
-                1 << 20
-            },
-        ),
-        None => (text.to_owned(), 1),
-    };
-    let number: usize = number
-        .parse()
-        .map_err(|_| "write it like 65536, 64k or 1M".to_owned())?;
-    number
-        .checked_mul(unit)
-        .filter(|octets| (1..=1 << 30).contains(octets))
-        .ok_or_else(|| "must be 1 to 1024M octets".into())
+    lexer::size(Word::whole(text), MOST_BYTES)
+        .map(|bytes| bytes as usize)
+        .map_err(one_line)
 }
 
 /// A mark, decimal or with 0x, not 0 (which every other packet has).

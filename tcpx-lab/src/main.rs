@@ -19,7 +19,7 @@ use tcpx_lab::nft::{self, Own};
 use tcpx_lab::picture::{Format, draw};
 use tcpx_lab::{demo, doctor, document, experiment, hold};
 use tcpx_proto::fault::Rule;
-use tcpx_proto::words::Mistake;
+use tcpx_proto::lexer::Mistake;
 
 const EXAMPLES: &str = "Examples:
   tcpx-lab demo

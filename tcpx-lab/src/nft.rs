@@ -18,8 +18,8 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use tcpx_proto::fault::{Action, Direction, Edit, Effect, Fault, Kind, Rule, Value, Which};
+use tcpx_proto::lexer::Mistake;
 use tcpx_proto::wire::{Field, OptionKind};
-use tcpx_proto::words::Mistake;
 
 /// The end that the rules are written for: `out` is from here.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -83,7 +83,7 @@
 //! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
 //! | [`fault`] | what the network does to a segment: the gate at the edge |
 //! | [`script`] | what an application does and when |
-//! | [`words`] | how a line of our small languages is read, and what is said of a mistake |
+//! | [`lexer`] | reads a line of our small languages word by word, with the position of a mistake |
 //! | [`sim`] | hosts and links on one virtual clock |
 //!
 //! `ARCHITECTURE.md` lists which of them uses which; a test compares that with the sources.
@@ -103,6 +103,7 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod label;
+pub mod lexer;
 pub mod preset;
 pub mod script;
 pub mod seq;
@@ -112,4 +113,3 @@ pub mod state;
 pub mod tcb;
 pub mod time;
 pub mod wire;
-pub mod words;

@@ -6,9 +6,9 @@ use crate::config::{
     SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
 use crate::fault::Rule;
+use crate::lexer::nearest;
 use crate::state::{State, Trigger};
 use crate::wire::ChecksumPolicy;
-use crate::words::nearest;
 use alloc::vec::Vec;
 
 /// One removable rule.

@@ -5,9 +5,9 @@ mod parse;
 
 use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
+use crate::lexer::Mistake;
 use crate::state::State;
 use crate::time::{Duration, Instant};
-use crate::words::Mistake;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -36,7 +36,7 @@ fn one(name: &str) -> Result<Experiment> {
             ..Experiment::parse(name, &source)?
         });
     }
-    match tcpx_proto::words::nearest(name, experiment::names()) {
+    match tcpx_proto::lexer::nearest(name, experiment::names()) {
         Some(nearest) => bail!(
             "there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"
         ),

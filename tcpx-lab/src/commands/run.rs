@@ -16,7 +16,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tcpx_cli::input;
-use tcpx_proto::words::{did_you_mean, nearest};
+use tcpx_proto::lexer::{did_you_mean, nearest};
 
 /// Which experiments, where and how.
 #[derive(Args, Clone, Debug)]

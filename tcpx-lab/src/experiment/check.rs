@@ -9,9 +9,9 @@ use crate::report::folder;
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tcpx_proto::lexer::{Mistake, did_you_mean, nearest};
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::state::{State, TRANSITIONS};
-use tcpx_proto::words::{Mistake, did_you_mean, nearest};
 
 /// The most arms: each is a run in each world.
 const MOST_ARMS: usize = 100;

@@ -8,9 +8,9 @@ use crate::events;
 use crate::exchange::End;
 use crate::netns;
 use std::net::{IpAddr, SocketAddr};
+use tcpx_proto::lexer::did_you_mean;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options, Timestamps, icmp_error};
-use tcpx_proto::words::did_you_mean;
 
 /// Whom nobody knows.
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(netns::STRANGER), 40_000);

@@ -4,7 +4,7 @@ use super::Text;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
-use tcpx_proto::words;
+use tcpx_proto::lexer;
 use toml::Spanned;
 
 /// A mistake with its file around it.
@@ -59,7 +59,7 @@ impl Wrong {
     }
 
     /// Of a part of what a text came to.
-    pub(super) fn part(text: &Text, resolved: &str, mistake: words::Mistake) -> Wrong {
+    pub(super) fn part(text: &Text, resolved: &str, mistake: lexer::Mistake) -> Wrong {
         let within =
             (text.get_ref() == resolved).then(|| (resolved.to_owned(), mistake.span.clone()));
         Wrong {
@@ -107,7 +107,7 @@ fn nearest_expected(message: &str) -> Option<String> {
         .split('`')
         .skip(1)
         .step_by(2);
-    words::nearest(named.next()?, named).map(words::did_you_mean)
+    lexer::nearest(named.next()?, named).map(lexer::did_you_mean)
 }
 
 fn show(

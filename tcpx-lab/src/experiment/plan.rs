@@ -14,10 +14,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tcpx_cli::{Common, Settings, settings};
 use tcpx_proto::config::Profile;
+use tcpx_proto::lexer::{Mistake, Word, Words, did_you_mean, duration, nearest, one_of};
 use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
-use tcpx_proto::words::{Mistake, Words, did_you_mean, nearest, one_of};
 use toml::Spanned;
 
 /// A and B.
@@ -248,7 +248,8 @@ impl Names {
 
     pub(super) fn duration(&self, text: &Text) -> Result<Duration, Wrong> {
         let resolved = self.resolve(text)?;
-        rung::duration(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))
+        duration(Word::whole(&resolved), rung::LONGEST)
+            .map_err(|mistake| Wrong::part(text, &resolved, mistake))
     }
 
     fn count(&self, text: &Text) -> Result<u32, Wrong> {

@@ -9,10 +9,8 @@ use crate::events;
 use crate::exchange::{End, Exchange, Step};
 use std::time::Duration;
 use tcpx_proto::error::CloseReason;
+use tcpx_proto::lexer::{Parsed, Word, Words, did_you_mean, duration, nearest, number, one_of};
 use tcpx_proto::state::State;
-use tcpx_proto::words::{
-    Mistake, Parsed, Word, Words, did_you_mean, nearest, number, one_of, time,
-};
 
 /// A line.
 #[derive(Clone, PartialEq, Debug)]
@@ -66,7 +64,7 @@ pub struct Pattern {
 }
 
 /// The longest time that a file may name: a month of 31 days.
-const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 /// As [`events::Segment::options`] names them.
 const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
 /// As an events file names ICMP errors.
@@ -378,7 +376,7 @@ fn bounds(next: Option<Word<'_>>, words: &mut Words<'_>) -> Parsed<Option<(f64, 
         .ok_or_else(|| wrong(BOUNDS))?;
     let seconds = |part: Word<'_>, otherwise: f64| match part.text {
         "" => Ok(otherwise),
-        _ => time(part, LONGEST).map(|time| time.as_secs_f64()),
+        _ => duration(part, LONGEST).map(|time| time.as_secs_f64()),
     };
     let length = word.text.len();
     let within = (
@@ -392,18 +390,6 @@ fn bounds(next: Option<Word<'_>>, words: &mut Words<'_>) -> Parsed<Option<(f64, 
         Some(more) => Err(more.wrong("nothing can follow a bound", None)),
         None => Ok(Some(within)),
     }
-}
-
-/// A time such as `1.5s`, `200ms` or `2h`, and nothing else.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
-    let mut words = Words::new(text, 0);
-    let time = time(
-        words.expect("a time", "for example: 3s, 1.5s or 10ms")?,
-        LONGEST,
-    )?;
-    words.next().map_or(Ok(time), |more| {
-        Err::<Duration, Mistake>(more.wrong("nothing can follow the time", None))
-    })
 }
 
 #[cfg(test)]

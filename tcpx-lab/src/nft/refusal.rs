@@ -1,7 +1,7 @@
 //! Why a rule cannot be said in nftables, and which part of its line that is.
 
 use std::ops::Range;
-use tcpx_proto::words::Mistake;
+use tcpx_proto::lexer::Mistake;
 
 /// The part of a line that nftables cannot say, and why.
 pub(super) struct Refusal {

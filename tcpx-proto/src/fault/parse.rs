@@ -3,10 +3,10 @@
 
 use super::Direction;
 use super::rule::{Action, Edit, Effect, Fault, Kind, Milestone, Release, Value, When, Which};
-use crate::wire::{Field, Flags, OptionKind};
-use crate::words::{
-    Mistake, Parsed, Word, Words, decimal, did_you_mean, duration, nearest, number, one_of,
+use crate::lexer::{
+    LONGEST, Mistake, Parsed, Word, Words, decimal, did_you_mean, duration, nearest, number, one_of,
 };
+use crate::wire::{Field, Flags, OptionKind};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,7 +51,7 @@ const VALUED: &[(&str, Read<Kind>)] = &[
     ("longer", |octets| {
         number(octets, 0, 65_535).map(Kind::Longer)
     }),
-    ("idle", |time| duration(time).map(Kind::Idle)),
+    ("idle", |time| duration(time, LONGEST).map(Kind::Idle)),
 ];
 
 /// What stands before the `=` of an edit; `None` is `strip`.
@@ -188,9 +188,10 @@ fn release(name: Word<'_>, words: &mut Words<'_>) -> Parsed<Release> {
         &[("on", true), ("after", false)],
     )? {
         true => event(words.expect("an event", "established#n, closed#n or time-wait#n")?)?,
-        false => When::After(duration(
-            words.expect("a time", "a number and us, ms, s, m or h")?,
-        )?),
+        false => {
+            let word = words.expect("a duration", "for example: after 1.5s")?;
+            When::After(duration(word, LONGEST)?)
+        }
     };
     Ok(Release {
         name: name.into(),
@@ -214,7 +215,9 @@ fn event(word: Word<'_>) -> Parsed<When> {
 fn effect(word: Word<'_>) -> Parsed<Effect> {
     const VERDICTS: &[(&str, Read<Effect>)] = &[
         ("drop", |argument| bare(argument, Effect::Drop)),
-        ("delay", |argument| duration(argument).map(Effect::Delay)),
+        ("delay", |argument| {
+            duration(argument, LONGEST).map(Effect::Delay)
+        }),
         ("dup", |argument| {
             number(argument, 1, MAX_COUNT).map(Effect::Duplicate)
         }),
@@ -261,7 +264,7 @@ fn corrupt(argument: Word<'_>) -> Parsed<Effect> {
 fn trickle(argument: Word<'_>) -> Parsed<Effect> {
     let (every, queue) = argument.cut(",");
     let queue = queue.map(|queue| number(queue, 1, MAX_COUNT)).transpose()?;
-    Ok(Effect::Trickle(duration(every)?, queue))
+    Ok(Effect::Trickle(duration(every, LONGEST)?, queue))
 }
 
 fn rewrite(argument: Word<'_>) -> Parsed<Effect> {
@@ -704,7 +707,11 @@ mod tests {
                 "did you mean 'established'?",
             ),
             ("release=old on closed", "", "closed#1 is the first one"),
-            ("delay=3secs out data", "secs", "one of: us, ms, s, m, h"),
+            (
+                "delay=3parsec out data",
+                "parsec",
+                "one of: us, ms, s, m, h",
+            ),
             (
                 "drop out ack#2.1",
                 "1",

@@ -3,9 +3,9 @@
 
 use super::{Direction, parse};
 use crate::label::{Carries, Cause, Label};
+use crate::lexer::Mistake;
 use crate::time::Duration;
 use crate::wire::{self, Field, Flags, Header, OptionKind};
-use crate::words::Mistake;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -2,8 +2,10 @@
 
 use super::{Connect, Expected, Step};
 use crate::error::CloseReason;
+use crate::lexer::{
+    LONGEST, Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of, size,
+};
 use crate::state::State;
-use crate::words::{Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -35,7 +37,8 @@ const STEPS: &[(&str, Read)] = &[
     ("echo", |_, _| Ok(Step::Echo)),
     ("relay", |_, _| Ok(Step::Relay)),
     ("sleep", |_, rest| {
-        duration(rest.expect("a time", "a number and us, ms, s, m or h")?).map(Step::Sleep)
+        let word = rest.expect("a duration", "for example: sleep 1.5s")?;
+        duration(word, LONGEST).map(Step::Sleep)
     }),
     ("stop", |_, rest| {
         two(
@@ -140,7 +143,7 @@ fn two(rest: Rest<'_, '_>, known: &[(&str, Step)]) -> Parsed<Step> {
         .map(|(index, (name, _))| (*name, index))
         .collect();
     let first = known.first().map_or("", |(name, _)| name);
-    let index = one_of(rest.expect("a word", first)?, "word here", &indices)?;
+    let index = one_of(rest.expect("a word", first)?, "word", &indices)?;
     Ok(known
         .get(index)
         .map_or(Step::StopReading, |(_, step)| step.clone()))
@@ -228,7 +231,7 @@ fn send(rest: Rest<'_, '_>) -> Parsed<Step> {
     match word.text {
         "input" => Ok(Step::SendInput),
         text if text.starts_with('"') => string(word).map(Step::Send),
-        _ => size(word).map(|octets| Step::Send(counted(octets as usize))),
+        _ => size(word, MOST).map(|octets| Step::Send(counted(octets as usize))),
     }
 }
 
@@ -247,7 +250,7 @@ fn receive(rest: Rest<'_, '_>) -> Parsed<Step> {
         "until" => string(rest.expect("a text", "for example: receive until \"\\n\"")?)
             .map(Step::ReceiveUntil),
         "to" => two(rest, &[("end", Step::ReceiveToEnd)]),
-        _ => size(word).map(|octets| Step::Receive(octets.into())),
+        _ => size(word, MOST).map(|octets| Step::Receive(octets.into())),
     }
 }
 
@@ -259,7 +262,9 @@ fn expect(rest: Rest<'_, '_>) -> Parsed<Step> {
     if word.text == "closed" {
         let reasons: Vec<(&str, ())> = CloseReason::NAMES.iter().map(|name| (*name, ())).collect();
         let reason = match rest.next() {
-            Some(word) => one_of(word, "way to end", &reasons).map(|()| Some(word.text.into()))?,
+            Some(word) => {
+                one_of(word, "close reason", &reasons).map(|()| Some(word.text.into()))?
+            }
             None => None,
         };
         return Ok(Step::Expect(Expected::Closed(reason)));
@@ -284,16 +289,6 @@ fn label(word: Word<'_>) -> Parsed<Arc<str>> {
 
 fn port(word: Word<'_>) -> Parsed<u16> {
     number(word, 1, u16::MAX.into()).map(|port| u16::try_from(port).unwrap_or(u16::MAX))
-}
-
-/// A number of octets, such as 5, 64k or 1M.
-fn size(word: Word<'_>) -> Parsed<u32> {
-    let (digits, unit) = match word.text.as_bytes().last() {
-        Some(b'k' | b'K') => (word.part(0..word.text.len() - 1), 1 << 10),
-        Some(b'm' | b'M') => (word.part(0..word.text.len() - 1), 1 << 20),
-        _ => (word, 1),
-    };
-    Ok(number(digits, 1, MOST / unit)? * unit)
 }
 
 /// A text in quotes.
