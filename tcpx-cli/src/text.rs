@@ -1,7 +1,7 @@
 //! What the programs say of themselves: the end of `--help`, the rules that can be removed, the
 //! manual page, the completions.
 
-use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat};
+use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 use clap::builder::styling::Style;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use clap_complete::Shell;
@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx::link;
-use tcpx_proto::config::{DIALECT_LINUX, LINUX_DIFFERENCES};
+use tcpx_proto::config::{DIFFERENCES, LINUX_DIFFERENCES, Profile};
 use tcpx_proto::preset::{PRESETS, Preset};
 
 /// The exit statuses of both binaries, as the end of their help.
@@ -214,13 +214,23 @@ fn after_help() -> String {
         );
     }
     text.push_str("\nWhere the linux profile departs from the RFCs:\n");
-    for (requirement, what) in DIALECT_LINUX {
-        let _infallible = writeln!(text, "  {what} ({requirement})");
+    for row in DIFFERENCES.iter().filter(|row| row.is_in(Profile::Linux)) {
+        push_item(&mut text, &format!("{} ({})", row.text, row.requirement));
     }
     text.push_str("\nWhere the linux profile still differs from Linux 6.18:\n");
     for difference in LINUX_DIFFERENCES {
-        let _infallible = writeln!(text, "  {difference}");
+        push_item(&mut text, difference);
     }
     let _infallible = write!(text, "\n{}", exit_codes());
     text
+}
+
+/// One item of a list, wrapped, with the continuation indented.
+fn push_item(text: &mut String, item: &str) {
+    for (at, line) in wrapped(item, 94).iter().enumerate() {
+        let indent = if at == 0 { "  " } else { "    " };
+        text.push_str(indent);
+        text.push_str(line);
+        text.push('\n');
+    }
 }

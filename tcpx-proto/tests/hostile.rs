@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use common::inputs::{self, any_input};
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, seal, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Isn, Profile};
@@ -735,118 +736,13 @@ fn probes_to_a_window_that_stays_closed_get_rarer_though_they_are_answered() {
 
 // ---- Anything at all
 
-#[derive(Clone, Debug)]
-enum Input {
-    Segment {
-        seq: i32,
-        ack: i32,
-        bits: u8,
-        window: u16,
-        len: usize,
-        stamp: i32,
-    },
-    Icmp {
-        kind: u8,
-        code: u8,
-        mtu: u16,
-        seq: i32,
-    },
-    Send(usize),
-    Receive(usize),
-    Shutdown,
-    Close,
-    Abort,
-    Wait(u64),
-}
-
-fn any_input() -> impl Strategy<Value = Input> {
-    let near = || prop_oneof![3 => -2i32..3, 1 => -70_000..70_000, 1 => any::<i32>()];
-    prop_oneof![
-        8 => (near(), near(), any::<u8>(), any::<u16>(), prop_oneof![Just(0), 0..2000usize], -1i32..5)
-            .prop_map(|(seq, ack, bits, window, len, stamp)| Input::Segment { seq, ack, bits: bits & !Flags::RST.0, window, len, stamp }),
-        8 => (near(), near(), prop_oneof![Just(0), Just(1460usize)], any::<u16>())
-            .prop_map(|(seq, ack, len, window)| Input::Segment { seq, ack, bits: ACK.0, window, len, stamp: 1 }),
-        1 => (0u8..13, 0u8..6, any::<u16>(), near()).prop_map(|(kind, code, mtu, seq)| Input::Icmp { kind, code, mtu, seq }),
-        2 => (1..5000usize).prop_map(Input::Send),
-        2 => (1..5000usize).prop_map(Input::Receive),
-        1 => Just(Input::Shutdown),
-        1 => prop_oneof![Just(Input::Close), Just(Input::Abort)],
-        3 => (0..100_000u64).prop_map(Input::Wait),
-    ]
-}
-
-fn put(bench: &mut Bench, input: &Input) -> Vec<Sent> {
-    let by = |base: Seq, by: i32| Seq(base.0.wrapping_add_signed(by));
-    match *input {
-        Input::Segment {
-            seq,
-            ack,
-            bits,
-            window,
-            len,
-            stamp,
-        } => {
-            let mut header =
-                bench.header(by(bench.rcv_nxt, seq), by(bench.snd_nxt, ack), Flags(bits));
-            header.window = window;
-            header.options.timestamps = (stamp >= 0).then(|| Timestamps {
-                value: 1000 + stamp as u32,
-                echo: 0,
-            });
-            return bench.say(header, &vec![1; len]);
-        }
-        Input::Icmp {
-            kind,
-            code,
-            mtu,
-            seq,
-        } => return bench.icmp(kind, code, mtu, by(bench.snd_una, seq)),
-        Input::Wait(time) => return bench.run(millis(time)),
-        _ => {}
-    }
-    let Some(id) = bench.id else {
-        return Vec::new();
-    };
-    let _ = match *input {
-        Input::Send(len) => bench.stack.send(bench.now, id, &vec![2; len]).map(|_| ()),
-        Input::Receive(len) => bench
-            .stack
-            .receive(bench.now, id, &mut vec![0; len])
-            .map(|_| ()),
-        Input::Shutdown => bench.stack.shutdown(bench.now, id),
-        Input::Close => bench.stack.close(bench.now, id),
-        _ => bench.stack.abort(bench.now, id),
-    };
-    bench.drain()
-}
-
 proptest! {
     #[test]
     fn any_inputs_in_any_state_keep_the_invariants(
         profile in prop_oneof![Just(Profile::Rfc9293), Just(Profile::Rfc793), Just(Profile::Linux)],
-        state in prop::sample::select(vec![
-            "LISTEN", "SYN-SENT", "SYN-RECEIVED(active)", "SYN-RECEIVED(passive)", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT",
-            "CLOSING", "LAST-ACK", "TIME-WAIT",
-        ]),
+        state in prop::sample::select(inputs::STATES.to_vec()),
         inputs in prop::collection::vec(any_input(), 1..60),
     ) {
-        let mut bench = Bench::new(with(profile.config(), |conn| (conn.receive_buffer, conn.send_buffer) = (20_000, 20_000)));
-        bench.stamp = Some(1000);
-        bench.enter(state);
-        for input in inputs {
-            let (id, before) = (bench.id, bench.id.and_then(|id| bench.stack.status(id)));
-            let sent = put(&mut bench, &input);
-            prop_assert!(sent.len() <= 200, "{} segments for {input:?}", sent.len());
-            let Some(after) = bench.id.and_then(|id| bench.stack.status(id)) else { continue };
-            prop_assert!(after.snd_una.le(after.snd_nxt), "{after:?}");
-            prop_assert!(after.unread <= 20_000 + (1 << 14) && after.unacknowledged <= 20_000, "{after:?}");
-            prop_assert!(after.rcv_wnd <= 65_536, "{after:?}");
-            let same = before.filter(|before| bench.id == id && before.state != State::SynSent);
-            if let Some(before) = same {
-                prop_assert!(before.rcv_nxt.le(after.rcv_nxt) && before.snd_una.le(after.snd_una), "{before:?} {after:?}");
-            }
-            let waits = after.snd_una != after.snd_nxt && !matches!(after.state, State::Closed | State::Listen | State::TimeWait);
-            prop_assert!(!waits || after.deadline.is_some(), "something is outstanding and no timer runs: {after:?}");
-        }
+        inputs::keep_the_invariants(profile.config(), state, &inputs)?;
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, Congestion, ConnConfig, Dialect, FinRepeats, Nagle, Profile, Recovery, Rto,
+    Config, Congestion, ConnConfig, FinRepeats, Nagle, Profile, Recovery, Rto, TimeoutSack,
 };
 use tcpx_proto::event::Timer;
 use tcpx_proto::label::Cause;
@@ -203,7 +203,7 @@ fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
 fn rfc_6675_5_1_after_a_timeout_held_octets_are_not_sent_again_by_linux_and_are_by_the_letter() {
     for (profile, again) in [(Profile::Linux, vec![0, 3]), (Profile::Rfc9293, vec![0, 1])] {
         let mut config = config(Recovery::Rfc6675);
-        config.conn.dialect = profile.config().conn.dialect;
+        config.conn.timeout_sack = profile.config().conn.timeout_sack;
         let (mut bench, first) = in_flight(config, 10);
         assert_eq!(sack(&mut bench, first, 0, &[(1, 3)]), []);
         let sent = bench.run(millis(1200));
@@ -368,7 +368,7 @@ fn rfc_2018_8_reneging_peer_gets_everything_again() {
 fn rfc_2018_8_reneging_beyond_a_hole_is_found_out_by_the_timeout() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
         let mut config = config(recovery);
-        config.conn.dialect = Dialect::Linux;
+        config.conn.timeout_sack = TimeoutSack::Keep;
         let (mut bench, first) = in_flight(config, 10);
         for held in 2..=10 {
             sack(&mut bench, first, 0, &[(1, held)]);
@@ -449,10 +449,10 @@ fn any_config() -> impl Strategy<Value = Config> {
         Congestion::Cubic,
         Congestion::Off,
     ]);
-    let dialect = prop::sample::select(vec![Dialect::Linux, Dialect::Rfc9293]);
+    let timeout_sack = prop::sample::select(vec![TimeoutSack::Keep, TimeoutSack::Forget]);
     let fin_repeats = prop::sample::select(vec![FinRepeats::UntilAcknowledged, FinRepeats::Never]);
-    (recovery, congestion, dialect, fin_repeats).prop_map(
-        |(recovery, congestion, dialect, fin_repeats)| {
+    (recovery, congestion, timeout_sack, fin_repeats).prop_map(
+        |(recovery, congestion, timeout_sack, fin_repeats)| {
             let mut config = config(recovery);
             let rto = Rto {
                 max: Duration::from_secs(2),
@@ -460,7 +460,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             };
             config.conn = ConnConfig {
                 congestion,
-                dialect,
+                timeout_sack,
                 fin_repeats,
                 rto,
                 r2: 1000,

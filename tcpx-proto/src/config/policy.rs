@@ -320,3 +320,141 @@ pub enum Samples {
     /// All of them, from their last transmission on, and no timestamp is asked.
     All,
 }
+
+/// An ACK in SYN-SENT that does not acknowledge our SYN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SynSentAck {
+    /// It is answered with a RST (RFC 9293 section 3.10.7.3, first check).
+    Reset,
+    /// It is answered with a RST, and the first time our SYN is also retransmitted at once: a peer
+    /// that ignores the RST would otherwise be asked forever (Linux
+    /// `tcp_rcv_synsent_state_process`).
+    ResetAndRetry,
+}
+
+/// The peer's SYN again in SYN-RECEIVED.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RepeatedSyn {
+    /// It is answered with an ACK, like every segment outside the window (RFC 9293 section
+    /// 3.10.7.4, first check).
+    Acknowledge,
+    /// A passive opener sends its SYN,ACK again (Linux `tcp_check_req`).
+    SynAck,
+}
+
+/// The ACK of a passive opener in SYN-RECEIVED, which Linux calls a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RequestAck {
+    /// It is the fifth check (RFC 9293 section 3.10.7.4): a segment with an old timestamp or
+    /// outside the window does not get that far.
+    InOrder,
+    /// It is checked before anything else, and a wrong one is answered with a RST (Linux: the
+    /// listener's answer).
+    First,
+}
+
+/// Another SYN in the window of a passive opener in SYN-RECEIVED.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RequestSyn {
+    /// The connection returns to LISTEN (RFC 9293 section 3.10.7.4, fourth check).
+    Return,
+    /// The same, and a RST answers (Linux `tcp_check_req`).
+    Reset,
+}
+
+/// A segment without a timestamp on a connection that negotiated them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MissingTimestamp {
+    /// It is dropped, unless it is a RST (RFC 7323 section 3.2).
+    Drop,
+    /// It is accepted without PAWS (Linux `tcp_fast_parse_options`).
+    Accept,
+}
+
+/// The ACK field in TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitAck {
+    /// It is checked as in every state, and a timestamp is taken from every segment that passes
+    /// (RFC 9293 section 3.10.7.4, RFC 7323 section 5.3).
+    Check,
+    /// It is ignored, and a timestamp is taken only from a bare ACK at RCV.NXT (Linux
+    /// `tcp_timewait_state_process`).
+    Ignore,
+}
+
+/// A RST with an old timestamp in TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitOldRst {
+    /// PAWS never drops a RST (RFC 7323 section 5.3, R1).
+    Accept,
+    /// PAWS drops it (Linux `tcp_timewait_state_process`).
+    Drop,
+}
+
+/// A RST beside RCV.NXT in TIME-WAIT, where [`ResetChecks::Rfc5961`] does not let it reset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitChallenge {
+    /// It gets a challenge ACK (RFC 5961 section 3.2).
+    Send,
+    /// It gets no answer (Linux `tcp_timewait_state_process`).
+    Silent,
+}
+
+/// Which SYN reopens TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitReopen {
+    /// One with a later timestamp; with timestamps where the old connection had none; and
+    /// otherwise one at RCV.NXT or later (RFC 6191 section 2; RFC 9293 MAY-2).
+    Rfc6191,
+    /// One with a later timestamp, or else one later than RCV.NXT (Linux
+    /// `tcp_timewait_state_process`).
+    Linux,
+}
+
+/// A SYN that does not reopen TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeWaitRefused {
+    /// It is dropped (RFC 6191 section 2).
+    Drop,
+    /// It is answered with an ACK (Linux `tcp_timewait_state_process`).
+    Acknowledge,
+}
+
+/// ICMP errors in SYN-SENT and SYN-RECEIVED.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum HandshakeIcmp {
+    /// Hard errors end the connection, soft ones do not (RFC 9293 section 3.9.2.2, MUST-56,
+    /// SHLD-26; RFC 5927 section 5.2).
+    HardErrors,
+    /// Every error ends it (Linux `tcp_v4_err`).
+    AnyError,
+}
+
+/// The RST of an ABORT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AbortRst {
+    /// It has no ACK (RFC 9293 section 3.10.5).
+    Bare,
+    /// It has one (Linux `tcp_send_active_reset`).
+    WithAck,
+}
+
+/// A zero-window probe.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ZeroWindowProbe {
+    /// It carries one byte of new data (RFC 9293 section 3.8.6.1).
+    OneByte,
+    /// It carries no text, at SND.UNA-1 (Linux `tcp_xmit_probe_skb`).
+    Empty,
+}
+
+/// What SACK reported, once the retransmission timer expired.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimeoutSack {
+    /// It is forgotten, and all of it is sent again: the peer may have dropped it (RFC 2018 section
+    /// 8).
+    Forget,
+    /// It counts until SND.UNA stops at its left edge, which only reneging explains (Linux
+    /// `tcp_check_sack_reneging`).
+    Keep,
+}

@@ -3,7 +3,7 @@
 use super::recovery::Choice;
 use super::scoreboard::Mark;
 use super::{Cx, Reply, Tcb, Transfer};
-use crate::config::{ConnConfig, Dialect, FinRepeats, HoldBack, Nagle};
+use crate::config::{AbortRst, ConnConfig, FinRepeats, HoldBack, Nagle, ZeroWindowProbe};
 use crate::event::Timer;
 use crate::id::ConnId;
 use crate::label::{Carries, Cause, Label};
@@ -314,11 +314,16 @@ impl Tcb {
             small: true,
         };
         match cause {
-            Cause::Probe if self.probe_has_text() && self.unacknowledged() > 0 => Plan {
-                seq: self.snd.una,
-                len: 1,
-                ..plan
-            },
+            Cause::Probe
+                if self.config.zero_window_probe == ZeroWindowProbe::OneByte
+                    && self.unacknowledged() > 0 =>
+            {
+                Plan {
+                    seq: self.snd.una,
+                    len: 1,
+                    ..plan
+                }
+            }
             Cause::Probe => Plan {
                 seq: self.snd.una.back(1),
                 ..plan
@@ -665,12 +670,11 @@ impl Tcb {
         });
     }
 
-    /// The RST of an ABORT (3.10.5); Linux adds an ACK.
+    /// The RST of an ABORT (3.10.5).
     pub(super) fn reply_reset(&mut self, cx: &mut Cx<'_>) {
-        let flags = if self.config.dialect == Dialect::Linux {
-            Flags::RST | Flags::ACK
-        } else {
-            Flags::RST
+        let flags = match self.config.abort_rst {
+            AbortRst::Bare => Flags::RST,
+            AbortRst::WithAck => Flags::RST | Flags::ACK,
         };
         let plan = Plan {
             seq: self.snd.nxt,

@@ -5,7 +5,7 @@ use super::congestion::Path;
 use super::rack::{Rack, TailProbe};
 use super::scoreboard::{Mark, Run, Scoreboard};
 use super::{Cx, Tcb, Transfer};
-use crate::config::{Dialect, Recovery};
+use crate::config::{Recovery, TimeoutSack};
 use crate::event::Timer;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -195,14 +195,13 @@ impl Tcb {
         }
     }
 
-    /// The retransmission timer expired: what is lost, in the view of the policy. What is held
-    /// stays so, as in Linux (RFC 2018 section 8 would have it forgotten, and [`Dialect::Rfc9293`]
-    /// does), until SND.UNA stops at it.
+    /// The retransmission timer expired: what is lost, in the view of the policy. What SACK
+    /// reported as held stays so if the policy says so, until SND.UNA stops at it.
     pub(super) fn all_in_doubt(&mut self, now: Instant) {
         let (path, recovery, keep) = (
             self.path(now),
             self.config.recovery,
-            self.config.dialect == Dialect::Linux,
+            self.config.timeout_sack == TimeoutSack::Keep,
         );
         // A probe for which there is no room would stand in the way.
         self.pending.tail_probe = false;

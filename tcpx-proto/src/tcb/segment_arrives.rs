@@ -5,8 +5,9 @@ use super::congestion::{Path, Reaction};
 use super::recovery::News;
 use super::{Cx, Outcome, Tcb};
 use crate::config::{
-    Dialect, KeepAlive, ResetChecks, Samples, SynAcknowledged, SynText, TimeWaitRestart,
-    TimeWaitRst, WindowEdges,
+    HandshakeIcmp, KeepAlive, MissingTimestamp, RepeatedSyn, RequestAck, RequestSyn, ResetChecks,
+    Samples, SynAcknowledged, SynSentAck, SynText, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
+    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, WindowEdges,
 };
 use crate::error::CloseReason;
 use crate::event::{Discard, Timer, What};
@@ -60,9 +61,9 @@ impl Tcb {
             if !flags.has(Flags::RST) {
                 self.reply_reset_to(cx, segment);
             }
-            if self.is_linux() && self.snd.retransmissions == 0 {
-                // Linux does not wait for the timer to send its SYN again, once: a peer that
-                // ignores the RST would else be asked for ever.
+            if self.config.syn_sent_ack == SynSentAck::ResetAndRetry
+                && self.snd.retransmissions == 0
+            {
                 self.stop(cx, Timer::Retransmission);
                 self.retransmit(cx);
             }
@@ -130,8 +131,7 @@ impl Tcb {
         self.check_syn(cx, segment)?;
         self.rcv.last_heard = cx.now;
         self.rcv.keepalive_probes = 0;
-        if self.state == State::TimeWait && self.is_linux() {
-            // Linux looks at no ACK there, and at the stamp of a bare one alone.
+        if self.state == State::TimeWait && self.config.time_wait_ack == TimeWaitAck::Ignore {
             if segment.is_empty() && segment.header.seq == self.rcv.nxt {
                 self.take_timestamp(cx.now, segment);
             }
@@ -164,17 +164,17 @@ impl Tcb {
         if self.state != State::TimeWait || !alone || dropped || !cx.listener {
             return Ok(());
         }
-        let later = header.seq.gt(self.rcv.nxt)
-            || (self.config.dialect == Dialect::Rfc9293 && header.seq == self.rcv.nxt);
+        let by_rfc = self.config.time_wait_reopen == TimeWaitReopen::Rfc6191;
+        let later = header.seq.gt(self.rcv.nxt) || (by_rfc && header.seq == self.rcv.nxt);
         let newer = match (self.stamps.on, header.options.timestamps) {
             (true, Some(stamps)) if stamps.value != self.stamps.recent => {
                 newer(stamps.value, self.stamps.recent)
             }
-            (false, Some(_)) if self.config.dialect == Dialect::Rfc9293 => true,
+            (false, Some(_)) if by_rfc => true,
             _ => later,
         };
         if !newer {
-            if self.is_linux() {
+            if self.config.time_wait_refused == TimeWaitRefused::Acknowledge {
                 self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::SynCheck));
@@ -188,16 +188,17 @@ impl Tcb {
             return Ok(());
         }
         let flags = segment.header.flags;
-        let linux = self.is_linux();
         let Some(stamps) = segment.header.options.timestamps else {
-            // RFC 7323 3.2: SHOULD drop; Linux takes it.
-            return if linux || flags.has(Flags::RST) {
+            let accepted = self.config.missing_timestamp == MissingTimestamp::Accept;
+            return if accepted || flags.has(Flags::RST) {
                 Ok(())
             } else {
                 Err(Stop::Discard(Discard::TimestampMissing))
             };
         };
-        let exempt = flags.has(Flags::RST) && !(linux && self.state == State::TimeWait);
+        let exempt = flags.has(Flags::RST)
+            && (self.state != State::TimeWait
+                || self.config.time_wait_old_rst == TimeWaitOldRst::Accept);
         if self.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
             if !flags.has(Flags::RST) {
                 self.answer(cx.now, segment);
@@ -235,12 +236,12 @@ impl Tcb {
         }
     }
 
-    /// Linux looks at the ACK of a request (SYN-RECEIVED from a listener) before anything else, its
-    /// timestamp included: the listener answers a wrong one.
+    /// The ACK of a passive opener in SYN-RECEIVED, where the policy checks it before anything else.
     fn check_request(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
-        let request = self.state == State::SynReceived && self.passive && self.is_linux();
-        if !request
+        let request = self.state == State::SynReceived && self.passive;
+        if self.config.request_ack == RequestAck::InOrder
+            || !request
             || !flags.has(Flags::ACK)
             || flags.has(Flags::RST)
             || segment.header.ack == self.snd.nxt
@@ -249,10 +250,6 @@ impl Tcb {
         }
         self.reply_reset_to(cx, segment);
         Err(Stop::Discard(Discard::AckCheck))
-    }
-
-    pub(super) fn is_linux(&self) -> bool {
-        self.config.dialect == Dialect::Linux
     }
 
     /// First: is any of it in the window?
@@ -317,7 +314,10 @@ impl Tcb {
             // The check for SYN, which would take it for a stranger's, is for later ones.
             return Err(Stop::Done);
         }
-        if !(self.is_linux() && self.passive && !header.flags.has(Flags::ACK)) {
+        let again = self.config.repeated_syn == RepeatedSyn::SynAck
+            && self.passive
+            && !header.flags.has(Flags::ACK);
+        if !again {
             self.answer(cx.now, segment);
         } else if self.may_challenge(cx.now) {
             self.pending.syn = Some(Cause::Ack);
@@ -348,8 +348,9 @@ impl Tcb {
         }
         let exact = segment.header.seq == self.rcv.nxt || self.is_where_peer_is(segment.header.seq);
         if self.config.reset_checks == ResetChecks::Rfc5961 && !exact {
-            // Linux is silent in TIME-WAIT.
-            if !(self.is_linux() && self.state == State::TimeWait) {
+            if self.state != State::TimeWait
+                || self.config.time_wait_challenge == TimeWaitChallenge::Send
+            {
                 self.challenge(cx.now);
             }
             return Err(Stop::Discard(Discard::RstCheck));
@@ -369,7 +370,7 @@ impl Tcb {
             return Ok(());
         }
         if self.state == State::SynReceived && self.passive {
-            if self.is_linux() {
+            if self.config.request_syn == RequestSyn::Reset {
                 self.reply_reset_to(cx, segment);
             }
             self.fail(cx, Trigger::Syn, CloseReason::Dropped);
@@ -684,9 +685,8 @@ impl Tcb {
             kind => {
                 let embryonic = matches!(self.state, State::SynSent | State::SynReceived);
                 // SHLD-26 where RFC 5927 5.2 still lets it: before the connection is synchronized.
-                // Linux takes any error there.
                 let hard = matches!(kind, IcmpKind::Unreachable(2..=3));
-                if embryonic && (hard || self.is_linux()) {
+                if embryonic && (hard || self.config.handshake_icmp == HandshakeIcmp::AnyError) {
                     self.fail(cx, Trigger::Icmp, CloseReason::Unreachable(kind));
                 }
             }

@@ -1,7 +1,7 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
 use super::{Cx, NEVER, Tcb};
-use crate::config::{Dialect, Samples};
+use crate::config::Samples;
 use crate::error::{CloseReason, TransmitError};
 use crate::event::{Timer, TimerAction, What};
 use crate::label::Cause;
@@ -210,10 +210,5 @@ impl Tcb {
         if self.snd.una != self.snd.nxt && !self.runs(Timer::Retransmission) {
             self.start(cx, Timer::Retransmission, self.estimator.rto());
         }
-    }
-
-    /// Whether the dialect's zero-window probe carries an octet (RFC 9293 3.8.6.1) or none (Linux).
-    pub(super) fn probe_has_text(&self) -> bool {
-        self.config.dialect == Dialect::Rfc9293
     }
 }

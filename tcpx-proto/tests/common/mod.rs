@@ -1,5 +1,7 @@
 //! One stack and the hand that plays its peer, on a clock that only the test moves.
 
+pub(crate) mod inputs;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,0 +1,420 @@
+//! Where the profiles differ: one row for each parameter or policy. `--help` and
+//! `docs/profiles.md` are made from this table.
+
+use super::{ConnConfig, Profile};
+use crate::time::Duration;
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Debug;
+
+/// A parameter or policy whose value depends on the profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// The field of [`ConnConfig`].
+    pub field: &'static str,
+    /// The requirement that a profile departs from.
+    pub requirement: &'static str,
+    /// How it departs: `linux` where that differs from `rfc9293`, otherwise `rfc793`.
+    pub text: &'static str,
+    show: fn(&ConnConfig) -> String,
+    copy: fn(&ConnConfig, &mut ConnConfig),
+}
+
+impl Difference {
+    /// Its value in a profile.
+    pub fn value(&self, profile: Profile) -> String {
+        (self.show)(&profile.config().conn)
+    }
+
+    /// Whether a profile departs from `rfc9293` here.
+    pub fn is_in(&self, profile: Profile) -> bool {
+        self.value(profile) != self.value(Profile::Rfc9293)
+    }
+
+    /// Gives this one field the value of a profile.
+    pub fn set(&self, profile: Profile, config: &mut ConnConfig) {
+        (self.copy)(&profile.config().conn, config);
+    }
+}
+
+/// A value as the tables print it: `60s` instead of `Some(60s)`.
+fn shown(value: &impl Debug) -> String {
+    let text = format!("{value:?}");
+    match text
+        .strip_prefix("Some(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    {
+        Some(inner) => inner.into(),
+        None => text,
+    }
+}
+
+fn range(min: Duration, max: Duration) -> String {
+    format!("{min:?} to {max:?}")
+}
+
+macro_rules! row {
+    ($($field:ident).+, $requirement:literal, $text:literal) => {
+        row!($($field).+, $requirement, $text, |config| shown(&config.$($field).+))
+    };
+    ($($field:ident).+, $requirement:literal, $text:literal, $show:expr) => {
+        Difference {
+            field: stringify!($($field).+),
+            requirement: $requirement,
+            text: $text,
+            show: $show,
+            copy: |from, to| to.$($field).+ = from.$($field).+,
+        }
+    };
+}
+
+/// Every parameter and policy in which two profiles differ.
+pub const DIFFERENCES: &[Difference] = &[
+    row!(
+        syn_retries,
+        "MUST-23",
+        "a SYN is given up after 10 retransmissions (134 s) instead of 8 (3 min or more)"
+    ),
+    row!(
+        syn_linear,
+        "RFC 6298 5.5",
+        "the first 4 retransmissions of a SYN come without back-off"
+    ),
+    row!(
+        synack_retries,
+        "RFC 9293 3.8.3",
+        "a SYN,ACK is given up after 5 retransmissions instead of 8"
+    ),
+    row!(
+        lost_syns,
+        "RFC 5681 3.1",
+        "one lost SYN leaves the initial window as it is"
+    ),
+    row!(
+        syn_text,
+        "RFC 9293 3.10.7.2",
+        "text or a FIN on a SYN or SYN,ACK is dropped instead of queued; SYN,FIN to a listener is \
+         dropped as a whole"
+    ),
+    row!(
+        syn_sent_ack,
+        "RFC 9293 3.10.7.3",
+        "an unacceptable ACK in SYN-SENT is answered with a RST and, the first time, with another \
+         SYN at once"
+    ),
+    row!(
+        syn_echo,
+        "RFC 7323 3.2",
+        "a SYN,ACK with a TSecr that none of our SYNs carried is answered with a RST, a third ACK \
+         with such a TSecr is answered with an ACK"
+    ),
+    row!(
+        repeated_syn,
+        "RFC 9293 3.10.7.4",
+        "a retransmitted SYN in SYN-RECEIVED is answered with the SYN,ACK again instead of an ACK"
+    ),
+    row!(
+        request_ack,
+        "RFC 7323 5.3",
+        "in SYN-RECEIVED of a passive opener a wrong ACK is answered with a RST whatever its \
+         timestamp and sequence number"
+    ),
+    row!(
+        request_syn,
+        "RFC 9293 3.10.7.4",
+        "another SYN in the window of a passive opener in SYN-RECEIVED is answered with a RST \
+         instead of nothing"
+    ),
+    row!(
+        handshake_icmp,
+        "MUST-56",
+        "any ICMP error, not only a hard one, ends a connection in SYN-SENT or SYN-RECEIVED"
+    ),
+    row!(
+        listener_end,
+        "RFC 9293 3.10.5",
+        "closing a listener sends no RST for its connections in SYN-RECEIVED"
+    ),
+    row!(
+        unacknowledging,
+        "RFC 9293 3.10.7.4",
+        "a segment without ACK, RST and SYN is dropped before any other check"
+    ),
+    row!(
+        window_edges,
+        "RFC 9293 3.10.7.4",
+        "the ACK field is processed of a duplicate that ends at RCV.NXT and of an ACK at the right \
+         edge of the window"
+    ),
+    row!(
+        missing_timestamp,
+        "RFC 7323 3.2",
+        "a segment without the negotiated timestamp is accepted"
+    ),
+    row!(
+        reset_checks,
+        "RFC 5961 3.2, 4.2",
+        "any RST in the window resets the connection, a SYN in the window is answered with a RST, \
+         and there is no challenge ACK"
+    ),
+    row!(
+        reset_place,
+        "RFC 5961 3.2",
+        "a RST right behind the last text that SACK reports also resets, and after the peer's FIN \
+         one at RCV.NXT-1"
+    ),
+    row!(
+        overlap,
+        "RFC 9293 3.10.7.4",
+        "of two held segments that begin at the same place the longer one counts instead of the \
+         first"
+    ),
+    row!(
+        text_over_fin,
+        "RFC 9293 3.10.7.4",
+        "text that begins before the peer's FIN and continues behind it resets the connection \
+         instead of being ignored"
+    ),
+    row!(
+        urgent,
+        "RFC 6093 3.1",
+        "the last byte of urgent data is taken out of the stream, as without SO_OOBINLINE; an \
+         urgent pointer of 0 means 1"
+    ),
+    row!(
+        delayed_ack,
+        "SHLD-18",
+        "an ACK is delayed by 40 ms or more, as the peer's pace suggests, instead of 200 ms"
+    ),
+    row!(
+        ack_pace,
+        "SHLD-18, SHLD-19",
+        "an ACK waits until the application has read, goes with its answer, or goes 40 to 200 ms \
+         later; more than a full segment is acknowledged at once; the ACK of a FIN waits too, 2 ms \
+         where no text came before it"
+    ),
+    row!(
+        quick_acks,
+        "SHLD-18",
+        "the first 16 ACKs of a connection are not delayed"
+    ),
+    row!(
+        nagle,
+        "SHLD-7",
+        "Nagle's algorithm in Minshall's variant: a small segment waits only for an unacknowledged \
+         small one"
+    ),
+    row!(
+        sws_override,
+        "MUST-38",
+        "silly-window avoidance is overridden after 200 ms instead of 500 ms"
+    ),
+    row!(
+        persist,
+        "SHLD-29, SHLD-30",
+        "zero-window probes come 200 ms to 120 s apart instead of 1 s to 60 s",
+        |config| config.persist.map_or(String::from("None"), |persist| range(
+            persist.min,
+            persist.max
+        ))
+    ),
+    row!(
+        zero_window_probe,
+        "RFC 9293 3.8.6.1",
+        "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"
+    ),
+    row!(
+        rto.variance,
+        "RFC 6298 2.3",
+        "the retransmission timeout is SRTT plus the largest deviation of the last round trips \
+         instead of SRTT + 4 RTTVAR; its lower bound applies to that deviation"
+    ),
+    row!(
+        rto.min,
+        "RFC 6298 2.4",
+        "the lower bound of the retransmission timeout is 200 ms instead of 1 s"
+    ),
+    row!(
+        congestion,
+        "RFC 5681",
+        "congestion control is CUBIC (RFC 9438) instead of NewReno"
+    ),
+    row!(
+        recovery,
+        "RFC 6675",
+        "losses are detected by time (RACK-TLP, RFC 8985) where the peer permits SACK"
+    ),
+    row!(
+        timeout_sack,
+        "RFC 2018 8",
+        "after a retransmission timeout, what SACK reported as held is not sent again before \
+         SND.UNA has reached it"
+    ),
+    row!(
+        ecn,
+        "RFC 3168 6.1.1",
+        "ECN is granted to a peer that asks for it"
+    ),
+    row!(
+        mss_limits,
+        "RFC 9293 3.7.1",
+        "the configured MSS also limits what is sent; an active opener sends segments of that size to a peer \
+         that offers no MSS, instead of 536"
+    ),
+    row!(
+        small_path,
+        "RFC 1191 3",
+        "a path with an MTU below 552 gets packets of 552 bytes that routers may fragment, instead \
+         of smaller ones"
+    ),
+    row!(
+        abort_rst,
+        "RFC 9293 3.10.5",
+        "the RST of an ABORT also carries an ACK"
+    ),
+    row!(
+        orphan_retries,
+        "RFC 9293 3.8.3",
+        "after CLOSE, data and FIN are given up after 8 retransmissions instead of 15"
+    ),
+    row!(
+        orphan,
+        "RFC 9293 3.10.7.4",
+        "after CLOSE in FIN-WAIT-2, any RST or SYN in the window ends the connection, and no ACK \
+         is checked"
+    ),
+    row!(
+        fin_wait_2,
+        "not in the RFC",
+        "FIN-WAIT-2 ends 60 s after CLOSE"
+    ),
+    row!(
+        msl,
+        "RFC 9293 3.4.2",
+        "the MSL is 30 s, so that TIME-WAIT lasts 60 s instead of 4 min"
+    ),
+    row!(
+        time_wait_ack,
+        "RFC 7323 5.3",
+        "in TIME-WAIT the ACK field is not checked, and only a bare ACK at RCV.NXT moves TS.Recent"
+    ),
+    row!(
+        time_wait_old_rst,
+        "RFC 7323 5.3",
+        "in TIME-WAIT a RST with an old timestamp is dropped"
+    ),
+    row!(
+        time_wait_challenge,
+        "RFC 5961 3.2",
+        "in TIME-WAIT a RST that is not at RCV.NXT gets no challenge ACK"
+    ),
+    row!(
+        time_wait_reopen,
+        "RFC 6191 2",
+        "a SYN at RCV.NXT does not reopen TIME-WAIT, nor does one only because it has a timestamp \
+         where the old connection had none"
+    ),
+    row!(
+        time_wait_refused,
+        "RFC 6191 2",
+        "a SYN that does not reopen TIME-WAIT is answered with an ACK instead of dropped"
+    ),
+    row!(
+        time_wait_syn,
+        "MAY-2",
+        "a SYN that reopens TIME-WAIT ends it, even if it proves to be an old duplicate"
+    ),
+    row!(
+        timestamps,
+        "RFC 7323 3",
+        "timestamps are neither offered nor used"
+    ),
+    row!(paws, "RFC 7323 5", "old timestamps are not rejected"),
+    row!(sack, "RFC 2018", "SACK is neither offered nor used"),
+    row!(
+        window_scaling,
+        "RFC 7323 2",
+        "window scaling is neither offered nor used"
+    ),
+];
+
+/// Where the `linux` profile still differs from Linux 6.18, as measured beside it. `--help` prints
+/// it.
+pub const LINUX_DIFFERENCES: &[&str] = &[
+    "a FIN beyond RCV.NXT does not count while text is held behind it; Linux processes it when its \
+     turn comes",
+    "text beyond the right edge of the window is cut off; Linux keeps it whole while nothing is \
+     unread",
+    "a reset drops unread text; Linux lets the application read it",
+    "a timestamp that is older by one tick is old; Linux accepts it, and answers no bare ACK with \
+     an older one",
+    "a bare ACK in the window gets no answer in TIME-WAIT",
+    "a shutdown in SYN-SENT waits for ESTABLISHED; Linux ends the connection",
+    "slow start counts segments, and recovery starts with a burst; Linux counts bytes and uses PRR \
+     (RFC 9937)",
+    "timers fire when they are due; Linux's timer wheel fires up to a tenth later",
+    "ACKs do not become quick when the window grows, and half of a small window does not limit a \
+     segment",
+    "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
+     rounded to other values",
+    "the bits of AccECN are ignored",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Applies all rows of a profile to `rfc9293`.
+    fn applied(profile: Profile) -> ConnConfig {
+        let mut config = Profile::Rfc9293.config().conn;
+        for row in DIFFERENCES {
+            row.set(profile, &mut config);
+        }
+        config
+    }
+
+    #[test]
+    fn rows_applied_to_rfc9293_give_each_profile() {
+        for profile in Profile::ALL {
+            assert_eq!(
+                applied(profile),
+                profile.config().conn,
+                "a row is missing for {}",
+                profile.name()
+            );
+        }
+    }
+
+    #[test]
+    fn rows_differ_between_profiles_and_occur_once() {
+        for (at, row) in DIFFERENCES.iter().enumerate() {
+            let differs = Profile::ALL.iter().any(|profile| row.is_in(*profile));
+            assert!(differs, "{} is the same in all profiles", row.field);
+            let again = DIFFERENCES
+                .iter()
+                .skip(at + 1)
+                .any(|other| other.field == row.field);
+            assert!(!again, "{} occurs twice", row.field);
+        }
+    }
+
+    #[test]
+    fn row_set_alone_changes_nothing_else() {
+        let rfc = Profile::Rfc9293.config().conn;
+        for row in DIFFERENCES {
+            let mut config = rfc.clone();
+            row.set(Profile::Linux, &mut config);
+            assert_eq!(config == rfc, !row.is_in(Profile::Linux), "{}", row.field);
+            for other in DIFFERENCES.iter().filter(|other| other.field != row.field) {
+                let before = (other.show)(&rfc);
+                assert_eq!(
+                    (other.show)(&config),
+                    before,
+                    "{} by {}",
+                    other.field,
+                    row.field
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Every parameter and published policy: its default, unit, RFC section and Linux sysctl.
+//!
+//! A policy that RFCs or kernels see differently is an enum that names them. `None` switches a
+//! timer off.
+
+mod differences;
+mod policy;
+mod profile;
+
+pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
+pub use policy::{
+    AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HoldBack, Isn, ListenerEnd,
+    MissingTimestamp, MssLimits, Nagle, Orphan, Overlap, Recovery, RepeatedSyn, RequestAck,
+    RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath,
+    SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
+    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
+    TimeoutSack, Unacknowledging, UrgentData, Variance, WindowEdges, ZeroWindowProbe,
+};
+pub use profile::Profile;
+
+use crate::state::{State, Trigger};
+use crate::time::Duration;
+use crate::wire::ChecksumPolicy;
+use alloc::vec::Vec;
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// What holds for a whole stack.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// The default for each connection.
+    pub conn: ConnConfig,
+    /// Which checksums are taken (MUST-3).
+    pub checksum: ChecksumPolicy,
+    /// Whether a segment for a closed port of ours is answered with a RST (RFC 9293 3.10.7.1).
+    pub rst_on_closed: bool,
+    /// What a listener does with a SYN when its backlog is full.
+    pub overflow: Overflow,
+    /// The most connection records of all kinds, 1 to 2^24. A SYN past it is dropped, a connect
+    /// fails.
+    pub max_connections: usize,
+    /// The most octets in all send and receive buffers together (`tcp_mem`). Past it windows do not
+    /// open and SEND takes nothing.
+    pub max_memory: usize,
+}
+
+/// What a listener does with a SYN when its backlog is full (RFC 4987).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Overflow {
+    /// Answer with a SYN cookie, keep no state (section 3.6; `net.ipv4.tcp_syncookies=1`).
+    Cookies,
+    /// Drop it (`tcp_syncookies=0`).
+    Drop,
+    /// There is no limit: each SYN gets a record, up to [`Config::max_connections`].
+    Unbounded,
+}
+
+/// The parameters and policies of one connection, or of those that a listener accepts. The default
+/// is the `linux` profile; [`DIFFERENCES`] lists where the profiles differ.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ConnConfig {
+    /// Maximum segment lifetime; TIME-WAIT is twice that (RFC 9293 section 3.4.2: 2 min; Linux:
+    /// TIME-WAIT is 60 s).
+    pub msl: Duration,
+    /// What restarts TIME-WAIT's 2 MSL.
+    pub time_wait_restart: TimeWaitRestart,
+    /// Whether a RST ends TIME-WAIT (RFC 1337; `tcp_rfc1337`).
+    pub time_wait_rst: TimeWaitRst,
+    /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s); `None`:
+    /// for ever.
+    pub fin_wait_2: Option<Duration>,
+    /// The retransmission timer (RFC 6298).
+    pub rto: Rto,
+    /// R2 for the SYN: how often it is sent again (MUST-23; `tcp_syn_retries`).
+    pub syn_retries: u32,
+    /// How many of those come at the initial RTO before back-off begins
+    /// (`tcp_syn_linear_timeouts`).
+    pub syn_linear: u32,
+    /// How often a SYN,ACK is sent again before the connection is dropped (`tcp_synack_retries`).
+    pub synack_retries: u32,
+    /// R1: retransmissions before the application is told (SHLD-10: at least 3; `tcp_retries1`).
+    pub r1: u32,
+    /// R2: retransmissions before the connection is given up (MUST-20, SHLD-11: at least 100 s;
+    /// `tcp_retries2`).
+    pub r2: u32,
+    /// R2 once the application has closed (`tcp_orphan_retries`, 0 there means 8).
+    pub orphan_retries: u32,
+    /// The longest that sent data or our SYN may stay unacknowledged (MUST-21; `TCP_USER_TIMEOUT`);
+    /// `None`: R2 alone decides.
+    pub user_timeout: Option<Duration>,
+    /// Keepalive (RFC 9293 section 3.8.4), off by default (MUST-25).
+    pub keepalive: Option<KeepAlive>,
+    /// Zero-window probes, between these intervals (MUST-36, SHLD-29, SHLD-30); `None`: never.
+    pub persist: Option<Persist>,
+    /// The longest that an ACK is held back, below 0.5 s (MUST-40); `None`: ACK at once.
+    pub delayed_ack: Option<Duration>,
+    /// When text in order is acknowledged, where `delayed_ack` lets an ACK wait.
+    pub ack_pace: AckPace,
+    /// How many of a connection's first ACKs are not delayed, at most (`TCP_MAX_QUICKACKS`: 16).
+    pub quick_acks: u32,
+    /// What a segment smaller than full waits for (SHLD-7, MUST-17; `TCP_NODELAY`).
+    pub nagle: Nagle,
+    /// Silly-window avoidance, the sender's and the receiver's.
+    pub silly_window: SillyWindow,
+    /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
+    pub sws_override: Duration,
+    /// Congestion control (MUST-19).
+    pub congestion: Congestion,
+    /// How losses are told and made good, where SACK was negotiated.
+    pub recovery: Recovery,
+    /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
+    pub initial_window: u32,
+    /// From so many retransmissions of our SYN on the initial window is one segment (RFC 5681
+    /// section 3.1: from the first; Linux: 2).
+    pub lost_syns: u32,
+    /// Duplicate ACKs in a row that mean loss, at least 1 (RFC 5681 section 3.2: 3).
+    pub dup_ack_threshold: u32,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
+    /// Offer and use timestamps (RFC 7323; `tcp_timestamps`).
+    pub timestamps: bool,
+    /// Reject old timestamps (RFC 7323 section 5).
+    pub paws: bool,
+    /// Offer SACK, and tell by it what came twice (RFC 2018, RFC 2883; `tcp_sack`, `tcp_dsack`).
+    pub sack: bool,
+    /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
+    pub window_scaling: bool,
+    /// Our own limit of the MSS, octets, 88 to 65495 (`TCP_MAXSEG`); `None`: the link's MTU less 40
+    /// (IPv4) or 60 (IPv6).
+    pub mss: Option<u16>,
+    /// What that limits.
+    pub mss_limits: MssLimits,
+    /// How the last octet of urgent data reaches the application (`SO_OOBINLINE`).
+    pub urgent: UrgentData,
+    /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
+    pub mtu: u16,
+    /// What becomes of a path that takes less than any should.
+    pub small_path: SmallPath,
+    /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
+    pub receive_buffer: usize,
+    /// Send buffer, octets, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
+    pub send_buffer: usize,
+    /// How initial sequence numbers are chosen (RFC 9293 section 3.4.1).
+    pub isn: Isn,
+    /// Where a segment has to lie.
+    pub sequence_check: SequenceCheck,
+    /// What of a window's edges counts as in the window.
+    pub window_edges: WindowEdges,
+    /// What becomes of a segment without ACK, RST and SYN.
+    pub unacknowledging: Unacknowledging,
+    /// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap.
+    pub overlap: Overlap,
+    /// What a segment does whose text begins before the peer's FIN, which was taken, and goes on
+    /// behind it.
+    pub text_over_fin: TextOverFin,
+    /// What becomes of text and a FIN that come with a SYN.
+    pub syn_text: SynText,
+    /// Which echo of our SYN's timestamp a handshake takes.
+    pub syn_echo: SynEcho,
+    /// What becomes of a TIME-WAIT whose four-tuple a SYN opened again.
+    pub time_wait_syn: TimeWaitSyn,
+    /// What is left of a connection in FIN-WAIT-2 once the application has let go.
+    pub orphan: Orphan,
+    /// What the end of a listener means for its connections in SYN-RECEIVED.
+    pub listener_end: ListenerEnd,
+    /// What an unacceptable ACK in SYN-SENT causes.
+    pub syn_sent_ack: SynSentAck,
+    /// What a retransmitted SYN in SYN-RECEIVED is answered with.
+    pub repeated_syn: RepeatedSyn,
+    /// When the ACK of a passive opener in SYN-RECEIVED is checked.
+    pub request_ack: RequestAck,
+    /// What another SYN in the window of a passive opener in SYN-RECEIVED causes.
+    pub request_syn: RequestSyn,
+    /// What happens to a segment without the timestamp that was negotiated.
+    pub missing_timestamp: MissingTimestamp,
+    /// Whether TIME-WAIT checks the ACK field.
+    pub time_wait_ack: TimeWaitAck,
+    /// What happens to a RST with an old timestamp in TIME-WAIT.
+    pub time_wait_old_rst: TimeWaitOldRst,
+    /// Whether TIME-WAIT answers a RST beside RCV.NXT.
+    pub time_wait_challenge: TimeWaitChallenge,
+    /// Which SYN reopens TIME-WAIT.
+    pub time_wait_reopen: TimeWaitReopen,
+    /// What a SYN that does not reopen TIME-WAIT is answered with.
+    pub time_wait_refused: TimeWaitRefused,
+    /// Which ICMP errors end a connection that is not yet synchronized.
+    pub handshake_icmp: HandshakeIcmp,
+    /// The RST of an ABORT.
+    pub abort_rst: AbortRst,
+    /// What a zero-window probe carries.
+    pub zero_window_probe: ZeroWindowProbe,
+    /// What a retransmission timeout does with what SACK reported.
+    pub timeout_sack: TimeoutSack,
+    /// How often a FIN is sent.
+    pub fin_repeats: FinRepeats,
+    /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
+    pub reset_checks: ResetChecks,
+    /// Where a RST resets under RFC 5961.
+    pub reset_place: ResetPlace,
+    /// At most one answer per connection in this time to segments that cannot be used: challenge
+    /// ACKs, and the ACKs of what has neither text nor FIN, or a SYN (RFC 5961 section 7;
+    /// `tcp_invalid_ratelimit`, 500 ms).
+    pub challenge_interval: Duration,
+    /// When a passive opener takes its SYN as acknowledged (RFC 9293 section 3.10.7.4, fifth
+    /// check).
+    pub syn_acknowledged: SynAcknowledged,
+    /// What the application's data and FIN wait for beyond ESTABLISHED.
+    pub hold_back: HoldBack,
+    /// Edges of the state table ([`TRANSITIONS`](crate::state::TRANSITIONS)) that lead elsewhere.
+    pub detours: Vec<Detour>,
+    /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that
+    /// guards us).
+    pub ttl: u8,
+    /// The octet with DSCP and ECN (MUST-48; `IP_TOS`).
+    pub tos: u8,
+}
+
+/// Retransmission timeouts (RFC 6298).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rto {
+    /// Before the first sample (section 2.1: 1 s).
+    pub initial: Duration,
+    /// Never below, or its variance never below (section 2.4: 1 s; Linux 200 ms).
+    pub min: Duration,
+    /// Never above (section 2.5: at least 60 s; Linux 120 s).
+    pub max: Duration,
+    /// What each timeout multiplies it by (section 5.5: 2); 1 is no back-off.
+    pub backoff: u32,
+    /// How it follows from the round-trip times.
+    pub variance: Variance,
+    /// Which segments a round-trip time is taken from.
+    pub samples: Samples,
+}
+
+/// Keepalive (RFC 9293 section 3.8.4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct KeepAlive {
+    /// Silence before the first probe (MUST-28: 2 h; `tcp_keepalive_time`).
+    pub idle: Duration,
+    /// Between probes (`tcp_keepalive_intvl`, 75 s).
+    pub interval: Duration,
+    /// Unanswered probes that end the connection, at least 2 (MUST-29; `tcp_keepalive_probes`, 9).
+    pub probes: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive {
+            idle: secs(7200),
+            interval: secs(75),
+            probes: 9,
+        }
+    }
+}
+
+/// Zero-window probes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Persist {
+    /// Never sooner than this; the first comes after one RTO (SHLD-29), and each wait is twice the
+    /// one before (SHLD-30).
+    pub min: Duration,
+    /// Never later than this; at least `min`.
+    pub max: Duration,
+}
+
+/// An edge of the state table that leads elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Detour {
+    /// From this state,
+    pub from: State,
+    /// on this,
+    pub on: Trigger,
+    /// to this one instead.
+    pub to: State,
+    /// The preset that asked for it.
+    pub rule: &'static str,
+    /// What it breaks.
+    pub requirement: &'static str,
+}

@@ -1,0 +1,231 @@
+//! The three profiles: every parameter and policy with its value.
+
+use super::{
+    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FinRepeats, HandshakeIcmp, HoldBack,
+    Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan, Overflow, Overlap, Persist,
+    Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
+    SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
+    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData, Variance,
+    WindowEdges, ZeroWindowProbe,
+};
+use crate::time::Duration;
+use crate::wire::ChecksumPolicy;
+use alloc::vec::Vec;
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A named set of values for all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Profile {
+    /// Replies, timers and limits of Linux 6.18; TIME-WAIT 60 s.
+    #[default]
+    Linux,
+    /// The letter of RFC 9293 and its companions; TIME-WAIT 4 min.
+    Rfc9293,
+    /// The textbook of 1981: no challenge ACK, RST checks of RFC 793.
+    Rfc793,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 3] = [Profile::Linux, Profile::Rfc9293, Profile::Rfc793];
+
+    /// Its name on the command line and in events files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Profile::Linux => "linux",
+            Profile::Rfc9293 => "rfc9293",
+            Profile::Rfc793 => "rfc793",
+        }
+    }
+
+    /// The configuration.
+    pub fn config(self) -> Config {
+        Config {
+            conn: match self {
+                Profile::Linux => ConnConfig::linux(),
+                Profile::Rfc9293 => ConnConfig::rfc9293(),
+                Profile::Rfc793 => ConnConfig {
+                    reset_checks: ResetChecks::Rfc793,
+                    timestamps: false,
+                    paws: false,
+                    sack: false,
+                    window_scaling: false,
+                    ..ConnConfig::rfc9293()
+                },
+            },
+            checksum: ChecksumPolicy::Partial,
+            rst_on_closed: true,
+            overflow: Overflow::Cookies,
+            max_connections: 65_536,
+            max_memory: 1 << 30,
+        }
+    }
+}
+
+impl ConnConfig {
+    fn rfc9293() -> ConnConfig {
+        ConnConfig {
+            msl: secs(120),
+            time_wait_restart: TimeWaitRestart::OnFin,
+            time_wait_rst: TimeWaitRst::Obey,
+            fin_wait_2: None,
+            rto: Rto {
+                initial: secs(1),
+                min: secs(1),
+                max: secs(120),
+                backoff: 2,
+                variance: Variance::Rfc6298,
+                samples: Samples::Unambiguous,
+            },
+            syn_retries: 8,
+            syn_linear: 0,
+            synack_retries: 8,
+            r1: 3,
+            r2: 15,
+            orphan_retries: 15,
+            user_timeout: None,
+            keepalive: None,
+            persist: Some(Persist {
+                min: secs(1),
+                max: secs(60),
+            }),
+            delayed_ack: Some(millis(200)),
+            ack_pace: AckPace::Rfc9293,
+            quick_acks: 0,
+            nagle: Nagle::Rfc896,
+            silly_window: SillyWindow::Avoid,
+            sws_override: millis(500),
+            congestion: Congestion::NewReno,
+            recovery: Recovery::Rfc6675,
+            initial_window: 10,
+            lost_syns: 1,
+            dup_ack_threshold: 3,
+            ecn: Ecn::Off,
+            timestamps: true,
+            paws: true,
+            sack: true,
+            window_scaling: true,
+            mss: None,
+            mss_limits: MssLimits::Offered,
+            urgent: UrgentData::Inline,
+            mtu: 1500,
+            small_path: SmallPath::Reduce,
+            receive_buffer: 1 << 18,
+            send_buffer: 1 << 18,
+            isn: Isn::Rfc6528,
+            sequence_check: SequenceCheck::Window,
+            window_edges: WindowEdges::Exclusive,
+            unacknowledging: Unacknowledging::Check,
+            overlap: Overlap::SequenceOrder,
+            text_over_fin: TextOverFin::Ignore,
+            syn_text: SynText::Queue,
+            syn_echo: SynEcho::Any,
+            time_wait_syn: TimeWaitSyn::Return,
+            orphan: Orphan::Connection,
+            listener_end: ListenerEnd::Reset,
+            fin_repeats: FinRepeats::UntilAcknowledged,
+            syn_sent_ack: SynSentAck::Reset,
+            repeated_syn: RepeatedSyn::Acknowledge,
+            request_ack: RequestAck::InOrder,
+            request_syn: RequestSyn::Return,
+            missing_timestamp: MissingTimestamp::Drop,
+            time_wait_ack: TimeWaitAck::Check,
+            time_wait_old_rst: TimeWaitOldRst::Accept,
+            time_wait_challenge: TimeWaitChallenge::Send,
+            time_wait_reopen: TimeWaitReopen::Rfc6191,
+            time_wait_refused: TimeWaitRefused::Drop,
+            handshake_icmp: HandshakeIcmp::HardErrors,
+            abort_rst: AbortRst::Bare,
+            zero_window_probe: ZeroWindowProbe::OneByte,
+            timeout_sack: TimeoutSack::Forget,
+            reset_checks: ResetChecks::Rfc5961,
+            reset_place: ResetPlace::RcvNxt,
+            challenge_interval: millis(500),
+            syn_acknowledged: SynAcknowledged::ByAck,
+            hold_back: HoldBack::Nothing,
+            detours: Vec::new(),
+            ttl: 64,
+            tos: 0,
+        }
+    }
+
+    fn linux() -> ConnConfig {
+        ConnConfig {
+            msl: secs(30),
+            fin_wait_2: Some(secs(60)),
+            rto: Rto {
+                initial: secs(1),
+                min: millis(200),
+                max: secs(120),
+                backoff: 2,
+                variance: Variance::Linux,
+                samples: Samples::Unambiguous,
+            },
+            syn_retries: 10,
+            syn_linear: 4,
+            synack_retries: 5,
+            orphan_retries: 8,
+            persist: Some(Persist {
+                min: millis(200),
+                max: secs(120),
+            }),
+            delayed_ack: Some(millis(40)),
+            ack_pace: AckPace::Linux,
+            quick_acks: 16,
+            nagle: Nagle::Minshall,
+            congestion: Congestion::Cubic,
+            recovery: Recovery::Rack,
+            sws_override: millis(200),
+            small_path: SmallPath::Fragment,
+            window_edges: WindowEdges::Inclusive,
+            unacknowledging: Unacknowledging::Drop,
+            ecn: Ecn::WhenAsked,
+            syn_text: SynText::Drop,
+            syn_echo: SynEcho::Ours,
+            time_wait_syn: TimeWaitSyn::Forget,
+            orphan: Orphan::Mini,
+            listener_end: ListenerEnd::Forget,
+            overlap: Overlap::Linux,
+            text_over_fin: TextOverFin::Reset,
+            lost_syns: 2,
+            reset_place: ResetPlace::WherePeerIs,
+            mss_limits: MssLimits::Both,
+            urgent: UrgentData::OutOfBand,
+            syn_sent_ack: SynSentAck::ResetAndRetry,
+            repeated_syn: RepeatedSyn::SynAck,
+            request_ack: RequestAck::First,
+            request_syn: RequestSyn::Reset,
+            missing_timestamp: MissingTimestamp::Accept,
+            time_wait_ack: TimeWaitAck::Ignore,
+            time_wait_old_rst: TimeWaitOldRst::Drop,
+            time_wait_challenge: TimeWaitChallenge::Silent,
+            time_wait_reopen: TimeWaitReopen::Linux,
+            time_wait_refused: TimeWaitRefused::Acknowledge,
+            handshake_icmp: HandshakeIcmp::AnyError,
+            abort_rst: AbortRst::WithAck,
+            zero_window_probe: ZeroWindowProbe::Empty,
+            timeout_sack: TimeoutSack::Keep,
+            ..ConnConfig::rfc9293()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Profile::default().config()
+    }
+}
+
+impl Default for ConnConfig {
+    fn default() -> ConnConfig {
+        Config::default().conn
+    }
+}
