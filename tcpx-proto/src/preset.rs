@@ -2,7 +2,7 @@
 //! that remove it.
 
 use crate::config::{
-    Config, Congestion, Detour, FinRepeats, HoldBack, Isn, Nagle, Overflow, ResetChecks, Samples,
+    Config, Congestion, Detour, FinRepeats, HeldOutput, Isn, Nagle, Overflow, ResetChecks, Samples,
     SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
 use crate::fault::Rule;
@@ -73,7 +73,7 @@ pub const PRESETS: &[Preset] = &[
         breaks: "the client believes in a connection that the server never has: half-open until the server gives up without a word",
         experiment: "third-ack-suppressed",
         knobs: &[
-            Knob::Parameter(|config| config.conn.hold_back = HoldBack::DataAndFin),
+            Knob::Parameter(|config| config.conn.held_output = HeldOutput::DataAndFin),
             Knob::Fault("drop out third-ack"),
         ],
     },

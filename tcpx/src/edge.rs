@@ -109,7 +109,7 @@ impl Edge {
         self.gate.lift(preset);
         for id in self.stack.connections().collect::<Vec<_>>() {
             // A connection that has ended has nothing held back.
-            let _ = self.stack.lift(now, id);
+            let _ = self.stack.release(now, id);
         }
     }
 

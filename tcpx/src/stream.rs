@@ -208,7 +208,7 @@ impl Stream {
         Ok(self
             .handle
             .shared
-            .with(|edge, now| edge.stack.lift(now, self.id))??)
+            .with(|edge, now| edge.stack.release(now, self.id))??)
     }
 }
 

@@ -9,7 +9,7 @@ mod profile;
 
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
 pub use policy::{
-    AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HoldBack, Isn, ListenerEnd,
+    AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
     MissingTimestamp, MssLimits, Nagle, Orphan, Overlap, Recovery, RepeatedSyn, RequestAck,
     RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath,
     SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
@@ -207,7 +207,7 @@ pub struct ConnConfig {
     /// check).
     pub syn_acknowledged: SynAcknowledged,
     /// What the application's data and FIN wait for beyond ESTABLISHED.
-    pub hold_back: HoldBack,
+    pub held_output: HeldOutput,
     /// Edges of the state table ([`TRANSITIONS`](crate::state::TRANSITIONS)) that lead elsewhere.
     pub detours: Vec<Detour>,
     /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that

@@ -222,9 +222,9 @@ pub enum SynAcknowledged {
 }
 
 /// What the application's data and FIN wait for beyond ESTABLISHED, until
-/// [`lift`](crate::stack::Stack::lift).
+/// [`release`](crate::stack::Stack::release).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum HoldBack {
+pub enum HeldOutput {
     /// Nothing.
     Nothing,
     /// Both wait.

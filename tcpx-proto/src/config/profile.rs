@@ -1,7 +1,7 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FinRepeats, HandshakeIcmp, HoldBack,
+    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FinRepeats, HandshakeIcmp, HeldOutput,
     Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan, Overflow, Overlap, Persist,
     Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
     SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
@@ -150,7 +150,7 @@ impl ConnConfig {
             reset_place: ResetPlace::RcvNxt,
             challenge_interval: millis(500),
             syn_acknowledged: SynAcknowledged::ByAck,
-            hold_back: HoldBack::Nothing,
+            held_output: HeldOutput::Nothing,
             detours: Vec::new(),
             ttl: 64,
             tos: 0,

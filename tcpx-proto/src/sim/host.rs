@@ -360,7 +360,7 @@ impl Host {
         self.gate.lift("third-ack");
         for id in self.stack.connections().collect::<Vec<_>>() {
             // A connection that has ended has nothing held back.
-            let _ = self.stack.lift(now, id);
+            let _ = self.stack.release(now, id);
         }
     }
 

@@ -8,14 +8,14 @@ use core::net::SocketAddr;
 
 /// The keys of both.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Starts {
+pub(super) struct IsnGenerator {
     isn: Secret,
     stamps: Secret,
 }
 
-impl Starts {
-    pub(super) fn new(seed: u64) -> Starts {
-        Starts {
+impl IsnGenerator {
+    pub(super) fn new(seed: u64) -> IsnGenerator {
+        IsnGenerator {
             isn: Secret::new(seed, Purpose::Isn),
             stamps: Secret::new(seed, Purpose::Stamps),
         }

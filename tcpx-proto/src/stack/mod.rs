@@ -53,13 +53,13 @@
 //! # }
 //! ```
 
-mod arrivals;
 mod cookie;
+mod demux;
 mod isn;
 mod listener;
+mod poll;
 mod ports;
 mod secret;
-mod settle;
 mod table;
 mod timers;
 mod types;
@@ -82,11 +82,11 @@ use cookie::Cookies;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
-use isn::Starts;
+use isn::IsnGenerator;
 use listener::{Listener, Listeners};
 use ports::Ports;
 use secret::Random;
-use table::{Stage, Table};
+use table::{Ownership, Table};
 use timers::Timers;
 
 /// A TCP: all the connections of one host. See the crate's page for the drive contract.
@@ -102,7 +102,7 @@ pub struct Stack {
     ports: Ports,
     table: Table,
     listeners: Listeners,
-    starts: Starts,
+    isns: IsnGenerator,
     cookies: Cookies,
     random: Random,
     timers: Timers,
@@ -131,7 +131,7 @@ impl Stack {
             ports: Ports::default(),
             table: Table::new(seed),
             listeners: Listeners::default(),
-            starts: Starts::new(seed),
+            isns: IsnGenerator::new(seed),
             cookies: Cookies::new(seed),
             timers: Timers::default(),
             output: VecDeque::new(),
@@ -141,7 +141,7 @@ impl Stack {
             record: Record::default(),
             counters: Counters::default(),
             memory: 0,
-            ip_id: settle::following(random.draw() as u16),
+            ip_id: poll::following(random.draw() as u16),
             random,
         }
     }
@@ -231,10 +231,10 @@ impl Stack {
         }
         let config = self.share(config);
         let (iss, offset) = (
-            self.starts.iss(config.isn, now, local, remote),
-            self.starts.stamp_offset(local, remote),
+            self.isns.iss(config.isn, now, local, remote),
+            self.isns.stamp_offset(local, remote),
         );
-        self.open(now, Stage::Owned, |cx| {
+        self.open(now, Ownership::Owned, |cx| {
             Tcb::active(cx, config, local, remote, iss, offset)
         })
     }
@@ -267,7 +267,10 @@ impl Stack {
             .get_mut(listener)
             .ok_or(CallError::NoConnection)?;
         let id = listener.waiting.pop_front().ok_or(CallError::WouldBlock)?;
-        self.table.get_mut(id).ok_or(CallError::NoConnection)?.stage = Stage::Owned;
+        self.table
+            .get_mut(id)
+            .ok_or(CallError::NoConnection)?
+            .ownership = Ownership::Owned;
         Ok(id)
     }
 
@@ -277,11 +280,11 @@ impl Stack {
         if self.listeners.remove(listener).is_none() {
             return;
         }
-        let unaccepted = [Stage::Embryonic(listener), Stage::Waiting(listener)];
+        let unaccepted = [Ownership::Embryonic(listener), Ownership::Waiting(listener)];
         let ids: Vec<ConnId> = self
             .table
             .iter()
-            .filter(|(_, entry)| unaccepted.contains(&entry.stage))
+            .filter(|(_, entry)| unaccepted.contains(&entry.ownership))
             .map(|(id, _)| id)
             .collect();
         for id in ids {
@@ -349,12 +352,12 @@ impl Stack {
         self.call(now, id, Tcb::abort)
     }
 
-    /// Lets go what [`HoldBack`](crate::config::HoldBack) holds back on this connection.
+    /// Lets go what [`HeldOutput`](crate::config::HeldOutput) holds back on this connection.
     ///
     /// # Errors
     /// `Ended`, `NoConnection`.
-    pub fn lift(&mut self, now: Instant, id: ConnId) -> Result<(), CallError> {
-        self.call(now, id, Tcb::lift)?
+    pub fn release(&mut self, now: Instant, id: ConnId) -> Result<(), CallError> {
+        self.call(now, id, Tcb::release)?
     }
 
     /// The host is started anew: every connection and listener is gone without a segment, and the
@@ -367,7 +370,7 @@ impl Stack {
         self.listeners = self.listeners.emptied();
         self.replies.clear();
         let seed = u64::from(self.random.draw()) << 32 | u64::from(self.random.draw());
-        (self.starts, self.cookies) = (Starts::new(seed), Cookies::new(seed));
+        (self.isns, self.cookies) = (IsnGenerator::new(seed), Cookies::new(seed));
     }
 
     /// STATUS (3.10.6); `None` once the connection is forgotten.
@@ -416,7 +419,7 @@ impl Stack {
     /// All that decides what the stack does next.
     fn essence(&self) -> impl PartialEq + Hash {
         let rooms = (&self.config, &self.ports, &self.table, &self.listeners);
-        let secrets = (&self.starts, &self.cookies, &self.random);
+        let secrets = (&self.isns, &self.cookies, &self.random);
         (
             rooms,
             secrets,

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 
 /// Who has a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Stage {
+pub(super) enum Ownership {
     /// In SYN-RECEIVED, counted in this listener's backlog.
     Embryonic(ListenerId),
     /// Established, waiting to be accepted.
@@ -28,36 +28,36 @@ pub(super) enum Stage {
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) tcb: Tcb,
-    pub(super) stage: Stage,
+    pub(super) ownership: Ownership,
     /// Its id is in the output queue.
     pub(super) queued: bool,
     /// Its id is in the queue of those with wake-ups.
-    pub(super) woken: bool,
+    pub(super) wake_queued: bool,
     /// When its entry among the timers fires.
-    pub(super) filed: Option<Instant>,
+    pub(super) timer_at: Option<Instant>,
     /// The number of the packet behind what it sends next.
-    pub(super) provoked: Option<u64>,
+    pub(super) caused_by: Option<u64>,
     /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old
     /// duplicate.
     pub(super) before: Option<Box<Tcb>>,
 }
 
 impl Entry {
-    pub(super) fn new(tcb: Tcb, stage: Stage, provoked: Option<u64>) -> Entry {
+    pub(super) fn new(tcb: Tcb, ownership: Ownership, caused_by: Option<u64>) -> Entry {
         Entry {
             tcb,
-            stage,
+            ownership,
             queued: false,
-            woken: false,
-            filed: None,
-            provoked,
+            wake_queued: false,
+            timer_at: None,
+            caused_by,
             before: None,
         }
     }
 
     /// What it will do next depends on this alone.
-    fn essence(&self) -> (&Tcb, Stage, Option<&Tcb>) {
-        (&self.tcb, self.stage, self.before.as_deref())
+    fn essence(&self) -> (&Tcb, Ownership, Option<&Tcb>) {
+        (&self.tcb, self.ownership, self.before.as_deref())
     }
 }
 

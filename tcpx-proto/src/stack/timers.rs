@@ -1,7 +1,7 @@
 //! When somebody's timer fires: a heap with one entry per connection that counts.
 //!
 //! A deadline that moves to later leaves the entry where it is; when that fires early, the
-//! connection is filed again. One that moves to earlier files another entry and the old one counts
+//! connection is timer_at again. One that moves to earlier files another entry and the old one counts
 //! no more. So re-arming costs nothing, and a deadline is never late.
 
 use super::table::{Entry, Table};
@@ -35,10 +35,10 @@ impl Timers {
         Some(alloc::collections::binary_heap::PeekMut::pop(top).0)
     }
 
-    /// Files a connection at its deadline, or where it will give memory back, unless it is filed
+    /// Files a connection at its deadline, or where it will give memory back, unless it is timer_at
     /// before that.
     pub(super) fn file(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
-        let sooner = |at: &Instant| entry.filed.is_none_or(|filed| *at < filed);
+        let sooner = |at: &Instant| entry.timer_at.is_none_or(|timer_at| *at < timer_at);
         let lull = Some(now + LULL)
             .filter(sooner)
             .filter(|_| entry.tcb.has_slack());
@@ -50,7 +50,7 @@ impl Timers {
             .chain(lull)
             .min()
         {
-            entry.filed = Some(at);
+            entry.timer_at = Some(at);
             self.heap.push(Reverse((at, id)));
         }
     }
@@ -59,7 +59,9 @@ impl Timers {
     pub(super) fn sweep(&mut self, table: &Table) {
         if self.heap.len() > 2 * table.len() + 64 {
             self.heap.retain(|Reverse((at, id))| {
-                table.get(*id).is_some_and(|entry| entry.filed == Some(*at))
+                table
+                    .get(*id)
+                    .is_some_and(|entry| entry.timer_at == Some(*at))
             });
         }
     }

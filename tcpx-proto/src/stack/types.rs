@@ -17,7 +17,7 @@ pub struct Transmit {
     pub destination: SocketAddr,
     /// Why it is sent and what it carries.
     pub label: Label,
-    /// The number of the incoming packet that provoked it.
+    /// The number of the incoming packet that caused_by it.
     pub packet: Option<u64>,
 }
 

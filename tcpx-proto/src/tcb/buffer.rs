@@ -1,7 +1,7 @@
 //! The octets of a connection: what SEND took and the peer did not acknowledge; what arrived and
 //! RECEIVE did not take.
 
-use super::held::Held;
+use super::assembler::Assembler;
 use crate::config::Overlap;
 use crate::seq::Seq;
 use crate::wire::{Payload, SackBlocks};
@@ -106,7 +106,7 @@ pub(crate) struct ReceiveBuffer {
     /// that is held.
     octets: VecDeque<u8>,
     readable: usize,
-    held: Held,
+    assembler: Assembler,
     limit: usize,
 }
 
@@ -115,7 +115,7 @@ impl ReceiveBuffer {
         ReceiveBuffer {
             octets: VecDeque::new(),
             readable: 0,
-            held: Held::default(),
+            assembler: Assembler::default(),
             limit,
         }
     }
@@ -127,7 +127,7 @@ impl ReceiveBuffer {
 
     /// Whether something out of order waits behind a hole.
     pub(crate) fn has_holes(&self) -> bool {
-        !self.held.is_empty()
+        !self.assembler.is_empty()
     }
 
     /// Octets of memory that it takes to store `len` octets of text there, beyond what is taken
@@ -166,11 +166,13 @@ impl ReceiveBuffer {
             };
         }
         let end = offset + inside.len() as u32;
-        let duplicate = self.held.duplicate(offset, end + u32::from(fin), overlap);
-        self.held.cover_fins(offset, end);
-        let new = end - offset - self.held.covered(offset, end);
+        let duplicate = self
+            .assembler
+            .duplicate(offset, end + u32::from(fin), overlap);
+        self.assembler.cover_fins(offset, end);
+        let new = end - offset - self.assembler.covered(offset, end);
         if offset > 0 {
-            let Some(from) = self.held.hold(offset, end, fin, overlap) else {
+            let Some(from) = self.assembler.hold(offset, end, fin, overlap) else {
                 return Inserted {
                     refused: true,
                     duplicate,
@@ -192,12 +194,12 @@ impl ReceiveBuffer {
         let (advanced, fin) = if fin {
             (end, true)
         } else {
-            self.held.advance(end)
+            self.assembler.advance(end)
         };
         self.readable += advanced as usize;
         if fin {
             // Nothing comes after it.
-            self.held = Held::default();
+            self.assembler = Assembler::default();
             self.octets.truncate(self.readable);
         }
         Inserted {
@@ -251,29 +253,29 @@ impl ReceiveBuffer {
         if let Some((left, right)) = duplicate {
             sack.push(left, right);
         }
-        self.held.tell(rcv_nxt, most, &mut sack);
+        self.assembler.tell(rcv_nxt, most, &mut sack);
         sack
     }
 
     /// How many blocks are held.
     pub(crate) fn blocks(&self) -> usize {
-        self.held.blocks()
+        self.assembler.blocks()
     }
 
     /// Octets of memory taken.
     pub(crate) fn memory(&self) -> usize {
-        self.octets.capacity() + self.held.memory()
+        self.octets.capacity() + self.assembler.memory()
     }
 
     /// Whether [`give_back`](ReceiveBuffer::give_back) has something to give.
     pub(crate) fn has_slack(&self) -> bool {
-        is_slack(self.octets.capacity(), self.octets.len()) || self.held.has_slack()
+        is_slack(self.octets.capacity(), self.octets.len()) || self.assembler.has_slack()
     }
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
         self.octets.shrink_to_fit();
-        self.held.give_back();
+        self.assembler.give_back();
     }
 }
 
@@ -293,7 +295,7 @@ fn write_at(ring: &mut VecDeque<u8>, at: usize, piece: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::held::MAX_PIECES;
+    use super::super::assembler::MAX_PIECES;
     use super::*;
     use alloc::vec;
     use alloc::vec::Vec;

@@ -1,11 +1,11 @@
 //! User calls: RFC 9293 section 3.10.1 to 3.10.6.
 
-use super::congestion::Control;
+use super::congestion::CongestionController;
 use super::ecn::Notification;
 use super::pace::Pace;
 use super::rto::Estimator;
-use super::{Cx, NEVER, Pending, Rcv, Snd, Stamps, Tcb, Wake};
-use crate::config::{ConnConfig, HoldBack, ListenerEnd, MssLimits, SynAcknowledged};
+use super::{Context, NEVER, Pending, Rcv, Snd, Stamps, Tcb, Wake};
+use crate::config::{ConnConfig, HeldOutput, ListenerEnd, MssLimits, SynAcknowledged};
 use crate::error::{CallError, CloseReason};
 use crate::event::{Timer, What};
 use crate::label::Cause;
@@ -70,7 +70,7 @@ impl Tcb {
             opened: now,
             state: State::Closed,
             passive: false,
-            released: false,
+            orphaned: false,
             ended: None,
             wake: Wake::default(),
             snd: Snd {
@@ -93,7 +93,7 @@ impl Tcb {
                 cursor: None,
                 closing: false,
                 fin: None,
-                lifted: false,
+                output_released: false,
                 retransmissions: 0,
                 probes: 0,
                 timed: None,
@@ -133,7 +133,7 @@ impl Tcb {
 
     /// Active OPEN (3.10.1): CLOSED to SYN-SENT.
     pub(crate) fn active(
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
         local: SocketAddr,
         remote: SocketAddr,
@@ -158,7 +158,7 @@ impl Tcb {
 
     /// A SYN to a listener (3.10.7.2): LISTEN to SYN-RECEIVED, without buffers.
     pub(crate) fn passive(
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
         local: SocketAddr,
         remote: SocketAddr,
@@ -188,7 +188,7 @@ impl Tcb {
     /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6), whose SYN had
     /// these options: in SYN-RECEIVED, about to be handed that ACK.
     pub(crate) fn from_cookie(
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
         local: SocketAddr,
         remote: SocketAddr,
@@ -264,7 +264,7 @@ impl Tcb {
     }
 
     /// SEND (3.10.2).
-    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, data: &[u8]) -> Result<usize, CallError> {
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Result<usize, CallError> {
         self.check_open()?;
         if self.snd.closing {
             return Err(CallError::Closing);
@@ -286,7 +286,11 @@ impl Tcb {
     }
 
     /// RECEIVE (3.10.3).
-    pub(crate) fn receive(&mut self, cx: &mut Cx<'_>, into: &mut [u8]) -> Result<usize, CallError> {
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, CallError> {
         if into.is_empty() {
             return Ok(0);
         }
@@ -317,7 +321,7 @@ impl Tcb {
     }
 
     /// CLOSE of our direction (3.10.4).
-    pub(crate) fn shutdown(&mut self, cx: &mut Cx<'_>) -> Result<(), CallError> {
+    pub(crate) fn shutdown(&mut self, cx: &mut Context<'_>) -> Result<(), CallError> {
         self.check_open()?;
         if self.snd.closing {
             return Err(CallError::Closing);
@@ -330,8 +334,8 @@ impl Tcb {
     }
 
     /// The change of state that a CLOSE means, as soon as the FIN is not held back.
-    pub(super) fn begin_close(&mut self, cx: &mut Cx<'_>) {
-        if !self.snd.closing || self.holds_back() {
+    pub(super) fn begin_close(&mut self, cx: &mut Context<'_>) {
+        if !self.snd.closing || self.is_output_held() {
             return;
         }
         match self.state {
@@ -353,8 +357,8 @@ impl Tcb {
     }
 
     /// CLOSE of both directions: the application lets go.
-    pub(crate) fn close(&mut self, cx: &mut Cx<'_>) {
-        self.released = true;
+    pub(crate) fn close(&mut self, cx: &mut Context<'_>) {
+        self.orphaned = true;
         match self.state {
             State::Closed | State::Listen | State::TimeWait => self.compact(),
             State::SynSent => {
@@ -374,8 +378,8 @@ impl Tcb {
     }
 
     /// ABORT (3.10.5): a RST where the peer may know of us.
-    pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
-        self.released = true;
+    pub(crate) fn abort(&mut self, cx: &mut Context<'_>) {
+        self.orphaned = true;
         match self.state {
             State::Closed | State::Listen => self.compact(),
             State::SynReceived
@@ -396,8 +400,8 @@ impl Tcb {
     }
 
     /// The host lost its memory: CLOSED without a word. No edge of the state diagram.
-    pub(crate) fn forget(&mut self, cx: &mut Cx<'_>) {
-        self.released = true;
+    pub(crate) fn forget(&mut self, cx: &mut Context<'_>) {
+        self.orphaned = true;
         if self.state != State::Closed {
             let from = mem::replace(&mut self.state, State::Closed);
             cx.record.note(
@@ -416,7 +420,7 @@ impl Tcb {
     }
 
     /// Sends a RST and ends.
-    pub(super) fn reset(&mut self, cx: &mut Cx<'_>, reason: CloseReason) {
+    pub(super) fn reset(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
         self.reply_reset(cx);
         self.pending.ack = None;
         let on = if reason == CloseReason::Aborted {
@@ -428,12 +432,12 @@ impl Tcb {
     }
 
     /// The end of a hold-back.
-    pub(crate) fn lift(&mut self, cx: &mut Cx<'_>) -> Result<(), CallError> {
+    pub(crate) fn release(&mut self, cx: &mut Context<'_>) -> Result<(), CallError> {
         self.check_open()?;
-        if self.config.hold_back == HoldBack::Nothing || self.snd.lifted {
+        if self.config.held_output == HeldOutput::Nothing || self.snd.output_released {
             return Ok(());
         }
-        self.snd.lifted = true;
+        self.snd.output_released = true;
         self.pending.ack.get_or_insert(Cause::Call);
         self.begin_close(cx);
         self.arm(cx);
@@ -442,7 +446,7 @@ impl Tcb {
 
     /// After a RECEIVE: an update once the window can open by a full segment, or half the buffer,
     /// and at least doubles (MUST-39).
-    fn offer_window(&mut self, _cx: &mut Cx<'_>) {
+    fn offer_window(&mut self, _cx: &mut Context<'_>) {
         if self.rcv.fin_reached || self.is_over() || self.pending.ack.is_some() {
             return;
         }
@@ -454,8 +458,10 @@ impl Tcb {
     }
 
     /// Replaces the congestion state when the initial window turns out to be another.
-    pub(super) fn control(&mut self) -> Option<&mut Control> {
-        self.transfer.as_mut().map(|transfer| &mut transfer.control)
+    pub(super) fn congestion_mut(&mut self) -> Option<&mut CongestionController> {
+        self.transfer
+            .as_mut()
+            .map(|transfer| &mut transfer.congestion)
     }
 }
 

@@ -2,9 +2,9 @@
 //! or CUBIC.
 
 use super::cubic::Cubic;
+use super::path::Path;
 use crate::config::{Congestion, ConnConfig};
 use crate::seq::Seq;
-use crate::time::{Duration, Instant};
 
 /// What an acknowledgment asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,20 +15,9 @@ pub(crate) enum Reaction {
     Retransmit,
 }
 
-/// The path as it is now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    pub(crate) now: Instant,
-    pub(crate) rtt: Duration,
-    /// SMSS, octets.
-    pub(crate) mss: u32,
-    /// The ACK at hand echoes a mark.
-    pub(crate) marked: bool,
-}
-
 /// The congestion window of one connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Control {
+pub(crate) struct CongestionController {
     policy: Congestion,
     cwnd: u32,
     ssthresh: u32,
@@ -46,10 +35,15 @@ pub(crate) struct Control {
     cubic: Cubic,
 }
 
-impl Control {
+impl CongestionController {
     /// `syn_lost`: the SYN or SYN,ACK had to be sent again so often that the initial window is one
     /// segment (RFC 5681 section 3.1).
-    pub(crate) fn new(config: &ConnConfig, mss: u32, iss: Seq, syn_lost: bool) -> Control {
+    pub(crate) fn new(
+        config: &ConnConfig,
+        mss: u32,
+        iss: Seq,
+        syn_lost: bool,
+    ) -> CongestionController {
         let cwnd = if syn_lost {
             mss
         } else {
@@ -57,7 +51,7 @@ impl Control {
         };
         let (policy, ssthresh, recover, cubic) =
             (config.congestion, u32::MAX, iss, Cubic::default());
-        Control {
+        CongestionController {
             policy,
             cwnd,
             ssthresh,
@@ -286,6 +280,7 @@ fn initial_window(segments: u32, mss: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::{Duration, Instant};
 
     const MSS: u32 = 1000;
     const PATH: Path = Path {
@@ -295,8 +290,8 @@ mod tests {
         marked: false,
     };
 
-    fn with(congestion: Congestion) -> Control {
-        Control::new(
+    fn with(congestion: Congestion) -> CongestionController {
+        CongestionController::new(
             &ConnConfig {
                 congestion,
                 ..ConnConfig::default()
@@ -307,7 +302,7 @@ mod tests {
         )
     }
 
-    fn control() -> Control {
+    fn control() -> CongestionController {
         with(Congestion::NewReno)
     }
 
@@ -315,11 +310,11 @@ mod tests {
     fn control_starts_with_ten_segments_or_one_after_a_lost_syn() {
         assert_eq!(control().window(), 10 * MSS);
         assert_eq!(
-            Control::new(&ConnConfig::default(), MSS, Seq(0), true).window(),
+            CongestionController::new(&ConnConfig::default(), MSS, Seq(0), true).window(),
             MSS
         );
         assert_eq!(
-            Control::new(&ConnConfig::default(), 9000, Seq(0), false).window(),
+            CongestionController::new(&ConnConfig::default(), 9000, Seq(0), false).window(),
             18_000
         );
     }

@@ -1,7 +1,7 @@
 //! CUBIC's congestion avoidance (RFC 9438), in integers: octets, milliseconds, and quotients whose
 //! remainders are kept.
 
-use super::congestion::Path;
+use super::path::Path;
 use crate::time::{Duration, Instant};
 
 /// t beyond this many milliseconds on either side of K makes no difference that fits into a window.

@@ -1,7 +1,7 @@
 //! Explicit congestion notification (RFC 3168): what the two SYNs agree on, the echo of a mark, and
 //! the answer to an echo.
 
-use super::{Cx, Tcb};
+use super::{Context, Tcb};
 use crate::config::Ecn;
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -102,7 +102,7 @@ impl Tcb {
 
     /// An ACK with ECE: the window falls as after a loss, once in a window of text (section 6.1.2).
     /// `acked`: octets that it acknowledged.
-    pub(super) fn take_echo(&mut self, cx: &Cx<'_>, segment: &Segment<'_>, acked: u32) {
+    pub(super) fn take_echo(&mut self, cx: &Context<'_>, segment: &Segment<'_>, acked: u32) {
         if self
             .ecn
             .until
@@ -115,7 +115,10 @@ impl Tcb {
         if !self.is_echo(segment) || self.ecn.until.is_some() || flight == 0 {
             return;
         }
-        if let Some(control) = self.control().filter(|control| !control.in_recovery()) {
+        if let Some(control) = self
+            .congestion_mut()
+            .filter(|control| !control.in_recovery())
+        {
             control.marked(nxt, flight, mss);
             self.window_reduced();
         }

@@ -2,7 +2,7 @@
 //! end of a TIME-WAIT.
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, Pending, Tcb, Wake};
+use super::{Context, Pending, Tcb, Wake};
 use crate::config::{SynEcho, SynText};
 use crate::error::CloseReason;
 use crate::event::{Discard, Record, Timer, TimerAction, What};
@@ -30,7 +30,7 @@ impl Queued {
 impl Tcb {
     /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the
     /// same), as far as the window goes.
-    pub(super) fn queue(&mut self, cx: &Cx<'_>, syn: &Segment<'_>) {
+    pub(super) fn queue(&mut self, cx: &Context<'_>, syn: &Segment<'_>) {
         let flags = syn.header.flags;
         let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
         let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
@@ -43,7 +43,7 @@ impl Tcb {
     }
 
     /// Takes what was queued, once our SYN is acknowledged, before what `segment` itself brings.
-    pub(super) fn take_queued(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn take_queued(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let Some(queued) = self.queued.take_if(|_| self.snd.syn_acked) else {
             return Ok(());
         };
@@ -59,7 +59,11 @@ impl Tcb {
     }
 
     /// What a SYN,ACK brings goes on to the sixth check (3.10.7.3).
-    pub(super) fn take_text_of_syn_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn take_text_of_syn_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+    ) -> Check {
         if self.config.syn_text == SynText::Drop && segment.len() > 1 {
             return Err(Stop::Discard(Discard::State));
         }
@@ -67,7 +71,7 @@ impl Tcb {
         self.take_text_of_syn(cx, segment)
     }
 
-    fn take_text_of_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn take_text_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         self.urgent(cx, segment);
         self.text(cx, segment)?;
         self.fin(cx)
@@ -93,7 +97,7 @@ impl Tcb {
     /// it any more.
     pub(crate) fn remains(&self) -> Tcb {
         let mut remains = self.clone();
-        remains.released = true;
+        remains.orphaned = true;
         remains.transfer = None;
         (remains.pending, remains.wake) = (Pending::default(), Wake::default());
         remains
@@ -133,7 +137,7 @@ impl Tcb {
     }
 
     /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).
-    pub(crate) fn replaced(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn replaced(&mut self, cx: &mut Context<'_>) {
         if self.state == State::TimeWait {
             self.ended = Some(CloseReason::Clean);
             self.change_state(cx, Trigger::Syn, State::Closed);

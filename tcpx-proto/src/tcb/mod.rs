@@ -2,13 +2,14 @@
 
 use crate::state::{State, TRANSITIONS, Transition, Trigger};
 
+mod assembler;
 mod buffer;
 mod calls;
 mod congestion;
 mod cubic;
 mod ecn;
 mod handshake;
-mod held;
+mod mtu;
 mod orphan;
 mod output;
 mod pace;
@@ -39,17 +40,17 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use buffer::{ReceiveBuffer, SendBuffer};
-use congestion::Control;
+use congestion::CongestionController;
 use core::net::SocketAddr;
 use ecn::Notification;
 use handshake::Queued;
 use pace::Pace;
-use recovery::Sent;
+use recovery::SendHistory;
 use rto::Estimator;
 use urgent::Urgent;
 
 /// What a connection needs from its stack while it handles one thing.
-pub(crate) struct Cx<'a> {
+pub(crate) struct Context<'a> {
     /// Now.
     pub(crate) now: Instant,
     /// The connection's own name.
@@ -149,8 +150,8 @@ pub(crate) struct Snd {
     closing: bool,
     /// The FIN's sequence number, once it was sent.
     fin: Option<Seq>,
-    /// What holds data and FIN back was lifted, or never was.
-    lifted: bool,
+    /// What holds data and FIN back was output_released, or never was.
+    output_released: bool,
     /// Retransmissions of the oldest octets by timer, in a row; in persist: unanswered probes.
     retransmissions: u32,
     /// Zero-window probes since the window closed.
@@ -200,14 +201,14 @@ struct Stamps {
 struct Transfer {
     send: SendBuffer,
     receive: ReceiveBuffer,
-    control: Control,
+    congestion: CongestionController,
     /// Empty without SACK.
-    sent: Sent,
+    history: SendHistory,
 }
 
 impl Transfer {
     fn has_slack(&self) -> bool {
-        self.send.has_slack() || self.receive.has_slack() || self.sent.board.has_slack()
+        self.send.has_slack() || self.receive.has_slack() || self.history.board.has_slack()
     }
 }
 
@@ -224,7 +225,7 @@ pub(crate) struct Tcb {
     /// Opened by a SYN to a listener (MUST-11).
     pub(crate) passive: bool,
     /// The application has let go (CLOSE or ABORT); at CLOSED the stack forgets the connection.
-    pub(crate) released: bool,
+    pub(crate) orphaned: bool,
     /// How it ended, once it has.
     pub(crate) ended: Option<CloseReason>,
     pub(crate) wake: Wake,
@@ -245,7 +246,7 @@ pub(crate) struct Tcb {
 impl Tcb {
     /// The one function that changes the state: takes the edge of the table, or the detour that
     /// stands in its place.
-    fn change_state(&mut self, cx: &mut Cx<'_>, on: Trigger, to: State) {
+    fn change_state(&mut self, cx: &mut Context<'_>, on: Trigger, to: State) {
         let from = self.state;
         debug_assert!(
             TRANSITIONS.contains(&Transition { from, on, to }),
@@ -284,7 +285,7 @@ impl Tcb {
         }
     }
 
-    fn enter_established(&mut self, cx: &mut Cx<'_>) {
+    fn enter_established(&mut self, cx: &mut Context<'_>) {
         let lost = self.snd.retransmissions;
         self.ensure_transfer(lost >= self.config.lost_syns.max(1));
         if lost > 0 && self.estimator.srtt.is_none() {
@@ -303,23 +304,23 @@ impl Tcb {
     }
 
     /// 2 MSL begin, every other timer ends (RFC 9293 3.10.7.4, eighth step).
-    fn enter_time_wait(&mut self, cx: &mut Cx<'_>) {
+    fn enter_time_wait(&mut self, cx: &mut Context<'_>) {
         self.stop_all(cx);
         self.start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
         self.compact();
     }
 
     /// FIN-WAIT-2 is limited once nobody would receive what the peer sends (`tcp_fin_timeout`).
-    fn limit_fin_wait_2(&mut self, cx: &mut Cx<'_>) {
+    fn limit_fin_wait_2(&mut self, cx: &mut Context<'_>) {
         if let (State::FinWait2, true, Some(limit)) =
-            (self.state, self.released, self.config.fin_wait_2)
+            (self.state, self.orphaned, self.config.fin_wait_2)
         {
             self.start(cx, Timer::FinWait2, limit);
         }
     }
 
     /// CLOSED for this reason; an ACK that is still owed leaves without the connection.
-    fn end(&mut self, cx: &mut Cx<'_>, reason: CloseReason) {
+    fn end(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
         if let Some(cause) = self.pending.ack.take() {
             self.reply_ack(cx, cause);
         }
@@ -340,7 +341,7 @@ impl Tcb {
     }
 
     /// To CLOSED by an event that may come in any state.
-    fn fail(&mut self, cx: &mut Cx<'_>, on: Trigger, reason: CloseReason) {
+    fn fail(&mut self, cx: &mut Context<'_>, on: Trigger, reason: CloseReason) {
         self.ended = Some(reason);
         let back_to_listen = self.passive && self.state == State::SynReceived;
         self.change_state(
@@ -358,7 +359,7 @@ impl Tcb {
     /// Lets the buffers go once nothing will be sent and nothing is left to read.
     fn compact(&mut self) {
         let done = matches!(self.state, State::TimeWait | State::Closed | State::Listen);
-        if done && (self.released || self.unread() == 0) {
+        if done && (self.orphaned || self.unread() == 0) {
             self.transfer = None;
         }
     }
@@ -371,18 +372,28 @@ impl Tcb {
             self.transfer = Some(Box::new(Transfer {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),
-                control: Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost),
-                sent: Sent::new(self.snd.iss),
+                congestion: CongestionController::new(
+                    &self.config,
+                    self.effective_mss(0),
+                    self.snd.iss,
+                    syn_lost,
+                ),
+                history: SendHistory::new(self.snd.iss),
             }));
         } else {
-            let control = Control::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost);
+            let control = CongestionController::new(
+                &self.config,
+                self.effective_mss(0),
+                self.snd.iss,
+                syn_lost,
+            );
             if let Some(transfer) = &mut self.transfer {
-                transfer.control = control;
+                transfer.congestion = control;
             }
         }
     }
 
-    fn start(&mut self, cx: &mut Cx<'_>, timer: Timer, after: Duration) {
+    fn start(&mut self, cx: &mut Context<'_>, timer: Timer, after: Duration) {
         let until = cx.now + after;
         if self.timers[timer as usize] != until {
             self.timers[timer as usize] = until;
@@ -397,7 +408,7 @@ impl Tcb {
         }
     }
 
-    fn stop(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+    fn stop(&mut self, cx: &mut Context<'_>, timer: Timer) {
         if core::mem::replace(&mut self.timers[timer as usize], NEVER) != NEVER {
             cx.record.note(
                 cx.now,
@@ -410,7 +421,7 @@ impl Tcb {
         }
     }
 
-    fn stop_all(&mut self, cx: &mut Cx<'_>) {
+    fn stop_all(&mut self, cx: &mut Context<'_>) {
         for timer in Timer::ALL {
             self.stop(cx, timer);
         }
@@ -436,7 +447,7 @@ impl Tcb {
     pub(crate) fn memory(&self) -> usize {
         let queued = self.queued.as_ref().map_or(0, |queued| queued.memory());
         let buffers = |transfer: &Transfer| {
-            transfer.send.memory() + transfer.receive.memory() + transfer.sent.board.memory()
+            transfer.send.memory() + transfer.receive.memory() + transfer.history.board.memory()
         };
         queued + self.transfer.as_deref().map_or(0, buffers)
     }
@@ -455,7 +466,7 @@ impl Tcb {
         {
             transfer.send.give_back();
             transfer.receive.give_back();
-            transfer.sent.board.give_back();
+            transfer.history.board.give_back();
         }
     }
 
@@ -504,7 +515,7 @@ impl Tcb {
             cwnd: self
                 .transfer
                 .as_ref()
-                .map_or(0, |transfer| transfer.control.window()),
+                .map_or(0, |transfer| transfer.congestion.window()),
             irs: self.rcv.irs,
             rcv_nxt: self.rcv.nxt,
             rcv_wnd: self.rcv.edge.since(self.rcv.nxt),
@@ -540,7 +551,7 @@ mod tests {
     }
 
     impl Bench {
-        fn run<R>(&mut self, act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R) -> R {
+        fn run<R>(&mut self, act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R) -> R {
             let (record, replies) = (&mut self.record, &mut self.replies);
             let id = ConnId {
                 slot: 0,
@@ -549,7 +560,7 @@ mod tests {
             let now = Instant::ZERO;
             act(
                 &mut self.tcb,
-                &mut Cx {
+                &mut Context {
                     now,
                     id,
                     record,
@@ -607,7 +618,7 @@ mod tests {
                 slot: 0,
                 generation: 0,
             };
-            let mut cx = Cx {
+            let mut cx = Context {
                 now: Instant::ZERO,
                 id,
                 record: &mut record,

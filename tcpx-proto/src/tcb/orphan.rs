@@ -2,7 +2,7 @@
 //! `tcp_timewait_state_process`).
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, Tcb};
+use super::{Context, Tcb};
 use crate::config::Orphan;
 use crate::error::CloseReason;
 use crate::event::Discard;
@@ -11,12 +11,12 @@ use crate::wire::{Flags, Segment};
 
 impl Tcb {
     pub(super) fn is_mini_orphan(&self) -> bool {
-        self.state == State::FinWait2 && self.released && self.config.orphan == Orphan::Mini
+        self.state == State::FinWait2 && self.orphaned && self.config.orphan == Orphan::Mini
     }
 
     /// All the checks that there are: only the peer's FIN, right behind what it sent before, goes
     /// on to TIME-WAIT.
-    pub(super) fn check_orphan(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn check_orphan(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         if !self.is_mini_orphan() {
             return Ok(());
         }
@@ -61,8 +61,8 @@ impl Tcb {
 
     /// FIN-WAIT-1 becomes such an orphan at the ACK of our FIN, and what comes with that is not
     /// looked at any more.
-    pub(super) fn orphaned(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
-        let mini = self.released && self.config.orphan == Orphan::Mini;
+    pub(super) fn check_orphaned(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+        let mini = self.orphaned && self.config.orphan == Orphan::Mini;
         let closed = self.state == State::FinWait1 && self.fin_acknowledged();
         let old = (segment.header.seq + segment.len()).le(self.rcv.nxt)
             && !segment.header.flags.has(Flags::FIN);

@@ -1,9 +1,9 @@
 //! What goes out next: one decision per segment, then the segment.
 
-use super::recovery::Choice;
+use super::recovery::NextSegment;
 use super::scoreboard::Mark;
-use super::{Cx, Reply, Tcb, Transfer};
-use crate::config::{AbortRst, ConnConfig, FinRepeats, HoldBack, Nagle, ZeroWindowProbe};
+use super::{Context, Reply, Tcb, Transfer};
+use crate::config::{AbortRst, ConnConfig, FinRepeats, HeldOutput, Nagle, ZeroWindowProbe};
 use crate::event::Timer;
 use crate::id::ConnId;
 use crate::label::{Carries, Cause, Label};
@@ -40,7 +40,7 @@ enum Kind {
 }
 
 /// Octets whose turn it is.
-struct Turn {
+struct Candidate {
     from: Seq,
     /// Not beyond this, but for a FIN.
     until: Seq,
@@ -59,7 +59,7 @@ impl Tcb {
     /// send.
     pub(crate) fn transmit(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         into: &mut [u8],
         id: u16,
     ) -> Option<(usize, Label)> {
@@ -117,7 +117,7 @@ impl Tcb {
         );
         // Our SYN comes first, but for the FIN of a CLOSE in SYN-RECEIVED (3.10.4).
         let turn = self.snd.syn_acked || (self.state == State::FinWait1 && self.syn_outstanding());
-        state && turn && !self.holds_back()
+        state && turn && !self.is_output_held()
     }
 
     /// One past the last octet that SEND took.
@@ -138,7 +138,7 @@ impl Tcb {
 
     /// Whose turn it is without SACK: the segment at SND.UNA after duplicate ACKs, what a timeout
     /// sends again, then new text.
-    fn plain_turn(&self, transfer: &Transfer) -> Turn {
+    fn plain_turn(&self, transfer: &Transfer) -> Candidate {
         let fast = self.pending.retransmission && self.snd.una.lt(self.snd.nxt);
         let from = if fast {
             self.snd.una
@@ -153,9 +153,9 @@ impl Tcb {
         let window = if fast {
             self.snd.wnd
         } else {
-            self.snd.wnd.min(transfer.control.window())
+            self.snd.wnd.min(transfer.congestion.window())
         };
-        Turn {
+        Candidate {
             from,
             until,
             room: ahead(from, self.snd.una + window),
@@ -164,11 +164,11 @@ impl Tcb {
     }
 
     /// Whose turn it is with SACK; `None`: the congestion window is full.
-    fn selective_turn(&self, transfer: &Transfer) -> Option<Turn> {
+    fn selective_turn(&self, transfer: &Transfer) -> Option<Candidate> {
         if self.pending.tail_probe {
             return Some(self.turn(transfer, self.choose_probe(transfer)?, Kind::Tail));
         }
-        if transfer.sent.board.octets(Mark::Lost) > 0 {
+        if transfer.history.board.octets(Mark::Lost) > 0 {
             let choice = self.choose_lost(transfer)?;
             return Some(self.turn(
                 transfer,
@@ -180,7 +180,7 @@ impl Tcb {
                 },
             ));
         }
-        let new = Choice {
+        let new = NextSegment {
             from: self.snd.nxt,
             until: self.text_end(),
             forced: false,
@@ -188,14 +188,14 @@ impl Tcb {
         Some(self.turn(transfer, new, Kind::Text))
     }
 
-    fn turn(&self, transfer: &Transfer, choice: Choice, kind: Kind) -> Turn {
-        let Choice {
+    fn turn(&self, transfer: &Transfer, choice: NextSegment, kind: Kind) -> Candidate {
+        let NextSegment {
             from,
             until,
             forced,
         } = choice;
         let room = ahead(from, self.snd.una + self.snd.wnd);
-        Turn {
+        Candidate {
             from,
             until,
             room: if forced {
@@ -208,8 +208,8 @@ impl Tcb {
     }
 
     /// The segment that this turn comes to, if one is worth sending.
-    fn fit(&self, turn: &Turn) -> Option<Plan> {
-        let &Turn {
+    fn fit(&self, turn: &Candidate) -> Option<Plan> {
+        let &Candidate {
             from,
             until,
             room,
@@ -262,7 +262,7 @@ impl Tcb {
         let recovering = self
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.control.in_recovery())
+            .is_some_and(|transfer| transfer.congestion.in_recovery())
             && self.is_selective();
         match (kind, repeated) {
             (Kind::Tail, _) => Cause::TailLossProbe,
@@ -342,7 +342,7 @@ impl Tcb {
             self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
         if idle && self.may_send_text() {
             let (initial, mss) = (self.config.initial_window, self.effective_mss(0));
-            if let Some(control) = self.control() {
+            if let Some(control) = self.congestion_mut() {
                 control.idle(initial, mss);
             }
             self.snd.last_sent = now;
@@ -556,7 +556,7 @@ impl Tcb {
         carries
     }
 
-    fn sent(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+    fn sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         if plan.flags.has(Flags::ACK) {
             if plan.kind != Kind::Syn {
                 self.ack_sent(cx.now, plan.kind != Kind::Bare && plan.len > 0);
@@ -573,7 +573,7 @@ impl Tcb {
         self.arm(cx);
     }
 
-    fn sent_syn(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+    fn sent_syn(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         self.pending.syn = None;
         self.snd.syn_stamp = self.snd.syn_stamp.or(Some(self.stamp(cx.now)));
         if self.snd.nxt == self.snd.iss {
@@ -592,7 +592,7 @@ impl Tcb {
         }
     }
 
-    fn sent_text(&mut self, cx: &mut Cx<'_>, plan: &Plan) {
+    fn sent_text(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         let fin = plan.flags.has(Flags::FIN);
         let end = plan.seq + plan.len + u32::from(fin);
         let nxt = self.snd.nxt;
@@ -641,14 +641,14 @@ impl Tcb {
     }
 
     /// MUST-21, from the oldest octet, or the SYN, that is not acknowledged.
-    pub(super) fn start_user_timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn start_user_timeout(&mut self, cx: &mut Context<'_>) {
         if let (Some(timeout), false) = (self.config.user_timeout, self.runs(Timer::User)) {
             self.start(cx, Timer::User, timeout);
         }
     }
 
     /// The last ACK of a connection that is gone: it leaves without it.
-    pub(super) fn reply_ack(&mut self, cx: &mut Cx<'_>, cause: Cause) {
+    pub(super) fn reply_ack(&mut self, cx: &mut Context<'_>, cause: Cause) {
         let plan = Plan {
             seq: self.snd.nxt,
             len: 0,
@@ -671,7 +671,7 @@ impl Tcb {
     }
 
     /// The RST of an ABORT (3.10.5).
-    pub(super) fn reply_reset(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn reply_reset(&mut self, cx: &mut Context<'_>) {
         let flags = match self.config.abort_rst {
             AbortRst::Bare => Flags::RST,
             AbortRst::WithAck => Flags::RST | Flags::ACK,
@@ -698,14 +698,14 @@ impl Tcb {
     }
 
     /// The RST that answers a segment which cannot belong to this connection.
-    pub(super) fn reply_reset_to(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    pub(super) fn reply_reset_to(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let reply = reset_to(segment, self.config.ttl, Some(cx.id), cx.record.packet);
         cx.replies.push_back(reply);
     }
 
-    /// Whether application data and FIN still wait for [`lift`](Tcb::lift).
-    pub(super) fn holds_back(&self) -> bool {
-        self.config.hold_back == HoldBack::DataAndFin && !self.snd.lifted
+    /// Whether application data and FIN still wait for [`release`](Tcb::release).
+    pub(super) fn is_output_held(&self) -> bool {
+        self.config.held_output == HeldOutput::DataAndFin && !self.snd.output_released
     }
 }
 

@@ -1,7 +1,7 @@
 //! When text that came in order is acknowledged: RFC 9293 section 3.8.6.3, and Linux's pace.
 
 use super::output::offered_mss;
-use super::{Cx, Tcb};
+use super::{Context, Tcb};
 use crate::config::{AckPace, ConnConfig};
 use crate::event::Timer;
 use crate::label::Cause;
@@ -109,7 +109,7 @@ impl Tcb {
     /// the ordinary.
     pub(super) fn plan_ack(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         segment: &Segment<'_>,
         advanced: u32,
         at_once: bool,
@@ -128,7 +128,7 @@ impl Tcb {
 
     /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its
     /// next segment.
-    fn follow(&mut self, cx: &Cx<'_>, segment: &Segment<'_>, len: u32) {
+    fn follow(&mut self, cx: &Context<'_>, segment: &Segment<'_>, len: u32) {
         let Some(base) = self.config.delayed_ack else {
             return;
         };
@@ -182,7 +182,7 @@ impl Tcb {
     /// At once where ACKs are not delayed, where it is out of order or fills a hole, and for the
     /// second full segment (MUST-40, SHLD-18, SHLD-19, MAY-13), in Linux for more than one
     /// (`__tcp_ack_snd_check`).
-    fn check_ack_due(&mut self, cx: &mut Cx<'_>, at_once: bool) {
+    fn check_ack_due(&mut self, cx: &mut Context<'_>, at_once: bool) {
         let waiting = self.rcv.nxt.since(self.rcv.acked);
         let (full, quick) = match self.config.ack_pace {
             AckPace::Rfc9293 => (waiting >= 2 * self.pace.full, self.pace.quick > 0),
@@ -202,7 +202,7 @@ impl Tcb {
     }
 
     /// Linux's `tcp_send_delayed_ack`; by the RFC there is but one delay.
-    fn delay_ack(&mut self, cx: &mut Cx<'_>, base: Duration) {
+    fn delay_ack(&mut self, cx: &mut Context<'_>, base: Duration) {
         let wait = match self.config.ack_pace {
             AckPace::Rfc9293 => base,
             AckPace::Linux => self.ack_delay(base),
@@ -241,7 +241,7 @@ impl Tcb {
     /// 3.10.7.4 sends the ACK of a FIN at once; the FIN of an application that closes in the same
     /// moment would be a second segment. Linux takes that for an answer (`tcp_fin` enters pingpong
     /// mode), so that one segment does both and a close takes three.
-    pub(super) fn plan_ack_of_fin(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn plan_ack_of_fin(&mut self, cx: &mut Context<'_>) {
         self.pace.owed = true;
         let waits = self.config.ack_pace == AckPace::Linux && self.state == State::Established;
         self.pace.interactive |= waits;

@@ -1,10 +1,10 @@
 //! Loss recovery with SACK: what an ACK says was delivered, what is lost by that (RFC 6675 or RFC
 //! 8985), and what goes next.
 
-use super::congestion::Path;
+use super::path::Path;
 use super::rack::{Rack, TailProbe};
 use super::scoreboard::{Mark, Run, Scoreboard};
-use super::{Cx, Tcb, Transfer};
+use super::{Context, Tcb, Transfer};
 use crate::config::{Recovery, TimeoutSack};
 use crate::event::Timer;
 use crate::seq::Seq;
@@ -13,7 +13,7 @@ use crate::wire::{SackBlocks, Segment};
 
 /// What is known to have happened to what was sent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Sent {
+pub(super) struct SendHistory {
     pub(super) board: Scoreboard,
     pub(super) rack: Rack,
     /// Where the segment with the newest octets began.
@@ -23,9 +23,9 @@ pub(super) struct Sent {
     pub(super) rescued: bool,
 }
 
-impl Sent {
-    pub(super) fn new(iss: Seq) -> Sent {
-        Sent {
+impl SendHistory {
+    pub(super) fn new(iss: Seq) -> SendHistory {
+        SendHistory {
             board: Scoreboard::default(),
             rack: Rack::new(),
             newest: iss,
@@ -36,7 +36,7 @@ impl Sent {
 
 /// What one ACK brought.
 #[derive(Clone, Copy, Default)]
-pub(super) struct News {
+pub(super) struct AckSummary {
     /// Of the oldest octets that it acknowledged, if they were sent once.
     pub(super) rtt: Option<Duration>,
     /// It says for the first time that some octets are held.
@@ -47,7 +47,7 @@ pub(super) struct News {
 
 /// A stretch that NextSeg (RFC 6675 section 4) chose.
 #[derive(Clone, Copy)]
-pub(super) struct Choice {
+pub(super) struct NextSegment {
     pub(super) from: Seq,
     pub(super) until: Seq,
     /// It goes although the congestion window is full.
@@ -61,7 +61,7 @@ impl Tcb {
     }
 
     /// Takes from an acceptable ACK what it says was delivered, before SND.UNA moves.
-    pub(super) fn take_delivered(&mut self, now: Instant, segment: &Segment<'_>) -> News {
+    pub(super) fn take_delivered(&mut self, now: Instant, segment: &Segment<'_>) -> AckSummary {
         let header = &segment.header;
         let (una, nxt, stamped) = (self.snd.una, self.snd.nxt, self.stamps.on);
         let echo = header
@@ -71,11 +71,11 @@ impl Tcb {
             .map(|stamps| stamps.echo);
         let offset = self.stamps.offset;
         let Some(Transfer {
-            sent: Sent { board, rack, .. },
+            history: SendHistory { board, rack, .. },
             ..
         }) = self.transfer.as_deref_mut()
         else {
-            return News::default();
+            return AckSummary::default();
         };
         // The stamp that comes back is older than the last transmission: it was an earlier one that
         // arrived.
@@ -84,7 +84,7 @@ impl Tcb {
                 Seq(echo).lt(Seq((run.at.millis() as u32).wrapping_add(offset)))
             })
         };
-        let mut news = News::default();
+        let mut news = AckSummary::default();
         board.acknowledged(header.ack, |run| {
             if run.is_sample() && news.rtt.is_none() {
                 news.rtt = Some(now.since(run.at));
@@ -108,15 +108,21 @@ impl Tcb {
 
     /// What follows from that for congestion control and recovery, once SND.UNA has moved by
     /// `acked` octets.
-    pub(super) fn react(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: News, acked: u32) {
+    pub(super) fn react(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+        news: AckSummary,
+        acked: u32,
+    ) {
         let (una, flight) = (self.snd.una, self.snd.nxt.since(self.snd.una));
         let path = Path {
             marked: self.is_echo(segment),
             ..self.path(cx.now)
         };
         let Some(Transfer {
-            sent: Sent { board, rack, .. },
-            control,
+            history: SendHistory { board, rack, .. },
+            congestion: control,
             ..
         }) = self.transfer.as_deref_mut()
         else {
@@ -150,19 +156,24 @@ impl Tcb {
 
     /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on
     /// already (RFC 6675 section 5, step 4).
-    pub(super) fn detect(&mut self, cx: &mut Cx<'_>, known: bool) {
+    pub(super) fn detect(&mut self, cx: &mut Context<'_>, known: bool) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
         let recovery = self.config.recovery;
-        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else {
+        let Some(Transfer {
+            history,
+            congestion: control,
+            ..
+        }) = self.transfer.as_deref_mut()
+        else {
             return;
         };
-        let Sent {
+        let SendHistory {
             board,
             rack,
             rescued,
             ..
-        } = sent;
+        } = history;
         // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it
         // takes (RFC 6675 section 5, step 1).
         let repeated = control.duplicates() >= threshold;
@@ -205,8 +216,8 @@ impl Tcb {
         );
         // A probe for which there is no room would stand in the way.
         self.pending.tail_probe = false;
-        let Some(Sent { board, rack, .. }) =
-            self.transfer.as_mut().map(|transfer| &mut transfer.sent)
+        let Some(SendHistory { board, rack, .. }) =
+            self.transfer.as_mut().map(|transfer| &mut transfer.history)
         else {
             return;
         };
@@ -222,18 +233,20 @@ impl Tcb {
 
     /// How many more octets the congestion window lets out.
     pub(super) fn spare(&self, transfer: &Transfer) -> u32 {
-        transfer
-            .control
-            .window()
-            .saturating_sub(transfer.sent.board.pipe(self.snd.nxt.since(self.snd.una)))
+        transfer.congestion.window().saturating_sub(
+            transfer
+                .history
+                .board
+                .pipe(self.snd.nxt.since(self.snd.una)),
+        )
     }
 
     /// What goes again, before new text (NextSeg rule 1).
-    pub(super) fn choose_lost(&self, transfer: &Transfer) -> Option<Choice> {
-        let (from, until) = transfer.sent.board.next_lost()?;
+    pub(super) fn choose_lost(&self, transfer: &Transfer) -> Option<NextSegment> {
+        let (from, until) = transfer.history.board.next_lost()?;
         let whole = until.since(from).min(self.effective_mss(self.sack_len()));
         let forced = self.pending.retransmission;
-        (forced || self.spare(transfer) >= whole).then_some(Choice {
+        (forced || self.spare(transfer) >= whole).then_some(NextSegment {
             from,
             until,
             forced,
@@ -242,10 +255,10 @@ impl Tcb {
 
     /// What goes again where there is no new text (NextSeg rules 3 and 4); not with RACK (RFC 8985
     /// section 9.2).
-    pub(super) fn choose_doubtful(&self, transfer: &Transfer) -> Option<Choice> {
+    pub(super) fn choose_doubtful(&self, transfer: &Transfer) -> Option<NextSegment> {
         let Transfer {
-            sent: Sent { board, rescued, .. },
-            control,
+            history: SendHistory { board, rescued, .. },
+            congestion: control,
             ..
         } = transfer;
         let mss = self.effective_mss(self.sack_len());
@@ -258,7 +271,7 @@ impl Tcb {
         let (from, until) = board
             .next_doubtful()
             .or_else(|| board.last(mss).filter(|_| !rescued))?;
-        Some(Choice {
+        Some(NextSegment {
             from,
             until,
             forced: false,
@@ -267,18 +280,18 @@ impl Tcb {
 
     /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any, else the
     /// last segment once more.
-    pub(super) fn choose_probe(&self, transfer: &Transfer) -> Option<Choice> {
+    pub(super) fn choose_probe(&self, transfer: &Transfer) -> Option<NextSegment> {
         let (nxt, end) = (self.snd.nxt, self.text_end());
         let new = nxt.lt(end) || (self.snd.closing && self.snd.fin.is_none());
         if new && nxt.lt(self.snd.una + self.snd.wnd) {
-            return Some(Choice {
+            return Some(NextSegment {
                 from: nxt,
                 until: end,
                 forced: true,
             });
         }
-        Some(Choice {
-            from: transfer.sent.newest.max(self.snd.una),
+        Some(NextSegment {
+            from: transfer.history.newest.max(self.snd.una),
             until: nxt,
             forced: true,
         })
@@ -287,15 +300,20 @@ impl Tcb {
     /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
     pub(super) fn note_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
         let probing = core::mem::take(&mut self.pending.tail_probe);
-        let Some(Transfer { sent, control, .. }) = self.transfer.as_deref_mut() else {
+        let Some(Transfer {
+            history,
+            congestion: control,
+            ..
+        }) = self.transfer.as_deref_mut()
+        else {
             return;
         };
-        let Sent {
+        let SendHistory {
             board,
             rack,
             newest,
             rescued,
-        } = sent;
+        } = history;
         let repeated = seq.lt(nxt);
         if end.gt(nxt) {
             *newest = seq;
@@ -316,15 +334,19 @@ impl Tcb {
 
     /// RFC 8985 section 7.2, after new text and after new ACKs: the probe timeout, where a probe
     /// could help; never beyond the RTO.
-    pub(super) fn schedule_probe(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn schedule_probe(&mut self, cx: &mut Context<'_>) {
         let flight = self.snd.nxt.since(self.snd.una);
         let wanted = self.config.recovery == Recovery::Rack
             && self.is_selective()
             && self.snd.syn_acked
             && flight > 0
             && self.snd.wnd > 0;
-        let fits = |Transfer { sent, control, .. }: &&Transfer| {
-            sent.rack.may_probe(&sent.board)
+        let fits = |Transfer {
+                        history,
+                        congestion: control,
+                        ..
+                    }: &&Transfer| {
+            history.rack.may_probe(&history.board)
                 && !control.in_recovery()
                 && control.is_past(self.snd.una)
         };
@@ -335,15 +357,17 @@ impl Tcb {
         else {
             return self.stop(cx, Timer::TailLoss);
         };
-        let timeout =
-            Rack::probe_timeout(self.estimator.srtt, transfer.sent.newest.le(self.snd.una));
+        let timeout = Rack::probe_timeout(
+            self.estimator.srtt,
+            transfer.history.newest.le(self.snd.una),
+        );
         let rto = self.timers[Timer::Retransmission as usize].since(cx.now);
         self.start(cx, Timer::TailLoss, timeout.min(rto));
     }
 
     /// The probe timeout expired (section 7.3); then it is the RTO's turn.
-    pub(super) fn probe_tail(&mut self, cx: &mut Cx<'_>) {
-        let fits = |transfer: &Transfer| transfer.sent.rack.may_probe(&transfer.sent.board);
+    pub(super) fn probe_tail(&mut self, cx: &mut Context<'_>) {
+        let fits = |transfer: &Transfer| transfer.history.rack.may_probe(&transfer.history.board);
         if self.snd.una.lt(self.snd.nxt)
             && self.snd.wnd > 0
             && self.transfer.as_deref().is_some_and(fits)

@@ -1,9 +1,10 @@
 //! SEGMENT ARRIVES: RFC 9293 section 3.10.7.3 and .4, one function per numbered check, in the RFC's
 //! order.
 
-use super::congestion::{Path, Reaction};
-use super::recovery::News;
-use super::{Cx, Outcome, Tcb};
+use super::congestion::Reaction;
+use super::path::Path;
+use super::recovery::AckSummary;
+use super::{Context, Outcome, Tcb};
 use crate::config::{
     HandshakeIcmp, KeepAlive, MissingTimestamp, RepeatedSyn, RequestAck, RequestSyn, ResetChecks,
     Samples, SynAcknowledged, SynSentAck, SynText, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
@@ -33,7 +34,11 @@ pub(super) type Check = Result<(), Stop>;
 const STAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Tcb {
-    pub(crate) fn segment_arrives(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Outcome {
+    pub(crate) fn segment_arrives(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+    ) -> Outcome {
         let checks = match self.state {
             State::Closed | State::Listen => Err(Stop::Discard(Discard::State)),
             State::SynSent => self.syn_sent(cx, segment),
@@ -52,7 +57,7 @@ impl Tcb {
     }
 
     /// 3.10.7.3: SYN-SENT.
-    fn syn_sent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let flags = header.flags;
         let acks_syn =
@@ -104,7 +109,7 @@ impl Tcb {
     }
 
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
-    fn syn_acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    fn syn_acknowledged(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         self.sample(cx.now, segment, segment.header.ack, None);
         self.snd.una = self.snd.iss + 1;
         if self.passive {
@@ -119,7 +124,7 @@ impl Tcb {
     }
 
     /// 3.10.7.4: every other state.
-    fn otherwise(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn otherwise(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         self.check_control(segment)?;
         self.syn_into_time_wait(cx, segment)?;
         self.check_orphan(cx, segment)?;
@@ -139,7 +144,7 @@ impl Tcb {
         }
         self.check_ack(cx, segment)?;
         self.take_queued(cx, segment)?;
-        self.orphaned(cx, segment)?;
+        self.check_orphaned(cx, segment)?;
         self.take_mark(segment);
         let moved = self.moved(segment);
         let segment = moved.as_ref().unwrap_or(segment);
@@ -154,7 +159,7 @@ impl Tcb {
 
     /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence
     /// number that is, it may open a new incarnation whose ISS lies beyond what this one used.
-    fn syn_into_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn syn_into_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = header.flags.has(Flags::SYN)
             && !header.flags.has(Flags::ACK)
@@ -183,7 +188,7 @@ impl Tcb {
     }
 
     /// PAWS (RFC 7323 section 5.3 R1), before the sequence check.
-    fn check_timestamps(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_timestamps(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         if !self.stamps.on {
             return Ok(());
         }
@@ -237,7 +242,7 @@ impl Tcb {
     }
 
     /// The ACK of a passive opener in SYN-RECEIVED, where the policy checks it before anything else.
-    fn check_request(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_request(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
         let request = self.state == State::SynReceived && self.passive;
         if self.config.request_ack == RequestAck::InOrder
@@ -253,7 +258,7 @@ impl Tcb {
     }
 
     /// First: is any of it in the window?
-    fn check_sequence(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_sequence(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let rst = header.flags.has(Flags::RST);
         // Whatever text it brings, which may reach into the window.
@@ -303,7 +308,7 @@ impl Tcb {
 
     /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix
     /// A.2).
-    fn repeated_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn repeated_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
         if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone {
@@ -327,7 +332,7 @@ impl Tcb {
 
     /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence
     /// check would hide it there).
-    fn restart_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    fn restart_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let fin = segment.header.seq + segment.len();
         let repeated = segment.header.flags.has(Flags::FIN) && fin == self.rcv.nxt;
         if self.state == State::TimeWait
@@ -339,7 +344,7 @@ impl Tcb {
     }
 
     /// Second: RST (RFC 5961 section 3, or RFC 793).
-    fn check_rst(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_rst(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         if !segment.header.flags.has(Flags::RST) {
             return Ok(());
         }
@@ -365,7 +370,7 @@ impl Tcb {
     }
 
     /// Fourth (the third, security, is dropped as Appendix A.1 allows): SYN.
-    fn check_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         if !segment.header.flags.has(Flags::SYN) {
             return Ok(());
         }
@@ -394,7 +399,7 @@ impl Tcb {
     }
 
     /// Fifth: the ACK field.
-    fn check_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn check_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         if !header.flags.has(Flags::ACK) {
             return Err(Stop::Discard(Discard::NoAck));
@@ -420,12 +425,12 @@ impl Tcb {
     }
 
     /// What an acceptable ACK acknowledges, by its number or by SACK.
-    fn acknowledged(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    fn acknowledged(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let (selective, una) = (self.is_selective(), self.snd.una);
         let news = if selective {
             self.take_delivered(cx.now, segment)
         } else {
-            News::default()
+            AckSummary::default()
         };
         let acked = if segment.header.ack.gt(una) {
             self.new_ack(cx, segment, &news)
@@ -447,7 +452,7 @@ impl Tcb {
     }
 
     /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
-    fn ack_of_syn(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn ack_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let ack = segment.header.ack;
         if ack.le(self.snd.una) || ack.gt(self.snd.nxt) {
             self.reply_reset_to(cx, segment);
@@ -465,7 +470,7 @@ impl Tcb {
 
     /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would
     /// answer each other for ever.
-    fn ack_in_time_wait(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    fn ack_in_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         self.restart_time_wait(cx, segment);
         if !segment.is_empty() {
             self.acknowledge(Cause::Ack);
@@ -474,7 +479,7 @@ impl Tcb {
     }
 
     /// SND.UNA advances, by so much: a FIN counts.
-    fn new_ack(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>, news: &News) -> u32 {
+    fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>, news: &AckSummary) -> u32 {
         let ack = segment.header.ack;
         self.sample(cx.now, segment, ack, news.rtt);
         let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.fin_acknowledged();
@@ -502,7 +507,7 @@ impl Tcb {
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
             self.pending.retransmission = !selective
-                && transfer.control.acked(text, ack, flight, &path) == Reaction::Retransmit;
+                && transfer.congestion.acked(text, ack, flight, &path) == Reaction::Retransmit;
         }
         self.stop(cx, Timer::Override);
         if flight == 0 {
@@ -565,7 +570,7 @@ impl Tcb {
     fn duplicate_ack(&mut self) {
         let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.effective_mss(0));
         let threshold = self.config.dup_ack_threshold;
-        let Some(control) = self.control() else {
+        let Some(control) = self.congestion_mut() else {
             return;
         };
         if control.duplicate_ack(una, nxt, nxt.since(una), mss, threshold) == Reaction::Retransmit {
@@ -613,7 +618,7 @@ impl Tcb {
 
     /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth
     /// step: the same segment may bring a FIN.
-    fn fin_acknowledged_now(&mut self, cx: &mut Cx<'_>) -> Check {
+    fn fin_acknowledged_now(&mut self, cx: &mut Context<'_>) -> Check {
         match self.state {
             State::Closing if self.fin_acknowledged() => {
                 self.change_state(cx, Trigger::AckOfFin, State::TimeWait);
@@ -628,7 +633,7 @@ impl Tcb {
         }
     }
 
-    pub(super) fn fin_wait_1_ends(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn fin_wait_1_ends(&mut self, cx: &mut Context<'_>) {
         if self.state == State::FinWait1 && self.fin_acknowledged() {
             self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
         }
@@ -672,7 +677,7 @@ impl Tcb {
 
     /// An ICMP error about one of our segments (3.9.2.2), believed only if that segment is in
     /// flight (RFC 5927 section 4.1).
-    pub(crate) fn icmp_arrives(&mut self, cx: &mut Cx<'_>, icmp: &Icmp) {
+    pub(crate) fn icmp_arrives(&mut self, cx: &mut Context<'_>, icmp: &Icmp) {
         let in_flight = self.snd.una.le(icmp.seq) && icmp.seq.lt(self.snd.nxt);
         if self.is_over() || !in_flight || icmp.kind == IcmpKind::SourceQuench {
             return;

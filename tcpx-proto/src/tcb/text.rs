@@ -1,7 +1,7 @@
 //! SEGMENT ARRIVES, seventh and eighth check (RFC 9293 section 3.10.7.4): the text, the FIN.
 
 use super::segment_arrives::{Check, Stop};
-use super::{Cx, Tcb};
+use super::{Context, Tcb};
 use crate::config::{ResetPlace, SequenceCheck, TextOverFin, Unacknowledging};
 use crate::error::CloseReason;
 use crate::event::{Discard, What};
@@ -70,7 +70,7 @@ impl Tcb {
     }
 
     /// Seventh: the text.
-    pub(super) fn text(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn text(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let end = start + segment.payload.len() as u32;
         // A bare ACK may come before what was sent before it, such as the peer's FIN of a
@@ -79,7 +79,7 @@ impl Tcb {
             && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
         // SHLD-3: nobody will ever read this.
         let unread =
-            self.released && more && matches!(self.state, State::FinWait1 | State::FinWait2);
+            self.orphaned && more && matches!(self.state, State::FinWait1 | State::FinWait2);
         let over_fin = self.rcv.fin_reached && start.lt(self.rcv.nxt) && end.gt(self.rcv.nxt);
         if unread || (over_fin && self.config.text_over_fin == TextOverFin::Reset) {
             self.reply_reset_to(cx, segment);
@@ -145,7 +145,7 @@ impl Tcb {
     /// been held before. Whatever is not taken at once, or not taken at all, is answered at once.
     fn store(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut Context<'_>,
         segment: &Segment<'_>,
         seq: Seq,
         text: &[u8],
@@ -208,7 +208,7 @@ impl Tcb {
     }
 
     /// Eighth: the FIN, once everything before it is there.
-    pub(super) fn fin(&mut self, cx: &mut Cx<'_>) -> Check {
+    pub(super) fn fin(&mut self, cx: &mut Context<'_>) -> Check {
         if self.is_over() {
             return Err(Stop::Done);
         }

@@ -1,6 +1,6 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
-use super::{Cx, NEVER, Tcb};
+use super::{Context, NEVER, Tcb};
 use crate::config::Samples;
 use crate::error::{CloseReason, TransmitError};
 use crate::event::{Timer, TimerAction, What};
@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 
 impl Tcb {
     /// Fires every timer that is due.
-    pub(crate) fn timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
         for timer in Timer::ALL {
             if self.timers[timer as usize] > cx.now || !self.runs(timer) {
                 continue;
@@ -42,12 +42,12 @@ impl Tcb {
     }
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
-    pub(super) fn retransmit(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn retransmit(&mut self, cx: &mut Context<'_>) {
         let syn = self.syn_outstanding();
         let limit = match () {
             () if syn && self.state == State::SynReceived => self.config.synack_retries,
             () if syn => self.config.syn_retries,
-            () if self.released => self.config.orphan_retries,
+            () if self.orphaned => self.config.orphan_retries,
             () => self.config.r2,
         };
         if self.snd.retransmissions >= limit {
@@ -91,7 +91,7 @@ impl Tcb {
             self.snd.nxt.since(self.snd.una),
             self.effective_mss(0),
         );
-        if let Some(control) = self.control() {
+        if let Some(control) = self.congestion_mut() {
             control.timed_out(nxt, flight, mss, again);
         }
         self.window_reduced();
@@ -108,11 +108,11 @@ impl Tcb {
     }
 
     /// A zero-window probe is due (MUST-36). It goes on for ever while it is answered (MUST-37).
-    fn probe(&mut self, cx: &mut Cx<'_>) {
+    fn probe(&mut self, cx: &mut Context<'_>) {
         if self.snd.wnd > 0 {
             return;
         }
-        let limit = if self.released {
+        let limit = if self.orphaned {
             self.config.orphan_retries
         } else {
             self.config.r2
@@ -143,7 +143,7 @@ impl Tcb {
     }
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
-    fn keep_alive(&mut self, cx: &mut Cx<'_>) {
+    fn keep_alive(&mut self, cx: &mut Context<'_>) {
         let Some(keepalive) = self.config.keepalive else {
             return;
         };
@@ -164,7 +164,7 @@ impl Tcb {
     }
 
     /// A packet of ours could not be sent: a smaller path, or loss.
-    pub(crate) fn transmit_failed(&mut self, cx: &mut Cx<'_>, error: TransmitError) {
+    pub(crate) fn transmit_failed(&mut self, cx: &mut Context<'_>, error: TransmitError) {
         if let TransmitError::TooBig(mtu) = error {
             self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
         }
@@ -173,7 +173,7 @@ impl Tcb {
 
     /// Starts the timers that the present situation asks for: exactly one of retransmission and
     /// persist, and the override.
-    pub(super) fn arm(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn arm(&mut self, cx: &mut Context<'_>) {
         if self.is_over() || self.state == State::TimeWait {
             return;
         }
@@ -183,7 +183,7 @@ impl Tcb {
         let stuck = waiting
             && self.snd.wnd == 0
             && !self.syn_outstanding()
-            && !self.holds_back()
+            && !self.is_output_held()
             && self.may_send_text();
         if stuck {
             for timer in [Timer::Retransmission, Timer::TailLoss, Timer::Reordering] {

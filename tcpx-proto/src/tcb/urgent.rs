@@ -1,7 +1,7 @@
 //! Urgent data (RFC 9293 section 3.8.5, RFC 6093): where it ends, and its last octet, which Linux
 //! takes out of the stream.
 
-use super::{Cx, Tcb};
+use super::{Context, Tcb};
 use crate::config::UrgentData;
 use crate::error::CallError;
 use crate::event::What;
@@ -26,7 +26,7 @@ enum Octet {
 
 impl Tcb {
     /// Sixth check of SEGMENT ARRIVES: URG. The application is told.
-    pub(super) fn urgent(&mut self, cx: &mut Cx<'_>, segment: &Segment<'_>) {
+    pub(super) fn urgent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         if self.rcv.fin_reached {
             return;
         }
@@ -36,7 +36,7 @@ impl Tcb {
         self.catch_octet(segment);
     }
 
-    fn announce(&mut self, cx: &mut Cx<'_>, header: &Header) {
+    fn announce(&mut self, cx: &mut Context<'_>, header: &Header) {
         let pointer = if self.is_out_of_band() {
             header.urgent.max(1)
         } else {

@@ -40,12 +40,12 @@ impl Piece {
 
 /// What is held, in order of its sequence numbers. A piece that begins later ends later.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Assembler {
     pieces: Vec<Piece>,
     touches: u64,
 }
 
-impl Held {
+impl Assembler {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -248,7 +248,7 @@ impl Held {
         })
     }
 
-    /// How many blocks [`tell`](Held::tell) would give without a limit.
+    /// How many blocks [`tell`](Assembler::tell) would give without a limit.
     pub(super) fn blocks(&self) -> usize {
         self.runs().count()
     }

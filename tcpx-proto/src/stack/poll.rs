@@ -2,13 +2,13 @@
 //! output and the application.
 
 use super::Stack;
-use super::table::{Entry, Stage};
+use super::table::{Entry, Ownership};
 use super::types::Transmit;
 use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::stack::Signal;
 use crate::state::State;
-use crate::tcb::{Cx, Reply, Tcb, Wake};
+use crate::tcb::{Context, Reply, Tcb, Wake};
 use crate::time::Instant;
 use core::mem;
 
@@ -17,8 +17,8 @@ impl Stack {
     pub(super) fn open(
         &mut self,
         now: Instant,
-        stage: Stage,
-        build: impl FnOnce(&mut Cx<'_>) -> Tcb,
+        ownership: Ownership,
+        build: impl FnOnce(&mut Context<'_>) -> Tcb,
     ) -> Result<ConnId, CallError> {
         let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let within = self.table.len() < self.config.max_connections && memory_left > 0;
@@ -28,7 +28,7 @@ impl Stack {
             .filter(|_| within)
             .ok_or(CallError::Limit)?;
         let (record, replies) = (&mut self.record, &mut self.replies);
-        let tcb = build(&mut Cx {
+        let tcb = build(&mut Context {
             now,
             id,
             record,
@@ -39,11 +39,11 @@ impl Stack {
         });
         self.memory += tcb.memory();
         self.table
-            .insert(id, Entry::new(tcb, stage, self.record.packet));
-        if let Stage::Embryonic(listener) = stage {
+            .insert(id, Entry::new(tcb, ownership, self.record.packet));
+        if let Ownership::Embryonic(listener) = ownership {
             self.listeners.syn_received(listener);
         }
-        self.settle(now, id);
+        self.follow_up(now, id);
         Ok(id)
     }
 
@@ -52,11 +52,11 @@ impl Stack {
         &mut self,
         now: Instant,
         id: ConnId,
-        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+        act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R,
     ) -> Result<R, CallError> {
         self.table
             .get(id)
-            .filter(|entry| !entry.tcb.released)
+            .filter(|entry| !entry.tcb.orphaned)
             .ok_or(CallError::NoConnection)?;
         self.with(now, id, act).ok_or(CallError::NoConnection)
     }
@@ -66,9 +66,9 @@ impl Stack {
         &mut self,
         now: Instant,
         id: ConnId,
-        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+        act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        self.table.get_mut(id)?.provoked = self.record.packet;
+        self.table.get_mut(id)?.caused_by = self.record.packet;
         self.turn(now, id, act)
     }
 
@@ -77,7 +77,7 @@ impl Stack {
         &mut self,
         now: Instant,
         id: ConnId,
-        act: impl FnOnce(&mut Tcb, &mut Cx<'_>) -> R,
+        act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let vacant = self.table.len() < self.config.max_connections;
         let memory_left = self.config.max_memory.saturating_sub(self.memory);
@@ -89,14 +89,14 @@ impl Stack {
             None
         };
         // The next incarnation takes the place of this record, unless the application still has it.
-        let room = (vacant || entry.tcb.released) && memory_left > 0;
+        let room = (vacant || entry.tcb.orphaned) && memory_left > 0;
         let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
-        let accept_full = matches!(entry.stage, Stage::Embryonic(listener) if self.listeners.accept_full(listener));
+        let accept_full = matches!(entry.ownership, Ownership::Embryonic(listener) if self.listeners.accept_full(listener));
         let before = entry.tcb.memory();
         let (record, replies) = (&mut self.record, &mut self.replies);
         let result = act(
             &mut entry.tcb,
-            &mut Cx {
+            &mut Context {
                 now,
                 id,
                 record,
@@ -107,16 +107,18 @@ impl Stack {
             },
         );
         self.memory = self.memory.saturating_sub(before) + entry.tcb.memory();
-        self.settle(now, id);
+        self.follow_up(now, id);
         Some(result)
     }
 
-    fn settle(&mut self, now: Instant, id: ConnId) {
+    fn follow_up(&mut self, now: Instant, id: ConnId) {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        if let (Stage::Embryonic(listener), true) = (entry.stage, entry.tcb.wake.established) {
-            entry.stage = Stage::Waiting(listener);
+        if let (Ownership::Embryonic(listener), true) =
+            (entry.ownership, entry.tcb.wake.established)
+        {
+            entry.ownership = Ownership::Waiting(listener);
             entry.before = None;
             self.listeners.syn_received_ends(listener);
             self.listeners.enqueue(listener, id);
@@ -126,8 +128,11 @@ impl Stack {
         }
         // An embryonic connection that ends never was there, for the application (3.10.7.4, second
         // check).
-        let unknown = matches!(entry.stage, Stage::Embryonic(_) | Stage::Past);
-        if !unknown && entry.tcb.wake != Wake::default() && !mem::replace(&mut entry.woken, true) {
+        let unknown = matches!(entry.ownership, Ownership::Embryonic(_) | Ownership::Past);
+        if !unknown
+            && entry.tcb.wake != Wake::default()
+            && !mem::replace(&mut entry.wake_queued, true)
+        {
             self.woken.push_back(id);
         }
         if !entry.queued && entry.tcb.has_output() {
@@ -145,22 +150,20 @@ impl Stack {
     /// it or may still accept it.
     fn retire(&mut self, now: Instant, id: ConnId) {
         self.table.unlink(id);
-        if self
-            .table
-            .get(id)
-            .is_none_or(|entry| !matches!(entry.stage, Stage::Embryonic(_)) && !entry.tcb.released)
-        {
+        if self.table.get(id).is_none_or(|entry| {
+            !matches!(entry.ownership, Ownership::Embryonic(_)) && !entry.tcb.orphaned
+        }) {
             return;
         }
         let Some(entry) = self.table.remove(id) else {
             return;
         };
         self.memory = self.memory.saturating_sub(entry.tcb.memory());
-        match entry.stage {
-            Stage::Embryonic(listener) => self.listeners.syn_received_ends(listener),
-            Stage::Waiting(listener) => self.listeners.dequeue(listener, id),
-            Stage::Past => {}
-            Stage::Owned => self.signals.extend(
+        match entry.ownership {
+            Ownership::Embryonic(listener) => self.listeners.syn_received_ends(listener),
+            Ownership::Waiting(listener) => self.listeners.dequeue(listener, id),
+            Ownership::Past => {}
+            Ownership::Owned => self.signals.extend(
                 entry
                     .tcb
                     .wake
@@ -188,13 +191,14 @@ impl Stack {
         };
         tcb.note_return(&mut self.record, now, id);
         self.memory += tcb.memory();
-        self.table.insert(id, Entry::new(tcb, Stage::Past, None));
-        self.settle(now, id);
+        self.table
+            .insert(id, Entry::new(tcb, Ownership::Past, None));
+        self.follow_up(now, id);
     }
 
     /// Fires every timer that is due (3.10.8).
     pub fn timeout(&mut self, now: Instant) {
-        // Not more than there are: a timer of length zero that starts anew waits for the next call.
+        // Not more than there are: a timer of length zero that isns anew waits for the next call.
         for _ in 0..self.timers.len() {
             let Some((at, id)) = self.timers.due(now) else {
                 break;
@@ -202,11 +206,11 @@ impl Stack {
             let Some(entry) = self
                 .table
                 .get_mut(id)
-                .filter(|entry| entry.filed == Some(at))
+                .filter(|entry| entry.timer_at == Some(at))
             else {
                 continue;
             };
-            entry.filed = None;
+            entry.timer_at = None;
             if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
                 self.with(now, id, Tcb::timeout);
             } else {
@@ -262,7 +266,7 @@ impl Stack {
             if let Some((destination, packet)) = self
                 .table
                 .get(id)
-                .map(|entry| (entry.tcb.remote, entry.provoked))
+                .map(|entry| (entry.tcb.remote, entry.caused_by))
             {
                 let ip_id = self.ip_id;
                 self.record.packet = packet;
@@ -300,7 +304,7 @@ impl Stack {
             }
             self.woken.pop_front();
             if let Some(entry) = self.table.get_mut(id) {
-                entry.woken = false;
+                entry.wake_queued = false;
             }
         }
         None

@@ -3,13 +3,13 @@
 
 use super::Stack;
 use super::cookie::{self, LIFETIME, Request};
-use super::table::{Entry, Stage};
+use super::table::{Entry, Ownership};
 use crate::config::{Overflow, SynText, TimeWaitSyn};
 use crate::event::{Discard, What};
 use crate::id::{ConnId, ListenerId};
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
-use crate::tcb::{Cx, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
+use crate::tcb::{Context, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
 use crate::time::Instant;
 use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment, Timestamps};
 use alloc::boxed::Box;
@@ -90,7 +90,7 @@ impl Stack {
             .table
             .find(segment.header.destination, segment.header.source);
         if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {
-            entry.before = before.filter(|_| matches!(entry.stage, Stage::Embryonic(_)));
+            entry.before = before.filter(|_| matches!(entry.ownership, Ownership::Embryonic(_)));
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Stack {
         }
         let (config, offset) = (
             Arc::clone(&listener.config),
-            self.starts.stamp_offset(local, remote),
+            self.isns.stamp_offset(local, remote),
         );
         let stamps = header.options.timestamps;
         let kept = stamps.map_or(Options::default(), |stamps| {
@@ -166,10 +166,11 @@ impl Stack {
             timestamps: stamps,
             ..kept
         };
-        let build =
-            |cx: &mut Cx<'_>| Tcb::from_cookie(cx, config, local, remote, segment, options, offset);
+        let build = |cx: &mut Context<'_>| {
+            Tcb::from_cookie(cx, config, local, remote, segment, options, offset)
+        };
         let conn = self
-            .open(now, Stage::Embryonic(id), build)
+            .open(now, Ownership::Embryonic(id), build)
             .map_err(|_| Discard::Limit)?;
         self.counters.cookies_accepted += 1;
         self.deliver(now, conn, segment)
@@ -202,10 +203,11 @@ impl Stack {
         }
         let config = Arc::clone(&listener.config);
         let (local, remote) = (header.destination, header.source);
-        let iss = iss.unwrap_or_else(|| self.starts.iss(config.isn, now, local, remote));
-        let offset = self.starts.stamp_offset(local, remote);
-        let build = |cx: &mut Cx<'_>| Tcb::passive(cx, config, local, remote, segment, iss, offset);
-        self.open(now, Stage::Embryonic(id), build)
+        let iss = iss.unwrap_or_else(|| self.isns.iss(config.isn, now, local, remote));
+        let offset = self.isns.stamp_offset(local, remote);
+        let build =
+            |cx: &mut Context<'_>| Tcb::passive(cx, config, local, remote, segment, iss, offset);
+        self.open(now, Ownership::Embryonic(id), build)
             .map(|_| ())
             .map_err(|_| Discard::Limit)
     }
@@ -214,7 +216,7 @@ impl Stack {
     fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
         let (syn, offset) = (
             &segment.header,
-            self.starts
+            self.isns
                 .stamp_offset(segment.header.destination, segment.header.source),
         );
         let Some(listener) = self.listeners.get_mut(id) else {
