@@ -22,7 +22,7 @@ BIN := target/release
 # A Debian tree with the packages that the tests can use, for containers; its name depends on the list.
 TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
 # Records runs for the documents' observed columns.
-OBSERVE := --on wire,kernel --observe tcpx-lab/experiments/observed.jsonl
+OBSERVE := --on wire,kernel --observe tcpx-lab/observed.jsonl
 DENY := target/tools/bin/cargo-deny
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
 # For an ordinary user cargo runs each test program in its own namespaces; the build itself stays outside.

@@ -1,6 +1,6 @@
 //! The laboratory's command line.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fs;
 use std::io::{self, Write};
@@ -8,16 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx_cli::{self as cli, Failure, Shell, TableArguments, TableFormat, completions, input, man};
-use tcpx_lab::commands::run::RunArguments;
-use tcpx_lab::commands::sweep::SweepArguments;
-use tcpx_lab::commands::{explain, find, list};
-use tcpx_lab::document::Language;
-use tcpx_lab::events::Log;
-use tcpx_lab::evidence::player;
-use tcpx_lab::exchange::{Exchange, pair};
-use tcpx_lab::nft::{self, Own};
-use tcpx_lab::picture::{Format, draw};
-use tcpx_lab::{demo, doctor, document, experiment, hold};
+use tcpx_experiment::draw::Format;
+use tcpx_experiment::experiment;
+use tcpx_lab::cli::run::RunArguments;
+use tcpx_lab::cli::sweep::SweepArguments;
+use tcpx_lab::cli::{demo, doctor, explain, find, ladder, list};
+use tcpx_lab::document::{self, Language};
+use tcpx_lab::linux::nft::{self, Own};
+use tcpx_lab::linux::player;
+use tcpx_lab::netns_daemon;
 use tcpx_proto::fault::Rule;
 use tcpx_proto::lexer::Mistake;
 
@@ -191,14 +190,14 @@ fn run(task: Task) -> Result<ExitCode> {
             events,
             format,
             only,
-        } => ladder(&events, format, only)?,
+        } => ladder::ladder(&events, format, only)?,
         Task::Doctor(arguments) => return examine(arguments.format),
         Task::List(arguments) => print(&list::list(&experiment::built_in()?, arguments.format)?)?,
         Task::Explain { name } => find(&[name])?
             .iter()
             .try_for_each(|experiment| say(explain::explain(experiment)?.trim_end()))?,
         Task::Run(arguments) => {
-            let good = tcpx_lab::commands::run::run(&arguments, &mut anstream::stdout())?;
+            let good = tcpx_lab::cli::run::run(&arguments, &mut anstream::stdout())?;
             return Ok(if good {
                 ExitCode::SUCCESS
             } else {
@@ -206,7 +205,7 @@ fn run(task: Task) -> Result<ExitCode> {
             });
         }
         Task::Sweep(arguments) => {
-            let sound = tcpx_lab::commands::sweep::run(&arguments, &mut anstream::stdout())?;
+            let sound = tcpx_lab::cli::sweep::run(&arguments, &mut anstream::stdout())?;
             return Ok(if sound {
                 ExitCode::SUCCESS
             } else {
@@ -237,16 +236,16 @@ fn run(task: Task) -> Result<ExitCode> {
             io::stdout().write_all(&completions(&mut command(), shell))?
         }
         Task::CleanRules => clean_rules()?,
-        Task::Netns { task: Netns::Up } => hold::up()?,
+        Task::Netns { task: Netns::Up } => netns_daemon::up()?,
         Task::Netns {
             task: Netns::Client { command },
-        } => hold::enter(0, &command)?,
+        } => netns_daemon::enter(0, &command)?,
         Task::Netns {
             task: Netns::Server { command },
-        } => hold::enter(1, &command)?,
-        Task::Netns { task: Netns::Down } => hold::down()?,
+        } => netns_daemon::enter(1, &command)?,
+        Task::Netns { task: Netns::Down } => netns_daemon::down()?,
         Task::Probe => say(&serde_json::to_string(&doctor::probe())?)?,
-        Task::Hold => hold::hold(),
+        Task::Hold => netns_daemon::hold(),
         Task::Play {
             own,
             peer,
@@ -299,46 +298,6 @@ fn unread(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<()> {
-    let logs = files
-        .iter()
-        .map(|file| Log::read(file))
-        .collect::<Result<Vec<Log>>>()?;
-    let (a, b) = match &logs[..] {
-        [a, b] => (a, b),
-        [a] => (a, &Log::none(a)),
-        _ => bail!("one or two files"),
-    };
-    let stories = pair(a, b);
-    let wanted = (1..)
-        .zip(&stories)
-        .filter(|(number, _)| only.is_none_or(|only| only == *number));
-    let wanted: Vec<&Exchange> = wanted.map(|(_, story)| story).collect();
-    ensure!(!stories.is_empty(), "no connection is recorded there");
-    ensure!(
-        !wanted.is_empty(),
-        "there are {} connections",
-        stories.len()
-    );
-    ensure!(
-        wanted.len() == 1 || format != Format::Svg,
-        "there are {} connections, and an SVG is one picture: --only N",
-        stories.len()
-    );
-    for story in wanted {
-        writeln!(anstream::stdout(), "{}", draw(story, format))?;
-    }
-    for (log, file) in logs.iter().zip(files).filter(|(log, _)| log.truncated) {
-        writeln!(
-            anstream::stderr(),
-            "The last line of {} ({}) is cut off: its writer was killed.",
-            file.display(),
-            log.role
-        )?;
-    }
-    Ok(())
 }
 
 /// The exit status is 1 where even the simplest way, a pair of namespaces or a raw socket, is

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use tcpx_experiment::end::End;
+use tcpx_experiment::experiment::{Arm, Experiment, Scale, World, built_in};
+use tcpx_experiment::oracle::Oracle;
+use tcpx_experiment::sweep;
+use tcpx_experiment::verdict::Verdict;
+use tcpx_experiment::world::sim;
 use tcpx_lab::document::{self, Language};
-use tcpx_lab::exchange::End;
-use tcpx_lab::experiment::{Arm, Experiment, Scale, built_in};
-use tcpx_lab::laboratory::{self, Options};
-use tcpx_lab::oracle::Oracle;
-use tcpx_lab::sweep;
-use tcpx_lab::verdict::Verdict;
-use tcpx_lab::world::{World, sim};
+use tcpx_lab::runner::{self, Options};
 
 fn find(name: &str) -> Experiment {
     built_in()
@@ -30,7 +30,7 @@ fn in_the_simulation(experiments: &[Experiment]) -> Vec<Verdict> {
         jobs: 2,
         keep: false,
     };
-    laboratory::run(experiments, &options, |_, _, _| {})
+    runner::run(experiments, &options, |_, _, _| {})
         .into_iter()
         .map(|report| report.verdict)
         .collect()
@@ -38,7 +38,10 @@ fn in_the_simulation(experiments: &[Experiment]) -> Vec<Verdict> {
 
 #[test]
 fn every_experiment_is_called_as_its_file_and_has_a_control() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments");
+    let directory = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tcpx-experiment/experiments"
+    );
     let files = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -4,18 +4,17 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::net::{Ipv4Addr, SocketAddr};
-use tcpx_lab::compare;
-use tcpx_lab::events::{Direction, Log, Segment, What};
-use tcpx_lab::evidence::capture::Packet;
-use tcpx_lab::evidence::check::{Allowance, check};
-use tcpx_lab::evidence::log::log;
-use tcpx_lab::evidence::sockets::Seen;
-use tcpx_lab::experiment::{Experiment, Plan, Scale};
+use tcpx_experiment::draw::{Format, drawn};
+use tcpx_experiment::experiment::{Experiment, Plan, Scale};
+use tcpx_experiment::prediction;
+use tcpx_experiment::trace::{Direction, Log, Segment, What};
+use tcpx_experiment::verdict::judge;
+use tcpx_experiment::world::{Outcome, sim};
+use tcpx_lab::linux::capture::Packet;
+use tcpx_lab::linux::check::{Allowance, check};
+use tcpx_lab::linux::log::log;
+use tcpx_lab::linux::sockets::Seen;
 use tcpx_lab::netns::{A, B};
-use tcpx_lab::picture::Format;
-use tcpx_lab::report::drawn;
-use tcpx_lab::verdict::judge;
-use tcpx_lab::world::{Outcome, sim};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options};
 
@@ -155,7 +154,7 @@ fn parts(few: &(Plan, Outcome), many: &(Plan, Outcome)) -> [(&'static str, f64, 
             assert_eq!(judge(plan, outcome, 1.0).1, [""; 0])
         }),
         ("compared", |(plan, outcome)| {
-            assert_eq!(compare::difference(plan, outcome, outcome), None)
+            assert_eq!(prediction::difference(plan, outcome, outcome), None)
         }),
         ("drawn as text", |(_, outcome)| {
             drop(drawn(outcome, Format::Text))

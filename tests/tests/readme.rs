@@ -66,7 +66,7 @@ fn links_between_documents_lead_to_files_that_exist() {
     let pages = [
         documents(root, false),
         documents(&root.join("docs"), true),
-        documents(&root.join("tcpx-lab"), true),
+        documents(&root.join("tcpx-experiment"), true),
     ]
     .concat();
     assert!(pages.len() > 80, "{pages:?}");

@@ -1,8 +1,8 @@
 //! What runs showed, in Chinese.
 
-use crate::experiment::{Arm, Experiment};
-use crate::oracle::{Evidence, Origin, Seconds, Which};
 use std::borrow::Cow;
+use tcpx_experiment::experiment::{Arm, Experiment};
+use tcpx_experiment::oracle::{Evidence, Origin, Seconds, Which};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::wire::IcmpKind;
 
@@ -199,7 +199,7 @@ fn seconds(time: &Seconds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::End;
+    use tcpx_experiment::end::End;
 
     #[test]
     fn every_reason_that_a_record_gives_has_its_word() {

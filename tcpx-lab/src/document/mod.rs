@@ -12,11 +12,11 @@ pub use observed::{Observed, fingerprint, observed};
 pub use readme::renewed;
 pub use words::Language;
 
-use crate::experiment::Experiment;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use tcpx_experiment::experiment::Experiment;
 
 /// The index: what GitHub shows of a directory.
 const INDEX: &str = "README.md";

@@ -1,14 +1,13 @@
 //! What real runs showed, kept beside the experiments: the wire and Linux are not available
 //! wherever the documents are checked.
 
-use crate::edges;
-use crate::experiment::Experiment;
-use crate::oracle::Evidence;
-use crate::verdict::Verdict;
-use crate::world::World;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tcpx_experiment::coverage;
+use tcpx_experiment::experiment::{Experiment, World};
+use tcpx_experiment::oracle::Evidence;
+use tcpx_experiment::verdict::Verdict;
 
 /// The worlds that are observed; the simulation is run where the documents are made.
 pub(super) const WORLDS: [World; 2] = [World::Wire, World::Kernel];
@@ -38,8 +37,7 @@ struct Observation {
 /// # Errors
 /// It is broken.
 pub fn observed() -> Result<Observed> {
-    Observed::parse(include_str!("../../experiments/observed.jsonl"))
-        .context("experiments/observed.jsonl is broken")
+    Observed::parse(include_str!("../../observed.jsonl")).context("observed.jsonl is broken")
 }
 
 /// Of what an experiment's file tells to do and to expect (FNV-1a, 64 bits): comments and prose do
@@ -153,7 +151,7 @@ impl Observed {
                     .arms
                     .iter()
                     .all(|arm| refused(world, arm) || seen(world, arm.name.get_ref()));
-                arms && (!experiment.every_edge || seen(world, edges::ARM))
+                arms && (!experiment.every_edge || seen(world, coverage::ARM))
             })
         };
         experiments

@@ -2,14 +2,13 @@
 
 use super::words::Words;
 use super::{INDEX, MADE, Observed, observed};
-use crate::edges::{self, Walked};
-use crate::experiment::{Arm, Experiment, Scale};
-use crate::picture::Format;
-use crate::report::drawn;
-use crate::verdict;
-use crate::world::{World, sim};
 use anyhow::Result;
 use std::fmt::Write as _;
+use tcpx_experiment::coverage::{self, Walked};
+use tcpx_experiment::draw::{Format, drawn};
+use tcpx_experiment::experiment::{Arm, Experiment, Scale, World};
+use tcpx_experiment::verdict;
+use tcpx_experiment::world::sim;
 
 /// Lines of a ladder at the most.
 const MOST_LINES: usize = 80;
@@ -17,7 +16,7 @@ const MOST_LINES: usize = 80;
 /// By group with the titles, and by question.
 pub(super) fn index(wanted: &[&Experiment], words: &Words) -> String {
     let mut text = format!(
-        "{MADE} from tcpx-lab/experiments/: edit those files. -->\n{}",
+        "{MADE} from tcpx-experiment/experiments/: edit those files. -->\n{}",
         words.head
     );
     let _infallible = write!(text, "\n## {}\n", words.by_group);
@@ -49,7 +48,7 @@ pub(super) fn page(experiment: &Experiment, observed: &Observed, words: &Words) 
     let prose = words.prose(experiment);
     let name = &experiment.name;
     let mut text = format!(
-        "{MADE} from tcpx-lab/experiments/{name}.toml: edit that file. -->\n[{}]({INDEX})",
+        "{MADE} from tcpx-experiment/experiments/{name}.toml: edit that file. -->\n[{}]({INDEX})",
         words.up
     );
     if experiment.zh.is_some() {
@@ -146,7 +145,7 @@ impl<'a> Runs<'a> {
             let walked = self.words.joined(&self.walked.summary());
             self.row(World::Sim, name, expected, &walked);
             for world in observed::WORLDS {
-                if let Some(shown) = self.observed.of(self.experiment, world, edges::ARM) {
+                if let Some(shown) = self.observed.of(self.experiment, world, coverage::ARM) {
                     self.row(world, name, expected, &self.words.joined(shown));
                 }
             }

@@ -1,10 +1,9 @@
 //! What a document says besides the experiments' own words, in each language.
 
 use super::chinese;
-use crate::edges;
-use crate::experiment::{Arm, Experiment, Prose};
-use crate::oracle::{self, Evidence};
-use crate::world::World;
+use tcpx_experiment::coverage;
+use tcpx_experiment::experiment::{Arm, Experiment, Prose, World};
+use tcpx_experiment::oracle::{self, Evidence};
 
 /// The language of a document.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
@@ -35,7 +34,7 @@ pub(super) struct Words {
     pub(super) other: (&'static str, &'static str),
     pub(super) by_group: &'static str,
     pub(super) by_question: &'static str,
-    /// In the order of [`Group`](crate::experiment::Group).
+    /// In the order of [`Group`](tcpx_experiment::experiment::Group).
     pub(super) groups: [&'static str; 6],
     pub(super) columns: [&'static str; 4],
     /// The textbook, RFC 9293, Linux, how to run it.
@@ -70,7 +69,7 @@ programs in two network namespaces, scaled constants) and against Linux 6.18 (`k
     without: "Without the rule",
     with: "With the rule",
     separator: ": ",
-    together: [edges::ARM, edges::EXPECTED],
+    together: [coverage::ARM, coverage::EXPECTED],
     worlds: ["sim", "wire", "kernel"],
 };
 

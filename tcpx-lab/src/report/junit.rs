@@ -1,8 +1,8 @@
 //! The verdicts as JUnit's XML: a suite for each experiment, a case for each run.
 
-use crate::oracle::joined;
-use crate::verdict::Verdict;
 use std::fmt::Write as _;
+use tcpx_experiment::oracle::joined;
+use tcpx_experiment::verdict::Verdict;
 
 pub(super) fn junit(verdicts: &[Verdict]) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");

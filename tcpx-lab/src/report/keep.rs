@@ -1,15 +1,12 @@
 //! A run on disk: both ends' events, both ends' captures, the ladder in every form, and the
 //! verdict.
 
-use crate::exchange::Exchange;
-use crate::laboratory::Report;
-use crate::netns;
-use crate::picture::{Format, draw};
-use crate::verdict::stories;
-use crate::world::Outcome;
+use crate::runner::Report;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
+use tcpx_experiment::draw::{Format, drawn};
+use tcpx_experiment::experiment::folder;
 
 /// Writes everything of these runs below `directory`, a folder for each.
 ///
@@ -58,30 +55,4 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// An arm's name as a directory has it.
-pub(crate) fn folder(arm: &str) -> String {
-    arm.chars()
-        .map(|c| {
-            if c.is_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .collect()
-}
-
-/// Every story of a run, one below the other; of those that a stranger began, the first.
-pub fn drawn(outcome: &Outcome, format: Format) -> String {
-    let stranger = |story: &Exchange| story.ends.iter().any(|end| end.ip() == netns::STRANGER);
-    let (mut others, ours): (Vec<Exchange>, Vec<Exchange>) =
-        stories(outcome).into_iter().partition(stranger);
-    others.truncate(1);
-    ours.iter()
-        .chain(&others)
-        .map(|story| draw(story, format))
-        .collect::<Vec<_>>()
-        .join("\n")
 }

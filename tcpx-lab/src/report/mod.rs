@@ -4,12 +4,11 @@ mod junit;
 mod keep;
 mod table;
 
-pub(crate) use keep::folder;
-pub use keep::{drawn, keep};
+pub use keep::keep;
 pub use table::table;
 
-use crate::verdict::Verdict;
 use std::fmt::Write as _;
+use tcpx_experiment::verdict::Verdict;
 
 /// How to report.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug, Default)]
@@ -84,7 +83,7 @@ pub fn counts(verdicts: &[Verdict]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::World;
+    use tcpx_experiment::experiment::World;
 
     fn verdict(skipped: Option<&str>, wrong: &[&str]) -> Verdict {
         Verdict {

@@ -1,12 +1,12 @@
 //! The verdict table: for each world, without the rule and with it, what was expected and what
 //! happened.
 
-use crate::oracle::joined;
-use crate::verdict::Verdict;
 use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stdout};
 use tcpx_cli::{Cell, Fit, Table};
+use tcpx_experiment::oracle::joined;
+use tcpx_experiment::verdict::Verdict;
 
 /// For stdout. A terminal gets a table for each experiment, and below it what is wrong; a pipe gets
 /// a line for each run, with the experiment first and what is wrong last.

@@ -1,18 +1,18 @@
 //! One of the pair against this machine's Linux: ordinary sockets in the other namespace, watched
 //! from outside.
 
-use super::late;
 use super::process::Process;
 use super::wire::{Captures, genuine, own, watch, witnessed, written};
-use super::{Outcome, role};
-use crate::evidence::sockets::{Seen, Watch};
-use crate::evidence::{kernel, log};
-use crate::exchange::End;
-use crate::experiment::Plan;
+use crate::linux::sockets::{Seen, Watch};
+use crate::linux::{kernel, log};
 use crate::netns::{self, Cable};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tcpx_experiment::end::End;
+use tcpx_experiment::experiment::Plan;
+use tcpx_experiment::trace::lateness;
+use tcpx_experiment::world::{Outcome, mark_forged, role};
 
 /// How often the kernel's sockets are looked at.
 const EVERY: Duration = Duration::from_millis(10);
@@ -59,7 +59,7 @@ pub fn run(
         sockets.stop()?,
         kernel::difference(&before, &kernel::counters(home)?),
     );
-    let end = crate::evidence::now();
+    let end = crate::linux::now();
     let packets = captures.stop()?;
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];
     let mut logs = [log_a, log_b];
@@ -81,15 +81,15 @@ pub fn run(
         theirs.monotonic,
     );
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {
-        super::sim::mark_forged(plan, side, log);
-        waited = waited.max(late::longest(log, &side.of(&plan.hosts).script));
+        mark_forged(plan, side, log);
+        waited = waited.max(lateness::longest(log, &side.of(&plan.hosts).script));
     }
     let captures = if keep {
         written(&logs, &packets)?
     } else {
         [Vec::new(), Vec::new()]
     };
-    let end = end - crate::oracle::start(&logs);
+    let end = end - tcpx_experiment::oracle::start(&logs);
     Ok(Outcome {
         end,
         logs,

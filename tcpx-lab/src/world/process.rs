@@ -1,10 +1,7 @@
 //! A process that plays a script: one of the pair, or the kernel's player; its record is read while
 //! it is written.
 
-use crate::doctor::{sibling, to_get};
-use crate::events::{Direction, Entry, Log, What};
-use crate::exchange::End;
-use crate::experiment::Plan;
+use crate::cli::doctor::{sibling, to_get};
 use crate::netns::Namespace;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -16,6 +13,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tcpx_cli::input;
+use tcpx_experiment::end::End;
+use tcpx_experiment::experiment::Plan;
+use tcpx_experiment::trace::{Direction, Entry, Log, What};
 
 /// Where a process finds its script: no file is left behind, however a run ends.
 const SCRIPT: &str = "/dev/stdin";
@@ -69,7 +69,9 @@ impl Process {
             .arg(host.address.to_string())
             .arg("--peer")
             .arg(host.peer.to_string());
-        command.args(["--role", super::role(end)]).args(&host.flags);
+        command
+            .args(["--role", tcpx_experiment::world::role(end)])
+            .args(&host.flags);
         Process::start(
             "the kernel's player".to_owned(),
             command,

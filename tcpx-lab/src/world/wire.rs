@@ -1,19 +1,19 @@
 //! The two released binaries in two namespaces of their own, watched by the laboratory itself.
 
-use super::late;
 use super::process::Process;
-use super::{Outcome, Remarks, role};
-use crate::events::{Direction, Entry, Log, What};
-use crate::evidence::capture::{Capture, Packet};
-use crate::evidence::check::{Allowance, check};
-use crate::evidence::{kernel, pcapng};
-use crate::exchange::End;
-use crate::experiment::{Injection, Plan, Sight};
+use super::remarks::Remarks;
+use crate::linux::capture::{Capture, Packet};
+use crate::linux::check::{Allowance, check};
+use crate::linux::{kernel, pcapng};
 use crate::netns::{self, Cable, Namespace};
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
+use tcpx_experiment::end::End;
+use tcpx_experiment::experiment::{Injection, Plan, Wanted};
+use tcpx_experiment::trace::{Direction, Entry, Log, What, lateness};
+use tcpx_experiment::world::{Outcome, mark_forged, role};
 use tcpx_proto::config::Isn;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
@@ -38,7 +38,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     // start them.
     a.wait_until_ready(plan)?;
     watch(&mut plan.clone(), [&mut a, &mut b], &spaces, None)?;
-    let end = crate::evidence::now();
+    let end = crate::linux::now();
     let logs = [a.finish()?, b.finish()?];
     let packets = captures.stop()?;
     outcome(plan, logs, packets, end, keep)
@@ -95,15 +95,15 @@ fn outcome(
             side.of::<Vec<Packet>>(&packets),
             end,
         )?);
-        waited = waited.max(late::longest(log, &side.of(&plan.hosts).script));
-        super::sim::mark_forged(plan, side, log);
+        waited = waited.max(lateness::longest(log, &side.of(&plan.hosts).script));
+        mark_forged(plan, side, log);
     }
     let captures = if keep {
         written(&logs, &packets)?
     } else {
         [Vec::new(), Vec::new()]
     };
-    let end = end - crate::oracle::start(&logs);
+    let end = end - tcpx_experiment::oracle::start(&logs);
     Ok(Outcome {
         end,
         logs,
@@ -218,7 +218,7 @@ pub(super) fn watch(
         for (nth, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
             let inject = &plan.inject[*nth];
             let Some(rung) = &inject.on else { continue };
-            let Sight::State(state) = &rung.sight else {
+            let Wanted::State(state) = &rung.sight else {
                 bail!("an injection waits for a state, not for \"{}\"", rung.text)
             };
             if ends[rung.end as usize].has_entered(state) {

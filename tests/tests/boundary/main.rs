@@ -11,16 +11,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which of our crates each may use, in any kind of dependency.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("tcpx-proto", &[]),
     ("tcpx", &["tcpx-proto"]),
     ("tcpx-cli", &["tcpx", "tcpx-proto"]),
     ("tcpx-client", &["tcpx", "tcpx-cli", "tcpx-proto"]),
     ("tcpx-server", &["tcpx", "tcpx-cli", "tcpx-proto"]),
-    ("tcpx-lab", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    ("tcpx-experiment", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    (
+        "tcpx-lab",
+        &["tcpx", "tcpx-cli", "tcpx-experiment", "tcpx-proto"],
+    ),
     (
         "tcpx-tests",
-        &["tcpx", "tcpx-cli", "tcpx-proto", "tcpx-lab"],
+        &[
+            "tcpx",
+            "tcpx-cli",
+            "tcpx-experiment",
+            "tcpx-proto",
+            "tcpx-lab",
+        ],
     ),
 ];
 
@@ -295,6 +305,7 @@ fn every_file_begins_with_the_sentence_it_answers_to() {
         "tcpx-cli",
         "tcpx-client",
         "tcpx-server",
+        "tcpx-experiment",
         "tcpx-lab",
         "tests",
     ]

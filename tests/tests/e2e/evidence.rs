@@ -5,13 +5,13 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tcpx_lab::events::{Entry, Log, What};
-use tcpx_lab::evidence::capture::{Capture, Packet};
-use tcpx_lab::evidence::check::{Allowance, check};
-use tcpx_lab::evidence::log::log;
-use tcpx_lab::evidence::now;
-use tcpx_lab::evidence::sockets::Watch;
-use tcpx_lab::exchange::{End, Exchange, pair};
+use tcpx_experiment::end::End;
+use tcpx_experiment::trace::{Conversation, Entry, Log, What, pair};
+use tcpx_lab::linux::capture::{Capture, Packet};
+use tcpx_lab::linux::check::{Allowance, check};
+use tcpx_lab::linux::log::log;
+use tcpx_lab::linux::now;
+use tcpx_lab::linux::sockets::Watch;
 
 /// Generous: other tests run at the same time, and a log's times are those at which its writer woke
 /// up.
@@ -35,7 +35,8 @@ fn run(lab: &Lab, client: &[&str], server: &[&str]) -> Option<[(Log, Vec<Packet>
         .succeed();
     started.succeed();
     let [ours, theirs] = captures.map(|capture| capture.stop().unwrap());
-    let [left, right] = files.map(|file| Log::read(&PathBuf::from(file)).unwrap());
+    let [left, right] =
+        files.map(|file| tcpx_lab::cli::ladder::read(&PathBuf::from(file)).unwrap());
     Some([(left, ours, lab.a.address), (right, theirs, lab.b.address)])
 }
 
@@ -124,7 +125,7 @@ fn log_that_was_tampered_with_disagrees_at_every_segment() {
 }
 
 /// The states of one end in the order of a story.
-fn states(story: &Exchange, end: End) -> Vec<&str> {
+fn states(story: &Conversation, end: End) -> Vec<&str> {
     let mut states: Vec<&str> = story
         .steps
         .iter()
@@ -184,7 +185,7 @@ fn log_made_of_the_kernels_end_fits_the_binarys() {
         "server",
         began,
     );
-    let client = Log::read(&PathBuf::from(events)).unwrap();
+    let client = tcpx_lab::cli::ladder::read(&PathBuf::from(events)).unwrap();
     let stories = pair(&client, &server);
     let [story] = &stories[..] else {
         panic!("{stories:#?}")

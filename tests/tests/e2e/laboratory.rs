@@ -94,7 +94,8 @@ fn last_ack_lost_on_the_wire_and_beside_linux_is_what_tshark_sees() {
 #[test]
 fn run_on_the_wire_that_is_not_as_expected_fails() {
     let Some(lab) = Lab::netns() else { return };
-    let source = include_str!("../../../tcpx-lab/experiments/last-ack-lost-no-time-wait.toml");
+    let source =
+        include_str!("../../../tcpx-experiment/experiments/last-ack-lost-no-time-wait.toml");
     let wrong = source.replace("\"b closed clean\"", "\"b closed reset\"");
     assert_ne!(wrong, source);
     std::fs::write(lab.path("wrong.toml"), wrong).unwrap();

@@ -258,7 +258,7 @@ impl Host {
         self.device
     }
 
-    /// Its namespace, for the witnesses of `tcpx_lab::evidence`.
+    /// Its namespace, for the witnesses of `tcpx_lab::linux`.
     pub(crate) fn namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref()
     }

@@ -1,0 +1,729 @@
+//! A picture for a browser: the ladder with its states as colours along the rails, complete in
+//! itself, for light and for dark.
+
+use super::layout::{Bracket, Fate, Layout, Line};
+use crate::end::End;
+use crate::trace::{Flight, Step};
+use std::fmt::{self, Formatter, Result};
+
+/// Its style; the classes of rails are the states of RFC 9293.
+const STYLE: &str = include_str!("svg.css");
+/// Between the rails.
+const SPAN: f64 = 520.0;
+/// Half of a rail's width.
+const HALF: f64 = 5.0;
+/// From one step to the next at least, so that what is written on one is clear of the other.
+const ROW: f64 = 27.0;
+/// For a second between two steps on top of that, as long as it is no silence.
+const SECOND: f64 = 200.0;
+/// For words below a step, each.
+const REMARK: f64 = 17.0;
+/// Around a silence, and around what is left out.
+const BREAK: f64 = 32.0;
+/// For a timer's end.
+const TIMER: f64 = 22.0;
+/// From one lane of brackets to the next.
+const LANE: f64 = 11.0;
+/// The width of a character.
+const CHARACTER: f64 = 7.25;
+/// How far a lost segment comes.
+const SHORT: f64 = 0.4 * SPAN;
+/// By how much such a short line slants.
+const SLANT: f64 = 12.0;
+
+/// Draws one conversation.
+pub(super) struct Svg<'a>(pub(super) &'a Layout<'a>);
+
+impl fmt::Display for Svg<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let sheet = Sheet::new(self.0);
+        let (width, height) = (sheet.width, sheet.bottom + 20.0);
+        writeln!(
+            f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tcpx\" width=\"{width:.0}\" height=\"{height:.0}\" \
+             viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-labelledby=\"tcpx-title tcpx-desc\">"
+        )?;
+        let [a, b] = [End::A, End::B].map(|end| escape(&self.0.name(end)));
+        writeln!(
+            f,
+            "<title id=\"tcpx-title\">A TCP connection between {a} and {b}</title>"
+        )?;
+        writeln!(
+            f,
+            "<desc id=\"tcpx-desc\">{}</desc>",
+            escape(&summary(self.0))
+        )?;
+        writeln!(f, "<style>\n{STYLE}</style>")?;
+        writeln!(f, "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>")?;
+        sheet.ends(f)?;
+        self.0
+            .lines
+            .iter()
+            .zip(&sheet.rows)
+            .try_for_each(|(line, y)| sheet.line(f, line, *y))?;
+        self.0
+            .brackets
+            .iter()
+            .try_for_each(|bracket| sheet.bracket(f, bracket))?;
+        // What is written stands above every line.
+        self.0
+            .flights()
+            .try_for_each(|(flight, label)| sheet.ways(f, flight, label))?;
+        self.0
+            .flights()
+            .try_for_each(|(flight, label)| sheet.words(f, flight, label))?;
+        writeln!(f, "</svg>")
+    }
+}
+
+/// The whole conversation in words, for those who hear it.
+fn summary(layout: &Layout) -> String {
+    let conversation = layout.conversation;
+    let lost = conversation
+        .flights
+        .iter()
+        .filter(|flight| matches!(layout.fate(flight), Fate::Lost(_)))
+        .count();
+    let states = |end: End| -> String {
+        let entered = conversation
+            .steps
+            .iter()
+            .filter(|step| step.end == end && step.on.is_some())
+            .map(|step| step.state.as_str());
+        let all: Vec<&str> = [end.of(&conversation.initial).as_str()]
+            .into_iter()
+            .filter(|state| !state.is_empty())
+            .chain(entered)
+            .collect();
+        if all.is_empty() {
+            "not known".to_owned()
+        } else {
+            all.join(", ")
+        }
+    };
+    let seconds = conversation
+        .steps
+        .last()
+        .map_or(0.0, |step| step.at - layout.start());
+    let segments = conversation.flights.len();
+    let (a, b) = (states(End::A), states(End::B));
+    format!(
+        "{segments} segments in {seconds:.3} s, {lost} of them lost. States of A: {a}. States of B: {b}."
+    )
+}
+
+/// Where everything is.
+struct Sheet<'a> {
+    layout: &'a Layout<'a>,
+    /// The height of each line.
+    rows: Vec<f64>,
+    /// Where the rails begin and end.
+    top: f64,
+    bottom: f64,
+    /// The middle of each rail.
+    rails: [f64; 2],
+    /// Where the words beside a rail begin.
+    sides: [f64; 2],
+    width: f64,
+}
+
+impl<'a> Sheet<'a> {
+    fn new(layout: &'a Layout<'a>) -> Sheet<'a> {
+        let top = 44.0;
+        let (rows, bottom) = rows(layout, top + 6.0);
+        let margins = [End::A, End::B].map(|end| {
+            let brackets = || {
+                layout
+                    .brackets
+                    .iter()
+                    .filter(|bracket| bracket.span.end == end)
+            };
+            let lanes = brackets()
+                .map(|bracket| bracket.lane + 1)
+                .max()
+                .unwrap_or_default();
+            let words = brackets()
+                .map(|bracket| bracket.span.words().len())
+                .max()
+                .unwrap_or_default();
+            let words = words.max(if *end.of(&layout.conversation.recorded) {
+                23
+            } else {
+                0
+            });
+            (
+                HALF + 8.0 + lanes as f64 * LANE,
+                words as f64 * CHARACTER + 12.0,
+            )
+        });
+        let [(beside_a, words_a), (beside_b, words_b)] = margins;
+        let rails = [words_a + beside_a, words_a + beside_a + SPAN];
+        let sides = [rails[0] - beside_a, rails[1] + beside_b];
+        Sheet {
+            layout,
+            rows,
+            top,
+            bottom,
+            rails,
+            sides,
+            width: sides[1] + words_b,
+        }
+    }
+
+    /// Names, and rails in the colours of their states.
+    fn ends(&self, f: &mut Formatter<'_>) -> Result {
+        for (end, anchor) in [(End::A, "start"), (End::B, "end")] {
+            let x = self.rail(end) - inward(end) * HALF;
+            self.text(
+                f,
+                (x, 20.0),
+                anchor,
+                "name",
+                &format!("{end:?} {}", self.layout.name(end)),
+            )?;
+            let initial = end.of(&self.layout.conversation.initial);
+            self.text(
+                f,
+                (*end.of(&self.sides), self.top + 4.0),
+                outside(end),
+                "state",
+                initial,
+            )?;
+            let mut span = (
+                self.top - 10.0,
+                if *end.of(&self.layout.conversation.recorded) {
+                    initial.as_str()
+                } else {
+                    "unknown"
+                },
+            );
+            let entered = self
+                .layout
+                .conversation
+                .steps
+                .iter()
+                .enumerate()
+                .filter(|(_, step)| step.end == end && step.on.is_some());
+            for (index, step) in entered {
+                let y = self.of_step(index);
+                self.rail_piece(f, end, span, y)?;
+                span = (y, &step.state);
+            }
+            self.rail_piece(f, end, span, self.bottom)?;
+        }
+        Ok(())
+    }
+
+    fn rail_piece(
+        &self,
+        f: &mut Formatter<'_>,
+        end: End,
+        (from, state): (f64, &str),
+        to: f64,
+    ) -> Result {
+        let (x, height) = (self.rail(end) - HALF, to - from);
+        let (state, wide) = (escape(state), 2.0 * HALF);
+        writeln!(
+            f,
+            "<rect class=\"{state}\" x=\"{x:.1}\" y=\"{from:.1}\" width=\"{wide}\" height=\"{height:.1}\" rx=\"2\"><title>{state}</title></rect>"
+        )
+    }
+
+    /// What a line has beside and between the rails, segments excepted.
+    fn line(&self, f: &mut Formatter<'_>, line: &Line, y: f64) -> Result {
+        match line {
+            Line::Step(step) => self.step(f, &self.layout.conversation.steps[*step], y),
+            Line::Silence(seconds) => self.interruption(f, y, &format!("{seconds:.3} s later")),
+            Line::More(run) => self.interruption(f, y, &self.layout.more(run)),
+            Line::Starts(_) | Line::Ends(_) => Ok(()),
+        }
+    }
+
+    fn step(&self, f: &mut Formatter<'_>, step: &Step, y: f64) -> Result {
+        let end = step.end;
+        let time = format!("{:.6}", step.at - self.layout.start());
+        let (x, state) = (
+            *end.of(&self.sides),
+            if step.on.is_some() {
+                step.state.as_str()
+            } else {
+                ""
+            },
+        );
+        self.text(f, (x, y + 4.0), outside(end), "state", state)?;
+        self.text(
+            f,
+            (x - inward(end) * 13.5 * CHARACTER, y + 4.0),
+            outside(end),
+            "quiet",
+            &time,
+        )?;
+        let x = self.rail(end) + inward(end) * (HALF + 8.0);
+        if let Some(on) = step.on.as_ref().filter(|_| step.segment.is_none()) {
+            self.text(f, (x, y + 4.0), inside(end), "label", on)?;
+        }
+        for (remark, count) in step.remarks.iter().zip(1_u8..) {
+            self.text(
+                f,
+                (x, y + 4.0 + f64::from(count) * REMARK),
+                inside(end),
+                "label quiet",
+                remark,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Where the axis of time is broken.
+    fn interruption(&self, f: &mut Formatter<'_>, y: f64, words: &str) -> Result {
+        let [a, b] = self.rails;
+        writeln!(f, "<path class=\"silence\" d=\"M{a:.1} {y:.1}H{b:.1}\"/>")?;
+        for x in self.rails {
+            let (left, right) = (x - HALF - 3.0, x + HALF + 3.0);
+            writeln!(
+                f,
+                "<path class=\"paper\" d=\"M{left:.1} {:.1}L{right:.1} {:.1}V{:.1}L{left:.1} {:.1}z\"/>\
+                 <path class=\"break\" d=\"M{left:.1} {:.1}L{right:.1} {:.1}M{left:.1} {:.1}L{right:.1} {:.1}\"/>",
+                y,
+                y - 6.0,
+                y,
+                y + 6.0,
+                y,
+                y - 6.0,
+                y + 6.0,
+                y
+            )?;
+        }
+        self.text(
+            f,
+            (f64::midpoint(a, b), y + 4.0),
+            "middle",
+            "label quiet",
+            words,
+        )
+    }
+
+    /// A timer beside its rail, with its words where it ends.
+    fn bracket(&self, f: &mut Formatter<'_>, bracket: &Bracket) -> Result {
+        let end = bracket.span.end;
+        let (from, to) = (self.rows[bracket.first], self.rows[bracket.last]);
+        let x = self.rail(end) - inward(end) * (HALF + 8.0 + bracket.lane as f64 * LANE);
+        let (near, words) = (x + inward(end) * 5.0, bracket.span.words());
+        writeln!(
+            f,
+            "<path class=\"bracket\" d=\"M{near:.1} {from:.1}H{x:.1}V{to:.1}H{near:.1}\"><title>{}</title></path>",
+            escape(&words)
+        )?;
+        self.text(
+            f,
+            (*end.of(&self.sides), to + 4.0),
+            outside(end),
+            "timer",
+            &words,
+        )
+    }
+
+    /// A segment's lines.
+    fn ways(&self, f: &mut Formatter<'_>, flight: &'a Flight, label: &str) -> Result {
+        let fate = self.layout.fate(flight);
+        writeln!(
+            f,
+            "<g class=\"{}\"><title>{}</title>",
+            class(fate, self.layout.kept_by(flight).is_some()),
+            escape(&self.told(flight, label))
+        )?;
+        let (from, to) = (flight.from, flight.from.other());
+        let (start, goal) = (
+            self.rail(from) + inward(from) * HALF,
+            self.rail(to) + inward(to) * HALF,
+        );
+        let begin = |step: usize| (start, self.of_step(step));
+        match (fate, flight.sent.or(flight.received.first().copied())) {
+            (Fate::Arrived, Some(sent)) => {
+                for step in &flight.received {
+                    let stopped = self.layout.stopped(*step);
+                    way(
+                        f,
+                        begin(sent),
+                        (goal, self.of_step(*step)),
+                        if stopped { Tip::Cross } else { Tip::Head },
+                    )?;
+                }
+            }
+            (Fate::Assumed, Some(step)) => {
+                let y = self.of_step(step);
+                let (up, down) = if flight.sent.is_some() {
+                    (0.0, SLANT)
+                } else {
+                    (SLANT, 0.0)
+                };
+                way(f, (start, y - up), (goal, y + down), Tip::Head)?;
+            }
+            (Fate::Unsent(_), Some(step)) => {
+                let y = self.of_step(step);
+                way(
+                    f,
+                    (goal - inward(from) * SHORT, y - SLANT),
+                    (goal, y),
+                    Tip::Head,
+                )?;
+            }
+            (Fate::Lost(_) | Fate::Unwitnessed, Some(step)) => {
+                let (x, y) = begin(step);
+                let tip = if fate == Fate::Unwitnessed {
+                    Tip::Nothing
+                } else {
+                    Tip::Cross
+                };
+                way(f, (x, y), (x + inward(from) * SHORT, y + SLANT), tip)?;
+            }
+            (_, None) => {}
+        }
+        writeln!(f, "</g>")
+    }
+
+    /// A segment's name, and what became of it.
+    fn words(&self, f: &mut Formatter<'_>, flight: &Flight, label: &str) -> Result {
+        let (from, to) = (flight.from, flight.from.other());
+        let fate = self.layout.fate(flight);
+        let Some(step) = flight.sent.or(flight.received.first().copied()) else {
+            return Ok(());
+        };
+        let y = self.of_step(step);
+        // One that nobody sent comes from above its receipt.
+        let (begin, end) = if flight.sent.is_some() {
+            (y, y + SLANT)
+        } else {
+            (y - SLANT, y - SLANT)
+        };
+        let near = |end: End, distance: f64| self.rail(end) + inward(end) * (HALF + distance);
+        writeln!(f, "<g class=\"{}\">", class(fate, false))?;
+        let at = if matches!(fate, Fate::Unsent(_)) {
+            to
+        } else {
+            from
+        };
+        self.text(f, (near(at, 9.0), begin - 5.0), inside(at), "label", label)?;
+        let why = match fate {
+            Fate::Arrived | Fate::Assumed => "",
+            Fate::Lost(why) | Fate::Unsent(why) => why,
+            Fate::Unwitnessed => "? the peer's record had ended",
+        };
+        self.text(
+            f,
+            (near(at, SHORT + 12.0), end + 4.0),
+            inside(at),
+            "label why",
+            why,
+        )?;
+        writeln!(f, "</g>")
+    }
+
+    /// A segment's story as a sentence.
+    fn told(&self, flight: &Flight, label: &str) -> String {
+        let at = |step: usize| {
+            format!(
+                "{:.6} s",
+                self.layout.conversation.steps[step].at - self.layout.start()
+            )
+        };
+        let sent = flight.sent.map(|step| format!("sent at {}", at(step)));
+        let received = flight
+            .received
+            .iter()
+            .map(|step| format!("received at {}", at(*step)));
+        let fate = match self.layout.fate(flight) {
+            Fate::Lost(why) | Fate::Unsent(why) => Some(why.to_owned()),
+            Fate::Arrived | Fate::Assumed | Fate::Unwitnessed => None,
+        };
+        [label.to_owned()]
+            .into_iter()
+            .chain(sent)
+            .chain(received)
+            .chain(fate)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn rail(&self, end: End) -> f64 {
+        *end.of(&self.rails)
+    }
+
+    /// The height of a step.
+    fn of_step(&self, step: usize) -> f64 {
+        self.rows[self.layout.line_of(step)]
+    }
+
+    fn text(
+        &self,
+        f: &mut Formatter<'_>,
+        (x, y): (f64, f64),
+        anchor: &str,
+        class: &str,
+        text: &str,
+    ) -> Result {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if class.starts_with("label") {
+            // Lines pass beneath what is written.
+            let wide = text.chars().count() as f64 * CHARACTER + 4.0;
+            let left = match anchor {
+                "start" => x - 2.0,
+                "end" => x + 2.0 - wide,
+                _ => x - wide / 2.0,
+            };
+            writeln!(
+                f,
+                "<rect class=\"paper\" x=\"{left:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"13\"/>",
+                y - 10.0
+            )?;
+        }
+        writeln!(
+            f,
+            "<text class=\"{class} {anchor}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>",
+            escape(text)
+        )
+    }
+}
+
+/// The height of each line, and that of the end of all.
+fn rows(layout: &Layout, top: f64) -> (Vec<f64>, f64) {
+    let mut y = top;
+    let mut last: Option<&Step> = None;
+    let mut rows = Vec::new();
+    for line in &layout.lines {
+        let step = if let Line::Step(step) = line {
+            layout.conversation.steps.get(*step)
+        } else {
+            None
+        };
+        let passed = step.zip(last).map_or(0.0, |(step, last)| step.at - last.at);
+        let (above, below) = if let Line::Step(step) = line {
+            room(layout, *step)
+        } else {
+            (0.0, 0.0)
+        };
+        y += match line {
+            Line::Step(_) => ROW + above + passed * SECOND,
+            Line::Silence(_) | Line::More(_) => BREAK,
+            Line::Starts(_) | Line::Ends(_) => TIMER,
+        };
+        rows.push(y);
+        y += step.map_or(0.0, |step| step.remarks.len() as f64 * REMARK);
+        y += below;
+        last = step;
+    }
+    (rows, y + 16.0)
+}
+
+/// What a short line that begins or ends between the rails takes above and below its step.
+fn room(layout: &Layout, step: usize) -> (f64, f64) {
+    match layout.flight_at(step) {
+        Some((flight, _)) if flight.sent.is_none() => (SLANT, 0.0),
+        Some((flight, _)) if flight.received.is_empty() => (0.0, SLANT - 4.0),
+        _ => (0.0, 0.0),
+    }
+}
+
+/// What a line ends in.
+#[derive(Clone, Copy, PartialEq)]
+enum Tip {
+    Head,
+    Cross,
+    Nothing,
+}
+
+fn way(f: &mut Formatter<'_>, (x1, y1): (f64, f64), (x2, y2): (f64, f64), tip: Tip) -> Result {
+    writeln!(
+        f,
+        "<path class=\"way\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>"
+    )?;
+    let length = (x2 - x1).hypot(y2 - y1).max(1.0);
+    let (dx, dy) = ((x2 - x1) / length, (y2 - y1) / length);
+    let back =
+        |along: f64, across: f64| (x2 - dx * along - dy * across, y2 - dy * along + dx * across);
+    match tip {
+        Tip::Head => {
+            let ((ax, ay), (bx, by)) = (back(10.0, 4.5), back(10.0, -4.5));
+            writeln!(
+                f,
+                "<path class=\"head\" d=\"M{x2:.1} {y2:.1}L{ax:.1} {ay:.1}L{bx:.1} {by:.1}z\"/>"
+            )
+        }
+        Tip::Cross => writeln!(
+            f,
+            "<path class=\"way\" d=\"M{:.1} {:.1}l10 10m0 -10l-10 10\"/>",
+            x2 - 5.0,
+            y2 - 5.0
+        ),
+        Tip::Nothing => Ok(()),
+    }
+}
+
+/// How a segment is drawn; `stopped`: the receiver's gate kept it from its TCP.
+fn class(fate: Fate, stopped: bool) -> &'static str {
+    match fate {
+        Fate::Arrived if !stopped => "arrived",
+        Fate::Arrived | Fate::Lost(_) => "lost",
+        Fate::Unsent("forged") => "forged",
+        Fate::Assumed | Fate::Unwitnessed | Fate::Unsent(_) => "unsure",
+    }
+}
+
+/// The direction from an end's rail to the other's.
+fn inward(end: End) -> f64 {
+    if end == End::A { 1.0 } else { -1.0 }
+}
+
+/// How words begin that stand between the rails, beside that end's.
+fn inside(end: End) -> &'static str {
+    if end == End::A { "start" } else { "end" }
+}
+
+/// How words begin that stand on the outer side of a rail.
+fn outside(end: End) -> &'static str {
+    inside(end.other())
+}
+
+fn escape(text: &str) -> String {
+    let sign = |ch: char| match ch {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        _ => ch.to_string(),
+    };
+    text.chars().map(sign).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+    use crate::draw::{Format, draw};
+    use crate::trace::sample::{conversation, eventful, handshake};
+
+    /// The picture without its style.
+    fn drawn() -> Vec<String> {
+        let (client, server) = eventful();
+        let drawn = draw(&conversation(&client.log(), &server.log()), Format::Svg);
+        let (head, rest) = drawn.split_once("<style>").unwrap();
+        let (_, body) = rest.split_once("</style>\n").unwrap();
+        head.lines()
+            .chain(body.lines())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn handshake_drawn_is_this_picture() {
+        let (client, server) = handshake();
+        let drawn = draw(&conversation(&client.log(), &server.log()), Format::Svg);
+        let (_, body) = drawn.split_once("</style>\n").unwrap();
+        let expected = r#"
+<rect class="paper" width="100%" height="100%"/>
+<text class="name start" x="186.8" y="20.0">A 10.0.0.1:40000</text>
+<text class="state end" x="178.8" y="48.0">CLOSED</text>
+<rect class="CLOSED" x="186.8" y="34.0" width="10" height="43.0" rx="2"><title>CLOSED</title></rect>
+<rect class="SYN-SENT" x="186.8" y="77.0" width="10" height="81.6" rx="2"><title>SYN-SENT</title></rect>
+<rect class="ESTABLISHED" x="186.8" y="158.6" width="10" height="16.0" rx="2"><title>ESTABLISHED</title></rect>
+<text class="name end" x="716.8" y="20.0">B 10.0.0.2:7000</text>
+<text class="state start" x="724.8" y="48.0">LISTEN</text>
+<rect class="LISTEN" x="706.8" y="34.0" width="10" height="70.2" rx="2"><title>LISTEN</title></rect>
+<rect class="SYN-RECEIVED" x="706.8" y="104.2" width="10" height="70.4" rx="2"><title>SYN-RECEIVED</title></rect>
+<text class="state end" x="178.8" y="81.0">SYN-SENT</text>
+<text class="quiet end" x="80.9" y="81.0">0.000000</text>
+<text class="state start" x="724.8" y="108.2">SYN-RECEIVED</text>
+<text class="quiet start" x="822.6" y="108.2">0.001000</text>
+<text class="quiet start" x="822.6" y="135.4">0.002000</text>
+<text class="state end" x="178.8" y="162.6">ESTABLISHED</text>
+<text class="quiet end" x="80.9" y="162.6">0.003000</text>
+<g class="arrived"><title>SYN seq 0, sent at 0.000000 s, received at 0.001000 s</title>
+<path class="way" d="M196.8 77.0L706.8 104.2"/>
+<path class="head" d="M706.8 104.2L696.5 108.2L697.0 99.2z"/>
+</g>
+<g class="arrived"><title>SYN,ACK seq 0 ack 1, sent at 0.002000 s, received at 0.003000 s</title>
+<path class="way" d="M706.8 131.4L196.8 158.6"/>
+<path class="head" d="M196.8 158.6L206.5 153.6L207.0 162.6z"/>
+</g>
+<g class="arrived">
+<rect class="paper" x="203.8" y="62.0" width="69.2" height="13"/>
+<text class="label start" x="205.8" y="72.0">SYN seq 0</text>
+</g>
+<g class="arrived">
+<rect class="paper" x="558.0" y="116.4" width="141.8" height="13"/>
+<text class="label end" x="697.8" y="126.4">SYN,ACK seq 0 ack 1</text>
+</g>
+</svg>"#;
+        assert_eq!(
+            body.lines().collect::<Vec<_>>(),
+            expected.lines().skip(1).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn lost_segment_has_a_cross_and_timers_have_brackets() {
+        let lines = drawn();
+        let about = |word: &str| lines.iter().filter(|line| line.contains(word)).count();
+        assert_eq!(
+            (
+                about("class=\"lost\""),
+                about("l10 10m0 -10l-10 10"),
+                about(">drop</text>")
+            ),
+            (2, 1, 1),
+            "{lines:#?}"
+        );
+        assert_eq!(
+            (
+                about("class=\"bracket\""),
+                about(">RTO over, 0.200 s</text>"),
+                about(">2 MSL over, 2.000 s</text>")
+            ),
+            (2, 1, 1)
+        );
+        assert_eq!(
+            (
+                about("<rect class=\"TIME-WAIT\""),
+                about(">2.000 s later</text>")
+            ),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn picture_told_is_its_summary() {
+        let told = "5 segments in 2.207 s, 1 of them lost. States of A: CLOSED, SYN-SENT, ESTABLISHED, FIN-WAIT-1, TIME-WAIT, CLOSED. \
+                    States of B: LISTEN, SYN-RECEIVED, CLOSE-WAIT, LAST-ACK.";
+        assert!(
+            drawn().iter().any(|line| line.contains(told)),
+            "{:#?}",
+            drawn()
+        );
+    }
+
+    #[test]
+    fn written_things_do_not_overlap() {
+        let place = |line: &String| {
+            let (_, rest) = line
+                .strip_prefix("<rect class=\"paper\" x=\"")?
+                .split_once("\" y=\"")?;
+            let (y, _) = rest.split_once('"')?;
+            y.parse::<f64>().ok()
+        };
+        let mut heights: Vec<f64> = drawn().iter().filter_map(place).collect();
+        heights.sort_by(f64::total_cmp);
+        assert!(
+            heights.len() > 6 && heights.windows(2).all(|pair| pair[1] - pair[0] > 9.0),
+            "{heights:?}"
+        );
+    }
+
+    #[test]
+    fn signs_of_xml_in_a_text_are_named() {
+        assert_eq!(
+            escape("<SEQ=1> & \"x\""),
+            "&lt;SEQ=1&gt; &amp; &quot;x&quot;"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! Which timers a picture shows, and from when to when each ran.
+
+use crate::end::End;
+use crate::trace::{Action, Conversation, Direction, Step, Tick};
+
+/// The timers that make a story, and what a picture calls them. The others (delayed ACK, silly
+/// window) fire all the time.
+const NAMES: [(&str, &str); 7] = [
+    ("retransmission", "RTO"),
+    ("tail-loss", "PTO"),
+    ("persist", "persist"),
+    ("keepalive", "keepalive"),
+    ("time-wait", "2 MSL"),
+    ("fin-wait-2", "FIN-WAIT-2"),
+    ("user", "user timeout"),
+];
+/// The one that is shown however it ends: it is a state's whole life.
+const ALWAYS: &str = "time-wait";
+
+/// One run of a timer.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Span<'a> {
+    /// Whose.
+    pub(super) end: End,
+    /// Which incarnation's.
+    conn: Option<u64>,
+    /// The timer's name in the events file.
+    timer: &'a str,
+    /// From when, seconds.
+    pub(super) from: f64,
+    /// To when.
+    pub(super) to: f64,
+    /// How it ended.
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Outcome {
+    Over,
+    Restarted,
+    Stopped,
+    /// The record ends before.
+    Open,
+}
+
+impl Span<'_> {
+    /// What is written where it ends: `RTO over, 1.000 s`.
+    pub(super) fn words(&self) -> String {
+        let name = NAMES
+            .iter()
+            .find(|(timer, _)| *timer == self.timer)
+            .map_or(self.timer, |(_, name)| name);
+        let outcome = match self.outcome {
+            Outcome::Over => "over",
+            Outcome::Restarted => "restarted",
+            Outcome::Stopped => "stopped",
+            Outcome::Open => "not over",
+        };
+        format!("{name} {outcome}, {:.3} s", self.to - self.from)
+    }
+
+    /// How likely it starts with that step: a timer that waits for an answer with a sending, a
+    /// state's timer with that state, and TIME-WAIT's anew with a FIN.
+    pub(super) fn likelihood(&self, step: &Step) -> u8 {
+        let (sends, fin) = step.segment.as_ref().map_or((false, false), |s| {
+            (s.dir == Direction::Out, s.flags.contains('F'))
+        });
+        match self.timer {
+            "retransmission" | "persist" | "user" => u8::from(sends),
+            _ if step.on.is_some() && step.state.eq_ignore_ascii_case(self.timer) => 2,
+            ALWAYS => u8::from(fin && !sends),
+            _ => 0,
+        }
+    }
+
+    /// Whether the record ends before it does.
+    pub(super) fn is_open(&self) -> bool {
+        self.outcome == Outcome::Open
+    }
+
+    fn belongs(&self, tick: &Tick) -> bool {
+        (self.end, self.conn, self.timer) == (tick.end, tick.conn, &tick.timer)
+    }
+}
+
+/// The runs that a picture shows: those at whose end the timer fired, and all of TIME-WAIT's.
+pub(super) fn spans(conversation: &Conversation) -> Vec<Span<'_>> {
+    let end = conversation.steps.last().map_or(0.0, |step| step.at);
+    let mut running: Vec<Span> = Vec::new();
+    let mut done: Vec<Span> = Vec::new();
+    for tick in &conversation.ticks {
+        let outcome = match tick.action {
+            Action::Started => Outcome::Restarted,
+            Action::Fired => Outcome::Over,
+            Action::Stopped => Outcome::Stopped,
+        };
+        let ran = running
+            .iter()
+            .position(|span| span.belongs(tick))
+            .map(|index| running.swap_remove(index));
+        done.extend(ran.map(|span| Span {
+            to: tick.at,
+            outcome,
+            ..span
+        }));
+        if tick.action == Action::Started {
+            let Tick {
+                end,
+                conn,
+                at,
+                ref timer,
+                ..
+            } = *tick;
+            running.push(Span {
+                end,
+                conn,
+                timer,
+                from: at,
+                to: at,
+                outcome: Outcome::Open,
+            });
+        }
+    }
+    done.extend(running.into_iter().map(|span| Span {
+        to: end.max(span.from),
+        ..span
+    }));
+    let told = |span: &Span| NAMES.iter().any(|(timer, _)| *timer == span.timer);
+    done.retain(|span| told(span) && (span.outcome == Outcome::Over || span.timer == ALWAYS));
+    joined(done, &conversation.steps)
+}
+
+/// A firing with which nothing happens before the next one only put the deadline off, as keepalive
+/// does when it finds that the peer was heard meanwhile: the two runs are one.
+fn joined<'a>(spans: Vec<Span<'a>>, steps: &[Step]) -> Vec<Span<'a>> {
+    let mut joined: Vec<Span> = Vec::new();
+    for span in spans {
+        let since = |at: f64| steps.partition_point(|step| step.at < at);
+        let between = |before: &Span| {
+            steps
+                .get(since(before.to)..since(span.to))
+                .unwrap_or_default()
+        };
+        let quiet = |before: &Span| !between(before).iter().any(|step| step.end == span.end);
+        let same = |before: &&mut Span| {
+            (before.end, before.conn, before.timer) == (span.end, span.conn, span.timer)
+        };
+        match joined.iter_mut().rev().find(same) {
+            Some(before)
+                if before.outcome == Outcome::Over && before.to == span.from && quiet(before) =>
+            {
+                (before.to, before.outcome) = (span.to, span.outcome);
+            }
+            _ => joined.push(span),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::sample::{File, conversation, handshake};
+
+    fn words(client: &File) -> Vec<String> {
+        let (_, server) = handshake();
+        spans(&conversation(&client.log(), &server.log()))
+            .iter()
+            .map(Span::words)
+            .collect()
+    }
+
+    #[test]
+    fn rto_fired_runs_from_its_last_start_and_rto_stopped_is_not_shown() {
+        let (client, _) = handshake();
+        let client =
+            client
+                .timer(0.1, "retransmission", "started")
+                .timer(0.2, "retransmission", "started");
+        let client =
+            client
+                .timer(1.2, "retransmission", "fired")
+                .timer(1.2, "retransmission", "started");
+        assert_eq!(
+            words(&client.timer(1.3, "retransmission", "stopped")),
+            ["RTO over, 1.000 s"]
+        );
+    }
+
+    #[test]
+    fn time_wait_is_shown_however_it_ends() {
+        let (client, _) = handshake();
+        let client = client
+            .timer(0.0, "time-wait", "started")
+            .timer(0.5, "time-wait", "started")
+            .timer(0.75, "time-wait", "stopped");
+        let client = client
+            .timer(1.0, "time-wait", "started")
+            .sends(2.0, ("A", 1, 1, 0), "pass");
+        assert_eq!(
+            words(&client),
+            [
+                "2 MSL restarted, 0.500 s",
+                "2 MSL stopped, 0.250 s",
+                "2 MSL not over, 1.000 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn keepalive_that_fires_only_to_be_put_off_is_one_run() {
+        let (client, _) = handshake();
+        let client = client
+            .timer(0.004, "keepalive", "started")
+            .timer(2.004, "keepalive", "fired")
+            .timer(2.004, "keepalive", "started");
+        let client =
+            client
+                .timer(2.504, "keepalive", "fired")
+                .sends(2.504, ("A", 100, 301, 0), "drop");
+        let client = client
+            .timer(2.504, "keepalive", "started")
+            .timer(3.504, "keepalive", "fired");
+        assert_eq!(
+            words(&client),
+            ["keepalive over, 2.500 s", "keepalive over, 1.000 s"]
+        );
+    }
+
+    #[test]
+    fn timers_that_fire_all_the_time_are_not_shown() {
+        let (client, _) = handshake();
+        assert_eq!(
+            words(
+                &client
+                    .timer(0.0, "delayed-ack", "started")
+                    .timer(0.04, "delayed-ack", "fired")
+            ),
+            [""; 0]
+        );
+    }
+}

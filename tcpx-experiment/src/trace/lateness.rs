@@ -1,0 +1,100 @@
+//! How long an end waited for the machine at the most: a network and an application that were
+//! slower than the plan's.
+
+use super::{Action, Direction, Log, What};
+use std::collections::HashMap;
+use tcpx_proto::script::{Script, Step};
+
+/// Seconds, by the record of an end that played this script: from when a timer or a sleep was over
+/// to when that was noticed, and from what a step of the script waited for to its end.
+pub fn longest(log: &Log, script: &Script) -> f64 {
+    let sleeps: HashMap<String, f64> = script.steps.iter().filter_map(sleep).collect();
+    let mut timers: HashMap<(Option<u64>, &str), f64> = HashMap::new();
+    // When the last thing happened that a step can wait for, when the present step began, and when
+    // it is over if it is a sleep.
+    let (mut news, mut began, mut over) = (0.0_f64, 0.0, None);
+    let mut longest = 0.0_f64;
+    for entry in &log.entries {
+        match &entry.what {
+            What::Timer {
+                timer,
+                action: Action::Started,
+                until,
+            } => {
+                timers.extend(until.map(|until| ((entry.conn, timer.as_str()), until)));
+            }
+            What::Timer {
+                timer,
+                action: Action::Fired,
+                ..
+            } => {
+                let until = timers.remove(&(entry.conn, timer.as_str()));
+                longest = longest.max(until.map_or(0.0, |until| entry.t - until));
+                news = entry.t;
+            }
+            What::Segment(segment) if segment.dir == Direction::In => news = entry.t,
+            What::State { .. } | What::Closed { .. } | What::Opened { .. } | What::Icmp { .. } => {
+                news = entry.t
+            }
+            What::App { did, text } if did == "began" => {
+                (began, over) = (entry.t, sleeps.get(text).map(|time| entry.t + time))
+            }
+            What::App { did, .. } if did == "done" || did == "failed" => {
+                longest = longest.max(entry.t - over.take().unwrap_or_else(|| news.max(began)));
+            }
+            _ => {}
+        }
+    }
+    longest
+}
+
+/// A step that does nothing for so many seconds.
+fn sleep(step: &Step) -> Option<(String, f64)> {
+    match step {
+        Step::Sleep(time) => Some((step.to_string(), time.as_secs_f64())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::sample::File;
+
+    fn late(file: &File) -> i64 {
+        let script = Script::parse("connect; sleep 300ms; receive to end").unwrap();
+        (longest(&file.log(), &script) * 1000.0).round() as i64
+    }
+
+    #[test]
+    fn step_that_ends_long_after_what_it_waited_for_is_late() {
+        let client = File::new("client", 50.0)
+            .app(0.0, "began", "connect")
+            .state(0.4, "SYN-SENT", "ESTABLISHED", "SYN,ACK");
+        assert_eq!(late(&client.clone().app(0.4, "done", "")), 0);
+        assert_eq!(late(&client.clone().app(0.43, "done", "")), 30);
+        let reading = client
+            .app(0.4, "done", "")
+            .app(0.4, "began", "receive to end")
+            .receives(0.5, ("FA", 301, 101, 0), 2, "pass");
+        assert_eq!(late(&reading.app(0.51, "failed", "reset")), 10);
+    }
+
+    #[test]
+    fn sleep_and_timer_are_late_by_what_is_beyond_their_time() {
+        let client = File::new("client", 50.0)
+            .app(0.1, "began", "sleep 300ms")
+            .app(0.45, "done", "");
+        assert_eq!(late(&client), 50);
+        let until = |until: f64| {
+            format!(
+                "\"event\":\"timer\",\"timer\":\"retransmission\",\"action\":\"started\",\"until\":{until}"
+            )
+        };
+        let timer = File::new("client", 50.0)
+            .line(0.1, &until(0.2))
+            .line(0.15, &until(0.3))
+            .timer(0.32, "retransmission", "fired");
+        assert_eq!(late(&timer), 20);
+    }
+}

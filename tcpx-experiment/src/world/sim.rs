@@ -1,0 +1,199 @@
+//! Two stacks on a virtual link: the same run every time, in no time, with anybody's privileges.
+
+use super::{Outcome, mark_forged};
+use crate::end::End;
+use crate::experiment::{Expectation, Injection, Plan, Scale, Wanted};
+use crate::trace::Log;
+use anyhow::{Result, anyhow};
+use std::io::{Read, pipe};
+use std::thread;
+use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
+use tcpx_cli::Capture;
+use tcpx_proto::event;
+use tcpx_proto::sim::{HostId, Link, Observation, Sim};
+use tcpx_proto::time::{Duration, Instant};
+
+/// How long a segment is on its way: a wide network's in the real scale, a cable's on the wire's.
+fn delay(scale: Scale) -> Duration {
+    match scale {
+        Scale::Real => Duration::from_millis(10),
+        Scale::Wire | Scale::Kernel => Duration::from_micros(50),
+    }
+}
+
+/// Runs a plan. `seed` decides all chance. `keep` asks for captures, too.
+///
+/// # Errors
+/// A record could not be made.
+pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
+    let mut sim = Sim::new(seed);
+    let mut nth = 0;
+    let hosts = plan.hosts.each_ref().map(|host| {
+        nth += 1;
+        sim.add_host(
+            host.address.ip(),
+            host.settings.config.clone(),
+            seed ^ nth,
+            host.settings.rules.clone(),
+        )
+    });
+    for (from, to) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
+        sim.link(from, to, Link::new(delay(plan.scale)));
+    }
+    // Who listens does so before anybody connects.
+    for (host, id) in plan.hosts.iter().zip(hosts).rev() {
+        sim.play(id, host.script.clone(), host.place());
+    }
+    go(&mut sim, plan, hosts);
+    let [a, b] = End::BOTH.map(|end| record(&sim, *end.of(&hosts), end, plan, seed, keep));
+    let (a, b) = (a?, b?);
+    Ok(Outcome {
+        logs: [a.log, b.log],
+        // A nanosecond later: what happens at the very end counts, whichever way its time in a
+        // record was rounded.
+        end: sim.now().since(Instant::ZERO).as_secs_f64() + 1e-9,
+        events: [a.events, b.events],
+        captures: [a.capture, b.capture],
+        notes: Vec::new(),
+        waited: 0.0,
+    })
+}
+
+/// Lets things happen until all scripts are over and every connection is closed, until nothing more
+/// happens, or until the limit.
+fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
+    let limit = Instant::ZERO + plan.limit;
+    let mut waiting: Vec<(&Injection, Option<Instant>)> = plan
+        .inject
+        .iter()
+        .map(|inject| {
+            (
+                inject,
+                inject.on.is_none().then(|| Instant::ZERO + inject.after),
+            )
+        })
+        .collect();
+    let mut looked_at = 0;
+    loop {
+        let news = sim.trace().get(looked_at..).unwrap_or_default();
+        for (inject, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
+            let seen = inject
+                .on
+                .as_ref()
+                .is_some_and(|rung| news.iter().any(|seen| shows(seen, hosts, rung)));
+            *due = seen.then(|| sim.now() + inject.after);
+        }
+        looked_at += news.len();
+        let forged = waiting.iter().filter_map(|(_, due)| *due).min();
+        if sim.is_over() && closed(sim, hosts) && forged.is_none() {
+            return;
+        }
+        let next = [sim.deadline(), forged].into_iter().flatten().min();
+        let Some(next) = next.filter(|next| *next <= limit) else {
+            sim.run_until(|_| false, limit.since(sim.now()));
+            return;
+        };
+        if forged != Some(next) {
+            sim.step();
+            continue;
+        }
+        sim.run_until(|sim| sim.now() >= next, next.since(sim.now()));
+        for (inject, _) in waiting.extract_if(.., |(_, due)| due.is_some_and(|due| due <= next)) {
+            inject
+                .packets
+                .iter()
+                .for_each(|packet| sim.inject(*inject.to.of(&hosts), packet.clone()));
+        }
+    }
+}
+
+/// Whether what an injection waits for, a state, was entered here.
+fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Expectation) -> bool {
+    let (Wanted::State(wanted), Observation::Event { host, event }) = (&rung.sight, seen) else {
+        return false;
+    };
+    host == rung.end.of(&hosts)
+        && matches!(event.what, event::What::State { to, .. } if to.name() == wanted)
+}
+
+fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {
+    hosts.into_iter().all(|host| {
+        sim.connections(host)
+            .all(|conn| sim.closed(host, conn).is_some())
+    })
+}
+
+/// What one host saw.
+struct Record {
+    log: Log,
+    events: String,
+    capture: Vec<u8>,
+}
+
+/// Reads a host's trace through the same writers and the same reader as on the wire.
+fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool) -> Result<Record> {
+    let settings = &end.of(&plan.hosts).settings;
+    let rules = settings
+        .rules
+        .iter()
+        .map(|rule| rule.text.clone())
+        .collect();
+    let start = Start::new(
+        super::role(end),
+        settings.profile.name(),
+        seed,
+        Duration::ZERO,
+        Duration::ZERO,
+    );
+    let (outlet, events) = drain()?;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Events::new(outlet, Instant::ZERO, &start))];
+    let mut capture = None;
+    if keep {
+        let (outlet, octets) = drain()?;
+        sinks.push(Box::new(Capture::new(outlet, Duration::ZERO)?));
+        capture = Some(octets);
+    }
+    let mut recorder = Recorder::new(Instant::ZERO, rules, sinks);
+    for seen in sim.trace() {
+        match seen {
+            Observation::Event { host: at, event } if *at == host => recorder.event(event),
+            Observation::Segment {
+                host: at,
+                record,
+                judgement,
+                packet,
+                ..
+            } if *at == host => recorder.segment(record, judgement, packet),
+            Observation::Deed { host: at, deed } if *at == host => recorder.deed(deed),
+            _ => {}
+        }
+    }
+    drop(recorder);
+    let unread = |_| anyhow!("the record was not read");
+    let events = String::from_utf8(events.join().map_err(unread)??)?;
+    let capture = capture
+        .map_or(Ok(Ok(Vec::new())), |octets| octets.join())
+        .map_err(unread)??;
+    let mut log = Log::parse(&events)?;
+    mark_forged(plan, end, &mut log);
+    Ok(Record {
+        log,
+        events,
+        capture,
+    })
+}
+
+type Reader = thread::JoinHandle<std::io::Result<Vec<u8>>>;
+
+/// An outlet, and who reads all that goes into it.
+fn drain() -> Result<(Outlet, Reader)> {
+    let (mut reader, writer) = pipe()?;
+    let octets = thread::spawn(move || {
+        let mut octets = Vec::new();
+        reader.read_to_end(&mut octets).map(|_| octets)
+    });
+    Ok((
+        Outlet::new("the simulation's record", writer, Failures::default())?,
+        octets,
+    ))
+}

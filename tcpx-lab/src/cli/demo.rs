@@ -1,0 +1,75 @@
+//! Three experiments in a minute: handshake and close by the book, then without the third ACK, then
+//! without TIME-WAIT.
+
+use crate::cli::{explain, find};
+use crate::privilege;
+use crate::world::wire;
+use anyhow::{Context, Result, ensure};
+use std::io::Write;
+use tcpx_experiment::draw::{Format, drawn};
+use tcpx_experiment::experiment::{Arm, Experiment, Scale};
+use tcpx_experiment::oracle::joined;
+use tcpx_experiment::verdict::judge;
+use tcpx_experiment::world::sim;
+
+/// Each experiment, and whether its run without the rule is shown.
+const SCENES: [(&str, bool); 3] = [
+    ("four-way-close", false),
+    ("third-ack-suppressed", true),
+    ("last-ack-lost-no-time-wait", true),
+];
+const SEED: u64 = 1;
+
+/// Runs the scenes in two namespaces, or says why it cannot and runs them in the simulation. It
+/// must be called before the process has a second thread.
+///
+/// # Errors
+/// The binaries are not built, or a run was not as expected.
+pub fn run(out: &mut impl Write) -> Result<()> {
+    let refused = privilege::acquire().err();
+    if let Some(refusal) = &refused {
+        writeln!(
+            out,
+            "No network namespaces here: {refusal}.\nSo what follows is the simulation: the same engine, on a virtual clock."
+        )?;
+    }
+    for (number, (name, treatment)) in (1..).zip(SCENES) {
+        let experiments = find(&[name.to_owned()])?;
+        let experiment = experiments.first().context("no such experiment")?;
+        let arm = experiment
+            .arms
+            .iter()
+            .find(|arm| arm.treatment == treatment)
+            .context("no such run")?;
+        writeln!(out, "\n{number}. {}\n", experiment.title)?;
+        scene(experiment, arm, refused.is_none(), out)
+            .with_context(|| format!("scene {number} failed"))?;
+    }
+    writeln!(
+        out,
+        "There are more: tcpx-lab list, tcpx-lab explain NAME, tcpx-lab run NAME --on all"
+    )?;
+    Ok(())
+}
+
+fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Write) -> Result<()> {
+    let plan = experiment.checked_plan(arm, if on_a_wire { Scale::Wire } else { Scale::Real })?;
+    let mut told = String::new();
+    explain::by_hand(&mut told, arm, &plan);
+    writeln!(out, "{}\n{told}", explain::fill(&experiment.story))?;
+    let outcome = if on_a_wire {
+        wire::run(&plan, SEED, false)?
+    } else {
+        sim::run(&plan, SEED, false)?
+    };
+    writeln!(out, "{}", drawn(&outcome, Format::Text))?;
+    let (_, wrong, happened) = judge(&plan, &outcome, 1.0);
+    writeln!(
+        out,
+        "Expected: {}.\nHappened: {}.",
+        plan.says,
+        joined(&happened)
+    )?;
+    ensure!(wrong.is_empty(), "not as expected: {}", wrong.join("; "));
+    Ok(())
+}

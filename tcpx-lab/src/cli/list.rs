@@ -1,0 +1,94 @@
+//! The experiments as a table, or as JSON.
+
+use serde::Serialize;
+use tcpx_cli::{Fit, Table, TableFormat};
+use tcpx_experiment::experiment::{Experiment, World};
+
+/// For stdout: a line or a JSON object for each experiment, group by group.
+///
+/// # Errors
+/// None that an experiment could cause.
+pub fn list(experiments: &[Experiment], format: TableFormat) -> serde_json::Result<String> {
+    let mut sorted: Vec<&Experiment> = experiments.iter().collect();
+    sorted.sort_by_key(|experiment| experiment.group);
+    match format {
+        TableFormat::Text => Ok(table(&sorted)),
+        TableFormat::Json => Ok(serde_json::to_string_pretty(
+            &sorted.into_iter().map(Entry::new).collect::<Vec<_>>(),
+        )? + "\n"),
+    }
+}
+
+/// Name, group, title, question.
+fn table(experiments: &[&Experiment]) -> String {
+    let mut table = Table::new([
+        ("name", Fit::Whole),
+        ("group", Fit::Whole),
+        ("title", Fit::Cut),
+        ("question", Fit::Cut),
+    ]);
+    for experiment in experiments {
+        let Experiment {
+            name,
+            group,
+            title,
+            question,
+            ..
+        } = experiment;
+        table.add([name.as_str(), group.name(), title.trim(), question.trim()].map(Into::into));
+    }
+    table.on_stdout()
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    title: &'a str,
+    question: &'a str,
+    group: &'a str,
+    modes: &'a [String],
+    tags: &'a [String],
+    worlds: Vec<Place>,
+    arms: Vec<&'a str>,
+    breaks: Vec<&'static str>,
+}
+
+/// A world, and why the experiment cannot be had there.
+#[derive(Serialize)]
+struct Place {
+    world: World,
+    no: Option<String>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(experiment: &'a Experiment) -> Entry<'a> {
+        let mut breaks: Vec<_> = experiment
+            .arms
+            .iter()
+            .flat_map(|arm| &arm.breaks)
+            .map(|oracle| oracle.get_ref().name())
+            .collect();
+        breaks.sort_unstable();
+        breaks.dedup();
+        Entry {
+            name: &experiment.name,
+            title: &experiment.title,
+            question: &experiment.question,
+            group: experiment.group.name(),
+            modes: &experiment.modes,
+            tags: &experiment.tags,
+            worlds: World::ALL
+                .map(|world| Place {
+                    world,
+                    no: experiment.excuse(world),
+                })
+                .into(),
+            arms: experiment
+                .arms
+                .iter()
+                .map(|arm| arm.name.get_ref().as_str())
+                .collect(),
+            breaks,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! A connection of the kernel as a script sees it.
+
+use super::record::Record;
+use crate::linux::sockets::Timer;
+use rustix::event::{PollFd, PollFlags, poll};
+use socket2::Socket;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tcpx::guard::kernel_state;
+use tcpx_proto::error::{CallError, CloseReason};
+use tcpx_proto::script::StepError;
+use tcpx_proto::wire::IcmpKind;
+
+const CHUNK: usize = 64 * 1024;
+
+/// A connection.
+pub(super) struct Line {
+    record: Arc<Record>,
+    number: u64,
+    /// Until the script closes it.
+    socket: Mutex<Option<Arc<Socket>>>,
+    /// We have said everything.
+    shut: AtomicBool,
+    /// How it ended, once that is known.
+    reason: Mutex<Option<CloseReason>>,
+}
+
+impl Line {
+    /// A connection that is there.
+    pub(super) fn new(
+        socket: Socket,
+        passive: bool,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
+        let ends = [socket.local_addr()?, socket.peer_addr()?].map(|end| end.as_socket());
+        let [Some(local), Some(remote)] = ends else {
+            return Err(io::Error::other("no address of the Internet"));
+        };
+        Line::opened(socket, (local, remote), passive, record)
+    }
+
+    fn opened(
+        socket: Socket,
+        (local, remote): (SocketAddr, SocketAddr),
+        passive: bool,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
+        let number = record.opened(socket.cookie()?, local, remote, passive);
+        let (socket, reason) = (Mutex::new(Some(Arc::new(socket))), Mutex::new(None));
+        Ok(Arc::new(Line {
+            record: Arc::clone(record),
+            number,
+            socket,
+            shut: AtomicBool::new(false),
+            reason,
+        }))
+    }
+
+    /// Begins to connect; [`established`](Line::established) waits.
+    pub(super) fn connect(
+        socket: Socket,
+        to: SocketAddr,
+        record: &Arc<Record>,
+    ) -> io::Result<Arc<Line>> {
+        socket.set_nonblocking(true)?;
+        match socket.connect(&to.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        let local = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("no address of the Internet"))?;
+        Line::opened(socket, (local, to), false, record)
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until it is established.
+    pub(super) fn established(&self) -> Result<(), StepError> {
+        let socket = self.socket()?;
+        loop {
+            match poll(&mut [PollFd::new(&*socket, PollFlags::OUT)], None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(super::refused(error.into())),
+                Ok(_) => break,
+            }
+        }
+        let error = socket
+            .take_error()
+            .and_then(|error| error.map_or(Ok(()), Err));
+        error
+            .and_then(|()| socket.set_nonblocking(false))
+            .map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
+    }
+
+    fn socket(&self) -> Result<Arc<Socket>, StepError> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.clone().ok_or(StepError::Call(CallError::Closing))
+    }
+
+    fn tell(&self, did: &str, octets: &[u8]) {
+        self.record.tell(
+            Some(self.number),
+            did,
+            Some(octets.escape_ascii().to_string()),
+        );
+    }
+
+    fn read(&self, into: &mut [u8]) -> Result<usize, StepError> {
+        let socket = self.socket()?;
+        let got = again(|| (&*socket).read(into))
+            .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
+        if got > 0 {
+            self.tell("received", &into[..got]);
+        }
+        Ok(got)
+    }
+
+    pub(super) fn send(&self, mut data: &[u8]) -> Result<(), StepError> {
+        let socket = self.socket()?;
+        while !data.is_empty() {
+            let chunk = &data[..data.len().min(CHUNK)];
+            let sent = again(|| (&*socket).write(chunk))
+                .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
+            self.tell("sent", &data[..sent]);
+            data = &data[sent..];
+        }
+        Ok(())
+    }
+
+    /// RECEIVE so many octets, or all to the end.
+    pub(super) fn receive(&self, octets: Option<u64>) -> Result<(), StepError> {
+        let mut left = octets.unwrap_or(u64::MAX);
+        let mut buffer = vec![0; CHUNK];
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            match self.read(&mut buffer[..most])? {
+                0 => return Ok(()),
+                got => left -= got as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// RECEIVE as much as `more` asks for, again and again, until it asks for nothing, or to the
+    /// end.
+    pub(super) fn receive_text(&self, more: impl Fn(&[u8]) -> usize) -> Result<Vec<u8>, StepError> {
+        let mut heard = Vec::new();
+        loop {
+            let mut buffer = vec![0; more(&heard).min(CHUNK)];
+            if buffer.is_empty() {
+                return Ok(heard);
+            }
+            match self.read(&mut buffer)? {
+                0 => return Ok(heard),
+                got => heard.extend_from_slice(&buffer[..got]),
+            }
+        }
+    }
+
+    pub(super) fn echo(&self) -> Result<(), StepError> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match self.read(&mut buffer)? {
+                0 => return Ok(()),
+                got => self.send(&buffer[..got])?,
+            }
+        }
+    }
+
+    /// SEND what stdin has, to its end.
+    pub(super) fn send_input(&self) -> Result<(), StepError> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match again(|| io::stdin().read(&mut buffer)).map_err(super::refused)? {
+                0 => return Ok(()),
+                got => self.send(&buffer[..got])?,
+            }
+        }
+    }
+
+    /// Both directions at once, each to its end; the end of the input is our FIN. A connection that
+    /// breaks ends both, even while the input has nothing to say.
+    pub(super) fn relay(self: &Arc<Line>) -> Result<(), StepError> {
+        let line = Arc::clone(self);
+        let out = thread::spawn(move || line.send_input().and_then(|()| line.shutdown()));
+        self.receive(None)?;
+        out.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    pub(super) fn shutdown(&self) -> Result<(), StepError> {
+        let socket = self.socket()?;
+        self.shut.store(true, Ordering::Relaxed);
+        socket
+            .shutdown(Shutdown::Write)
+            .map_err(|error| self.failed(&error, CloseReason::Reset))
+    }
+
+    /// close(2). With octets that nobody read it is an ABORT.
+    pub(super) fn close(&self) -> Result<(), StepError> {
+        let socket = self.socket()?;
+        if unread(&socket) > 0 {
+            self.note(CloseReason::Aborted);
+        }
+        let before = state(&socket);
+        self.let_go(socket);
+        // It may be gone before the next look; but what this did is in Figure 5.
+        match before {
+            Some("CLOSE-WAIT") => self.record.noticed(self.number, "CLOSE-WAIT", "LAST-ACK"),
+            Some("ESTABLISHED") => self
+                .record
+                .noticed(self.number, "ESTABLISHED", "FIN-WAIT-1"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn abort(&self) -> Result<(), StepError> {
+        let socket = self.socket()?;
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .map_err(super::refused)?;
+        self.note(CloseReason::Aborted);
+        self.let_go(socket);
+        Ok(())
+    }
+
+    /// Lets the kernel forget it without a word.
+    pub(super) fn forget(&self) {
+        let Ok(socket) = self.socket() else { return };
+        self.note(CloseReason::Restarted);
+        let on: libc::c_int = 1;
+        let length = size_of_val(&on) as libc::socklen_t;
+        // SAFETY: the value is an int of this length and outlives the call. Where the kernel
+        // refuses, a blackhole swallows what it says.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_REPAIR,
+                (&raw const on).cast(),
+                length,
+            )
+        };
+        self.let_go(socket);
+    }
+
+    /// The last hand on a socket closes it: nobody else has one while a step is done.
+    fn let_go(&self, socket: Arc<Socket>) {
+        drop(
+            self.socket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        drop(Arc::into_inner(socket).map(OwnedFd::from));
+    }
+
+    /// Waits until it is in this state; an error when it cannot be any more.
+    pub(super) fn reached(&self, state: &str) -> Result<(), StepError> {
+        let there = self
+            .record
+            .wait(self.number, |known| known.state == state || known.gone);
+        if there.state == state {
+            Ok(())
+        } else {
+            Err(StepError::Call(CallError::Ended(self.ended())))
+        }
+    }
+
+    /// Waits until it is CLOSED, and says how it ended.
+    pub(super) fn ended(&self) -> CloseReason {
+        let last = self.record.wait(self.number, |known| known.gone);
+        if let Some(reason) = *self.reason.lock().unwrap_or_else(PoisonError::into_inner) {
+            return reason;
+        }
+        let reason = match self.socket().map(|socket| socket.take_error()) {
+            // A socket that we have tells of every end but a clean one.
+            Ok(Ok(None)) => CloseReason::Clean,
+            Ok(Ok(Some(error)) | Err(error)) => reason_of(&error, last.timeout()),
+            Err(_) => last.likely_end(),
+        };
+        self.note(reason)
+    }
+
+    /// An error of the connection is its end.
+    fn failed(&self, error: &io::Error, timeout: CloseReason) -> StepError {
+        if error.kind() == ErrorKind::BrokenPipe && self.shut.load(Ordering::Relaxed) {
+            return StepError::Call(CallError::Closing);
+        }
+        let known = self.record.known(self.number);
+        let timeout = known
+            .filter(|known| known.timer == Some(Timer::KeepAlive))
+            .map_or(timeout, |_| CloseReason::KeepAliveTimeout);
+        StepError::Call(CallError::Ended(self.note(reason_of(error, timeout))))
+    }
+
+    /// The first reason counts.
+    fn note(&self, reason: CloseReason) -> CloseReason {
+        *self
+            .reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(reason)
+    }
+}
+
+/// What an error of a socket says of its connection.
+fn reason_of(error: &io::Error, timeout: CloseReason) -> CloseReason {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => CloseReason::Refused,
+        ErrorKind::TimedOut => timeout,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            CloseReason::Unreachable(IcmpKind::Unreachable(1))
+        }
+        _ => CloseReason::Reset,
+    }
+}
+
+/// The state that a socket is in (TCP_INFO).
+fn state(socket: &Socket) -> Option<&'static str> {
+    let (mut number, mut length) = (0_u8, 1);
+    let (into, length) = ((&raw mut number).cast(), &raw mut length);
+    // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            into,
+            length,
+        )
+    };
+    kernel_state(number).filter(|_| asked == 0)
+}
+
+/// Octets that came and were not read.
+fn unread(socket: &Socket) -> u64 {
+    rustix::io::ioctl_fionread(socket).unwrap_or(0)
+}
+
+/// A call again where a signal came between.
+fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What the player tells: an events file, a line at a time, and the states in which its sockets are
+//! seen.
+
+use crate::linux::sockets::{Kernel, Sighting, Timer};
+use crate::linux::{calendar, now, track};
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tcpx_proto::error::CloseReason;
+
+/// How often the kernel is asked.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// The file and what is known of each connection.
+pub(super) struct Record {
+    began: f64,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    /// The connections, the first one's number being 1.
+    known: Vec<Known>,
+}
+
+/// A connection as it was seen last.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    cookie: u64,
+    passive: bool,
+    /// In the RFC's spelling; the last one before CLOSED.
+    pub(super) state: &'static str,
+    /// Since when, seconds of the file.
+    since: f64,
+    pub(super) timer: Option<Timer>,
+    rung: u8,
+    /// The kernel does not have it any more.
+    pub(super) gone: bool,
+    /// How long it was in that state when it went, seconds.
+    stayed: f64,
+}
+
+impl Record {
+    /// Writes the first line, and looks at the sockets of the calling thread's namespace from now
+    /// on.
+    pub(super) fn start(role: &str, out: impl Write + Send + 'static) -> io::Result<Arc<Record>> {
+        let began = now();
+        let inner = Mutex::new(Inner {
+            out: Box::new(out),
+            known: Vec::new(),
+        });
+        let record = Arc::new(Record {
+            began,
+            inner,
+            changed: Condvar::new(),
+        });
+        let realtime = began + calendar().as_secs_f64();
+        let start = json!({"event": "start", "version": 1, "role": role, "profile": "kernel", "seed": 0, "monotonic": began, "realtime": realtime});
+        writeln!(record.lock().out, "{start}")?;
+        let (mut kernel, watching) = (Kernel::open()?, Arc::downgrade(&record));
+        thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || {
+                while let Some(record) = watching.upgrade() {
+                    let numbered = record.lock().known.len();
+                    match kernel.sockets() {
+                        Ok(sockets) => record.saw(numbered, &sockets),
+                        // Who waits for a state would wait for ever.
+                        Err(error) => record.end(&error),
+                    }
+                    drop(record);
+                    thread::sleep(EVERY);
+                }
+            })?;
+        Ok(record)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the application did.
+    pub(super) fn tell(&self, conn: Option<u64>, did: &str, text: Option<String>) {
+        self.lock().line(
+            now() - self.began,
+            conn,
+            json!({"event": "app", "did": did, "text": text}),
+        );
+    }
+
+    /// A connection is there; its number.
+    pub(super) fn opened(
+        &self,
+        cookie: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+        passive: bool,
+    ) -> u64 {
+        let mut inner = self.lock();
+        let (t, state) = (
+            now() - self.began,
+            if passive { "LISTEN" } else { "CLOSED" },
+        );
+        inner.known.push(Known {
+            cookie,
+            passive,
+            state,
+            since: t,
+            timer: None,
+            rung: 0,
+            gone: false,
+            stayed: 0.0,
+        });
+        let number = inner.known.len() as u64;
+        inner.line(
+            t,
+            Some(number),
+            json!({"event": "opened", "local": local, "remote": remote, "passive": passive}),
+        );
+        number
+    }
+
+    /// A connection went from one state to another, unless a look has shown what came after.
+    pub(super) fn noticed(&self, number: u64, from: &'static str, to: &'static str) {
+        let (t, mut inner) = (now() - self.began, self.lock());
+        let later = inner
+            .known
+            .get(number as usize - 1)
+            .is_none_or(|known| order(known.state) > order(from));
+        if !later {
+            inner.enters(t, number, from);
+            inner.enters(t, number, to);
+        }
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// Notes what a look showed of the first so many connections.
+    fn saw(&self, numbered: usize, sockets: &[Sighting]) {
+        let mut inner = self.lock();
+        let t = now() - self.began;
+        for place in 0..numbered.min(inner.known.len()) {
+            let known = &inner.known[place];
+            if known.gone {
+                continue;
+            }
+            let socket = sockets.iter().find(|socket| socket.cookie == known.cookie);
+            let number = place as u64 + 1;
+            match socket {
+                Some(socket) => {
+                    inner.enters(t, number, socket.state);
+                    (inner.known[place].timer, inner.known[place].rung) =
+                        (socket.timer, socket.rung);
+                }
+                None => inner.leaves(t, number),
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// The kernel does not answer: nobody knows of any connection any more.
+    fn end(&self, error: &io::Error) {
+        let _nobody_reads_stderr = writeln!(io::stderr(), "tcpx-lab: {error}");
+        self.lock()
+            .known
+            .iter_mut()
+            .for_each(|known| known.gone = true);
+        self.changed.notify_all();
+    }
+
+    /// A connection as it was seen last.
+    pub(super) fn known(&self, number: u64) -> Option<Known> {
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.lock().known.get(place).cloned()
+    }
+
+    /// Waits until a connection is so.
+    pub(super) fn wait(&self, number: u64, so: impl Fn(&Known) -> bool) -> Known {
+        let place = usize::try_from(number).unwrap_or(0).saturating_sub(1);
+        let inner = self.changed.wait_while(self.lock(), |inner| {
+            inner.known.get(place).is_some_and(|known| !so(known))
+        });
+        inner.unwrap_or_else(PoisonError::into_inner).known[place].clone()
+    }
+}
+
+impl Inner {
+    fn line(&mut self, t: f64, conn: Option<u64>, body: Value) {
+        let mut line = Map::new();
+        line.insert("t".to_owned(), json!(t));
+        line.extend(conn.map(|conn| ("conn".to_owned(), json!(conn))));
+        if let Value::Object(body) = body {
+            line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        // Who reads us has gone: so do we, when we are told.
+        let _nobody_reads =
+            writeln!(self.out, "{}", Value::Object(line)).and_then(|()| self.out.flush());
+    }
+
+    /// Notes a state, if it is another one than before.
+    fn enters(&mut self, t: f64, number: u64, to: &'static str) {
+        let Some(known) = self
+            .known
+            .get_mut(number as usize - 1)
+            .filter(|known| known.state != to && !known.gone)
+        else {
+            return;
+        };
+        let from = std::mem::replace(&mut known.state, to);
+        known.since = t;
+        self.line(t, Some(number), json!({"event": "state", "from": from, "to": to, "on": track::event(from, to).unwrap_or("?")}));
+    }
+
+    /// Notes that the kernel does not have it any more.
+    fn leaves(&mut self, t: f64, number: u64) {
+        let Some(known) = self.known.get_mut(number as usize - 1) else {
+            return;
+        };
+        (known.gone, known.stayed) = (true, t - known.since);
+        let (from, reason) = (known.state, known.likely_end().name());
+        self.line(
+            t,
+            Some(number),
+            json!({"event": "state", "from": from, "to": "CLOSED", "on": "?"}),
+        );
+        self.line(
+            t,
+            Some(number),
+            json!({"event": "closed", "reason": reason}),
+        );
+    }
+}
+
+impl Known {
+    /// Which timeout ends it, where one does.
+    pub(super) fn timeout(&self) -> CloseReason {
+        match (self.state, self.timer) {
+            ("SYN-SENT" | "CLOSED", _) => CloseReason::ConnectTimeout,
+            ("FIN-WAIT-2", _) => CloseReason::FinWait2Timeout,
+            (_, Some(Timer::KeepAlive)) => CloseReason::KeepAliveTimeout,
+            _ => CloseReason::RetransmissionTimeout,
+        }
+    }
+
+    /// How a connection ended that is gone, told by how it was seen last: a guess.
+    pub(super) fn likely_end(&self) -> CloseReason {
+        match self.state {
+            "TIME-WAIT" | "LAST-ACK" | "CLOSING" | "CLOSE-WAIT" => CloseReason::Clean,
+            // tcp_fin_timeout is 60 s, and an experiment may have made it shorter.
+            "FIN-WAIT-2" if self.stayed > 0.5 => CloseReason::FinWait2Timeout,
+            "CLOSED" | "SYN-SENT" if self.rung == 0 && !self.passive => CloseReason::Refused,
+            _ if self.rung > 0 => self.timeout(),
+            _ => CloseReason::Reset,
+        }
+    }
+}
+
+/// How far along Figure 5 a state is.
+fn order(state: &str) -> u8 {
+    match state {
+        "CLOSED" | "LISTEN" => 0,
+        "SYN-SENT" | "SYN-RECEIVED" => 1,
+        "ESTABLISHED" => 2,
+        "FIN-WAIT-1" | "CLOSE-WAIT" => 3,
+        _ => 4,
+    }
+}
+
+/// Ends every connection of the calling thread's namespace that has no process any more, or is not
+/// accepted yet.
+pub(super) fn destroy_all() -> io::Result<()> {
+    let mut kernel = Kernel::open()?;
+    let sockets = kernel.sockets()?;
+    sockets
+        .iter()
+        .filter(|socket| socket.state != "LISTEN")
+        .try_for_each(|socket| kernel.destroy(socket))
+}

@@ -1,0 +1,346 @@
+//! Two players in two namespaces, and what they tell.
+
+use super::*;
+use crate::linux::capture::Capture;
+use crate::linux::segments::captured;
+use crate::netns::{A, B, plain_pair};
+use std::sync::Mutex;
+use std::thread::JoinHandle;
+use tcpx_experiment::trace::{Direction, Entry, Log, What};
+
+/// A record in memory.
+#[derive(Clone, Default)]
+struct Pages(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Pages {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pages {
+    fn log(&self) -> Log {
+        Log::parse(std::str::from_utf8(&self.0.lock().unwrap()).unwrap()).unwrap()
+    }
+
+    /// Waits for a step to begin.
+    fn await_step(&self, step: &str) {
+        let began = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text.starts_with(step));
+        while !self.0.lock().unwrap().ends_with(b"\n") || !self.log().entries.iter().any(began) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+type Outcome = Result<(), StepError>;
+
+/// A player on a thread of its own inside a namespace.
+fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Outcome>) {
+    let (pages, script) = (Pages::default(), Script::parse(script).unwrap());
+    let own = pages.clone();
+    let play = move || {
+        inside.run(|| {
+            let record = Record::start("kernel", own)?;
+            Ok(Player::new(place, record).unwrap().run(&script))
+        })
+    };
+    (pages, thread::spawn(move || play().unwrap()))
+}
+
+/// What both did, and how it ended: the script at A connects to the one at B.
+fn between(at_a: &str, at_b: &str) -> Option<[(Log, Outcome); 2]> {
+    let (a, b) = plain_pair()?;
+    let server = start(
+        b,
+        Place {
+            own: (B, 7).into(),
+            peer: None,
+            wishes: Wishes::default(),
+        },
+        at_b,
+    );
+    server.0.await_step("accept");
+    let client = start(
+        a,
+        Place {
+            own: (A, 0).into(),
+            peer: Some((B, 7).into()),
+            wishes: Wishes::default(),
+        },
+        at_a,
+    );
+    Some([client, server].map(|(pages, player)| {
+        let outcome = player.join().unwrap();
+        (pages.log(), outcome)
+    }))
+}
+
+/// What an application told, without the steps that it came to.
+fn deeds(log: &Log) -> Vec<String> {
+    let deed = |entry: &Entry| match &entry.what {
+        What::App { did, text } if ["sent", "received", "failed"].contains(&did.as_str()) => {
+            Some(format!("{did} {text}"))
+        }
+        _ => None,
+    };
+    log.entries.iter().filter_map(deed).collect()
+}
+
+#[test]
+fn scripts_of_both_ends_talk_and_close() {
+    let [(client, sent), (server, echoed)] = match between(
+        "connect from 40000\nexpect ESTABLISHED\nsend \"hello\\n\"\nreceive until \"\\n\"\nshutdown\nreceive to end\nclose\nexpect TIME-WAIT",
+        "listen backlog 4\naccept as one\nexpect \"hello\\n\"\nsend \"hi\\n\"\none: receive to end\nclose\nexpect closed clean\nstop listening",
+    ) {
+        Some(both) => both,
+        None => return,
+    };
+    assert_eq!((sent, echoed), (Ok(()), Ok(())), "{client:#?} {server:#?}");
+    assert_eq!(
+        deeds(&client),
+        ["sent hello\\n", "received h", "received i", "received \\n"]
+    );
+    assert_eq!(deeds(&server).concat(), "received hello\\nsent hi\\n");
+    let opened: Vec<_> = client
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.what, What::Opened { .. }))
+        .collect();
+    let [
+        Entry {
+            conn: Some(1),
+            what:
+                What::Opened {
+                    local,
+                    remote,
+                    passive: false,
+                },
+            ..
+        },
+    ] = opened[..]
+    else {
+        panic!("{opened:?}")
+    };
+    assert_eq!((*local, *remote), ((A, 40_000).into(), (B, 7).into()));
+    let states = |log: &Log| {
+        let to = |entry: &Entry| {
+            if let What::State { to, .. } = &entry.what {
+                Some(to.clone())
+            } else {
+                None
+            }
+        };
+        log.entries.iter().filter_map(to).collect::<Vec<_>>()
+    };
+    assert!(
+        states(&client).ends_with(&["TIME-WAIT".to_owned()]),
+        "{:?}",
+        states(&client)
+    );
+    assert!(
+        states(&server).ends_with(&["CLOSED".to_owned()]),
+        "{:?}",
+        states(&server)
+    );
+}
+
+#[test]
+fn abort_ends_a_step_of_the_other_end_with_its_reason() {
+    let both = between(
+        "connect\nreceive 1\nabort\nexpect closed aborted",
+        "listen\naccept\nsend \"x\"\nreceive to end\nsend \"never\"\nexpect closed reset\nsleep 1ms",
+    );
+    let Some([(client, aborted), (server, reset)]) = both else {
+        return;
+    };
+    assert_eq!(
+        (aborted, reset),
+        (Ok(()), Ok(())),
+        "{client:#?} {server:#?}"
+    );
+    // The script goes on where that end is expected.
+    assert_eq!(
+        deeds(&server),
+        ["sent x", "failed the connection ended: reset"]
+    );
+}
+
+#[test]
+fn connect_that_is_refused_is_tried_as_often_as_the_script_says() {
+    let Some((a, _b)) = plain_pair() else { return };
+    let place = Place {
+        own: (A, 0).into(),
+        peer: Some((B, 7).into()),
+        wishes: Wishes::default(),
+    };
+    let (pages, player) = start(a, place, "connect tries 3\nexpect closed reset");
+    assert!(player.join().unwrap().is_err(), "it was refused, not reset");
+    assert_eq!(
+        deeds(&pages.log()),
+        ["failed the connection ended: refused"; 3]
+    );
+}
+
+#[test]
+fn wishes_end_a_connection_whose_peer_is_gone() {
+    let keepalive = KeepAlive {
+        idle: Duration::ZERO,
+        interval: Duration::from_secs(1),
+        probes: 1,
+    };
+    for (wishes, speaks, end) in [
+        (
+            Wishes {
+                keepalive: Some(keepalive),
+                ..Wishes::default()
+            },
+            "",
+            "keepalive-timeout",
+        ),
+        (
+            Wishes {
+                user_timeout: Some(Duration::from_millis(500)),
+                ..Wishes::default()
+            },
+            "send \"x\"\n",
+            "retransmission-timeout",
+        ),
+    ] {
+        let Some((a, b)) = plain_pair() else { return };
+        let server = Place {
+            own: (B, 7).into(),
+            peer: None,
+            wishes: Wishes::default(),
+        };
+        let (pages, server) = start(b, server, "listen\naccept\ngo silent");
+        pages.await_step("accept");
+        let client = Place {
+            own: (A, 0).into(),
+            peer: Some((B, 7).into()),
+            wishes,
+        };
+        let script =
+            format!("connect\nsleep 200ms\n{speaks}receive to end\nexpect closed {end}\nsleep 1ms");
+        let (pages, client) = start(a, client, &script);
+        assert_eq!(client.join().unwrap(), Ok(()), "{:#?}", pages.log());
+        assert_eq!(server.join().unwrap(), Ok(()));
+    }
+}
+
+#[test]
+fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
+    let both = between(
+        "connect\nsend \"a\"\nreceive 1\nsleep 300ms\nsend \"b\"\nreceive to end\nexpect closed reset",
+        "listen\naccept\nreceive 1\nsend \"y\"\nsleep 50ms\nrestart\nlisten\nsleep 600ms",
+    );
+    let Some([(client, reset), (server, restarted)]) = both else {
+        return;
+    };
+    assert_eq!(
+        (reset, restarted),
+        (Ok(()), Ok(())),
+        "{client:#?} {server:#?}"
+    );
+    // Until it sent something the client knew nothing.
+    assert_eq!(
+        deeds(&client),
+        [
+            "sent a",
+            "received y",
+            "sent b",
+            "failed the connection ended: reset"
+        ]
+    );
+    let gone = server
+        .entries
+        .iter()
+        .find(|entry| matches!(entry.what, What::Closed { .. }))
+        .unwrap()
+        .t;
+    let restart = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "restart");
+    assert!(gone > server.entries.iter().find(restart).unwrap().t);
+}
+
+#[test]
+fn host_gone_silent_is_not_heard() {
+    let Some((a, b)) = plain_pair() else { return };
+    let capture = Capture::start(&a).unwrap();
+    let place = Place {
+        own: (B, 7).into(),
+        peer: None,
+        wishes: Wishes::default(),
+    };
+    let (server, silent) = start(
+        b,
+        place,
+        "listen\naccept\nreceive 1\ngo silent\nsend \"lost\"\nsleep 400ms",
+    );
+    server.await_step("accept");
+    let place = Place {
+        own: (A, 0).into(),
+        peer: Some((B, 7).into()),
+        wishes: Wishes::default(),
+    };
+    let (_, client) = start(
+        a,
+        place,
+        "connect\nsend \"a\"\nsleep 300ms\nsend \"b\"\nsleep 10ms\nabort",
+    );
+    assert_eq!(
+        (client.join().unwrap(), silent.join().unwrap()),
+        (Ok(()), Ok(()))
+    );
+    let seen = captured(&capture.stop().unwrap(), A);
+    let heard: u32 = seen
+        .iter()
+        .filter(|seen| seen.segment.dir == Direction::In)
+        .map(|seen| seen.segment.len)
+        .sum();
+    assert_eq!(heard, 0, "{seen:#?}");
+    assert_eq!(
+        deeds(&server.log()),
+        ["received a", "sent lost"],
+        "it was not deaf"
+    );
+}
+
+#[test]
+fn wishes_of_a_listener_are_those_of_what_it_accepts() {
+    let keepalive = KeepAlive {
+        idle: Duration::from_secs(3),
+        interval: Duration::from_millis(1),
+        probes: 4,
+    };
+    let config = ConnConfig {
+        keepalive: Some(keepalive),
+        user_timeout: Some(Duration::from_secs(9)),
+        nagle: Nagle::Off,
+        ..ConnConfig::default()
+    };
+    let wishes = Wishes::of(&config);
+    let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), wishes).unwrap();
+    listener.listen(1).unwrap();
+    let client = socket((Ipv4Addr::UNSPECIFIED, 0).into(), Wishes::default()).unwrap();
+    client.connect(&listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let asked = |socket: &Socket| {
+        let seconds = [socket.tcp_keepalive_time(), socket.tcp_keepalive_interval()]
+            .map(|time| time.unwrap().as_secs());
+        (
+            socket.keepalive().unwrap(),
+            seconds,
+            socket.tcp_keepalive_retries().unwrap(),
+            socket.tcp_user_timeout().unwrap(),
+            socket.tcp_nodelay().unwrap(),
+        )
+    };
+    assert_eq!(
+        asked(&accepted),
+        (true, [3, 1], 4, Some(Duration::from_secs(9)), true)
+    );
+    assert!(!asked(&client).0 && !asked(&client).4);
+}

@@ -1,0 +1,73 @@
+//! What a record says of captured packets: the comments in a capture.
+
+use crate::linux::capture::Packet;
+use std::collections::HashMap;
+use tcpx_experiment::trace::{Direction, Log, What};
+use tcpx_proto::wire::{ChecksumPolicy, Segment};
+
+/// What a record says of captured packets.
+pub(super) struct Remarks<'a> {
+    log: &'a Log,
+    /// By direction, IP identification and SEG.SEQ, the entries about a segment, in their order.
+    entries: HashMap<(Direction, u16, u32), Vec<usize>>,
+}
+
+impl<'a> Remarks<'a> {
+    pub(super) fn of(log: &'a Log) -> Remarks<'a> {
+        let mut entries: HashMap<(Direction, u16, u32), Vec<usize>> = HashMap::new();
+        for (at, entry) in log.entries.iter().enumerate() {
+            let What::Segment(seen) = &entry.what else {
+                continue;
+            };
+            entries
+                .entry((seen.dir, seen.id, seen.seq))
+                .or_default()
+                .push(at);
+        }
+        Remarks { log, entries }
+    }
+
+    /// Why a packet was sent, or what came of it.
+    pub(super) fn on(&self, packet: &Packet) -> Option<String> {
+        let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore)
+            .ok()?
+            .header;
+        let dir = if packet.outgoing {
+            Direction::Out
+        } else {
+            Direction::In
+        };
+        let near =
+            |at: &usize| (self.log.entries[*at].t + self.log.monotonic - packet.at).abs() < 1.0;
+        let at = *self
+            .entries
+            .get(&(dir, header.id, header.seq.0))?
+            .iter()
+            .find(|at| near(at))?;
+        let What::Segment(seen) = &self.log.entries.get(at)?.what else {
+            return None;
+        };
+        let followed = self
+            .log
+            .entries
+            .iter()
+            .skip(at + 1)
+            .take_while(|entry| !matches!(entry.what, What::Segment(_)));
+        let changes = followed.filter_map(|entry| match &entry.what {
+            What::State { from, to, on } => Some(format!("{from} -> {to} on {on}")),
+            What::Discarded { reason } => Some(format!("not used: {reason}")),
+            What::Closed { reason } => Some(format!("closed: {reason}")),
+            _ => None,
+        });
+        let forged = seen.forged.then(|| "forged by the laboratory".to_owned());
+        let said: Vec<String> = seen
+            .cause
+            .clone()
+            .into_iter()
+            .chain(seen.fault().map(str::to_owned))
+            .chain(forged)
+            .chain(changes)
+            .collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+}
