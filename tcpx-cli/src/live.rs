@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tcpx::record::{Done, Noted, Outlet, Seen, Sink, Slot, words};
 use tcpx_proto::event::{Timer, TimerAction, What};
-use tcpx_proto::script::Did;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::time::{Duration, Instant};
 
 const STATE: Style = AnsiColor::Green.on_default().bold();
@@ -119,22 +119,22 @@ impl Sink for Live {
 
     fn deed(&mut self, done: &Done<'_>) {
         match done.did {
-            Did::Began(step) => self.line(
+            AppAction::Began(step) => self.line(
                 done.t,
                 done.conn,
                 format_args!("{DETAIL}script: {step}{DETAIL:#}"),
             ),
-            Did::Failed(why) => self.line(
+            AppAction::Failed(why) => self.line(
                 done.t,
                 done.conn,
                 format_args!("{FAULT}script: {why}{FAULT:#}"),
             ),
-            Did::Over => self.line(
+            AppAction::Over => self.line(
                 done.t,
                 done.conn,
                 format_args!("{DETAIL}script: over{DETAIL:#}"),
             ),
-            Did::Done | Did::Sent(_) | Did::Received(_) => {}
+            AppAction::Done | AppAction::Sent(_) | AppAction::Received(_) => {}
         }
     }
 

@@ -18,6 +18,7 @@ use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::lexer::Mistake;
 use tcpx_proto::state::State;
+use tcpx_proto::trace::Role;
 use tracing_subscriber::EnvFilter;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.
@@ -59,7 +60,7 @@ pub struct Run {
     pub config: Config,
     rules: Vec<Rule>,
     seed: u64,
-    role: &'static str,
+    role: Role,
     profile: Profile,
     common: Common,
     /// What could not be written.
@@ -69,11 +70,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Checks the flags. `role` is `client` or `server`.
+    /// Checks the flags.
     ///
     /// # Errors
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
-    pub fn new(common: &Common, role: &'static str) -> Result<Run, Failure> {
+    pub fn new(common: &Common, role: Role) -> Result<Run, Failure> {
         let Settings {
             profile,
             config,
@@ -158,13 +159,7 @@ impl Run {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(file) = events {
             let monotonic = std::time::Duration::from_nanos(start.0);
-            let first = Start::new(
-                self.role,
-                self.profile.name(),
-                self.seed,
-                monotonic,
-                realtime,
-            );
+            let first = Start::new(self.role, self.profile, self.seed, monotonic, realtime);
             sinks.push(Box::new(Events::new(
                 outlet("the events file", file)?,
                 start,

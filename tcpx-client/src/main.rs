@@ -10,6 +10,7 @@ use std::time::Duration;
 use tcpx::link::{self, Ports};
 use tcpx_cli::{self as cli, Common, Failure, Run};
 use tcpx_proto::sim::Place;
+use tcpx_proto::trace::Role;
 
 const APPLICATION: &str = "What to do with the connection";
 
@@ -157,7 +158,7 @@ fn main() -> ExitCode {
 
 fn connect(cli: &Cli) -> Result<u8, Failure> {
     cli.check()?;
-    let run = Run::new(&cli.common, "client")?;
+    let run = Run::new(&cli.common, Role::Client)?;
     if let Some(path) = &cli.script {
         return play(cli, &run, path);
     }

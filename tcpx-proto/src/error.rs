@@ -1,5 +1,6 @@
 //! Why a call is refused, a packet cannot be sent, a connection ends.
 
+use crate::name::names;
 use crate::state::State;
 use crate::wire::IcmpKind;
 use core::fmt;
@@ -90,37 +91,70 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// All the words that [`name`](CloseReason::name) gives.
-    pub const NAMES: [&str; 12] = [
-        "clean",
-        "aborted",
-        "refused",
-        "reset",
-        "connect-timeout",
-        "retransmission-timeout",
-        "user-timeout",
-        "keepalive-timeout",
-        "fin-wait-2-timeout",
-        "unreachable",
-        "dropped",
-        "restarted",
-    ];
-
-    /// A word for the events file.
-    pub const fn name(self) -> &'static str {
+    /// How it ended, without the ICMP error.
+    pub const fn kind(self) -> CloseKind {
         match self {
-            CloseReason::Clean => "clean",
-            CloseReason::Aborted => "aborted",
-            CloseReason::Refused => "refused",
-            CloseReason::Reset => "reset",
-            CloseReason::ConnectTimeout => "connect-timeout",
-            CloseReason::RetransmissionTimeout => "retransmission-timeout",
-            CloseReason::UserTimeout => "user-timeout",
-            CloseReason::KeepAliveTimeout => "keepalive-timeout",
-            CloseReason::FinWait2Timeout => "fin-wait-2-timeout",
-            CloseReason::Unreachable(_) => "unreachable",
-            CloseReason::Dropped => "dropped",
-            CloseReason::Restarted => "restarted",
+            CloseReason::Clean => CloseKind::Clean,
+            CloseReason::Aborted => CloseKind::Aborted,
+            CloseReason::Refused => CloseKind::Refused,
+            CloseReason::Reset => CloseKind::Reset,
+            CloseReason::ConnectTimeout => CloseKind::ConnectTimeout,
+            CloseReason::RetransmissionTimeout => CloseKind::RetransmissionTimeout,
+            CloseReason::UserTimeout => CloseKind::UserTimeout,
+            CloseReason::KeepAliveTimeout => CloseKind::KeepAliveTimeout,
+            CloseReason::FinWait2Timeout => CloseKind::FinWait2Timeout,
+            CloseReason::Unreachable(_) => CloseKind::Unreachable,
+            CloseReason::Dropped => CloseKind::Dropped,
+            CloseReason::Restarted => CloseKind::Restarted,
         }
     }
+
+    /// Its name in events files.
+    pub const fn name(self) -> &'static str {
+        self.kind().name()
+    }
 }
+
+/// How a connection ended: a [`CloseReason`] without the ICMP error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum CloseKind {
+    /// [`CloseReason::Clean`]
+    Clean,
+    /// [`CloseReason::Aborted`]
+    Aborted,
+    /// [`CloseReason::Refused`]
+    Refused,
+    /// [`CloseReason::Reset`]
+    Reset,
+    /// [`CloseReason::ConnectTimeout`]
+    ConnectTimeout,
+    /// [`CloseReason::RetransmissionTimeout`]
+    RetransmissionTimeout,
+    /// [`CloseReason::UserTimeout`]
+    UserTimeout,
+    /// [`CloseReason::KeepAliveTimeout`]
+    KeepAliveTimeout,
+    /// [`CloseReason::FinWait2Timeout`]
+    FinWait2Timeout,
+    /// [`CloseReason::Unreachable`]
+    Unreachable,
+    /// [`CloseReason::Dropped`]
+    Dropped,
+    /// [`CloseReason::Restarted`]
+    Restarted,
+}
+
+names!(CloseKind, "reason of an end", {
+    CloseKind::Clean => "clean",
+    CloseKind::Aborted => "aborted",
+    CloseKind::Refused => "refused",
+    CloseKind::Reset => "reset",
+    CloseKind::ConnectTimeout => "connect-timeout",
+    CloseKind::RetransmissionTimeout => "retransmission-timeout",
+    CloseKind::UserTimeout => "user-timeout",
+    CloseKind::KeepAliveTimeout => "keepalive-timeout",
+    CloseKind::FinWait2Timeout => "fin-wait-2-timeout",
+    CloseKind::Unreachable => "unreachable",
+    CloseKind::Dropped => "dropped",
+    CloseKind::Restarted => "restarted",
+});

@@ -2,6 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::label::Label;
+use crate::name::names;
 use crate::state::{State, Trigger};
 
 use crate::id::ConnId;
@@ -127,38 +128,33 @@ pub enum Discard {
     AfterClose,
 }
 
-impl Discard {
-    /// A word for the events file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Discard::Parse(ParseError::Truncated) => "truncated",
-            Discard::Parse(ParseError::BadIpHeader) => "bad-ip-header",
-            Discard::Parse(ParseError::Fragment) => "fragment",
-            Discard::Parse(ParseError::NotTcp) => "not-tcp",
-            Discard::Parse(ParseError::BadDataOffset) => "bad-data-offset",
-            Discard::Parse(ParseError::BadChecksum) => "bad-checksum",
-            Discard::Parse(ParseError::PortZero) => "port-zero",
-            Discard::Parse(ParseError::BadAddress) => "bad-address",
-            Discard::Parse(ParseError::BufferTooShort) => "buffer-too-short",
-            Discard::NotReserved => "not-reserved",
-            Discard::NoConnection => "no-connection",
-            Discard::OutOfWindow => "out-of-window",
-            Discard::Paws => "paws",
-            Discard::EchoCheck => "echo-check",
-            Discard::TimestampMissing => "timestamp-missing",
-            Discard::RstCheck => "rst-check",
-            Discard::SynCheck => "syn-check",
-            Discard::AckCheck => "ack-check",
-            Discard::NoAck => "no-ack",
-            Discard::State => "state",
-            Discard::Backlog => "backlog",
-            Discard::Limit => "limit",
-            Discard::Duplicate => "duplicate",
-            Discard::NoRoom => "no-room",
-            Discard::AfterClose => "after-close",
-        }
-    }
-}
+names!(Discard, "reason to discard", {
+    Discard::Parse(ParseError::Truncated) => "truncated",
+    Discard::Parse(ParseError::BadIpHeader) => "bad-ip-header",
+    Discard::Parse(ParseError::Fragment) => "fragment",
+    Discard::Parse(ParseError::NotTcp) => "not-tcp",
+    Discard::Parse(ParseError::BadDataOffset) => "bad-data-offset",
+    Discard::Parse(ParseError::BadChecksum) => "bad-checksum",
+    Discard::Parse(ParseError::PortZero) => "port-zero",
+    Discard::Parse(ParseError::BadAddress) => "bad-address",
+    Discard::Parse(ParseError::BufferTooShort) => "buffer-too-short",
+    Discard::NotReserved => "not-reserved",
+    Discard::NoConnection => "no-connection",
+    Discard::OutOfWindow => "out-of-window",
+    Discard::Paws => "paws",
+    Discard::EchoCheck => "echo-check",
+    Discard::TimestampMissing => "timestamp-missing",
+    Discard::RstCheck => "rst-check",
+    Discard::SynCheck => "syn-check",
+    Discard::AckCheck => "ack-check",
+    Discard::NoAck => "no-ack",
+    Discard::State => "state",
+    Discard::Backlog => "backlog",
+    Discard::Limit => "limit",
+    Discard::Duplicate => "duplicate",
+    Discard::NoRoom => "no-room",
+    Discard::AfterClose => "after-close",
+});
 
 /// The timers of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -185,37 +181,19 @@ pub enum Timer {
     TailLoss,
 }
 
-impl Timer {
-    /// All of them; a tail-loss probe comes before the timeout that it may save.
-    pub const ALL: [Timer; 10] = [
-        Timer::TailLoss,
-        Timer::Reordering,
-        Timer::Retransmission,
-        Timer::Persist,
-        Timer::DelayedAck,
-        Timer::KeepAlive,
-        Timer::TimeWait,
-        Timer::FinWait2,
-        Timer::User,
-        Timer::Override,
-    ];
-
-    /// A word for the events file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Timer::Retransmission => "retransmission",
-            Timer::Persist => "persist",
-            Timer::DelayedAck => "delayed-ack",
-            Timer::KeepAlive => "keepalive",
-            Timer::TimeWait => "time-wait",
-            Timer::FinWait2 => "fin-wait-2",
-            Timer::User => "user",
-            Timer::Override => "override",
-            Timer::Reordering => "reordering",
-            Timer::TailLoss => "tail-loss",
-        }
-    }
-}
+// A tail-loss probe comes before the timeout that it may save.
+names!(Timer, "timer", {
+    Timer::TailLoss => "tail-loss",
+    Timer::Reordering => "reordering",
+    Timer::Retransmission => "retransmission",
+    Timer::Persist => "persist",
+    Timer::DelayedAck => "delayed-ack",
+    Timer::KeepAlive => "keepalive",
+    Timer::TimeWait => "time-wait",
+    Timer::FinWait2 => "fin-wait-2",
+    Timer::User => "user",
+    Timer::Override => "override",
+});
 
 /// What happened to a timer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -243,6 +221,34 @@ pub struct Record {
     /// How much was discarded: counted even when nobody records.
     pub discarded: u64,
 }
+
+impl TimerAction {
+    /// What happened, without the time.
+    pub const fn kind(self) -> TimerActionKind {
+        match self {
+            TimerAction::Started { .. } => TimerActionKind::Started,
+            TimerAction::Fired => TimerActionKind::Fired,
+            TimerAction::Stopped => TimerActionKind::Stopped,
+        }
+    }
+}
+
+/// What happened to a timer, without the time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimerActionKind {
+    /// It was set.
+    Started,
+    /// It fired.
+    Fired,
+    /// It was stopped.
+    Stopped,
+}
+
+names!(TimerActionKind, "action of a timer", {
+    TimerActionKind::Started => "started",
+    TimerActionKind::Fired => "fired",
+    TimerActionKind::Stopped => "stopped",
+});
 
 impl Record {
     /// Notes an event; nothing but a count of discards when nobody records.

@@ -1,6 +1,8 @@
 //! Why a segment is sent, and what it carries.
 
+use crate::name::UnknownName;
 use core::fmt;
+use core::str::FromStr;
 
 /// Why a segment was sent: exactly one of these.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,20 +30,59 @@ pub enum Cause {
     Reset,
 }
 
+impl Cause {
+    /// All but the retransmissions.
+    const OTHERS: [Cause; 9] = [
+        Cause::Call,
+        Cause::Ack,
+        Cause::Released,
+        Cause::FastRetransmission,
+        Cause::TailLossProbe,
+        Cause::Probe,
+        Cause::KeepAlive,
+        Cause::Challenge,
+        Cause::Reset,
+    ];
+
+    /// Its name in events files, without the number of a retransmission.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Call => "call",
+            Cause::Ack => "ack",
+            Cause::Released => "released",
+            Cause::Retransmission(_) => "retransmission",
+            Cause::FastRetransmission => "fast retransmission",
+            Cause::TailLossProbe => "tail loss probe",
+            Cause::Probe => "probe",
+            Cause::KeepAlive => "keepalive",
+            Cause::Challenge => "challenge",
+            Cause::Reset => "reset",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Call => f.write_str("call"),
-            Cause::Ack => f.write_str("ack"),
-            Cause::Released => f.write_str("released"),
-            Cause::Retransmission(n) => write!(f, "retransmission {n}"),
-            Cause::FastRetransmission => f.write_str("fast retransmission"),
-            Cause::TailLossProbe => f.write_str("tail loss probe"),
-            Cause::Probe => f.write_str("probe"),
-            Cause::KeepAlive => f.write_str("keepalive"),
-            Cause::Challenge => f.write_str("challenge"),
-            Cause::Reset => f.write_str("reset"),
+        f.write_str(self.name())?;
+        if let Cause::Retransmission(n) = self {
+            write!(f, " {n}")?;
         }
+        Ok(())
+    }
+}
+
+impl FromStr for Cause {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Cause, UnknownName> {
+        let retransmission = || {
+            let number = text.strip_prefix("retransmission ")?;
+            number.parse().ok().map(Cause::Retransmission)
+        };
+        let other = || Cause::OTHERS.into_iter().find(|cause| cause.name() == text);
+        retransmission()
+            .or_else(other)
+            .ok_or_else(|| UnknownName::new("cause", text))
     }
 }
 
@@ -77,23 +118,42 @@ impl Carries {
         self.0 |= other.0;
     }
 
+    const NAMES: [(Carries, &str); 8] = [
+        (Carries::SYN, "syn"),
+        (Carries::ACK_OF_SYN, "ack-of-syn"),
+        (Carries::DATA, "data"),
+        (Carries::ACK_OF_DATA, "ack-of-data"),
+        (Carries::FIN, "fin"),
+        (Carries::ACK_OF_FIN, "ack-of-fin"),
+        (Carries::WINDOW_UPDATE, "window-update"),
+        (Carries::RST, "rst"),
+    ];
+
+    /// All of it.
+    pub fn all() -> Carries {
+        Carries::NAMES
+            .iter()
+            .fold(Carries::default(), |all, (one, _)| Carries(all.0 | one.0))
+    }
+
     /// The names in the set, as the fault language and the events file spell them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [&str; 8] = [
-            "syn",
-            "ack-of-syn",
-            "data",
-            "ack-of-data",
-            "fin",
-            "ack-of-fin",
-            "window-update",
-            "rst",
-        ];
-        NAMES
+        Carries::NAMES
             .into_iter()
-            .enumerate()
-            .filter(move |(bit, _)| self.0 & (1 << bit) != 0)
+            .filter(move |(one, _)| self.has(*one))
             .map(|(_, name)| name)
+    }
+
+    /// The set of one of these names.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn from_name(name: &str) -> Result<Carries, UnknownName> {
+        Carries::NAMES
+            .into_iter()
+            .find(|(_, known)| *known == name)
+            .map(|(one, _)| one)
+            .ok_or_else(|| UnknownName::new("content of a segment", name))
     }
 }
 

@@ -6,6 +6,7 @@ mod parse;
 use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::lexer::Mistake;
+use crate::name::names;
 use crate::state::State;
 use crate::time::{Duration, Instant};
 use alloc::string::String;
@@ -146,7 +147,7 @@ impl FromStr for Script {
 
 /// What an application did, as it is recorded.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Did {
+pub enum AppAction {
     /// It came to a step, spelled as in a script.
     Began(String),
     /// The step is done.
@@ -161,15 +162,55 @@ pub enum Did {
     Over,
 }
 
+impl AppAction {
+    /// What it did, without the particulars.
+    pub const fn kind(&self) -> AppActionKind {
+        match self {
+            AppAction::Began(_) => AppActionKind::Began,
+            AppAction::Done => AppActionKind::Done,
+            AppAction::Failed(_) => AppActionKind::Failed,
+            AppAction::Sent(_) => AppActionKind::Sent,
+            AppAction::Received(_) => AppActionKind::Received,
+            AppAction::Over => AppActionKind::Over,
+        }
+    }
+}
+
+/// What an application did: an [`AppAction`] without the particulars.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AppActionKind {
+    /// It came to a step.
+    Began,
+    /// The step is done.
+    Done,
+    /// The step could not be done.
+    Failed,
+    /// It sent bytes.
+    Sent,
+    /// It received bytes.
+    Received,
+    /// The script is over.
+    Over,
+}
+
+names!(AppActionKind, "action of an application", {
+    AppActionKind::Began => "began",
+    AppActionKind::Done => "done",
+    AppActionKind::Failed => "failed",
+    AppActionKind::Sent => "sent",
+    AppActionKind::Received => "received",
+    AppActionKind::Over => "over",
+});
+
 /// Something that an application did: when, and with which connection.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Deed {
+pub struct AppEvent {
     /// When.
     pub at: Instant,
     /// On which connection, where it concerns one.
     pub conn: Option<ConnId>,
     /// What.
-    pub did: Did,
+    pub did: AppAction,
 }
 
 /// Why a step could not be done.

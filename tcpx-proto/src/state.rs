@@ -1,6 +1,6 @@
 //! The states of a connection, what leads from one to another, and RFC 9293 Figure 5 as data.
 
-use core::fmt;
+use crate::name::names;
 
 /// The eleven states of RFC 9293 section 3.3.2.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -29,45 +29,20 @@ pub enum State {
     TimeWait,
 }
 
-impl State {
-    /// All eleven, in the order of the RFC.
-    pub const ALL: [State; 11] = [
-        State::Listen,
-        State::SynSent,
-        State::SynReceived,
-        State::Established,
-        State::FinWait1,
-        State::FinWait2,
-        State::CloseWait,
-        State::Closing,
-        State::LastAck,
-        State::TimeWait,
-        State::Closed,
-    ];
-
-    /// The RFC's spelling.
-    pub const fn name(self) -> &'static str {
-        match self {
-            State::Closed => "CLOSED",
-            State::Listen => "LISTEN",
-            State::SynSent => "SYN-SENT",
-            State::SynReceived => "SYN-RECEIVED",
-            State::Established => "ESTABLISHED",
-            State::FinWait1 => "FIN-WAIT-1",
-            State::FinWait2 => "FIN-WAIT-2",
-            State::CloseWait => "CLOSE-WAIT",
-            State::Closing => "CLOSING",
-            State::LastAck => "LAST-ACK",
-            State::TimeWait => "TIME-WAIT",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+// In the order of the RFC.
+names!(State, "state", {
+    State::Listen => "LISTEN",
+    State::SynSent => "SYN-SENT",
+    State::SynReceived => "SYN-RECEIVED",
+    State::Established => "ESTABLISHED",
+    State::FinWait1 => "FIN-WAIT-1",
+    State::FinWait2 => "FIN-WAIT-2",
+    State::CloseWait => "CLOSE-WAIT",
+    State::Closing => "CLOSING",
+    State::LastAck => "LAST-ACK",
+    State::TimeWait => "TIME-WAIT",
+    State::Closed => "CLOSED",
+});
 
 /// What moves a connection from one state to another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -104,34 +79,23 @@ pub enum Trigger {
     Restart,
 }
 
-impl Trigger {
-    /// The RFC's word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Trigger::PassiveOpen => "passive OPEN",
-            Trigger::ActiveOpen => "active OPEN",
-            Trigger::Syn => "SYN",
-            Trigger::SynAck => "SYN,ACK",
-            Trigger::AckOfSyn => "ACK of SYN",
-            Trigger::Fin => "FIN",
-            Trigger::AckOfFin => "ACK of FIN",
-            Trigger::FinAckOfFin => "FIN,ACK of FIN",
-            Trigger::Close => "CLOSE",
-            Trigger::Abort => "ABORT",
-            Trigger::Rst => "RST",
-            Trigger::TimeWaitTimeout => "2 MSL timeout",
-            Trigger::Timeout => "timeout",
-            Trigger::Icmp => "ICMP error",
-            Trigger::Restart => "restart",
-        }
-    }
-}
-
-impl fmt::Display for Trigger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+names!(Trigger, "trigger", {
+    Trigger::PassiveOpen => "passive OPEN",
+    Trigger::ActiveOpen => "active OPEN",
+    Trigger::Syn => "SYN",
+    Trigger::SynAck => "SYN,ACK",
+    Trigger::AckOfSyn => "ACK of SYN",
+    Trigger::Fin => "FIN",
+    Trigger::AckOfFin => "ACK of FIN",
+    Trigger::FinAckOfFin => "FIN,ACK of FIN",
+    Trigger::Close => "CLOSE",
+    Trigger::Abort => "ABORT",
+    Trigger::Rst => "RST",
+    Trigger::TimeWaitTimeout => "2 MSL timeout",
+    Trigger::Timeout => "timeout",
+    Trigger::Icmp => "ICMP error",
+    Trigger::Restart => "restart",
+});
 
 /// One edge of the state diagram.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

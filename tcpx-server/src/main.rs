@@ -13,6 +13,7 @@ use tcpx_cli::app::{self, AppError, Ends, Player};
 use tcpx_cli::{self as cli, Common, Failure, Run, input};
 use tcpx_proto::script::{Script, Step};
 use tcpx_proto::sim::Place;
+use tcpx_proto::trace::Role;
 use tokio::task::JoinSet;
 
 const APPLICATION: &str = "What to do with a connection";
@@ -143,7 +144,7 @@ fn main() -> ExitCode {
 fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
     let (script, run, port) = (
         cli::script(path)?,
-        Run::new(&cli.common, "server")?,
+        Run::new(&cli.common, Role::Server)?,
         cli.address.port(),
     );
     let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
@@ -155,7 +156,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
         return play(cli, path);
     }
     let script = Arc::new(cli.script()?);
-    let run = Run::new(&cli.common, "server")?;
+    let run = Run::new(&cli.common, Role::Server)?;
     let ports = if cli.address.port() == 0 {
         Ports::Block(1)
     } else {

@@ -8,7 +8,7 @@ use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::{Direction, Gate, Judgement, Rule, Verdict};
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::Label;
-use tcpx_proto::script::{Deed, Did};
+use tcpx_proto::script::{AppAction, AppEvent};
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
@@ -248,9 +248,9 @@ impl Edge {
     }
 
     /// An application did something.
-    pub(crate) fn tell_deed(&mut self, at: Instant, conn: Option<ConnId>, did: Did) {
+    pub(crate) fn tell_deed(&mut self, at: Instant, conn: Option<ConnId>, did: AppAction) {
         self.tell_events(at);
-        let deed = Deed { at, conn, did };
+        let deed = AppEvent { at, conn, did };
         for observer in &mut self.observers {
             observer.deed(&deed);
         }

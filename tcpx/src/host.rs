@@ -16,7 +16,7 @@ use std::task::Poll;
 use tcpx_proto::config::{Config, ConnConfig};
 use tcpx_proto::fault::{Gate, Rule};
 use tcpx_proto::id::ConnId;
-use tcpx_proto::script::Did;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::stack::{Counters, Stack};
 use tcpx_proto::tcb::Status;
 
@@ -212,7 +212,7 @@ impl Host {
     }
 
     /// Tells the observers what an application did.
-    pub fn tell(&self, conn: Option<ConnId>, did: Did) {
+    pub fn tell(&self, conn: Option<ConnId>, did: AppAction) {
         // A host that ended has none.
         _ = self
             .handle

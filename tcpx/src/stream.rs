@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::id::ConnId;
-use tcpx_proto::script::Did;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -173,7 +173,7 @@ impl Stream {
     }
 
     /// Tells the host's observers what the application did.
-    pub fn tell(&self, did: Did) {
+    pub fn tell(&self, did: AppAction) {
         // A host that ended has none.
         _ = self
             .handle

@@ -34,7 +34,7 @@ use tcpx::host::Host;
 use tcpx::listener::Listener;
 use tcpx::stream::Stream;
 use tcpx_proto::error::{CallError, CloseReason};
-use tcpx_proto::script::{Connect, Did, Expected, Script, Step, StepError};
+use tcpx_proto::script::{AppAction, Connect, Expected, Script, Step, StepError};
 use tcpx_proto::sim::Place;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::SignalKind;
@@ -140,14 +140,14 @@ impl<'a> Player<'a> {
         let mut at = 0;
         let mut outcome = Ok(());
         while let Some(step) = script.steps.get(at) {
-            self.tell(|| Did::Began(step.to_string()));
+            self.tell(|| AppAction::Began(step.to_string()));
             match self.step(step).await {
                 Ok(()) => {
-                    self.tell(|| Did::Done);
+                    self.tell(|| AppAction::Done);
                     at += 1;
                 }
                 Err(error) => {
-                    self.tell(|| Did::Failed(error.plainly().to_string()));
+                    self.tell(|| AppAction::Failed(error.plainly().to_string()));
                     let goes_on = match error {
                         AppError::Connection(Error::Ended(reason)) => script.after_end(at, reason),
                         _ => None,
@@ -160,11 +160,11 @@ impl<'a> Player<'a> {
                 }
             }
         }
-        self.tell(|| Did::Over);
+        self.tell(|| AppAction::Over);
         outcome
     }
 
-    fn tell(&self, did: impl FnOnce() -> Did) {
+    fn tell(&self, did: impl FnOnce() -> AppAction) {
         if self.told {
             self.host
                 .tell(self.current.as_ref().map(|stream| stream.id()), did());
@@ -259,9 +259,8 @@ impl<'a> Player<'a> {
                     break;
                 }
                 Err(error) if left == 0 => return Err(AppError::Connection(error)),
-                Err(error) => {
-                    self.tell(|| Did::Failed(AppError::Connection(error).plainly().to_string()))
-                }
+                Err(error) => self
+                    .tell(|| AppAction::Failed(AppError::Connection(error).plainly().to_string())),
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tcpx::Error;
 use tcpx::stream::Stream;
 use tcpx_proto::error::CloseReason;
-use tcpx_proto::script::{Did, StepError};
+use tcpx_proto::script::{AppAction, StepError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// The most octets that are passed on at a time.
@@ -65,7 +65,7 @@ impl Line<'_> {
     async fn read(&self, most: usize) -> Result<Vec<u8>, AppError> {
         let got = some(&mut { self.stream }, most).await.map_err(connection)?;
         if !got.is_empty() {
-            self.tell(|| Did::Received(got.clone()));
+            self.tell(|| AppAction::Received(got.clone()));
         }
         Ok(got)
     }
@@ -74,13 +74,13 @@ impl Line<'_> {
         let mut stream = self.stream;
         while !data.is_empty() {
             let sent = stream.write(data).await.map_err(connection)?;
-            self.tell(|| Did::Sent(data[..sent].to_vec()));
+            self.tell(|| AppAction::Sent(data[..sent].to_vec()));
             data = &data[sent..];
         }
         Ok(())
     }
 
-    fn tell(&self, did: impl FnOnce() -> Did) {
+    fn tell(&self, did: impl FnOnce() -> AppAction) {
         if self.told {
             self.stream.tell(did());
         }

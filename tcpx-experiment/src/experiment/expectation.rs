@@ -8,7 +8,7 @@
 use crate::end::End;
 use crate::trace::{self, Conversation, Step};
 use std::time::Duration;
-use tcpx_proto::error::CloseReason;
+use tcpx_proto::error::CloseKind;
 use tcpx_proto::lexer::{Parsed, Word, Words, did_you_mean, duration, nearest, number, one_of};
 use tcpx_proto::state::State;
 
@@ -126,7 +126,7 @@ impl Expectation {
                 let reason = one_of(
                     reason,
                     "reason",
-                    &CloseReason::NAMES.map(|name| (name, name)),
+                    &CloseKind::ALL.map(|kind| (kind.name(), kind.name())),
                 )?;
                 (
                     Wanted::Closed(reason.to_owned()),

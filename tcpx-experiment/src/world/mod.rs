@@ -5,12 +5,13 @@ pub mod sim;
 use crate::end::End;
 use crate::experiment::Plan;
 use crate::trace::{Conversation, Direction, Log, What, pair};
+use tcpx_proto::trace::Role;
 
 /// What an end's binary calls itself in its record.
-pub fn role(end: End) -> &'static str {
+pub fn role(end: End) -> Role {
     match end {
-        End::A => "client",
-        End::B => "server",
+        End::A => Role::Client,
+        End::B => Role::Server,
     }
 }
 

@@ -140,7 +140,7 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
         .collect();
     let start = Start::new(
         super::role(end),
-        settings.profile.name(),
+        settings.profile,
         seed,
         Duration::ZERO,
         Duration::ZERO,
@@ -164,7 +164,7 @@ fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool)
                 packet,
                 ..
             } if *at == host => recorder.segment(record, judgement, packet),
-            Observation::Deed { host: at, deed } if *at == host => recorder.deed(deed),
+            Observation::AppEvent { host: at, deed } if *at == host => recorder.deed(deed),
             _ => {}
         }
     }

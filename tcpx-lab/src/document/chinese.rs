@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_reason_that_a_record_gives_has_its_word() {
-        for word in CloseReason::NAMES {
+        for word in tcpx_proto::error::CloseKind::ALL.map(|kind| kind.name()) {
             assert_ne!(ending(word), word);
         }
     }

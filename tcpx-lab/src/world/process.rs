@@ -70,7 +70,7 @@ impl Process {
             .arg("--peer")
             .arg(host.peer.to_string());
         command
-            .args(["--role", tcpx_experiment::world::role(end)])
+            .args(["--role", tcpx_experiment::world::role(end).name()])
             .args(&host.flags);
         Process::start(
             "the kernel's player".to_owned(),

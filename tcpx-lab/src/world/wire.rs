@@ -187,7 +187,7 @@ pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Ve
         let mut octets = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");
         let side = pcapng::End {
-            name: role(end),
+            name: role(end).name(),
             packets: end.of::<Vec<Packet>>(packets),
         };
         let remarks = Remarks::of(end.of(logs));

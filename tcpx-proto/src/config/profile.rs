@@ -9,6 +9,7 @@ use super::{
     TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData, Variance,
     WindowEdges, ZeroWindowProbe,
 };
+use crate::name::names;
 use crate::time::Duration;
 use crate::wire::ChecksumPolicy;
 use alloc::vec::Vec;
@@ -33,19 +34,13 @@ pub enum Profile {
     Rfc793,
 }
 
+names!(Profile, "profile", {
+    Profile::Linux => "linux",
+    Profile::Rfc9293 => "rfc9293",
+    Profile::Rfc793 => "rfc793",
+});
+
 impl Profile {
-    /// All of them.
-    pub const ALL: [Profile; 3] = [Profile::Linux, Profile::Rfc9293, Profile::Rfc793];
-
-    /// Its name on the command line and in events files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Profile::Linux => "linux",
-            Profile::Rfc9293 => "rfc9293",
-            Profile::Rfc793 => "rfc793",
-        }
-    }
-
     /// The configuration.
     pub fn config(self) -> Config {
         Config {

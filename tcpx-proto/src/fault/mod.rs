@@ -17,6 +17,7 @@ pub use rule::{
 };
 
 use crate::label::Label;
+use crate::name::names;
 use crate::time::Duration;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,6 +31,11 @@ pub enum Direction {
     /// From the network to our TCP.
     In,
 }
+
+names!(Direction, "direction", {
+    Direction::Out => "out",
+    Direction::In => "in",
+});
 
 /// What the gate did to one segment.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -59,19 +65,24 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What happens, without the particulars.
+    pub const fn kind(&self) -> VerdictKind {
+        match self {
+            Verdict::Pass => VerdictKind::Pass,
+            Verdict::Drop | Verdict::Full => VerdictKind::Drop,
+            Verdict::Delay(_) => VerdictKind::Delay,
+            Verdict::Duplicate(_) => VerdictKind::Duplicate,
+            Verdict::Reorder(_) => VerdictKind::Reorder,
+            Verdict::Corrupt | Verdict::CorruptFixed => VerdictKind::Corrupt,
+            Verdict::Trickle(_) => VerdictKind::Trickle,
+            Verdict::Rewrite(_) => VerdictKind::Rewrite,
+            Verdict::Hold(_) => VerdictKind::Hold,
+        }
+    }
+
     /// One word for the events file; `Display` adds the particulars.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Verdict::Pass => "pass",
-            Verdict::Drop | Verdict::Full => "drop",
-            Verdict::Delay(_) => "delay",
-            Verdict::Duplicate(_) => "dup",
-            Verdict::Reorder(_) => "reorder",
-            Verdict::Corrupt | Verdict::CorruptFixed => "corrupt",
-            Verdict::Trickle(_) => "trickle",
-            Verdict::Rewrite(_) => "rewrite",
-            Verdict::Hold(_) => "hold",
-        }
+        self.kind().name()
     }
 
     const fn goes_on(&self) -> bool {
@@ -105,6 +116,41 @@ impl fmt::Display for Verdict {
         }
     }
 }
+
+/// What the gate did to one segment: a [`Verdict`] without the particulars.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum VerdictKind {
+    /// It went on as it was.
+    Pass,
+    /// It was dropped.
+    Drop,
+    /// It went on later.
+    Delay,
+    /// It went on, and copies of it.
+    Duplicate,
+    /// It waited until others had passed.
+    Reorder,
+    /// One bit was changed.
+    Corrupt,
+    /// It waited for its turn.
+    Trickle,
+    /// Some fields were overwritten.
+    Rewrite,
+    /// It waited for a release.
+    Hold,
+}
+
+names!(VerdictKind, "verdict", {
+    VerdictKind::Pass => "pass",
+    VerdictKind::Drop => "drop",
+    VerdictKind::Delay => "delay",
+    VerdictKind::Duplicate => "dup",
+    VerdictKind::Reorder => "reorder",
+    VerdictKind::Corrupt => "corrupt",
+    VerdictKind::Trickle => "trickle",
+    VerdictKind::Rewrite => "rewrite",
+    VerdictKind::Hold => "hold",
+});
 
 /// A verdict with what led to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,7 +1,7 @@
 //! The language of scripts, read statement by statement.
 
 use super::{Connect, Expected, Step};
-use crate::error::CloseReason;
+use crate::error::CloseKind;
 use crate::lexer::{
     LONGEST, Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of, size,
 };
@@ -260,7 +260,7 @@ fn expect(rest: Rest<'_, '_>) -> Parsed<Step> {
         return string(word).map(|text| Step::Expect(Expected::Text(text)));
     }
     if word.text == "closed" {
-        let reasons: Vec<(&str, ())> = CloseReason::NAMES.iter().map(|name| (*name, ())).collect();
+        let reasons = CloseKind::ALL.map(|kind| (kind.name(), ()));
         let reason = match rest.next() {
             Some(word) => {
                 one_of(word, "close reason", &reasons).map(|()| Some(word.text.into()))?

@@ -3,7 +3,7 @@
 use super::host::Conn;
 use crate::error::{CallError, CloseReason};
 use crate::id::{ConnId, ListenerId};
-use crate::script::{Connect, Did, Expected, Script, Step, StepError};
+use crate::script::{AppAction, Connect, Expected, Script, Step, StepError};
 use crate::stack::Stack;
 use crate::state::State;
 use crate::time::Instant;
@@ -44,7 +44,7 @@ pub(super) struct World<'a> {
     pub(super) stack: &'a mut Stack,
     pub(super) conns: &'a [Conn],
     /// What it did, for the record.
-    pub(super) deeds: &'a mut Vec<(Option<ConnId>, Did)>,
+    pub(super) deeds: &'a mut Vec<(Option<ConnId>, AppAction)>,
 }
 
 /// How far a step came.
@@ -156,20 +156,20 @@ impl App {
         }
         let Some(step) = script.steps.get(self.at).filter(|_| !self.over) else {
             if !mem::replace(&mut self.over, true) {
-                world.deeds.push((None, Did::Over));
+                world.deeds.push((None, AppAction::Over));
             }
             return self.sleeps();
         };
         if !mem::replace(&mut self.began, true) {
             world
                 .deeds
-                .push((self.current, Did::Began(step.to_string())));
+                .push((self.current, AppAction::Began(step.to_string())));
         }
         match self.take(world, step) {
             Ok(Progress::More) => Asks::Nothing,
             Ok(Progress::Waits) => self.sleeps(),
             Ok(Progress::Done) => {
-                world.deeds.push((self.current, Did::Done));
+                world.deeds.push((self.current, AppAction::Done));
                 self.go_to(self.at + 1);
                 match step {
                     Step::Lift => Asks::Lift,
@@ -202,7 +202,7 @@ impl App {
         };
         world
             .deeds
-            .push((self.current, Did::Failed(error.to_string())));
+            .push((self.current, AppAction::Failed(error.to_string())));
         self.opening = None;
         let goes_on = match error {
             StepError::Call(CallError::Ended(reason)) => self.script.after_end(self.at, reason),
@@ -215,7 +215,7 @@ impl App {
             }
             None => {
                 (self.over, self.error) = (true, Some(error));
-                world.deeds.push((None, Did::Over));
+                world.deeds.push((None, AppAction::Over));
                 self.sleeps()
             }
         }
@@ -301,7 +301,7 @@ impl App {
             Err(error) if connect.tries.is_some_and(|tries| self.tried < tries) => {
                 world
                     .deeds
-                    .push((self.current, Did::Failed(error.to_string())));
+                    .push((self.current, AppAction::Failed(error.to_string())));
                 self.opening = None;
                 Ok(Progress::More)
             }
@@ -367,7 +367,7 @@ impl App {
                 let octets = sent.map_err(StepError::Call)?;
                 world.deeds.push((
                     Some(id),
-                    Did::Sent(left.get(..octets).unwrap_or_default().to_vec()),
+                    AppAction::Sent(left.get(..octets).unwrap_or_default().to_vec()),
                 ));
                 self.octets += octets;
                 Ok(if octets == left.len() {
@@ -397,7 +397,7 @@ impl App {
                 octets.truncate(got);
                 self.octets += got;
                 self.heard.extend_from_slice(&octets);
-                world.deeds.push((Some(id), Did::Received(octets)));
+                world.deeds.push((Some(id), AppAction::Received(octets)));
                 Ok(Progress::More)
             }
         }
@@ -411,9 +411,10 @@ impl App {
             Err(CallError::WouldBlock) => Ok(Progress::Waits),
             sent => {
                 let octets = sent.map_err(StepError::Call)?;
-                world
-                    .deeds
-                    .push((Some(id), Did::Sent(self.heard.drain(..octets).collect())));
+                world.deeds.push((
+                    Some(id),
+                    AppAction::Sent(self.heard.drain(..octets).collect()),
+                ));
                 Ok(Progress::More)
             }
         }

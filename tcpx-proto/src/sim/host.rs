@@ -8,7 +8,7 @@ use crate::event::{Event, SegmentRecord, What};
 use crate::fault::{Direction, Gate, Judgement, Rule};
 use crate::id::{ConnId, ListenerId};
 use crate::label::Label;
-use crate::script::{Deed, Did, Script, StepError};
+use crate::script::{AppAction, AppEvent, Script, StepError};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
@@ -328,15 +328,15 @@ impl Host {
             deeds: &mut deeds,
         });
         for (conn, did) in deeds {
-            if let (Did::Received(octets), Some(conn)) = (
+            if let (AppAction::Received(octets), Some(conn)) = (
                 &did,
                 conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)),
             ) {
                 conn.received.extend_from_slice(octets);
             }
-            trace.push(Observation::Deed {
+            trace.push(Observation::AppEvent {
                 host: self.id,
-                deed: Deed { at: now, conn, did },
+                deed: AppEvent { at: now, conn, did },
             });
         }
         match asks {

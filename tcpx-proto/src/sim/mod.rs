@@ -19,7 +19,7 @@ use crate::error::{CallError, CloseReason};
 use crate::event::{Event, SegmentRecord};
 use crate::fault::{Judgement, Rule};
 use crate::id::{ConnId, ListenerId};
-use crate::script::{Deed, Script, StepError};
+use crate::script::{AppEvent, Script, StepError};
 use crate::stack::Stack;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
@@ -58,11 +58,11 @@ pub enum Observation {
         departed: Option<usize>,
     },
     /// An application of a host did something.
-    Deed {
+    AppEvent {
         /// The host.
         host: HostId,
         /// What it did.
-        deed: Deed,
+        deed: AppEvent,
     },
     /// A link lost a segment, or nobody has its destination address.
     Lost {
@@ -669,7 +669,7 @@ mod tests {
         let at = |seen: &Observation| match seen {
             Observation::Event { event, .. } => event.at,
             Observation::Segment { record, .. } => record.at,
-            Observation::Deed { deed, .. } => deed.at,
+            Observation::AppEvent { deed, .. } => deed.at,
             Observation::Lost { at, .. } => *at,
         };
         assert!(sim.trace().iter().map(at).is_sorted());

@@ -1,7 +1,9 @@
 //! The eight control bits of a segment, written as letters in the order FSRPAUEW.
 
+use crate::name::UnknownName;
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
+use core::str::FromStr;
 
 /// A set of control bits (RFC 9293 section 3.1, RFC 3168). `Display` gives the letters, `S`, `SA`,
 /// `FA`, and `.` for none.
@@ -60,6 +62,18 @@ impl BitOr for Flags {
 impl BitOrAssign for Flags {
     fn bitor_assign(&mut self, other: Flags) {
         self.0 |= other.0;
+    }
+}
+
+impl FromStr for Flags {
+    type Err = UnknownName;
+
+    /// Reads what `Display` writes, its letters in any order.
+    fn from_str(text: &str) -> Result<Flags, UnknownName> {
+        if text == "." {
+            return Ok(Flags::NONE);
+        }
+        Flags::from_letters(text).ok_or_else(|| UnknownName::new("control bit in", text))
     }
 }
 

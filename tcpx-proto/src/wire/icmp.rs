@@ -2,6 +2,7 @@
 
 use super::checksum;
 use super::ip::{self, Ip};
+use crate::name::names;
 use crate::seq::Seq;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -35,6 +36,54 @@ pub enum IcmpKind {
     ParameterProblem,
     /// Source quench, which is always ignored (MUST-55).
     SourceQuench,
+}
+
+/// The name of an ICMP error: an [`IcmpKind`] without its code or MTU.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IcmpName {
+    /// [`IcmpKind::Unreachable`]
+    Unreachable,
+    /// [`IcmpKind::PacketTooBig`]
+    PacketTooBig,
+    /// [`IcmpKind::TimeExceeded`]
+    TimeExceeded,
+    /// [`IcmpKind::ParameterProblem`]
+    ParameterProblem,
+    /// [`IcmpKind::SourceQuench`]
+    SourceQuench,
+}
+
+names!(IcmpName, "ICMP error", {
+    IcmpName::Unreachable => "unreachable",
+    IcmpName::PacketTooBig => "packet-too-big",
+    IcmpName::TimeExceeded => "time-exceeded",
+    IcmpName::ParameterProblem => "parameter-problem",
+    IcmpName::SourceQuench => "source-quench",
+});
+
+impl IcmpKind {
+    /// Its name, and its code or MTU.
+    pub fn parts(self) -> (IcmpName, Option<u32>) {
+        match self {
+            IcmpKind::Unreachable(code) => (IcmpName::Unreachable, Some(code.into())),
+            IcmpKind::PacketTooBig(mtu) => (IcmpName::PacketTooBig, Some(mtu)),
+            IcmpKind::TimeExceeded(code) => (IcmpName::TimeExceeded, Some(code.into())),
+            IcmpKind::ParameterProblem => (IcmpName::ParameterProblem, None),
+            IcmpKind::SourceQuench => (IcmpName::SourceQuench, None),
+        }
+    }
+
+    /// The error of this name, and this code or MTU; `None`: it has no such value.
+    pub fn from_parts(name: IcmpName, value: Option<u32>) -> Option<IcmpKind> {
+        let code = || u8::try_from(value?).ok();
+        match name {
+            IcmpName::Unreachable => code().map(IcmpKind::Unreachable),
+            IcmpName::PacketTooBig => value.map(IcmpKind::PacketTooBig),
+            IcmpName::TimeExceeded => code().map(IcmpKind::TimeExceeded),
+            IcmpName::ParameterProblem => Some(IcmpKind::ParameterProblem),
+            IcmpName::SourceQuench => Some(IcmpKind::SourceQuench),
+        }
+    }
 }
 
 impl Icmp {

@@ -1,8 +1,10 @@
 //! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7,
 //! MUST-64, MUST-68).
 
+use crate::name::UnknownName;
 use crate::seq::Seq;
 use core::fmt;
+use core::str::FromStr;
 
 /// The most that the option area can hold, in octets.
 pub const MAX_OPTIONS_LEN: usize = 40;
@@ -70,6 +72,53 @@ pub struct Options {
 }
 
 impl Options {
+    /// None that tcpx knows.
+    pub fn is_empty(&self) -> bool {
+        *self == Options::default()
+    }
+
+    /// The names of those that are there, as `Display` writes them.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("mss", self.mss.is_some()),
+            ("sackOK", self.sack_permitted),
+            ("ts", self.timestamps.is_some()),
+            ("ws", self.window_scale.is_some()),
+            ("sack", !self.sack.as_slice().is_empty()),
+        ];
+        all.into_iter()
+            .filter(|(_, there)| *there)
+            .map(|(name, _)| name)
+    }
+
+    /// Adds the option that `Display` writes like this; `None`: it writes none like it.
+    fn add(&mut self, text: &str) -> Option<()> {
+        let (name, value) = text.split_once(' ').unwrap_or((text, ""));
+        match name {
+            "mss" => self.mss = Some(value.parse().ok()?),
+            "sackOK" => self.sack_permitted = true,
+            "ts" => {
+                let (value, echo) = value.split_once(':')?;
+                self.timestamps = Some(Timestamps {
+                    value: value.parse().ok()?,
+                    echo: echo.parse().ok()?,
+                });
+            }
+            "ws" => self.window_scale = Some(value.parse().ok()?),
+            "sack" => {
+                for block in value.split(' ') {
+                    let (left, right) = block.split_once('-')?;
+                    let pushed = self
+                        .sack
+                        .push(Seq(left.parse().ok()?), Seq(right.parse().ok()?));
+                    pushed.then_some(())?;
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Reads an option area; `true`: it was cut short at an illegal length, and the options before
     /// that count (MUST-7, as Linux does).
     pub(super) fn parse(area: &[u8]) -> (Options, bool) {
@@ -136,6 +185,21 @@ impl Options {
         }
         out.put_sack(self.sack.as_slice());
         out.len
+    }
+}
+
+impl FromStr for Options {
+    type Err = UnknownName;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Options, UnknownName> {
+        let mut options = Options::default();
+        for option in text.split(',').filter(|_| !text.is_empty()) {
+            options
+                .add(option)
+                .ok_or_else(|| UnknownName::new("option", option))?;
+        }
+        Ok(options)
     }
 }
 

@@ -9,13 +9,14 @@
 //! use std::fs::File;
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
 //! use tcpx::HostOptions;
-//! use tcpx::record::{Events, Failures, Outlet, Recorder, Start, now};
+//! use tcpx::record::{Events, Failures, Outlet, Recorder, Role, Start, now};
+//! use tcpx_proto::config::Profile;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (start, realtime, seed) = (now(), SystemTime::now().duration_since(UNIX_EPOCH)?, 42);
 //! let failures = Failures::default(); // look at it at the end
 //! let events = Outlet::new("the events file", File::create("client.jsonl")?, failures.clone())?;
-//! let first = Start::new("client", "linux", seed, Duration::from_nanos(start.0), realtime);
+//! let first = Start::new(Role::Client, Profile::Linux, seed, Duration::from_nanos(start.0), realtime);
 //! let recorder = Recorder::new(
 //!     start,
 //!     Vec::new(),
@@ -35,13 +36,14 @@ mod outlet;
 mod recorder;
 pub mod words;
 
-pub use events::{Events, Start};
+pub use events::Events;
 pub use outlet::{Failures, Outlet, Slot};
 pub use recorder::{Done, Noted, Recorder, Seen, Sink};
+pub use tcpx_proto::trace::{Role, Start};
 
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
-use tcpx_proto::script::Deed;
+use tcpx_proto::script::AppEvent;
 use tcpx_proto::time::Instant;
 
 /// Now, on the clock of hosts on a wire: CLOCK_MONOTONIC. Hosts in memory have their own, which
@@ -66,7 +68,7 @@ pub trait Observer: Send {
     fn rule(&mut self, _index: usize, _text: &str) {}
 
     /// An application did something that a script tells of.
-    fn deed(&mut self, _: &Deed) {}
+    fn deed(&mut self, _: &AppEvent) {}
 
     /// The host is about to sleep: write out what is buffered.
     fn flush(&mut self) {}

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::Judgement;
 use tcpx_proto::id::ConnId;
-use tcpx_proto::script::{Deed, Did};
+use tcpx_proto::script::{AppAction, AppEvent};
 use tcpx_proto::time::{Duration, Instant};
 
 /// How many closed connections keep their number for a late segment.
@@ -62,7 +62,7 @@ pub struct Done<'a> {
     /// The connection's number; `None` for what concerns none.
     pub conn: Option<u64>,
     /// What it did.
-    pub did: &'a Did,
+    pub did: &'a AppAction,
 }
 
 /// The observer that numbers connections, from 1, and hands everything to its sinks. Dropping it
@@ -181,7 +181,7 @@ impl Observer for Recorder {
         }
     }
 
-    fn deed(&mut self, deed: &Deed) {
+    fn deed(&mut self, deed: &AppEvent) {
         self.release();
         let conn = deed.conn.map(|id| self.numbers.of(id));
         let done = Done {

@@ -3,7 +3,6 @@
 use super::Seen;
 use tcpx_proto::event::{Event, TimerAction, What};
 use tcpx_proto::fault::Verdict;
-use tcpx_proto::wire::IcmpKind;
 
 /// Whether a segment got no further than the gate.
 pub fn dropped(seen: &Seen<'_>) -> bool {
@@ -70,22 +69,11 @@ pub fn event(event: &Event) -> String {
             timer,
             action: TimerAction::Stopped,
         } => format!("timer {}: stopped", timer.name()),
-        What::Icmp(kind) => format!("ICMP error believed: {}", icmp(*kind).0),
+        What::Icmp(kind) => format!("ICMP error believed: {}", kind.parts().0),
         What::R1 { retransmissions } => {
             format!("R1 reached after {retransmissions} retransmissions: the path is doubtful")
         }
         What::Urgent { up_to } => format!("urgent data up to seq={}", up_to.0),
         What::Closed(reason) => format!("closed: {}", reason.name()),
-    }
-}
-
-/// An ICMP error's name, and its code or MTU.
-pub fn icmp(kind: IcmpKind) -> (&'static str, Option<u32>) {
-    match kind {
-        IcmpKind::Unreachable(code) => ("unreachable", Some(code.into())),
-        IcmpKind::PacketTooBig(mtu) => ("packet-too-big", Some(mtu)),
-        IcmpKind::TimeExceeded(code) => ("time-exceeded", Some(code.into())),
-        IcmpKind::ParameterProblem => ("parameter-problem", None),
-        IcmpKind::SourceQuench => ("source-quench", None),
     }
 }

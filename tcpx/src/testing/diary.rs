@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
-use tcpx_proto::script::Deed;
+use tcpx_proto::script::AppEvent;
 use tcpx_proto::time::Instant;
 use tokio::sync::Notify;
 
@@ -29,7 +29,7 @@ pub enum Entry {
         packet: Vec<u8>,
     },
     /// A script did something.
-    Deed(Deed),
+    AppEvent(AppEvent),
 }
 
 impl Entry {
@@ -38,7 +38,7 @@ impl Entry {
         match self {
             Entry::Event(event) => event.at,
             Entry::Segment { record, .. } => record.at,
-            Entry::Deed(deed) => deed.at,
+            Entry::AppEvent(deed) => deed.at,
         }
     }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Entry {
         write!(f, "{:11.6}  ", self.at().since(Instant::ZERO).as_secs_f64())?;
         match self {
             Entry::Event(event) => f.write_str(&words::event(event)),
-            Entry::Deed(deed) => write!(f, "script: {:?}", deed.did),
+            Entry::AppEvent(deed) => write!(f, "script: {:?}", deed.did),
             Entry::Segment {
                 record,
                 judgement,
@@ -193,7 +193,7 @@ impl Diary {
                     packet,
                     ..
                 } => recorder.segment(record, judgement, packet),
-                Entry::Deed(deed) => recorder.deed(deed),
+                Entry::AppEvent(deed) => recorder.deed(deed),
             }
         }
         drop(recorder);
@@ -242,8 +242,8 @@ impl Observer for Diary {
         }
     }
 
-    fn deed(&mut self, deed: &Deed) {
-        self.add(Entry::Deed(deed.clone()));
+    fn deed(&mut self, deed: &AppEvent) {
+        self.add(Entry::AppEvent(deed.clone()));
     }
 }
 

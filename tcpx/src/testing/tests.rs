@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::link::{LinkOptions, Ports};
-use crate::record::{Observer, Start};
+use crate::record::{Observer, Role, Start};
 use crate::{Host, Listener};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv6Addr;
+use tcpx_proto::config::Profile;
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::{Judgement, Rule};
 use tcpx_proto::state::State;
@@ -327,7 +328,7 @@ async fn diary_names_rules_and_is_saved_as_lines_with_them() {
     near_diary
         .save(
             &path,
-            &Start::in_memory("client", "linux", near.host().seed()),
+            &Start::in_memory(Role::Client, Profile::Linux, near.host().seed()),
         )
         .unwrap();
     let text = std::fs::read_to_string(&path).unwrap();

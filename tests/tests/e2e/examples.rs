@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
-use tcpx::record::Start;
+use tcpx::record::{Role, Start};
 use tcpx::testing::{self, Options, Pair};
+use tcpx_proto::config::Profile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -144,7 +145,7 @@ fn test_in_memory_is_drawn_from_the_diaries_of_both_ends() {
         .start_paused(true)
         .build()
         .unwrap();
-    let paths = ["client", "server"].map(|role| {
+    let paths = [Role::Client, Role::Server].map(|role| {
         (
             role,
             std::env::temp_dir().join(format!("tcpx-{}-{role}.jsonl", std::process::id())),
@@ -163,7 +164,10 @@ fn test_in_memory_is_drawn_from_the_diaries_of_both_ends() {
         far.read_exact(&mut [0; 5]).await.unwrap();
         for ((role, path), diary) in paths.iter().zip([near_diary, far_diary]) {
             diary
-                .save(path, &Start::in_memory(role, "linux", near.host().seed()))
+                .save(
+                    path,
+                    &Start::in_memory(*role, Profile::Linux, near.host().seed()),
+                )
                 .unwrap();
         }
     });
