@@ -79,6 +79,7 @@
 //! | [`config`], [`preset`] | every parameter and policy with its source; which rules can be removed, and how |
 //! | [`state`], [`id`], [`label`], [`error`] | the states and Figure 5, names, why a segment is sent, why something is refused or ends |
 //! | [`event`] | the one record of what happened |
+//! | [`trace`], [`name`] | the lines of an events file, and the names of the values in them |
 //! | [`tcb`] | one connection: RFC 9293 3.10 in its order |
 //! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
 //! | [`fault`] | what the network does to a segment: the gate at the edge |
