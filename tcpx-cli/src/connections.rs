@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tcpx_proto::config::Config;
+    use tcpx_proto::id::FourTuple;
     use tcpx_proto::stack::Stack;
 
     #[test]
@@ -89,8 +90,10 @@ mod tests {
             stack
                 .connect(
                     now,
-                    ([10, 0, 0, 1], port).into(),
-                    ([10, 0, 0, 2], 7000).into(),
+                    FourTuple {
+                        local: ([10, 0, 0, 1], port).into(),
+                        remote: ([10, 0, 0, 2], 7000).into(),
+                    },
                     &Config::default().conn,
                 )
                 .unwrap();

@@ -1,5 +1,7 @@
 //! The names of connections and listeners.
 
+use core::net::SocketAddr;
+
 /// Names a connection for as long as the stack lives; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnId {
@@ -17,3 +19,27 @@ impl ConnId {
 /// Names a listener for as long as the stack lives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ListenerId(pub(crate) u32);
+
+/// What names a connection on the wire, as one end sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FourTuple {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+}
+
+impl FourTuple {
+    /// Without IPv6 flow label and scope, which are not part of it.
+    pub(crate) fn plain(self) -> FourTuple {
+        FourTuple {
+            local: plain(self.local),
+            remote: plain(self.remote),
+        }
+    }
+}
+
+/// Without IPv6 flow label and scope.
+pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}

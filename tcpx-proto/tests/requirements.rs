@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, Variance};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, What};
-use tcpx_proto::id::ConnId;
+use tcpx_proto::id::{ConnId, FourTuple};
 use tcpx_proto::label::Cause;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{Signal, Stack};
@@ -106,8 +106,10 @@ fn must_9_isn_depends_on_the_four_tuple_and_a_secret() {
         let id = stack
             .connect(
                 Instant::ZERO,
-                ([10, 0, 0, 1], port).into(),
-                ([10, 0, 0, 2], 9000).into(),
+                FourTuple {
+                    local: ([10, 0, 0, 1], port).into(),
+                    remote: ([10, 0, 0, 2], 9000).into(),
+                },
                 &plain().conn,
             )
             .unwrap();
@@ -181,7 +183,11 @@ impl Pair {
     fn states(&self) -> (Option<State>, Option<State>) {
         let (a, b) = (Pair::A.into(), Pair::B.into());
         let state = |stack: &Stack, local: SocketAddr, remote| {
-            Some(stack.status(stack.lookup(local, remote)?)?.state)
+            Some(
+                stack
+                    .status(stack.lookup(FourTuple { local, remote })?)?
+                    .state,
+            )
         };
         (state(&self.a, a, b), state(&self.b, b, a))
     }
@@ -189,10 +195,24 @@ impl Pair {
     fn open_at_once(config: &Config) -> Pair {
         let mut pair = Pair::new(config);
         pair.a
-            .connect(pair.now, Pair::A.into(), Pair::B.into(), &config.conn)
+            .connect(
+                pair.now,
+                FourTuple {
+                    local: Pair::A.into(),
+                    remote: Pair::B.into(),
+                },
+                &config.conn,
+            )
             .unwrap();
         pair.b
-            .connect(pair.now, Pair::B.into(), Pair::A.into(), &config.conn)
+            .connect(
+                pair.now,
+                FourTuple {
+                    local: Pair::B.into(),
+                    remote: Pair::A.into(),
+                },
+                &config.conn,
+            )
             .unwrap();
         pair
     }
@@ -219,8 +239,18 @@ fn figure_13_simultaneous_close_ends_in_two_time_waits_that_are_silent() {
         let mut pair = Pair::open_at_once(&profile.config());
         pair.exchange();
         let (a, b) = (
-            pair.a.lookup(Pair::A.into(), Pair::B.into()).unwrap(),
-            pair.b.lookup(Pair::B.into(), Pair::A.into()).unwrap(),
+            pair.a
+                .lookup(FourTuple {
+                    local: Pair::A.into(),
+                    remote: Pair::B.into(),
+                })
+                .unwrap(),
+            pair.b
+                .lookup(FourTuple {
+                    local: Pair::B.into(),
+                    remote: Pair::A.into(),
+                })
+                .unwrap(),
         );
         pair.a.shutdown(pair.now, a).unwrap();
         pair.b.shutdown(pair.now, b).unwrap();
@@ -1986,8 +2016,14 @@ impl Link {
     fn applications(&mut self) {
         let (a, b) = (Pair::A.into(), Pair::B.into());
         self.ids = [
-            self.ids[0].or(self.pair.a.lookup(a, b)),
-            self.ids[1].or(self.pair.b.lookup(b, a)),
+            self.ids[0].or(self.pair.a.lookup(FourTuple {
+                local: a,
+                remote: b,
+            })),
+            self.ids[1].or(self.pair.b.lookup(FourTuple {
+                local: b,
+                remote: a,
+            })),
         ];
         for (at, id) in self.ids.into_iter().enumerate() {
             let Some(id) = id else { continue };
@@ -2058,7 +2094,7 @@ proptest! {
         let config = with(profile.config(), |conn| (conn.receive_buffer, conn.mtu) = (buffer, mtu));
         let mut pair = Pair::new(&config);
         pair.b.listen(pair.now, Pair::B.into(), 1, &config.conn).unwrap();
-        pair.a.connect(pair.now, Pair::A.into(), Pair::B.into(), &config.conn).unwrap();
+        pair.a.connect(pair.now, FourTuple { local: Pair::A.into(), remote: Pair::B.into() }, &config.conn).unwrap();
         let texts = [text(sizes.0), text(sizes.1)];
         let mut link = Link {
             pair,

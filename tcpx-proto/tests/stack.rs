@@ -10,7 +10,7 @@ use std::time::Duration;
 use tcpx_proto::config::{Config, ConnConfig, Isn, KeepAlive, Overflow, Profile, SynText};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, What};
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{Signal, Stack, Transmit};
 use tcpx_proto::state::State;
@@ -53,8 +53,14 @@ impl Bench {
 
     fn connect(&mut self, port: u16, remote: SocketAddr) -> Result<ConnId, CallError> {
         let config = self.stack.config().conn.clone();
-        self.stack
-            .connect(self.now, (US, port).into(), remote, &config)
+        self.stack.connect(
+            self.now,
+            FourTuple {
+                local: (US, port).into(),
+                remote,
+            },
+            &config,
+        )
     }
 
     /// A segment arrives; all that is sent then.
@@ -114,7 +120,12 @@ impl Bench {
     fn enter(&mut self, port: u16) -> ConnId {
         let syn_ack = self.syn(port).unwrap();
         self.say(from(port, Flags::ACK, 101, syn_ack.seq.0 + 1), &[]);
-        self.stack.lookup(local(), (PEER, port).into()).unwrap()
+        self.stack
+            .lookup(FourTuple {
+                local: local(),
+                remote: (PEER, port).into(),
+            })
+            .unwrap()
     }
 
     fn state(&self, id: ConnId) -> Option<State> {
@@ -293,7 +304,13 @@ fn segments_reach_the_connection_of_their_four_tuple() {
     for (n, (id, port)) in ids.iter().zip(9000..).enumerate() {
         let ack = bench.stack.status(*id).unwrap().snd_nxt.0;
         bench.say(from(port, Flags::ACK, 101, ack), &[7; 50][..n]);
-        assert_eq!(bench.stack.lookup(local(), (PEER, port).into()), Some(*id));
+        assert_eq!(
+            bench.stack.lookup(FourTuple {
+                local: local(),
+                remote: (PEER, port).into()
+            }),
+            Some(*id)
+        );
     }
     for (n, id) in ids.iter().enumerate() {
         assert_eq!(bench.stack.status(*id).unwrap().unread, n);
@@ -418,7 +435,13 @@ fn accept_queue_full_neither_establishes_nor_takes_a_syn() {
         bench.enter(9001);
         assert_eq!(bench.syn(9002), None, "{overflow:?}");
         bench.say(from(8999, Flags::ACK, 101, early.seq.0 + 1), &[]);
-        let id = bench.stack.lookup(local(), (PEER, 8999).into()).unwrap();
+        let id = bench
+            .stack
+            .lookup(FourTuple {
+                local: local(),
+                remote: (PEER, 8999).into(),
+            })
+            .unwrap();
         assert_eq!(bench.state(id), Some(State::SynReceived));
         // Once there is room the ACK, sent again, does it.
         bench.stack.accept(bench.now, listener).unwrap();
@@ -712,7 +735,14 @@ fn isn_of_another_four_tuple_or_seed_lies_elsewhere_unless_fixed() {
             ..ConnConfig::default()
         };
         let id = stack
-            .connect(Instant(8_000), (US, port).into(), peer(), &config)
+            .connect(
+                Instant(8_000),
+                FourTuple {
+                    local: (US, port).into(),
+                    remote: peer(),
+                },
+                &config,
+            )
             .unwrap();
         stack.status(id).unwrap().iss
     };
@@ -730,8 +760,10 @@ fn connect_picks_each_reserved_port_once_in_another_order_for_each_seed() {
         let mut connect = || {
             stack.connect(
                 Instant::ZERO,
-                (US, 0).into(),
-                peer(),
+                FourTuple {
+                    local: (US, 0).into(),
+                    remote: peer(),
+                },
                 &ConnConfig::default(),
             )
         };
@@ -742,8 +774,10 @@ fn connect_picks_each_reserved_port_once_in_another_order_for_each_seed() {
             stack
                 .connect(
                     Instant::ZERO,
-                    (US, 0).into(),
-                    (PEER, 80).into(),
+                    FourTuple {
+                        local: (US, 0).into(),
+                        remote: (PEER, 80).into()
+                    },
                     &ConnConfig::default()
                 )
                 .is_ok()
@@ -773,7 +807,14 @@ fn connect_finds_the_last_free_port_of_all_without_delay() {
     for _ in 0..2000 {
         let id = bench
             .stack
-            .connect(bench.now, (PEER, 0).into(), local(), &ConnConfig::default())
+            .connect(
+                bench.now,
+                FourTuple {
+                    local: (PEER, 0).into(),
+                    remote: local(),
+                },
+                &ConnConfig::default(),
+            )
             .unwrap();
         ports.insert(bench.stack.status(id).unwrap().local.port());
     }
@@ -799,9 +840,14 @@ fn connect_to_what_is_no_host_is_refused() {
     assert_eq!(bench.connect(50_000, peer()), Err(CallError::NotReserved));
     let elsewhere = (Ipv4Addr::new(10, 0, 0, 9), 0).into();
     assert_eq!(
-        bench
-            .stack
-            .connect(bench.now, elsewhere, peer(), &ConnConfig::default()),
+        bench.stack.connect(
+            bench.now,
+            FourTuple {
+                local: elsewhere,
+                remote: peer()
+            },
+            &ConnConfig::default()
+        ),
         Err(CallError::NotReserved)
     );
 }
@@ -830,7 +876,13 @@ fn time_wait_keeps_its_four_tuple_until_2_msl_are_over() {
     bench.wait(Duration::from_secs(60));
     // CLOSED, and known until the application lets go; its four-tuple is free.
     assert_eq!(bench.state(id), Some(State::Closed));
-    assert_eq!(bench.stack.lookup((US, 40_000).into(), peer()), None);
+    assert_eq!(
+        bench.stack.lookup(FourTuple {
+            local: (US, 40_000).into(),
+            remote: peer()
+        }),
+        None
+    );
     let next = bench.connect(40_000, peer()).unwrap();
     bench.stack.close(bench.now, id).unwrap();
     assert_eq!(
@@ -877,7 +929,13 @@ fn time_wait_new_syn_opens_the_next_incarnation_beyond_the_old_one_even_past_the
     let answer = bench.say(from(9000, Flags::SYN, 500_000, 0), &[]);
     assert_eq!((answer.len(), answer[0].flags), (1, SYN_ACK));
     assert!(answer[0].seq.gt(last));
-    let new = bench.stack.lookup(local(), peer()).unwrap();
+    let new = bench
+        .stack
+        .lookup(FourTuple {
+            local: local(),
+            remote: peer(),
+        })
+        .unwrap();
     assert_eq!(
         (bench.state(old), bench.state(new)),
         (None, Some(State::SynReceived))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::error::CallError;
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::stack::{Signal, Stack};
 use tcpx_proto::time::Instant;
 
@@ -44,7 +44,14 @@ impl Dialogue {
             .listen(now, SERVER.into(), 8, &configs[1].conn)
             .unwrap();
         let ours = stacks[0]
-            .connect(now, CLIENT.into(), SERVER.into(), &configs[0].conn)
+            .connect(
+                now,
+                FourTuple {
+                    local: CLIENT.into(),
+                    remote: SERVER.into(),
+                },
+                &configs[0].conn,
+            )
             .unwrap();
         let (conns, cable) = ([Some(ours), None], VecDeque::new());
         Dialogue {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::Profile;
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
@@ -268,7 +268,7 @@ impl World {
                 let config = self.hosts[at].config().conn.clone();
                 let (local, remote) = (World::AT[at].into(), World::AT[1 - at].into());
                 self.ids[at] = self.hosts[at]
-                    .connect(self.now, local, remote, &config)
+                    .connect(self.now, FourTuple { local, remote }, &config)
                     .ok()
                     .or(self.ids[at]);
             }
@@ -312,7 +312,7 @@ impl World {
             return;
         };
         let status = self.hosts[to]
-            .lookup(local, remote)
+            .lookup(FourTuple { local, remote })
             .and_then(|id| self.hosts[to].status(id));
         let (next, acked) = status.map_or((last.seq, last.ack), |status| {
             (status.rcv_nxt, status.snd_nxt)

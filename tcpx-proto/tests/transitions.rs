@@ -16,7 +16,7 @@ use common::{Bench, Symbols, agrees, field, spell};
 use tcpx_proto::config::{KeepAlive, Profile, TimeWaitRst};
 use tcpx_proto::error::CallError;
 use tcpx_proto::event::{Timer, TimerAction, What};
-use tcpx_proto::id::ConnId;
+use tcpx_proto::id::{ConnId, FourTuple};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Signal;
 use tcpx_proto::state::State;
@@ -103,7 +103,14 @@ fn bygone(bench: &mut Bench) -> ConnId {
     let local = SocketAddr::new(bench.local.ip(), 7001);
     let id = bench
         .stack
-        .connect(bench.now, local, bench.remote, &config)
+        .connect(
+            bench.now,
+            FourTuple {
+                local,
+                remote: bench.remote,
+            },
+            &config,
+        )
         .unwrap();
     bench.stack.abort(bench.now, id).unwrap();
     bench.drain();
@@ -172,7 +179,7 @@ fn active_open(bench: &mut Bench, open: &str) -> Result<String, CallError> {
     };
     bench
         .stack
-        .connect(bench.now, local, remote, &config)
+        .connect(bench.now, FourTuple { local, remote }, &config)
         .map(|_| String::from("ok"))
 }
 

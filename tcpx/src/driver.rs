@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use tcpx_proto::config::ConnConfig;
 use tcpx_proto::error::{CallError, CloseReason, TransmitError};
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
@@ -186,7 +186,10 @@ impl Shared {
             if let Some(ended) = &inner.ended {
                 return Err(ended.error());
             }
-            let id = inner.edge.stack.connect(now, local, remote, config)?;
+            let id = inner
+                .edge
+                .stack
+                .connect(now, FourTuple { local, remote }, config)?;
             let local = inner
                 .edge
                 .stack

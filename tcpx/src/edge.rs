@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::{Direction, Gate, Judgement, Rule, Verdict};
-use tcpx_proto::id::ConnId;
+use tcpx_proto::id::{ConnId, FourTuple};
 use tcpx_proto::label::Label;
 use tcpx_proto::script::{AppAction, AppEvent};
 use tcpx_proto::stack::Stack;
@@ -146,8 +146,10 @@ impl Edge {
 
     fn conn_of(&self, packet: &[u8]) -> Option<ConnId> {
         let segment = Segment::parse(packet, ChecksumPolicy::Ignore).ok()?;
-        self.stack
-            .lookup(segment.header.destination, segment.header.source)
+        self.stack.lookup(FourTuple {
+            local: segment.header.destination,
+            remote: segment.header.source,
+        })
     }
 
     /// An ICMP message came from the wire.
@@ -221,9 +223,10 @@ impl Edge {
                 continue;
             };
             place.copy_from_slice(&released.packet);
-            let conn = self
-                .stack
-                .lookup(segment.header.source, segment.header.destination);
+            let conn = self.stack.lookup(FourTuple {
+                local: segment.header.source,
+                remote: segment.header.destination,
+            });
             self.tell_segment(
                 now,
                 conn,
@@ -481,7 +484,14 @@ mod tests {
             let client = self
                 .client
                 .stack
-                .connect(self.now, address(CLIENT), address(SERVER), &config)
+                .connect(
+                    self.now,
+                    FourTuple {
+                        local: address(CLIENT),
+                        remote: address(SERVER),
+                    },
+                    &config,
+                )
                 .unwrap();
             self.settle();
             (
@@ -588,7 +598,14 @@ mod tests {
             .unwrap();
         pair.client
             .stack
-            .connect(pair.now, address(CLIENT), address(SERVER), &config)
+            .connect(
+                pair.now,
+                FourTuple {
+                    local: address(CLIENT),
+                    remote: address(SERVER),
+                },
+                &config,
+            )
             .unwrap();
         pair.settle();
         let flags = |diary: &Diary| {
@@ -654,8 +671,10 @@ mod tests {
             .stack
             .connect(
                 pair.now,
-                address(CLIENT),
-                address(SERVER),
+                FourTuple {
+                    local: address(CLIENT),
+                    remote: address(SERVER),
+                },
                 &Config::default().conn,
             )
             .unwrap();
@@ -676,8 +695,10 @@ mod tests {
             .stack
             .connect(
                 Instant(1),
-                address(CLIENT),
-                address(SERVER),
+                FourTuple {
+                    local: address(CLIENT),
+                    remote: address(SERVER),
+                },
                 &Config::default().conn,
             )
             .unwrap();

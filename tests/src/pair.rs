@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{ConnConfig, Profile};
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
 
@@ -81,9 +81,14 @@ impl Pair {
     /// # Errors
     /// What the engine answers to `connect` and `accept`.
     pub fn connect(&mut self, conn: &ConnConfig) -> anyhow::Result<(ConnId, ConnId)> {
-        let id = self
-            .client
-            .connect(self.now, addr(CLIENT), addr(SERVER), conn)?;
+        let id = self.client.connect(
+            self.now,
+            FourTuple {
+                local: addr(CLIENT),
+                remote: addr(SERVER),
+            },
+            conn,
+        )?;
         self.exchange();
         Ok((id, self.server.accept(self.now, self.listener)?))
     }

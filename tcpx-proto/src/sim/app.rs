@@ -2,7 +2,7 @@
 
 use super::host::Conn;
 use crate::error::{CallError, CloseReason};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{AppAction, Connect, Expected, Script, Step, StepError};
 use crate::stack::Stack;
 use crate::state::State;
@@ -288,7 +288,7 @@ impl App {
             self.tried += 1;
             let id = world
                 .stack
-                .connect(world.now, local, to, &config)
+                .connect(world.now, FourTuple { local, remote: to }, &config)
                 .map_err(StepError::Call)?;
             if connect.tries.is_none() {
                 return self.take_up(id, connect.name.as_ref());

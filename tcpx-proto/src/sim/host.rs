@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::error::CloseReason;
 use crate::event::{Event, SegmentRecord, What};
 use crate::fault::{Direction, Gate, Judgement, Rule};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::label::Label;
 use crate::script::{AppAction, AppEvent, Script, StepError};
 use crate::stack::{Signal, Stack};
@@ -155,9 +155,10 @@ impl Host {
         let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
             return;
         };
-        let opened = self
-            .stack
-            .lookup(segment.header.destination, segment.header.source);
+        let opened = self.stack.lookup(FourTuple {
+            local: segment.header.destination,
+            remote: segment.header.source,
+        });
         if let (Some(Observation::Segment { record, .. }), Some(_)) =
             (note.and_then(|note| trace.get_mut(note)), opened)
         {
@@ -391,7 +392,7 @@ impl Host {
                 .find(|conn| (conn.local, conn.remote) == (local, remote))
                 .map(|conn| conn.id)
         };
-        let conn = self.stack.lookup(local, remote).or_else(last);
+        let conn = self.stack.lookup(FourTuple { local, remote }).or_else(last);
         let record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
         trace.push(Observation::Segment {
             host: self.id,

@@ -18,7 +18,7 @@ use crate::config::{Config, ConnConfig};
 use crate::error::{CallError, CloseReason};
 use crate::event::{Event, SegmentRecord};
 use crate::fault::{Judgement, Rule};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{AppEvent, Script, StepError};
 use crate::stack::Stack;
 use crate::time::{Duration, Instant};
@@ -209,7 +209,14 @@ impl Sim {
     ) -> Result<ConnId, CallError> {
         let address = self.host(host).ok_or(CallError::NoConnection)?.address;
         self.call(host, |stack, now| {
-            stack.connect(now, SocketAddr::new(address, port), remote, config)
+            stack.connect(
+                now,
+                FourTuple {
+                    local: SocketAddr::new(address, port),
+                    remote,
+                },
+                config,
+            )
         })?
     }
 

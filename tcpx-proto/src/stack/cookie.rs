@@ -7,10 +7,10 @@
 //! does the same.
 
 use super::secret::{Purpose, Secret};
+use crate::id::FourTuple;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::Options;
-use core::net::SocketAddr;
 
 /// What the 3 bits stand for, octets: the largest that is not above the peer's.
 const MSS: [u16; 8] = [48, 256, 536, 1220, 1360, 1440, 1460, 8960];
@@ -25,8 +25,7 @@ pub(super) const LIFETIME: Duration = Duration::from_millis((MAX_AGE + 1) * TICK
 /// Who asked: the four-tuple and IRS.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+    pub(super) tuple: FourTuple,
     pub(super) irs: Seq,
 }
 
@@ -56,8 +55,7 @@ impl Cookies {
 
     fn cookie(&self, tick: u64, request: &Request, index: u32) -> Seq {
         let more = tick << 35 | u64::from(index) << 32 | u64::from(request.irs.0);
-        let hash =
-            self.0.tuple(request.local, request.remote, more) as u32 & ((1 << HASH_BITS) - 1);
+        let hash = self.0.tuple(request.tuple, more) as u32 & ((1 << HASH_BITS) - 1);
         Seq((tick as u32) << (HASH_BITS + 3) | index << HASH_BITS | hash)
     }
 }
@@ -99,8 +97,10 @@ mod tests {
 
     fn request(irs: u32) -> Request {
         Request {
-            local: ([10, 0, 0, 1], 80).into(),
-            remote: ([10, 0, 0, 2], 4000).into(),
+            tuple: FourTuple {
+                local: ([10, 0, 0, 1], 80).into(),
+                remote: ([10, 0, 0, 2], 4000).into(),
+            },
             irs: Seq(irs),
         }
     }

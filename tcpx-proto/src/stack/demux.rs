@@ -6,7 +6,7 @@ use super::cookie::{self, LIFETIME, Request};
 use super::table::{Entry, Ownership};
 use crate::config::{Overflow, SynText, TimeWaitSyn};
 use crate::event::{Discard, What};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
 use crate::tcb::{Context, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
@@ -31,7 +31,10 @@ impl Stack {
         let Some(icmp) = Icmp::parse(packet) else {
             return;
         };
-        if let Some(id) = self.table.find(icmp.local, icmp.remote) {
+        if let Some(id) = self.table.find(FourTuple {
+            local: icmp.local,
+            remote: icmp.remote,
+        }) {
             self.with(now, id, |tcb, cx| tcb.icmp_arrives(cx, &icmp));
         }
     }
@@ -42,15 +45,15 @@ impl Stack {
             Discard::Parse(error)
         })?;
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
-        let (local, remote) = (segment.header.destination, segment.header.source);
-        if let Some(id) = self.table.route(local, remote) {
+        let tuple = tuple_of(&segment.header);
+        if let Some(id) = self.table.route(tuple) {
             return self.deliver(now, id, &segment);
         }
-        if !self.ports.contain(local) {
+        if !self.ports.contain(tuple.local) {
             self.counters.not_ours += 1;
             return Err(Discard::NotReserved);
         }
-        match self.listeners.at(local) {
+        match self.listeners.at(tuple.local) {
             Some(listener) => self.listen_arrives(now, listener, &segment),
             None => self.closed_arrives(&segment),
         }
@@ -86,9 +89,7 @@ impl Stack {
             .map(|entry| Box::new(entry.tcb.remains()));
         self.with(now, id, Tcb::replaced);
         self.listen_syn(now, listener, segment, Some(iss))?;
-        let opened = self
-            .table
-            .find(segment.header.destination, segment.header.source);
+        let opened = self.table.find(tuple_of(&segment.header));
         if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {
             entry.before = before.filter(|_| matches!(entry.ownership, Ownership::Embryonic(_)));
         }
@@ -136,10 +137,9 @@ impl Stack {
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
         let expected = listener.cookies_until.is_some_and(|until| now <= until)
             && !header.flags.has(Flags::SYN);
-        let (local, remote) = (header.destination, header.source);
+        let tuple = tuple_of(header);
         let request = Request {
-            local,
-            remote,
+            tuple,
             irs: header.seq.back(1),
         };
         let Some(mss) = self
@@ -153,10 +153,7 @@ impl Stack {
         if listener.accept_full() {
             return Err(Discard::Backlog);
         }
-        let (config, offset) = (
-            Arc::clone(&listener.config),
-            self.isns.stamp_offset(local, remote),
-        );
+        let (config, offset) = (Arc::clone(&listener.config), self.isns.stamp_offset(tuple));
         let stamps = header.options.timestamps;
         let kept = stamps.map_or(Options::default(), |stamps| {
             cookie::options_of(stamps.echo.wrapping_sub(offset))
@@ -166,9 +163,8 @@ impl Stack {
             timestamps: stamps,
             ..kept
         };
-        let build = |cx: &mut Context<'_>| {
-            Tcb::from_cookie(cx, config, local, remote, segment, options, offset)
-        };
+        let build =
+            |cx: &mut Context<'_>| Tcb::from_cookie(cx, config, tuple, segment, options, offset);
         let conn = self
             .open(now, Ownership::Embryonic(id), build)
             .map_err(|_| Discard::Limit)?;
@@ -202,11 +198,10 @@ impl Stack {
             return Err(Discard::Backlog);
         }
         let config = Arc::clone(&listener.config);
-        let (local, remote) = (header.destination, header.source);
-        let iss = iss.unwrap_or_else(|| self.isns.iss(config.isn, now, local, remote));
-        let offset = self.isns.stamp_offset(local, remote);
-        let build =
-            |cx: &mut Context<'_>| Tcb::passive(cx, config, local, remote, segment, iss, offset);
+        let tuple = tuple_of(header);
+        let iss = iss.unwrap_or_else(|| self.isns.iss(config.isn, now, tuple));
+        let offset = self.isns.stamp_offset(tuple);
+        let build = |cx: &mut Context<'_>| Tcb::passive(cx, config, tuple, segment, iss, offset);
         self.open(now, Ownership::Embryonic(id), build)
             .map(|_| ())
             .map_err(|_| Discard::Limit)
@@ -216,8 +211,7 @@ impl Stack {
     fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
         let (syn, offset) = (
             &segment.header,
-            self.isns
-                .stamp_offset(segment.header.destination, segment.header.source),
+            self.isns.stamp_offset(tuple_of(&segment.header)),
         );
         let Some(listener) = self.listeners.get_mut(id) else {
             return;
@@ -244,8 +238,7 @@ impl Stack {
             });
         }
         let request = Request {
-            local: syn.destination,
-            remote: syn.source,
+            tuple: tuple_of(syn),
             irs: syn.seq,
         };
         let mss = peer_mss(config, &syn.options, syn.source, true);
@@ -282,5 +275,13 @@ impl Stack {
             None,
             self.record.packet,
         ));
+    }
+}
+
+/// The connection that a segment which arrives names.
+fn tuple_of(header: &Header) -> FourTuple {
+    FourTuple {
+        local: header.destination,
+        remote: header.source,
     }
 }

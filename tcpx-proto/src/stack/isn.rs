@@ -2,9 +2,9 @@
 
 use super::secret::{Purpose, Secret};
 use crate::config::Isn;
+use crate::id::FourTuple;
 use crate::seq::Seq;
 use crate::time::Instant;
-use core::net::SocketAddr;
 
 /// The keys of both.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -23,16 +23,10 @@ impl IsnGenerator {
 
     /// ISN = M + F(four-tuple, secret), M a clock of 4 µs (RFC 6528 section 3, MUST-8, MUST-9,
     /// SHLD-1).
-    pub(super) fn iss(
-        &self,
-        policy: Isn,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-    ) -> Seq {
+    pub(super) fn iss(&self, policy: Isn, now: Instant, tuple: FourTuple) -> Seq {
         let clock = Seq((now.micros() / 4) as u32);
         match policy {
-            Isn::Rfc6528 => clock + self.isn.tuple(local, remote, 0) as u32,
+            Isn::Rfc6528 => clock + self.isn.tuple(tuple, 0) as u32,
             Isn::Clock => clock,
             Isn::Fixed(seq) => seq,
         }
@@ -40,7 +34,7 @@ impl IsnGenerator {
 
     /// What is added to the timestamp clock: the same for each incarnation of a four-tuple, so that
     /// a later one has later timestamps (RFC 7323 section 7.1, RFC 6191).
-    pub(super) fn stamp_offset(&self, local: SocketAddr, remote: SocketAddr) -> u32 {
-        self.stamps.tuple(local, remote, 0) as u32
+    pub(super) fn stamp_offset(&self, tuple: FourTuple) -> u32 {
+        self.stamps.tuple(tuple, 0) as u32
     }
 }

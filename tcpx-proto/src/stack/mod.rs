@@ -10,6 +10,7 @@
 //! use tcpx_proto::config::{Config, ConnConfig};
 //! use tcpx_proto::stack::Signal;
 //! use tcpx_proto::error::CallError;
+//! use tcpx_proto::id::FourTuple;
 //! use tcpx_proto::stack::Stack;
 //! use tcpx_proto::time::{Duration, Instant};
 //!
@@ -24,14 +25,16 @@
 //! }
 //!
 //! # fn main() -> Result<(), CallError> {
-//! let (near, far): (SocketAddr, SocketAddr) = (([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 80).into());
-//! let (mut client, mut server) = (Stack::new(Config::default(), 1), Stack::new(Config::default(), 2));
+//! let near: SocketAddr = ([10, 0, 0, 1], 4000).into();
+//! let far: SocketAddr = ([10, 0, 0, 2], 80).into();
+//! let mut client = Stack::new(Config::default(), 1);
+//! let mut server = Stack::new(Config::default(), 2);
 //! client.reserve(near.ip(), near.port()..=near.port());
 //! server.reserve(far.ip(), far.port()..=far.port());
 //!
 //! let mut now = Instant::ZERO;
 //! let listener = server.listen(now, far, 8, &ConnConfig::default())?;
-//! let ours = client.connect(now, near, far, &ConnConfig::default())?;
+//! let ours = client.connect(now, FourTuple { local: near, remote: far }, &ConnConfig::default())?;
 //! client.send(now, ours, b"hello")?; // it waits for the handshake
 //! let mut heard = [0; 5];
 //! loop {
@@ -67,7 +70,7 @@ mod types;
 pub use types::{Counters, Signal, Transmit};
 
 use crate::error::{CallError, TransmitError};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId, plain};
 use crate::tcb::{Reply, Status, Tcb};
 
 use crate::config::{Config, ConnConfig, Overflow};
@@ -199,18 +202,17 @@ impl Stack {
             .ok_or(CallError::Limit)
     }
 
-    /// Active OPEN (3.10.1). Port 0 in `local` picks a reserved one at random (RFC 6056).
+    /// Active OPEN (3.10.1). Local port 0 picks a reserved one at random (RFC 6056).
     ///
     /// # Errors
     /// `NotReserved`, `InUse`, `PortsExhausted`, `BadRemote`, `Limit`.
     pub fn connect(
         &mut self,
         now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
+        tuple: FourTuple,
         config: &ConnConfig,
     ) -> Result<ConnId, CallError> {
-        let (local, remote) = (plain(local), plain(remote));
+        let FourTuple { local, remote } = tuple.plain();
         if !is_unicast(remote.ip()) || remote.port() == 0 || local.is_ipv4() != remote.is_ipv4() {
             return Err(CallError::BadRemote);
         }
@@ -222,20 +224,15 @@ impl Stack {
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
         }
-        if let Some(entry) = self
-            .table
-            .find(local, remote)
-            .and_then(|id| self.table.get(id))
-        {
+        let tuple = FourTuple { local, remote };
+        if let Some(entry) = self.table.find(tuple).and_then(|id| self.table.get(id)) {
             return Err(CallError::InUse(entry.tcb.state));
         }
         let config = self.share(config);
-        let (iss, offset) = (
-            self.isns.iss(config.isn, now, local, remote),
-            self.isns.stamp_offset(local, remote),
-        );
+        let iss = self.isns.iss(config.isn, now, tuple);
+        let offset = self.isns.stamp_offset(tuple);
         self.open(now, Ownership::Owned, |cx| {
-            Tcb::active(cx, config, local, remote, iss, offset)
+            Tcb::active(cx, config, tuple, iss, offset)
         })
     }
 
@@ -248,7 +245,11 @@ impl Stack {
         }
         let start = self.random.below(count);
         let free = |local: &SocketAddr| {
-            self.listeners.at(*local).is_none() && self.table.find(*local, remote).is_none()
+            let tuple = FourTuple {
+                local: *local,
+                remote,
+            };
+            self.listeners.at(*local).is_none() && self.table.find(tuple).is_none()
         };
         let mut candidates = self
             .ports
@@ -384,8 +385,8 @@ impl Stack {
     }
 
     /// The connection with this four-tuple that is not CLOSED.
-    pub fn lookup(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        self.table.find(plain(local), plain(remote))
+    pub fn lookup(&self, tuple: FourTuple) -> Option<ConnId> {
+        self.table.find(tuple.plain())
     }
 
     /// What was counted.
@@ -443,9 +444,4 @@ impl Hash for Stack {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.essence().hash(state);
     }
-}
-
-/// Without flow label and scope, which are not in a four-tuple.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip(), address.port())
 }

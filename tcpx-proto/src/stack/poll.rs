@@ -84,7 +84,7 @@ impl Stack {
         let entry = self.table.get_mut(id)?;
         // Looked up where it matters: the one in TIME-WAIT, the other in SYN-RECEIVED.
         let next = if entry.tcb.state == State::TimeWait {
-            self.listeners.at(entry.tcb.local)
+            self.listeners.at(entry.tcb.tuple.local)
         } else {
             None
         };
@@ -266,7 +266,7 @@ impl Stack {
             if let Some((destination, packet)) = self
                 .table
                 .get(id)
-                .map(|entry| (entry.tcb.remote, entry.caused_by))
+                .map(|entry| (entry.tcb.tuple.remote, entry.caused_by))
             {
                 let ip_id = self.ip_id;
                 self.record.packet = packet;

@@ -1,7 +1,8 @@
 //! What nobody outside can compute: keys from the seed, keyed hashes of four-tuples, and draws.
 
+use crate::id::FourTuple;
 use core::hash::Hasher;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 /// What a key is for: keys for different purposes say nothing about each other.
@@ -26,23 +27,23 @@ impl Secret {
     }
 
     /// The four-tuple and `more`, by SipHash-2-4: for what a peer sees.
-    pub(super) fn tuple(&self, local: SocketAddr, remote: SocketAddr, more: u64) -> u64 {
+    pub(super) fn tuple(&self, tuple: FourTuple, more: u64) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
-        feed(&mut hasher, local, remote);
+        feed(&mut hasher, tuple);
         hasher.write(&more.to_le_bytes());
         hasher.finish()
     }
 
     /// The four-tuple by SipHash-1-3: for a table that no peer sees.
-    pub(super) fn index(&self, local: SocketAddr, remote: SocketAddr) -> u64 {
+    pub(super) fn index(&self, tuple: FourTuple) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        feed(&mut hasher, local, remote);
+        feed(&mut hasher, tuple);
         hasher.finish()
     }
 }
 
-fn feed(hasher: &mut impl Hasher, local: SocketAddr, remote: SocketAddr) {
-    match (local.ip(), remote.ip()) {
+fn feed(hasher: &mut impl Hasher, tuple: FourTuple) {
+    match (tuple.local.ip(), tuple.remote.ip()) {
         (IpAddr::V4(l), IpAddr::V4(r)) => {
             hasher.write(&(u64::from(l.to_bits()) << 32 | u64::from(r.to_bits())).to_le_bytes())
         }
@@ -50,7 +51,9 @@ fn feed(hasher: &mut impl Hasher, local: SocketAddr, remote: SocketAddr) {
             .into_iter()
             .for_each(|ip| hasher.write(&bits(ip).to_le_bytes())),
     }
-    hasher.write(&(u64::from(local.port()) << 16 | u64::from(remote.port())).to_le_bytes());
+    hasher.write(
+        &(u64::from(tuple.local.port()) << 16 | u64::from(tuple.remote.port())).to_le_bytes(),
+    );
 }
 
 fn bits(ip: IpAddr) -> u128 {

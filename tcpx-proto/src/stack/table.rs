@@ -1,13 +1,12 @@
 //! Every connection record: a slab, and an index of four-tuples over it.
 
 use super::secret::{Purpose, Secret};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
-use core::net::SocketAddr;
 use hashbrown::HashTable;
 
 /// Who has a connection.
@@ -123,9 +122,9 @@ impl Table {
             .filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_deref()?)))
     }
 
-    pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        let same = |slot: &u32| tuple(&self.slots, *slot) == Some((local, remote));
-        let slot = *self.index.find(self.key.index(local, remote), same)?;
+    pub(super) fn find(&self, tuple: FourTuple) -> Option<ConnId> {
+        let same = |slot: &u32| tuple_of(&self.slots, *slot) == Some(tuple);
+        let slot = *self.index.find(self.key.index(tuple), same)?;
         Some(ConnId {
             slot,
             generation: self.slots.get(slot as usize)?.generation,
@@ -133,13 +132,12 @@ impl Table {
     }
 
     /// [`find`](Table::find) for a segment that arrives.
-    pub(super) fn route(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        let again = self.recent.filter(|id| {
-            self.get(*id)
-                .is_some_and(|entry| (entry.tcb.local, entry.tcb.remote) == (local, remote))
-        });
+    pub(super) fn route(&mut self, tuple: FourTuple) -> Option<ConnId> {
+        let again = self
+            .recent
+            .filter(|id| self.get(*id).is_some_and(|entry| entry.tcb.tuple == tuple));
         if again.is_none() {
-            self.recent = self.find(local, remote);
+            self.recent = self.find(tuple);
         }
         self.recent
     }
@@ -160,7 +158,7 @@ impl Table {
 
     /// Puts a connection where [`vacancy`](Table::vacancy) said.
     pub(super) fn insert(&mut self, id: ConnId, entry: Entry) {
-        let hash = self.key.index(entry.tcb.local, entry.tcb.remote);
+        let hash = self.key.index(entry.tcb.tuple);
         match self.slots.get_mut(id.slot as usize) {
             Some(slot) => {
                 self.free.pop();
@@ -174,22 +172,19 @@ impl Table {
         self.len += 1;
         let (slots, key) = (&self.slots, &self.key);
         self.index.insert_unique(hash, id.slot, |&slot| {
-            tuple(slots, slot).map_or(0, |(local, remote)| key.index(local, remote))
+            tuple_of(slots, slot).map_or(0, |tuple| key.index(tuple))
         });
     }
 
     /// Frees the four-tuple: no segment reaches this connection any more.
     pub(super) fn unlink(&mut self, id: ConnId) {
-        let Some((local, remote)) = self
-            .get(id)
-            .map(|entry| (entry.tcb.local, entry.tcb.remote))
-        else {
+        let Some(tuple) = self.get(id).map(|entry| entry.tcb.tuple) else {
             return;
         };
         self.recent = self.recent.filter(|recent| *recent != id);
         if let Ok(found) = self
             .index
-            .find_entry(self.key.index(local, remote), |&slot| slot == id.slot)
+            .find_entry(self.key.index(tuple), |&slot| slot == id.slot)
         {
             found.remove();
         }
@@ -213,12 +208,12 @@ impl Table {
     }
 }
 
-fn tuple(slots: &[Slot], slot: u32) -> Option<(SocketAddr, SocketAddr)> {
+fn tuple_of(slots: &[Slot], slot: u32) -> Option<FourTuple> {
     slots
         .get(slot as usize)?
         .entry
         .as_ref()
-        .map(|entry| (entry.tcb.local, entry.tcb.remote))
+        .map(|entry| entry.tcb.tuple)
 }
 
 /// The same connections under the same names; the index follows from that.
@@ -245,7 +240,7 @@ impl Hash for Table {
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, ConnConfig};
-    use crate::id::ConnId;
+    use crate::id::{ConnId, FourTuple};
     use crate::stack::Stack;
     use crate::time::Instant;
 
@@ -256,8 +251,10 @@ mod tests {
         let connect = |port: u16, stack: &mut Stack| {
             stack.connect(
                 Instant::ZERO,
-                ([127, 0, 0, 1], port).into(),
-                ([127, 0, 0, 1], 80).into(),
+                FourTuple {
+                    local: ([127, 0, 0, 1], port).into(),
+                    remote: ([127, 0, 0, 1], 80).into(),
+                },
                 &ConnConfig::default(),
             )
         };

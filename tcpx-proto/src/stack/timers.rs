@@ -70,6 +70,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, ConnConfig, KeepAlive};
+    use crate::id::FourTuple;
     use crate::seq::Seq;
     use crate::stack::Stack;
     use crate::time::Instant;
@@ -118,7 +119,7 @@ mod tests {
         };
         say(&mut stack, now, Flags::SYN, 0, Seq(0), b"");
         let ack = stack
-            .status(stack.lookup(local, remote).unwrap())
+            .status(stack.lookup(FourTuple { local, remote }).unwrap())
             .unwrap()
             .iss
             + 1;

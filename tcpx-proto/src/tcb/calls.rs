@@ -8,6 +8,7 @@ use super::{Context, NEVER, Pending, Rcv, Snd, Stamps, Tcb, Wake};
 use crate::config::{ConnConfig, HeldOutput, ListenerEnd, MssLimits, SynAcknowledged};
 use crate::error::{CallError, CloseReason};
 use crate::event::{Timer, What};
+use crate::id::FourTuple;
 use crate::label::Cause;
 use crate::seq::Seq;
 use crate::state::{State, Trigger};
@@ -49,14 +50,7 @@ pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
 }
 
 impl Tcb {
-    fn new(
-        now: Instant,
-        config: Arc<ConnConfig>,
-        local: SocketAddr,
-        remote: SocketAddr,
-        iss: Seq,
-        offset: u32,
-    ) -> Tcb {
+    fn new(now: Instant, config: Arc<ConnConfig>, tuple: FourTuple, iss: Seq, offset: u32) -> Tcb {
         let shift = window_shift(&config);
         let (pace, estimator, path_mtu) = (
             Pace::new(&config, now),
@@ -65,8 +59,7 @@ impl Tcb {
         );
         Tcb {
             config,
-            local,
-            remote,
+            tuple,
             opened: now,
             state: State::Closed,
             passive: false,
@@ -86,7 +79,7 @@ impl Tcb {
                 oldest: iss,
                 shift: 0,
                 scaled: false,
-                mss: default_mss(remote),
+                mss: default_mss(tuple.remote),
                 path_mtu,
                 fragments: false,
                 small: None,
@@ -135,18 +128,17 @@ impl Tcb {
     pub(crate) fn active(
         cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
-        local: SocketAddr,
-        remote: SocketAddr,
+        tuple: FourTuple,
         iss: Seq,
         ts_offset: u32,
     ) -> Tcb {
-        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
         cx.record.note(
             cx.now,
             Some(cx.id),
             What::Opened {
-                local,
-                remote,
+                local: tuple.local,
+                remote: tuple.remote,
                 passive: false,
             },
         );
@@ -160,19 +152,18 @@ impl Tcb {
     pub(crate) fn passive(
         cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
-        local: SocketAddr,
-        remote: SocketAddr,
+        tuple: FourTuple,
         syn: &Segment<'_>,
         iss: Seq,
         ts_offset: u32,
     ) -> Tcb {
-        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
         cx.record.note(
             cx.now,
             Some(cx.id),
             What::Opened {
-                local,
-                remote,
+                local: tuple.local,
+                remote: tuple.remote,
                 passive: true,
             },
         );
@@ -190,20 +181,19 @@ impl Tcb {
     pub(crate) fn from_cookie(
         cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
-        local: SocketAddr,
-        remote: SocketAddr,
+        tuple: FourTuple,
         ack: &Segment<'_>,
         options: Options,
         ts_offset: u32,
     ) -> Tcb {
         let iss = ack.header.ack.back(1);
-        let mut tcb = Tcb::new(cx.now, config, local, remote, iss, ts_offset);
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
         cx.record.note(
             cx.now,
             Some(cx.id),
             What::Opened {
-                local,
-                remote,
+                local: tuple.local,
+                remote: tuple.remote,
                 passive: true,
             },
         );
@@ -233,7 +223,8 @@ impl Tcb {
         let offered = u32::try_from(self.config.receive_buffer.min(65_535)).unwrap_or(65_535);
         self.rcv.edge = self.rcv.nxt + offered;
         let options = &header.options;
-        self.snd.mss = peer_mss(&self.config, options, self.remote, self.passive).max(MIN_MSS);
+        self.snd.mss =
+            peer_mss(&self.config, options, self.tuple.remote, self.passive).max(MIN_MSS);
         match options.window_scale {
             Some(shift) if self.config.window_scaling => {
                 (self.snd.scaled, self.snd.shift) = (true, shift.min(14))

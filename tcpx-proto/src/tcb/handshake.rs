@@ -106,15 +106,14 @@ impl Tcb {
     /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to
     /// LISTEN.
     pub(crate) fn note_return(&self, record: &mut Record, now: Instant, id: ConnId) {
-        let (local, remote, passive) = (self.local, self.remote, self.passive);
         let until = self.timers[Timer::TimeWait as usize];
         record.note(
             now,
             Some(id),
             What::Opened {
-                local,
-                remote,
-                passive,
+                local: self.tuple.local,
+                remote: self.tuple.remote,
+                passive: self.passive,
             },
         );
         record.note(

@@ -31,7 +31,7 @@ pub use status::Status;
 use crate::config::{ConnConfig, Detour, Rto};
 use crate::error::CloseReason;
 use crate::event::{Record, Timer, TimerAction, What};
-use crate::id::ConnId;
+use crate::id::{ConnId, FourTuple};
 use crate::label::{Cause, Label};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -41,7 +41,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::CongestionController;
-use core::net::SocketAddr;
 use ecn::Notification;
 use handshake::Queued;
 use pace::Pace;
@@ -218,8 +217,7 @@ impl Transfer {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Tcb {
     pub(crate) config: Arc<ConnConfig>,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) tuple: FourTuple,
     opened: Instant,
     pub(crate) state: State,
     /// Opened by a SYN to a listener (MUST-11).
@@ -505,8 +503,8 @@ impl Tcb {
     pub(crate) fn status(&self) -> Status {
         Status {
             state: self.state,
-            local: self.local,
-            remote: self.remote,
+            local: self.tuple.local,
+            remote: self.tuple.remote,
             passive: self.passive,
             iss: self.snd.iss,
             snd_una: self.snd.una,
@@ -573,7 +571,7 @@ mod tests {
         }
 
         fn arrive(&mut self, flags: Flags, seq: Seq, ack: Seq) {
-            let (source, destination) = (self.tcb.remote, self.tcb.local);
+            let (source, destination) = (self.tcb.tuple.remote, self.tcb.tuple.local);
             let (window, urgent, options) = (60_000, 0, Options::default());
             let header = Header {
                 source,
@@ -613,7 +611,10 @@ mod tests {
                 timestamps: false,
                 ..ConnConfig::default()
             });
-            let (local, remote) = (([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 2).into());
+            let tuple = FourTuple {
+                local: ([10, 0, 0, 1], 1).into(),
+                remote: ([10, 0, 0, 2], 2).into(),
+            };
             let id = ConnId {
                 slot: 0,
                 generation: 0,
@@ -627,7 +628,7 @@ mod tests {
                 accept_full: false,
                 memory_left: usize::MAX,
             };
-            let tcb = Tcb::active(&mut cx, config, local, remote, Seq(100), 0);
+            let tcb = Tcb::active(&mut cx, config, tuple, Seq(100), 0);
             let mut bench = Bench {
                 tcb,
                 record,

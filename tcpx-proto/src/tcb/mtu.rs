@@ -19,7 +19,7 @@ impl Tcb {
     /// does not say).
     pub(super) fn too_big(&mut self, mtu: u32, len: u16) {
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        match (self.remote.is_ipv6(), self.config.small_path) {
+        match (self.tuple.remote.is_ipv6(), self.config.small_path) {
             // RFC 8201 section 4: no router says less.
             (true, _) if mtu < LEAST_V6 => {}
             (false, SmallPath::Fragment) if mtu < EXPECTED_V4 => {
@@ -38,7 +38,7 @@ impl Tcb {
 
     /// The path takes packets of so many octets, or our own host says that the link does.
     pub(super) fn shrink_path(&mut self, mtu: u16) {
-        let least = if self.remote.is_ipv4() {
+        let least = if self.tuple.remote.is_ipv4() {
             LEAST_V4
         } else {
             LEAST_V6

@@ -363,8 +363,8 @@ impl Tcb {
         let ack = plan.flags.has(Flags::ACK);
         let new = self.is_new(plan);
         Header {
-            source: self.local,
-            destination: self.remote,
+            source: self.tuple.local,
+            destination: self.tuple.remote,
             seq: plan.seq,
             ack: if ack { self.rcv.nxt } else { Seq(0) },
             flags: if plan.kind == Kind::Syn {
@@ -418,7 +418,7 @@ impl Tcb {
             )
         };
         Options {
-            mss: Some(offered_mss(&self.config, self.remote)),
+            mss: Some(offered_mss(&self.config, self.tuple.remote)),
             window_scale: scale.then_some(self.rcv.shift),
             sack_permitted: sack,
             timestamps: stamped.then_some(stamps),
@@ -429,7 +429,7 @@ impl Tcb {
     /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` octets of
     /// them. At least 1.
     pub(super) fn effective_mss(&self, more: u32) -> u32 {
-        let path = u32::from(self.snd.mss) + u32::from(headers(self.remote));
+        let path = u32::from(self.snd.mss) + u32::from(headers(self.tuple.remote));
         self.segment_within(self.snd.path_mtu.min(path.try_into().unwrap_or(u16::MAX)))
             .saturating_sub(more)
             .max(1)
@@ -439,7 +439,7 @@ impl Tcb {
     pub(super) fn segment_within(&self, mtu: u16) -> u32 {
         let stamps = if self.stamps.on { 12 } else { 0 };
         u32::from(
-            mtu.saturating_sub(headers(self.remote))
+            mtu.saturating_sub(headers(self.tuple.remote))
                 .saturating_sub(stamps),
         )
     }
@@ -492,7 +492,7 @@ impl Tcb {
         let largest = 65_535usize << self.rcv.shift;
         let candidate =
             self.rcv.nxt + (free.min(largest) >> self.rcv.shift << self.rcv.shift) as u32;
-        let full = u32::from(offered_mss(&self.config, self.remote))
+        let full = u32::from(offered_mss(&self.config, self.tuple.remote))
             .min((self.config.receive_buffer / 2) as u32);
         let least = self.config.silly_window.least(full);
         if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least {

@@ -97,7 +97,7 @@ impl Tcb {
         self.pace.heard = now;
         if self.config.ack_pace == AckPace::Linux {
             self.pace.expect(
-                offered_mss(&self.config, self.remote)
+                offered_mss(&self.config, self.tuple.remote)
                     .min(self.snd.mss)
                     .into(),
                 window,
@@ -140,7 +140,7 @@ impl Tcb {
         };
         let sack = header.options.sack.as_slice().len() as u32;
         let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
-        let most = u32::from(offered_mss(&self.config, self.remote));
+        let most = u32::from(offered_mss(&self.config, self.tuple.remote));
         self.pace.measure(len, [stamps, sack], most, header.flags);
         let (gap, wait, rto) = (
             cx.now.since(self.pace.heard),

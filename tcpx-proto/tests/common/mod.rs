@@ -8,7 +8,7 @@ use std::time::Duration;
 use tcpx_proto::config::{Config, ConnConfig, Nagle, Profile};
 use tcpx_proto::error::CallError;
 use tcpx_proto::event::Event;
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::label::Label;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::{Signal, Stack};
@@ -189,7 +189,14 @@ impl Bench {
         let config = self.stack.config().conn.clone();
         self.id = Some(
             self.stack
-                .connect(self.now, self.local, self.remote, &config)
+                .connect(
+                    self.now,
+                    FourTuple {
+                        local: self.local,
+                        remote: self.remote,
+                    },
+                    &config,
+                )
                 .unwrap(),
         );
         self.drain()
@@ -340,7 +347,13 @@ impl Bench {
     }
 
     fn learn(&mut self) {
-        self.id = self.stack.lookup(self.local, self.remote).or(self.id);
+        self.id = self
+            .stack
+            .lookup(FourTuple {
+                local: self.local,
+                remote: self.remote,
+            })
+            .or(self.id);
         let Some(status) = self.id.and_then(|id| self.stack.status(id)) else {
             return;
         };
@@ -354,7 +367,10 @@ impl Bench {
     pub(crate) fn state(&self) -> State {
         let found = self
             .stack
-            .lookup(self.local, self.remote)
+            .lookup(FourTuple {
+                local: self.local,
+                remote: self.remote,
+            })
             .and_then(|id| self.stack.status(id));
         found.map_or(State::Closed, |status| status.state)
     }

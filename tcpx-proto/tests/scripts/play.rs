@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tcpx_proto::config::{Config, ConnConfig, Ecn, KeepAlive};
 use tcpx_proto::error::{CallError, CloseReason};
-use tcpx_proto::id::{ConnId, ListenerId};
+use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
@@ -451,9 +451,14 @@ impl Player {
                 return Ok(call.result);
             }
             "connect" => {
-                let id = self
-                    .stack
-                    .connect(self.now, self.local, self.remote, &self.config)?;
+                let id = self.stack.connect(
+                    self.now,
+                    FourTuple {
+                        local: self.local,
+                        remote: self.remote,
+                    },
+                    &self.config,
+                )?;
                 self.sockets.insert(fd, Socket::Connection(id));
                 return Err(CallError::InUse(State::SynSent));
             }

@@ -7,7 +7,7 @@ use tcpx_proto::config::Config;
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, Event, SegmentRecord, Timer, TimerAction, What};
 use tcpx_proto::fault::{Judgement, Verdict};
-use tcpx_proto::id::ConnId;
+use tcpx_proto::id::{ConnId, FourTuple};
 use tcpx_proto::label::{Carries, Cause, Label};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
@@ -258,5 +258,12 @@ fn conn_id() -> Result<ConnId, CallError> {
     let conn = config.conn.clone();
     let mut stack = Stack::new(config, 1);
     stack.reserve(local().ip(), 40000..=40000);
-    stack.connect(Instant::ZERO, local(), remote(), &conn)
+    stack.connect(
+        Instant::ZERO,
+        FourTuple {
+            local: local(),
+            remote: remote(),
+        },
+        &conn,
+    )
 }
