@@ -11,6 +11,7 @@
 //! | [`verdict`] | whether a run met its expectations |
 //! | [`coverage`] | which edges of the state diagram were taken |
 //! | [`sweep`] | what breaks when each single segment is dropped, duplicated or delayed |
+//! | [`report`] | runs with their verdicts, and all of them in the simulation as JSON |
 //! | [`draw`] | a connection as a ladder, an RFC figure, an SVG, a Mermaid diagram |
 
 pub mod coverage;
@@ -19,6 +20,7 @@ pub mod end;
 pub mod experiment;
 pub mod oracle;
 pub mod prediction;
+pub mod report;
 pub mod sweep;
 pub mod trace;
 pub mod verdict;

@@ -22,14 +22,14 @@ impl Experiment {
                 "the name is a directory's with --keep: it cannot be empty, begin with a dot or have a slash",
             ));
         }
-        if self.kernel.no.is_none() == self.kernel.end.is_none() {
+        if self.kernel.reason.is_none() == self.kernel.end.is_none() {
             return Err(Wrong::everywhere(
                 "[kernel] says which end is Linux's (end = \"b\"), or why it cannot be (no = \"...\")",
             ));
         }
         if World::ALL
             .into_iter()
-            .all(|world| self.excuse(world).is_some())
+            .all(|world| self.unsupported(world).is_some())
         {
             return Err(Wrong::everywhere(
                 "it can be run in no world: [sim], [wire] and [kernel] all say no",
@@ -111,7 +111,7 @@ impl Experiment {
             (Scale::Kernel, World::Kernel),
         ] {
             let plan = self.plan(arm, scale)?;
-            if self.excuse(world).is_some() {
+            if self.unsupported(world).is_some() {
                 continue;
             }
             self.check_verdicts(arm, &plan)?;
@@ -171,7 +171,7 @@ impl Experiment {
         } else {
             ""
         };
-        let (breaks, holds) = arm.expected(plan.scale);
+        let (breaks, holds) = arm.oracles(plan.scale);
         let all = || breaks.iter().chain(holds);
         for (nth, oracle) in all().enumerate() {
             if let Some(before) = all().take(nth).find(|before| *before == oracle) {

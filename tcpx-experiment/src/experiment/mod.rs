@@ -77,9 +77,9 @@ pub struct Experiment {
     #[serde(rename = "arm")]
     pub arms: Vec<Arm>,
     /// The simulation, where it cannot be shown.
-    pub sim: Option<Excuse>,
+    pub sim: Option<Unsupported>,
     /// The wire, where it cannot be shown.
-    pub wire: Option<Excuse>,
+    pub wire: Option<Unsupported>,
     /// Linux at one end.
     pub kernel: Kernel,
     /// The walked edges of the state diagram are counted over all arms, and none may be missing.
@@ -152,7 +152,8 @@ pub struct ArmProse {
     /// What is different.
     pub name: String,
     /// What it is expected to show.
-    pub says: String,
+    #[serde(rename = "says")]
+    pub expected: String,
     /// The same beside Linux, or why it cannot be had there, where the arm says so.
     pub kernel: Option<String>,
 }
@@ -183,7 +184,8 @@ pub struct Arm {
     #[serde(default)]
     pub treatment: bool,
     /// What this arm is expected to show, in the fewest words.
-    pub says: String,
+    #[serde(rename = "says")]
+    pub expected: String,
     /// The same in Chinese.
     pub zh: Option<ArmProse>,
     /// What it changes at A.
@@ -218,9 +220,11 @@ pub struct Arm {
 #[serde(deny_unknown_fields)]
 pub struct Beside {
     /// Why this arm cannot be had there.
-    pub no: Option<String>,
+    #[serde(rename = "no")]
+    pub reason: Option<String>,
     /// In the fewest words.
-    pub says: Option<String>,
+    #[serde(rename = "says")]
+    pub expected: Option<String>,
     /// The oracles that it breaks there.
     pub breaks: Option<Vec<Spanned<Oracle>>>,
     /// Those that hold there.
@@ -235,9 +239,10 @@ pub struct Beside {
 /// Why a world cannot show it.
 #[derive(Clone, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Excuse {
+pub struct Unsupported {
     /// The physical reason.
-    pub no: String,
+    #[serde(rename = "no")]
+    pub reason: String,
 }
 
 /// The world in which one end is Linux's TCP.
@@ -245,7 +250,8 @@ pub struct Excuse {
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
     /// Why it cannot show it.
-    pub no: Option<String>,
+    #[serde(rename = "no")]
+    pub reason: Option<String>,
     /// Which end is Linux's: `a` or `b`.
     pub end: Option<Side>,
     /// Its settings, inside its namespace.
@@ -397,11 +403,11 @@ impl Experiment {
     }
 
     /// Why a world cannot show it.
-    pub fn excuse(&self, world: World) -> Option<String> {
+    pub fn unsupported(&self, world: World) -> Option<String> {
         match world {
-            World::Sim => self.sim.as_ref().map(|excuse| excuse.no.clone()),
-            World::Wire => self.wire.as_ref().map(|excuse| excuse.no.clone()),
-            World::Kernel => self.kernel.no.clone(),
+            World::Sim => self.sim.as_ref().map(|world| world.reason.clone()),
+            World::Wire => self.wire.as_ref().map(|world| world.reason.clone()),
+            World::Kernel => self.kernel.reason.clone(),
         }
     }
 
@@ -433,9 +439,10 @@ impl Experiment {
     }
 
     /// Why an arm cannot be had beside Linux.
-    pub fn refused_by_kernel(&self, arm: &Arm) -> Option<String> {
-        if let Some(no) = arm.kernel.as_ref().and_then(|beside| beside.no.clone()) {
-            return Some(no);
+    pub fn unsupported_by_kernel(&self, arm: &Arm) -> Option<String> {
+        let reason = |beside: &Beside| beside.reason.clone();
+        if let Some(reason) = arm.kernel.as_ref().and_then(reason) {
+            return Some(reason);
         }
         self.rule_that_linux_keeps(arm)
             .map(|rule| format!("Linux cannot go without {rule}"))
@@ -463,7 +470,7 @@ impl Arm {
     }
 
     /// The oracles that break, and those that hold.
-    fn expected(&self, scale: Scale) -> (&[Spanned<Oracle>], &[Spanned<Oracle>]) {
+    fn oracles(&self, scale: Scale) -> (&[Spanned<Oracle>], &[Spanned<Oracle>]) {
         let beside = self.beside(scale);
         let breaks = beside
             .and_then(|beside| beside.breaks.as_ref())
@@ -484,10 +491,10 @@ impl Arm {
     }
 
     /// What it shows.
-    fn says(&self, scale: Scale) -> &str {
+    pub fn expected(&self, scale: Scale) -> &str {
         self.beside(scale)
-            .and_then(|beside| beside.says.as_ref())
-            .unwrap_or(&self.says)
+            .and_then(|beside| beside.expected.as_ref())
+            .unwrap_or(&self.expected)
     }
 
     /// What it changes of a host.

@@ -58,7 +58,7 @@ pub struct Plan {
     /// What may differ from the prediction.
     pub tolerance: Vec<Tolerance>,
     /// In the fewest words.
-    pub says: String,
+    pub expected: String,
 }
 
 impl Plan {
@@ -266,7 +266,7 @@ impl Experiment {
         let names = Names::new(self, arm, scale);
         let own =
             |oracles: &[Spanned<Oracle>]| oracles.iter().map(|oracle| *oracle.get_ref()).collect();
-        let (breaks, holds) = arm.expected(scale);
+        let (breaks, holds) = arm.oracles(scale);
         let hosts = [End::A, End::B].map(|end| self.host_plan(arm, end, scale, &names));
         let [a, b] = hosts;
         Ok(Plan {
@@ -288,7 +288,7 @@ impl Experiment {
             breaks: own(breaks),
             holds: own(holds),
             tolerance: self.tolerance.clone(),
-            says: arm.says(scale).to_owned(),
+            expected: arm.expected(scale).to_owned(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Where an experiment is run.
 
+use super::Scale;
 use serde::Serialize;
 use std::fmt;
 
@@ -19,6 +20,15 @@ pub enum World {
 impl World {
     /// All of them.
     pub const ALL: [World; 3] = [World::Sim, World::Wire, World::Kernel];
+
+    /// Which values the constants have there.
+    pub const fn scale(self) -> Scale {
+        match self {
+            World::Sim => Scale::Real,
+            World::Wire => Scale::Wire,
+            World::Kernel => Scale::Kernel,
+        }
+    }
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {

@@ -144,11 +144,11 @@ fn other_interleavings_of_the_same_scripts_are_no_difference() {
     for profile in ["linux", "rfc9293"] {
         for scripts in SCRIPTS {
             let plan = plan(profile, scripts);
-            let foretold = run(&plan);
+            let predicted = run(&plan);
             for number in 0..12 {
                 let seen = run(&dawdling(&plan, number));
                 assert_eq!(
-                    difference(&plan, &foretold, &seen),
+                    difference(&plan, &predicted, &seen),
                     None,
                     "{profile}, {scripts:?}, {number}"
                 );
@@ -158,7 +158,7 @@ fn other_interleavings_of_the_same_scripts_are_no_difference() {
                 ..plan.clone()
             };
             assert_eq!(
-                difference(&plan, &foretold, &run(&far)),
+                difference(&plan, &predicted, &run(&far)),
                 None,
                 "{profile}, {scripts:?}, far apart"
             );
@@ -238,8 +238,8 @@ fn walk(outcome: &mut Outcome, end: usize, from: &str, steps: &[(&str, &str)]) {
 #[test]
 fn record_with_one_thing_changed_is_a_difference() {
     let plan = plan("linux", SCRIPTS[3]);
-    let (foretold, seen) = (run(&plan), run(&dawdling(&plan, 5)));
-    assert_eq!(difference(&plan, &foretold, &seen), None);
+    let (predicted, seen) = (run(&plan), run(&dawdling(&plan, 5)));
+    assert_eq!(difference(&plan, &predicted, &seen), None);
     let fin = |segment: &Segment| segment.flags.contains('F');
     let text = |segment: &Segment| segment.len > 0;
     let bare = |segment: &Segment| segment.flags == "A" && segment.len == 0;
@@ -354,10 +354,10 @@ fn record_with_one_thing_changed_is_a_difference() {
         ("at most", &|run| add(run, 1, 60, bare, |_| {})),
     ];
     for (words, change) in changes {
-        for base in [&foretold, &seen] {
+        for base in [&predicted, &seen] {
             let mut changed = base.clone();
             change(&mut changed);
-            let found = difference(&plan, &foretold, &changed)
+            let found = difference(&plan, &predicted, &changed)
                 .unwrap_or_else(|| panic!("no difference: {words}"));
             assert!(found.contains(words), "{words}: {found}");
         }
@@ -369,23 +369,23 @@ fn what_the_network_has_a_hand_in_is_counted() {
     let mut disturbed = plan("linux", SCRIPTS[0]);
     let (plain, drop) = (run(&disturbed), Rule::parse("drop out fin#1").unwrap());
     disturbed.hosts[0].settings.rules.push(drop);
-    let foretold = run(&disturbed);
+    let predicted = run(&disturbed);
     assert_eq!(
-        difference(&disturbed, &foretold, &run(&dawdling(&disturbed, 3))),
+        difference(&disturbed, &predicted, &run(&dawdling(&disturbed, 3))),
         None
     );
     assert!(
-        difference(&disturbed, &foretold, &plain)
+        difference(&disturbed, &predicted, &plain)
             .unwrap()
             .contains("FIN again 1 times], the wire showed [connection 1: FIN again 0 times")
     );
     let again = |run: &mut Outcome| {
         segment(run, 0, |segment| segment.retransmission > 0).retransmission = 2
     };
-    let mut twice = foretold.clone();
+    let mut twice = predicted.clone();
     again(&mut twice);
     assert!(
-        difference(&disturbed, &foretold, &twice)
+        difference(&disturbed, &predicted, &twice)
             .unwrap()
             .contains("FIN again 2 times")
     );
@@ -393,7 +393,7 @@ fn what_the_network_has_a_hand_in_is_counted() {
     assert_eq!(
         difference(
             &disturbed,
-            &foretold,
+            &predicted,
             &Outcome {
                 waited: 0.3,
                 ..twice
@@ -406,7 +406,7 @@ fn what_the_network_has_a_hand_in_is_counted() {
         ..disturbed.clone()
     };
     assert!(
-        difference(&tolerant, &foretold, &plain)
+        difference(&tolerant, &predicted, &plain)
             .unwrap()
             .contains("FIN dropped")
     );
@@ -424,10 +424,10 @@ fn what_comes_just_before_the_limit_in_one_run_may_come_just_after_it_in_the_oth
         limit: Duration::from_millis(millis),
         ..plan.clone()
     };
-    let unlike = |foretold: u64, seen: u64| {
+    let unlike = |predicted: u64, seen: u64| {
         difference(
-            &limited(foretold),
-            &run(&limited(foretold)),
+            &limited(predicted),
+            &run(&limited(predicted)),
             &run(&limited(seen)),
         )
     };
@@ -503,7 +503,7 @@ fn syn_under_the_connection_before_still_gives_the_numbers_of_the_next() {
 #[test]
 fn engine_that_goes_without_a_rule_is_a_difference() {
     let plan = plan("linux", SCRIPTS[0]);
-    let foretold = run(&plan);
+    let predicted = run(&plan);
     for (rule, end, words) in [
         ("time-wait", 0, "CLOSED on FIN"),
         ("third-ack", 0, "is in no other state"),
@@ -514,7 +514,7 @@ fn engine_that_goes_without_a_rule_is_a_difference() {
         Preset::find(rule)
             .unwrap()
             .apply(&mut settings.config, &mut settings.rules);
-        let found = difference(&plan, &foretold, &run(&other))
+        let found = difference(&plan, &predicted, &run(&other))
             .unwrap_or_else(|| panic!("no difference without {rule}"));
         assert!(found.contains(words), "{rule}: {found}");
     }

@@ -67,7 +67,7 @@ fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Wri
     writeln!(
         out,
         "Expected: {}.\nHappened: {}.",
-        plan.says,
+        plan.expected,
         joined(&happened)
     )?;
     ensure!(wrong.is_empty(), "not as expected: {}", wrong.join("; "));

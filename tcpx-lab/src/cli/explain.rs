@@ -47,7 +47,7 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
         );
     }
     for world in World::ALL {
-        if let Some(no) = experiment.excuse(world) {
+        if let Some(no) = experiment.unsupported(world) {
             let _infallible = writeln!(text, "\nNot on {world}: {no}.");
         }
     }
@@ -67,7 +67,7 @@ pub fn explain(experiment: &Experiment) -> Result<String> {
 
 /// How to do an arm's run with the two binaries.
 pub(crate) fn by_hand(text: &mut String, arm: &Arm, plan: &Plan) {
-    let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.says);
+    let _infallible = writeln!(text, "\n  {} - {}", arm.name, plan.expected);
     for (host, name) in plan.hosts.iter().zip(["a", "b"]).rev() {
         let file = format!("{name}.script");
         // A comment ends with its line.

@@ -57,7 +57,8 @@ struct Entry<'a> {
 #[derive(Serialize)]
 struct Place {
     world: World,
-    no: Option<String>,
+    #[serde(rename = "no")]
+    reason: Option<String>,
 }
 
 impl<'a> Entry<'a> {
@@ -80,7 +81,7 @@ impl<'a> Entry<'a> {
             worlds: World::ALL
                 .map(|world| Place {
                     world,
-                    no: experiment.excuse(world),
+                    reason: experiment.unsupported(world),
                 })
                 .into(),
             arms: experiment

@@ -4,7 +4,7 @@ use super::find;
 use crate::document::Observed;
 use crate::privilege;
 use crate::report::{self, Format, counts, keep};
-use crate::runner::{self, Options, Report};
+use crate::runner::{self, Options};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use tcpx_cli::input;
 use tcpx_experiment::draw;
 use tcpx_experiment::experiment::{self, Experiment, World};
+use tcpx_experiment::report::Report;
 use tcpx_experiment::verdict::Verdict;
 use tcpx_proto::lexer::{did_you_mean, nearest};
 

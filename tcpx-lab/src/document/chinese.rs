@@ -32,7 +32,7 @@ pub(super) fn not_run(experiment: &Experiment, arm: &Arm) -> Option<String> {
     if arm
         .kernel
         .as_ref()
-        .is_some_and(|beside| beside.no.is_some())
+        .is_some_and(|beside| beside.reason.is_some())
     {
         return arm.zh.as_ref()?.kernel.clone();
     }

@@ -141,11 +141,12 @@ impl Observed {
                 self.run(experiment, world, arm)
                     .is_some_and(|run| run.fingerprint == now)
             };
-            let refused =
-                |world, arm| world == World::Kernel && experiment.refused_by_kernel(arm).is_some();
+            let refused = |world, arm| {
+                world == World::Kernel && experiment.unsupported_by_kernel(arm).is_some()
+            };
             let mut worlds = WORLDS
                 .into_iter()
-                .filter(|world| experiment.excuse(*world).is_none());
+                .filter(|world| experiment.unsupported(*world).is_none());
             worlds.all(|world| {
                 let arms = experiment
                     .arms

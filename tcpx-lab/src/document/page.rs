@@ -76,7 +76,7 @@ pub(super) fn page(experiment: &Experiment, observed: &Observed, words: &Words) 
         let _infallible = writeln!(text, "- **{label}**{}{}", words.separator, says.trim());
     }
     for world in World::ALL {
-        if let Some(no) = words.excuse(experiment, world) {
+        if let Some(no) = words.unsupported(experiment, world) {
             let _infallible = writeln!(
                 text,
                 "- **{} ({})**{}{no}",
@@ -167,14 +167,14 @@ impl<'a> Runs<'a> {
             self.row(
                 World::Sim,
                 &name,
-                self.words.expected(arm, World::Sim, &plan.says),
+                self.words.expected(arm, World::Sim, &plan.expected),
                 &self.words.joined(&happened),
             );
             self.walked.add(&outcome);
             self.ladders.push((arm, drawn(&outcome, Format::Text)));
         }
         for (world, scale) in [(World::Wire, Scale::Wire), (World::Kernel, Scale::Kernel)] {
-            if self.experiment.excuse(world).is_some() {
+            if self.experiment.unsupported(world).is_some() {
                 continue;
             }
             let plan = self.experiment.checked_plan(arm, scale)?;
@@ -193,7 +193,7 @@ impl<'a> Runs<'a> {
                 self.row(
                     world,
                     &name,
-                    self.words.expected(arm, world, &plan.says),
+                    self.words.expected(arm, world, &plan.expected),
                     &happened,
                 );
             }

@@ -113,14 +113,14 @@ impl Words {
                 textbook: experiment.textbook.clone(),
                 rfc: experiment.rfc.clone(),
                 linux: experiment.linux.clone(),
-                kernel: experiment.excuse(World::Kernel),
+                kernel: experiment.unsupported(World::Kernel),
             },
         }
     }
 
     /// Why a world cannot show an experiment.
-    pub(super) fn excuse(&self, experiment: &Experiment, world: World) -> Option<String> {
-        let reason = experiment.excuse(world)?;
+    pub(super) fn unsupported(&self, experiment: &Experiment, world: World) -> Option<String> {
+        let reason = experiment.unsupported(world)?;
         Some(if world == World::Kernel {
             self.prose(experiment).kernel.unwrap_or(reason)
         } else {
@@ -144,12 +144,12 @@ impl Words {
                     && arm
                         .kernel
                         .as_ref()
-                        .is_some_and(|beside| beside.says.is_some());
+                        .is_some_and(|beside| beside.expected.is_some());
                 chinese
                     .kernel
                     .as_deref()
                     .filter(|_| other)
-                    .unwrap_or(&chinese.says)
+                    .unwrap_or(&chinese.expected)
             }
             _ => says,
         }
@@ -157,7 +157,7 @@ impl Words {
 
     /// Why an arm is not run beside Linux.
     pub(super) fn refused(&self, experiment: &Experiment, arm: &Arm) -> Option<String> {
-        let reason = experiment.refused_by_kernel(arm)?;
+        let reason = experiment.unsupported_by_kernel(arm)?;
         match self.language {
             Language::En => Some(reason),
             Language::Zh => chinese::not_run(experiment, arm).or(Some(reason)),

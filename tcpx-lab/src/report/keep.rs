@@ -1,12 +1,12 @@
 //! A run on disk: both ends' events, both ends' captures, the ladder in every form, and the
 //! verdict.
 
-use crate::runner::Report;
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::experiment::folder;
+use tcpx_experiment::report::Report;
 
 /// Writes everything of these runs below `directory`, a folder for each.
 ///
@@ -50,8 +50,8 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
         ] {
             write(name, drawn(outcome, format).as_bytes())?;
         }
-        if let Some(foretold) = &report.foretold {
-            write("foretold.txt", drawn(foretold, Format::Text).as_bytes())?;
+        if let Some(predicted) = &report.predicted {
+            write("prediction.txt", drawn(predicted, Format::Text).as_bytes())?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ pub use keep::keep;
 pub use table::table;
 
 use std::fmt::Write as _;
+use tcpx_experiment::report::json;
 use tcpx_experiment::verdict::Verdict;
 
 /// How to report.
@@ -31,7 +32,7 @@ pub enum Format {
 pub fn format(verdicts: &[Verdict], format: Format) -> serde_json::Result<String> {
     Ok(match format {
         Format::Text => table(verdicts),
-        Format::Json => serde_json::to_string_pretty(verdicts)? + "\n",
+        Format::Json => json(verdicts)?,
         Format::Junit => junit::junit(verdicts),
         Format::Tap => tap(verdicts),
     })

@@ -1,17 +1,15 @@
-//! The built-in experiments: each of them in the simulation, the sweep that finds their failures by
-//! itself, and the documents.
+//! The built-in experiments: each of them in the simulation, and the sweep that finds their failures
+//! by itself.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::{Arm, Experiment, Scale, World, built_in};
 use tcpx_experiment::oracle::Oracle;
+use tcpx_experiment::report::{SEED, simulate};
 use tcpx_experiment::sweep;
 use tcpx_experiment::verdict::Verdict;
 use tcpx_experiment::world::sim;
-use tcpx_lab::document::{self, Language};
-use tcpx_lab::runner::{self, Options};
 
 fn find(name: &str) -> Experiment {
     built_in()
@@ -21,27 +19,9 @@ fn find(name: &str) -> Experiment {
         .unwrap()
 }
 
-fn in_the_simulation(experiments: &[Experiment]) -> Vec<Verdict> {
-    let options = Options {
-        worlds: vec![World::Sim],
-        refused: None,
-        seed: 1,
-        slow: 1.0,
-        jobs: 2,
-        keep: false,
-    };
-    runner::run(experiments, &options, |_, _, _| {})
-        .into_iter()
-        .map(|report| report.verdict)
-        .collect()
-}
-
 #[test]
 fn every_experiment_is_called_as_its_file_and_has_a_control() {
-    let directory = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tcpx-experiment/experiments"
-    );
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments");
     let files = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -71,7 +51,7 @@ fn every_experiment_is_called_as_its_file_and_has_a_control() {
             let beside = arm
                 .kernel
                 .as_ref()
-                .is_some_and(|beside| beside.no.is_some() || beside.says.is_some());
+                .is_some_and(|beside| beside.reason.is_some() || beside.expected.is_some());
             arm.zh
                 .as_ref()
                 .is_some_and(|zh| zh.kernel.is_some() == beside)
@@ -81,7 +61,7 @@ fn every_experiment_is_called_as_its_file_and_has_a_control() {
             "{}: an arm has no [arm.zh], or not all of it",
             experiment.name
         );
-        let excused = experiment.excuse(World::Kernel).is_some();
+        let excused = experiment.unsupported(World::Kernel).is_some();
         assert!(
             experiment
                 .zh
@@ -95,7 +75,8 @@ fn every_experiment_is_called_as_its_file_and_has_a_control() {
 
 #[test]
 fn every_experiment_is_as_expected_in_the_simulation() {
-    let verdicts = in_the_simulation(&built_in().unwrap());
+    let reports = simulate(&built_in().unwrap(), SEED);
+    let verdicts: Vec<Verdict> = reports.into_iter().map(|report| report.verdict).collect();
     let wrong: Vec<String> = verdicts
         .iter()
         .filter(|verdict| !verdict.is_good())
@@ -226,59 +207,4 @@ fn sweep_with_a_two_way_handshake_finds_the_deadlock_by_itself() {
         "{}",
         found.finding.said()
     );
-}
-
-#[test]
-fn documents_and_readme_are_what_the_experiments_make_of_them() {
-    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
-    assert_eq!(
-        observed.stale(&experiments),
-        Vec::<String>::new(),
-        "changed since they were observed: run `make document`"
-    );
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for (language, directory) in [
-        (Language::En, "docs/experiments"),
-        (Language::Zh, "docs/experiments.zh-CN"),
-    ] {
-        let pages = document::pages(&experiments, &observed, language).unwrap();
-        let stale = document::differences(&root.join(directory), &pages).unwrap();
-        assert!(
-            stale.is_empty(),
-            "{directory} is stale, run `make document`: {stale:#?}"
-        );
-        if language == Language::En {
-            let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-            assert!(
-                document::renewed(&readme, &pages).unwrap() == readme,
-                "README.md is stale: run `make document`"
-            );
-        }
-    }
-}
-
-/// Names of states, oracles, rules and steps stay as they are; sentences do not.
-#[test]
-fn chinese_pages_have_no_english_sentence_outside_ladders() {
-    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
-    for (name, page) in document::pages(&experiments, &observed, Language::Zh).unwrap() {
-        let prose: String = page.split("```").step_by(2).collect();
-        let prose: String = prose.split('`').step_by(2).collect();
-        for line in prose
-            .lines()
-            .filter(|line| line.starts_with(['|', '-', '*']) && !line.starts_with("|---"))
-        {
-            let words = line
-                .split(|c: char| !c.is_ascii_alphabetic() && c != ' ')
-                .map(str::trim);
-            let sentence = words.into_iter().find(|words| {
-                words
-                    .split(' ')
-                    .filter(|word| word.chars().all(|c| c.is_lowercase()))
-                    .count()
-                    > 2
-            });
-            assert_eq!(sentence, None, "{name}: {line}");
-        }
-    }
 }
