@@ -1,7 +1,6 @@
 //! From settings to a running host: observers, link, and the end of the run.
 
-use super::settings::{Settings, settings};
-use super::{Capture, Common, Display, Live, Spans, ThirdAck};
+use super::{Capture, Common, Display, Live, Spans};
 use crate::app::AppError;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fs::File;
@@ -14,8 +13,9 @@ use tcpx::host::{Host, HostOptions};
 use tcpx::link::{Link, LinkOptions, Ports};
 use tcpx::privileges;
 use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
-use tcpx_proto::config::{Config, Profile};
+use tcpx_proto::config::{Config, HeldOutput, Profile};
 use tcpx_proto::fault::Rule;
+use tcpx_proto::knob::Settings;
 use tcpx_proto::lexer::Mistake;
 use tcpx_proto::state::State;
 use tcpx_proto::trace::Role;
@@ -79,7 +79,7 @@ impl Run {
             profile,
             config,
             rules,
-        } = settings(common)?;
+        } = common.knobs.settings()?;
         apart(common)?;
         crate::signals::await_children();
         let seed = match common.seed {
@@ -118,7 +118,7 @@ impl Run {
             open(self.common.events.as_deref())?,
             open(self.common.pcap.as_deref())?,
         ];
-        let (guard, mark) = (self.common.rst_guard.into(), self.common.mark);
+        let (guard, mark) = (self.common.rst_guard, self.common.mark);
         let link = Link::open(LinkOptions {
             guard,
             mark,
@@ -265,8 +265,7 @@ impl Run {
 
     /// Whether a third ACK is left out until it is lifted.
     pub fn holds_third_ack(&self) -> bool {
-        self.common.no_third_ack == Some(ThirdAck::Alone)
-            || self.common.without.iter().any(|name| name == "third-ack")
+        self.config.conn.held_output == HeldOutput::DataAndFin
     }
 
     /// The end by a signal with this exit status: says which rule a cut TIME-WAIT breaks, and

@@ -333,7 +333,7 @@ fn word_out_of_a_closed_set_has_its_nearest() {
         (
             "script = \"connect; close;",
             "without = [\"time-wate\"]\nscript = \"connect; close;",
-            &["no rule 'time-wate'", "'time-wait'"],
+            &["unknown rule 'time-wate'", "'time-wait'"],
             "time-wate",
         ),
     ]);

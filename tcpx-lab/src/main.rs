@@ -252,8 +252,10 @@ fn run(task: Task) -> Result<ExitCode> {
             role,
             common,
         } => {
-            let settings =
-                cli::settings(&common).map_err(|failure| anyhow::anyhow!(failure.message))?;
+            let settings = common
+                .knobs
+                .settings()
+                .map_err(|failure| anyhow::anyhow!(failure.message))?;
             player::play(
                 player::Place {
                     own,

@@ -289,7 +289,7 @@ fn run_that_is_not_as_expected_fails_and_says_what() {
 fn mistake_in_a_file_is_shown_in_its_line() {
     for (change, to, shown) in [
         ("listen; accept", "listen; acept", "did you mean 'accept'?"),
-        ("--msl 100ms", "--msl soon", "invalid value 'soon'"),
+        ("--msl 100ms", "--msl soon", "a duration is a number"),
         ("a -> SYN\"", "a -> SIN\"", "'SIN' is no control bit"),
         (
             "patience = \"5s\"",

@@ -103,6 +103,7 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod knob;
 pub mod label;
 pub mod lexer;
 pub mod name;

@@ -6,14 +6,12 @@ use super::mistake::Wrong;
 use super::{Arm, Experiment, Host, Text, Tolerance, inject};
 use crate::end::{ADDRESSES, End};
 use crate::oracle::Oracle;
-use clap::Parser;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tcpx_cli::{Common, Settings, settings};
-use tcpx_proto::config::Profile;
-use tcpx_proto::lexer::{Mistake, Word, Words, did_you_mean, duration, nearest, one_of};
+use tcpx_proto::knob::{self, Given, Settings};
+use tcpx_proto::lexer::{Mistake, Word, did_you_mean, duration, nearest};
 use tcpx_proto::script::{Connect, Script, Step};
 use tcpx_proto::sim::Place;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
@@ -21,7 +19,7 @@ use toml::Spanned;
 
 /// The delayed ACK of RFC 9293's profile, 200 ms, would come together with the retransmission
 /// timeout that most experiments have on a wire.
-const SCALED_DELAYED_ACK: [&str; 2] = ["--delayed-ack", "40ms"];
+const SCALED_DELAYED_ACK: &str = "--delayed-ack 40ms";
 
 /// Which values the constants have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,13 +149,6 @@ pub struct Injection {
     pub packets: Vec<Vec<u8>>,
     /// What they are made of.
     pub(super) forged: Vec<inject::Forged>,
-}
-
-#[derive(Parser)]
-#[command(no_binary_name = true)]
-struct Flagged {
-    #[command(flatten)]
-    common: Common,
 }
 
 /// The most octets that the texts of one run come to.
@@ -315,15 +306,9 @@ impl Experiment {
         })?;
         let script_text = names.resolve(script)?;
         let profile = arm.profile.as_ref().unwrap_or(&self.profile);
-        checked_profile(profile)?;
         let mut pieces = pieces(base, names)?;
         pieces.extend(self::pieces(change, names)?);
-        let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
-        flags.extend(pieces.iter().flat_map(|piece| piece.flags.iter().cloned()));
-        if scale != Scale::Real && !flags.iter().any(|flag| flag == "--delayed-ack") {
-            flags.extend(SCALED_DELAYED_ACK.map(str::to_owned));
-        }
-        let settings = checked(&flags).map_err(|message| blamed(profile, &pieces, message))?;
+        let (flags, settings) = options(profile, &pieces, scale)?;
         let address = *end.of(&ADDRESSES);
         Ok(HostPlan {
             address,
@@ -337,75 +322,75 @@ impl Experiment {
     }
 }
 
-fn checked_profile(text: &Text) -> Result<(), Wrong> {
-    let known = Profile::ALL.map(|profile| (profile.name(), ()));
-    let word = Words::new(text.get_ref(), 0).expect("a profile", "linux, rfc9293 or rfc793");
-    word.and_then(|word| one_of(word, "profile", &known))
-        .map_err(|mistake| Wrong::part(text, text.get_ref(), mistake))
-}
-
-/// A text of the file, with the flags that it comes to.
+/// A text of the file about a host's TCP.
 struct Piece<'a> {
     text: &'a Text,
-    flags: Vec<String>,
+    /// With its constants.
+    resolved: String,
+    key: Key,
 }
 
-/// A host's flags, text by text.
-fn pieces<'a>(host: &'a Host, names: &Names) -> Result<Vec<Piece<'a>>, Wrong> {
-    let mut pieces = Vec::new();
-    if let Some(text) = &host.options {
-        pieces.push(Piece {
-            text,
-            flags: names
-                .resolve(text)?
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect(),
-        });
-    }
-    for text in &host.without {
-        pieces.push(Piece {
-            text,
-            flags: vec!["--without".to_owned(), names.resolve(text)?],
-        });
-    }
-    for text in &host.fault {
-        let resolved = names.resolve(text)?;
-        tcpx_proto::fault::Rule::parse(&resolved)
-            .map_err(|mistake| Wrong::part(text, &resolved, mistake))?;
-        pieces.push(Piece {
-            text,
-            flags: vec!["--fault".to_owned(), resolved],
-        });
-    }
-    Ok(pieces)
+/// The key that a text is the value of.
+#[derive(Clone, Copy)]
+enum Key {
+    Options,
+    Without,
+    Fault,
 }
 
-/// The first text with which the flags are wrong; where that is none by itself, as with a hold
-/// without a release, the profile.
-fn blamed(profile: &Text, pieces: &[Piece<'_>], message: String) -> Wrong {
-    let mut flags = vec!["--profile".to_owned(), profile.get_ref().clone()];
-    for piece in pieces {
-        flags.extend(piece.flags.iter().cloned());
-        let alone = piece.flags.first().is_some_and(|flag| flag == "--fault");
-        let wrong = if alone {
-            parsed(&flags).map(drop)
-        } else {
-            checked(&flags).map(drop)
-        };
-        if let Err(message) = wrong {
-            return Wrong::of(piece.text, message);
+impl Piece<'_> {
+    fn given(&self) -> Result<Vec<Given<'_>>, Wrong> {
+        match self.key {
+            Key::Options => knob::options(&self.resolved)
+                .map_err(|mistake| Wrong::part(self.text, &self.resolved, mistake)),
+            Key::Without => Ok(vec![Given::without(&self.resolved)]),
+            Key::Fault => Ok(vec![Given::fault(&self.resolved)]),
         }
     }
-    Wrong::of(profile, message)
 }
 
-fn parsed(flags: &[String]) -> Result<Common, String> {
-    Flagged::try_parse_from(flags)
-        .map(|flagged| flagged.common)
-        .map_err(|error| error.to_string().trim_end().to_owned())
+/// A host's options, text by text.
+fn pieces<'a>(host: &'a Host, names: &Names) -> Result<Vec<Piece<'a>>, Wrong> {
+    let options = host.options.iter().map(|text| (Key::Options, text));
+    let without = host.without.iter().map(|text| (Key::Without, text));
+    let faults = host.fault.iter().map(|text| (Key::Fault, text));
+    options
+        .chain(without)
+        .chain(faults)
+        .map(|(key, text)| {
+            let resolved = names.resolve(text)?;
+            Ok(Piece {
+                text,
+                resolved,
+                key,
+            })
+        })
+        .collect()
 }
 
-fn checked(flags: &[String]) -> Result<Settings, String> {
-    settings(&parsed(flags)?).map_err(|failure| failure.message)
+/// The command line of a host's options, and what they set.
+fn options(
+    profile: &Text,
+    pieces: &[Piece<'_>],
+    scale: Scale,
+) -> Result<(Vec<String>, Settings), Wrong> {
+    let mut given = vec![Given::profile(profile.get_ref())];
+    // The piece that each option comes from; the profile comes from none.
+    let mut owners = vec![None];
+    for piece in pieces {
+        given.extend(piece.given()?);
+        owners.resize(given.len(), Some(piece));
+    }
+    let delayed_ack = knob::options(SCALED_DELAYED_ACK).unwrap_or_default();
+    if scale != Scale::Real && !given.iter().any(|option| option.knob.name == "delayed-ack") {
+        given.extend(delayed_ack);
+    }
+    let flags = given.iter().flat_map(Given::words).collect();
+    match knob::settings(&given) {
+        Ok(settings) => Ok((flags, settings)),
+        Err(wrong) => Err(match owners.get(wrong.given).copied().flatten() {
+            Some(piece) => Wrong::part(piece.text, &piece.resolved, wrong.mistake),
+            None => Wrong::part(profile, profile.get_ref(), wrong.mistake),
+        }),
+    }
 }

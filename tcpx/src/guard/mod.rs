@@ -36,6 +36,26 @@ pub enum GuardKind {
     None,
 }
 
+impl GuardKind {
+    /// All of them.
+    pub const ALL: [GuardKind; 4] = [
+        GuardKind::Auto,
+        GuardKind::Iptables,
+        GuardKind::Listener,
+        GuardKind::None,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GuardKind::Auto => "auto",
+            GuardKind::Iptables => "iptables",
+            GuardKind::Listener => "listener",
+            GuardKind::None => "none",
+        }
+    }
+}
+
 /// Our ports, held and guarded; both end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Guard {
