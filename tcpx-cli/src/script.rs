@@ -6,8 +6,7 @@ use crate::app::{AppError, Ends, Player, signalled};
 use std::path::Path;
 use tcpx::host::{Host, HostOptions};
 use tcpx::link::{Link, Ports};
-use tcpx_proto::script::{Connect, Script, Step};
-use tcpx_proto::sim::Place;
+use tcpx_proto::script::{Addresses, Connect, Script, Step};
 
 /// The most ports in a row that a script may name.
 const MOST_PORTS: u16 = 20_000;
@@ -77,8 +76,8 @@ impl Run {
         &self,
         link: Link,
         options: HostOptions,
-        script: &Script,
-        place: Place,
+        script: Script,
+        addresses: Addresses,
         stay: bool,
     ) -> Result<u8, Failure> {
         self.host(link, options, async |host| {
@@ -96,13 +95,13 @@ impl Run {
                 host.address()
             ));
             tokio::select! {
-                code = self.play_on(host, script, place, stay) => Ok(code),
+                code = self.play_on(host, script, addresses, stay) => Ok(code),
                 code = signalled => Ok(self.interrupted(host, code)),
             }
         })
     }
 
-    async fn play_on(&self, host: &Host, script: &Script, place: Place, stay: bool) -> u8 {
+    async fn play_on(&self, host: &Host, script: Script, addresses: Addresses, stay: bool) -> u8 {
         let (input, silent) = (Box::new(tokio::io::stdin()), self.record_on_stdout());
         let ends = if silent {
             Ends {
@@ -115,8 +114,8 @@ impl Run {
                 output: Box::new(tokio::io::stdout()),
             }
         };
-        let mut player = Player::new(host, place, ends);
-        let code = self.report(host, player.play(script).await);
+        let mut player = Player::new(host, script, addresses, ends);
+        let code = self.report(host, player.play().await);
         if stay {
             std::future::pending::<()>().await;
         }

@@ -228,7 +228,7 @@ async fn worker(
         while lingering.len() >= share && !cli.no_wait {
             _ = note(one_more(&mut lingering).await);
         }
-        match one(&cli, &host, fixed, &script, &output).await {
+        match one(&cli, &host, fixed, Arc::clone(&script), &output).await {
             Ok(stream) => _ = lingering.spawn(async move { closed(&stream).await }),
             // The receiver is gone when the program is about to end.
             Err(error) => _ = tell.send(error),
@@ -253,7 +253,7 @@ async fn one(
     cli: &Cli,
     host: &Host,
     port: u16,
-    script: &Script,
+    script: Arc<Script>,
     output: &Output,
 ) -> Result<Arc<Stream>, AppError> {
     let stream = host
@@ -269,8 +269,8 @@ async fn one(
         input: input(cli, at_once),
         output: Box::new(output),
     };
-    let mut player = Player::on(host, Arc::clone(&stream), ends);
-    let steps = player.play(script);
+    let mut player = Player::on(host, script, Arc::clone(&stream), ends);
+    let steps = player.play();
     let ended = match cli.vanish_after {
         None => steps.await,
         Some(after) => tokio::select! {

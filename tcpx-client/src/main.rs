@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tcpx::link::{self, Ports};
 use tcpx_cli::{self as cli, Common, Failure, Run};
-use tcpx_proto::sim::Place;
+use tcpx_proto::script::Addresses;
 use tcpx_proto::trace::Role;
 
 const APPLICATION: &str = "What to do with the connection";
@@ -178,13 +178,14 @@ fn connect(cli: &Cli) -> Result<u8, Failure> {
 }
 
 fn play(cli: &Cli, run: &Run, path: &Path) -> Result<u8, Failure> {
-    let (script, port) = (cli::script(path)?, cli.bind.map_or(0, |bind| bind.port()));
+    let script = cli::script(path)?;
+    let port = cli.bind.map_or(0, |bind| bind.port());
     let (link, options) = run.open(cli.address()?, cli::script_ports(&script, port)?)?;
     run.play(
         link,
         options,
-        &script,
-        Place {
+        script,
+        Addresses {
             port,
             peer: Some(cli.remote),
         },

@@ -11,8 +11,7 @@ use tcpx::link::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_cli::app::{self, AppError, Ends, Player};
 use tcpx_cli::{self as cli, Common, Failure, Run, input};
-use tcpx_proto::script::{Script, Step};
-use tcpx_proto::sim::Place;
+use tcpx_proto::script::{Addresses, Script, Step};
 use tcpx_proto::trace::Role;
 use tokio::task::JoinSet;
 
@@ -148,7 +147,13 @@ fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
         cli.address.port(),
     );
     let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
-    run.play(link, options, &script, Place { port, peer: None }, cli.stay)
+    run.play(
+        link,
+        options,
+        script,
+        Addresses { port, peer: None },
+        cli.stay,
+    )
 }
 
 fn serve(cli: &Cli) -> Result<u8, Failure> {
@@ -225,7 +230,7 @@ async fn handle(
     let stream = Arc::new(stream);
     let (ends, service) = joined.inspect_err(|_| stream.abort())?;
     // What broke on one side must not look complete on the other.
-    run_script(&host, &stream, &script, ends, close_after)
+    run_script(&host, &stream, script, ends, close_after)
         .await
         .inspect_err(|_| {
             stream.abort();
@@ -243,23 +248,23 @@ async fn handle(
 async fn run_script(
     host: &Host,
     stream: &Arc<Stream>,
-    script: &Script,
+    script: Arc<Script>,
     ends: Ends,
     close_after: Option<Duration>,
 ) -> Result<(), AppError> {
-    let mut player = Player::on(host, Arc::clone(stream), ends);
+    let mut player = Player::on(host, script, Arc::clone(stream), ends);
     let Some(limit) = close_after else {
-        return player.play(script).await;
+        return player.play().await;
     };
     let limited = async {
-        if let Ok(ended) = tokio::time::timeout(limit, player.play(script)).await {
+        if let Ok(ended) = tokio::time::timeout(limit, player.play()).await {
             return ended;
         }
         let close = Script {
             steps: vec![Step::Shutdown, Step::ReceiveToEnd, Step::Close],
         };
-        Player::on(host, Arc::clone(stream), Ends::none())
-            .play(&close)
+        Player::on(host, close, Arc::clone(stream), Ends::none())
+            .play()
             .await
     };
     // Rare, and larger than all that an idle connection needs.

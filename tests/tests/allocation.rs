@@ -101,8 +101,8 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
 
 async fn echo(host: Host, stream: Stream) {
     let script: Script = "echo; close".parse().unwrap();
-    Player::on(&host, Arc::new(stream), Ends::none())
-        .play(&script)
+    Player::on(&host, script, Arc::new(stream), Ends::none())
+        .play()
         .await
         .unwrap();
 }

@@ -1,12 +1,10 @@
-//! An application: does the steps of a script with a host's TCP, and with streams of its own where
-//! it has some.
+//! An application: plays a script with a host's TCP, and with streams of its own where it has some.
 //!
 //! ```
 //! use tcpx_cli::app::{Ends, Player};
 //! use tcpx::network::Network;
 //! use tcpx::HostOptions;
-//! use tcpx_proto::script::Script;
-//! use tcpx_proto::sim::Place;
+//! use tcpx_proto::script::{Addresses, Script};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,27 +13,24 @@
 //! let server = network.add_host("10.0.0.2".parse()?, HostOptions::default());
 //! let asks: Script = "connect 10.0.0.2:80; send \"hello\"; expect \"hello\"; close".parse()?;
 //! let answers: Script = "listen 80; accept; echo; close; expect closed clean".parse()?;
-//! let nowhere = Place { port: 0, peer: None };
-//! let (mut near, mut far) = (Player::new(&client, nowhere, Ends::none()), Player::new(&server, nowhere, Ends::none()));
-//! tokio::try_join!(far.play(&answers), near.play(&asks))?;
+//! let mut near = Player::new(&client, asks, Addresses::default(), Ends::none());
+//! let mut far = Player::new(&server, answers, Addresses::default(), Ends::none());
+//! tokio::try_join!(far.play(), near.play())?;
 //! # Ok(())
 //! # }
 //! ```
 
-mod talk;
+mod connection;
 
 use crate::signals::Caught;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use talk::{Line, ended_early};
 use tcpx::Error;
 use tcpx::host::Host;
 use tcpx::listener::Listener;
 use tcpx::stream::Stream;
-use tcpx_proto::error::{CallError, CloseReason};
-use tcpx_proto::script::{AppAction, Connect, Expected, Script, Step, StepError};
-use tcpx_proto::sim::Place;
+use tcpx_proto::error::CallError;
+use tcpx_proto::script::{Addresses, Call, Machine, Outcome, Script, StepError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::SignalKind;
 
@@ -86,47 +81,44 @@ impl AppError {
     }
 }
 
-/// Plays scripts on a host: keeps their connections and their listener until it is dropped.
+/// Plays a script on a host: keeps its connections and its listener until it is dropped.
 pub struct Player<'a> {
     host: &'a Host,
-    place: Place,
-    ends: Ends,
-    /// The script is a file's: what it does is told to the record, and a sleep does not end with
-    /// the connection.
-    told: bool,
-    streams: Vec<(Option<Arc<str>>, Arc<Stream>)>,
-    /// The connection that steps concern.
-    current: Option<Arc<Stream>>,
+    machine: Machine<Arc<Stream>>,
     listener: Option<Listener>,
+    ends: Ends,
 }
 
 impl<'a> Player<'a> {
-    /// For a script that opens its connections itself, and tells the host's record what it does.
-    pub fn new(host: &'a Host, place: Place, ends: Ends) -> Player<'a> {
+    /// For a script that opens its connections itself. The host's record has what it does.
+    pub fn new(
+        host: &'a Host,
+        script: impl Into<Arc<Script>>,
+        addresses: Addresses,
+        ends: Ends,
+    ) -> Player<'a> {
         Player {
             host,
-            place,
-            ends,
-            told: true,
-            streams: Vec::new(),
-            current: None,
+            machine: Machine::new(script.into(), addresses).with_streams(),
             listener: None,
+            ends,
         }
     }
 
-    /// For a script about this connection, which the caller keeps.
-    pub fn on(host: &'a Host, stream: Arc<Stream>, ends: Ends) -> Player<'a> {
+    /// For a script about this connection, which the caller keeps. It is not recorded, and a sleep
+    /// ends with the connection.
+    pub fn on(
+        host: &'a Host,
+        script: impl Into<Arc<Script>>,
+        stream: Arc<Stream>,
+        ends: Ends,
+    ) -> Player<'a> {
+        let machine = Machine::on_connection(script.into(), stream);
         Player {
-            told: false,
-            current: Some(stream),
-            ..Player::new(
-                host,
-                Place {
-                    port: 0,
-                    peer: None,
-                },
-                ends,
-            )
+            host,
+            machine: machine.with_streams().unrecorded(),
+            listener: None,
+            ends,
         }
     }
 
@@ -135,196 +127,127 @@ impl<'a> Player<'a> {
     ///
     /// # Errors
     /// The first step that cannot be done: a connection ended, or one of `ends` failed. A script
-    /// that expects that end goes on there.
-    pub async fn play(&mut self, script: &Script) -> Result<(), AppError> {
-        let mut at = 0;
-        let mut outcome = Ok(());
-        while let Some(step) = script.steps.get(at) {
-            self.tell(|| AppAction::Began(step.to_string()));
-            match self.step(step).await {
-                Ok(()) => {
-                    self.tell(|| AppAction::Done);
-                    at += 1;
-                }
-                Err(error) => {
-                    self.tell(|| AppAction::Failed(error.plainly().to_string()));
-                    let goes_on = match error {
-                        AppError::Connection(Error::Ended(reason)) => script.after_end(at, reason),
-                        _ => None,
-                    };
-                    let Some(next) = goes_on else {
-                        outcome = Err(error);
-                        break;
-                    };
-                    at = next;
-                }
-            }
-        }
-        self.tell(|| AppAction::Over);
-        outcome
-    }
-
-    fn tell(&self, did: impl FnOnce() -> AppAction) {
-        if self.told {
-            self.host
-                .tell(self.current.as_ref().map(|stream| stream.id()), did());
-        }
-    }
-
-    async fn step(&mut self, step: &Step) -> Result<(), AppError> {
-        match step {
-            Step::Listen { port, backlog } => {
-                let port = Some(port.unwrap_or(self.place.port))
-                    .filter(|port| *port != 0)
-                    .unwrap_or(*self.host.ports().start());
-                self.listener = Some(
-                    self.host
-                        .listen(port, *backlog, &self.host.config().conn)
-                        .map_err(AppError::Connection)?,
-                );
-            }
-            Step::StopListening => drop(
-                self.listener
-                    .take()
-                    .ok_or(AppError::Step(StepError::NotListening))?,
-            ),
-            Step::Accept { name } => {
-                let listener = self
-                    .listener
-                    .as_ref()
-                    .ok_or(AppError::Step(StepError::NotListening))?;
-                let stream = listener.accept().await.map_err(AppError::Connection)?;
-                self.take_up(stream, name.as_ref());
-            }
-            // What is rare and large has a room of its own, so that a connection that waits does
-            // not keep it.
-            Step::Connect(connect) => Box::pin(self.connect(connect)).await?,
-            Step::On(name) => {
-                let found = self
-                    .streams
-                    .iter()
-                    .rev()
-                    .find(|(known, _)| known.as_ref() == Some(name));
-                let missing =
-                    || AppError::Step(StepError::NoSuchConnection(Some(Arc::clone(name))));
-                self.current = Some(Arc::clone(&found.ok_or_else(missing)?.1));
-            }
-            Step::Sleep(duration) if self.told => tokio::time::sleep(*duration).await,
-            Step::Lift => self.host.lift("third-ack"),
-            Step::GoSilent => self.host.vanish(),
-            Step::Restart => {
-                self.host.restart();
-                (self.current, self.listener) = (None, None);
-                self.streams.clear();
-            }
-            _ => {
-                let stream = self
-                    .current
-                    .clone()
-                    .ok_or(AppError::Step(StepError::NoSuchConnection(None)))?;
-                self.talk(
-                    step,
-                    Line {
-                        stream: &stream,
-                        told: self.told,
-                    },
-                )
-                .await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn connect(&mut self, connect: &Connect) -> Result<(), AppError> {
-        let to: SocketAddr = connect
-            .to
-            .or(self.place.peer)
-            .ok_or(AppError::Step(StepError::NoPeer))?;
-        let port = connect.from.unwrap_or(self.place.port);
-        for left in (0..connect.tries.unwrap_or(1).max(1)).rev() {
-            let stream = self
-                .host
-                .start_connect(port, to, &self.host.config().conn)
-                .map_err(AppError::Connection)?;
-            let stream = Arc::new(stream);
-            self.current = Some(Arc::clone(&stream));
-            let opened = if connect.tries.is_some() {
-                stream.established().await
-            } else {
-                Ok(())
+    /// that expects that end continues there.
+    pub async fn play(&mut self) -> Result<(), AppError> {
+        let host = self.host;
+        let mut record = |stream: Option<&Arc<Stream>>, action| {
+            host.tell(stream.map(|stream| stream.id()), action);
+        };
+        let mut last = None;
+        loop {
+            self.machine.advance(&mut record);
+            let recorded = self.machine.is_recorded();
+            let Some(call) = self.machine.call() else {
+                break;
             };
-            match opened {
-                Ok(()) => {
-                    self.streams.push((connect.name.clone(), stream));
-                    break;
+            let executor = Executor {
+                host,
+                listener: &mut self.listener,
+                ends: &mut self.ends,
+                recorded,
+            };
+            match executor.make(call).await {
+                Ok(outcome) => self.machine.done(outcome, &mut record),
+                Err(error) => {
+                    self.machine.failed(error.plainly(), &mut record);
+                    last = Some(error);
                 }
-                Err(error) if left == 0 => return Err(AppError::Connection(error)),
-                Err(error) => self
-                    .tell(|| AppAction::Failed(AppError::Connection(error).plainly().to_string())),
             }
         }
-        Ok(())
-    }
-
-    fn take_up(&mut self, stream: Stream, name: Option<&Arc<str>>) {
-        let stream = Arc::new(stream);
-        self.current = Some(Arc::clone(&stream));
-        self.streams.push((name.cloned(), stream));
-    }
-
-    /// A step that concerns a connection.
-    async fn talk(&mut self, step: &Step, line: Line<'_>) -> Result<(), AppError> {
-        let (stream, ends) = (line.stream, &mut self.ends);
-        match step {
-            Step::Send(data) => line.send(data).await,
-            Step::Receive(octets) => talk::receive(line, &mut ends.output, Some(*octets)).await,
-            Step::ReceiveUntil(text) => line
-                .receive_text(|heard| usize::from(!heard.ends_with(text)))
-                .await
-                .map(drop),
-            Step::ReceiveToEnd => talk::receive(line, &mut ends.output, None).await,
-            Step::Echo => talk::echo(line).await,
-            Step::SendInput => talk::send_input(&mut ends.input, line).await,
-            Step::Relay => Box::pin(talk::relay(line, ends)).await,
-            Step::Sleep(duration) => tokio::select! {
-                () = tokio::time::sleep(*duration) => Ok(()),
-                ended = stream.closed() => ended_early(ended),
-            },
-            Step::StopReading if self.told => stream
-                .closed()
-                .await
-                .map(drop)
-                .map_err(AppError::Connection),
-            Step::StopReading => ended_early(stream.closed().await),
-            Step::Shutdown => line.shutdown().await,
-            Step::Close => {
-                stream.close();
-                Ok(())
-            }
-            Step::Abort => {
-                stream.abort();
-                Ok(())
-            }
-            Step::Expect(Expected::Text(text)) => line.expect_text(text).await,
-            Step::Expect(Expected::State(state)) => {
-                stream.reached(*state).await.map_err(AppError::Connection)
-            }
-            Step::Expect(Expected::Closed(reason)) => {
-                expect_closed(stream.closed().await, reason.as_deref())
-            }
-            // The other steps are the host's.
+        match self.machine.end() {
+            Some(Err(error)) => Err(last
+                .filter(|last| last.plainly() == *error)
+                .unwrap_or_else(|| AppError::Step(error.clone()))),
             _ => Ok(()),
         }
     }
 }
 
-fn expect_closed(ended: Result<CloseReason, Error>, named: Option<&str>) -> Result<(), AppError> {
-    match ended.map_err(AppError::Connection)? {
-        reason if named.is_none_or(|named| named == reason.name()) => Ok(()),
-        reason => Err(AppError::Step(StepError::Unexpected(format!(
-            "the connection ended: {}",
-            reason.name()
-        )))),
+/// Makes the calls of a script.
+struct Executor<'a> {
+    host: &'a Host,
+    listener: &'a mut Option<Listener>,
+    ends: &'a mut Ends,
+    recorded: bool,
+}
+
+impl Executor<'_> {
+    async fn make(self, call: Call<'_, Arc<Stream>>) -> Result<Outcome<Arc<Stream>>, AppError> {
+        let not_listening = AppError::Step(StepError::NotListening);
+        match call {
+            Call::Listen { port, backlog } => {
+                let port = match port {
+                    0 => *self.host.ports().start(),
+                    port => port,
+                };
+                let listener = self.host.listen(port, backlog, &self.host.config().conn);
+                *self.listener = Some(listener.map_err(AppError::Connection)?);
+            }
+            Call::StopListening => drop(self.listener.take().ok_or(not_listening)?),
+            Call::Accept => {
+                let listener = self.listener.as_ref().ok_or(not_listening)?;
+                let stream = listener.accept().await.map_err(AppError::Connection)?;
+                return Ok(Outcome::Opened(Arc::new(stream)));
+            }
+            Call::Connect { to, from } => {
+                let config = &self.host.config().conn;
+                let stream = self.host.start_connect(from, to, config);
+                return Ok(Outcome::Opened(Arc::new(
+                    stream.map_err(AppError::Connection)?,
+                )));
+            }
+            Call::Established(stream) => {
+                stream.established().await.map_err(AppError::Connection)?;
+            }
+            Call::Send(stream, data) => {
+                return connection::send(stream, data).await.map(Outcome::Sent);
+            }
+            Call::Receive(stream, most) => {
+                let bytes = connection::receive(stream, most).await;
+                return bytes.map(Outcome::Bytes);
+            }
+            Call::Input => {
+                let bytes = connection::read_input(&mut self.ends.input).await;
+                return bytes.map(Outcome::Bytes);
+            }
+            Call::Output(bytes) => connection::write_output(&mut self.ends.output, bytes).await?,
+            Call::EndOutput => connection::end_output(&mut self.ends.output).await?,
+            // What is rare and large has a room of its own, so that a connection that waits does
+            // not keep it.
+            Call::Relay(stream) => {
+                Box::pin(connection::relay(stream, self.ends, self.recorded)).await?;
+            }
+            Call::Sleep(duration, Some(stream)) if !self.recorded => tokio::select! {
+                () = tokio::time::sleep(duration) => {}
+                ended = stream.closed() => connection::ended_early(ended)?,
+            },
+            Call::Sleep(duration, _) => tokio::time::sleep(duration).await,
+            Call::StopReading(stream) => {
+                let ended = stream.closed().await;
+                if self.recorded {
+                    ended.map_err(AppError::Connection)?;
+                } else {
+                    connection::ended_early(ended)?;
+                }
+            }
+            Call::Release => self.host.lift("third-ack"),
+            Call::Shutdown(stream) => connection::shutdown(stream).await?,
+            Call::Close(stream) => stream.close(),
+            Call::Abort(stream) => stream.abort(),
+            Call::GoSilent => self.host.vanish(),
+            Call::Restart => {
+                self.host.restart();
+                *self.listener = None;
+            }
+            Call::State(stream, state) => {
+                stream.reached(state).await.map_err(AppError::Connection)?;
+            }
+            Call::Closed(stream) => {
+                let reason = stream.closed().await.map_err(AppError::Connection)?;
+                return Ok(Outcome::Closed(reason));
+            }
+        }
+        Ok(Outcome::Done)
     }
 }
 

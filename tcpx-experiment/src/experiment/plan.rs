@@ -12,8 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tcpx_proto::knob::{self, Given, Settings};
 use tcpx_proto::lexer::{Mistake, Word, did_you_mean, duration, nearest};
-use tcpx_proto::script::{Connect, Script, Step};
-use tcpx_proto::sim::Place;
+use tcpx_proto::script::{Addresses, Connect, Script, Step};
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 use toml::Spanned;
 
@@ -94,8 +93,8 @@ pub struct HostPlan {
 
 impl HostPlan {
     /// Where its script is played.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
             port: self.address.port(),
             peer: Some(self.peer),
         }

@@ -42,7 +42,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     }
     // Who listens does so before anybody connects.
     for (host, id) in plan.hosts.iter().zip(hosts).rev() {
-        sim.play(id, host.script.clone(), host.place());
+        sim.play(id, host.script.clone(), host.addresses());
     }
     go(&mut sim, plan, hosts);
     let [a, b] = End::BOTH.map(|end| record(&sim, *end.of(&hosts), end, plan, seed, keep));

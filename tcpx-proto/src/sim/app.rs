@@ -1,40 +1,27 @@
-//! A script as an application: what it does with its host's TCP, one call at a time.
+//! A script on a host of the simulation: makes the calls of its machine on the host's stack.
 
 use super::host::Conn;
 use crate::error::{CallError, CloseReason};
 use crate::id::{ConnId, FourTuple, ListenerId};
-use crate::script::{AppAction, Connect, Expected, Script, Step, StepError};
+use crate::script::{Addresses, AppAction, Call, Machine, Outcome, Script, StepError};
 use crate::stack::Stack;
 use crate::state::State;
 use crate::time::Instant;
-use alloc::format;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem;
 use core::net::{IpAddr, SocketAddr};
 
-/// The most octets that one RECEIVE asks for.
+/// The most bytes that one RECEIVE asks for.
 const CHUNK: usize = 16_384;
 
-/// What a step asks of the host, beyond its connection.
+/// What a call asks of the host, beyond its stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Asks {
+pub(super) enum HostRequest {
     Nothing,
-    Lift,
+    Release,
     GoSilent,
     Restart,
-}
-
-/// Where an application is: its host's address, the port it listens on and connects from, and whom
-/// it connects to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Place {
-    /// The port for `listen` and `connect`; 0: any.
-    pub port: u16,
-    /// Whom `connect` means.
-    pub peer: Option<SocketAddr>,
 }
 
 /// What an application may see and do.
@@ -44,427 +31,209 @@ pub(super) struct World<'a> {
     pub(super) stack: &'a mut Stack,
     pub(super) conns: &'a [Conn],
     /// What it did, for the record.
-    pub(super) deeds: &'a mut Vec<(Option<ConnId>, AppAction)>,
+    pub(super) actions: &'a mut Vec<(Option<ConnId>, AppAction)>,
 }
-
-/// How far a step came.
-enum Progress {
-    /// Something was done, and there is more.
-    More,
-    /// It is done.
-    Done,
-    /// Nothing can be done now.
-    Waits,
-}
-
-type Taken = Result<Progress, StepError>;
 
 /// An application.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct App {
-    script: Arc<Script>,
-    place: Place,
-    /// The step that it is at.
-    at: usize,
-    /// That step has begun.
-    began: bool,
-    /// Octets that this step has sent or received.
-    octets: usize,
-    /// What this step received and has not sent back, or not compared.
-    heard: Vec<u8>,
-    /// How often this step has tried.
-    tried: u32,
-    /// It opens this connection.
-    opening: Option<ConnId>,
-    names: Vec<(Arc<str>, ConnId)>,
-    /// The connection that steps concern.
-    current: Option<ConnId>,
+    machine: Machine<ConnId>,
     listener: Option<ListenerId>,
     /// A sleep ends then.
     pub(super) until: Option<Instant>,
     /// It may have something to do.
     pub(super) awake: bool,
-    /// The script is over, and how it ended early.
-    pub(super) over: bool,
-    pub(super) error: Option<StepError>,
 }
 
 impl App {
     /// An application without a connection.
-    pub(super) fn new(script: Arc<Script>, place: Place) -> App {
-        App {
-            script,
-            place,
-            at: 0,
-            began: false,
-            octets: 0,
-            heard: Vec::new(),
-            tried: 0,
-            opening: None,
-            names: Vec::new(),
-            current: None,
-            listener: None,
-            until: None,
-            awake: true,
-            over: false,
-            error: None,
-        }
+    pub(super) fn new(script: Arc<Script>, addresses: Addresses) -> App {
+        App::playing(Machine::new(script, addresses))
     }
 
     /// An application that begins when this connection is established.
     pub(super) fn on(script: Arc<Script>, id: ConnId) -> App {
+        App::playing(Machine::on_opening(script, id))
+    }
+
+    fn playing(machine: Machine<ConnId>) -> App {
         App {
-            opening: Some(id),
-            current: Some(id),
-            ..App::new(
-                script,
-                Place {
-                    port: 0,
-                    peer: None,
-                },
-            )
+            machine,
+            listener: None,
+            until: None,
+            awake: true,
         }
     }
 
     /// Whether the end or the progress of this connection is its concern.
     pub(super) fn has(&self, id: ConnId) -> bool {
-        self.current == Some(id)
-            || self.opening == Some(id)
-            || self.names.iter().any(|(_, named)| *named == id)
+        let mut own = self.machine.connections().chain(self.machine.current());
+        own.any(|own| *own == id)
     }
 
     pub(super) fn listens_on(&self, listener: ListenerId) -> bool {
         self.listener == Some(listener)
     }
 
+    /// The script is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.machine.end().is_some()
+    }
+
+    /// The error at which the script ended early.
+    pub(super) fn error(&self) -> Option<&StepError> {
+        self.machine.end()?.as_ref().err()
+    }
+
     /// The host lost every connection and listener.
     pub(super) fn forget(&mut self) {
-        (self.current, self.opening, self.listener) = (None, None, None);
-        self.names.clear();
+        self.listener = None;
+        self.machine.forget();
     }
 
     /// Makes at most one call. Afterwards it is awake if there may be more to do.
-    pub(super) fn act(&mut self, world: &mut World<'_>) -> Asks {
-        let script = Arc::clone(&self.script);
-        let connects = !matches!(script.steps.get(self.at), Some(Step::Connect(_)));
-        if let Some(id) = self.opening.filter(|_| connects) {
-            match self.opened(world, id) {
-                Ok(Progress::Done) => {}
-                Ok(_) => return self.sleeps(),
-                Err(error) => return self.fails(world, error),
-            }
-        }
-        let Some(step) = script.steps.get(self.at).filter(|_| !self.over) else {
-            if !mem::replace(&mut self.over, true) {
-                world.deeds.push((None, AppAction::Over));
-            }
-            return self.sleeps();
+    pub(super) fn act(&mut self, world: &mut World<'_>) -> HostRequest {
+        let mut actions = Vec::new();
+        let mut record = |id: Option<&ConnId>, action: AppAction| {
+            // The end of the script concerns no connection.
+            let id = id.copied().filter(|_| action != AppAction::Over);
+            actions.push((id, action));
         };
-        if !mem::replace(&mut self.began, true) {
-            world
-                .deeds
-                .push((self.current, AppAction::Began(step.to_string())));
-        }
-        match self.take(world, step) {
-            Ok(Progress::More) => Asks::Nothing,
-            Ok(Progress::Waits) => self.sleeps(),
-            Ok(Progress::Done) => {
-                world.deeds.push((self.current, AppAction::Done));
-                self.go_to(self.at + 1);
-                match step {
-                    Step::Lift => Asks::Lift,
-                    Step::GoSilent => Asks::GoSilent,
-                    Step::Restart => Asks::Restart,
-                    _ => Asks::Nothing,
+        self.machine.advance(&mut record);
+        let mut request = HostRequest::Nothing;
+        match self.machine.call() {
+            None => self.awake = false,
+            Some(call) => {
+                let asked = request_of(&call);
+                match make(call, &mut self.listener, &mut self.until, world) {
+                    Ok(None) => self.awake = false,
+                    Ok(Some(outcome)) => {
+                        self.until = None;
+                        self.machine.done(outcome, &mut record);
+                        request = asked;
+                    }
+                    Err(error) => {
+                        self.until = None;
+                        let error = self.precisely(error, world.conns);
+                        self.machine.failed(error, &mut record);
+                    }
                 }
             }
-            Err(error) => self.fails(world, error),
         }
+        world.actions.append(&mut actions);
+        request
     }
 
-    fn sleeps(&mut self) -> Asks {
-        self.awake = false;
-        Asks::Nothing
-    }
-
-    fn go_to(&mut self, step: usize) {
-        (self.at, self.began, self.octets, self.tried, self.until) = (step, false, 0, 0, None);
-        self.heard.clear();
-    }
-
-    /// A step cannot be done: the script goes on where that end was expected, or is over.
-    fn fails(&mut self, world: &mut World<'_>, error: StepError) -> Asks {
-        let error = match (error, self.current.and_then(|id| closed(world.conns, id))) {
+    /// How the connection ended, where the stack has forgotten it.
+    fn precisely(&self, error: StepError, conns: &[Conn]) -> StepError {
+        match (
+            error,
+            self.machine.current().and_then(|id| closed(conns, *id)),
+        ) {
             (StepError::Call(CallError::NoConnection), Some(reason)) => {
                 StepError::Call(CallError::Ended(reason))
             }
             (error, _) => error,
-        };
-        world
-            .deeds
-            .push((self.current, AppAction::Failed(error.to_string())));
-        self.opening = None;
-        let goes_on = match error {
-            StepError::Call(CallError::Ended(reason)) => self.script.after_end(self.at, reason),
-            _ => None,
-        };
-        match goes_on {
-            Some(step) => {
-                self.go_to(step);
-                Asks::Nothing
-            }
-            None => {
-                (self.over, self.error) = (true, Some(error));
-                world.deeds.push((None, AppAction::Over));
-                self.sleeps()
-            }
-        }
-    }
-
-    /// A part of a step.
-    fn take(&mut self, world: &mut World<'_>, step: &Step) -> Taken {
-        match step {
-            Step::Listen { port, backlog } => {
-                self.listen(world, port.unwrap_or(self.place.port), *backlog)
-            }
-            Step::StopListening => {
-                let listener = self.listener.take().ok_or(StepError::NotListening)?;
-                world.stack.close_listener(world.now, listener);
-                Ok(Progress::Done)
-            }
-            Step::Accept { name } => {
-                let listener = self.listener.ok_or(StepError::NotListening)?;
-                match world.stack.accept(world.now, listener) {
-                    Err(CallError::WouldBlock) => Ok(Progress::Waits),
-                    accepted => self.take_up(accepted.map_err(StepError::Call)?, name.as_ref()),
-                }
-            }
-            Step::Connect(connect) => self.connect(world, connect),
-            Step::On(name) => {
-                let found = self.names.iter().rev().find(|(known, _)| known == name);
-                self.current = Some(
-                    found
-                        .ok_or_else(|| StepError::NoSuchConnection(Some(Arc::clone(name))))?
-                        .1,
-                );
-                Ok(Progress::Done)
-            }
-            Step::Sleep(duration) => {
-                let until = *self.until.get_or_insert(world.now + *duration);
-                Ok(if world.now < until {
-                    Progress::Waits
-                } else {
-                    Progress::Done
-                })
-            }
-            Step::StopReading => Ok(Progress::Waits),
-            Step::SendInput | Step::Lift | Step::GoSilent | Step::Restart => Ok(Progress::Done),
-            _ => {
-                let id = self.current.ok_or(StepError::NoSuchConnection(None))?;
-                self.talk(world, id, step)
-            }
-        }
-    }
-
-    fn listen(&mut self, world: &mut World<'_>, port: u16, backlog: usize) -> Taken {
-        let (local, config) = (
-            SocketAddr::new(world.address, port),
-            world.stack.config().conn.clone(),
-        );
-        self.listener = Some(
-            world
-                .stack
-                .listen(world.now, local, backlog, &config)
-                .map_err(StepError::Call)?,
-        );
-        Ok(Progress::Done)
-    }
-
-    fn connect(&mut self, world: &mut World<'_>, connect: &Connect) -> Taken {
-        let Some(id) = self.opening else {
-            let to = connect.to.or(self.place.peer).ok_or(StepError::NoPeer)?;
-            let local = SocketAddr::new(world.address, connect.from.unwrap_or(self.place.port));
-            let config = world.stack.config().conn.clone();
-            self.tried += 1;
-            let id = world
-                .stack
-                .connect(world.now, FourTuple { local, remote: to }, &config)
-                .map_err(StepError::Call)?;
-            if connect.tries.is_none() {
-                return self.take_up(id, connect.name.as_ref());
-            }
-            (self.opening, self.current) = (Some(id), Some(id));
-            return Ok(Progress::More);
-        };
-        match self.opened(world, id) {
-            Ok(Progress::Done) => self.take_up(id, connect.name.as_ref()),
-            Err(error) if connect.tries.is_some_and(|tries| self.tried < tries) => {
-                world
-                    .deeds
-                    .push((self.current, AppAction::Failed(error.to_string())));
-                self.opening = None;
-                Ok(Progress::More)
-            }
-            other => other,
-        }
-    }
-
-    /// Whether the connection that is being opened has come that far.
-    fn opened(&mut self, world: &World<'_>, id: ConnId) -> Taken {
-        match world.stack.status(id).map(|status| status.state) {
-            Some(State::SynSent | State::SynReceived) => return Ok(Progress::Waits),
-            Some(State::Closed | State::Listen) | None => {
-                let reason = closed(world.conns, id);
-                return Err(StepError::Call(
-                    reason.map_or(CallError::NoConnection, CallError::Ended),
-                ));
-            }
-            Some(_) => self.opening = None,
-        }
-        Ok(Progress::Done)
-    }
-
-    fn take_up(&mut self, id: ConnId, name: Option<&Arc<str>>) -> Taken {
-        self.current = Some(id);
-        self.names.extend(name.map(|name| (Arc::clone(name), id)));
-        Ok(Progress::Done)
-    }
-
-    /// A part of a step that concerns the connection.
-    fn talk(&mut self, world: &mut World<'_>, id: ConnId, step: &Step) -> Taken {
-        let now = world.now;
-        let done =
-            |call: Result<(), CallError>| call.map(|()| Progress::Done).map_err(StepError::Call);
-        match step {
-            Step::Send(data) => self.send(world, id, data),
-            Step::Receive(octets) => {
-                self.receive_up_to(world, id, usize::try_from(*octets).unwrap_or(usize::MAX))
-            }
-            Step::ReceiveUntil(text) => match self.heard.ends_with(text) {
-                true => Ok(Progress::Done),
-                false => self.receive(world, id, 1),
-            },
-            Step::ReceiveToEnd | Step::Relay => self.receive(world, id, CHUNK),
-            Step::Echo => self.echo(world, id),
-            Step::Expect(Expected::Text(text)) => self.expect_text(world, id, text),
-            Step::Expect(Expected::State(state)) => expect_state(world, id, *state),
-            Step::Expect(Expected::Closed(reason)) => expect_closed(world, id, reason.as_deref()),
-            Step::Shutdown => done(world.stack.shutdown(now, id)),
-            Step::Close => done(world.stack.close(now, id)),
-            Step::Abort => done(world.stack.abort(now, id)),
-            _ => Ok(Progress::Done),
-        }
-    }
-
-    fn send(&mut self, world: &mut World<'_>, id: ConnId, data: &[u8]) -> Taken {
-        let left = data.get(self.octets..).unwrap_or_default();
-        if left.is_empty() {
-            return Ok(Progress::Done);
-        }
-        match world.stack.send(world.now, id, left) {
-            Err(CallError::WouldBlock) => Ok(Progress::Waits),
-            sent => {
-                let octets = sent.map_err(StepError::Call)?;
-                world.deeds.push((
-                    Some(id),
-                    AppAction::Sent(left.get(..octets).unwrap_or_default().to_vec()),
-                ));
-                self.octets += octets;
-                Ok(if octets == left.len() {
-                    Progress::Done
-                } else {
-                    Progress::More
-                })
-            }
-        }
-    }
-
-    fn receive_up_to(&mut self, world: &mut World<'_>, id: ConnId, most: usize) -> Taken {
-        match most.saturating_sub(self.octets) {
-            0 => Ok(Progress::Done),
-            left => self.receive(world, id, left),
-        }
-    }
-
-    /// RECEIVE of at most `most` octets; done: there are no more.
-    fn receive(&mut self, world: &mut World<'_>, id: ConnId, most: usize) -> Taken {
-        let mut octets = vec![0; most.min(CHUNK)];
-        match world.stack.receive(world.now, id, &mut octets) {
-            Err(CallError::WouldBlock) => Ok(Progress::Waits),
-            Err(error) => Err(StepError::Call(error)),
-            Ok(0) => Ok(Progress::Done),
-            Ok(got) => {
-                octets.truncate(got);
-                self.octets += got;
-                self.heard.extend_from_slice(&octets);
-                world.deeds.push((Some(id), AppAction::Received(octets)));
-                Ok(Progress::More)
-            }
-        }
-    }
-
-    fn echo(&mut self, world: &mut World<'_>, id: ConnId) -> Taken {
-        if self.heard.is_empty() {
-            return self.receive(world, id, CHUNK);
-        }
-        match world.stack.send(world.now, id, &self.heard) {
-            Err(CallError::WouldBlock) => Ok(Progress::Waits),
-            sent => {
-                let octets = sent.map_err(StepError::Call)?;
-                world.deeds.push((
-                    Some(id),
-                    AppAction::Sent(self.heard.drain(..octets).collect()),
-                ));
-                Ok(Progress::More)
-            }
-        }
-    }
-
-    fn expect_text(&mut self, world: &mut World<'_>, id: ConnId, text: &[u8]) -> Taken {
-        let wrong = |heard: &[u8]| {
-            StepError::Unexpected(format!(
-                "expected \"{}\", received \"{}\"",
-                text.escape_ascii(),
-                heard.escape_ascii()
-            ))
-        };
-        if !text.starts_with(&self.heard) {
-            return Err(wrong(&self.heard));
-        }
-        match self.receive_up_to(world, id, text.len())? {
-            Progress::Done if self.heard != text => Err(wrong(&self.heard)),
-            other => Ok(other),
         }
     }
 }
 
-fn expect_state(world: &World<'_>, id: ConnId, state: State) -> Taken {
-    let now = world
-        .stack
-        .status(id)
-        .map_or(State::Closed, |status| status.state);
-    match closed(world.conns, id) {
-        _ if now == state => Ok(Progress::Done),
-        Some(reason) => Err(StepError::Call(CallError::Ended(reason))),
-        None => Ok(Progress::Waits),
+fn request_of(call: &Call<'_, ConnId>) -> HostRequest {
+    match call {
+        Call::Release => HostRequest::Release,
+        Call::GoSilent => HostRequest::GoSilent,
+        Call::Restart => HostRequest::Restart,
+        _ => HostRequest::Nothing,
     }
 }
 
-fn expect_closed(world: &World<'_>, id: ConnId, named: Option<&str>) -> Taken {
-    match closed(world.conns, id) {
-        None => Ok(Progress::Waits),
-        Some(reason) if named.is_none_or(|named| named == reason.name()) => Ok(Progress::Done),
-        Some(reason) => Err(StepError::Unexpected(format!(
-            "the connection ended: {}",
-            reason.name()
-        ))),
+/// Makes one call; `None`: it would have to wait.
+fn make(
+    call: Call<'_, ConnId>,
+    listener: &mut Option<ListenerId>,
+    until: &mut Option<Instant>,
+    world: &mut World<'_>,
+) -> Result<Option<Outcome<ConnId>>, StepError> {
+    let now = world.now;
+    let stack = &mut *world.stack;
+    let done = |result: Result<(), CallError>| result.map(|()| Outcome::Done);
+    let result = match call {
+        Call::Listen { port, backlog } => {
+            let local = SocketAddr::new(world.address, port);
+            let config = stack.config().conn.clone();
+            stack.listen(now, local, backlog, &config).map(|id| {
+                *listener = Some(id);
+                Outcome::Done
+            })
+        }
+        Call::StopListening => {
+            stack.close_listener(now, listener.take().ok_or(StepError::NotListening)?);
+            Ok(Outcome::Done)
+        }
+        Call::Accept => {
+            let listener = listener.ok_or(StepError::NotListening)?;
+            stack.accept(now, listener).map(Outcome::Opened)
+        }
+        Call::Connect { to, from } => {
+            let local = SocketAddr::new(world.address, from);
+            let config = stack.config().conn.clone();
+            let tuple = FourTuple { local, remote: to };
+            stack.connect(now, tuple, &config).map(Outcome::Opened)
+        }
+        Call::Established(id) => established(world, *id),
+        Call::Send(id, data) => stack.send(now, *id, data).map(Outcome::Sent),
+        Call::Receive(id, most) => {
+            let mut bytes = vec![0; most.min(CHUNK)];
+            stack.receive(now, *id, &mut bytes).map(|got| {
+                bytes.truncate(got);
+                Outcome::Bytes(bytes)
+            })
+        }
+        Call::Sleep(duration, _) if now < *until.get_or_insert(now + duration) => {
+            Err(CallError::WouldBlock)
+        }
+        Call::StopReading(_) => Err(CallError::WouldBlock),
+        Call::Shutdown(id) => done(stack.shutdown(now, *id)),
+        Call::Close(id) => done(stack.close(now, *id)),
+        Call::Abort(id) => done(stack.abort(now, *id)),
+        Call::State(id, state) => reached(world, *id, state),
+        Call::Closed(id) => match closed(world.conns, *id) {
+            Some(reason) => Ok(Outcome::Closed(reason)),
+            None => Err(CallError::WouldBlock),
+        },
+        Call::Sleep(..) | Call::Release | Call::GoSilent | Call::Restart => Ok(Outcome::Done),
+        // An application here has no streams of its own, and is never asked for them.
+        Call::Input => Ok(Outcome::Bytes(Vec::new())),
+        Call::Output(_) | Call::EndOutput | Call::Relay(_) => Ok(Outcome::Done),
+    };
+    match result {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(CallError::WouldBlock) => Ok(None),
+        Err(error) => Err(StepError::Call(error)),
     }
+}
+
+fn established(world: &World<'_>, id: ConnId) -> Result<Outcome<ConnId>, CallError> {
+    match world.stack.status(id).map(|status| status.state) {
+        Some(State::SynSent | State::SynReceived) => Err(CallError::WouldBlock),
+        Some(State::Closed | State::Listen) | None => {
+            let reason = closed(world.conns, id);
+            Err(reason.map_or(CallError::NoConnection, CallError::Ended))
+        }
+        Some(_) => Ok(Outcome::Done),
+    }
+}
+
+fn reached(world: &World<'_>, id: ConnId, state: State) -> Result<Outcome<ConnId>, CallError> {
+    let now = world.stack.status(id).map(|status| status.state);
+    if now.unwrap_or(State::Closed) == state {
+        return Ok(Outcome::Done);
+    }
+    let ended = closed(world.conns, id).map(CallError::Ended);
+    Err(ended.unwrap_or(CallError::WouldBlock))
 }
 
 fn closed(conns: &[Conn], id: ConnId) -> Option<CloseReason> {
-    conns
-        .iter()
-        .rev()
-        .find(|conn| conn.id == id)
-        .and_then(|conn| conn.closed)
+    let mut latest = conns.iter().rev();
+    latest.find(|conn| conn.id == id)?.closed
 }

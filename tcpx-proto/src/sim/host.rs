@@ -1,6 +1,6 @@
 //! One host: its TCP, the gate at its edge, and its applications, driven as the crate's page says.
 
-use super::app::{App, Asks, Place, World};
+use super::app::{App, HostRequest, World};
 use super::{HostId, Observation};
 use crate::config::Config;
 use crate::error::CloseReason;
@@ -8,7 +8,7 @@ use crate::event::{Event, SegmentRecord, What};
 use crate::fault::{Direction, Gate, Judgement, Rule};
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::label::Label;
-use crate::script::{AppAction, AppEvent, Script, StepError};
+use crate::script::{Addresses, AppAction, AppEvent, Script, StepError};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
@@ -96,23 +96,18 @@ impl Host {
         self.apps.push(App::on(script, id));
     }
 
-    pub(super) fn play(&mut self, script: Arc<Script>, place: Place) {
-        self.apps.push(App::new(script, place));
+    pub(super) fn play(&mut self, script: Arc<Script>, addresses: Addresses) {
+        self.apps.push(App::new(script, addresses));
     }
 
     /// How the script that has this connection ended early, if it did.
     pub(super) fn failed(&self, id: ConnId) -> Option<&StepError> {
-        self.apps
-            .iter()
-            .rev()
-            .find(|app| app.has(id))?
-            .error
-            .as_ref()
+        self.apps.iter().rev().find(|app| app.has(id))?.error()
     }
 
     /// Every script came to its end.
     pub(super) fn is_over(&self) -> bool {
-        self.apps.iter().all(|app| app.over)
+        self.apps.iter().all(App::is_over)
     }
 
     pub(super) fn conn(&self, id: ConnId) -> Option<&Conn> {
@@ -176,7 +171,7 @@ impl Host {
 
     /// When something is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let asleep = self.apps.iter().filter(|app| !app.awake && !app.over);
+        let asleep = self.apps.iter().filter(|app| !app.awake && !app.is_over());
         let timers = [self.stack.deadline(), self.gate.deadline()];
         timers
             .into_iter()
@@ -319,16 +314,16 @@ impl Host {
         let Some(app) = self.apps.iter_mut().find(|app| app.awake) else {
             return false;
         };
-        let mut deeds = Vec::new();
+        let mut actions = Vec::new();
         let (address, stack, conns) = (self.address, &mut self.stack, &self.conns);
-        let asks = app.act(&mut World {
+        let request = app.act(&mut World {
             now,
             address,
             stack,
             conns,
-            deeds: &mut deeds,
+            actions: &mut actions,
         });
-        for (conn, did) in deeds {
+        for (conn, did) in actions {
             if let (AppAction::Received(octets), Some(conn)) = (
                 &did,
                 conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)),
@@ -340,11 +335,11 @@ impl Host {
                 deed: AppEvent { at: now, conn, did },
             });
         }
-        match asks {
-            Asks::Nothing => {}
-            Asks::GoSilent => self.silent = true,
-            Asks::Lift => self.lift(now),
-            Asks::Restart => self.restart(now),
+        match request {
+            HostRequest::Nothing => {}
+            HostRequest::GoSilent => self.silent = true,
+            HostRequest::Release => self.lift(now),
+            HostRequest::Restart => self.restart(now),
         }
         true
     }

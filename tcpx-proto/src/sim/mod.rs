@@ -11,7 +11,6 @@ mod app;
 mod host;
 mod link;
 
-pub use app::Place;
 pub use link::{Link, Net, Passage};
 
 use crate::config::{Config, ConnConfig};
@@ -19,7 +18,7 @@ use crate::error::{CallError, CloseReason};
 use crate::event::{Event, SegmentRecord};
 use crate::fault::{Judgement, Rule};
 use crate::id::{ConnId, FourTuple, ListenerId};
-use crate::script::{AppEvent, Script, StepError};
+use crate::script::{Addresses, AppEvent, Script, StepError};
 use crate::stack::Stack;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
@@ -220,9 +219,9 @@ impl Sim {
         })?
     }
 
-    /// Runs `script` on a connection, from when it is established. Applications here have no input
-    /// of their own: [`Step::SendInput`](crate::script::Step::SendInput) sends nothing,
-    /// [`Step::Relay`](crate::script::Step::Relay) receives to the end.
+    /// Runs `script` on a connection, from when it is established. The input of an application here
+    /// is empty: [`Step::SendInput`](crate::script::Step::SendInput) sends nothing, and
+    /// [`Step::Relay`](crate::script::Step::Relay) sends the FIN at once.
     pub fn spawn(&mut self, host: HostId, conn: ConnId, script: Script) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.spawn(conn, Arc::new(script));
@@ -231,9 +230,9 @@ impl Sim {
     }
 
     /// Runs `script` on a host, from its first step: it opens its connections itself.
-    pub fn play(&mut self, host: HostId, script: Script, place: Place) {
+    pub fn play(&mut self, host: HostId, script: Script, addresses: Addresses) {
         if let Some(host) = self.hosts.get_mut(host.0) {
-            host.play(Arc::new(script), place);
+            host.play(Arc::new(script), addresses);
         }
         self.settle(host);
     }

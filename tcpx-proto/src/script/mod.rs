@@ -1,7 +1,10 @@
 //! What an application does and when. The binaries' application flags are shorthand for these
 //! steps; `docs/scripts.md` has the language.
 
+mod machine;
 mod parse;
+
+pub use machine::{Addresses, Call, Machine, Outcome, Recorder};
 
 use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;

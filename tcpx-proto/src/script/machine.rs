@@ -1,0 +1,569 @@
+//! What an application does next: a script as a machine that makes no calls itself.
+//!
+//! [`Machine::call`] is the next [`Call`]. An executor makes it, on the engine's stack, on a stream
+//! of tokio's or on a socket of the kernel's, and returns the outcome. The machine decides the order
+//! of steps, which connection they concern, how often `connect` is tried, how much is sent and
+//! received, what is expected, where the script continues after an error, and what is recorded. An
+//! executor decides how to make a call and how to wait.
+
+use super::{AppAction, Expected, Script, Step, StepError};
+use crate::error::{CallError, CloseReason};
+use crate::state::State;
+use crate::time::Duration;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// What a program was given for the steps that name no port or peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Addresses {
+    /// The port for `listen` and `connect`; 0: any.
+    pub port: u16,
+    /// The peer for `connect`.
+    pub peer: Option<SocketAddr>,
+}
+
+/// What to do next. `C` is the executor's handle of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call<'a, C> {
+    /// Passive OPEN, which replaces the one before.
+    Listen {
+        /// The port; 0: any.
+        port: u16,
+        /// The most connections in SYN-RECEIVED, and the most that wait to be accepted, each.
+        backlog: usize,
+    },
+    /// Close the listener.
+    StopListening,
+    /// Wait for a connection and accept it: [`Outcome::Opened`].
+    Accept,
+    /// Active OPEN without waiting: [`Outcome::Opened`].
+    Connect {
+        /// The peer.
+        to: SocketAddr,
+        /// The local port; 0: any.
+        from: u16,
+    },
+    /// Wait until the connection is established.
+    Established(&'a C),
+    /// SEND some of these bytes: [`Outcome::Sent`].
+    Send(&'a C, &'a [u8]),
+    /// RECEIVE at most this many bytes: [`Outcome::Bytes`], empty at the peer's FIN.
+    Receive(&'a C, usize),
+    /// Read the application's own input: [`Outcome::Bytes`], empty at its end.
+    Input,
+    /// Write to the application's own output.
+    Output(&'a [u8]),
+    /// The application's own output is complete.
+    EndOutput,
+    /// Join the connection and the application's own streams both ways, until both have ended.
+    Relay(&'a C),
+    /// Wait this long; the connection is the current one.
+    Sleep(Duration, Option<&'a C>),
+    /// Leave the connection as it is.
+    StopReading(&'a C),
+    /// Release what a removed third ACK holds back.
+    Release,
+    /// CLOSE of our direction.
+    Shutdown(&'a C),
+    /// CLOSE of both directions.
+    Close(&'a C),
+    /// ABORT.
+    Abort(&'a C),
+    /// From now on the host sends nothing and receives nothing.
+    GoSilent,
+    /// The host forgets every connection and listener.
+    Restart,
+    /// Wait until the connection is in this state.
+    State(&'a C, State),
+    /// Wait until the connection is CLOSED: [`Outcome::Closed`].
+    Closed(&'a C),
+}
+
+/// What came of a [`Call`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome<C> {
+    /// It is done.
+    Done,
+    /// A connection was accepted, or its active OPEN has begun.
+    Opened(C),
+    /// This many bytes were sent.
+    Sent(usize),
+    /// These bytes came; none: the end.
+    Bytes(Vec<u8>),
+    /// The connection ended like this.
+    Closed(CloseReason),
+}
+
+/// Records what the application did, and with which connection.
+pub type Recorder<'a, C> = &'a mut dyn FnMut(Option<&C>, AppAction);
+
+/// One script, and how far it has come.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Machine<C> {
+    script: Arc<Script>,
+    addresses: Addresses,
+    /// The application has an input and an output of its own.
+    has_streams: bool,
+    is_recorded: bool,
+    /// The index of the step.
+    at: usize,
+    progress: Progress,
+    /// The connection that must become established first.
+    opening: Option<C>,
+    /// Every connection of the script, with its name.
+    connections: Vec<(Option<Arc<str>>, C)>,
+    /// The connection that steps concern.
+    current: Option<C>,
+    /// How the script ended, once it has.
+    end: Option<Result<(), StepError>>,
+}
+
+/// How far a step has come.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+struct Progress {
+    began: bool,
+    /// How often `connect` was tried.
+    attempts: u32,
+    /// The bytes that were received.
+    received: u64,
+    /// Bytes that are still to be sent, written or compared.
+    held: Vec<u8>,
+    /// How many bytes of the text, or of those held, were sent.
+    sent: usize,
+    /// What the step reads has ended: the peer's data, or the input.
+    ended: bool,
+}
+
+/// What is next.
+enum Plan<'a, C> {
+    Make(Call<'a, C>),
+    /// The steps that follow concern this connection.
+    Use(&'a C),
+    /// The step is complete.
+    Finish,
+    Fail(StepError),
+    /// There are no more steps.
+    End,
+}
+
+impl<C> Machine<C> {
+    /// A script that opens its connections itself.
+    pub fn new(script: Arc<Script>, addresses: Addresses) -> Machine<C> {
+        Machine {
+            script,
+            addresses,
+            has_streams: false,
+            is_recorded: true,
+            at: 0,
+            progress: Progress::default(),
+            opening: None,
+            connections: Vec::new(),
+            current: None,
+            end: None,
+        }
+    }
+
+    /// The application has an input and an output of its own. Without them its input is empty, and
+    /// its output is not written.
+    #[must_use]
+    pub fn with_streams(self) -> Machine<C> {
+        Machine {
+            has_streams: true,
+            ..self
+        }
+    }
+
+    /// Nothing is recorded.
+    #[must_use]
+    pub fn unrecorded(self) -> Machine<C> {
+        Machine {
+            is_recorded: false,
+            ..self
+        }
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
+    /// The connection that steps concern.
+    pub fn current(&self) -> Option<&C> {
+        self.current.as_ref()
+    }
+
+    /// Every connection of the script.
+    pub fn connections(&self) -> impl Iterator<Item = &C> {
+        self.connections.iter().map(|(_, connection)| connection)
+    }
+
+    /// How the script ended, once it has.
+    pub fn end(&self) -> Option<&Result<(), StepError>> {
+        self.end.as_ref()
+    }
+
+    fn step(&self) -> Option<&Step> {
+        self.script.steps.get(self.at)
+    }
+
+    fn plan(&self) -> Plan<'_, C> {
+        use Plan::Make;
+        if let Some(connection) = &self.opening {
+            return Make(Call::Established(connection));
+        }
+        let Some(step) = self.step() else {
+            return Plan::End;
+        };
+        match step {
+            Step::Listen { port, backlog } => Make(Call::Listen {
+                port: port.unwrap_or(self.addresses.port),
+                backlog: *backlog,
+            }),
+            Step::StopListening => Make(Call::StopListening),
+            Step::Accept { .. } => Make(Call::Accept),
+            Step::Connect(connect) => match connect.to.or(self.addresses.peer) {
+                Some(to) => Make(Call::Connect {
+                    to,
+                    from: connect.from.unwrap_or(self.addresses.port),
+                }),
+                None => Plan::Fail(StepError::NoPeer),
+            },
+            Step::On(name) => self.plan_use(name),
+            Step::Send(data) => self.on(|connection| self.plan_send(connection, data)),
+            Step::Receive(bytes) => self.on(|connection| self.plan_receive(connection, *bytes)),
+            Step::ReceiveToEnd => self.on(|connection| self.plan_receive(connection, u64::MAX)),
+            Step::ReceiveUntil(text) => self.on(|connection| self.plan_until(connection, text)),
+            Step::Echo => self.on(|connection| self.plan_echo(connection)),
+            Step::SendInput => self.on(|connection| self.plan_input(connection)),
+            Step::Relay => self.on(|connection| self.plan_relay(connection)),
+            Step::Sleep(duration) => Make(Call::Sleep(*duration, self.current.as_ref())),
+            Step::StopReading => self.on(|connection| Make(Call::StopReading(connection))),
+            Step::Lift => Make(Call::Release),
+            Step::Shutdown => self.on(|connection| Make(Call::Shutdown(connection))),
+            Step::Close => self.on(|connection| Make(Call::Close(connection))),
+            Step::Abort => self.on(|connection| Make(Call::Abort(connection))),
+            Step::GoSilent => Make(Call::GoSilent),
+            Step::Restart => Make(Call::Restart),
+            Step::Expect(expected) => self.on(|connection| match expected {
+                Expected::Text(text) => self.plan_text(connection, text),
+                Expected::State(state) => Make(Call::State(connection, *state)),
+                Expected::Closed(_) => Make(Call::Closed(connection)),
+            }),
+        }
+    }
+
+    /// A step that needs a connection.
+    fn on<'a>(&'a self, plan: impl FnOnce(&'a C) -> Plan<'a, C>) -> Plan<'a, C> {
+        match &self.current {
+            Some(connection) => plan(connection),
+            None => Plan::Fail(StepError::NoSuchConnection(None)),
+        }
+    }
+
+    fn plan_use(&self, name: &Arc<str>) -> Plan<'_, C> {
+        let mut named = self.connections.iter().rev();
+        match named.find(|(known, _)| known.as_ref() == Some(name)) {
+            Some((_, connection)) => Plan::Use(connection),
+            None => Plan::Fail(StepError::NoSuchConnection(Some(Arc::clone(name)))),
+        }
+    }
+
+    fn plan_send<'a>(&'a self, connection: &'a C, data: &'a [u8]) -> Plan<'a, C> {
+        match data.get(self.progress.sent..) {
+            Some([]) | None => Plan::Finish,
+            Some(rest) => Plan::Make(Call::Send(connection, rest)),
+        }
+    }
+
+    fn plan_receive<'a>(&'a self, connection: &'a C, bytes: u64) -> Plan<'a, C> {
+        let progress = &self.progress;
+        let left = bytes.saturating_sub(progress.received);
+        if !progress.held.is_empty() {
+            Plan::Make(Call::Output(&progress.held))
+        } else if progress.ended {
+            Plan::Make(Call::EndOutput)
+        } else if left == 0 {
+            Plan::Finish
+        } else {
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            Plan::Make(Call::Receive(connection, most))
+        }
+    }
+
+    /// One byte at a time: what follows the text is for the next step.
+    fn plan_until<'a>(&'a self, connection: &'a C, text: &[u8]) -> Plan<'a, C> {
+        match self.progress.held.ends_with(text) {
+            true => Plan::Finish,
+            false => Plan::Make(Call::Receive(connection, 1)),
+        }
+    }
+
+    fn plan_text<'a>(&'a self, connection: &'a C, text: &[u8]) -> Plan<'a, C> {
+        let held = &self.progress.held;
+        match text.strip_prefix(held.as_slice()) {
+            Some([]) => Plan::Finish,
+            Some(rest) => Plan::Make(Call::Receive(connection, rest.len())),
+            None => Plan::Fail(unexpected(text, held)),
+        }
+    }
+
+    fn plan_echo<'a>(&'a self, connection: &'a C) -> Plan<'a, C> {
+        match self.progress.held.get(self.progress.sent..) {
+            Some([]) | None => Plan::Make(Call::Receive(connection, usize::MAX)),
+            Some(rest) => Plan::Make(Call::Send(connection, rest)),
+        }
+    }
+
+    fn plan_input<'a>(&'a self, connection: &'a C) -> Plan<'a, C> {
+        match self.progress.held.get(self.progress.sent..) {
+            _ if !self.has_streams => Plan::Finish,
+            Some([]) | None => Plan::Make(Call::Input),
+            Some(rest) => Plan::Make(Call::Send(connection, rest)),
+        }
+    }
+
+    /// Only the executor can send and receive at the same time. An input that is empty ends first.
+    fn plan_relay<'a>(&'a self, connection: &'a C) -> Plan<'a, C> {
+        Plan::Make(match (self.has_streams, self.progress.ended) {
+            (true, _) => Call::Relay(connection),
+            (false, false) => Call::Shutdown(connection),
+            (false, true) => Call::Receive(connection, usize::MAX),
+        })
+    }
+}
+
+impl<C: Clone> Machine<C> {
+    /// A script about this connection.
+    pub fn on_connection(script: Arc<Script>, connection: C) -> Machine<C> {
+        Machine {
+            current: Some(connection.clone()),
+            connections: alloc::vec![(None, connection)],
+            ..Machine::new(script, Addresses::default())
+        }
+    }
+
+    /// A script about this connection, from when it is established.
+    pub fn on_opening(script: Arc<Script>, connection: C) -> Machine<C> {
+        Machine {
+            opening: Some(connection.clone()),
+            ..Machine::on_connection(script, connection)
+        }
+    }
+
+    /// The host has forgotten every connection.
+    pub fn forget(&mut self) {
+        self.current = None;
+        self.opening = None;
+        self.connections.clear();
+    }
+
+    /// Goes on to the next call, which [`call`](Machine::call) then has.
+    pub fn advance(&mut self, record: Recorder<'_, C>) {
+        while self.end.is_none() {
+            if self.opening.is_none() && !self.progress.began {
+                self.begin(record);
+            }
+            match self.plan() {
+                Plan::Make(_) => return,
+                Plan::Use(connection) => {
+                    self.current = Some(connection.clone());
+                    self.finish(record);
+                }
+                Plan::Finish => self.finish(record),
+                Plan::Fail(error) => self.failed(error, record),
+                Plan::End => self.stop(Ok(()), record),
+            }
+        }
+    }
+
+    /// What to do next; `None`: nothing, the script has ended.
+    pub fn call(&self) -> Option<Call<'_, C>> {
+        match self.plan() {
+            Plan::Make(call) if self.end.is_none() => Some(call),
+            _ => None,
+        }
+    }
+
+    /// The call was made, and this came of it.
+    pub fn done(&mut self, outcome: Outcome<C>, record: Recorder<'_, C>) {
+        match outcome {
+            Outcome::Done => self.completed(record),
+            Outcome::Opened(connection) => self.opened(connection, record),
+            Outcome::Sent(bytes) => self.sent(bytes, record),
+            Outcome::Bytes(bytes) => self.received(bytes, record),
+            Outcome::Closed(reason) => self.closed(reason, record),
+        }
+    }
+
+    /// The call could not be made, or the connection ended first: `connect` is tried again, the
+    /// script continues where this end is expected, or it is over.
+    pub fn failed(&mut self, error: StepError, record: Recorder<'_, C>) {
+        let is_opening = self.opening.take().is_some();
+        self.tell(record, || AppAction::Failed(error.to_string()));
+        if let Some(Step::Connect(connect)) = self.step()
+            && is_opening
+            && connect
+                .tries
+                .is_some_and(|tries| self.progress.attempts < tries)
+        {
+            return;
+        }
+        let next = match error {
+            StepError::Call(CallError::Ended(reason)) => self.script.after_end(self.at, reason),
+            _ => None,
+        };
+        match next {
+            Some(step) => self.go_to(step),
+            None => self.stop(Err(error), record),
+        }
+    }
+
+    fn tell(&self, record: Recorder<'_, C>, action: impl FnOnce() -> AppAction) {
+        if self.is_recorded {
+            record(self.current.as_ref(), action());
+        }
+    }
+
+    fn begin(&mut self, record: Recorder<'_, C>) {
+        self.progress.began = true;
+        if let Some(step) = self.step() {
+            self.tell(record, || AppAction::Began(step.to_string()));
+        }
+    }
+
+    fn finish(&mut self, record: Recorder<'_, C>) {
+        self.tell(record, || AppAction::Done);
+        self.go_to(self.at + 1);
+    }
+
+    fn go_to(&mut self, step: usize) {
+        self.at = step;
+        self.progress = Progress::default();
+    }
+
+    fn stop(&mut self, end: Result<(), StepError>, record: Recorder<'_, C>) {
+        self.end = Some(end);
+        self.tell(record, || AppAction::Over);
+    }
+
+    fn completed(&mut self, record: Recorder<'_, C>) {
+        if let Some(connection) = self.opening.take() {
+            if self.progress.began {
+                self.take_up(connection, record);
+            }
+            return;
+        }
+        match self.step() {
+            Some(Step::Receive(_) | Step::ReceiveToEnd) if !self.progress.ended => {
+                self.progress.held = Vec::new();
+            }
+            Some(Step::Relay) if !self.has_streams => self.progress.ended = true,
+            Some(Step::Restart) => {
+                self.finish(record);
+                self.forget();
+            }
+            _ => self.finish(record),
+        }
+    }
+
+    fn opened(&mut self, connection: C, record: Recorder<'_, C>) {
+        self.progress.attempts += 1;
+        match self.step() {
+            Some(Step::Connect(connect)) if connect.tries.is_some() => {
+                self.current = Some(connection.clone());
+                self.opening = Some(connection);
+            }
+            _ => self.take_up(connection, record),
+        }
+    }
+
+    /// The step has its connection.
+    fn take_up(&mut self, connection: C, record: Recorder<'_, C>) {
+        let name = match self.step() {
+            Some(Step::Accept { name }) => name.clone(),
+            Some(Step::Connect(connect)) => connect.name.clone(),
+            _ => None,
+        };
+        self.current = Some(connection.clone());
+        self.connections.push((name, connection));
+        self.finish(record);
+    }
+
+    fn sent(&mut self, bytes: usize, record: Recorder<'_, C>) {
+        let before = self.progress.sent;
+        let data = match self.step() {
+            Some(Step::Send(data)) => data,
+            _ => &self.progress.held,
+        };
+        let sent = data.get(before..before + bytes).unwrap_or_default();
+        let is_all = before + bytes >= data.len();
+        self.tell(record, || AppAction::Sent(sent.to_vec()));
+        self.progress.sent = before + bytes;
+        if !is_all {
+            return;
+        }
+        match self.step() {
+            Some(Step::Send(_)) => self.finish(record),
+            _ => {
+                self.progress.held = Vec::new();
+                self.progress.sent = 0;
+            }
+        }
+    }
+
+    fn received(&mut self, bytes: Vec<u8>, record: Recorder<'_, C>) {
+        let is_end = bytes.is_empty();
+        let is_input = matches!(self.step(), Some(Step::SendInput));
+        if !is_end && !is_input {
+            self.tell(record, || AppAction::Received(bytes.clone()));
+        }
+        let progress = &mut self.progress;
+        progress.received = progress.received.saturating_add(bytes.len() as u64);
+        match self.script.steps.get(self.at) {
+            Some(Step::Receive(_) | Step::ReceiveToEnd) if self.has_streams => {
+                progress.ended = is_end;
+                progress.held = bytes;
+                return;
+            }
+            Some(Step::ReceiveUntil(text)) => {
+                // The end of what came is enough.
+                let most = text.len();
+                if progress.held.len() >= 2 * most {
+                    progress.held.drain(..progress.held.len() - most);
+                }
+                progress.held.extend(bytes);
+            }
+            Some(Step::Expect(Expected::Text(text))) if is_end => {
+                let error = unexpected(text, &progress.held);
+                return self.failed(error, record);
+            }
+            Some(Step::Expect(_)) => progress.held.extend(bytes),
+            Some(Step::Echo | Step::SendInput) => progress.held = bytes,
+            _ => {}
+        }
+        if is_end {
+            self.finish(record);
+        }
+    }
+
+    fn closed(&mut self, reason: CloseReason, record: Recorder<'_, C>) {
+        match self.step() {
+            Some(Step::Expect(Expected::Closed(Some(named)))) if **named != *reason.name() => {
+                let ended = format!("the connection ended: {}", reason.name());
+                self.failed(StepError::Unexpected(ended), record);
+            }
+            _ => self.finish(record),
+        }
+    }
+}
+
+fn unexpected(expected: &[u8], received: &[u8]) -> StepError {
+    StepError::Unexpected(format!(
+        "expected \"{}\", received \"{}\"",
+        expected.escape_ascii(),
+        received.escape_ascii()
+    ))
+}
