@@ -2,8 +2,6 @@
 //!
 //! | module | its question |
 //! |---|---|
-//! | [`privilege`] | what we may do here, and how to become root of a user namespace |
-//! | [`netns`] | two hosts and a cable, made of nothing and gone with their owner |
 //! | [`netns_daemon`] | the same two, kept until they are taken down |
 //! | [`linux`] | what the kernel and the cable saw, independent of the logs; faults by nftables |
 //! | [`world`] | where an experiment is run: on a wire, beside Linux |
@@ -15,9 +13,9 @@
 pub mod cli;
 pub mod document;
 pub mod linux;
-pub mod netns;
 pub mod netns_daemon;
-pub mod privilege;
+#[cfg(test)]
+mod pair;
 pub mod report;
 pub mod runner;
 #[cfg(test)]

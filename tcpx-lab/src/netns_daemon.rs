@@ -1,8 +1,6 @@
 //! Two namespaces that outlive this command: a process in the background holds them until it is
 //! told to end.
 
-use crate::netns::{self, Cable, DEVICE};
-use crate::privilege;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, getuid, kill_process, setsid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -12,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use tcpx::netns::root;
+use tcpx::netns::{self, Cable, DEVICE};
 use tcpx_cli::input;
 
 /// A holder keeps the two namespaces as its standard input and output.
@@ -30,7 +30,7 @@ pub fn up() -> Result<()> {
         );
     }
     let file = state_file()?;
-    privilege::acquire()?;
+    root::acquire()?;
     let (a, b) = netns::pair(Cable::default())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("hold").current_dir("/").stderr(Stdio::null());

@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tcpx::netns::{A, B, Cable, Namespace, pair};
 use tcpx_lab::linux::nft::{Own, table};
-use tcpx_lab::netns::{A, B, Cable, Namespace, pair};
 use tcpx_proto::fault::Rule;
 
 const PORT: u16 = 7000;

@@ -4,6 +4,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::net::{Ipv4Addr, SocketAddr};
+use tcpx::netns::{A, B};
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::experiment::{Experiment, Plan, Scale};
 use tcpx_experiment::prediction;
@@ -14,7 +15,6 @@ use tcpx_lab::linux::capture::Packet;
 use tcpx_lab::linux::check::{Allowance, check};
 use tcpx_lab::linux::log::log;
 use tcpx_lab::linux::sockets::Seen;
-use tcpx_lab::netns::{A, B};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options};
 

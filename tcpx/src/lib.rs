@@ -81,6 +81,7 @@
 //! | [`link`] | raw IP socket, ICMP socket, filter, batches |
 //! | [`guard`] | the kernel keeps quiet while we live: reservation of ports, RST suppression |
 //! | [`privileges`] | capabilities, raised for the set-up and dropped after it |
+//! | `netns` | network namespaces, and with that feature two hosts on a cable |
 //! | [`network`] | the same hosts in memory, on tokio's clock |
 //! | [`testing`] | what a test of your own code needs |
 //! | [`record`] | what happened, for people and for programs |
@@ -98,6 +99,10 @@ pub mod guard;
 pub mod host;
 pub mod link;
 pub mod listener;
+#[cfg(feature = "netns")]
+pub mod netns;
+#[cfg(not(feature = "netns"))]
+mod netns;
 pub mod network;
 pub mod privileges;
 pub mod record;

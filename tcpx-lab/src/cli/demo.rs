@@ -2,10 +2,10 @@
 //! without TIME-WAIT.
 
 use crate::cli::{explain, find};
-use crate::privilege;
 use crate::world::wire;
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
+use tcpx::netns::root;
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::experiment::{Arm, Experiment, Scale};
 use tcpx_experiment::oracle::joined;
@@ -26,7 +26,7 @@ const SEED: u64 = 1;
 /// # Errors
 /// The binaries are not built, or a run was not as expected.
 pub fn run(out: &mut impl Write) -> Result<()> {
-    let refused = privilege::acquire().err();
+    let refused = root::acquire().err();
     if let Some(refusal) = &refused {
         writeln!(
             out,

@@ -1,9 +1,9 @@
 //! One experiment in words: the story, the rule and what the RFC says of it, and the commands that
 //! do the same by hand.
 
-use crate::netns;
 use anyhow::Result;
 use std::fmt::Write as _;
+use tcpx::netns;
 use tcpx_cli::wrapped;
 use tcpx_experiment::experiment::{Arm, Experiment, Plan, Scale, World};
 use tcpx_proto::preset::Preset;

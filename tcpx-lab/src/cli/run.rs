@@ -2,7 +2,6 @@
 
 use super::find;
 use crate::document::Observed;
-use crate::privilege;
 use crate::report::{self, Format, counts, keep};
 use crate::runner::{self, Options};
 use anyhow::{Context, Result, bail};
@@ -11,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use tcpx::netns::root;
 use tcpx_cli::input;
 use tcpx_experiment::draw;
 use tcpx_experiment::experiment::{self, Experiment, World};
@@ -109,7 +109,7 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
     let refused = if worlds == [World::Sim] {
         None
     } else {
-        privilege::acquire().err()
+        root::acquire().err()
     };
     let options = Options {
         worlds,

@@ -1,9 +1,10 @@
 //! The cable pulled out and put in again, and a host that is there and says and hears nothing.
 
-use crate::netns::{A, B, Namespace, await_carrier, configure, hardware_address, index};
 use rtnetlink::LinkUnspec;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
+use tcpx::netns::device::index;
+use tcpx::netns::{A, B, Namespace, await_carrier, configure, hardware_address};
 
 /// Takes the namespace's end of the cable down, or puts it up again with the neighbour that it
 /// forgot meanwhile.
@@ -98,7 +99,7 @@ fn set(link: rtnetlink::LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::linux::capture::{Capture, Packet};
-    use crate::netns::plain_pair;
+    use crate::pair::plain_pair;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;

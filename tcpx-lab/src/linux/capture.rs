@@ -2,12 +2,12 @@
 //! nobody whom they belong to.
 
 use super::ring::{Frame, Ring};
-use crate::netns::{DEVICE, Namespace};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tcpx::netns::{DEVICE, Namespace};
 
 /// No capture keeps more octets than this.
 pub const LIMIT: usize = 64 << 20;
@@ -39,7 +39,7 @@ impl Capture {
     /// Begins: what passes the cable's end after this returned is captured. Packets for somebody
     /// else's hardware address are not: a host that was made silent is not heard.
     ///
-    /// Offloads make one packet of many; the cable should be [`PLAIN`](crate::netns::Cable::PLAIN).
+    /// Offloads make one packet of many; the cable should be [`PLAIN`](tcpx::netns::Cable::PLAIN).
     ///
     /// # Errors
     /// Those of opening a packet socket in the namespace.
@@ -227,9 +227,10 @@ mod tests {
     use super::*;
     use crate::linux::kernel;
     use crate::linux::sample::Sample;
-    use crate::netns::{A, B, Cable, pair_or_skip, plain_pair};
+    use crate::pair::{pair_or_skip, plain_pair};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream, UdpSocket};
+    use tcpx::netns::{A, B, Cable};
     use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
     fn rst(id: u16) -> Vec<u8> {

@@ -308,7 +308,7 @@ mod tests {
     use super::*;
     use crate::linux::sample::Sample;
     use crate::linux::segments::segments;
-    use crate::netns::{A, B};
+    use tcpx::netns::{A, B};
     use tcpx_experiment::trace::Entry;
 
     const BOOT: f64 = 100.0;

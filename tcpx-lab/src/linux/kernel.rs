@@ -1,12 +1,12 @@
 //! What can be asked of the kernel of a namespace, and told to it: sysctls, counters, a forged
 //! packet.
 
-use crate::netns::Namespace;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 use std::{fs, io, thread};
+use tcpx::netns::Namespace;
 
 /// Sets a sysctl below `net.` in the namespace. `conf.eth0` is written with dots like the rest.
 ///
@@ -143,9 +143,10 @@ mod tests {
     use super::*;
     use crate::linux::capture::{Capture, Packet};
     use crate::linux::sample::Sample;
-    use crate::netns::{A, B, plain_pair};
+    use crate::pair::plain_pair;
     use crate::skip::skip;
     use std::net::{SocketAddr, TcpListener, TcpStream};
+    use tcpx::netns::{A, B};
     use tcpx_proto::wire::{ChecksumPolicy, Flags, Segment};
 
     #[test]

@@ -1,5 +1,5 @@
 //! What somebody else saw: the lab's own witnesses of a TCP in a
-//! [`Namespace`](crate::netns::Namespace), so that a wrong log cannot pass.
+//! [`Namespace`](tcpx::netns::Namespace), so that a wrong log cannot pass.
 //!
 //! | room | its question |
 //! |---|---|

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::linux::capture::Capture;
     use crate::linux::sample::hello;
-    use crate::netns::plain_pair;
+    use crate::pair::plain_pair;
     use crate::skip::skip;
     use std::io::{Seek, Write};
     use std::process::{Command, Stdio};

@@ -214,7 +214,7 @@ impl<'a> Frame<'a> {
 
 /// The device's MTU.
 fn mtu(socket: &OwnedFd, device: &str) -> io::Result<usize> {
-    let request = crate::netns::device_request(libc::SIOCGIFMTU as u32, socket.as_fd(), device)?;
+    let request = tcpx::netns::device::request(libc::SIOCGIFMTU as u32, socket.as_fd(), device)?;
     // SAFETY: SIOCGIFMTU filled this field.
     Ok(usize::try_from(unsafe { request.ifr_ifru.ifru_mtu }).unwrap_or(0))
 }

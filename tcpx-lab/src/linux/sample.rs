@@ -2,9 +2,9 @@
 //! captures.
 
 use super::capture::Packet;
-use crate::netns::{A, B, Namespace};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use tcpx::netns::{A, B, Namespace};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options};
 

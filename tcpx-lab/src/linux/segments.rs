@@ -194,7 +194,8 @@ mod tests {
     use super::*;
     use crate::linux::capture::Capture;
     use crate::linux::sample::{Sample, hello};
-    use crate::netns::{A, B, plain_pair};
+    use crate::pair::plain_pair;
+    use tcpx::netns::{A, B};
 
     /// A packet as the client's end has it.
     fn packet(

@@ -4,7 +4,6 @@
 //! What is shorter than the time between two looks is not seen: a handshake on this cable takes 0.1
 //! ms.
 
-use crate::netns::Namespace;
 use libc::c_int;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,6 +14,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tcpx::guard::kernel_state;
+use tcpx::netns::Namespace;
 
 /// A socket, at the look that first showed it so.
 #[derive(Clone, PartialEq, Debug)]
@@ -399,8 +399,9 @@ const fn timer(number: u8) -> Option<Timer> {
 mod tests {
     use super::*;
     use crate::linux::sample::Sample;
-    use crate::netns::{A, B, plain_pair};
+    use crate::pair::plain_pair;
     use std::net::{TcpListener, TcpStream};
+    use tcpx::netns::{A, B};
 
     const EVERY: Duration = Duration::from_millis(5);
 

@@ -2,7 +2,6 @@
 //! it is written.
 
 use crate::cli::doctor::{sibling, to_get};
-use crate::netns::Namespace;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::{BTreeSet, HashSet};
@@ -12,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tcpx::netns::Namespace;
 use tcpx_cli::input;
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::Plan;

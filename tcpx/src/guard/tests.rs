@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::link::{Link, Ports};
+use crate::netns::{skip::skip, unshare::unshare};
 use crate::privileges;
+use rustix::thread::UnshareFlags;
 use socket2::Protocol;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,20 +20,10 @@ pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 /// is forbidden the test is skipped, or fails when the environment's REQUIRE names `netns`.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
-        // SAFETY: only this thread's network namespace changes; no memory, file descriptor table or
-        // user is unshared.
-        let unshared =
-            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
-        if let Err(error) = unshared {
-            assert!(
-                !std::env::var("REQUIRE").is_ok_and(|list| list.contains("netns")),
-                "netns is required, and unshare says: {error}"
-            );
-            // Not by a macro: the test runner would keep it to itself.
-            _ = writeln!(
-                std::io::stderr(),
-                "skipped: a network namespace cannot be made here: {error}"
-            );
+        if let Err(error) = unshare(UnshareFlags::NEWNET) {
+            skip(format_args!(
+                "a network namespace cannot be made here: {error}"
+            ));
             return;
         }
         sh("ip link set lo up");

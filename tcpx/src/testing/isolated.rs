@@ -2,11 +2,9 @@
 
 use crate::error::Error;
 use crate::link::loopback_up;
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{getgid, getuid};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use crate::netns::unshare::{Outside, unshare};
+use rustix::thread::UnshareFlags;
 use std::env;
-use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -86,30 +84,13 @@ pub fn isolated(name: &str, test: impl FnOnce()) -> Result<(), Error> {
 
 /// What the child does before it becomes another program.
 fn enter() -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
-    let (user, group) = (
-        format!("0 {} 1", getuid().as_raw()),
-        format!("0 {} 1", getgid().as_raw()),
-    );
+    let outside = Outside::now();
     move || {
-        // Root needs no user namespace, and a container may refuse him one.
+        // Root needs no user namespace, and a container may refuse one.
         if unshare(UnshareFlags::NEWNET).is_ok() {
             return Ok(());
         }
         unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)?;
-        // user_namespaces(7) wants `setgroups` denied before an ordinary user's group map.
-        write(c"/proc/self/setgroups", b"deny")?;
-        write(c"/proc/self/uid_map", user.as_bytes())?;
-        write(c"/proc/self/gid_map", group.as_bytes())
+        outside.map_to_root()
     }
-}
-
-fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    // SAFETY: only namespaces are unshared, by a process with one thread.
-    Ok(unsafe { unshare_unsafe(flags) }?)
-}
-
-fn write(path: &CStr, octets: &[u8]) -> io::Result<()> {
-    let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&file, octets)?;
-    Ok(())
 }

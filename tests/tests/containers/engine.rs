@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
-use tcpx_lab::netns::Namespace;
+use tcpx::netns::Namespace;
 
 /// What tcpx needs under the listener guard.
 pub(crate) const NET_RAW_ALONE: &[&str] = &["--cap-drop=ALL", "--cap-add=NET_RAW", "--read-only"];

@@ -2,9 +2,9 @@
 //! docs/troubleshooting.md tells of each.
 
 use super::{Check, find};
-use crate::netns;
-use crate::privilege::sysctl;
 use std::process::Command;
+use tcpx::netns;
+use tcpx::netns::root::sysctl;
 
 /// A line for each.
 pub(super) fn examine() -> Vec<Check> {
@@ -143,7 +143,7 @@ fn reverse_path(value: impl Fn(&str) -> Option<String>) -> Outcome {
 
 /// A device that merges what arrives hands us several segments as one.
 fn offloads() -> String {
-    let merges = |device: &String| device != "lo" && netns::merges(device).unwrap_or(false);
+    let merges = |device: &String| device != "lo" && netns::device::merges(device).unwrap_or(false);
     let merging: Vec<String> = devices().into_iter().filter(merges).collect();
     match merging.as_slice() {
         [] => "no device merges what arrives".to_owned(),
@@ -156,7 +156,7 @@ fn offloads() -> String {
 
 /// The names of this namespace's devices.
 fn devices() -> Vec<String> {
-    netns::devices().unwrap_or_default()
+    netns::device::names().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 mod environment;
 
-use crate::netns::{self, Cable};
-use crate::privilege::{self, sysctl};
 use clap::builder::styling::AnsiColor;
 use rustix::process::getuid;
 use rustix::thread::CapabilitySet;
@@ -14,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tcpx::guard::GuardKind;
 use tcpx::link::{Link, LinkOptions, Ports};
+use tcpx::netns::root::{self, sysctl};
+use tcpx::netns::{self, Cable};
 use tcpx_cli::{Cell, Fit, Table};
 
 /// One thing that was tried.
@@ -65,8 +65,8 @@ pub fn examine() -> Vec<Check> {
 /// else, before it has a second thread.
 pub fn probe() -> Vec<Check> {
     const NAMESPACES: &str = "network namespaces";
-    let root = privilege::has(CapabilitySet::SYS_ADMIN);
-    if let Err(refusal) = privilege::acquire() {
+    let root = root::has(CapabilitySet::SYS_ADMIN);
+    if let Err(refusal) = root::acquire() {
         return vec![Check::new(NAMESPACES, Err((refusal.reason, refusal.mend)))];
     }
     let how = if root {
@@ -169,7 +169,7 @@ fn mark() -> Check {
 }
 
 fn net_admin() -> Check {
-    let outcome = if privilege::has(CapabilitySet::NET_ADMIN) {
+    let outcome = if root::has(CapabilitySet::NET_ADMIN) {
         Ok("firewall rules can be set here".to_owned())
     } else {
         Err((

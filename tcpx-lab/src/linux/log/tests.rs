@@ -6,11 +6,12 @@ use crate::linux::capture::Capture;
 use crate::linux::now;
 use crate::linux::sample::Sample;
 use crate::linux::sockets::Watch;
-use crate::netns::{A, B, Namespace, plain_pair};
+use crate::pair::plain_pair;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
+use tcpx::netns::{A, B, Namespace};
 use tcpx_experiment::trace::pair;
 
 /// Both ends under watch.

@@ -18,7 +18,6 @@ mod line;
 mod record;
 
 use super::cable::blackhole;
-use crate::netns::Namespace;
 use anyhow::{Context, Result};
 use line::Line;
 use record::Record;
@@ -28,6 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use tcpx::netns::Namespace;
 use tcpx_cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::error::CallError;

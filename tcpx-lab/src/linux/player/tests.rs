@@ -3,9 +3,10 @@
 use super::*;
 use crate::linux::capture::Capture;
 use crate::linux::segments::captured;
-use crate::netns::{A, B, plain_pair};
+use crate::pair::plain_pair;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use tcpx::netns::{A, B};
 use tcpx_experiment::trace::{Direction, Entry, Log, What};
 
 /// A record in memory.

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
-use tcpx_lab::netns::{self, Cable, Namespace};
-use tcpx_lab::privilege;
+use tcpx::netns::root;
+use tcpx::netns::{self, Cable, Namespace};
 
 /// Where the servers listen.
 pub(crate) const PORT: u16 = 7000;
@@ -143,7 +143,7 @@ impl Lab {
     /// so the listener as their guard.
     pub(crate) fn loopback() -> Option<Lab> {
         static TAKEN: AtomicU8 = AtomicU8::new(1);
-        let reason = if !privilege::has(CapabilitySet::NET_RAW) {
+        let reason = if !root::has(CapabilitySet::NET_RAW) {
             Some("no capability NET_RAW".to_owned())
         } else {
             ["dumpcap", "tshark", "setpriv"]

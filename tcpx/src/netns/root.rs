@@ -1,17 +1,17 @@
-//! What we may do here, and how an ordinary user becomes root of a user namespace of his own.
+//! What this process may do, and how an ordinary user becomes root of a user namespace.
 
-use rustix::process::{getgid, getuid};
-use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, unshare_unsafe};
+use super::unshare::{Outside, unshare};
+use rustix::thread::{CapabilitySet, UnshareFlags, capabilities};
 use std::fmt;
 use std::fs;
 use std::io;
 
-/// Why namespaces are not to be had, and what would change that.
+/// Why namespaces cannot be made, and how to fix that.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// What the kernel refused, and why as far as that can be told.
     pub reason: String,
-    /// The command that mends it.
+    /// The command that fixes it.
     pub mend: String,
 }
 
@@ -28,9 +28,9 @@ pub fn has(capability: CapabilitySet) -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(capability))
 }
 
-/// Makes sure that this process may make network namespaces: nothing to do for root; anybody else
-/// enters a new user namespace in which he is root, as `unshare --user --map-root-user --net` does.
-/// It must be called before the process has a second thread.
+/// Makes sure that this process may make network namespaces. Root needs nothing; an ordinary user
+/// enters a new user namespace and is root there, as `unshare --user --map-root-user --net` does.
+/// Call it before the process has a second thread.
 ///
 /// # Errors
 /// Why it is forbidden here.
@@ -41,30 +41,18 @@ pub fn acquire() -> Result<(), Refusal> {
     {
         return Ok(());
     }
-    let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+    let outside = Outside::now();
     unshare(UnshareFlags::NEWUSER).map_err(|error| Refusal::of_unshare(&error))?;
     // Ubuntu 24.04 lets everybody unshare and takes the capabilities away: only a privileged act
     // tells.
-    map_root(uid, gid)
+    outside
+        .map_to_root()
         .and_then(|()| unshare(UnshareFlags::NEWNET))
         .map_err(|error| Refusal::of_act(&error))
 }
 
-fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    // SAFETY: only namespaces are unshared; descriptors stay common to all threads.
-    Ok(unsafe { unshare_unsafe(flags) }?)
-}
-
-/// Says who we are outside: user_namespaces(7) wants `setgroups` denied before an ordinary user's
-/// group map.
-fn map_root(uid: u32, gid: u32) -> io::Result<()> {
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
-}
-
 /// A sysctl's value, if this kernel has it.
-pub(crate) fn sysctl(name: &str) -> Option<String> {
+pub fn sysctl(name: &str) -> Option<String> {
     let value = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
     Some(value.trim().to_owned())
 }
