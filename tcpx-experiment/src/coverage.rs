@@ -2,7 +2,7 @@
 //! the text of 3.10 adds.
 
 use crate::oracle::Evidence;
-use crate::trace::{Direction, Log, What};
+use crate::trace::{AppAction, Body, Direction, Log};
 use crate::world::Outcome;
 use tcpx_proto::state::{State, TRANSITIONS, Transition, Trigger};
 
@@ -13,13 +13,13 @@ pub const EXPECTED: &str = "every edge of the state diagram is walked";
 
 /// Those that the table has and no TCP can walk, with the reason.
 const NEVER: &[(Transition, &str)] = &[(
-    Transition {
-        from: State::SynReceived,
-        on: Trigger::Fin,
-        to: State::CloseWait,
-    },
+    edge(State::SynReceived, Trigger::Fin, State::CloseWait),
     "a FIN is looked at only with an ACK, and that has led to ESTABLISHED before",
 )];
+
+const fn edge(from: State, on: Trigger, to: State) -> Transition {
+    Transition { from, on, to }
+}
 
 /// How an edge was walked.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -49,45 +49,36 @@ impl Walked {
     fn read(&mut self, log: &Log) {
         let (mut forged, mut step) = (false, "");
         for entry in &log.entries {
-            match &entry.what {
-                What::Segment(segment) if segment.dir == Direction::In => forged = segment.forged,
-                What::State { from, to, on } => self.walk(
+            match &entry.body {
+                Body::Segment(segment) if segment.dir == Direction::In => forged = segment.forged,
+                Body::State {
                     from,
-                    on,
                     to,
-                    by_packet(on) && (forged || on == Trigger::Icmp.name()),
+                    on: Some(on),
+                } => self.walk(
+                    edge(*from, *on, *to),
+                    by_packet(*on) && (forged || *on == Trigger::Icmp),
                 ),
-                What::App { did, text } if did == "began" => step = text,
+                Body::App(AppAction::Began(text)) => step = text,
                 // A listener has no connection whose state could change.
-                What::App { did, .. } if did == "done" && step.starts_with("listen") => {
-                    self.walk(
-                        State::Closed.name(),
-                        Trigger::PassiveOpen.name(),
-                        State::Listen.name(),
-                        false,
-                    );
+                Body::App(AppAction::Done) if step.starts_with("listen") => {
+                    let opened = edge(State::Closed, Trigger::PassiveOpen, State::Listen);
+                    self.walk(opened, false);
                 }
-                What::App { did, .. } if did == "done" && step == "stop listening" => {
-                    self.walk(
-                        State::Listen.name(),
-                        Trigger::Close.name(),
-                        State::Closed.name(),
-                        false,
-                    );
+                Body::App(AppAction::Done) if step == "stop listening" => {
+                    let closed = edge(State::Listen, Trigger::Close, State::Closed);
+                    self.walk(closed, false);
                 }
                 _ => {}
             }
         }
     }
 
-    fn walk(&mut self, from: &str, on: &str, to: &str, forged: bool) {
-        let is = |edge: &Transition| {
-            (edge.from.name(), edge.on.name(), edge.to.name()) == (from, on, to)
-        };
+    fn walk(&mut self, walked: Transition, forged: bool) {
         // A detour is no edge, nor is what a restart does.
         let Some(walk) = TRANSITIONS
             .iter()
-            .position(is)
+            .position(|edge| *edge == walked)
             .and_then(|index| self.0.get_mut(index))
         else {
             return;
@@ -145,11 +136,9 @@ impl Walked {
 }
 
 /// Whether it is a packet that moves the connection.
-fn by_packet(on: &str) -> bool {
+fn by_packet(on: Trigger) -> bool {
     use Trigger::{AckOfFin, AckOfSyn, Fin, FinAckOfFin, Icmp, Rst, Syn, SynAck};
-    [Syn, SynAck, AckOfSyn, Fin, AckOfFin, FinAckOfFin, Rst, Icmp]
-        .iter()
-        .any(|trigger| trigger.name() == on)
+    [Syn, SynAck, AckOfSyn, Fin, AckOfFin, FinAckOfFin, Rst, Icmp].contains(&on)
 }
 
 #[cfg(test)]

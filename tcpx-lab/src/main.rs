@@ -137,7 +137,7 @@ The exit status is 0 only when every verdict is as expected.")]
         peer: Option<SocketAddr>,
         /// What it calls itself in its record
         #[arg(long)]
-        role: String,
+        role: tcpx_proto::trace::Role,
         /// The flags of the pair: a few of them are options of the kernel's sockets, too
         #[command(flatten)]
         common: Box<cli::Common>,
@@ -262,7 +262,7 @@ fn run(task: Task) -> Result<ExitCode> {
                     peer,
                     wishes: player::Wishes::of(&settings.config.conn),
                 },
-                &role,
+                role,
             )?;
         }
     }

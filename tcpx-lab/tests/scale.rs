@@ -8,7 +8,7 @@ use tcpx::netns::{A, B};
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::experiment::{Experiment, Plan, Scale};
 use tcpx_experiment::prediction;
-use tcpx_experiment::trace::{Direction, Log, Segment, What};
+use tcpx_experiment::trace::{Body, Direction, Log, Role, Segment};
 use tcpx_experiment::verdict::judge;
 use tcpx_experiment::world::{Outcome, sim};
 use tcpx_lab::linux::capture::Packet;
@@ -117,9 +117,9 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
         let header = Header {
             source,
             destination,
-            seq: Seq(segment.seq),
-            ack: Seq(segment.ack),
-            flags: Flags::from_letters(&segment.flags).unwrap(),
+            seq: segment.seq,
+            ack: segment.ack,
+            flags: segment.flags,
             window: 1000,
             urgent: 0,
             options: Options::default(),
@@ -136,8 +136,8 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
             octets,
         }
     };
-    let seen = log.entries.iter().filter_map(|entry| match &entry.what {
-        What::Segment(segment) => Some(packet(entry.t, segment)),
+    let seen = log.entries.iter().filter_map(|entry| match &entry.body {
+        Body::Segment(segment) => Some(packet(entry.t, segment)),
         _ => None,
     });
     seen.collect()
@@ -179,7 +179,7 @@ fn run_judged_drawn_and_compared_costs_as_much_as_it_is_long() {
         outcome.logs[0]
             .entries
             .iter()
-            .filter(|entry| matches!(entry.what, What::Segment(_)))
+            .filter(|entry| matches!(entry.body, Body::Segment(_)))
             .count()
     };
     let times = segments(&many.1) as f64 / segments(&few.1) as f64;
@@ -216,7 +216,7 @@ fn record_held_against_a_capture_costs_as_much_as_it_is_long() {
                 &Seen::default(),
                 Vec::new(),
                 B,
-                "server",
+                Role::Server,
                 0.0,
             ))
         });

@@ -94,21 +94,23 @@ fn bodies() -> Vec<Body> {
         }),
     ];
     all.extend(Discard::ALL.map(|reason| Body::Discarded { reason }));
-    all.extend(CloseKind::ALL.map(|reason| Body::Closed { reason }));
+    all.extend(CloseKind::ALL.map(|reason| Body::Closed {
+        reason: Some(reason),
+    }));
     all.extend(
         State::ALL
             .iter()
             .zip(State::ALL.iter().rev())
             .map(|(from, to)| {
                 let (from, to) = (*from, *to);
-                let on = Trigger::Syn;
+                let on = Some(Trigger::Syn);
                 Body::State { from, to, on }
             }),
     );
     all.extend(Trigger::ALL.map(|on| Body::State {
         from: State::Closed,
         to: State::Closed,
-        on,
+        on: Some(on),
     }));
     all.extend(Timer::ALL.map(|timer| Body::Timer {
         timer,
@@ -371,14 +373,14 @@ fn unknown_events_and_members_are_skipped() {
     let later = read(r#"{"t":0.0,"event":"of a later version","more":[1]}"#);
     assert_eq!(later, Body::Unknown);
     let more = read(r#"{"t":0.0,"conn":1,"event":"closed","reason":"clean","more":1}"#);
-    let reason = CloseKind::Clean;
+    let reason = Some(CloseKind::Clean);
     assert_eq!(more, Body::Closed { reason });
 }
 
 #[test]
 fn time_is_read_to_the_last_bit() {
     let t = Duration::from_micros(3_720_000).as_secs_f64();
-    let reason = CloseKind::Reset;
+    let reason = Some(CloseKind::Reset);
     let body = Body::Closed { reason };
     let conn = None;
     let line = serde_json::to_string(&Entry { t, conn, body }).unwrap();

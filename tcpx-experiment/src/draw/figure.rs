@@ -5,6 +5,7 @@ use super::layout::{Fate, Layout, Line};
 use crate::end::End;
 use crate::trace::{Flight, Segment, Step};
 use std::fmt;
+use tcpx_proto::wire::Flags;
 
 /// Columns for A's state.
 const STATE: usize = 13;
@@ -171,14 +172,14 @@ impl<'a> Figure<'a> {
 
 /// The header in the RFC's notation.
 fn header(segment: &Segment) -> String {
-    let mut text = format!("<SEQ={}>", segment.seq);
-    if segment.flags.contains('A') {
-        text += &format!("<ACK={}>", segment.ack);
+    let mut text = format!("<SEQ={}>", segment.seq.0);
+    if segment.flags.has(Flags::ACK) {
+        text += &format!("<ACK={}>", segment.ack.0);
     }
     if segment.len > 0 {
         text += &format!("<LEN={}>", segment.len);
     }
-    text + &format!("<CTL={}>", segment.control())
+    text + &format!("<CTL={}>", segment.flags.control())
 }
 
 #[cfg(test)]
@@ -221,7 +222,12 @@ mod tests {
             "2 MSL timeout",
         );
         let drawn = draw(
-            &conversation(&client.log(), &server.line(1.0, "\"event\":\"r1\"").log()),
+            &conversation(
+                &client.log(),
+                &server
+                    .line(1.0, "\"event\":\"r1\",\"retransmissions\":3")
+                    .log(),
+            ),
             Format::Figure,
         );
         let last = drawn.lines().rev().nth(1).unwrap();

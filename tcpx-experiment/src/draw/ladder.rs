@@ -402,12 +402,12 @@ mod tests {
         let (client, server) = handshake();
         let client = client
             .sends(0.004, ("A", 101, 301, 0), "drop")
-            .line(2.0, "\"event\":\"r1\"");
+            .line(2.0, "\"event\":\"r1\",\"retransmissions\":3");
         let lines = drawn(
             &client.log(),
             &server
                 .sends(1.102, ("SA", 300, 101, 0), "pass")
-                .line(2.0, "\"event\":\"r1\"")
+                .line(2.0, "\"event\":\"r1\",\"retransmissions\":3")
                 .log(),
         );
         assert!(
@@ -467,7 +467,7 @@ mod tests {
             .sends(0.004, long, "drop")
             .sends(0.005, long, "pass")
             .receives(9.0, long, 9, "corrupt");
-        let lines = drawn(&client.log(), &server.sends(0.9, long, "reorder=3").log());
+        let lines = drawn(&client.log(), &server.sends(0.9, long, "reorder").log());
         assert!(
             lines.iter().skip(1).all(|line| line
                 .chars()

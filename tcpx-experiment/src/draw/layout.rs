@@ -6,6 +6,8 @@ use super::timers::{Span, spans};
 use crate::end::End;
 use crate::trace::{Conversation, Direction, Flight, Segment, Step, TOGETHER};
 use std::collections::HashMap;
+use tcpx_proto::fault::VerdictKind;
+use tcpx_proto::wire::Flags;
 
 /// A silence longer than this, seconds, is a line of its own.
 const SILENCE: f64 = 0.2;
@@ -17,7 +19,7 @@ pub(super) struct Layout<'a> {
     /// From top to bottom.
     pub(super) lines: Vec<Line>,
     /// Timers, each beside the lines during which it ran.
-    pub(super) brackets: Vec<Bracket<'a>>,
+    pub(super) brackets: Vec<Bracket>,
     /// By its last line, each bracket.
     ending: HashMap<usize, usize>,
     /// The line of each step.
@@ -45,9 +47,9 @@ pub(super) enum Line {
 
 /// A timer beside the lines during which it ran.
 #[derive(Debug)]
-pub(super) struct Bracket<'a> {
+pub(super) struct Bracket {
     /// The timer.
-    pub(super) span: Span<'a>,
+    pub(super) span: Span,
     /// Its first line.
     pub(super) first: usize,
     /// Its last one.
@@ -104,7 +106,7 @@ impl<'a> Layout<'a> {
                 Line::Silence(_) | Line::Step(_) | Line::More(_) => {}
             }
         }
-        let bracket = |(index, span): (usize, Span<'a>)| {
+        let bracket = |(index, span): (usize, Span)| {
             let (first, last) = places[index];
             Bracket {
                 span,
@@ -154,7 +156,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The timer that ends on that line.
-    pub(super) fn timer_ending(&self, line: usize) -> Option<&Bracket<'a>> {
+    pub(super) fn timer_ending(&self, line: usize) -> Option<&Bracket> {
         self.ending
             .get(&line)
             .and_then(|index| self.brackets.get(*index))
@@ -181,7 +183,7 @@ impl<'a> Layout<'a> {
         let recorded = |end: End| *end.of(&self.conversation.recorded);
         match (flight.sent, flight.received.is_empty()) {
             (Some(_), false) => Fate::Arrived,
-            (Some(_), true) if flight.segment.verdict.starts_with("drop") => {
+            (Some(_), true) if flight.segment.verdict == VerdictKind::Drop => {
                 Fate::Lost(flight.segment.fault().unwrap_or_default())
             }
             (Some(_), true) if !recorded(flight.from.other()) => Fate::Assumed,
@@ -198,7 +200,7 @@ impl<'a> Layout<'a> {
         self.conversation.steps[step]
             .segment
             .as_ref()
-            .is_some_and(|segment| segment.verdict.starts_with("drop"))
+            .is_some_and(|segment| segment.verdict == VerdictKind::Drop)
     }
 
     /// The line of the receiver's gate that kept the segment, all its copies, from its TCP.
@@ -380,13 +382,13 @@ fn labels<'a>(conversation: &'a Conversation) -> (Vec<String>, Vec<String>) {
             .flights
             .iter()
             .find(|flight| flight.from == end)
-            .map_or(0, |flight| flight.segment.seq)
+            .map_or(0, |flight| flight.segment.seq.0)
     };
     let mut zero = [first(End::A), first(End::B)];
     let mut syns: [Option<&Segment>; 2] = [None, None];
     let label = |flight: &'a Flight| {
-        if flight.segment.flags.contains('S') && !flight.forged {
-            zero[flight.from as usize] = flight.segment.seq;
+        if flight.segment.flags.has(Flags::SYN) && !flight.forged {
+            zero[flight.from as usize] = flight.segment.seq.0;
             syns[flight.from as usize] = Some(&flight.segment);
         }
         let plain = plain(
@@ -406,9 +408,13 @@ fn labels<'a>(conversation: &'a Conversation) -> (Vec<String>, Vec<String>) {
 
 fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
     let relative = |number: u32, zero: u32| number.wrapping_sub(zero).cast_signed();
-    let mut text = format!("{} seq {}", segment.control(), relative(segment.seq, ours));
-    if segment.flags.contains('A') {
-        text += &format!(" ack {}", relative(segment.ack, theirs));
+    let mut text = format!(
+        "{} seq {}",
+        segment.flags.control(),
+        relative(segment.seq.0, ours)
+    );
+    if segment.flags.has(Flags::ACK) {
+        text += &format!(" ack {}", relative(segment.ack.0, theirs));
     }
     if segment.len > 0 {
         text += &format!(" len {}", segment.len);
@@ -418,12 +424,12 @@ fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
 
 /// The options that the peer's SYN offered and this SYN,ACK leaves out.
 fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
-    let left_out = |name: &&str| answer.options().all(|option| option != *name);
-    let answers = answer.flags.contains('S') && answer.flags.contains('A');
+    let left_out = |name: &&str| answer.options.names().all(|option| option != *name);
+    let answers = answer.flags.has(Flags::SYN) && answer.flags.has(Flags::ACK);
     let names: Vec<&str> = syn
         .filter(|_| answers)
         .into_iter()
-        .flat_map(Segment::options)
+        .flat_map(|syn| syn.options.names())
         .filter(left_out)
         .collect();
     if names.is_empty() {

@@ -1,31 +1,33 @@
 //! Which timers a picture shows, and from when to when each ran.
 
 use crate::end::End;
-use crate::trace::{Action, Conversation, Direction, Step, Tick};
+use crate::trace::{Conversation, Direction, Step, Tick, TimerActionKind};
+use tcpx_proto::event::Timer;
+use tcpx_proto::wire::Flags;
 
 /// The timers that make a story, and what a picture calls them. The others (delayed ACK, silly
 /// window) fire all the time.
-const NAMES: [(&str, &str); 7] = [
-    ("retransmission", "RTO"),
-    ("tail-loss", "PTO"),
-    ("persist", "persist"),
-    ("keepalive", "keepalive"),
-    ("time-wait", "2 MSL"),
-    ("fin-wait-2", "FIN-WAIT-2"),
-    ("user", "user timeout"),
+const NAMES: [(Timer, &str); 7] = [
+    (Timer::Retransmission, "RTO"),
+    (Timer::TailLoss, "PTO"),
+    (Timer::Persist, "persist"),
+    (Timer::KeepAlive, "keepalive"),
+    (Timer::TimeWait, "2 MSL"),
+    (Timer::FinWait2, "FIN-WAIT-2"),
+    (Timer::User, "user timeout"),
 ];
 /// The one that is shown however it ends: it is a state's whole life.
-const ALWAYS: &str = "time-wait";
+const ALWAYS: Timer = Timer::TimeWait;
 
 /// One run of a timer.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Span<'a> {
+pub(super) struct Span {
     /// Whose.
     pub(super) end: End,
     /// Which incarnation's.
     conn: Option<u64>,
-    /// The timer's name in the events file.
-    timer: &'a str,
+    /// Which timer.
+    timer: Timer,
     /// From when, seconds.
     pub(super) from: f64,
     /// To when.
@@ -43,13 +45,13 @@ enum Outcome {
     Open,
 }
 
-impl Span<'_> {
+impl Span {
     /// What is written where it ends: `RTO over, 1.000 s`.
     pub(super) fn words(&self) -> String {
         let name = NAMES
             .iter()
             .find(|(timer, _)| *timer == self.timer)
-            .map_or(self.timer, |(_, name)| name);
+            .map_or(self.timer.name(), |(_, name)| name);
         let outcome = match self.outcome {
             Outcome::Over => "over",
             Outcome::Restarted => "restarted",
@@ -63,11 +65,11 @@ impl Span<'_> {
     /// state's timer with that state, and TIME-WAIT's anew with a FIN.
     pub(super) fn likelihood(&self, step: &Step) -> u8 {
         let (sends, fin) = step.segment.as_ref().map_or((false, false), |s| {
-            (s.dir == Direction::Out, s.flags.contains('F'))
+            (s.dir == Direction::Out, s.flags.has(Flags::FIN))
         });
         match self.timer {
-            "retransmission" | "persist" | "user" => u8::from(sends),
-            _ if step.on.is_some() && step.state.eq_ignore_ascii_case(self.timer) => 2,
+            Timer::Retransmission | Timer::Persist | Timer::User => u8::from(sends),
+            _ if step.on.is_some() && step.state.eq_ignore_ascii_case(self.timer.name()) => 2,
             ALWAYS => u8::from(fin && !sends),
             _ => 0,
         }
@@ -79,20 +81,20 @@ impl Span<'_> {
     }
 
     fn belongs(&self, tick: &Tick) -> bool {
-        (self.end, self.conn, self.timer) == (tick.end, tick.conn, &tick.timer)
+        (self.end, self.conn, self.timer) == (tick.end, tick.conn, tick.timer)
     }
 }
 
 /// The runs that a picture shows: those at whose end the timer fired, and all of TIME-WAIT's.
-pub(super) fn spans(conversation: &Conversation) -> Vec<Span<'_>> {
+pub(super) fn spans(conversation: &Conversation) -> Vec<Span> {
     let end = conversation.steps.last().map_or(0.0, |step| step.at);
     let mut running: Vec<Span> = Vec::new();
     let mut done: Vec<Span> = Vec::new();
     for tick in &conversation.ticks {
         let outcome = match tick.action {
-            Action::Started => Outcome::Restarted,
-            Action::Fired => Outcome::Over,
-            Action::Stopped => Outcome::Stopped,
+            TimerActionKind::Started => Outcome::Restarted,
+            TimerActionKind::Fired => Outcome::Over,
+            TimerActionKind::Stopped => Outcome::Stopped,
         };
         let ran = running
             .iter()
@@ -103,12 +105,12 @@ pub(super) fn spans(conversation: &Conversation) -> Vec<Span<'_>> {
             outcome,
             ..span
         }));
-        if tick.action == Action::Started {
+        if tick.action == TimerActionKind::Started {
             let Tick {
                 end,
                 conn,
                 at,
-                ref timer,
+                timer,
                 ..
             } = *tick;
             running.push(Span {
@@ -132,7 +134,7 @@ pub(super) fn spans(conversation: &Conversation) -> Vec<Span<'_>> {
 
 /// A firing with which nothing happens before the next one only put the deadline off, as keepalive
 /// does when it finds that the peer was heard meanwhile: the two runs are one.
-fn joined<'a>(spans: Vec<Span<'a>>, steps: &[Step]) -> Vec<Span<'a>> {
+fn joined(spans: Vec<Span>, steps: &[Step]) -> Vec<Span> {
     let mut joined: Vec<Span> = Vec::new();
     for span in spans {
         let since = |at: f64| steps.partition_point(|step| step.at < at);

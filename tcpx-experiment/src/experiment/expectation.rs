@@ -9,8 +9,10 @@ use crate::end::End;
 use crate::trace::{self, Conversation, Step};
 use std::time::Duration;
 use tcpx_proto::error::CloseKind;
+use tcpx_proto::fault::VerdictKind;
 use tcpx_proto::lexer::{Parsed, Word, Words, did_you_mean, duration, nearest, number, one_of};
 use tcpx_proto::state::State;
+use tcpx_proto::wire::Flags;
 
 /// A line.
 #[derive(Clone, PartialEq, Debug)]
@@ -202,26 +204,26 @@ impl Expectation {
 fn dropped(step: &Step) -> bool {
     step.segment
         .as_ref()
-        .is_some_and(|segment| segment.verdict == "drop")
+        .is_some_and(|segment| segment.verdict == VerdictKind::Drop)
 }
 
 impl Pattern {
     fn fits(&self, segment: &trace::Segment, lost: bool) -> bool {
-        let control = segment.control().replace("PSH,", "");
+        let control = segment.flags.control().replace("PSH,", "");
         control == self.control
             && self.lost.is_none_or(|wanted| wanted == lost)
             && (!self.again || segment.retransmission > 0)
-            && self.seq.is_none_or(|seq| seq == segment.seq)
-            && self.ack.is_none_or(|ack| ack == segment.ack)
+            && self.seq.is_none_or(|seq| seq == segment.seq.0)
+            && self.ack.is_none_or(|ack| ack == segment.ack.0)
             && self.len.is_none_or(|len| len == segment.len)
             && self
                 .with
                 .iter()
-                .all(|name| segment.options().any(|option| option == name))
+                .all(|name| segment.options.names().any(|option| option == name))
             && self
                 .without
                 .iter()
-                .all(|name| segment.options().all(|option| option != name))
+                .all(|name| segment.options.names().all(|option| option != name))
     }
 }
 
@@ -308,7 +310,7 @@ fn pattern(lost: Option<bool>, words: &mut Words<'_>) -> Parsed<Shown> {
 
 /// Control bits with commas between them, in the order of the header, PSH left out.
 fn control(word: Word<'_>) -> Parsed<String> {
-    let known: Vec<&str> = trace::CONTROL
+    let known: Vec<&str> = Flags::NAMES
         .iter()
         .map(|(_, name)| *name)
         .filter(|name| *name != "PSH")

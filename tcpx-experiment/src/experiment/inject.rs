@@ -4,7 +4,6 @@ use super::mistake::Wrong;
 use super::plan::{Injection, Names};
 use super::{Inject, Text};
 use crate::end::{self, ADDRESSES, End};
-use crate::trace;
 use std::net::{IpAddr, SocketAddr};
 use tcpx_proto::lexer::did_you_mean;
 use tcpx_proto::seq::Seq;
@@ -68,10 +67,10 @@ pub(super) fn injections<'a>(
 fn unknown_flags(flags: &Text) -> Wrong {
     let names = flags.get_ref().split(|c: char| !c.is_ascii_alphabetic());
     let letter = |name: &str| {
-        trace::CONTROL
+        Flags::NAMES
             .iter()
             .find(|(_, known)| known.eq_ignore_ascii_case(name))
-            .map(|(letter, _)| *letter)
+            .map(|(flag, _)| flag.to_string())
     };
     let letters: Option<String> = names.filter(|name| !name.is_empty()).map(letter).collect();
     let found = letters

@@ -2,9 +2,13 @@
 
 use super::finding::{Evidence, Seconds, Which};
 use crate::end::{End, STRANGER};
-use crate::trace::{Direction, Log, What};
+use crate::trace::{AppAction, Body, Direction, Log};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::state::Trigger;
+use tcpx_proto::trace::escape;
+use tcpx_proto::wire::Flags;
 
 /// A run, as its oracles see it. Times are seconds since the earlier of the two records began.
 pub struct Run {
@@ -101,12 +105,12 @@ impl Run {
         for side in End::BOTH {
             let log = side.of(logs);
             let (conns, deeds) = read(side, log, log.monotonic - start, end);
-            let sent = |what: &What| matches!(what, What::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
+            let sent = |what: &Body| matches!(what, Body::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
             let entries = log
                 .entries
                 .iter()
                 .take_while(|entry| entry.t + log.monotonic - start <= end);
-            run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.what))).sum();
+            run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.body))).sum();
             run.silent[side as usize] = deeds
                 .iter()
                 .find(|deed| deed.step == "go silent")
@@ -250,13 +254,13 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
     {
         let at = entry.t + offset;
         if let (
-            What::Opened {
+            Body::Opened {
                 local,
                 remote,
                 passive,
             },
             Some(number),
-        ) = (&entry.what, entry.conn)
+        ) = (&entry.body, entry.conn)
         {
             let ends = (*local, *remote);
             let incarnation = incarnations
@@ -288,10 +292,10 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
                 },
             );
         }
-        if let What::App { did, text } = &entry.what {
-            deed(end, at, did, text, entry.conn, &mut deeds);
+        if let Body::App(action) = &entry.body {
+            deed(end, at, action, entry.conn, &mut deeds);
         }
-        let syn = syn(&entry.what);
+        let syn = syn(&entry.body);
         arrived = syn
             .filter(|(dir, _)| *dir == Direction::In)
             .map(|(_, syn)| syn)
@@ -302,15 +306,22 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
         if let Some((dir, syn)) = syn {
             conn.syns[usize::from(dir == Direction::In)].push(syn);
         }
-        match &entry.what {
-            What::Segment(segment) if segment.dir == Direction::In && !segment.forged => {
-                let syn = u32::from(!segment.flags.contains('S'));
-                conn.peers_isn.get_or_insert(segment.seq.wrapping_sub(syn));
+        match &entry.body {
+            Body::Segment(segment) if segment.dir == Direction::In && !segment.forged => {
+                let syn = u32::from(!segment.flags.has(Flags::SYN));
+                conn.peers_isn
+                    .get_or_insert(segment.seq.0.wrapping_sub(syn));
             }
-            What::State { to, on, .. } => conn.states.push((at, to.clone(), on.clone())),
-            What::Closed { reason } => conn.closed = Some((at, reason.clone())),
-            What::App { did, text } if did == "sent" => conn.sent += text,
-            What::App { did, text } if did == "received" => conn.received += text,
+            Body::State { to, on, .. } => {
+                let on = on.map_or("?", Trigger::name).to_owned();
+                conn.states.push((at, to.to_string(), on));
+            }
+            Body::Closed { reason } => {
+                let reason = reason.map_or("?", CloseKind::name).to_owned();
+                conn.closed = Some((at, reason));
+            }
+            Body::App(AppAction::Sent(bytes)) => conn.sent += &escape(bytes),
+            Body::App(AppAction::Received(bytes)) => conn.received += &escape(bytes),
             _ => {}
         }
     }
@@ -318,13 +329,13 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
 }
 
 /// A SYN that one of the two TCPs made, and which way it passed.
-fn syn(what: &What) -> Option<(Direction, Syn)> {
-    let What::Segment(segment) = what else {
+fn syn(what: &Body) -> Option<(Direction, Syn)> {
+    let Body::Segment(segment) = what else {
         return None;
     };
-    let made = segment.flags.contains('S') && !segment.forged;
-    let ack = if segment.flags.contains('A') {
-        segment.ack
+    let made = segment.flags.has(Flags::SYN) && !segment.forged;
+    let ack = if segment.flags.has(Flags::ACK) {
+        segment.ack.0
     } else {
         0
     };
@@ -332,25 +343,25 @@ fn syn(what: &What) -> Option<(Direction, Syn)> {
         segment.dir,
         Syn {
             id: segment.id,
-            seq: segment.seq,
+            seq: segment.seq.0,
             ack,
         },
     ))
 }
 
-fn deed(end: End, at: f64, did: &str, text: &str, conn: Option<u64>, deeds: &mut Vec<Deed>) {
-    match (did, deeds.last_mut()) {
-        ("began", _) => deeds.push(Deed {
+fn deed(end: End, at: f64, action: &AppAction, conn: Option<u64>, deeds: &mut Vec<Deed>) {
+    match (action, deeds.last_mut()) {
+        (AppAction::Began(step), _) => deeds.push(Deed {
             end,
-            step: text.to_owned(),
+            step: step.clone(),
             began: at,
             ended: None,
             failures: Vec::new(),
             conn,
         }),
-        ("done", Some(last)) => last.ended = Some(at),
-        ("failed", Some(last)) => {
-            last.failures.push(text.to_owned());
+        (AppAction::Done, Some(last)) => last.ended = Some(at),
+        (AppAction::Failed(why), Some(last)) => {
+            last.failures.push(why.clone());
             (last.conn, last.ended) = (conn.or(last.conn), Some(at));
         }
         _ => {}

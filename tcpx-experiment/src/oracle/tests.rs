@@ -4,7 +4,7 @@
 use super::{Oracle, Run};
 use crate::end::STRANGER;
 use crate::trace::sample::File;
-use crate::trace::{Log, What};
+use crate::trace::{Body, Log};
 
 const END: f64 = 100.0;
 const PATIENCE: f64 = 10.0;
@@ -152,7 +152,7 @@ fn agreement_with_a_stranger_counts_once_an_application_hears_of_it() {
     let run = |file: File| {
         let mut log = file.log();
         for entry in &mut log.entries {
-            if let What::Opened { remote, .. } = &mut entry.what {
+            if let Body::Opened { remote, .. } = &mut entry.body {
                 remote.set_ip(STRANGER.into());
             }
         }

@@ -4,9 +4,12 @@
 use super::{Pair, Ran};
 use crate::end::End;
 use crate::experiment::{HostPlan, Plan, Tolerance};
-use crate::trace::{Direction, Segment, What};
+use crate::trace::{Body, Direction, Segment};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tcpx_proto::fault::VerdictKind;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::script::Step;
+use tcpx_proto::wire::Flags;
 
 /// A process that waited for the machine for longer than this, seconds, explains a repetition: it
 /// is as long as the shortest timeout.
@@ -36,9 +39,9 @@ impl Kind {
 
     fn of(segment: &Segment) -> impl Iterator<Item = Kind> {
         let has = |kind: Kind| match kind {
-            Kind::Syn => segment.flags.contains('S'),
+            Kind::Syn => segment.flags.has(Flags::SYN),
             Kind::Text => segment.len > 0,
-            Kind::Fin => segment.flags.contains('F'),
+            Kind::Fin => segment.flags.has(Flags::FIN),
         };
         Kind::ALL.into_iter().filter(move |kind| has(*kind))
     }
@@ -274,8 +277,8 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
     let mut contents: HashMap<Option<u64>, (Content, Heard)> = HashMap::new();
     for entry in log.entries.iter().take_while(|entry| entry.t <= until) {
         let (content, heard) = contents.entry(entry.conn).or_default();
-        match &entry.what {
-            What::Segment(segment) => {
+        match &entry.body {
+            Body::Segment(segment) => {
                 let [ours, theirs] = isns.note(entry.conn, segment);
                 match segment.dir {
                     Direction::Out => content.send(segment, ours, theirs, entry.t, heard),
@@ -284,7 +287,7 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
                     }
                 }
             }
-            What::App { did, .. } if did == "received" => content.asked += 1,
+            Body::App(AppAction::Received(_)) => content.asked += 1,
             _ => {}
         }
     }
@@ -302,13 +305,13 @@ impl Isns {
     /// Takes note of a segment and returns what its numbers count from.
     fn note(&mut self, conn: Option<u64>, segment: &Segment) -> [u32; 2] {
         let way = usize::from(segment.dir == Direction::In);
-        if segment.flags.contains('S') && !segment.forged {
-            self.0.entry(conn).or_default()[way] = Some(segment.seq);
-            self.0.entry(None).or_default()[way] = Some(segment.seq);
+        if segment.flags.has(Flags::SYN) && !segment.forged {
+            self.0.entry(conn).or_default()[way] = Some(segment.seq.0);
+            self.0.entry(None).or_default()[way] = Some(segment.seq.0);
         }
         if conn.is_some() && !segment.forged {
             // One that grew out of a cookie: its SYNs belong to no connection.
-            self.0.entry(conn).or_default()[way].get_or_insert(segment.seq.wrapping_sub(1));
+            self.0.entry(conn).or_default()[way].get_or_insert(segment.seq.0.wrapping_sub(1));
         }
         // A SYN that opens the next incarnation may stand in the record before that has a number.
         [0, 1].map(|way| {
@@ -333,16 +336,19 @@ impl Heard {
     /// Takes note of a segment; `true`: it asks for an ACK, as what has a number does, and a probe
     /// that repeats an old one.
     fn take(&mut self, segment: &Segment, ours: u32, theirs: u32, at: f64) -> bool {
-        if segment.flags.contains('A') && segment.verdict == "pass" {
-            let ack = segment.ack.wrapping_sub(ours);
+        if segment.flags.has(Flags::ACK) && segment.verdict == VerdictKind::Pass {
+            let ack = segment.ack.0.wrapping_sub(ours);
             if self.acked.last().is_none_or(|(_, known)| ack > *known) {
                 self.acked.push((at, ack));
             }
         }
-        let seq = segment.seq.wrapping_sub(theirs);
+        let seq = segment.seq.0.wrapping_sub(theirs);
         let probe = seq < self.end;
         self.end = self.end.max(seq.wrapping_add(segment.len));
-        Kind::of(segment).next().is_some() || segment.flags.contains('R') || segment.forged || probe
+        Kind::of(segment).next().is_some()
+            || segment.flags.has(Flags::RST)
+            || segment.forged
+            || probe
     }
 
     /// Whether everything before that number was acknowledged for longer than a batch takes.
@@ -356,44 +362,47 @@ impl Heard {
 
 impl Content {
     fn send(&mut self, segment: &Segment, ours: u32, theirs: u32, at: f64, heard: &Heard) {
-        let control = segment.control().replace("PSH,", "");
-        let seq = segment.seq.wrapping_sub(ours);
-        let has = |letter: char| segment.flags.contains(letter);
+        let control = segment.flags.control().replace("PSH,", "");
+        let seq = segment.seq.0.wrapping_sub(ours);
+        let has = |flag| segment.flags.has(flag);
         let end = seq.wrapping_add(segment.len);
-        if has('S') {
+        if has(Flags::SYN) {
             if self.syns.last() != Some(&control) {
                 self.syns.push(control.clone());
             }
         } else {
-            self.marks
-                .extend("UEW".chars().filter(|letter| has(*letter)));
+            let marks = [(Flags::URG, 'U'), (Flags::ECE, 'E'), (Flags::CWR, 'W')];
+            let marks = marks.into_iter().filter(|(flag, _)| has(*flag));
+            self.marks.extend(marks.map(|(_, letter)| letter));
         }
-        if has('R') {
+        if has(Flags::RST) {
             self.resets.control.insert(control);
-            self.resets.dropped += u32::from(segment.verdict == "drop");
-        } else if has('A') {
-            self.acked = self.acked.max(segment.ack.wrapping_sub(theirs));
+            self.resets.dropped += u32::from(segment.verdict == VerdictKind::Drop);
+        } else if has(Flags::ACK) {
+            self.acked = self.acked.max(segment.ack.0.wrapping_sub(theirs));
         }
         if segment.len > 0 {
             self.text = self.text.max(end.wrapping_sub(1));
         }
-        if has('F') {
+        if has(Flags::FIN) {
             self.fin = Some(end.wrapping_sub(1));
         }
         for kind in Kind::of(segment) {
             let again = self.again.entry(kind).or_default();
             *again = (*again).max(segment.retransmission);
-            *self.dropped.entry(kind).or_default() += u32::from(segment.verdict == "drop");
+            *self.dropped.entry(kind).or_default() +=
+                u32::from(segment.verdict == VerdictKind::Drop);
         }
-        if Kind::of(segment).next().is_none() && !has('R') {
+        if Kind::of(segment).next().is_none() && !has(Flags::RST) {
             self.bare += 1;
         }
         // A probe repeats one octet on purpose.
-        let whole = segment.retransmission > 0 && !has('S') && (segment.len > 1 || has('F'));
-        if whole && heard.has_acknowledged(end + u32::from(has('F')), at) {
+        let whole =
+            segment.retransmission > 0 && !has(Flags::SYN) && (segment.len > 1 || has(Flags::FIN));
+        if whole && heard.has_acknowledged(end + u32::from(has(Flags::FIN)), at) {
             self.needless.get_or_insert(format!(
                 "{} seq {seq} len {} again",
-                segment.control(),
+                segment.flags.control(),
                 segment.len
             ));
         }

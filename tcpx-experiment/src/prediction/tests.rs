@@ -4,12 +4,15 @@
 use super::difference;
 use crate::experiment::{Experiment, Plan, Scale, Tolerance};
 use crate::trace::sample::{File, handshake};
-use crate::trace::{Direction, Entry, Log, Segment, What};
+use crate::trace::{AppAction, Body, Direction, Entry, Log, Segment};
 use crate::world::{Outcome, sim};
 use std::time::Duration;
+use tcpx_proto::error::CloseKind;
 use tcpx_proto::fault::Rule;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::script::Script;
+use tcpx_proto::state::{State, Trigger};
+use tcpx_proto::wire::Flags;
 
 const FILE: &str = r#"
 name = "x"
@@ -173,22 +176,22 @@ fn entries(outcome: &mut Outcome, end: usize) -> &mut Vec<Entry> {
 }
 
 /// The first entry of an end that fits.
-fn find(outcome: &mut Outcome, end: usize, fits: impl Fn(&What) -> bool) -> usize {
+fn find(outcome: &mut Outcome, end: usize, fits: impl Fn(&Body) -> bool) -> usize {
     entries(outcome, end)
         .iter()
-        .position(|entry| fits(&entry.what))
+        .position(|entry| fits(&entry.body))
         .expect("there is such an entry")
 }
 
-fn sent(what: &What, fits: impl Fn(&Segment) -> bool) -> bool {
-    matches!(what, What::Segment(segment) if segment.dir == Direction::Out && fits(segment))
+fn sent(what: &Body, fits: impl Fn(&Segment) -> bool) -> bool {
+    matches!(what, Body::Segment(segment) if segment.dir == Direction::Out && fits(segment))
 }
 
 /// The segment of an end that fits.
 fn segment(outcome: &mut Outcome, end: usize, fits: impl Fn(&Segment) -> bool) -> &mut Segment {
     let at = find(outcome, end, |what| sent(what, &fits));
-    match &mut entries(outcome, end)[at].what {
-        What::Segment(segment) => segment,
+    match &mut entries(outcome, end)[at].body {
+        Body::Segment(segment) => segment,
         other => panic!("{other:?}"),
     }
 }
@@ -204,32 +207,32 @@ fn add(
     let at = find(outcome, end, |what| sent(what, &fits));
     let mut entry = entries(outcome, end)[at].clone();
     entry.t = entries(outcome, end).last().unwrap().t;
-    if let What::Segment(segment) = &mut entry.what {
+    if let Body::Segment(segment) = &mut entry.body {
         change(segment);
     }
     entries(outcome, end).extend(std::iter::repeat_n(entry, copies));
 }
 
 /// Leads the walk of an end elsewhere: its last steps are these.
-fn walk(outcome: &mut Outcome, end: usize, from: &str, steps: &[(&str, &str)]) {
+fn walk(outcome: &mut Outcome, end: usize, from: State, steps: &[(Trigger, State)]) {
     let at = find(
         outcome,
         end,
-        |what| matches!(what, What::State { from: before, .. } if before == from),
+        |what| matches!(what, Body::State { from: before, .. } if *before == from),
     );
     let mut next = steps.iter();
-    let mut before = from.to_owned();
+    let mut before = from;
     for entry in entries(outcome, end).iter_mut().skip(at) {
-        let What::State { .. } = entry.what else {
+        let Body::State { .. } = entry.body else {
             continue;
         };
-        entry.what = match next.next() {
-            Some((on, to)) => What::State {
-                from: std::mem::replace(&mut before, (*to).to_owned()),
-                to: (*to).to_owned(),
-                on: (*on).to_owned(),
+        entry.body = match next.next() {
+            Some((on, to)) => Body::State {
+                from: std::mem::replace(&mut before, *to),
+                to: *to,
+                on: Some(*on),
             },
-            None => What::Other,
+            None => Body::Unknown,
         };
     }
     assert!(next.next().is_none(), "the record has fewer states");
@@ -240,27 +243,30 @@ fn record_with_one_thing_changed_is_a_difference() {
     let plan = plan("linux", SCRIPTS[3]);
     let (predicted, seen) = (run(&plan), run(&dawdling(&plan, 5)));
     assert_eq!(difference(&plan, &predicted, &seen), None);
-    let fin = |segment: &Segment| segment.flags.contains('F');
+    let fin = |segment: &Segment| segment.flags.has(Flags::FIN);
     let text = |segment: &Segment| segment.len > 0;
-    let bare = |segment: &Segment| segment.flags == "A" && segment.len == 0;
+    let bare = |segment: &Segment| segment.flags == Flags::ACK && segment.len == 0;
     let changes: [(&str, Change<'_>); 19] = [
         ("is in no other state", &|run| {
             walk(
                 run,
                 0,
-                "ESTABLISHED",
-                &[("CLOSE", "FIN-WAIT-1"), ("ACK of FIN", "FIN-WAIT-2")],
+                State::Established,
+                &[
+                    (Trigger::Close, State::FinWait1),
+                    (Trigger::AckOfFin, State::FinWait2),
+                ],
             )
         }),
         ("FIN-WAIT-2 on FIN", &|run| {
             walk(
                 run,
                 0,
-                "ESTABLISHED",
+                State::Established,
                 &[
-                    ("CLOSE", "FIN-WAIT-1"),
-                    ("FIN", "FIN-WAIT-2"),
-                    ("FIN", "TIME-WAIT"),
+                    (Trigger::Close, State::FinWait1),
+                    (Trigger::Fin, State::FinWait2),
+                    (Trigger::Fin, State::TimeWait),
                 ],
             )
         }),
@@ -268,8 +274,11 @@ fn record_with_one_thing_changed_is_a_difference() {
             walk(
                 run,
                 1,
-                "CLOSE-WAIT",
-                &[("CLOSE", "LAST-ACK"), ("RST", "CLOSED")],
+                State::CloseWait,
+                &[
+                    (Trigger::Close, State::LastAck),
+                    (Trigger::Rst, State::Closed),
+                ],
             )
         }),
         // B waits for the FIN before it closes: the two cannot cross, and B cannot be first.
@@ -277,76 +286,71 @@ fn record_with_one_thing_changed_is_a_difference() {
             walk(
                 run,
                 0,
-                "FIN-WAIT-1",
-                &[("FIN", "CLOSING"), ("ACK of FIN", "TIME-WAIT")],
+                State::FinWait1,
+                &[
+                    (Trigger::Fin, State::Closing),
+                    (Trigger::AckOfFin, State::TimeWait),
+                ],
             )
         }),
         ("FIN-WAIT-1", &|run| {
             walk(
                 run,
                 1,
-                "ESTABLISHED",
+                State::Established,
                 &[
-                    ("CLOSE", "FIN-WAIT-1"),
-                    ("FIN,ACK of FIN", "TIME-WAIT"),
-                    ("2 MSL timeout", "CLOSED"),
+                    (Trigger::Close, State::FinWait1),
+                    (Trigger::FinAckOfFin, State::TimeWait),
+                    (Trigger::TimeWaitTimeout, State::Closed),
                 ],
             )
         }),
         ("received", &|run| {
-            let at = find(
-                run,
-                1,
-                |what| matches!(what, What::App { did, .. } if did == "received"),
-            );
+            let at = find(run, 1, |what| {
+                matches!(what, Body::App(AppAction::Received(_)))
+            });
             entries(run, 1).remove(at);
         }),
         ("closed: fin-wait-2-timeout", &|run| {
-            let at = find(run, 0, |what| matches!(what, What::Closed { .. }));
-            entries(run, 0)[at].what = What::Closed {
-                reason: "fin-wait-2-timeout".to_owned(),
+            let at = find(run, 0, |what| matches!(what, Body::Closed { .. }));
+            entries(run, 0)[at].body = Body::Closed {
+                reason: Some(CloseKind::FinWait2Timeout),
             };
         }),
         ("closed: not at all", &|run| {
-            let at = find(run, 1, |what| matches!(what, What::Closed { .. }));
+            let at = find(run, 1, |what| matches!(what, Body::Closed { .. }));
             entries(run, 1).remove(at);
         }),
         ("no such connection", &|run| {
             entries(run, 1).retain(|entry| entry.conn.is_none())
         }),
         ("the script: no", &|run| {
-            let at = find(
-                run,
-                0,
-                |what| matches!(what, What::App { did, .. } if did == "done"),
-            );
-            let failed = What::App {
-                did: "failed".to_owned(),
-                text: "no".to_owned(),
-            };
-            entries(run, 0)[at].what = failed;
+            let at = find(run, 0, |what| matches!(what, Body::App(AppAction::Done)));
+            let failed = Body::App(AppAction::Failed("no".to_owned()));
+            entries(run, 0)[at].body = failed;
         }),
         ("the FIN after octet: none", &|run| {
-            segment(run, 0, fin).flags = "A".to_owned()
+            segment(run, 0, fin).flags = Flags::ACK
         }),
         ("octets of text", &|run| {
-            let last = |segment: &Segment| segment.len > 0 && segment.seq > 7500;
-            entries(run, 0).retain(|entry| !sent(&entry.what, last));
+            let last = |segment: &Segment| segment.len > 0 && segment.seq.0 > 7500;
+            entries(run, 0).retain(|entry| !sent(&entry.body, last));
         }),
         ("octets of text", &|run| {
-            segment(run, 1, |segment| segment.len > 0 && segment.seq > 20_000).seq += 9000
+            segment(run, 1, |segment| segment.len > 0 && segment.seq.0 > 20_000).seq += 9000
         }),
         ("the last ACK", &|run| {
-            segment(run, 0, |segment| segment.ack > 20_700).ack += 10
+            segment(run, 0, |segment| segment.ack.0 > 20_700).ack += 10
         }),
         ("SYNs: SYN,ECE,CWR", &|run| {
-            segment(run, 0, |segment| segment.flags == "S").flags = "SEW".to_owned()
+            segment(run, 0, |segment| segment.flags == Flags::SYN).flags =
+                Flags::SYN | Flags::ECE | Flags::CWR
         }),
         ("RSTs: RST", &|run| {
-            add(run, 1, 1, bare, |segment| segment.flags = "R".to_owned())
+            add(run, 1, 1, bare, |segment| segment.flags = Flags::RST)
         }),
         ("URG, ECE or CWR: U", &|run| {
-            segment(run, 0, text).flags = "AU".to_owned()
+            segment(run, 0, text).flags = Flags::ACK | Flags::URG
         }),
         ("nothing again that was acknowledged", &|run| {
             add(run, 0, 1, text, |segment| segment.retransmission = 1)

@@ -2,10 +2,14 @@
 //! belongs to which receipt.
 
 use super::tuples::Tuples;
-use super::{Action, Direction, Entry, Header, Log, Segment, What};
+use super::{AppAction, Body, Direction, Entry, Header, Log, Segment, TimerActionKind};
 use crate::end::{End, STRANGER};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::event::Timer;
+use tcpx_proto::state::{State, Trigger};
+use tcpx_proto::trace::escape;
 
 /// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a
 /// batch.
@@ -40,10 +44,10 @@ pub struct Tick {
     pub conn: Option<u64>,
     /// When, seconds on the clock that both ends share.
     pub at: f64,
-    /// The timer's name.
-    pub timer: String,
+    /// Which.
+    pub timer: Timer,
     /// What happened to it.
-    pub action: Action,
+    pub action: TimerActionKind,
 }
 
 /// Something that happened at one end: a segment there with what came of it, or something without a
@@ -132,7 +136,7 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Conversation> {
 }
 
 fn goes_silent(entry: &Entry) -> bool {
-    matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent")
+    matches!(&entry.body, Body::App(AppAction::Began(text)) if text == "go silent")
 }
 
 /// What to add to B's times. On one machine the clock since boot is common and exact; between
@@ -164,8 +168,8 @@ impl Side {
         offset: f64,
         silent: bool,
     ) -> Side {
-        let initial = entries.clone().find_map(|entry| match &entry.what {
-            What::State { from, .. } => Some(from.clone()),
+        let initial = entries.clone().find_map(|entry| match &entry.body {
+            Body::State { from, .. } => Some(from.to_string()),
             _ => None,
         });
         // A stranger, whom neither file is of, kept none.
@@ -187,12 +191,12 @@ impl Side {
                 String::new()
             }
         });
-        let tick = |entry: &Entry| match &entry.what {
-            What::Timer { timer, action, .. } => Some(Tick {
+        let tick = |entry: &Entry| match &entry.body {
+            Body::Timer { timer, action, .. } => Some(Tick {
                 end,
                 conn: entry.conn,
                 at: entry.t + offset,
-                timer: timer.clone(),
+                timer: *timer,
                 action: *action,
             }),
             _ => None,
@@ -225,18 +229,27 @@ struct Walk {
 impl Walk {
     fn take(&mut self, entry: &Entry) {
         let at = entry.t + self.offset;
-        match &entry.what {
-            What::Segment(segment) => self.segment(at, segment),
-            What::State { to, on, .. } => self.state(at, to, on),
-            What::Deviated { rule } => self.remark(at, format!("without {rule}")),
-            What::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
-            What::Icmp { kind, value } => {
+        match &entry.body {
+            Body::Segment(segment) => self.segment(at, segment),
+            Body::State { to, on, .. } => self.state(at, *to, *on),
+            Body::Deviated { rule, .. } => self.remark(at, format!("without {rule}")),
+            Body::Discarded { reason } => self.remark(at, format!("not used: {reason}")),
+            Body::Icmp(error) => {
+                let (kind, value) = error.parts();
                 let value = value.map_or(String::new(), |value| format!(" {value}"));
                 self.remark(at, format!("ICMP: {kind}{value}"));
             }
-            What::Closed { reason } => self.remark(at, format!("closed: {reason}")),
-            What::App { did, text } => self.deed(at, did, text),
-            What::Opened { .. } | What::Timer { .. } | What::Other => {}
+            Body::Closed { reason } => {
+                let reason = reason.map_or("?", CloseKind::name);
+                self.remark(at, format!("closed: {reason}"));
+            }
+            Body::App(action) => self.deed(at, action),
+            Body::Opened { .. }
+            | Body::Timer { .. }
+            | Body::Accepted { .. }
+            | Body::R1 { .. }
+            | Body::Urgent { .. }
+            | Body::Unknown => {}
         }
     }
 
@@ -254,8 +267,9 @@ impl Walk {
 
     /// A state is entered because of the segment before it, or by a call (whose segment follows) or
     /// a timer: steps of their own.
-    fn state(&mut self, at: f64, to: &str, on: &str) {
-        to.clone_into(&mut self.state);
+    fn state(&mut self, at: f64, to: State, on: Option<Trigger>) {
+        let on = on.map_or("?", Trigger::name).to_owned();
+        self.state = to.to_string();
         let arrived = |last: &Step| {
             last.on.is_none()
                 && last
@@ -263,27 +277,28 @@ impl Walk {
                     .as_ref()
                     .is_some_and(|s| s.dir == Direction::In)
         };
-        let step = self.step(at, |last| !is_call(on) && arrived(last));
-        (step.state, step.on) = (to.to_owned(), Some(on.to_owned()));
+        let step = self.step(at, |last| !is_call(&on) && arrived(last));
+        (step.state, step.on) = (to.to_string(), Some(on));
     }
 
     /// What an application heard, and what went wrong for it.
-    fn deed(&mut self, at: f64, did: &str, text: &str) {
-        match did {
-            "received" => {
+    fn deed(&mut self, at: f64, action: &AppAction) {
+        match action {
+            AppAction::Received(bytes) => {
+                let text = escape(bytes);
                 let step = self.step(at, |last| last.received.is_none());
-                step.received = Some(text.to_owned());
-                step.remarks.push(format!("received {}", short(text)));
+                step.remarks.push(format!("received {}", short(&text)));
+                step.received = Some(text);
             }
-            "failed" => {
+            AppAction::Failed(text) => {
                 let step = self.step(at, |last| last.failed.is_none());
-                step.failed = Some(text.to_owned());
+                step.failed = Some(text.clone());
                 step.remarks.push(format!("the application: {text}"));
             }
-            "began" if matches!(text, "restart" | "go silent") => {
+            AppAction::Began(text) if matches!(&**text, "restart" | "go silent") => {
                 self.remark(at, format!("the host: {text}"))
             }
-            _ => {}
+            AppAction::Began(_) | AppAction::Done | AppAction::Sent(_) | AppAction::Over => {}
         }
     }
 
@@ -394,13 +409,13 @@ fn flights(from: End, to: End, steps: &[Step], last: Option<f64>) -> Vec<Flight>
 /// Where among the flights those are that begin with a sending, in its order, by what their
 /// receipts have of them.
 #[derive(Default)]
-struct Sendings<'a> {
-    by_header: HashMap<Header<'a>, Vec<usize>>,
+struct Sendings {
+    by_header: HashMap<Header, Vec<usize>>,
     by_id: HashMap<u16, Vec<usize>>,
 }
 
-impl<'a> Sendings<'a> {
-    fn add(&mut self, flight: usize, segment: &'a Segment) {
+impl Sendings {
+    fn add(&mut self, flight: usize, segment: &Segment) {
         self.by_header
             .entry(segment.header())
             .or_default()
@@ -413,7 +428,7 @@ impl<'a> Sendings<'a> {
     /// the rest of the header and the time tell those apart. What is known to be forged was sent by
     /// nobody, however well it is copied, or by one who says so.
     fn of(&self, received: &Segment, at: f64, flights: &[Flight], steps: &[Step]) -> Option<usize> {
-        let alike = if received.altered() {
+        let alike = if received.is_altered() {
             self.by_id.get(&received.id)
         } else {
             self.by_header.get(&received.header())
@@ -465,7 +480,7 @@ mod tests {
         let millis = |step: usize| ((conversation.steps[step].at) * 1000.0).round() as i64;
         let flight = |f: &Flight| {
             (
-                f.segment.flags.clone(),
+                f.segment.flags.to_string(),
                 f.sent.map(millis),
                 f.received.iter().map(|step| millis(*step)).collect(),
             )
@@ -520,7 +535,9 @@ mod tests {
         let (client, server) = handshake();
         let conversation = conversation(
             &client.sends(0.004, ACK, "drop").log(),
-            &server.line(1.0, "\"event\":\"r1\"").log(),
+            &server
+                .line(1.0, "\"event\":\"r1\",\"retransmissions\":3")
+                .log(),
         );
         let flight = conversation.flights.last().unwrap();
         assert_eq!(
@@ -541,7 +558,7 @@ mod tests {
             .receives(0.106, ACK, 2, "pass");
         assert_eq!(
             last(&conversation(
-                &client.sends(0.004, ACK, "dup=1").log(),
+                &client.sends(0.004, ACK, "dup").log(),
                 &server.log()
             )),
             ("A".into(), Some(4), vec![5, 6])
@@ -552,7 +569,7 @@ mod tests {
     fn segment_delayed_past_its_retransmission_keeps_its_own_sending() {
         let (client, server) = handshake();
         let client = client
-            .sends(0.004, DATA, "delay=3s")
+            .sends(0.004, DATA, "delay")
             .sends(0.204, DATA, "pass");
         let server = server
             .receives(0.305, DATA, 3, "pass")
@@ -586,7 +603,7 @@ mod tests {
         let client = client.sends(0.004, ACK, "pass").sends(9.004, ACK, "pass");
         let mut client = client.log();
         for entry in &mut client.entries {
-            if let What::Segment(segment) = &mut entry.what
+            if let Body::Segment(segment) = &mut entry.body
                 && segment.id == 3
             {
                 segment.id = 2;

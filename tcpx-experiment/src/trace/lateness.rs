@@ -1,45 +1,46 @@
 //! How long an end waited for the machine at the most: a network and an application that were
 //! slower than the plan's.
 
-use super::{Action, Direction, Log, What};
+use super::{AppAction, Body, Direction, Log, TimerActionKind};
 use std::collections::HashMap;
+use tcpx_proto::event::Timer;
 use tcpx_proto::script::{Script, Step};
 
 /// Seconds, by the record of an end that played this script: from when a timer or a sleep was over
 /// to when that was noticed, and from what a step of the script waited for to its end.
 pub fn longest(log: &Log, script: &Script) -> f64 {
     let sleeps: HashMap<String, f64> = script.steps.iter().filter_map(sleep).collect();
-    let mut timers: HashMap<(Option<u64>, &str), f64> = HashMap::new();
+    let mut timers: HashMap<(Option<u64>, Timer), f64> = HashMap::new();
     // When the last thing happened that a step can wait for, when the present step began, and when
     // it is over if it is a sleep.
     let (mut news, mut began, mut over) = (0.0_f64, 0.0, None);
     let mut longest = 0.0_f64;
     for entry in &log.entries {
-        match &entry.what {
-            What::Timer {
+        match &entry.body {
+            Body::Timer {
                 timer,
-                action: Action::Started,
+                action: TimerActionKind::Started,
                 until,
             } => {
-                timers.extend(until.map(|until| ((entry.conn, timer.as_str()), until)));
+                timers.extend(until.map(|until| ((entry.conn, *timer), until)));
             }
-            What::Timer {
+            Body::Timer {
                 timer,
-                action: Action::Fired,
+                action: TimerActionKind::Fired,
                 ..
             } => {
-                let until = timers.remove(&(entry.conn, timer.as_str()));
+                let until = timers.remove(&(entry.conn, *timer));
                 longest = longest.max(until.map_or(0.0, |until| entry.t - until));
                 news = entry.t;
             }
-            What::Segment(segment) if segment.dir == Direction::In => news = entry.t,
-            What::State { .. } | What::Closed { .. } | What::Opened { .. } | What::Icmp { .. } => {
+            Body::Segment(segment) if segment.dir == Direction::In => news = entry.t,
+            Body::State { .. } | Body::Closed { .. } | Body::Opened { .. } | Body::Icmp(_) => {
                 news = entry.t
             }
-            What::App { did, text } if did == "began" => {
+            Body::App(AppAction::Began(text)) => {
                 (began, over) = (entry.t, sleeps.get(text).map(|time| entry.t + time))
             }
-            What::App { did, .. } if did == "done" || did == "failed" => {
+            Body::App(AppAction::Done | AppAction::Failed(_)) => {
                 longest = longest.max(entry.t - over.take().unwrap_or_else(|| news.max(began)));
             }
             _ => {}

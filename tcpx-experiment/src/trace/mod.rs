@@ -10,10 +10,16 @@ mod tuples;
 pub(crate) use conversation::TOGETHER;
 pub use conversation::{Conversation, Flight, Step, Tick, pair};
 
+pub use tcpx_proto::event::TimerActionKind;
+pub use tcpx_proto::fault::{Direction, VerdictKind};
+pub use tcpx_proto::script::AppAction;
+pub use tcpx_proto::trace::{Body, Entry, Header, Role, Segment};
+
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use tcpx_proto::trace::VERSION;
 
 /// The most events of one end.
 const MOST: usize = 1_000_000;
@@ -21,8 +27,8 @@ const MOST: usize = 1_000_000;
 /// One end's record.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// Who wrote it: `client`, `server`.
-    pub role: String,
+    /// Who wrote it.
+    pub role: Role,
     /// The clock of this machine's boot when the run started, seconds.
     pub monotonic: f64,
     /// The calendar's clock at the same moment, seconds since 1970.
@@ -33,205 +39,13 @@ pub struct Log {
     pub truncated: bool,
 }
 
-/// One line.
-#[derive(Clone, Deserialize, Debug)]
-pub struct Entry {
-    /// Seconds since the start of the run.
-    pub t: f64,
-    /// The connection's number; none for what belongs to no connection.
-    #[serde(default)]
-    pub conn: Option<u64>,
-    /// What happened.
-    #[serde(flatten)]
-    pub what: What,
-}
-
-/// What can happen, as far as a picture shows it.
-#[derive(Clone, Deserialize, Debug)]
-#[serde(tag = "event", rename_all = "lowercase")]
-pub enum What {
-    /// A connection has a record now.
-    Opened {
-        /// The writer's end.
-        local: SocketAddr,
-        /// The peer's end.
-        remote: SocketAddr,
-        /// By a SYN to a listener rather than by a call.
-        #[serde(default)]
-        passive: bool,
-    },
-    /// The state changed.
-    State {
-        /// Before, in the RFC's spelling.
-        from: String,
-        /// After.
-        to: String,
-        /// The event of RFC 9293 Figure 5.
-        on: String,
-    },
-    /// A segment at the edge.
-    Segment(Segment),
-    /// Something about a timer of the connection.
-    Timer {
-        /// Which, by the word that `tcpx_proto::event::Timer` has for it.
-        timer: String,
-        /// What.
-        action: Action,
-        /// When it runs out, seconds since the start of the run, where it starts.
-        #[serde(default)]
-        until: Option<f64>,
-    },
-    /// A removed rule took effect.
-    Deviated {
-        /// The preset.
-        rule: String,
-    },
-    /// A segment was not used.
-    Discarded {
-        /// Why.
-        reason: String,
-    },
-    /// An ICMP error was believed.
-    Icmp {
-        /// Which.
-        kind: String,
-        /// Its code, or the MTU.
-        #[serde(default)]
-        value: Option<u32>,
-    },
-    /// The connection ended.
-    Closed {
-        /// How.
-        reason: String,
-    },
-    /// The application did something.
-    App {
-        /// `began`, `done`, `failed`, `sent`, `received` or `over`.
-        did: String,
-        /// The step, the reason, or octets with escapes.
-        #[serde(default)]
-        text: String,
-    },
-    /// Something that no picture shows.
-    #[serde(other)]
-    Other,
-}
-
-/// A segment at the edge of one end.
-#[derive(Clone, Deserialize, Debug)]
-pub struct Segment {
-    /// `out` or `in`.
-    pub dir: Direction,
-    /// Why it was sent; only the sender knows.
-    #[serde(default)]
-    pub cause: Option<String>,
-    /// Control bits as letters, in the order FSRPAUEW.
-    pub flags: String,
-    /// SEG.SEQ.
-    pub seq: u32,
-    /// SEG.ACK.
-    pub ack: u32,
-    /// Octets of text.
-    pub len: u32,
-    /// SEG.WND, octets.
-    pub win: u32,
-    /// IP identification.
-    pub id: u16,
-    /// The options, as [`tcpx_proto::wire::Options`] prints them.
-    #[serde(default)]
-    pub options: String,
-    /// How often these octets were seen before.
-    #[serde(default)]
-    pub retransmission: u32,
-    /// What the gate did: `pass`, or a verdict of the fault language.
-    pub verdict: String,
-    /// The line of the fault language that decided.
-    #[serde(default)]
-    pub rule: Option<String>,
-    /// Neither TCP made it: somebody put it on the wire in the name of one.
-    #[serde(default)]
-    pub forged: bool,
-}
-
-/// What happens to a timer.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Debug)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It runs, anew if it ran already.
-    Started,
-    /// It ran out.
-    Fired,
-    /// It runs no longer.
-    Stopped,
-}
-
-/// Which way a segment passed its recorder.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Deserialize, Debug)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// To the network.
-    Out,
-    /// From the network.
-    In,
-}
-
-/// The first line.
+/// The first line, as much of it as a reader needs.
 #[derive(Deserialize)]
 struct Start {
     version: u32,
-    role: String,
+    role: Role,
     monotonic: f64,
     realtime: f64,
-}
-
-/// IP identification, SEG.SEQ, SEG.ACK, octets of text and control bits.
-pub type Header<'a> = (u16, u32, u32, u32, &'a str);
-
-/// Letters and names of the control bits, in the order in which RFC 9293 writes them.
-pub(crate) const CONTROL: [(char, &str); 8] = [
-    ('S', "SYN"),
-    ('F', "FIN"),
-    ('R', "RST"),
-    ('P', "PSH"),
-    ('A', "ACK"),
-    ('U', "URG"),
-    ('E', "ECE"),
-    ('W', "CWR"),
-];
-
-impl Segment {
-    /// The control bits as RFC 9293 writes them: `SYN,ACK`.
-    pub fn control(&self) -> String {
-        let set: Vec<&str> = CONTROL
-            .iter()
-            .filter(|(letter, _)| self.flags.contains(*letter))
-            .map(|(_, name)| *name)
-            .collect();
-        set.join(",")
-    }
-
-    /// The names of its options: `mss`, `sackOK`, `ts`, `ws`, `sack`.
-    pub fn options(&self) -> impl Iterator<Item = &str> {
-        self.options
-            .split(',')
-            .filter_map(|option| option.split_whitespace().next())
-    }
-
-    /// What the two ends of a segment's way have in common. The gate may rewrite the rest.
-    pub fn header(&self) -> Header<'_> {
-        (self.id, self.seq, self.ack, self.len, &self.flags)
-    }
-
-    /// Whether the receiver's gate rewrote or corrupted it: of the segment that was sent the id
-    /// alone is sure to be left.
-    pub fn altered(&self) -> bool {
-        self.dir == Direction::In && ["rewrite", "corrupt"].contains(&self.verdict.as_str())
-    }
-
-    /// What the gate did to it, by its rule where that is known; `None`: nothing.
-    pub fn fault(&self) -> Option<&str> {
-        (self.verdict != "pass").then(|| self.rule.as_deref().unwrap_or(&self.verdict))
-    }
 }
 
 impl Log {
@@ -239,7 +53,10 @@ impl Log {
     /// clock.
     pub fn none(other: &Log) -> Log {
         Log {
-            role: String::new(),
+            role: match other.role {
+                Role::Client => Role::Server,
+                Role::Server => Role::Client,
+            },
             monotonic: other.monotonic,
             realtime: other.realtime,
             entries: Vec::new(),
@@ -260,9 +77,9 @@ impl Log {
             .filter(|(_, line)| !line.trim().is_empty());
         let (_, first) = lines.next().context("it has no start line")?;
         let start: Start = serde_json::from_str(first).context("line 1 is not a start line")?;
-        if start.version != 1 {
+        if start.version != VERSION {
             bail!(
-                "version {} is unknown here; this program reads version 1",
+                "unknown version {}: this program reads version {VERSION}",
                 start.version
             );
         }
@@ -294,8 +111,8 @@ impl Log {
 
     /// The two ends of each connection, ours first.
     pub fn connections(&self) -> HashMap<u64, (SocketAddr, SocketAddr)> {
-        let opened = |entry: &Entry| match (entry.conn, &entry.what) {
-            (Some(conn), What::Opened { local, remote, .. }) => Some((conn, (*local, *remote))),
+        let opened = |entry: &Entry| match (entry.conn, &entry.body) {
+            (Some(conn), Body::Opened { local, remote, .. }) => Some((conn, (*local, *remote))),
             _ => None,
         };
         self.entries.iter().filter_map(opened).collect()
@@ -319,24 +136,24 @@ mod tests {
         );
         let log = Log::parse(&text).unwrap();
         assert_eq!(
-            (log.role.as_str(), log.monotonic, log.truncated),
-            ("client", 12.5, false)
+            (log.role, log.monotonic, log.truncated),
+            (Role::Client, 12.5, false)
         );
         assert_eq!(log.connections()[&1].1, "10.0.0.2:7000".parse().unwrap());
         assert!(matches!(
-            log.entries[1].what,
-            What::Timer {
-                action: Action::Started,
+            log.entries[1].body,
+            Body::Timer {
+                action: TimerActionKind::Started,
                 ..
             }
         ));
-        assert!(matches!(log.entries[2].what, What::Other));
-        let What::Segment(segment) = &log.entries[3].what else {
+        assert!(matches!(log.entries[2].body, Body::Accepted { .. }));
+        let Body::Segment(segment) = &log.entries[3].body else {
             panic!("{:?}", log.entries[3])
         };
         assert_eq!(
             (
-                segment.control().as_str(),
+                segment.flags.control().as_str(),
                 segment.id,
                 segment.fault(),
                 segment.forged

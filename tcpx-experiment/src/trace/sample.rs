@@ -178,7 +178,7 @@ pub(crate) fn eventful() -> (File, File) {
         .state(0.305, "SYN-RECEIVED", "CLOSE-WAIT", "FIN")
         .state(0.306, "CLOSE-WAIT", "LAST-ACK", "CLOSE")
         .sends(0.306, ("FA", 301, 102, 0), "pass")
-        .line(9.0, "\"event\":\"r1\"");
+        .line(9.0, "\"event\":\"r1\",\"retransmissions\":3");
     (client, server)
 }
 

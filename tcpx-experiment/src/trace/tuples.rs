@@ -1,6 +1,6 @@
 //! Which entries of two records belong to which four-tuple.
 
-use super::{Direction, Entry, Header, Log, What};
+use super::{Body, Direction, Entry, Header, Log};
 use crate::end::End;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ pub(super) struct Tuples {
 }
 
 /// To which four-tuples the segments with a header belong, by the direction in which they passed.
-type Owners<'a> = HashMap<(Direction, Header<'a>), Vec<Option<usize>>>;
+type Owners = HashMap<(Direction, Header), Vec<Option<usize>>>;
 
 impl Tuples {
     pub(super) fn of(logs: [&Log; 2]) -> Tuples {
@@ -24,7 +24,7 @@ impl Tuples {
         let mut known = HashMap::new();
         for end in End::BOTH {
             for entry in &logs[end as usize].entries {
-                let (What::Opened { local, remote, .. }, Some(conn)) = (&entry.what, entry.conn)
+                let (Body::Opened { local, remote, .. }, Some(conn)) = (&entry.body, entry.conn)
                 else {
                     continue;
                 };
@@ -43,10 +43,10 @@ impl Tuples {
         tuples
     }
 
-    fn owners<'a>(&self, end: End, log: &'a Log) -> Owners<'a> {
+    fn owners(&self, end: End, log: &Log) -> Owners {
         let mut owners = Owners::new();
         for entry in &log.entries {
-            let What::Segment(segment) = &entry.what else {
+            let Body::Segment(segment) = &entry.body else {
                 continue;
             };
             let owner = entry.conn.map(|conn| end.of(&self.of).get(&conn).copied());
@@ -69,13 +69,13 @@ impl Tuples {
         let [own, others] = [end, end.other()].map(|end| self.owners(end, logs[end as usize]));
         let to_itself = |nth: usize| self.all[nth][0].ip() == self.all[nth][1].ip();
         for entry in &logs[end as usize].entries {
-            match (entry.conn, &entry.what) {
+            match (entry.conn, &entry.body) {
                 (Some(conn), _) => {
                     if let Some(nth) = end.of(&self.of).get(&conn) {
                         stories[*nth].push(entry);
                     }
                 }
-                (None, What::Segment(segment)) => {
+                (None, Body::Segment(segment)) => {
                     let there = (
                         if segment.dir == Direction::In {
                             Direction::Out

@@ -4,7 +4,7 @@ pub mod sim;
 
 use crate::end::End;
 use crate::experiment::Plan;
-use crate::trace::{Conversation, Direction, Log, What, pair};
+use crate::trace::{Body, Conversation, Direction, Log, pair};
 use tcpx_proto::trace::Role;
 
 /// What an end's binary calls itself in its record.
@@ -51,9 +51,9 @@ impl Outcome {
 pub fn mark_forged(plan: &Plan, end: End, log: &mut Log) {
     let forged = plan.forged(end);
     for entry in &mut log.entries {
-        if let What::Segment(segment) = &mut entry.what {
+        if let Body::Segment(segment) = &mut entry.body {
             segment.forged =
-                segment.dir == Direction::In && forged.contains(&(segment.id, segment.seq));
+                segment.dir == Direction::In && forged.contains(&(segment.id, segment.seq.0));
         }
     }
 }

@@ -5,7 +5,10 @@ use super::capture::Packet;
 use super::segments::{Captured, captured};
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
-use tcpx_experiment::trace::{Direction, Header, Log, Segment, What};
+use tcpx_experiment::trace::{Body, Direction, Header, Log, Segment};
+use tcpx_proto::fault::VerdictKind;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::Flags;
 
 /// How far log and capture may differ. The default is an end that recorded to its end and kept
 /// nothing.
@@ -72,10 +75,10 @@ pub fn check(
         .iter()
         .take_while(|entry| entry.t <= allow.until)
     {
-        let What::Segment(segment) = &entry.what else {
+        let Body::Segment(segment) = &entry.body else {
             continue;
         };
-        if segment.dir == Direction::Out && segment.verdict == "drop" {
+        if segment.dir == Direction::Out && segment.verdict == VerdictKind::Drop {
             continue;
         }
         let logged = Logged {
@@ -118,16 +121,16 @@ pub fn check(
 struct Seen<'a> {
     all: &'a [Captured],
     matched: Vec<bool>,
-    by_header: HashMap<(Direction, Header<'a>), Vec<usize>>,
+    by_header: HashMap<(Direction, Header), Vec<usize>>,
     by_id: HashMap<(Direction, u16), Vec<usize>>,
-    by_rest: HashMap<(Direction, Rest<'a>), Vec<usize>>,
+    by_rest: HashMap<(Direction, Rest), Vec<usize>>,
 }
 
 /// A header without its identification.
-type Rest<'a> = (u32, u32, u32, &'a str);
+type Rest = (Seq, Seq, u32, Flags);
 
-fn rest(segment: &Segment) -> Rest<'_> {
-    (segment.seq, segment.ack, segment.len, &segment.flags)
+fn rest(segment: &Segment) -> Rest {
+    (segment.seq, segment.ack, segment.len, segment.flags)
 }
 
 impl<'a> Seen<'a> {
@@ -160,7 +163,7 @@ impl<'a> Seen<'a> {
     /// Those that a line about this segment may mean. Of one that the gate altered either the id or
     /// the rest is left.
     fn like(&self, segment: &Segment) -> Vec<usize> {
-        let [header, id, rest] = match segment.altered() {
+        let [header, id, rest] = match segment.is_altered() {
             true => [
                 None,
                 self.by_id.get(&(segment.dir, segment.id)),
@@ -202,7 +205,8 @@ impl Logged<'_> {
     fn find(&self, seen: &mut Seen<'_>, allow: &Allowance) -> Result<(), String> {
         let here = self.at;
         // A copy that the gate made of an incoming segment was captured once.
-        let copies = self.segment.dir == Direction::In && self.segment.verdict == "dup";
+        let copies =
+            self.segment.dir == Direction::In && self.segment.verdict == VerdictKind::Duplicate;
         let its_ends =
             |other: &Captured| self.ends.is_none_or(|ends| ends == (other.own, other.peer));
         let fitting = seen
@@ -240,9 +244,17 @@ impl Logged<'_> {
 
     /// An incoming segment is logged when the gate lets it go.
     fn let_go_later(&self) -> bool {
-        let verdict = self.segment.verdict.as_str();
-        self.segment.dir == Direction::In
-            && ["delay", "reorder", "trickle", "hold", "dup"].contains(&verdict)
+        let later = match self.segment.verdict {
+            VerdictKind::Delay
+            | VerdictKind::Reorder
+            | VerdictKind::Trickle
+            | VerdictKind::Hold
+            | VerdictKind::Duplicate => true,
+            VerdictKind::Pass | VerdictKind::Drop | VerdictKind::Corrupt | VerdictKind::Rewrite => {
+                false
+            }
+        };
+        later && self.segment.dir == Direction::In
     }
 
     /// That it was not captured, and what was instead: what is most like it.
@@ -300,6 +312,8 @@ fn words(segment: &Segment, at: f64) -> String {
         id,
         ..
     } = segment;
+    let seq = seq.0;
+    let ack = ack.0;
     format!("{way} {flags} seq {seq} ack {ack} len {len} id {id} at {at:.6} s")
 }
 
@@ -309,7 +323,7 @@ mod tests {
     use crate::linux::sample::Sample;
     use crate::linux::segments::segments;
     use tcpx::netns::{A, B};
-    use tcpx_experiment::trace::Entry;
+    use tcpx_experiment::trace::{Entry, Role};
 
     const BOOT: f64 = 100.0;
 
@@ -348,7 +362,7 @@ mod tests {
 
     /// What the client would have logged.
     fn log(packets: &[Packet]) -> Log {
-        let opened = What::Opened {
+        let opened = Body::Opened {
             local: SocketAddr::new(A.into(), 9),
             remote: SocketAddr::new(B.into(), 7),
             passive: false,
@@ -356,14 +370,14 @@ mod tests {
         let mut entries = vec![Entry {
             t: 0.0,
             conn: Some(1),
-            what: opened,
+            body: opened,
         }];
         entries.extend(segments(packets, A).into_iter().map(|entry| Entry {
             t: entry.t - BOOT + 0.001,
             ..entry
         }));
         Log {
-            role: "client".to_owned(),
+            role: Role::Client,
             monotonic: BOOT,
             realtime: 1e9,
             entries,
@@ -373,8 +387,8 @@ mod tests {
 
     /// The n-th segment, counted from 0.
     fn segment(log: &mut Log, number: usize) -> &mut Segment {
-        match &mut log.entries[number + 1].what {
-            What::Segment(segment) => segment,
+        match &mut log.entries[number + 1].body {
+            Body::Segment(segment) => segment,
             other => panic!("{other:?}"),
         }
     }
@@ -394,7 +408,7 @@ mod tests {
         let wrongs: [(&str, Wrong); 6] = [
             ("seq 102", |segment| segment.seq += 1),
             ("ack 302", |segment| segment.ack += 1),
-            ("out A ", |segment| segment.flags = "A".to_owned()),
+            ("out A ", |segment| segment.flags = Flags::ACK),
             ("len 4", |segment| segment.len += 1),
             ("id 77", |segment| segment.id = 77),
             ("in PA", |segment| segment.dir = Direction::In),
@@ -437,9 +451,9 @@ mod tests {
     #[test]
     fn segment_that_its_gate_dropped_is_captured_when_it_came_in_and_not_when_it_went_out() {
         let mut dropped = log(&capture());
-        segment(&mut dropped, 4).verdict = "drop".to_owned();
+        segment(&mut dropped, 4).verdict = VerdictKind::Drop;
         assert_eq!(verdict(&dropped, &capture()), Ok(()));
-        segment(&mut dropped, 3).verdict = "drop".to_owned();
+        segment(&mut dropped, 3).verdict = VerdictKind::Drop;
         let mut without = capture();
         without.remove(3);
         assert_eq!(verdict(&dropped, &without), Ok(()));
@@ -455,7 +469,7 @@ mod tests {
         let mut packets = capture();
         packets.insert(5, packet(0.51, false, "FA", (301, 104), b"reply", 3));
         let mut log = log(&packets);
-        segment(&mut log, 4).verdict = "corrupt".to_owned();
+        segment(&mut log, 4).verdict = VerdictKind::Corrupt;
         // Both were there when the host woke up.
         log.entries[5].t = log.entries[6].t;
         assert_eq!(verdict(&log, &packets), Ok(()));
@@ -465,18 +479,18 @@ mod tests {
     fn segment_that_its_gate_let_go_later_doubled_or_changed_agrees() {
         let mut changed = log(&capture());
         changed.entries[2].t += 3.0;
-        segment(&mut changed, 1).verdict = "delay".to_owned();
+        segment(&mut changed, 1).verdict = VerdictKind::Delay;
         assert_eq!(verdict(&changed, &capture()), Ok(()));
-        segment(&mut changed, 4).verdict = "dup".to_owned();
+        segment(&mut changed, 4).verdict = VerdictKind::Duplicate;
         changed.entries.insert(6, changed.entries[5].clone());
         assert_eq!(verdict(&changed, &capture()), Ok(()));
         let mut changed = log(&capture());
         let answer = segment(&mut changed, 4);
-        (answer.verdict, answer.ack) = ("rewrite".to_owned(), 9);
+        (answer.verdict, answer.ack) = (VerdictKind::Rewrite, Seq(9));
         assert_eq!(verdict(&changed, &capture()), Ok(()));
         segment(&mut changed, 4).id = 99;
         assert!(verdict(&changed, &capture()).is_err());
-        segment(&mut changed, 4).ack = 104;
+        segment(&mut changed, 4).ack = Seq(104);
         assert_eq!(verdict(&changed, &capture()), Ok(()));
     }
 

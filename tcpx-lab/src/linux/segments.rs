@@ -3,7 +3,8 @@
 use super::capture::Packet;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tcpx_experiment::trace::{Direction, Entry, Segment, What};
+use tcpx_experiment::trace::{Body, Direction, Entry, Segment};
+use tcpx_proto::fault::VerdictKind;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{self, ChecksumPolicy, Flags, Header};
 
@@ -26,8 +27,8 @@ pub struct Captured {
 impl Captured {
     /// It came in, acknowledges something, and opens nothing by itself.
     pub(super) fn is_ack_arriving(&self) -> bool {
-        let has = |letter| self.segment.flags.contains(letter);
-        self.segment.dir == Direction::In && has('A') && !has('S') && !has('R')
+        let has = |flag| self.segment.flags.has(flag);
+        self.segment.dir == Direction::In && has(Flags::ACK) && !has(Flags::SYN) && !has(Flags::RST)
     }
 }
 
@@ -53,15 +54,16 @@ pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
         let segment = Segment {
             dir,
             cause: None,
-            flags: header.flags.to_string(),
-            seq: header.seq.0,
-            ack: header.ack.0,
+            carries: None,
+            flags: header.flags,
+            seq: header.seq,
+            ack: header.ack,
             len: u32::try_from(read.payload.len()).unwrap_or(u32::MAX),
             win: u32::from(header.window) << flow.shift(dir, header.flags),
             id: header.id,
-            options: header.options.to_string(),
+            options: header.options,
             retransmission,
-            verdict: "pass".to_owned(),
+            verdict: VerdictKind::Pass,
             rule: None,
             forged: false,
         };
@@ -88,7 +90,7 @@ pub fn segments(packets: &[Packet], own: Ipv4Addr) -> Vec<Entry> {
         Entry {
             t: seen.at,
             conn: Some(conn),
-            what: What::Segment(seen.segment),
+            body: Body::Segment(seen.segment),
         }
     };
     captured(packets, own).into_iter().map(entry).collect()
@@ -217,8 +219,8 @@ mod tests {
     }
 
     fn facts(packets: &[Packet]) -> Vec<(u64, u32, u32)> {
-        let fact = |entry: Entry| match entry.what {
-            What::Segment(segment) => (entry.conn.unwrap(), segment.win, segment.retransmission),
+        let fact = |entry: Entry| match entry.body {
+            Body::Segment(segment) => (entry.conn.unwrap(), segment.win, segment.retransmission),
             other => panic!("{other:?}"),
         };
         segments(packets, A).into_iter().map(fact).collect()
@@ -281,7 +283,10 @@ mod tests {
         let after = super::super::now();
         let [ours, theirs] = captures.map(|capture| capture.stop().unwrap());
         let (ours, theirs) = (captured(&ours, A), captured(&theirs, B));
-        let flags: Vec<String> = ours.iter().map(|seen| seen.segment.flags.clone()).collect();
+        let flags: Vec<String> = ours
+            .iter()
+            .map(|seen| seen.segment.flags.to_string())
+            .collect();
         // The kernel may acknowledge hello and FIN in one segment or two.
         assert_eq!(flags[..4], ["S", "SA", "A", "PA"], "{flags:?}");
         assert_eq!(

@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tcpx::guard::kernel_state;
 use tcpx::netns::Namespace;
+use tcpx_proto::state::State;
 
 /// A socket, at the look that first showed it so.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,7 +32,7 @@ pub struct Sighting {
     /// The peer's end; all zero for a listener.
     pub remote: SocketAddr,
     /// In the RFC's spelling; `CLOSED` when the socket is gone.
-    pub state: &'static str,
+    pub state: State,
     /// It listens, or it came to a port of a listener: a SYN opened it, rather than a call.
     pub passive: bool,
     /// The timer that runs.
@@ -183,18 +184,20 @@ impl Watcher {
             .extend(gone.into_iter().map(|gone| Sighting {
                 at,
                 since,
-                state: "CLOSED",
+                state: State::Closed,
                 timer: None,
                 rung: 0,
                 ..gone
             }));
-        let listening = sockets.iter().filter(|socket| socket.state == "LISTEN");
+        let listening = sockets
+            .iter()
+            .filter(|socket| socket.state == State::Listen);
         self.listened
             .extend(listening.map(|socket| socket.local.port()));
         for socket in sockets {
             let before = self.known.get(&socket.cookie);
             let opened =
-                || socket.state != "SYN-SENT" && self.listened.contains(&socket.local.port());
+                || socket.state != State::SynSent && self.listened.contains(&socket.local.port());
             let sighting = Sighting {
                 at,
                 since,
@@ -376,7 +379,7 @@ fn sighting(message: &[u8]) -> Option<Sighting> {
         local: end(20, 24),
         remote: end(22, 40),
         state,
-        passive: state == "LISTEN",
+        passive: state == State::Listen,
         timer: timer(answer[18]),
         rung: answer[19],
         receive_queue: word(72),
@@ -406,8 +409,8 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(5);
 
     /// The states of the connection at this end, in order, repetitions left out.
-    fn states(seen: &Seen, of: impl Fn(&Sighting) -> bool) -> Vec<&'static str> {
-        let mut states: Vec<&str> = seen
+    fn states(seen: &Seen, of: impl Fn(&Sighting) -> bool) -> Vec<State> {
+        let mut states: Vec<State> = seen
             .sightings
             .iter()
             .filter(|sighting| of(sighting))
@@ -442,31 +445,37 @@ mod tests {
         };
         assert!(in_order(&client) && in_order(&server));
         let of_it = |sighting: &Sighting| {
-            sighting.local == peer && !sighting.passive && sighting.state != "SYN-SENT"
+            sighting.local == peer && !sighting.passive && sighting.state != State::SynSent
         };
         let active = states(&client, of_it);
         // Whether our FIN is acknowledged yet is the other end's delayed ACK.
         let [first, waits @ .., last] = &active[..] else {
             panic!("{active:?}")
         };
-        assert_eq!((*first, *last), ("ESTABLISHED", "TIME-WAIT"));
+        assert_eq!((*first, *last), (State::Established, State::TimeWait));
         assert!(
-            !waits.is_empty() && waits.iter().all(|state| state.starts_with("FIN-WAIT-")),
+            !waits.is_empty()
+                && waits
+                    .iter()
+                    .all(|state| matches!(state, State::FinWait1 | State::FinWait2)),
             "{active:?}"
         );
         let passive = states(&server, |sighting| {
             sighting.remote == peer && sighting.passive
         });
-        assert_eq!(passive, ["ESTABLISHED", "CLOSE-WAIT", "CLOSED"]);
+        assert_eq!(
+            passive,
+            [State::Established, State::CloseWait, State::Closed]
+        );
         let queue =
-            |sighting: &&Sighting| sighting.state == "LISTEN" && sighting.receive_queue == 1;
+            |sighting: &&Sighting| sighting.state == State::Listen && sighting.receive_queue == 1;
         assert!(
             server.sightings.iter().any(|sighting| queue(&sighting)),
             "the queue of the listener: {server:#?}"
         );
         assert_eq!(
             states(&server, |sighting| sighting.remote.port() == 0),
-            ["LISTEN", "CLOSED"]
+            [State::Listen, State::Closed]
         );
         let cookies: HashSet<u64> = client
             .sightings
@@ -501,7 +510,7 @@ mod tests {
         let half_open: Vec<&Sighting> = seen
             .sightings
             .iter()
-            .filter(|sighting| sighting.state == "SYN-RECEIVED")
+            .filter(|sighting| sighting.state == State::SynReceived)
             .collect();
         let told: Vec<(bool, Option<Timer>, u8)> = half_open
             .iter()
@@ -534,8 +543,8 @@ mod tests {
             .map(|sighting| (sighting.state, sighting.timer, sighting.passive));
         assert_eq!(
             told.next(),
-            Some(("SYN-SENT", Some(Timer::Retransmission), false))
+            Some((State::SynSent, Some(Timer::Retransmission), false))
         );
-        assert_eq!(told.next_back(), Some(("CLOSED", None, false)));
+        assert_eq!(told.next_back(), Some((State::Closed, None, false)));
     }
 }

@@ -3,7 +3,10 @@
 use super::segments::Captured;
 use super::sockets::{Sighting, Timer};
 use tcpx_experiment::trace::{Direction, Segment};
+use tcpx_proto::error::CloseKind;
 use tcpx_proto::seq::Seq;
+use tcpx_proto::state::{State, Trigger};
+use tcpx_proto::wire::Flags;
 
 /// A change of state.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,11 +14,11 @@ pub(super) struct Step {
     /// When: the segment's time.
     pub(super) at: f64,
     /// Before.
-    pub(super) from: &'static str,
+    pub(super) from: State,
     /// After.
-    pub(super) to: &'static str,
-    /// The event of Figure 5.
-    pub(super) on: &'static str,
+    pub(super) to: State,
+    /// The event of Figure 5, where it is known.
+    pub(super) on: Option<Trigger>,
     /// The segment with which it begins.
     pub(super) begins: usize,
     /// The first segment that has nothing to do with it any more.
@@ -25,16 +28,16 @@ pub(super) struct Step {
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Ending {
-    /// The event of Figure 5.
-    pub(super) on: &'static str,
-    /// A word for the events file.
-    pub(super) reason: &'static str,
+    /// The event of Figure 5, where it is known.
+    pub(super) on: Option<Trigger>,
+    /// How, where it is known.
+    pub(super) reason: Option<CloseKind>,
 }
 
 /// A connection as its segments show it.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
-    pub(super) state: &'static str,
+    pub(super) state: State,
     /// The sequence number after our SYN, and after our FIN.
     after_syn: Option<Seq>,
     after_fin: Option<Seq>,
@@ -46,7 +49,7 @@ impl Track {
     /// Nothing is there.
     pub(super) fn new() -> Track {
         Track {
-            state: "CLOSED",
+            state: State::Closed,
             after_syn: None,
             after_fin: None,
             asked: None,
@@ -55,12 +58,12 @@ impl Track {
 
     /// A SYN cookie (RFC 4987 section 3.6) came back with this segment: there was no SYN-RECEIVED.
     pub(super) fn open(&mut self, index: usize, at: f64) -> Step {
-        self.state = "ESTABLISHED";
+        self.state = State::Established;
         Step {
             at,
-            from: "LISTEN",
+            from: State::Listen,
             to: self.state,
-            on: "ACK of SYN",
+            on: Some(Trigger::AckOfSyn),
             begins: index,
             over: index + 1,
         }
@@ -73,11 +76,11 @@ impl Track {
         // One segment can be two events: the ACK of our SYN and a FIN.
         while let Some((from, to, on)) = self.moves(index, seen) {
             let (begins, at) = match (self.asked, to) {
-                (Some((index, at, _)), "SYN-RECEIVED") => (index, at),
+                (Some((index, at, _)), State::SynReceived) => (index, at),
                 _ => (index, seen.at),
             };
             // The SYN that ends TIME-WAIT belongs to the next connection.
-            let over = if from == "TIME-WAIT" && on != "RST" {
+            let over = if from == State::TimeWait && on != Trigger::Rst {
                 index
             } else {
                 index + 1
@@ -86,12 +89,12 @@ impl Track {
                 at,
                 from,
                 to,
-                on,
+                on: Some(on),
                 begins,
                 over,
             });
             self.state = to;
-            if to == "CLOSED" {
+            if to == State::Closed {
                 break;
             }
         }
@@ -103,76 +106,88 @@ impl Track {
         if segment.dir == Direction::In {
             return;
         }
-        let (syn, fin) = (segment.flags.contains('S'), segment.flags.contains('F'));
+        let (syn, fin) = (segment.flags.has(Flags::SYN), segment.flags.has(Flags::FIN));
         if syn {
-            (self.after_syn, self.after_fin) = (Some(Seq(segment.seq) + 1), None);
+            (self.after_syn, self.after_fin) = (Some(segment.seq + 1), None);
         }
         if fin {
-            self.after_fin = Some(Seq(segment.seq) + segment.len + u32::from(syn) + 1);
+            self.after_fin = Some(segment.seq + segment.len + u32::from(syn) + 1);
         }
     }
 
     /// What this segment does to the present state: before, after, and the event.
-    fn moves(
-        &mut self,
-        index: usize,
-        seen: &Captured,
-    ) -> Option<(&'static str, &'static str, &'static str)> {
+    fn moves(&mut self, index: usize, seen: &Captured) -> Option<(State, State, Trigger)> {
         let segment = &seen.segment;
-        let has = |letter: char| segment.flags.contains(letter);
-        let (syn, fin, rst, out) = (has('S'), has('F'), has('R'), segment.dir == Direction::Out);
+        let has = |flag| segment.flags.has(flag);
+        let syn = has(Flags::SYN);
+        let fin = has(Flags::FIN);
+        let rst = has(Flags::RST);
+        let out = segment.dir == Direction::Out;
         let acknowledges =
-            |mark: Option<Seq>| has('A') && mark.is_some_and(|mark| mark.le(Seq(segment.ack)));
+            |mark: Option<Seq>| has(Flags::ACK) && mark.is_some_and(|mark| mark.le(segment.ack));
         let from = self.state;
         let to = |to, on| Some((from, to, on));
         match (from, out) {
-            ("CLOSED", true) if syn && !has('A') => to("SYN-SENT", "active OPEN"),
-            ("CLOSED", false) if syn && !has('A') => {
-                self.asked = Some((index, seen.at, Seq(segment.seq) + 1));
+            (State::Closed, true) if syn && !has(Flags::ACK) => {
+                to(State::SynSent, Trigger::ActiveOpen)
+            }
+            (State::Closed, false) if syn && !has(Flags::ACK) => {
+                self.asked = Some((index, seen.at, segment.seq + 1));
                 None
             }
-            ("CLOSED", true) if syn => {
-                let answers = self
-                    .asked
-                    .is_some_and(|(_, _, after)| after == Seq(segment.ack));
-                answers.then_some(("LISTEN", "SYN-RECEIVED", "SYN"))
+            (State::Closed, true) if syn => {
+                let answers = self.asked.is_some_and(|(_, _, after)| after == segment.ack);
+                answers.then_some((State::Listen, State::SynReceived, Trigger::Syn))
             }
-            ("CLOSED", _) => None,
-            ("TIME-WAIT", _) if syn && !has('A') => {
-                to("CLOSED", if out { "active OPEN" } else { "SYN" })
-            }
-            ("SYN-SENT", false) if rst => {
+            (State::Closed, _) => None,
+            (State::TimeWait, _) if syn && !has(Flags::ACK) => to(
+                State::Closed,
+                if out {
+                    Trigger::ActiveOpen
+                } else {
+                    Trigger::Syn
+                },
+            ),
+            (State::SynSent, false) if rst => {
                 if acknowledges(self.after_syn) {
-                    to("CLOSED", "RST")
+                    to(State::Closed, Trigger::Rst)
                 } else {
                     None
                 }
             }
-            ("SYN-SENT", false) if syn && acknowledges(self.after_syn) => {
-                to("ESTABLISHED", "SYN,ACK")
+            (State::SynSent, false) if syn && acknowledges(self.after_syn) => {
+                to(State::Established, Trigger::SynAck)
             }
-            ("SYN-SENT", false) if syn && !has('A') => {
+            (State::SynSent, false) if syn && !has(Flags::ACK) => {
                 self.asked = None;
-                to("SYN-RECEIVED", "SYN")
+                to(State::SynReceived, Trigger::Syn)
             }
-            ("SYN-SENT", _) => None,
-            (_, false) if rst => to("CLOSED", "RST"),
-            ("TIME-WAIT", _) => None,
-            (_, true) if rst => to("CLOSED", "ABORT"),
-            ("SYN-RECEIVED", false) if acknowledges(self.after_syn) => {
-                to("ESTABLISHED", "ACK of SYN")
+            (State::SynSent, _) => None,
+            (_, false) if rst => to(State::Closed, Trigger::Rst),
+            (State::TimeWait, _) => None,
+            (_, true) if rst => to(State::Closed, Trigger::Abort),
+            (State::SynReceived, false) if acknowledges(self.after_syn) => {
+                to(State::Established, Trigger::AckOfSyn)
             }
-            ("ESTABLISHED", false) if fin => to("CLOSE-WAIT", "FIN"),
-            ("SYN-RECEIVED" | "ESTABLISHED", true) if fin => to("FIN-WAIT-1", "CLOSE"),
-            ("CLOSE-WAIT", true) if fin => to("LAST-ACK", "CLOSE"),
-            ("FIN-WAIT-1", false) if fin && acknowledges(self.after_fin) => {
-                to("TIME-WAIT", "FIN,ACK of FIN")
+            (State::Established, false) if fin => to(State::CloseWait, Trigger::Fin),
+            (State::SynReceived | State::Established, true) if fin => {
+                to(State::FinWait1, Trigger::Close)
             }
-            ("FIN-WAIT-1", false) if fin => to("CLOSING", "FIN"),
-            ("FIN-WAIT-1", false) if acknowledges(self.after_fin) => to("FIN-WAIT-2", "ACK of FIN"),
-            ("FIN-WAIT-2", false) if fin => to("TIME-WAIT", "FIN"),
-            ("CLOSING", false) if acknowledges(self.after_fin) => to("TIME-WAIT", "ACK of FIN"),
-            ("LAST-ACK", false) if acknowledges(self.after_fin) => to("CLOSED", "ACK of FIN"),
+            (State::CloseWait, true) if fin => to(State::LastAck, Trigger::Close),
+            (State::FinWait1, false) if fin && acknowledges(self.after_fin) => {
+                to(State::TimeWait, Trigger::FinAckOfFin)
+            }
+            (State::FinWait1, false) if fin => to(State::Closing, Trigger::Fin),
+            (State::FinWait1, false) if acknowledges(self.after_fin) => {
+                to(State::FinWait2, Trigger::AckOfFin)
+            }
+            (State::FinWait2, false) if fin => to(State::TimeWait, Trigger::Fin),
+            (State::Closing, false) if acknowledges(self.after_fin) => {
+                to(State::TimeWait, Trigger::AckOfFin)
+            }
+            (State::LastAck, false) if acknowledges(self.after_fin) => {
+                to(State::Closed, Trigger::AckOfFin)
+            }
             _ => None,
         }
     }
@@ -180,18 +195,20 @@ impl Track {
 
 /// The event that leads from one state to another, where there is only one; `None` also for those
 /// that lead to CLOSED.
-pub(super) fn event(from: &str, to: &str) -> Option<&'static str> {
+pub(super) fn event(from: State, to: State) -> Option<Trigger> {
     Some(match (from, to) {
-        ("CLOSED", "SYN-SENT") => "active OPEN",
-        ("LISTEN" | "SYN-SENT", "SYN-RECEIVED") | ("TIME-WAIT", "SYN-RECEIVED") => "SYN",
-        ("SYN-SENT", "ESTABLISHED") => "SYN,ACK",
-        ("LISTEN" | "SYN-RECEIVED", "ESTABLISHED") => "ACK of SYN",
-        ("SYN-RECEIVED" | "ESTABLISHED", "FIN-WAIT-1") | ("CLOSE-WAIT", "LAST-ACK") => "CLOSE",
-        ("SYN-RECEIVED" | "ESTABLISHED", "CLOSE-WAIT")
-        | ("FIN-WAIT-1", "CLOSING")
-        | ("FIN-WAIT-2", "TIME-WAIT") => "FIN",
-        ("FIN-WAIT-1", "FIN-WAIT-2") | ("CLOSING", "TIME-WAIT") => "ACK of FIN",
-        ("FIN-WAIT-1", "TIME-WAIT") => "FIN,ACK of FIN",
+        (State::Closed, State::SynSent) => Trigger::ActiveOpen,
+        (State::Listen | State::SynSent, State::SynReceived)
+        | (State::TimeWait, State::SynReceived) => Trigger::Syn,
+        (State::SynSent, State::Established) => Trigger::SynAck,
+        (State::Listen | State::SynReceived, State::Established) => Trigger::AckOfSyn,
+        (State::SynReceived | State::Established, State::FinWait1)
+        | (State::CloseWait, State::LastAck) => Trigger::Close,
+        (State::SynReceived | State::Established, State::CloseWait)
+        | (State::FinWait1, State::Closing)
+        | (State::FinWait2, State::TimeWait) => Trigger::Fin,
+        (State::FinWait1, State::FinWait2) | (State::Closing, State::TimeWait) => Trigger::AckOfFin,
+        (State::FinWait1, State::TimeWait) => Trigger::FinAckOfFin,
         _ => return None,
     })
 }
@@ -201,31 +218,42 @@ pub(super) fn ended_by_segment(step: &Step, passive: bool, last: Option<&Sightin
     let given_up = last.is_some_and(|last| last.timer == Some(Timer::KeepAlive) && last.rung > 0);
     let (on, reason) = match (step.on, step.from) {
         // The kernel sends a RST when it gives up on keepalive, too.
-        ("ABORT", _) if given_up => ("timeout", "keepalive-timeout"),
-        ("ABORT", _) => ("ABORT", "aborted"),
-        ("RST", "SYN-SENT") => ("RST", "refused"),
-        ("RST", "SYN-RECEIVED") if !passive => ("RST", "refused"),
-        ("RST", "TIME-WAIT") => ("RST", "clean"),
-        ("RST", _) => ("RST", "reset"),
-        (on, _) => (on, "clean"),
+        (Some(Trigger::Abort), _) if given_up => {
+            (Some(Trigger::Timeout), Some(CloseKind::KeepAliveTimeout))
+        }
+        (Some(Trigger::Abort), _) => (Some(Trigger::Abort), Some(CloseKind::Aborted)),
+        (Some(Trigger::Rst), State::SynSent) => (Some(Trigger::Rst), Some(CloseKind::Refused)),
+        (Some(Trigger::Rst), State::SynReceived) if !passive => {
+            (Some(Trigger::Rst), Some(CloseKind::Refused))
+        }
+        (Some(Trigger::Rst), State::TimeWait) => (Some(Trigger::Rst), Some(CloseKind::Clean)),
+        (Some(Trigger::Rst), _) => (Some(Trigger::Rst), Some(CloseKind::Reset)),
+        (on, _) => (on, Some(CloseKind::Clean)),
     };
     Ending { on, reason }
 }
 
 /// How a connection ended that was last seen like this, without a segment that would say so.
-pub(super) fn ended_in_silence(state: &str, last: &Sighting, unreachable: bool) -> Ending {
+pub(super) fn ended_in_silence(state: State, last: &Sighting, unreachable: bool) -> Ending {
     let (on, reason) = match (state, last.timer) {
-        ("TIME-WAIT", _) => ("2 MSL timeout", "clean"),
-        ("FIN-WAIT-2", _) => ("timeout", "fin-wait-2-timeout"),
-        _ if unreachable => ("ICMP error", "unreachable"),
-        ("SYN-SENT", _) if last.rung == 0 => ("CLOSE", "aborted"),
-        ("SYN-RECEIVED", _) if last.rung > 0 && last.passive => ("timeout", "dropped"),
-        ("SYN-SENT" | "SYN-RECEIVED", _) if last.rung > 0 => ("timeout", "connect-timeout"),
-        (_, Some(Timer::KeepAlive)) if last.rung > 0 => ("timeout", "keepalive-timeout"),
-        (_, Some(Timer::Retransmission | Timer::Probe)) if last.rung > 0 => {
-            ("timeout", "retransmission-timeout")
+        (State::TimeWait, _) => (Some(Trigger::TimeWaitTimeout), Some(CloseKind::Clean)),
+        (State::FinWait2, _) => (Some(Trigger::Timeout), Some(CloseKind::FinWait2Timeout)),
+        _ if unreachable => (Some(Trigger::Icmp), Some(CloseKind::Unreachable)),
+        (State::SynSent, _) if last.rung == 0 => (Some(Trigger::Close), Some(CloseKind::Aborted)),
+        (State::SynReceived, _) if last.rung > 0 && last.passive => {
+            (Some(Trigger::Timeout), Some(CloseKind::Dropped))
         }
-        _ => ("?", "?"),
+        (State::SynSent | State::SynReceived, _) if last.rung > 0 => {
+            (Some(Trigger::Timeout), Some(CloseKind::ConnectTimeout))
+        }
+        (_, Some(Timer::KeepAlive)) if last.rung > 0 => {
+            (Some(Trigger::Timeout), Some(CloseKind::KeepAliveTimeout))
+        }
+        (_, Some(Timer::Retransmission | Timer::Probe)) if last.rung > 0 => (
+            Some(Trigger::Timeout),
+            Some(CloseKind::RetransmissionTimeout),
+        ),
+        _ => (None, None),
     };
     Ending { on, reason }
 }

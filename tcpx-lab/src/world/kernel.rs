@@ -77,7 +77,7 @@ pub fn run(
         &seen,
         std::mem::take(&mut theirs.entries),
         own(linux),
-        role(linux).name(),
+        role(linux),
         theirs.monotonic,
     );
     for (side, log) in End::BOTH.into_iter().zip(&mut logs) {

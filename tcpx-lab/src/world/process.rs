@@ -15,7 +15,10 @@ use tcpx::netns::Namespace;
 use tcpx_cli::input;
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::Plan;
-use tcpx_experiment::trace::{Direction, Entry, Log, What};
+use tcpx_experiment::trace::{Body, Direction, Entry, Log};
+use tcpx_proto::script::AppAction;
+use tcpx_proto::state::State;
+use tcpx_proto::wire::Flags;
 
 /// Where a process finds its script: no file is left behind, however a run ends.
 const SCRIPT: &str = "/dev/stdin";
@@ -30,7 +33,7 @@ pub(super) struct Process {
     /// The id and SEG.SEQ of each SYN that came.
     syns: Vec<(u16, u32)>,
     /// States that were entered.
-    entered: BTreeSet<String>,
+    entered: HashSet<State>,
     /// Connections that were opened and are not closed.
     open: BTreeSet<u64>,
     /// The step that its script is at.
@@ -115,7 +118,8 @@ impl Process {
             child.stderr.take().context("no stderr")?,
         );
         let said = thread::spawn(move || input::text_of(stderr, input::SOURCE));
-        let (entered, open) = (BTreeSet::new(), BTreeSet::new());
+        let entered = HashSet::new();
+        let open = BTreeSet::new();
         let record = BufReader::new(stdout);
         let (text, step, syns) = (String::new(), String::new(), Vec::new());
         Ok(Process {
@@ -147,7 +151,7 @@ impl Process {
     }
 
     pub(super) fn has_entered(&self, state: &str) -> bool {
-        self.entered.contains(state)
+        self.entered.iter().any(|entered| entered.name() == state)
     }
 
     /// SEG.SEQ of the last SYN that came, those that were `forged` left out.
@@ -188,22 +192,18 @@ impl Process {
 
     fn note(&mut self, line: &str) {
         // The first line is no entry, and a wrong one is found when the whole record is read.
-        let Ok(Entry { conn, what, .. }) = serde_json::from_str::<Entry>(line) else {
+        let Ok(Entry { conn, body, .. }) = serde_json::from_str::<Entry>(line) else {
             return;
         };
-        match (what, conn) {
-            (What::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
-            (What::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
-            (What::Segment(seen), _) if seen.dir == Direction::In && seen.flags.contains('S') => {
-                self.syns.push((seen.id, seen.seq))
+        match (body, conn) {
+            (Body::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
+            (Body::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
+            (Body::Segment(seen), _) if seen.dir == Direction::In && seen.flags.has(Flags::SYN) => {
+                self.syns.push((seen.id, seen.seq.0))
             }
-            (What::State { to, .. }, _) => _ = self.entered.insert(to),
-            (What::App { did, text }, _) => {
-                self.over |= did == "over";
-                if did == "began" {
-                    self.step = text;
-                }
-            }
+            (Body::State { to, .. }, _) => _ = self.entered.insert(to),
+            (Body::App(AppAction::Over), _) => self.over = true,
+            (Body::App(AppAction::Began(step)), _) => self.step = step,
             _ => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use crate::linux::capture::Packet;
 use std::collections::HashMap;
-use tcpx_experiment::trace::{Direction, Log, What};
+use tcpx_experiment::trace::{Body, Direction, Log};
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::state::Trigger;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
 /// What a record says of captured packets.
@@ -16,11 +18,11 @@ impl<'a> Remarks<'a> {
     pub(super) fn of(log: &'a Log) -> Remarks<'a> {
         let mut entries: HashMap<(Direction, u16, u32), Vec<usize>> = HashMap::new();
         for (at, entry) in log.entries.iter().enumerate() {
-            let What::Segment(seen) = &entry.what else {
+            let Body::Segment(seen) = &entry.body else {
                 continue;
             };
             entries
-                .entry((seen.dir, seen.id, seen.seq))
+                .entry((seen.dir, seen.id, seen.seq.0))
                 .or_default()
                 .push(at);
         }
@@ -44,7 +46,7 @@ impl<'a> Remarks<'a> {
             .get(&(dir, header.id, header.seq.0))?
             .iter()
             .find(|at| near(at))?;
-        let What::Segment(seen) = &self.log.entries.get(at)?.what else {
+        let Body::Segment(seen) = &self.log.entries.get(at)?.body else {
             return None;
         };
         let followed = self
@@ -52,17 +54,23 @@ impl<'a> Remarks<'a> {
             .entries
             .iter()
             .skip(at + 1)
-            .take_while(|entry| !matches!(entry.what, What::Segment(_)));
-        let changes = followed.filter_map(|entry| match &entry.what {
-            What::State { from, to, on } => Some(format!("{from} -> {to} on {on}")),
-            What::Discarded { reason } => Some(format!("not used: {reason}")),
-            What::Closed { reason } => Some(format!("closed: {reason}")),
+            .take_while(|entry| !matches!(entry.body, Body::Segment(_)));
+        let changes = followed.filter_map(|entry| match &entry.body {
+            Body::State { from, to, on } => {
+                let on = on.map_or("?", Trigger::name);
+                Some(format!("{from} -> {to} on {on}"))
+            }
+            Body::Discarded { reason } => Some(format!("not used: {reason}")),
+            Body::Closed { reason } => {
+                let reason = reason.map_or("?", CloseKind::name);
+                Some(format!("closed: {reason}"))
+            }
             _ => None,
         });
         let forged = seen.forged.then(|| "forged by the laboratory".to_owned());
         let said: Vec<String> = seen
             .cause
-            .clone()
+            .map(|cause| cause.to_string())
             .into_iter()
             .chain(seen.fault().map(str::to_owned))
             .chain(forged)

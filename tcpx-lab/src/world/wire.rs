@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use tcpx::netns::{self, Cable, Namespace};
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::{Injection, Plan, Wanted};
-use tcpx_experiment::trace::{Direction, Entry, Log, What, lateness};
+use tcpx_experiment::trace::{Body, Direction, Entry, Log, lateness};
 use tcpx_experiment::world::{Outcome, mark_forged, role};
 use tcpx_proto::config::Isn;
+use tcpx_proto::fault::VerdictKind;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
 /// How far apart a record and the capture of the same end may stamp a packet, seconds: a loaded
@@ -124,7 +126,7 @@ pub(super) fn witnessed(
     packets: &[Packet],
     end: f64,
 ) -> Result<f64> {
-    let silent = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "go silent");
+    let silent = |entry: &&Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text == "go silent");
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
     let genuine = genuine(plan, side, packets);
     let waited = waited(log, &genuine);
@@ -147,14 +149,14 @@ fn waited(log: &Log, packets: &[Packet]) -> f64 {
         let Some(named) = named(packet) else { continue };
         arrivals.entry(named).or_default().push(packet.at);
     }
-    let waits = log.entries.iter().filter_map(|entry| match &entry.what {
-        What::Segment(segment)
+    let waits = log.entries.iter().filter_map(|entry| match &entry.body {
+        Body::Segment(segment)
             if segment.dir == Direction::In
-                && ["pass", "drop"].contains(&segment.verdict.as_str()) =>
+                && matches!(segment.verdict, VerdictKind::Pass | VerdictKind::Drop) =>
         {
             let (here, same) = (
                 entry.t + log.monotonic,
-                arrivals.get(&(segment.id, segment.seq))?,
+                arrivals.get(&(segment.id, segment.seq.0))?,
             );
             let last = same.partition_point(|at| *at <= here).checked_sub(1)?;
             Some(here - same[last])

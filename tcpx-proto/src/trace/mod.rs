@@ -123,8 +123,12 @@ pub enum Body {
         from: State,
         /// After.
         to: State,
-        /// Why.
-        on: Trigger,
+        /// Why; none where a kernel changed it and nobody saw why.
+        #[cfg_attr(
+            feature = "serde",
+            serde(default, skip_serializing_if = "Option::is_none")
+        )]
+        on: Option<Trigger>,
     },
     /// A segment passed the gate, or was dropped there.
     Segment(Segment),
@@ -176,8 +180,12 @@ pub enum Body {
     },
     /// The connection reached CLOSED.
     Closed {
-        /// How it ended.
-        reason: CloseKind,
+        /// How it ended; none where a kernel ended it and nobody saw how.
+        #[cfg_attr(
+            feature = "serde",
+            serde(default, skip_serializing_if = "Option::is_none")
+        )]
+        reason: Option<CloseKind>,
     },
     /// The application did something.
     App(AppAction),
@@ -235,9 +243,12 @@ pub struct Segment {
     pub rule: Option<String>,
     /// Neither end sent it: a third host did, in the name of one. A file does not know that; a
     /// reader that does sets it.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing))]
     pub forged: bool,
 }
+
+/// IP identification, SEG.SEQ, SEG.ACK, bytes of text and control bits.
+pub type Header = (u16, Seq, Seq, u32, Flags);
 
 impl Segment {
     /// The line of a record; `rule` decided its verdict.
@@ -264,6 +275,18 @@ impl Segment {
         }
     }
 
+    /// What the two ends of a segment's way have in common. The gate may rewrite the rest.
+    pub fn header(&self) -> Header {
+        (self.id, self.seq, self.ack, self.len, self.flags)
+    }
+
+    /// Whether the receiver's gate rewrote or corrupted it: only the id is sure to be that of the
+    /// segment that was sent.
+    pub fn is_altered(&self) -> bool {
+        let alters = matches!(self.verdict, VerdictKind::Rewrite | VerdictKind::Corrupt);
+        self.dir == Direction::In && alters
+    }
+
     /// What the gate did to it, by its rule where that is known; `None`: nothing.
     pub fn fault(&self) -> Option<&str> {
         let name = self.rule.as_deref().unwrap_or(self.verdict.name());
@@ -284,7 +307,11 @@ impl Body {
                 remote,
                 passive,
             },
-            What::State { from, to, on } => Body::State { from, to, on },
+            What::State { from, to, on } => Body::State {
+                from,
+                to,
+                on: Some(on),
+            },
             What::Deviated {
                 rule,
                 requirement,
@@ -308,7 +335,7 @@ impl Body {
             What::R1 { retransmissions } => Body::R1 { retransmissions },
             What::Urgent { up_to } => Body::Urgent { up_to },
             What::Closed(reason) => Body::Closed {
-                reason: reason.kind(),
+                reason: Some(reason.kind()),
             },
         }
     }

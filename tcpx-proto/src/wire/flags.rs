@@ -1,6 +1,8 @@
 //! The eight control bits of a segment, written as letters in the order FSRPAUEW.
 
 use crate::name::UnknownName;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{BitOr, BitOrAssign};
 use core::str::FromStr;
@@ -29,6 +31,25 @@ impl Flags {
     pub const ECE: Flags = Flags(0x40);
     /// Congestion window reduced (RFC 3168).
     pub const CWR: Flags = Flags(0x80);
+
+    /// Each with its name, in the order in which RFC 9293 writes them.
+    pub const NAMES: [(Flags, &str); 8] = [
+        (Flags::SYN, "SYN"),
+        (Flags::FIN, "FIN"),
+        (Flags::RST, "RST"),
+        (Flags::PSH, "PSH"),
+        (Flags::ACK, "ACK"),
+        (Flags::URG, "URG"),
+        (Flags::ECE, "ECE"),
+        (Flags::CWR, "CWR"),
+    ];
+
+    /// The control bits as RFC 9293 writes them: `SYN,ACK`.
+    pub fn control(self) -> String {
+        let set = Flags::NAMES.iter().filter(|(flag, _)| self.has(*flag));
+        let names: Vec<&str> = set.map(|(_, name)| *name).collect();
+        names.join(",")
+    }
 
     /// Whether every bit of `other` is set in `self`.
     pub const fn has(self, other: Flags) -> bool {

@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tcpx_proto::state::State;
 
 /// Asks for sockets that are bound and neither listen nor connect (include/net/tcp_states.h, since
 /// Linux 6.8).
@@ -48,11 +49,14 @@ pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
         theirs == address.ip() || theirs.is_unspecified()
     };
     // A listener says more than the connections that it made.
-    let socket = sockets
-        .filter(holds)
-        .max_by_key(|socket| (kernel_state(socket.state) == Some("LISTEN"), socket.inode))?;
+    let socket = sockets.filter(holds).max_by_key(|socket| {
+        (
+            kernel_state(socket.state) == Some(State::Listen),
+            socket.inode,
+        )
+    })?;
     Some(Holder {
-        state: kernel_state(socket.state).unwrap_or("bound"),
+        state: kernel_state(socket.state).map_or("bound", State::name),
         program: program(socket.inode),
     })
 }
@@ -114,19 +118,19 @@ fn request(family: u8, port: u16) -> Vec<u8> {
     octets
 }
 
-/// The kernel's number of a state (include/net/tcp_states.h) in the RFC's spelling.
-pub const fn kernel_state(number: u8) -> Option<&'static str> {
+/// The kernel's number of a state (include/net/tcp_states.h) as the RFC's.
+pub const fn kernel_state(number: u8) -> Option<State> {
     Some(match number {
-        1 => "ESTABLISHED",
-        2 => "SYN-SENT",
-        3 | 12 => "SYN-RECEIVED",
-        4 => "FIN-WAIT-1",
-        5 => "FIN-WAIT-2",
-        6 => "TIME-WAIT",
-        8 => "CLOSE-WAIT",
-        9 => "LAST-ACK",
-        10 => "LISTEN",
-        11 => "CLOSING",
+        1 => State::Established,
+        2 => State::SynSent,
+        3 | 12 => State::SynReceived,
+        4 => State::FinWait1,
+        5 => State::FinWait2,
+        6 => State::TimeWait,
+        8 => State::CloseWait,
+        9 => State::LastAck,
+        10 => State::Listen,
+        11 => State::Closing,
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tcpx_experiment::end::End;
-use tcpx_experiment::trace::{Conversation, Entry, Log, What, pair};
+use tcpx_experiment::trace::{Body, Conversation, Entry, Log, Role, pair};
 use tcpx_lab::linux::capture::{Capture, Packet};
 use tcpx_lab::linux::check::{Allowance, check};
 use tcpx_lab::linux::log::log;
@@ -96,19 +96,19 @@ fn log_that_was_tampered_with_disagrees_at_every_segment() {
             .entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| matches!(entry.what, What::Segment(_)))
+            .filter(|(_, entry)| matches!(entry.body, Body::Segment(_)))
             .map(|(place, _)| place);
         for place in sent.collect::<Vec<_>>() {
             let again = || Log {
                 entries: log.entries.clone(),
-                role: log.role.clone(),
+                role: log.role,
                 ..log
             };
             let (mut wrong, mut less) = (again(), again());
-            let What::Segment(segment) = &mut wrong.entries[place].what else {
+            let Body::Segment(segment) = &mut wrong.entries[place].body else {
                 unreachable!()
             };
-            segment.ack = segment.ack.wrapping_add(1);
+            segment.ack += 1;
             assert!(
                 check(&wrong, &packets, own, &ALLOWED).is_err(),
                 "{:?}",
@@ -182,7 +182,7 @@ fn log_made_of_the_kernels_end_fits_the_binarys() {
         &seen,
         calls.collect(),
         lab.b.address,
-        "server",
+        Role::Server,
         began,
     );
     let client = tcpx_lab::cli::ladder::read(&PathBuf::from(events)).unwrap();

@@ -22,7 +22,13 @@ use super::sockets::{Seen, Sighting};
 use super::track::{self, Ending, Step, Track};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
-use tcpx_experiment::trace::{Entry, Log, What};
+use tcpx_experiment::trace::{Body, Entry, Log};
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::script::AppAction;
+use tcpx_proto::state::State;
+use tcpx_proto::state::Trigger;
+use tcpx_proto::trace::Role;
+use tcpx_proto::wire::Flags;
 use tcpx_proto::wire::Icmp;
 
 /// How far the stamp of a segment may be from the change that it makes, seconds: the kernel stamps
@@ -30,7 +36,7 @@ use tcpx_proto::wire::Icmp;
 const SLACK: f64 = 0.001;
 
 /// The log of the kernel at `own`. `calls` are the entries of its player, their `t` counted from
-/// `monotonic` like the log's: with an [`Opened`](What::Opened) for each connection that the player
+/// `monotonic` like the log's: with an [`Opened`](Body::Opened) for each connection that the player
 /// names, by which its numbers are turned into the log's. Of the rest only what the application did
 /// is taken: the states that the player saw are in `seen` as well.
 pub fn log(
@@ -38,21 +44,21 @@ pub fn log(
     seen: &Seen,
     calls: Vec<Entry>,
     own: Ipv4Addr,
-    role: &str,
+    role: Role,
     monotonic: f64,
 ) -> Log {
     let segments = captured(packets, own);
     let mut lives = lives(&segments, seen, packets, &Restarts::of(&calls, monotonic));
     lives.sort_by(|x, y| x.began.total_cmp(&y.began));
     let mut entries: Vec<(f64, Rank, Entry)> = Vec::new();
-    let mut push = |at: f64, rank, conn, what| {
+    let mut push = |at: f64, rank, conn, body| {
         entries.push((
             at,
             rank,
             Entry {
                 t: at - monotonic,
                 conn,
-                what,
+                body,
             },
         ))
     };
@@ -65,22 +71,22 @@ pub fn log(
             segment.at,
             Rank::Segment,
             conn,
-            What::Segment(segment.segment.clone()),
+            Body::Segment(segment.segment.clone()),
         );
     }
     let numbers = numbers(&calls, &lives, monotonic);
     for call in calls
         .into_iter()
-        .filter(|call| matches!(call.what, What::App { .. }))
+        .filter(|call| matches!(call.body, Body::App(_)))
     {
         let conn = call.conn.and_then(|conn| numbers.get(&conn)).copied();
-        push(call.t + monotonic, Rank::Call, conn, call.what);
+        push(call.t + monotonic, Rank::Call, conn, call.body);
     }
     entries.sort_by(|(x, rank, _), (y, other, _)| x.total_cmp(y).then(rank.cmp(other)));
     let entries = entries.into_iter().map(|(_, _, entry)| entry).collect();
     let realtime = super::calendar().as_secs_f64() + monotonic;
     Log {
-        role: role.to_owned(),
+        role,
         monotonic,
         realtime,
         entries,
@@ -106,13 +112,13 @@ struct Life {
     passive: bool,
     began: f64,
     states: Vec<Step>,
-    closed: Option<(f64, &'static str)>,
+    closed: Option<(f64, Option<CloseKind>)>,
     /// Its segments, as places in the list of all of them.
     segments: Vec<usize>,
 }
 
 impl Life {
-    fn tell(&self, mut push: impl FnMut(f64, Rank, What)) {
+    fn tell(&self, mut push: impl FnMut(f64, Rank, Body)) {
         let Life {
             local,
             remote,
@@ -122,7 +128,7 @@ impl Life {
         push(
             self.began,
             if passive { Rank::Change } else { Rank::Call },
-            What::Opened {
+            Body::Opened {
                 local,
                 remote,
                 passive,
@@ -132,22 +138,19 @@ impl Life {
             at, from, to, on, ..
         } in &self.states
         {
-            let called = ["active OPEN", "CLOSE", "ABORT"].contains(on);
-            let what = What::State {
-                from: (*from).to_owned(),
-                to: (*to).to_owned(),
-                on: (*on).to_owned(),
+            let called = matches!(
+                on,
+                Some(Trigger::ActiveOpen | Trigger::Close | Trigger::Abort)
+            );
+            let what = Body::State {
+                from: *from,
+                to: *to,
+                on: *on,
             };
             push(*at, if called { Rank::Call } else { Rank::Change }, what);
         }
         if let Some((at, reason)) = self.closed {
-            push(
-                at,
-                Rank::Change,
-                What::Closed {
-                    reason: reason.to_owned(),
-                },
-            );
+            push(at, Rank::Change, Body::Closed { reason });
         }
     }
 }
@@ -158,10 +161,9 @@ struct Restarts(Vec<f64>);
 impl Restarts {
     fn of(calls: &[Entry], monotonic: f64) -> Restarts {
         let restart = |call: &Entry| {
-            let What::App { did, text } = &call.what else {
-                return None;
-            };
-            (did == "began" && text == "restart").then_some(call.t + monotonic)
+            let restarts =
+                matches!(&call.body, Body::App(AppAction::Began(step)) if step == "restart");
+            restarts.then_some(call.t + monotonic)
         };
         Restarts(calls.iter().filter_map(restart).collect())
     }
@@ -192,8 +194,8 @@ fn numbers(calls: &[Entry], lives: &[Life], monotonic: f64) -> HashMap<u64, u64>
             .or_default()
             .push(nth);
     }
-    let named = calls.iter().filter_map(|call| match call.what {
-        What::Opened { local, remote, .. } => Some((call.conn?, call.t + monotonic, local, remote)),
+    let named = calls.iter().filter_map(|call| match call.body {
+        Body::Opened { local, remote, .. } => Some((call.conn?, call.t + monotonic, local, remote)),
         _ => None,
     });
     let number = |(theirs, at, local, remote): (u64, f64, SocketAddr, SocketAddr)| {
@@ -232,7 +234,7 @@ fn lives(segments: &[Captured], seen: &Seen, packets: &[Packet], restarts: &Rest
     for sighting in seen
         .sightings
         .iter()
-        .filter(|sighting| sighting.state != "LISTEN" && sighting.remote.port() != 0)
+        .filter(|sighting| sighting.state != State::Listen && sighting.remote.port() != 0)
     {
         let ends = (sighting.local, sighting.remote);
         tuples
@@ -302,7 +304,7 @@ impl<'a> Tuple<'a> {
                         .for_each(|segment| living.track.note(&segment.segment));
                     living
                 }
-                None if sighting.state == "CLOSED" => continue,
+                None if sighting.state == State::Closed => continue,
                 None => {
                     start = self.with_its_syn(next, start);
                     lives.extend(self.unseen(next, start));
@@ -337,13 +339,17 @@ impl<'a> Tuple<'a> {
         let flags = |index: usize| {
             self.segments
                 .get(index)
-                .map(|segment| segment.segment.flags.as_str())
+                .map(|segment| segment.segment.flags)
         };
         match (
             start.checked_sub(1).filter(|before| *before >= next),
             flags(start),
         ) {
-            (Some(before), Some("SA")) if flags(before) == Some("S") => before,
+            (Some(before), Some(answer))
+                if answer == Flags::SYN | Flags::ACK && flags(before) == Some(Flags::SYN) =>
+            {
+                before
+            }
             _ => start,
         }
     }
@@ -397,13 +403,13 @@ impl<'a> Tuple<'a> {
             .collect();
         for index in start..end {
             steps.extend(track.take(index, self.segments[index]));
-            if track.state == "CLOSED" && !steps.is_empty() {
+            if track.state == State::Closed && !steps.is_empty() {
                 break;
             }
         }
-        let closes = sighting.state == "CLOSED";
+        let closes = sighting.state == State::Closed;
         let from = if newborn && sighting.passive {
-            "LISTEN"
+            State::Listen
         } else {
             living.track.state
         };
@@ -421,10 +427,7 @@ impl<'a> Tuple<'a> {
         let ending = closes.then(|| self.ending(living, steps.last(), here, sighting));
         living.life.states.append(&mut steps);
         if here != sighting.state {
-            let on = ending.map_or_else(
-                || track::event(here, sighting.state).unwrap_or("?"),
-                |ending| ending.on,
-            );
+            let on = ending.map_or_else(|| track::event(here, sighting.state), |ending| ending.on);
             let step = Step {
                 at: sighting.at,
                 from: here,
@@ -438,7 +441,7 @@ impl<'a> Tuple<'a> {
             step.on = ending.on;
         }
         // What was sent until it was gone is its own, but for the SYN of another.
-        let silent = ending.is_some() && here != "CLOSED";
+        let silent = ending.is_some() && here != State::Closed;
         let over = if silent {
             self.until(over, sighting.at)
         } else {
@@ -455,16 +458,16 @@ impl<'a> Tuple<'a> {
         &self,
         living: &Living<'a>,
         step: Option<&Step>,
-        state: &str,
+        state: State,
         gone: &Sighting,
     ) -> Ending {
-        if let Some(step) = step.filter(|step| step.to == "CLOSED") {
+        if let Some(step) = step.filter(|step| step.to == State::Closed) {
             return track::ended_by_segment(step, living.life.passive, Some(living.last));
         }
         if self.restarts.within(gone.since, gone.at) {
             return Ending {
-                on: "restart",
-                reason: "restarted",
+                on: Some(Trigger::Restart),
+                reason: Some(CloseKind::Restarted),
             };
         }
         let unreachable = self
@@ -476,7 +479,7 @@ impl<'a> Tuple<'a> {
 
     /// The first segment from `start` on that came after `at`, or that begins another connection.
     fn until(&self, start: usize, at: f64) -> usize {
-        let other = |segment: &&Captured| segment.at > at || segment.segment.flags == "S";
+        let other = |segment: &&Captured| segment.at > at || segment.segment.flags == Flags::SYN;
         start
             + self.segments[start..]
                 .iter()
@@ -491,7 +494,7 @@ impl<'a> Tuple<'a> {
             steps.extend(track.take(index, self.segments[index]));
             let (Some(first), Some(last)) = (
                 steps.first(),
-                steps.last().filter(|step| step.to == "CLOSED"),
+                steps.last().filter(|step| step.to == State::Closed),
             ) else {
                 continue;
             };
@@ -500,7 +503,7 @@ impl<'a> Tuple<'a> {
                 .iter()
                 .any(|(began, ended)| *began > first.at + SLACK && *ended < last.at - SLACK);
             if !seen {
-                let passive = first.from == "LISTEN";
+                let passive = first.from == State::Listen;
                 let mut life = self.life(passive, first.at);
                 let ending = track::ended_by_segment(last, passive, None);
                 life.closed = Some((last.at, ending.reason));
@@ -515,10 +518,10 @@ impl<'a> Tuple<'a> {
 }
 
 /// How many of the steps lead to this state, or to one from which there is only one way to it.
-fn proven(steps: &[Step], from: &'static str, to: &str) -> usize {
+fn proven(steps: &[Step], from: State, to: State) -> usize {
     let open = steps
         .iter()
-        .position(|step| step.to == "CLOSED")
+        .position(|step| step.to == State::Closed)
         .unwrap_or(steps.len());
     let after = |count: usize| count.checked_sub(1).map_or(from, |last| steps[last].to);
     let all = (0..=open).rev();
@@ -535,7 +538,7 @@ fn proven(steps: &[Step], from: &'static str, to: &str) -> usize {
 fn proven_close(steps: &[Step]) -> usize {
     steps
         .iter()
-        .position(|step| step.to == "CLOSED")
+        .position(|step| step.to == State::Closed)
         .map_or(steps.len(), |place| place + 1)
 }
 

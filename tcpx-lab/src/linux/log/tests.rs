@@ -71,7 +71,7 @@ impl Lab {
                 &seen,
                 Vec::new(),
                 own,
-                if own == A { "client" } else { "server" },
+                if own == A { Role::Client } else { Role::Server },
                 began,
             )
         })
@@ -85,11 +85,15 @@ fn end(stream: &mut TcpStream) {
 /// What a log tells of its connections' states and ends, in order: `1 CLOSED -> SYN-SENT on active
 /// OPEN`.
 fn story(log: &Log) -> Vec<String> {
-    let line = |entry: &Entry| match (&entry.what, entry.conn) {
-        (What::State { from, to, on }, Some(conn)) => {
+    let line = |entry: &Entry| match (&entry.body, entry.conn) {
+        (Body::State { from, to, on }, Some(conn)) => {
+            let on = on.map_or("?", Trigger::name);
             Some(format!("{conn} {from} -> {to} on {on}"))
         }
-        (What::Closed { reason }, Some(conn)) => Some(format!("{conn} closed: {reason}")),
+        (Body::Closed { reason }, Some(conn)) => {
+            let reason = reason.map_or("?", CloseKind::name);
+            Some(format!("{conn} closed: {reason}"))
+        }
         _ => None,
     };
     log.entries.iter().filter_map(line).collect()
@@ -280,11 +284,11 @@ fn two_incarnations_of_a_four_tuple_are_two_connections() {
 
 /// What looks every 10 ms for a second showed of B's end: those that are told, and each time a
 /// socket was in this state.
-fn looked(sightings: &[(f64, &'static str, Option<Timer>, u8)]) -> Seen {
+fn looked(sightings: &[(f64, State, Option<Timer>, u8)]) -> Seen {
     let looks = (0..100)
         .map(|n| (f64::from(n) * 0.01, f64::from(n) * 0.01 + 0.001))
         .collect();
-    let sighting = |(at, state, timer, rung): &(f64, &'static str, Option<Timer>, u8)| {
+    let sighting = |(at, state, timer, rung): &(f64, State, Option<Timer>, u8)| {
         let (at, state, timer, rung) = (at + 0.001, *state, *timer, *rung);
         let (local, remote, passive) = ((B, 7).into(), (A, 9).into(), true);
         Sighting {
@@ -310,7 +314,7 @@ fn looked(sightings: &[(f64, &'static str, Option<Timer>, u8)]) -> Seen {
 /// The kernel's log of B's end, made of samples.
 fn told(samples: &[Sample], seen: &Seen, calls: Vec<Entry>) -> Log {
     let packets: Vec<Packet> = samples.iter().map(Sample::arrived).collect();
-    log(&packets, seen, calls, B, "server", 0.0)
+    log(&packets, seen, calls, B, Role::Server, 0.0)
 }
 
 /// A handshake at 0.1 s, whose third segment comes at 0.5 s.
@@ -340,14 +344,14 @@ const HANDSHAKE: [Sample; 3] = [
 fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
     let log = told(
         &HANDSHAKE,
-        &looked(&[(0.5, "ESTABLISHED", None, 0)]),
+        &looked(&[(0.5, State::Established, None, 0)]),
         Vec::new(),
     );
     assert_eq!(story(&log), ["1 LISTEN -> ESTABLISHED on ACK of SYN"]);
     let numbers: Vec<Option<u64>> = log
         .entries
         .iter()
-        .filter(|entry| matches!(entry.what, What::Segment(_)))
+        .filter(|entry| matches!(entry.body, Body::Segment(_)))
         .map(|entry| entry.conn)
         .collect();
     assert_eq!(
@@ -368,30 +372,31 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
     let opened = Entry {
         t: 0.494,
         conn: Some(7),
-        what: What::Opened {
+        body: Body::Opened {
             local: (B, 7).into(),
             remote: (A, 9).into(),
             passive: true,
         },
     };
-    let received = What::App {
-        did: "received".to_owned(),
-        text: "hello".to_owned(),
-    };
+    let received = Body::App(AppAction::Received(b"hello".to_vec()));
     let calls = vec![
         opened,
         Entry {
             t: 0.495,
             conn: Some(7),
-            what: received,
+            body: received,
         },
     ];
-    let log = told(&early, &looked(&[(0.5, "ESTABLISHED", None, 0)]), calls);
+    let log = told(
+        &early,
+        &looked(&[(0.5, State::Established, None, 0)]),
+        calls,
+    );
     let order: Vec<(bool, Option<u64>)> = log
         .entries
         .iter()
         .skip(2)
-        .map(|entry| (matches!(entry.what, What::Segment(_)), entry.conn))
+        .map(|entry| (matches!(entry.body, Body::Segment(_)), entry.conn))
         .collect();
     assert_eq!(
         order,
@@ -402,7 +407,9 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
             (false, Some(1))
         ]
     );
-    assert!(matches!(&log.entries[5].what, What::App { text, .. } if text == "hello"));
+    assert!(
+        matches!(&log.entries[5].body, Body::App(AppAction::Received(bytes)) if bytes == b"hello")
+    );
     let closing = [
         &HANDSHAKE[..],
         &[Sample {
@@ -416,7 +423,7 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
     .concat();
     let log = told(
         &closing,
-        &looked(&[(0.5, "CLOSE-WAIT", None, 0)]),
+        &looked(&[(0.5, State::CloseWait, None, 0)]),
         Vec::new(),
     );
     assert_eq!(
@@ -427,8 +434,8 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
         ]
     );
     let half_open = looked(&[
-        (0.1, "SYN-RECEIVED", Some(Timer::Retransmission), 0),
-        (0.5, "ESTABLISHED", None, 0),
+        (0.1, State::SynReceived, Some(Timer::Retransmission), 0),
+        (0.5, State::Established, None, 0),
     ]);
     let log = told(&HANDSHAKE, &half_open, Vec::new());
     assert_eq!(
@@ -440,7 +447,7 @@ fn cookie_that_came_back_opens_a_connection_that_was_never_half_open() {
     );
     assert!(log.entries.iter().all(|entry| entry.conn == Some(1)));
     assert!(
-        log.entries[1].t < 0.1002 && matches!(log.entries[0].what, What::Segment(_)),
+        log.entries[1].t < 0.1002 && matches!(log.entries[0].body, Body::Segment(_)),
         "{log:#?}"
     );
 }
@@ -460,7 +467,7 @@ fn look_that_began_between_syn_and_syn_ack_cuts_no_handshake_in_two() {
     ];
     let log = told(
         &quick,
-        &looked(&[(0.12, "ESTABLISHED", None, 0)]),
+        &looked(&[(0.12, State::Established, None, 0)]),
         Vec::new(),
     );
     assert_eq!(
@@ -517,9 +524,9 @@ fn fin_before_its_time_changes_nothing_until_the_gap_is_filled() {
         ..Sample::SYN
     };
     let seen = looked(&[
-        (0.1, "SYN-RECEIVED", None, 0),
-        (0.5, "ESTABLISHED", None, 0),
-        (0.8, "CLOSE-WAIT", None, 0),
+        (0.1, State::SynReceived, None, 0),
+        (0.5, State::Established, None, 0),
+        (0.8, State::CloseWait, None, 0),
     ]);
     let log = told(&[&HANDSHAKE[..], &[fin, gap]].concat(), &seen, Vec::new());
     assert_eq!(story(&log)[2..], ["1 ESTABLISHED -> CLOSE-WAIT on FIN"]);
@@ -529,8 +536,8 @@ fn fin_before_its_time_changes_nothing_until_the_gap_is_filled() {
 #[test]
 fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
     let open = [
-        (0.1, "SYN-RECEIVED", None, 0),
-        (0.5, "ESTABLISHED", None, 0),
+        (0.1, State::SynReceived, None, 0),
+        (0.5, State::Established, None, 0),
     ];
     let timers = [
         (Timer::Retransmission, "retransmission-timeout"),
@@ -539,8 +546,8 @@ fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
     ];
     for (timer, reason) in timers {
         let end = [
-            (0.7, "ESTABLISHED", Some(timer), 3),
-            (0.9, "CLOSED", None, 0),
+            (0.7, State::Established, Some(timer), 3),
+            (0.9, State::Closed, None, 0),
         ];
         let log = told(&HANDSHAKE, &looked(&[&open[..], &end].concat()), Vec::new());
         assert_eq!(
@@ -552,8 +559,8 @@ fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
         );
     }
     let half_open = [
-        (0.1, "SYN-RECEIVED", Some(Timer::Retransmission), 5),
-        (0.9, "CLOSED", None, 0),
+        (0.1, State::SynReceived, Some(Timer::Retransmission), 5),
+        (0.9, State::Closed, None, 0),
     ];
     assert_eq!(
         story(&told(&HANDSHAKE[..2], &looked(&half_open), Vec::new()))[1..],
@@ -561,7 +568,7 @@ fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
     );
     let unknown = told(
         &HANDSHAKE,
-        &looked(&[&open[..], &[(0.9, "CLOSED", None, 0)]].concat()),
+        &looked(&[&open[..], &[(0.9, State::Closed, None, 0)]].concat()),
         Vec::new(),
     );
     assert_eq!(
@@ -572,50 +579,46 @@ fn connection_that_ends_in_silence_is_told_by_its_last_timer() {
 
 #[test]
 fn calls_of_the_player_are_told_with_the_number_of_their_connection() {
-    let app = |t, conn, did: &str, text: &str| Entry {
+    let app = |t, conn, action: &AppAction| Entry {
         t,
         conn,
-        what: What::App {
-            did: did.to_owned(),
-            text: text.to_owned(),
-        },
+        body: Body::App(action.clone()),
     };
+    let accept = AppAction::Began("accept".to_owned());
+    let hello = AppAction::Sent(b"hello".to_vec());
+    let restart = AppAction::Began("restart".to_owned());
     let opened = Entry {
         t: 0.55,
         conn: Some(7),
-        what: What::Opened {
+        body: Body::Opened {
             local: (B, 7).into(),
             remote: (A, 9).into(),
             passive: true,
         },
     };
     let calls = vec![
-        app(0.05, None, "began", "accept"),
+        app(0.05, None, &accept),
         opened,
-        app(0.85, Some(7), "sent", "hello"),
-        app(0.899, Some(7), "began", "restart"),
+        app(0.85, Some(7), &hello),
+        app(0.899, Some(7), &restart),
     ];
     let seen = looked(&[
-        (0.1, "SYN-RECEIVED", None, 0),
-        (0.5, "ESTABLISHED", None, 0),
-        (0.9, "CLOSED", None, 0),
+        (0.1, State::SynReceived, None, 0),
+        (0.5, State::Established, None, 0),
+        (0.9, State::Closed, None, 0),
     ]);
     let log = told(&HANDSHAKE, &seen, calls);
-    let deeds: Vec<(Option<u64>, String)> = log
+    let actions: Vec<(Option<u64>, AppAction)> = log
         .entries
         .iter()
-        .filter_map(|entry| match &entry.what {
-            What::App { text, .. } => Some((entry.conn, text.clone())),
+        .filter_map(|entry| match &entry.body {
+            Body::App(action) => Some((entry.conn, action.clone())),
             _ => None,
         })
         .collect();
     assert_eq!(
-        deeds,
-        [
-            (None, "accept".to_owned()),
-            (Some(1), "hello".to_owned()),
-            (Some(1), "restart".to_owned())
-        ]
+        actions,
+        [(None, accept), (Some(1), hello), (Some(1), restart)]
     );
     assert_eq!(
         story(&log)[2..],
@@ -624,7 +627,7 @@ fn calls_of_the_player_are_told_with_the_number_of_their_connection() {
     assert_eq!(
         log.entries
             .iter()
-            .filter(|entry| matches!(entry.what, What::Opened { .. }))
+            .filter(|entry| matches!(entry.body, Body::Opened { .. }))
             .count(),
         1
     );

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tcpx::guard::kernel_state;
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::StepError;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::IcmpKind;
 
 const CHUNK: usize = 64 * 1024;
@@ -215,10 +216,14 @@ impl Line {
         self.let_go(socket);
         // It may be gone before the next look; but what this did is in Figure 5.
         match before {
-            Some("CLOSE-WAIT") => self.record.noticed(self.number, "CLOSE-WAIT", "LAST-ACK"),
-            Some("ESTABLISHED") => self
-                .record
-                .noticed(self.number, "ESTABLISHED", "FIN-WAIT-1"),
+            Some(State::CloseWait) => {
+                self.record
+                    .noticed(self.number, State::CloseWait, State::LastAck)
+            }
+            Some(State::Established) => {
+                self.record
+                    .noticed(self.number, State::Established, State::FinWait1)
+            }
             _ => {}
         }
         Ok(())
@@ -266,7 +271,7 @@ impl Line {
     }
 
     /// Waits until it is in this state; an error when it cannot be any more.
-    pub(super) fn reached(&self, state: &str) -> Result<(), StepError> {
+    pub(super) fn reached(&self, state: State) -> Result<(), StepError> {
         let there = self
             .record
             .wait(self.number, |known| known.state == state || known.gone);
@@ -327,7 +332,7 @@ fn reason_of(error: &io::Error, timeout: CloseReason) -> CloseReason {
 }
 
 /// The state that a socket is in (TCP_INFO).
-fn state(socket: &Socket) -> Option<&'static str> {
+fn state(socket: &Socket) -> Option<State> {
     let (mut number, mut length) = (0_u8, 1);
     let (into, length) = ((&raw mut number).cast(), &raw mut length);
     // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.

@@ -32,6 +32,7 @@ use tcpx_cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::error::CallError;
 use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
+use tcpx_proto::trace::Role;
 
 /// Where the player is, and what its sockets are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +91,7 @@ impl Wishes {
 ///
 /// # Errors
 /// The script cannot be read or is wrong, the kernel does not show its sockets, or stdout is gone.
-pub fn play(place: Place, role: &str) -> Result<()> {
+pub fn play(place: Place, role: Role) -> Result<()> {
     let text = input::text_of(io::stdin(), input::SOURCE).context("cannot read the script")?;
     let script =
         Script::parse(&text).map_err(|mistake| anyhow::anyhow!("the script: {mistake}"))?;
@@ -284,7 +285,7 @@ fn talk(line: &Arc<Line>, step: &Step) -> Result<(), StepError> {
         Step::Close => line.close(),
         Step::Abort => line.abort(),
         Step::Expect(Expected::Text(text)) => expect_text(line, text),
-        Step::Expect(Expected::State(state)) => line.reached(state.name()),
+        Step::Expect(Expected::State(state)) => line.reached(*state),
         Step::Expect(Expected::Closed(named)) => {
             let reason = line.ended();
             let right = named.as_deref().is_none_or(|named| named == reason.name());

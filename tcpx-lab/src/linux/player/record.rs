@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tcpx_proto::error::CloseReason;
+use tcpx_proto::state::State;
+use tcpx_proto::trace::Role;
 
 /// How often the kernel is asked.
 const EVERY: Duration = Duration::from_millis(5);
@@ -33,7 +35,7 @@ pub(super) struct Known {
     cookie: u64,
     passive: bool,
     /// In the RFC's spelling; the last one before CLOSED.
-    pub(super) state: &'static str,
+    pub(super) state: State,
     /// Since when, seconds of the file.
     since: f64,
     pub(super) timer: Option<Timer>,
@@ -47,7 +49,7 @@ pub(super) struct Known {
 impl Record {
     /// Writes the first line, and looks at the sockets of the calling thread's namespace from now
     /// on.
-    pub(super) fn start(role: &str, out: impl Write + Send + 'static) -> io::Result<Arc<Record>> {
+    pub(super) fn start(role: Role, out: impl Write + Send + 'static) -> io::Result<Arc<Record>> {
         let began = now();
         let inner = Mutex::new(Inner {
             out: Box::new(out),
@@ -103,7 +105,11 @@ impl Record {
         let mut inner = self.lock();
         let (t, state) = (
             now() - self.began,
-            if passive { "LISTEN" } else { "CLOSED" },
+            if passive {
+                State::Listen
+            } else {
+                State::Closed
+            },
         );
         inner.known.push(Known {
             cookie,
@@ -125,7 +131,7 @@ impl Record {
     }
 
     /// A connection went from one state to another, unless a look has shown what came after.
-    pub(super) fn noticed(&self, number: u64, from: &'static str, to: &'static str) {
+    pub(super) fn noticed(&self, number: u64, from: State, to: State) {
         let (t, mut inner) = (now() - self.began, self.lock());
         let later = inner
             .known
@@ -202,7 +208,7 @@ impl Inner {
     }
 
     /// Notes a state, if it is another one than before.
-    fn enters(&mut self, t: f64, number: u64, to: &'static str) {
+    fn enters(&mut self, t: f64, number: u64, to: State) {
         let Some(known) = self
             .known
             .get_mut(number as usize - 1)
@@ -212,7 +218,11 @@ impl Inner {
         };
         let from = std::mem::replace(&mut known.state, to);
         known.since = t;
-        self.line(t, Some(number), json!({"event": "state", "from": from, "to": to, "on": track::event(from, to).unwrap_or("?")}));
+        self.line(
+            t,
+            Some(number),
+            json!({"event": "state", "from": from, "to": to, "on": track::event(from, to)}),
+        );
     }
 
     /// Notes that the kernel does not have it any more.
@@ -225,7 +235,7 @@ impl Inner {
         self.line(
             t,
             Some(number),
-            json!({"event": "state", "from": from, "to": "CLOSED", "on": "?"}),
+            json!({"event": "state", "from": from, "to": State::Closed}),
         );
         self.line(
             t,
@@ -239,8 +249,8 @@ impl Known {
     /// Which timeout ends it, where one does.
     pub(super) fn timeout(&self) -> CloseReason {
         match (self.state, self.timer) {
-            ("SYN-SENT" | "CLOSED", _) => CloseReason::ConnectTimeout,
-            ("FIN-WAIT-2", _) => CloseReason::FinWait2Timeout,
+            (State::SynSent | State::Closed, _) => CloseReason::ConnectTimeout,
+            (State::FinWait2, _) => CloseReason::FinWait2Timeout,
             (_, Some(Timer::KeepAlive)) => CloseReason::KeepAliveTimeout,
             _ => CloseReason::RetransmissionTimeout,
         }
@@ -249,10 +259,14 @@ impl Known {
     /// How a connection ended that is gone, told by how it was seen last: a guess.
     pub(super) fn likely_end(&self) -> CloseReason {
         match self.state {
-            "TIME-WAIT" | "LAST-ACK" | "CLOSING" | "CLOSE-WAIT" => CloseReason::Clean,
+            State::TimeWait | State::LastAck | State::Closing | State::CloseWait => {
+                CloseReason::Clean
+            }
             // tcp_fin_timeout is 60 s, and an experiment may have made it shorter.
-            "FIN-WAIT-2" if self.stayed > 0.5 => CloseReason::FinWait2Timeout,
-            "CLOSED" | "SYN-SENT" if self.rung == 0 && !self.passive => CloseReason::Refused,
+            State::FinWait2 if self.stayed > 0.5 => CloseReason::FinWait2Timeout,
+            State::Closed | State::SynSent if self.rung == 0 && !self.passive => {
+                CloseReason::Refused
+            }
             _ if self.rung > 0 => self.timeout(),
             _ => CloseReason::Reset,
         }
@@ -260,12 +274,12 @@ impl Known {
 }
 
 /// How far along Figure 5 a state is.
-fn order(state: &str) -> u8 {
+fn order(state: State) -> u8 {
     match state {
-        "CLOSED" | "LISTEN" => 0,
-        "SYN-SENT" | "SYN-RECEIVED" => 1,
-        "ESTABLISHED" => 2,
-        "FIN-WAIT-1" | "CLOSE-WAIT" => 3,
+        State::Closed | State::Listen => 0,
+        State::SynSent | State::SynReceived => 1,
+        State::Established => 2,
+        State::FinWait1 | State::CloseWait => 3,
         _ => 4,
     }
 }
@@ -277,6 +291,6 @@ pub(super) fn destroy_all() -> io::Result<()> {
     let sockets = kernel.sockets()?;
     sockets
         .iter()
-        .filter(|socket| socket.state != "LISTEN")
+        .filter(|socket| socket.state != State::Listen)
         .try_for_each(|socket| kernel.destroy(socket))
 }

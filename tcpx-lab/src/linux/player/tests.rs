@@ -7,7 +7,11 @@ use crate::pair::plain_pair;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 use tcpx::netns::{A, B};
-use tcpx_experiment::trace::{Direction, Entry, Log, What};
+use tcpx_experiment::trace::{Body, Direction, Entry, Log};
+use tcpx_proto::script::AppAction;
+use tcpx_proto::state::State;
+use tcpx_proto::trace::Role;
+use tcpx_proto::trace::escape;
 
 /// A record in memory.
 #[derive(Clone, Default)]
@@ -30,7 +34,7 @@ impl Pages {
 
     /// Waits for a step to begin.
     fn await_step(&self, step: &str) {
-        let began = |entry: &Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text.starts_with(step));
+        let began = |entry: &Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text.starts_with(step));
         while !self.0.lock().unwrap().ends_with(b"\n") || !self.log().entries.iter().any(began) {
             thread::sleep(Duration::from_millis(1));
         }
@@ -45,7 +49,7 @@ fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Ou
     let own = pages.clone();
     let play = move || {
         inside.run(|| {
-            let record = Record::start("kernel", own)?;
+            let record = Record::start(Role::Server, own)?;
             Ok(Player::new(place, record).unwrap().run(&script))
         })
     };
@@ -82,10 +86,10 @@ fn between(at_a: &str, at_b: &str) -> Option<[(Log, Outcome); 2]> {
 
 /// What an application told, without the steps that it came to.
 fn deeds(log: &Log) -> Vec<String> {
-    let deed = |entry: &Entry| match &entry.what {
-        What::App { did, text } if ["sent", "received", "failed"].contains(&did.as_str()) => {
-            Some(format!("{did} {text}"))
-        }
+    let deed = |entry: &Entry| match &entry.body {
+        Body::App(AppAction::Sent(bytes)) => Some(format!("sent {}", escape(bytes))),
+        Body::App(AppAction::Received(bytes)) => Some(format!("received {}", escape(bytes))),
+        Body::App(AppAction::Failed(why)) => Some(format!("failed {why}")),
         _ => None,
     };
     log.entries.iter().filter_map(deed).collect()
@@ -109,13 +113,13 @@ fn scripts_of_both_ends_talk_and_close() {
     let opened: Vec<_> = client
         .entries
         .iter()
-        .filter(|entry| matches!(entry.what, What::Opened { .. }))
+        .filter(|entry| matches!(entry.body, Body::Opened { .. }))
         .collect();
     let [
         Entry {
             conn: Some(1),
-            what:
-                What::Opened {
+            body:
+                Body::Opened {
                     local,
                     remote,
                     passive: false,
@@ -129,8 +133,8 @@ fn scripts_of_both_ends_talk_and_close() {
     assert_eq!((*local, *remote), ((A, 40_000).into(), (B, 7).into()));
     let states = |log: &Log| {
         let to = |entry: &Entry| {
-            if let What::State { to, .. } = &entry.what {
-                Some(to.clone())
+            if let Body::State { to, .. } = &entry.body {
+                Some(*to)
             } else {
                 None
             }
@@ -138,12 +142,12 @@ fn scripts_of_both_ends_talk_and_close() {
         log.entries.iter().filter_map(to).collect::<Vec<_>>()
     };
     assert!(
-        states(&client).ends_with(&["TIME-WAIT".to_owned()]),
+        states(&client).ends_with(&[State::TimeWait]),
         "{:?}",
         states(&client)
     );
     assert!(
-        states(&server).ends_with(&["CLOSED".to_owned()]),
+        states(&server).ends_with(&[State::Closed]),
         "{:?}",
         states(&server)
     );
@@ -259,10 +263,10 @@ fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
     let gone = server
         .entries
         .iter()
-        .find(|entry| matches!(entry.what, What::Closed { .. }))
+        .find(|entry| matches!(entry.body, Body::Closed { .. }))
         .unwrap()
         .t;
-    let restart = |entry: &&Entry| matches!(&entry.what, What::App { did, text } if did == "began" && text == "restart");
+    let restart = |entry: &&Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text == "restart");
     assert!(gone > server.entries.iter().find(restart).unwrap().t);
 }
 
