@@ -86,8 +86,8 @@ impl Stack {
             .table
             .get(id)
             .filter(returns)
-            .map(|entry| Box::new(entry.tcb.remains()));
-        self.with(now, id, Tcb::replaced);
+            .map(|entry| Box::new(entry.tcb.time_wait_remains()));
+        self.with(now, id, Tcb::on_replaced);
         self.listen_syn(now, listener, segment, Some(iss))?;
         let opened = self.table.find(tuple_of(&segment.header));
         if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {

@@ -366,7 +366,7 @@ impl Stack {
     /// [`CloseReason::Restarted`](crate::error::CloseReason::Restarted).
     pub fn restart(&mut self, now: Instant) {
         for id in self.connections().collect::<Vec<_>>() {
-            self.with(now, id, Tcb::forget);
+            self.with(now, id, Tcb::on_restart);
         }
         self.listeners = self.listeners.emptied();
         self.replies.clear();
@@ -401,7 +401,7 @@ impl Stack {
     pub fn transmit_failed(&mut self, now: Instant, id: Option<ConnId>, error: TransmitError) {
         self.counters.transmit_failures += 1;
         if let Some(id) = id {
-            self.with(now, id, |tcb, cx| tcb.transmit_failed(cx, error));
+            self.with(now, id, |tcb, cx| tcb.on_transmit_failed(cx, error));
         }
     }
 

@@ -212,9 +212,9 @@ impl Stack {
             };
             entry.timer_at = None;
             if entry.tcb.deadline().is_some_and(|deadline| deadline <= now) {
-                self.with(now, id, Tcb::timeout);
+                self.with(now, id, Tcb::on_timeout);
             } else {
-                self.turn(now, id, |tcb, _| tcb.give_back());
+                self.turn(now, id, |tcb, _| tcb.shrink_buffers());
             }
         }
     }

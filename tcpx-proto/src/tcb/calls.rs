@@ -170,7 +170,7 @@ impl Tcb {
         tcb.passive = true;
         tcb.state = State::Listen;
         tcb.take_syn(cx.now, syn);
-        tcb.queue(cx, syn);
+        tcb.queue_syn(cx, syn);
         tcb.pending.syn = Some(Cause::Ack);
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
         tcb
@@ -391,7 +391,7 @@ impl Tcb {
     }
 
     /// The host lost its memory: CLOSED without a word. No edge of the state diagram.
-    pub(crate) fn forget(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn on_restart(&mut self, cx: &mut Context<'_>) {
         self.orphaned = true;
         if self.state != State::Closed {
             let from = mem::replace(&mut self.state, State::Closed);

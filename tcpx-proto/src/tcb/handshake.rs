@@ -30,7 +30,7 @@ impl Queued {
 impl Tcb {
     /// "Any other control or text should be queued for processing later" (3.10.7.2; 3.10.7.3 the
     /// same), as far as the window goes.
-    pub(super) fn queue(&mut self, cx: &Context<'_>, syn: &Segment<'_>) {
+    pub(super) fn queue_syn(&mut self, cx: &Context<'_>, syn: &Segment<'_>) {
         let flags = syn.header.flags;
         let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
         let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
@@ -72,9 +72,9 @@ impl Tcb {
     }
 
     fn take_text_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
-        self.urgent(cx, segment);
-        self.text(cx, segment)?;
-        self.fin(cx)
+        self.check_urg(cx, segment);
+        self.check_text(cx, segment)?;
+        self.check_fin(cx)
     }
 
     /// Whether what this segment echoes, if anything, is a stamp that a SYN of ours carried: from
@@ -95,7 +95,7 @@ impl Tcb {
 
     /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for
     /// it any more.
-    pub(crate) fn remains(&self) -> Tcb {
+    pub(crate) fn time_wait_remains(&self) -> Tcb {
         let mut remains = self.clone();
         remains.orphaned = true;
         remains.transfer = None;
@@ -136,7 +136,7 @@ impl Tcb {
     }
 
     /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).
-    pub(crate) fn replaced(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn on_replaced(&mut self, cx: &mut Context<'_>) {
         if self.state == State::TimeWait {
             self.ended = Some(CloseReason::Clean);
             self.change_state(cx, Trigger::Syn, State::Closed);

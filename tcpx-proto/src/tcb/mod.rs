@@ -456,7 +456,7 @@ impl Tcb {
     }
 
     /// Gives back the memory that a burst took.
-    pub(crate) fn give_back(&mut self) {
+    pub(crate) fn shrink_buffers(&mut self) {
         if let Some(transfer) = self
             .transfer
             .as_deref_mut()

@@ -17,7 +17,7 @@ const PLATEAUS: [u16; 10] = [
 impl Tcb {
     /// A router had to drop a packet of ours of `len` octets, and says that it takes `mtu` (0: it
     /// does not say).
-    pub(super) fn too_big(&mut self, mtu: u32, len: u16) {
+    pub(super) fn on_packet_too_big(&mut self, mtu: u32, len: u16) {
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
         match (self.tuple.remote.is_ipv6(), self.config.small_path) {
             // RFC 8201 section 4: no router says less.

@@ -25,7 +25,7 @@ impl Tcb {
             .options
             .timestamps
             .is_some_and(|stamps| self.stamps.on && self.is_old(cx.now, stamps.value));
-        if (old && self.config.paws) || !self.acceptable(segment) {
+        if (old && self.config.paws) || !self.is_acceptable(segment) {
             // A RST, too.
             self.answer(cx.now, segment);
             return Err(Stop::Discard(if old {
@@ -54,8 +54,8 @@ impl Tcb {
             return Err(Stop::Discard(Discard::AfterClose));
         }
         self.take_timestamp(cx.now, segment);
-        self.text(cx, segment)?;
-        self.fin(cx)?;
+        self.check_text(cx, segment)?;
+        self.check_fin(cx)?;
         Err(Stop::Done)
     }
 
@@ -69,7 +69,7 @@ impl Tcb {
         if !(mini && closed && old) {
             return Ok(());
         }
-        self.fin_wait_1_ends(cx);
+        self.leave_fin_wait_1(cx);
         Err(Stop::Done)
     }
 }

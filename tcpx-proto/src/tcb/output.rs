@@ -279,7 +279,7 @@ impl Tcb {
     /// The sender's silly-window avoidance (MUST-38, RFC 9293 3.8.6.2.1), with Nagle's algorithm
     /// for its bracketed conditions.
     fn worth_sending(&self, len: u32, mss: u32, left: u32) -> bool {
-        let waits = self.small_waits();
+        let waits = self.is_small_held();
         len == mss
             || (len == left && !waits)
             || (len >= self.snd.max_wnd / 2 && !waits)
@@ -288,7 +288,7 @@ impl Tcb {
     }
 
     /// Whether a segment smaller than full has to wait for an ACK (SHLD-7).
-    fn small_waits(&self) -> bool {
+    fn is_small_held(&self) -> bool {
         match self.config.nagle {
             Nagle::Off => false,
             Nagle::Rfc896 => self.snd.una != self.snd.nxt,
@@ -297,7 +297,7 @@ impl Tcb {
     }
 
     /// Something waits for a larger window than there is.
-    pub(super) fn waits_for_more(&self) -> bool {
+    pub(super) fn is_waiting_for_window(&self) -> bool {
         self.may_send_text()
             && self.text_end().gt(self.snd.nxt)
             && self.snd.wnd > 0
@@ -566,14 +566,14 @@ impl Tcb {
             self.stop(cx, Timer::DelayedAck);
         }
         match plan.kind {
-            Kind::Syn => self.sent_syn(cx, plan),
+            Kind::Syn => self.on_syn_sent(cx, plan),
             Kind::Bare if plan.len == 0 => {}
-            _ => self.sent_text(cx, plan),
+            _ => self.on_text_sent(cx, plan),
         }
         self.arm(cx);
     }
 
-    fn sent_syn(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+    fn on_syn_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         self.pending.syn = None;
         self.snd.syn_stamp = self.snd.syn_stamp.or(Some(self.stamp(cx.now)));
         if self.snd.nxt == self.snd.iss {
@@ -592,7 +592,7 @@ impl Tcb {
         }
     }
 
-    fn sent_text(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+    fn on_text_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         let fin = plan.flags.has(Flags::FIN);
         let end = plan.seq + plan.len + u32::from(fin);
         let nxt = self.snd.nxt;
@@ -629,7 +629,7 @@ impl Tcb {
         }
         if self.is_selective() {
             // A zero-window probe is not what the octets that it repeats wait for.
-            self.note_sent(
+            self.note_in_history(
                 cx.now,
                 if probing { nxt.max(plan.seq) } else { plan.seq },
                 end.max(plan.seq),

@@ -274,7 +274,7 @@ impl Tcb {
 
     /// A delayed ACK is due. In Linux nothing came to take it along, so that the next one waits
     /// longer, and what was taken for a dialogue is none.
-    pub(super) fn ack_delayed(&mut self) {
+    pub(super) fn on_delayed_ack_timeout(&mut self) {
         if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
             let missed = (self.pace.wait * 2).min(self.estimator.rto());
             self.pace.wait = if core::mem::take(&mut self.pace.interactive) {

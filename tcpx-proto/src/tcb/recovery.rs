@@ -108,7 +108,7 @@ impl Tcb {
 
     /// What follows from that for congestion control and recovery, once SND.UNA has moved by
     /// `acked` octets.
-    pub(super) fn react(
+    pub(super) fn on_selective_ack(
         &mut self,
         cx: &mut Context<'_>,
         segment: &Segment<'_>,
@@ -147,7 +147,7 @@ impl Tcb {
             control.slow_down(flight + acked, path.mss);
             self.window_reduced();
         }
-        self.detect(cx, reneged);
+        self.detect_losses(cx, reneged);
         // What says nothing new does not put it off.
         if acked > 0 || news.held {
             self.schedule_probe(cx);
@@ -156,7 +156,7 @@ impl Tcb {
 
     /// Marks what the policy takes for lost, and begins a recovery for it, unless that goes on
     /// already (RFC 6675 section 5, step 4).
-    pub(super) fn detect(&mut self, cx: &mut Context<'_>, known: bool) {
+    pub(super) fn detect_losses(&mut self, cx: &mut Context<'_>, known: bool) {
         let (una, nxt) = (self.snd.una, self.snd.nxt);
         let (path, threshold) = (self.path(cx.now), self.config.dup_ack_threshold);
         let recovery = self.config.recovery;
@@ -208,7 +208,7 @@ impl Tcb {
 
     /// The retransmission timer expired: what is lost, in the view of the policy. What SACK
     /// reported as held stays so if the policy says so, until SND.UNA stops at it.
-    pub(super) fn all_in_doubt(&mut self, now: Instant) {
+    pub(super) fn mark_all_doubtful(&mut self, now: Instant) {
         let (path, recovery, keep) = (
             self.path(now),
             self.config.recovery,
@@ -298,7 +298,7 @@ impl Tcb {
     }
 
     /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
-    pub(super) fn note_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
+    pub(super) fn note_in_history(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
         let probing = core::mem::take(&mut self.pending.tail_probe);
         let Some(Transfer {
             history,
@@ -366,7 +366,7 @@ impl Tcb {
     }
 
     /// The probe timeout expired (section 7.3); then it is the RTO's turn.
-    pub(super) fn probe_tail(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn on_tail_loss_timeout(&mut self, cx: &mut Context<'_>) {
         let fits = |transfer: &Transfer| transfer.history.rack.may_probe(&transfer.history.board);
         if self.snd.una.lt(self.snd.nxt)
             && self.snd.wnd > 0

@@ -41,8 +41,8 @@ impl Tcb {
     ) -> Outcome {
         let checks = match self.state {
             State::Closed | State::Listen => Err(Stop::Discard(Discard::State)),
-            State::SynSent => self.syn_sent(cx, segment),
-            _ => self.otherwise(cx, segment),
+            State::SynSent => self.check_in_syn_sent(cx, segment),
+            _ => self.check_synchronized(cx, segment),
         };
         let outcome = match checks {
             Ok(()) | Err(Stop::Done) => Outcome::Handled,
@@ -57,7 +57,7 @@ impl Tcb {
     }
 
     /// 3.10.7.3: SYN-SENT.
-    fn syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    fn check_in_syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let flags = header.flags;
         let acks_syn =
@@ -70,7 +70,7 @@ impl Tcb {
                 && self.snd.retransmissions == 0
             {
                 self.stop(cx, Timer::Retransmission);
-                self.retransmit(cx);
+                self.on_retransmission_timeout(cx);
             }
             return Err(Stop::Discard(Discard::AckCheck));
         }
@@ -94,12 +94,12 @@ impl Tcb {
         self.take_syn(cx.now, segment);
         if !acks_syn {
             // Simultaneous open: our SYN goes again, now with the ACK of theirs (Figure 7).
-            self.queue(cx, segment);
+            self.queue_syn(cx, segment);
             self.pending.syn = Some(Cause::Ack);
             self.change_state(cx, Trigger::Syn, State::SynReceived);
             return Err(Stop::Done);
         }
-        self.syn_acknowledged(cx, segment);
+        self.on_syn_acked(cx, segment);
         if self.config.syn_acknowledged == SynAcknowledged::ByAck {
             self.pending.ack = Some(Cause::Ack);
         }
@@ -109,7 +109,7 @@ impl Tcb {
     }
 
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
-    fn syn_acknowledged(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+    fn on_syn_acked(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         self.sample(cx.now, segment, segment.header.ack, None);
         self.snd.una = self.snd.iss + 1;
         if self.passive {
@@ -124,7 +124,7 @@ impl Tcb {
     }
 
     /// 3.10.7.4: every other state.
-    fn otherwise(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    fn check_synchronized(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         self.check_control(segment)?;
         self.syn_into_time_wait(cx, segment)?;
         self.check_orphan(cx, segment)?;
@@ -140,20 +140,20 @@ impl Tcb {
             if segment.is_empty() && segment.header.seq == self.rcv.nxt {
                 self.take_timestamp(cx.now, segment);
             }
-            return self.ack_in_time_wait(cx, segment);
+            return self.check_ack_in_time_wait(cx, segment);
         }
         self.check_ack(cx, segment)?;
         self.take_queued(cx, segment)?;
         self.check_orphaned(cx, segment)?;
         self.take_mark(segment);
-        let moved = self.moved(segment);
+        let moved = self.moved_into_window(segment);
         let segment = moved.as_ref().unwrap_or(segment);
-        self.urgent(cx, segment);
-        let text = self.text(cx, segment);
+        self.check_urg(cx, segment);
+        let text = self.check_text(cx, segment);
         if text.is_ok() {
-            self.fin(cx)?;
+            self.check_fin(cx)?;
         }
-        self.fin_wait_1_ends(cx);
+        self.leave_fin_wait_1(cx);
         text
     }
 
@@ -267,9 +267,9 @@ impl Tcb {
             && !rst
             && header.seq == self.rcv.irs
         {
-            return self.repeated_syn(cx, segment);
+            return self.on_repeated_syn(cx, segment);
         }
-        if self.acceptable(segment) {
+        if self.is_acceptable(segment) {
             return Ok(());
         }
         if rst {
@@ -281,7 +281,7 @@ impl Tcb {
     }
 
     /// Table 6, with the allowances of the profiles.
-    pub(super) fn acceptable(&self, segment: &Segment<'_>) -> bool {
+    pub(super) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
         let (seq, len) = (segment.header.seq, segment.len());
         let flags = segment.header.flags;
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what
@@ -308,7 +308,7 @@ impl Tcb {
 
     /// The peer's SYN again, or its SYN,ACK in a simultaneous open (RFC 9293 Figure 7, Appendix
     /// A.2).
-    fn repeated_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    fn on_repeated_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
         if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone {
@@ -324,7 +324,7 @@ impl Tcb {
             && !header.flags.has(Flags::ACK);
         if !again {
             self.answer(cx.now, segment);
-        } else if self.may_challenge(cx.now) {
+        } else if self.take_challenge(cx.now) {
             self.pending.syn = Some(Cause::Ack);
         }
         Err(Stop::Discard(Discard::Duplicate))
@@ -405,27 +405,27 @@ impl Tcb {
             return Err(Stop::Discard(Discard::NoAck));
         }
         if self.state == State::SynReceived {
-            self.ack_of_syn(cx, segment)?;
+            self.check_ack_of_syn(cx, segment)?;
         }
-        if header.ack.gt(self.snd.nxt) || self.too_old(header.ack) {
+        if header.ack.gt(self.snd.nxt) || self.is_too_old(header.ack) {
             self.challenge(cx.now);
             return Err(Stop::Discard(Discard::AckCheck));
         }
         self.take_timestamp(cx.now, segment);
         if self.state == State::TimeWait {
-            return self.ack_in_time_wait(cx, segment);
+            return self.check_ack_in_time_wait(cx, segment);
         }
         if self.syn_outstanding() && header.ack.gt(self.snd.iss) {
-            self.syn_acknowledged(cx, segment);
+            self.on_syn_acked(cx, segment);
             self.snd.retransmissions = 0;
         }
-        self.acknowledged(cx, segment);
+        self.on_ack(cx, segment);
         self.update_window(segment);
-        self.fin_acknowledged_now(cx)
+        self.on_fin_acked(cx)
     }
 
     /// What an acceptable ACK acknowledges, by its number or by SACK.
-    fn acknowledged(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+    fn on_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let (selective, una) = (self.is_selective(), self.snd.una);
         let news = if selective {
             self.take_delivered(cx.now, segment)
@@ -433,26 +433,26 @@ impl Tcb {
             AckSummary::default()
         };
         let acked = if segment.header.ack.gt(una) {
-            self.new_ack(cx, segment, &news)
+            self.on_new_ack(cx, segment, &news)
         } else {
             0
         };
         self.take_echo(cx, segment, acked);
         if selective {
-            self.react(cx, segment, news, acked);
+            self.on_selective_ack(cx, segment, news, acked);
         } else if self.snd.una == una && self.is_duplicate_ack(segment) {
-            self.duplicate_ack();
+            self.on_duplicate_ack();
         }
     }
 
     /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first
     /// octet, is a blind guess.
-    fn too_old(&self, ack: Seq) -> bool {
+    fn is_too_old(&self, ack: Seq) -> bool {
         self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
     }
 
     /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
-    fn ack_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    fn check_ack_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let ack = segment.header.ack;
         if ack.le(self.snd.una) || ack.gt(self.snd.nxt) {
             self.reply_reset_to(cx, segment);
@@ -461,7 +461,7 @@ impl Tcb {
         if self.passive && cx.accept_full {
             return Err(Stop::Discard(Discard::Backlog));
         }
-        self.syn_acknowledged(cx, segment);
+        self.on_syn_acked(cx, segment);
         self.take_window(segment);
         self.change_state(cx, Trigger::AckOfSyn, State::Established);
         self.begin_close(cx);
@@ -470,7 +470,7 @@ impl Tcb {
 
     /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would
     /// answer each other for ever.
-    fn ack_in_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    fn check_ack_in_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         self.restart_time_wait(cx, segment);
         if !segment.is_empty() {
             self.acknowledge(Cause::Ack);
@@ -479,7 +479,7 @@ impl Tcb {
     }
 
     /// SND.UNA advances, by so much: a FIN counts.
-    fn new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>, news: &AckSummary) -> u32 {
+    fn on_new_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>, news: &AckSummary) -> u32 {
         let ack = segment.header.ack;
         self.sample(cx.now, segment, ack, news.rtt);
         let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.fin_acknowledged();
@@ -567,7 +567,7 @@ impl Tcb {
             && window > 0
     }
 
-    fn duplicate_ack(&mut self) {
+    fn on_duplicate_ack(&mut self) {
         let (una, nxt, mss) = (self.snd.una, self.snd.nxt, self.effective_mss(0));
         let threshold = self.config.dup_ack_threshold;
         let Some(control) = self.congestion_mut() else {
@@ -618,7 +618,7 @@ impl Tcb {
 
     /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth
     /// step: the same segment may bring a FIN.
-    fn fin_acknowledged_now(&mut self, cx: &mut Context<'_>) -> Check {
+    fn on_fin_acked(&mut self, cx: &mut Context<'_>) -> Check {
         match self.state {
             State::Closing if self.fin_acknowledged() => {
                 self.change_state(cx, Trigger::AckOfFin, State::TimeWait);
@@ -633,7 +633,7 @@ impl Tcb {
         }
     }
 
-    pub(super) fn fin_wait_1_ends(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn leave_fin_wait_1(&mut self, cx: &mut Context<'_>) {
         if self.state == State::FinWait1 && self.fin_acknowledged() {
             self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
         }
@@ -650,7 +650,7 @@ impl Tcb {
     /// 5961 section 7; `tcp_oow_rate_limited`).
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);
-        if repeated || self.may_challenge(now) {
+        if repeated || self.take_challenge(now) {
             self.note_duplicate(segment);
             self.acknowledge(Cause::Ack);
         }
@@ -659,12 +659,12 @@ impl Tcb {
     /// A challenge ACK (RFC 5961), at most one per interval and connection (section 7,
     /// CVE-2016-5696).
     fn challenge(&mut self, now: Instant) {
-        if self.may_challenge(now) {
+        if self.take_challenge(now) {
             self.pending.ack = Some(Cause::Challenge);
         }
     }
 
-    fn may_challenge(&mut self, now: Instant) -> bool {
+    fn take_challenge(&mut self, now: Instant) -> bool {
         let free = self
             .rcv
             .last_challenge
@@ -685,7 +685,7 @@ impl Tcb {
         cx.record.note(cx.now, Some(cx.id), What::Icmp(icmp.kind));
         match icmp.kind {
             IcmpKind::PacketTooBig(mtu) => {
-                self.too_big(mtu, icmp.len);
+                self.on_packet_too_big(mtu, icmp.len);
             }
             kind => {
                 let embryonic = matches!(self.state, State::SynSent | State::SynReceived);

@@ -60,7 +60,7 @@ impl Tcb {
 
     /// The same segment at RCV.NXT, where there is no check of where it lies. What has no room in
     /// the window there is cut off as ever.
-    pub(super) fn moved<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
+    pub(super) fn moved_into_window<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
         if self.config.sequence_check == SequenceCheck::Window || self.in_window(segment) {
             return None;
         }
@@ -70,7 +70,7 @@ impl Tcb {
     }
 
     /// Seventh: the text.
-    pub(super) fn text(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+    pub(super) fn check_text(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let end = start + segment.payload.len() as u32;
         // A bare ACK may come before what was sent before it, such as the peer's FIN of a
@@ -208,7 +208,7 @@ impl Tcb {
     }
 
     /// Eighth: the FIN, once everything before it is there.
-    pub(super) fn fin(&mut self, cx: &mut Context<'_>) -> Check {
+    pub(super) fn check_fin(&mut self, cx: &mut Context<'_>) -> Check {
         if self.is_over() {
             return Err(Stop::Done);
         }

@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 
 impl Tcb {
     /// Fires every timer that is due.
-    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
         for timer in Timer::ALL {
             if self.timers[timer as usize] > cx.now || !self.runs(timer) {
                 continue;
@@ -26,23 +26,23 @@ impl Tcb {
                 },
             );
             match timer {
-                Timer::Retransmission => self.retransmit(cx),
-                Timer::Persist => self.probe(cx),
-                Timer::DelayedAck => self.ack_delayed(),
-                Timer::KeepAlive => self.keep_alive(cx),
+                Timer::Retransmission => self.on_retransmission_timeout(cx),
+                Timer::Persist => self.on_persist_timeout(cx),
+                Timer::DelayedAck => self.on_delayed_ack_timeout(),
+                Timer::KeepAlive => self.on_keepalive_timeout(cx),
                 Timer::TimeWait => self.change_state(cx, Trigger::TimeWaitTimeout, State::Closed),
                 Timer::FinWait2 => self.fail(cx, Trigger::Timeout, CloseReason::FinWait2Timeout),
                 Timer::User => self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout),
                 Timer::Override => self.pending.small = true,
-                Timer::Reordering => self.detect(cx, false),
-                Timer::TailLoss => self.probe_tail(cx),
+                Timer::Reordering => self.detect_losses(cx, false),
+                Timer::TailLoss => self.on_tail_loss_timeout(cx),
             }
         }
         self.arm(cx);
     }
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
-    pub(super) fn retransmit(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn on_retransmission_timeout(&mut self, cx: &mut Context<'_>) {
         let syn = self.syn_outstanding();
         let limit = match () {
             () if syn && self.state == State::SynReceived => self.config.synack_retries,
@@ -81,7 +81,7 @@ impl Tcb {
             return;
         }
         if self.is_selective() {
-            self.all_in_doubt(cx.now);
+            self.mark_all_doubtful(cx.now);
             self.pending.retransmission = true;
         } else {
             self.snd.cursor = Some(self.snd.una);
@@ -108,7 +108,7 @@ impl Tcb {
     }
 
     /// A zero-window probe is due (MUST-36). It goes on for ever while it is answered (MUST-37).
-    fn probe(&mut self, cx: &mut Context<'_>) {
+    fn on_persist_timeout(&mut self, cx: &mut Context<'_>) {
         if self.snd.wnd > 0 {
             return;
         }
@@ -143,7 +143,7 @@ impl Tcb {
     }
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
-    fn keep_alive(&mut self, cx: &mut Context<'_>) {
+    fn on_keepalive_timeout(&mut self, cx: &mut Context<'_>) {
         let Some(keepalive) = self.config.keepalive else {
             return;
         };
@@ -164,7 +164,7 @@ impl Tcb {
     }
 
     /// A packet of ours could not be sent: a smaller path, or loss.
-    pub(crate) fn transmit_failed(&mut self, cx: &mut Context<'_>, error: TransmitError) {
+    pub(crate) fn on_transmit_failed(&mut self, cx: &mut Context<'_>, error: TransmitError) {
         if let TransmitError::TooBig(mtu) = error {
             self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
         }
@@ -204,7 +204,7 @@ impl Tcb {
             }
             (self.snd.retransmissions, self.snd.probes) = (0, 0);
         }
-        if self.waits_for_more() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
+        if self.is_waiting_for_window() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
             self.start(cx, Timer::Override, self.config.sws_override);
         }
         if self.snd.una != self.snd.nxt && !self.runs(Timer::Retransmission) {

@@ -26,17 +26,17 @@ enum Octet {
 
 impl Tcb {
     /// Sixth check of SEGMENT ARRIVES: URG. The application is told.
-    pub(super) fn urgent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+    pub(super) fn check_urg(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         if self.rcv.fin_reached {
             return;
         }
         if segment.header.flags.has(Flags::URG) {
-            self.announce(cx, &segment.header);
+            self.on_urgent_announced(cx, &segment.header);
         }
         self.catch_octet(segment);
     }
 
-    fn announce(&mut self, cx: &mut Context<'_>, header: &Header) {
+    fn on_urgent_announced(&mut self, cx: &mut Context<'_>, header: &Header) {
         let pointer = if self.is_out_of_band() {
             header.urgent.max(1)
         } else {
