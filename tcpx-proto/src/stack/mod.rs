@@ -313,7 +313,7 @@ impl Stack {
         id: ConnId,
         into: &mut [u8],
     ) -> Result<usize, CallError> {
-        self.call(now, id, |tcb, cx| tcb.receive(cx, into))?
+        self.call(now, id, |tcb, _| tcb.receive(into))?
     }
 
     /// The last octet of urgent data where that is taken out of the stream

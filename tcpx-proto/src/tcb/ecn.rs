@@ -1,7 +1,8 @@
 //! Explicit congestion notification (RFC 3168): what the two SYNs agree on, the echo of a mark, and
 //! the answer to an echo.
 
-use super::{Context, Tcb};
+use super::Tcb;
+use super::context::Context;
 use crate::config::Ecn;
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -26,117 +27,114 @@ pub(super) struct Notification {
     until: Option<Seq>,
 }
 
-impl Tcb {
+impl Notification {
     /// What the peer's SYN or SYN,ACK agrees to (section 6.1.1). Both bits on a SYN,ACK are a peer
     /// that reflects whatever it gets; a SYN that is marked as capable, which none may be, has met
     /// something that writes those bits (Linux `tcp_ecn_create_request`).
-    pub(super) fn agree_on_ecn(&mut self, header: &Header) {
+    pub(super) fn agreed(policy: Ecn, header: &Header) -> Notification {
         let flags = header.flags;
         let asks = flags.has(Flags::ECE | Flags::CWR) && header.tos & BITS == 0;
         let answers = flags.has(Flags::ECE) && !flags.has(Flags::CWR);
-        let on = match flags.has(Flags::ACK) {
-            true => answers && self.config.ecn == Ecn::On,
-            false => asks && self.config.ecn != Ecn::Off,
+        let on = if flags.has(Flags::ACK) {
+            answers && policy == Ecn::On
+        } else {
+            asks && policy != Ecn::Off
         };
-        self.ecn = Notification {
+        Notification {
             on: on && flags.has(Flags::SYN),
             ..Notification::default()
-        };
+        }
     }
 
     /// In a simultaneous open the peer's SYN,ACK comes after its SYN, and takes back what that
     /// agreed to if it got a SYN of ours that asked for nothing.
-    pub(super) fn confirm_ecn(&mut self, flags: Flags) {
-        self.ecn.on &= flags.has(Flags::ECE) && !flags.has(Flags::CWR);
+    pub(super) fn confirm(&mut self, flags: Flags) {
+        self.on &= flags.has(Flags::ECE) && !flags.has(Flags::CWR);
     }
 
-    /// The bits of our SYN or SYN,ACK. A SYN that went unanswered is sent again without: something
-    /// on the way may not like them.
-    pub(super) fn ecn_setup(&self, ack: bool, cause: Cause) -> Flags {
+    /// The bits of our SYN or SYN,ACK. A SYN that went unanswered is retransmitted without:
+    /// something on the way may not like them.
+    pub(super) fn setup_flags(&self, policy: Ecn, ack: bool, cause: Cause) -> Flags {
+        let first = !matches!(cause, Cause::Retransmission(_));
         match ack {
-            true if self.ecn.on => Flags::ECE,
-            false if self.config.ecn == Ecn::On && !matches!(cause, Cause::Retransmission(_)) => {
-                Flags::ECE | Flags::CWR
-            }
+            true if self.on => Flags::ECE,
+            false if policy == Ecn::On && first => Flags::ECE | Flags::CWR,
             _ => Flags::NONE,
         }
     }
 
     /// The bits of any other segment; `new`: it has text that was never sent before.
-    pub(super) fn ecn_flags(&self, new: bool) -> Flags {
-        let echo = if self.ecn.on && self.ecn.echoing {
-            Flags::ECE
-        } else {
-            Flags::NONE
-        };
-        echo | if self.ecn.on && self.ecn.reduced && new {
-            Flags::CWR
-        } else {
-            Flags::NONE
+    pub(super) fn flags(&self, new: bool) -> Flags {
+        let mut flags = Flags::NONE;
+        if self.on && self.echoing {
+            flags |= Flags::ECE;
         }
+        if self.on && self.reduced && new {
+            flags |= Flags::CWR;
+        }
+        flags
     }
 
     /// DSCP as configured, and ECT(0) on new text alone: not on a SYN, a bare ACK, a retransmission
     /// or a probe (sections 6.1.1, 6.1.4 to 6.1.6).
-    pub(super) fn tos(&self, new: bool) -> u8 {
-        match self.ecn.on {
-            true => self.config.tos & !BITS | if new { ECT_0 } else { 0 },
-            false => self.config.tos,
+    pub(super) fn tos(&self, tos: u8, new: bool) -> u8 {
+        match (self.on, new) {
+            (true, true) => tos & !BITS | ECT_0,
+            (true, false) => tos & !BITS,
+            (false, _) => tos,
         }
     }
 
-    /// CWR ends the echo; a mark on text begins it, at once (section 6.1.3).
-    pub(super) fn take_mark(&mut self, segment: &Segment<'_>) {
-        if !self.ecn.on {
-            return;
+    /// CWR ends the echo; a mark on text begins it (section 6.1.3). Returns whether it begins now,
+    /// which is acknowledged at once.
+    pub(super) fn on_segment(&mut self, segment: &Segment<'_>) -> bool {
+        if !self.on {
+            return false;
         }
-        let before = self.ecn.echoing;
-        self.ecn.echoing &= !segment.header.flags.has(Flags::CWR);
-        if segment.header.tos & BITS == CE && !segment.payload.is_empty() {
-            self.ecn.echoing = true;
-            if !before {
-                self.acknowledge(Cause::Ack);
-            }
+        let before = self.echoing;
+        self.echoing &= !segment.header.flags.has(Flags::CWR);
+        let marked = segment.header.tos & BITS == CE && !segment.payload.is_empty();
+        self.echoing |= marked;
+        marked && !before
+    }
+
+    /// Whether an ACK with these flags echoes a mark.
+    pub(super) fn is_echo(&self, flags: Flags) -> bool {
+        self.on && flags.has(Flags::ECE) && !flags.has(Flags::SYN)
+    }
+
+    /// The window fell, for whatever reason: the peer has to know, or it would go on echoing.
+    pub(super) fn on_window_reduced(&mut self, nxt: Seq) {
+        if self.on {
+            self.reduced = true;
+            self.until = Some(nxt);
         }
     }
 
+    /// New text with CWR tells the peer.
+    pub(super) fn on_sent(&mut self, flags: Flags) {
+        self.reduced &= !flags.has(Flags::CWR);
+    }
+}
+
+impl Tcb {
     /// An ACK with ECE: the window falls as after a loss, once in a window of text (section 6.1.2).
     /// `acked`: octets that it acknowledged.
-    pub(super) fn take_echo(&mut self, cx: &Context<'_>, segment: &Segment<'_>, acked: u32) {
-        if self
-            .ecn
-            .until
-            .is_some_and(|until| segment.header.ack.gt(until))
-        {
-            self.ecn.until = None;
-        }
-        let (nxt, mss) = (self.snd.nxt, self.path(cx.now).mss);
-        let flight = nxt.since(self.snd.una) + acked;
-        if !self.is_echo(segment) || self.ecn.until.is_some() || flight == 0 {
+    pub(super) fn on_echo(&mut self, cx: &Context<'_>, segment: &Segment<'_>, acked: u32) {
+        let ack = segment.header.ack;
+        self.ecn.until = self.ecn.until.filter(|until| ack.le(*until));
+        let flight = self.snd.flight() + acked;
+        if !self.ecn.is_echo(segment.header.flags) || self.ecn.until.is_some() || flight == 0 {
             return;
         }
-        if let Some(control) = self
-            .congestion_mut()
-            .filter(|control| !control.in_recovery())
-        {
-            control.marked(nxt, flight, mss);
-            self.window_reduced();
+        let nxt = self.snd.nxt;
+        let mss = self.path(cx.now).mss;
+        let Some(congestion) = self.congestion_mut() else {
+            return;
+        };
+        if !congestion.in_recovery() {
+            congestion.marked(nxt, flight, mss);
+            self.ecn.on_window_reduced(nxt);
         }
-    }
-
-    pub(super) fn is_echo(&self, segment: &Segment<'_>) -> bool {
-        self.ecn.on && segment.header.flags.has(Flags::ECE) && !segment.header.flags.has(Flags::SYN)
-    }
-
-    /// For whatever reason: the peer has to know, or it would go on echoing.
-    pub(super) fn window_reduced(&mut self) {
-        if self.ecn.on {
-            (self.ecn.reduced, self.ecn.until) = (true, Some(self.snd.nxt));
-        }
-    }
-
-    /// New text has said so.
-    pub(super) fn cwr_sent(&mut self, flags: Flags) {
-        self.ecn.reduced &= !flags.has(Flags::CWR);
     }
 }

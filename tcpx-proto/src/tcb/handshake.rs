@@ -1,14 +1,11 @@
-//! What a SYN brings beside the SYN: text and a FIN that are queued, the echo of a timestamp, the
-//! end of a TIME-WAIT.
+//! What a SYN brings beside the SYN: text and a FIN that are queued, and the echo of a timestamp.
 
+use super::Tcb;
+use super::context::Context;
 use super::segment_arrives::{Check, Stop};
-use super::{Context, Pending, Tcb, Wake};
 use crate::config::{SynEcho, SynText};
-use crate::error::CloseReason;
-use crate::event::{Discard, Record, Timer, TimerAction, What};
-use crate::id::ConnId;
+use crate::event::Discard;
 use crate::seq::Seq;
-use crate::state::{State, Trigger};
 use crate::time::Instant;
 use crate::wire::{Flags, Header, Segment};
 use alloc::boxed::Box;
@@ -33,7 +30,7 @@ impl Tcb {
     pub(super) fn queue_syn(&mut self, cx: &Context<'_>, syn: &Segment<'_>) {
         let flags = syn.header.flags;
         let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
-        let fits = syn.payload.len() <= cx.memory_left.min(self.window() as usize);
+        let fits = syn.payload.len() <= cx.memory_left.min(self.rcv.window() as usize);
         if self.config.syn_text == SynText::Queue && more && fits {
             self.queued = Some(Box::new(Queued {
                 header: syn.header,
@@ -87,60 +84,9 @@ impl Tcb {
             .filter(|stamps| self.config.timestamps && stamps.echo != 0);
         match (stamps, self.snd.syn_stamp, self.config.syn_echo) {
             (Some(stamps), Some(first), SynEcho::Ours) => {
-                Seq(stamps.echo).since(Seq(first)) <= Seq(self.stamp(last)).since(Seq(first))
+                Seq(stamps.echo).since(Seq(first)) <= Seq(self.stamps.value(last)).since(Seq(first))
             }
             _ => true,
-        }
-    }
-
-    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for
-    /// it any more.
-    pub(crate) fn time_wait_remains(&self) -> Tcb {
-        let mut remains = self.clone();
-        remains.orphaned = true;
-        remains.transfer = None;
-        (remains.pending, remains.wake) = (Pending::default(), Wake::default());
-        remains
-    }
-
-    /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to
-    /// LISTEN.
-    pub(crate) fn note_return(&self, record: &mut Record, now: Instant, id: ConnId) {
-        let until = self.timers[Timer::TimeWait as usize];
-        record.note(
-            now,
-            Some(id),
-            What::Opened {
-                local: self.tuple.local,
-                remote: self.tuple.remote,
-                passive: self.passive,
-            },
-        );
-        record.note(
-            now,
-            Some(id),
-            What::State {
-                from: State::Closed,
-                to: State::TimeWait,
-                on: Trigger::Syn,
-            },
-        );
-        record.note(
-            now,
-            Some(id),
-            What::Timer {
-                timer: Timer::TimeWait,
-                action: TimerAction::Started { until },
-            },
-        );
-    }
-
-    /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).
-    pub(crate) fn on_replaced(&mut self, cx: &mut Context<'_>) {
-        if self.state == State::TimeWait {
-            self.ended = Some(CloseReason::Clean);
-            self.change_state(cx, Trigger::Syn, State::Closed);
-            self.end(cx, CloseReason::Clean);
         }
     }
 }

@@ -30,14 +30,14 @@ impl Tcb {
                     .into_iter()
                     .find(|plateau| *plateau < len)
                     .unwrap_or(LEAST_V4);
-                self.shrink_path(if mtu == 0 { plateau } else { mtu });
+                self.on_path_shrunk(if mtu == 0 { plateau } else { mtu });
             }
-            _ => self.shrink_path(mtu),
+            _ => self.on_path_shrunk(mtu),
         }
     }
 
     /// The path takes packets of so many octets, or our own host says that the link does.
-    pub(super) fn shrink_path(&mut self, mtu: u16) {
+    pub(super) fn on_path_shrunk(&mut self, mtu: u16) {
         let least = if self.tuple.remote.is_ipv4() {
             LEAST_V4
         } else {
@@ -57,7 +57,7 @@ impl Tcb {
         let before = self.effective_mss(0);
         (self.snd.path_mtu, self.snd.fragments) = (mtu, fragments);
         let (after, nxt) = (self.effective_mss(0), self.snd.nxt);
-        let in_flight = self.snd.una.lt(nxt) && !self.syn_outstanding();
+        let in_flight = self.snd.una.lt(nxt) && !self.snd.is_syn_outstanding();
         if let Some(control) = self.congestion_mut() {
             control.rescale(before, after);
             if in_flight {

@@ -24,7 +24,7 @@ impl Tcb {
         let old = header
             .options
             .timestamps
-            .is_some_and(|stamps| self.stamps.on && self.is_old(cx.now, stamps.value));
+            .is_some_and(|stamps| self.stamps.on && self.stamps.is_old(cx.now, stamps.value));
         if (old && self.config.paws) || !self.is_acceptable(segment) {
             // A RST, too.
             self.answer(cx.now, segment);
@@ -63,7 +63,7 @@ impl Tcb {
     /// looked at any more.
     pub(super) fn check_orphaned(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let mini = self.orphaned && self.config.orphan == Orphan::Mini;
-        let closed = self.state == State::FinWait1 && self.fin_acknowledged();
+        let closed = self.state == State::FinWait1 && self.snd.is_fin_acked();
         let old = (segment.header.seq + segment.len()).le(self.rcv.nxt)
             && !segment.header.flags.has(Flags::FIN);
         if !(mini && closed && old) {

@@ -1,6 +1,6 @@
 //! When text that came in order is acknowledged: RFC 9293 section 3.8.6.3, and Linux's pace.
 
-use super::output::offered_mss;
+use super::size::offered_mss;
 use super::{Context, Tcb};
 use crate::config::{AckPace, ConnConfig};
 use crate::event::Timer;
@@ -207,14 +207,14 @@ impl Tcb {
             AckPace::Rfc9293 => base,
             AckPace::Linux => self.ack_delay(base),
         };
-        if !self.runs(Timer::DelayedAck) {
-            return self.start(cx, Timer::DelayedAck, wait);
+        if !self.timers.is_running(Timer::DelayedAck) {
+            return self.timers.start(cx, Timer::DelayedAck, wait);
         }
-        let left = self.timers[Timer::DelayedAck as usize].since(cx.now);
+        let left = self.timers.at(Timer::DelayedAck).since(cx.now);
         if self.config.ack_pace == AckPace::Linux && left < wait / 4 {
             self.acknowledge(Cause::Ack);
         } else if wait < left {
-            self.start(cx, Timer::DelayedAck, wait);
+            self.timers.start(cx, Timer::DelayedAck, wait);
         }
     }
 
@@ -287,7 +287,7 @@ impl Tcb {
     }
 
     /// A segment left that acknowledges; `text`: it has text.
-    pub(super) fn ack_sent(&mut self, now: Instant, text: bool) {
+    pub(super) fn on_ack_sent(&mut self, now: Instant, text: bool) {
         let linux = self.config.ack_pace == AckPace::Linux;
         let counts = if linux { self.pace.owed } else { !text };
         if counts && self.pace.quick > 0 {

@@ -1,30 +1,20 @@
 //! Timeouts: RFC 9293 section 3.10.8, and the timers of its companions.
 
-use super::{Context, NEVER, Tcb};
-use crate::config::Samples;
+use super::Tcb;
+use super::context::Context;
 use crate::error::{CloseReason, TransmitError};
-use crate::event::{Timer, TimerAction, What};
+use crate::event::{Timer, What};
 use crate::label::Cause;
-use crate::seq::Seq;
 use crate::state::{State, Trigger};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 impl Tcb {
     /// Fires every timer that is due.
     pub(crate) fn on_timeout(&mut self, cx: &mut Context<'_>) {
         for timer in Timer::ALL {
-            if self.timers[timer as usize] > cx.now || !self.runs(timer) {
+            if !self.timers.fire(cx, timer) {
                 continue;
             }
-            self.timers[timer as usize] = NEVER;
-            cx.record.note(
-                cx.now,
-                Some(cx.id),
-                What::Timer {
-                    timer,
-                    action: TimerAction::Fired,
-                },
-            );
             match timer {
                 Timer::Retransmission => self.on_retransmission_timeout(cx),
                 Timer::Persist => self.on_persist_timeout(cx),
@@ -43,12 +33,13 @@ impl Tcb {
 
     /// RFC 6298 section 5, with R1 and R2 (MUST-20, MUST-22).
     pub(super) fn on_retransmission_timeout(&mut self, cx: &mut Context<'_>) {
-        let syn = self.syn_outstanding();
-        let limit = match () {
-            () if syn && self.state == State::SynReceived => self.config.synack_retries,
-            () if syn => self.config.syn_retries,
-            () if self.orphaned => self.config.orphan_retries,
-            () => self.config.r2,
+        let syn = self.snd.is_syn_outstanding();
+        let limit = if syn && self.state == State::SynReceived {
+            self.config.synack_retries
+        } else if syn {
+            self.config.syn_retries
+        } else {
+            self.data_retries()
         };
         if self.snd.retransmissions >= limit {
             let reason = match (syn, self.passive) {
@@ -62,13 +53,9 @@ impl Tcb {
         self.snd.retransmissions += 1;
         self.snd.timed = None;
         if self.snd.retransmissions == self.config.r1 {
-            cx.record.note(
-                cx.now,
-                Some(cx.id),
-                What::R1 {
-                    retransmissions: self.config.r1,
-                },
-            );
+            cx.note(What::R1 {
+                retransmissions: self.config.r1,
+            });
         }
         if !(syn
             && self.state == State::SynSent
@@ -81,29 +68,26 @@ impl Tcb {
             return;
         }
         if self.is_selective() {
-            self.mark_all_doubtful(cx.now);
+            self.doubt_everything(cx.now);
             self.pending.retransmission = true;
         } else {
             self.snd.cursor = Some(self.snd.una);
         }
-        let (nxt, flight, mss) = (
-            self.snd.nxt,
-            self.snd.nxt.since(self.snd.una),
-            self.effective_mss(0),
-        );
-        if let Some(control) = self.congestion_mut() {
-            control.timed_out(nxt, flight, mss, again);
+        let nxt = self.snd.nxt;
+        let flight = self.snd.flight();
+        let mss = self.effective_mss(0);
+        if let Some(congestion) = self.congestion_mut() {
+            congestion.timed_out(nxt, flight, mss, again);
         }
-        self.window_reduced();
+        self.ecn.on_window_reduced(self.snd.nxt);
     }
 
-    /// What is timed once this was sent again: nothing, as its ACK may be for either transmission
-    /// (Karn, RFC 6298 section 3).
-    pub(super) fn timed_again(&self, now: Instant, seq: Seq) -> Option<(Seq, Instant)> {
-        match self.config.rto.samples {
-            Samples::Unambiguous => None,
-            Samples::All if seq == self.snd.una => Some((seq, now)),
-            Samples::All => self.snd.timed,
+    /// R2 for text and FIN.
+    fn data_retries(&self) -> u32 {
+        if self.orphaned {
+            self.config.orphan_retries
+        } else {
+            self.config.r2
         }
     }
 
@@ -112,12 +96,7 @@ impl Tcb {
         if self.snd.wnd > 0 {
             return;
         }
-        let limit = if self.orphaned {
-            self.config.orphan_retries
-        } else {
-            self.config.r2
-        };
-        if self.snd.retransmissions >= limit {
+        if self.snd.retransmissions >= self.data_retries() {
             return self.fail(cx, Trigger::Timeout, CloseReason::RetransmissionTimeout);
         }
         self.snd.retransmissions += 1;
@@ -147,26 +126,26 @@ impl Tcb {
         let Some(keepalive) = self.config.keepalive else {
             return;
         };
-        let due = self.keepalive_due(&keepalive);
+        let due = self.rcv.keepalive_due(&keepalive);
         let busy = self.snd.una != self.snd.nxt || self.unacknowledged() > 0;
         if self.rcv.keepalive_probes == 0 && due > cx.now {
-            return self.start(cx, Timer::KeepAlive, due.since(cx.now));
+            return self.timers.start(cx, Timer::KeepAlive, due.since(cx.now));
         }
         if busy {
-            return self.start(cx, Timer::KeepAlive, keepalive.idle);
+            return self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
         }
         if self.rcv.keepalive_probes >= keepalive.probes.max(2) {
             return self.reset(cx, CloseReason::KeepAliveTimeout);
         }
         self.rcv.keepalive_probes += 1;
         self.pending.ack = Some(Cause::KeepAlive);
-        self.start(cx, Timer::KeepAlive, keepalive.interval);
+        self.timers.start(cx, Timer::KeepAlive, keepalive.interval);
     }
 
     /// A packet of ours could not be sent: a smaller path, or loss.
     pub(crate) fn on_transmit_failed(&mut self, cx: &mut Context<'_>, error: TransmitError) {
         if let TransmitError::TooBig(mtu) = error {
-            self.shrink_path(u16::try_from(mtu).unwrap_or(u16::MAX));
+            self.on_path_shrunk(u16::try_from(mtu).unwrap_or(u16::MAX));
         }
         self.arm(cx);
     }
@@ -177,38 +156,46 @@ impl Tcb {
         if self.is_over() || self.state == State::TimeWait {
             return;
         }
-        let waiting = self.unacknowledged() > 0
-            || (self.snd.closing && self.snd.fin.is_none())
-            || self.snd.una != self.snd.nxt;
+        let waiting =
+            self.unacknowledged() > 0 || (self.snd.is_fin_unsent()) || self.snd.una != self.snd.nxt;
         let stuck = waiting
             && self.snd.wnd == 0
-            && !self.syn_outstanding()
+            && !self.snd.is_syn_outstanding()
             && !self.is_output_held()
             && self.may_send_text();
         if stuck {
             for timer in [Timer::Retransmission, Timer::TailLoss, Timer::Reordering] {
-                self.stop(cx, timer);
+                self.timers.stop(cx, timer);
             }
-            if let (Some(interval), false) = (self.persist_interval(), self.runs(Timer::Persist)) {
-                self.start(cx, Timer::Persist, interval);
+            if let (Some(interval), false) = (
+                self.persist_interval(),
+                self.timers.is_running(Timer::Persist),
+            ) {
+                self.timers.start(cx, Timer::Persist, interval);
                 // The timeout is for all that was submitted (3.9.1.1); what waits for a window is.
                 // Linux counts it, too.
                 self.start_user_timeout(cx);
             }
             return;
         }
-        if self.runs(Timer::Persist) {
-            self.stop(cx, Timer::Persist);
+        if self.timers.is_running(Timer::Persist) {
+            self.timers.stop(cx, Timer::Persist);
             if self.snd.una == self.snd.nxt {
-                self.stop(cx, Timer::User);
+                self.timers.stop(cx, Timer::User);
             }
-            (self.snd.retransmissions, self.snd.probes) = (0, 0);
+            self.snd.retransmissions = 0;
+            self.snd.probes = 0;
         }
-        if self.is_waiting_for_window() && !self.runs(Timer::Override) && self.snd.una == self.snd.nxt {
-            self.start(cx, Timer::Override, self.config.sws_override);
+        if self.is_waiting_for_window()
+            && !self.timers.is_running(Timer::Override)
+            && self.snd.una == self.snd.nxt
+        {
+            self.timers
+                .start(cx, Timer::Override, self.config.sws_override);
         }
-        if self.snd.una != self.snd.nxt && !self.runs(Timer::Retransmission) {
-            self.start(cx, Timer::Retransmission, self.estimator.rto());
+        if self.snd.una != self.snd.nxt && !self.timers.is_running(Timer::Retransmission) {
+            self.timers
+                .start(cx, Timer::Retransmission, self.estimator.rto());
         }
     }
 }

@@ -51,7 +51,7 @@ impl Tcb {
                 up_to,
                 octet: Octet::Awaited,
             });
-            cx.record.note(cx.now, Some(cx.id), What::Urgent { up_to });
+            cx.note(What::Urgent { up_to });
             self.wake.urgent = true;
         }
     }

@@ -1,0 +1,239 @@
+//! SEGMENT ARRIVES, fifth check (RFC 9293 section 3.10.7.4): the ACK field.
+
+use super::Tcb;
+use super::congestion::Reaction;
+use super::context::Context;
+use super::history::AckSummary;
+use super::segment_arrives::{Check, Stop};
+use crate::config::{ResetChecks, Samples};
+use crate::event::{Discard, Timer};
+use crate::label::Cause;
+use crate::seq::Seq;
+use crate::state::{State, Trigger};
+use crate::time::{Duration, Instant};
+use crate::wire::{Flags, Segment};
+
+impl Tcb {
+    /// Fifth: the ACK field.
+    pub(super) fn check_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+        let header = &segment.header;
+        if !header.flags.has(Flags::ACK) {
+            return Err(Stop::Discard(Discard::NoAck));
+        }
+        if self.state == State::SynReceived {
+            self.check_ack_of_syn(cx, segment)?;
+        }
+        if header.ack.gt(self.snd.nxt) || self.is_too_old(header.ack) {
+            self.challenge(cx.now);
+            return Err(Stop::Discard(Discard::AckCheck));
+        }
+        self.take_timestamp(cx.now, segment);
+        if self.state == State::TimeWait {
+            return self.check_ack_in_time_wait(cx, segment);
+        }
+        if self.snd.is_syn_outstanding() && header.ack.gt(self.snd.iss) {
+            self.on_syn_acked(cx, segment);
+            self.snd.retransmissions = 0;
+        }
+        self.on_ack(cx, segment);
+        self.update_window(segment);
+        self.on_fin_acked(cx)
+    }
+
+    /// What an acceptable ACK acknowledges, by its number or by SACK.
+    fn on_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+        let header = &segment.header;
+        let una = self.snd.una;
+        let selective = self.is_selective();
+        let summary = match self.transfer.as_deref_mut() {
+            Some(transfer) if selective => {
+                transfer
+                    .history
+                    .on_ack(cx.now, header, &self.snd, &self.stamps)
+            }
+            _ => AckSummary::default(),
+        };
+        let acked = if header.ack.gt(una) {
+            self.on_new_ack(cx, segment, &summary)
+        } else {
+            0
+        };
+        self.on_echo(cx, segment, acked);
+        if selective {
+            self.on_selective_ack(cx, segment, &summary, acked);
+        } else if self.snd.una == una && self.snd.is_duplicate_ack(header, segment.is_empty()) {
+            self.on_duplicate_ack();
+        }
+    }
+
+    /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first
+    /// octet, is a blind guess.
+    fn is_too_old(&self, ack: Seq) -> bool {
+        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
+    }
+
+    /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
+    fn check_ack_of_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
+        let ack = segment.header.ack;
+        if ack.le(self.snd.una) || ack.gt(self.snd.nxt) {
+            self.reply_reset_to(cx, segment);
+            return Err(Stop::Discard(Discard::AckCheck));
+        }
+        if self.passive && cx.accept_full {
+            return Err(Stop::Discard(Discard::Backlog));
+        }
+        self.on_syn_acked(cx, segment);
+        self.snd.take_window(&segment.header);
+        self.change_state(cx, Trigger::AckOfSyn, State::Established);
+        self.begin_close(cx);
+        Ok(())
+    }
+
+    /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
+    pub(super) fn on_syn_acked(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+        self.take_sample(cx.now, segment, &AckSummary::default());
+        self.snd.una = self.snd.iss + 1;
+        if self.passive {
+            // Linux counts the SYN of an active opener among what was acknowledged.
+            self.snd.oldest = self.snd.una;
+        }
+        self.snd.syn_acked = true;
+        self.snd.wl2 = self.snd.una;
+        self.pending.syn = None;
+        self.timers.stop(cx, Timer::Retransmission);
+        self.timers.stop(cx, Timer::User);
+    }
+
+    /// SND.UNA advances. Returns by how many octets; a FIN counts.
+    fn on_new_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+        summary: &AckSummary,
+    ) -> u32 {
+        let ack = segment.header.ack;
+        self.take_sample(cx.now, segment, summary);
+        let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.snd.is_fin_acked();
+        let acked = ack.since(self.snd.una);
+        self.snd.advance(ack);
+        let flight = self.snd.flight();
+        let selective = self.is_selective();
+        let path = self.path_with(cx.now, segment);
+        let text = acked - u32::from(fin_now);
+        if let Some(transfer) = &mut self.transfer {
+            let before = transfer.send.room();
+            transfer.send.release(text as usize);
+            self.wake.writable |= text > 0 || before == 0;
+            // What a duplicate before it in the batch asked for is settled.
+            self.pending.retransmission = !selective
+                && transfer.congestion.acked(text, ack, flight, &path) == Reaction::Retransmit;
+        }
+        self.timers.stop(cx, Timer::Override);
+        if flight == 0 {
+            self.timers.stop(cx, Timer::Retransmission);
+            self.timers.stop(cx, Timer::User);
+        } else {
+            self.timers
+                .start(cx, Timer::Retransmission, self.estimator.rto());
+            if let Some(timeout) = self.config.user_timeout {
+                self.timers.start(cx, Timer::User, timeout);
+            }
+        }
+        acked
+    }
+
+    /// Takes a round-trip time from an ACK that acknowledges something new, if it gives one. Without
+    /// one the backed-off timeout stays (Karn).
+    fn take_sample(&mut self, now: Instant, segment: &Segment<'_>, summary: &AckSummary) {
+        let ack = segment.header.ack;
+        if let Some(rtt) = self.round_trip(now, segment, summary) {
+            self.estimator
+                .sample(&self.config.rto, rtt, ack, self.snd.nxt);
+        }
+        self.snd.timed = self.snd.timed.filter(|(timed, _)| ack.le(*timed));
+    }
+
+    /// The round-trip time that an ACK gives (RFC 6298 section 3, RFC 7323 section 4.1): from the
+    /// scoreboard, from the echoed timestamp, or from the one segment that is timed.
+    fn round_trip(
+        &self,
+        now: Instant,
+        segment: &Segment<'_>,
+        summary: &AckSummary,
+    ) -> Option<Duration> {
+        let unambiguous = self.config.rto.samples == Samples::Unambiguous;
+        if let (true, Some(rtt)) = (unambiguous, summary.rtt) {
+            return Some(rtt);
+        }
+        if let Some(echo) = self.stamps.echo(&segment.header) {
+            let age = self.stamps.value(now).wrapping_sub(echo);
+            return (age < 1 << 31).then(|| Duration::from_millis(u64::from(age)));
+        }
+        // With SACK the scoreboard knows better: the segment may have been held for long, and wait
+        // for others.
+        if unambiguous && self.snd.syn_acked && self.is_selective() {
+            return None;
+        }
+        let (timed, at) = self.snd.timed?;
+        segment.header.ack.gt(timed).then(|| now.since(at))
+    }
+
+    fn on_duplicate_ack(&mut self) {
+        let una = self.snd.una;
+        let nxt = self.snd.nxt;
+        let mss = self.effective_mss(0);
+        let threshold = self.config.dup_ack_threshold;
+        let Some(congestion) = self.congestion_mut() else {
+            return;
+        };
+        let reaction = congestion.duplicate_ack(una, nxt, nxt.since(una), mss, threshold);
+        if reaction == Reaction::Retransmit {
+            self.pending.retransmission = true;
+            self.ecn.on_window_reduced(nxt);
+        }
+    }
+
+    /// SND.WND, from a segment that is not older than the one it was last taken from.
+    fn update_window(&mut self, segment: &Segment<'_>) {
+        if !self.snd.is_window_fresh(&segment.header) {
+            return;
+        }
+        let before = self.snd.wnd;
+        self.snd.take_window(&segment.header);
+        if before == 0 && self.snd.wnd > 0 {
+            self.snd.cause = Cause::Released;
+            // What a probe carried went unheard. Without a probe it is not yet a timeout old: RFC
+            // 6298 section 5.
+            if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
+                self.resend(0);
+            }
+        }
+        if self.timers.is_running(Timer::Persist) {
+            // MUST-37: an answered probe is no reason to give up.
+            self.snd.retransmissions = 0;
+        }
+    }
+
+    /// What an ACK of our FIN means in the states that wait for it. FIN-WAIT-1 waits for the eighth
+    /// step: the same segment may bring a FIN.
+    fn on_fin_acked(&mut self, cx: &mut Context<'_>) -> Check {
+        match self.state {
+            State::Closing if self.snd.is_fin_acked() => {
+                self.change_state(cx, Trigger::AckOfFin, State::TimeWait);
+                Err(Stop::Done)
+            }
+            State::LastAck if self.snd.is_fin_acked() => {
+                self.pending.ack = None;
+                self.change_state(cx, Trigger::AckOfFin, State::Closed);
+                Err(Stop::Done)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn leave_fin_wait_1(&mut self, cx: &mut Context<'_>) {
+        if self.state == State::FinWait1 && self.snd.is_fin_acked() {
+            self.change_state(cx, Trigger::AckOfFin, State::FinWait2);
+        }
+    }
+}

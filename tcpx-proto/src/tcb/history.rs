@@ -1,0 +1,177 @@
+//! What is known to have happened to what was sent: the scoreboard, RACK's variables, and what an
+//! ACK adds to them.
+
+use super::congestion::CongestionController;
+use super::path::Path;
+use super::rack::{Rack, TailProbe};
+use super::scoreboard::{Mark, Run, Scoreboard};
+use super::snd::Snd;
+use super::stamps::Stamps;
+use crate::config::Recovery;
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use crate::wire::{Header, SackBlocks};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct SendHistory {
+    pub(super) board: Scoreboard,
+    pub(super) rack: Rack,
+    /// Where the segment with the newest octets began.
+    pub(super) newest: Seq,
+    /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule
+    /// 4).
+    pub(super) rescued: bool,
+}
+
+/// What one ACK reported.
+#[derive(Clone, Copy, Default)]
+pub(super) struct AckSummary {
+    /// The round-trip time of the oldest octets that it acknowledged, if they were sent once.
+    pub(super) rtt: Option<Duration>,
+    /// It reports for the first time that some octets are held.
+    pub(super) newly_held: bool,
+    /// It reports something that arrived twice (RFC 2883).
+    pub(super) duplicate: bool,
+}
+
+/// What loss detection found.
+pub(super) struct Losses {
+    /// Something is lost that was not known to be.
+    pub(super) found: bool,
+    /// In how long more will be, if nothing arrives (RACK's reordering timer).
+    pub(super) next: Option<Duration>,
+}
+
+impl SendHistory {
+    pub(super) fn new(iss: Seq) -> SendHistory {
+        SendHistory {
+            board: Scoreboard::default(),
+            rack: Rack::new(),
+            newest: iss,
+            rescued: false,
+        }
+    }
+
+    /// Takes from an acceptable ACK what it reports as delivered, before SND.UNA moves.
+    pub(super) fn on_ack(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        snd: &Snd,
+        stamps: &Stamps,
+    ) -> AckSummary {
+        let SendHistory { board, rack, .. } = self;
+        let echo = stamps.echo(header);
+        // The stamp that comes back is older than the last transmission: it was an earlier one that
+        // arrived.
+        let is_original =
+            |run: &Run| echo.is_some_and(|echo| Seq(echo).lt(Seq(stamps.value(run.at))));
+        let mut summary = AckSummary {
+            duplicate: reports_duplicate(&header.options.sack, header.ack),
+            ..AckSummary::default()
+        };
+        board.acknowledged(header.ack, |run| {
+            if run.is_sample() && summary.rtt.is_none() {
+                summary.rtt = Some(now.since(run.at));
+            }
+            rack.delivered(now, run, is_original(run));
+        });
+        for (left, right) in header.options.sack.from(snd.una) {
+            // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by
+            // it.
+            let credible = left.lt(right) && left.gt(snd.una.max(header.ack)) && right.le(snd.nxt);
+            if credible {
+                summary.newly_held |= board.held(left, right, |run| {
+                    rack.delivered(now, run, is_original(run))
+                });
+            }
+        }
+        rack.advanced(header.ack);
+        if summary.duplicate {
+            rack.duplicate_reported(snd.nxt);
+        }
+        summary
+    }
+
+    /// Marks what the policy takes for lost (RFC 6675 section 4, RFC 8985 section 6.2).
+    pub(super) fn detect_losses(
+        &mut self,
+        recovery: Recovery,
+        threshold: u32,
+        una: Seq,
+        path: &Path,
+        congestion: &CongestionController,
+    ) -> Losses {
+        let SendHistory { board, rack, .. } = self;
+        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it
+        // takes (RFC 6675 section 5, step 1).
+        let repeated = congestion.duplicates() >= threshold;
+        if recovery == Recovery::Rack {
+            let many = board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
+            let certain = repeated || many || congestion.in_recovery();
+            let (found, next) = rack.detect(path.now, board, path.rtt, certain);
+            return Losses { found, next };
+        }
+        let first = repeated && congestion.is_past(una) && board.lose_first(path.mss);
+        let below = board.lose_below_held(threshold, path.mss);
+        Losses {
+            found: first || below,
+            next: None,
+        }
+    }
+
+    /// The retransmission timer expired: marks what is lost in the view of the policy. `keep`: what
+    /// SACK reported as held stays so, unless SND.UNA has stopped at it.
+    pub(super) fn on_retransmission_timeout(
+        &mut self,
+        recovery: Recovery,
+        keep: bool,
+        path: &Path,
+    ) {
+        self.rack.probe = None;
+        if !keep || self.board.is_reneged() {
+            self.board.forget_held();
+        }
+        match recovery {
+            Recovery::Rack => self
+                .rack
+                .timed_out(path.now, &mut self.board, path.rtt, path.mss),
+            _ => self.board.lose_all(),
+        }
+    }
+
+    /// Whether a tail-loss probe may go out (RFC 8985 section 7.2).
+    pub(super) fn may_probe(&self) -> bool {
+        self.rack.may_probe(&self.board)
+    }
+
+    /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
+    pub(super) fn on_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq, recovering: bool) {
+        if end.gt(nxt) {
+            self.newest = seq;
+        }
+        // With nothing lost and nothing doubtful it was NextSeg's rule 4.
+        self.rescued |= seq.lt(nxt)
+            && recovering
+            && self.board.octets(Mark::Lost) == 0
+            && self.board.next_doubtful().is_none();
+        self.board.sent(seq, end, now);
+    }
+
+    /// That segment was a tail-loss probe.
+    pub(super) fn on_probe_sent(&mut self, seq: Seq, end: Seq, nxt: Seq) {
+        self.rack.probe = Some(TailProbe {
+            end: end.max(nxt),
+            repeated: seq.lt(nxt),
+        });
+    }
+}
+
+/// Whether the first block is a D-SACK (RFC 2883 section 4): below the ACK, or within the second.
+fn reports_duplicate(sack: &SackBlocks, ack: Seq) -> bool {
+    match *sack.as_slice() {
+        [(left, right), ..] if left.lt(right) && right.le(ack) => true,
+        [(left, right), (outer, end), ..] => left.lt(right) && outer.le(left) && right.le(end),
+        _ => false,
+    }
+}

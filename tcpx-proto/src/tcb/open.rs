@@ -1,0 +1,201 @@
+//! OPEN, active and passive (RFC 9293 section 3.10.1), and what the peer's SYN means.
+
+use super::context::{Context, Wake};
+use super::ecn::Notification;
+use super::pace::Pace;
+use super::rcv::Rcv;
+use super::rto::Estimator;
+use super::snd::Snd;
+use super::stamps::Stamps;
+use super::timers::Timers;
+use super::{Pending, Tcb};
+use crate::config::{ConnConfig, MssLimits, SynAcknowledged};
+use crate::event::What;
+use crate::id::FourTuple;
+use crate::label::Cause;
+use crate::seq::Seq;
+use crate::state::{State, Trigger};
+use crate::time::Instant;
+use crate::wire::{Options, Segment};
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+
+/// A smaller MSS is taken for this one, octets (`TCP_MIN_MSS` less options; CVE-2019-11479).
+const MIN_MSS: u16 = 48;
+
+/// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
+const fn default_mss(remote: SocketAddr) -> u16 {
+    if remote.is_ipv4() { 536 } else { 1220 }
+}
+
+/// The MSS that the SYN of this peer means for what we send (MUST-15), within our own limit where
+/// that counts. An offer of 0 is none: with it nothing could ever be sent.
+pub(crate) fn peer_mss(
+    config: &ConnConfig,
+    options: &Options,
+    remote: SocketAddr,
+    passive: bool,
+) -> u16 {
+    let limit = config.mss.filter(|_| config.mss_limits == MssLimits::Both);
+    match (options.mss.filter(|mss| *mss > 0), limit) {
+        (Some(offered), Some(limit)) => offered.min(limit),
+        (None, Some(limit)) if !passive => limit,
+        (offered, _) => offered.unwrap_or(default_mss(remote)),
+    }
+}
+
+/// The smallest shift that lets 16 bits name the whole buffer (RFC 7323 section 2.2: at most 14).
+pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
+    if !config.window_scaling {
+        return 0;
+    }
+    (0..14)
+        .find(|shift| config.receive_buffer >> shift <= 65_535)
+        .unwrap_or(14)
+}
+
+impl Tcb {
+    fn new(now: Instant, config: Arc<ConnConfig>, tuple: FourTuple, iss: Seq, offset: u32) -> Tcb {
+        let snd = Snd::new(now, iss, default_mss(tuple.remote), config.mtu);
+        let rcv = Rcv::new(now, window_shift(&config));
+        let estimator = Estimator::new(&config.rto);
+        let pace = Pace::new(&config, now);
+        Tcb {
+            config,
+            tuple,
+            opened: now,
+            state: State::Closed,
+            passive: false,
+            orphaned: false,
+            ended: None,
+            wake: Wake::default(),
+            snd,
+            rcv,
+            stamps: Stamps::new(now, offset),
+            ecn: Notification::default(),
+            estimator,
+            pace,
+            pending: Pending::default(),
+            timers: Timers::new(),
+            transfer: None,
+            queued: None,
+        }
+    }
+
+    /// Active OPEN (3.10.1): CLOSED to SYN-SENT.
+    pub(crate) fn active(
+        cx: &mut Context<'_>,
+        config: Arc<ConnConfig>,
+        tuple: FourTuple,
+        iss: Seq,
+        ts_offset: u32,
+    ) -> Tcb {
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
+        cx.note(What::Opened {
+            local: tuple.local,
+            remote: tuple.remote,
+            passive: false,
+        });
+        tcb.ensure_transfer(false);
+        tcb.pending.syn = Some(Cause::Call);
+        tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
+        tcb
+    }
+
+    /// A SYN to a listener (3.10.7.2): LISTEN to SYN-RECEIVED, without buffers.
+    pub(crate) fn passive(
+        cx: &mut Context<'_>,
+        config: Arc<ConnConfig>,
+        tuple: FourTuple,
+        syn: &Segment<'_>,
+        iss: Seq,
+        ts_offset: u32,
+    ) -> Tcb {
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
+        cx.note(What::Opened {
+            local: tuple.local,
+            remote: tuple.remote,
+            passive: true,
+        });
+        tcb.passive = true;
+        tcb.state = State::Listen;
+        tcb.take_syn(cx.now, syn);
+        tcb.queue_syn(cx, syn);
+        tcb.pending.syn = Some(Cause::Ack);
+        tcb.change_state(cx, Trigger::Syn, State::SynReceived);
+        tcb
+    }
+
+    /// The connection that a right SYN cookie stands for (RFC 4987 section 3.6), whose SYN had
+    /// these options: in SYN-RECEIVED, about to be handed that ACK.
+    pub(crate) fn from_cookie(
+        cx: &mut Context<'_>,
+        config: Arc<ConnConfig>,
+        tuple: FourTuple,
+        ack: &Segment<'_>,
+        options: Options,
+        ts_offset: u32,
+    ) -> Tcb {
+        let iss = ack.header.ack.back(1);
+        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
+        cx.note(What::Opened {
+            local: tuple.local,
+            remote: tuple.remote,
+            passive: true,
+        });
+        tcb.passive = true;
+        tcb.state = State::Listen;
+        let mut syn = Segment {
+            payload: &[],
+            ..*ack
+        };
+        syn.header.seq = ack.header.seq.back(1);
+        syn.header.options = options;
+        tcb.take_syn(cx.now, &syn);
+        // What the cookie kept is within our own limit, or the default.
+        tcb.snd.mss = options.mss.unwrap_or(tcb.snd.mss);
+        tcb.snd.nxt = iss + 1;
+        tcb.change_state(cx, Trigger::Syn, State::SynReceived);
+        tcb
+    }
+
+    /// What the peer's SYN says: IRS, options, window (unscaled: RFC 7323 section 2.2).
+    pub(super) fn take_syn(&mut self, now: Instant, syn: &Segment<'_>) {
+        let header = &syn.header;
+        self.rcv.irs = header.seq;
+        self.rcv.nxt = header.seq + 1;
+        self.rcv.acked = self.rcv.nxt;
+        self.rcv.last_heard = now;
+        let offered = u32::try_from(self.config.receive_buffer.min(65_535)).unwrap_or(65_535);
+        self.rcv.edge = self.rcv.nxt + offered;
+        let options = &header.options;
+        self.snd.mss =
+            peer_mss(&self.config, options, self.tuple.remote, self.passive).max(MIN_MSS);
+        match options.window_scale {
+            Some(shift) if self.config.window_scaling => {
+                self.snd.scaled = true;
+                self.snd.shift = shift.min(14);
+            }
+            _ => {
+                self.snd.shift = 0;
+                self.rcv.shift = 0;
+            }
+        }
+        self.rcv.sack = self.config.sack && options.sack_permitted;
+        self.ecn = Notification::agreed(self.config.ecn, header);
+        if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
+            self.stamps.enable(now, stamps.value);
+        }
+        self.snd.wnd = u32::from(header.window);
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = header.seq;
+        self.snd.wl2 = self.snd.una;
+        self.expect_segments(now, offered);
+        if self.state == State::Listen && self.config.syn_acknowledged == SynAcknowledged::WhenSent
+        {
+            self.snd.nxt = self.snd.iss + 1;
+            self.snd.una = self.snd.nxt;
+            self.snd.syn_acked = true;
+        }
+    }
+}

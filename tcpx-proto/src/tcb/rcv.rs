@@ -1,0 +1,107 @@
+//! RCV.*, and what else belongs to receiving.
+
+use super::urgent::Urgent;
+use crate::config::KeepAlive;
+use crate::seq::Seq;
+use crate::time::{Duration, Instant};
+use crate::wire::{Flags, Segment};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Rcv {
+    pub(crate) irs: Seq,
+    pub(crate) nxt: Seq,
+    /// The largest RCV.NXT + RCV.WND ever offered: it never moves left (SHLD-14).
+    pub(super) edge: Seq,
+    /// Our window shift.
+    pub(super) shift: u8,
+    /// SEG.ACK of the last segment sent (Last.ACK.sent).
+    pub(super) acked: Seq,
+    /// RCV.NXT is the place of the peer's FIN: everything before it is there.
+    pub(super) fin_next: bool,
+    /// The FIN was reached: RCV.NXT counts it.
+    pub(super) fin_reached: bool,
+    pub(super) sack: bool,
+    /// What came again, until an ACK reports it to the peer (RFC 2883).
+    pub(super) duplicate: Option<(Seq, Seq)>,
+    pub(super) urgent: Option<Urgent>,
+    pub(super) last_heard: Instant,
+    last_challenge: Option<Instant>,
+    pub(super) keepalive_probes: u32,
+}
+
+impl Rcv {
+    pub(super) fn new(now: Instant, shift: u8) -> Rcv {
+        Rcv {
+            irs: Seq(0),
+            nxt: Seq(0),
+            edge: Seq(0),
+            shift,
+            acked: Seq(0),
+            fin_next: false,
+            fin_reached: false,
+            sack: false,
+            duplicate: None,
+            urgent: None,
+            last_heard: now,
+            last_challenge: None,
+            keepalive_probes: 0,
+        }
+    }
+
+    /// RCV.WND as the peer sees it: rounded up to the scale's unit, so that rounding never moves
+    /// the edge to the left.
+    pub(super) fn window(&self) -> u32 {
+        let unit = 1u32 << self.shift;
+        self.edge.since(self.nxt).div_ceil(unit).min(65_535) << self.shift
+    }
+
+    /// RCV.NXT moves right. The edge never lies behind it: the peer may use what the scale's unit
+    /// added to the window.
+    pub(super) fn advance(&mut self, octets: u32) {
+        self.nxt += octets;
+        self.edge = self.edge.max(self.nxt);
+    }
+
+    /// The four cases of RFC 9293 Table 6.
+    pub(super) fn is_in_window(&self, segment: &Segment<'_>) -> bool {
+        let seq = segment.header.seq;
+        let len = segment.len();
+        let window = self.window();
+        match (len, window) {
+            (0, 0) => seq == self.nxt,
+            (0, _) => seq.in_window(self.nxt, window),
+            // MUST-66: the text has no room, its ACK, RST and URG are processed all the same.
+            (_, 0) => seq == self.nxt,
+            _ => seq.in_window(self.nxt, window) || (seq + (len - 1)).in_window(self.nxt, window),
+        }
+    }
+
+    /// What of this segment lies before RCV.NXT is for the next ACK to report (RFC 2883 section 4),
+    /// if there is any.
+    pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) -> bool {
+        let left = segment.header.seq;
+        let right = (left + segment.len()).min(self.nxt);
+        let old = left.lt(right) && !segment.header.flags.has(Flags::SYN);
+        if old {
+            self.duplicate = Some((left, right));
+        }
+        old
+    }
+
+    /// Whether another challenge ACK may be sent, at most one per interval (RFC 5961 section 7,
+    /// CVE-2016-5696); counts it.
+    pub(super) fn take_challenge(&mut self, now: Instant, interval: Duration) -> bool {
+        let free = self
+            .last_challenge
+            .is_none_or(|last| now.since(last) >= interval);
+        if free {
+            self.last_challenge = Some(now);
+        }
+        free
+    }
+
+    /// When the next keepalive probe is due (lazily: the timer finds out when it fires).
+    pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
+        self.last_heard + keepalive.idle
+    }
+}

@@ -1,0 +1,178 @@
+//! SND.*, and what else belongs to sending.
+
+use crate::config::Samples;
+use crate::label::Cause;
+use crate::seq::Seq;
+use crate::time::Instant;
+use crate::wire::{Flags, Header};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Snd {
+    pub(crate) iss: Seq,
+    /// TSval of our first SYN, once it was sent.
+    pub(super) syn_stamp: Option<u32>,
+    /// Our SYN is acknowledged. From then on SND.UNA may have any distance from ISS, none again
+    /// after 4 GiB.
+    pub(super) syn_acked: bool,
+    pub(crate) una: Seq,
+    /// One past the last octet ever sent.
+    pub(crate) nxt: Seq,
+    /// SND.WND, octets, scaled.
+    pub(crate) wnd: u32,
+    pub(super) wl1: Seq,
+    pub(super) wl2: Seq,
+    /// MAX.SND.WND (RFC 5961 section 5.2).
+    pub(super) max_wnd: u32,
+    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first
+    /// octet.
+    pub(super) oldest: Seq,
+    /// The peer's window shift.
+    pub(super) shift: u8,
+    /// Both SYNs carried the window scale option.
+    pub(super) scaled: bool,
+    /// The peer's MSS option.
+    pub(super) mss: u16,
+    pub(super) path_mtu: u16,
+    /// Routers may fragment our packets: no DF.
+    pub(super) fragments: bool,
+    /// One past the last segment smaller than full, while that is not acknowledged (Linux's
+    /// `snd_sml`).
+    pub(super) small: Option<Seq>,
+    /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
+    pub(super) cursor: Option<Seq>,
+    /// The application sends no more: the FIN follows its last octet.
+    pub(super) closing: bool,
+    /// The FIN's sequence number, once it was sent.
+    pub(super) fin: Option<Seq>,
+    /// The application's data and FIN are not held any more, by `Stack::release`.
+    pub(super) output_released: bool,
+    /// Retransmissions of the oldest octets by timer, in a row; in persist: unanswered probes.
+    pub(super) retransmissions: u32,
+    /// Zero-window probes since the window closed.
+    pub(super) probes: u32,
+    /// Without timestamps: the octet that is timed, and since when (Karn).
+    pub(super) timed: Option<(Seq, Instant)>,
+    pub(super) last_sent: Instant,
+    /// Why the next text goes out, if it goes out for the first time.
+    pub(super) cause: Cause,
+}
+
+impl Snd {
+    pub(super) fn new(now: Instant, iss: Seq, mss: u16, path_mtu: u16) -> Snd {
+        Snd {
+            iss,
+            syn_stamp: None,
+            syn_acked: false,
+            una: iss,
+            nxt: iss,
+            wnd: 0,
+            wl1: Seq(0),
+            wl2: Seq(0),
+            max_wnd: 0,
+            oldest: iss,
+            shift: 0,
+            scaled: false,
+            mss,
+            path_mtu,
+            fragments: false,
+            small: None,
+            cursor: None,
+            closing: false,
+            fin: None,
+            output_released: false,
+            retransmissions: 0,
+            probes: 0,
+            timed: None,
+            last_sent: now,
+            cause: Cause::Call,
+        }
+    }
+
+    /// Octets sent and not acknowledged; a SYN and a FIN count.
+    pub(super) fn flight(&self) -> u32 {
+        self.nxt.since(self.una)
+    }
+
+    /// Our SYN is on its way and not acknowledged.
+    pub(super) fn is_syn_outstanding(&self) -> bool {
+        !self.syn_acked && self.nxt != self.iss
+    }
+
+    /// Our FIN was sent and is acknowledged.
+    pub(super) fn is_fin_acked(&self) -> bool {
+        self.fin.is_some_and(|fin| self.una.gt(fin))
+    }
+
+    /// The FIN is to be sent, for the first time.
+    pub(super) fn is_fin_unsent(&self) -> bool {
+        self.closing && self.fin.is_none()
+    }
+
+    /// The sequence number of the first octet in the send buffer.
+    pub(super) fn text_start(&self) -> Seq {
+        if self.syn_acked {
+            self.una
+        } else {
+            self.iss + 1
+        }
+    }
+
+    /// Whether an ACK acknowledges our SYN and nothing that was not sent.
+    pub(super) fn acks_syn(&self, header: &Header) -> bool {
+        header.flags.has(Flags::ACK) && header.ack.gt(self.iss) && header.ack.le(self.nxt)
+    }
+
+    /// Whether a segment is not older than the one that SND.WND was last taken from.
+    pub(super) fn is_window_fresh(&self, header: &Header) -> bool {
+        let fresh = self.wl1.lt(header.seq) || (self.wl1 == header.seq && self.wl2.le(header.ack));
+        fresh && !header.ack.lt(self.una)
+    }
+
+    /// SEG.WND as the peer means it; a SYN's is not scaled (RFC 7323 section 2.2).
+    pub(super) fn window_of(&self, header: &Header) -> u32 {
+        let shift = if header.flags.has(Flags::SYN) {
+            0
+        } else {
+            self.shift
+        };
+        u32::from(header.window) << shift
+    }
+
+    /// Takes SND.WND from a segment.
+    pub(super) fn take_window(&mut self, header: &Header) {
+        self.wnd = self.window_of(header);
+        self.max_wnd = self.max_wnd.max(self.wnd);
+        self.wl1 = header.seq;
+        self.wl2 = header.ack;
+    }
+
+    /// RFC 5681 section 2: outstanding data, no text, no SYN or FIN (`empty`), the same ACK, the
+    /// same window.
+    pub(super) fn is_duplicate_ack(&self, header: &Header, empty: bool) -> bool {
+        let window = u32::from(header.window) << self.shift;
+        header.ack == self.una && self.una.lt(self.nxt) && empty && window == self.wnd && window > 0
+    }
+
+    /// What is timed once this was sent again: nothing, as its ACK may be for either transmission
+    /// (Karn, RFC 6298 section 3).
+    pub(super) fn time_again(&mut self, samples: Samples, now: Instant, seq: Seq) {
+        match samples {
+            Samples::Unambiguous => self.timed = None,
+            Samples::All if seq == self.una => self.timed = Some((seq, now)),
+            Samples::All => {}
+        }
+    }
+
+    /// SND.UNA advances to this ACK.
+    pub(super) fn advance(&mut self, ack: Seq) {
+        self.una = ack;
+        self.oldest = self.oldest.max(ack.back(self.max_wnd));
+        self.small = self.small.filter(|end| end.gt(ack));
+        self.retransmissions = 0;
+        self.cause = Cause::Released;
+        self.cursor = self
+            .cursor
+            .map(|cursor| cursor.max(ack))
+            .filter(|cursor| cursor.lt(self.nxt));
+    }
+}

@@ -1,0 +1,152 @@
+//! A connection alone, without a stack.
+
+use super::*;
+use crate::event::Record;
+use crate::id::ConnId;
+use crate::seq::Seq;
+use crate::wire::{ChecksumKind, Flags, Header, Options, Segment};
+use alloc::collections::VecDeque;
+
+struct Bench {
+    tcb: Tcb,
+    record: Record,
+    replies: VecDeque<Reply>,
+}
+
+impl Bench {
+    fn run<R>(&mut self, act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R) -> R {
+        let (record, replies) = (&mut self.record, &mut self.replies);
+        let id = ConnId {
+            slot: 0,
+            generation: 0,
+        };
+        let now = Instant::ZERO;
+        act(
+            &mut self.tcb,
+            &mut Context {
+                now,
+                id,
+                record,
+                replies,
+                listener: false,
+                accept_full: false,
+                memory_left: usize::MAX,
+            },
+        )
+    }
+
+    fn arrive(&mut self, flags: Flags, seq: Seq, ack: Seq) {
+        let (source, destination) = (self.tcb.tuple.remote, self.tcb.tuple.local);
+        let (window, urgent, options) = (60_000, 0, Options::default());
+        let header = Header {
+            source,
+            destination,
+            seq,
+            ack,
+            flags,
+            window,
+            urgent,
+            options,
+            ttl: 64,
+            tos: 0,
+            id: 1,
+        };
+        let segment = Segment {
+            header,
+            payload: &[],
+            checksum: ChecksumKind::Full,
+            options_malformed: false,
+        };
+        self.run(|tcb, cx| tcb.segment_arrives(cx, &segment));
+    }
+
+    fn transmit(&mut self) -> Option<(Header, alloc::vec::Vec<u8>)> {
+        let mut packet = [0; 2000];
+        let (len, _) = self.run(|tcb, cx| tcb.transmit(cx, &mut packet, 1))?;
+        let segment = Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
+        Some((segment.header, segment.payload.to_vec()))
+    }
+
+    /// ESTABLISHED, with this many octets sent and acknowledged since the SYN, as far as
+    /// anybody can tell.
+    fn after(octets: u64) -> Bench {
+        let (mut record, mut replies) = (Record::default(), VecDeque::new());
+        let config = Arc::new(ConnConfig {
+            timestamps: false,
+            ..ConnConfig::default()
+        });
+        let tuple = FourTuple {
+            local: ([10, 0, 0, 1], 1).into(),
+            remote: ([10, 0, 0, 2], 2).into(),
+        };
+        let id = ConnId {
+            slot: 0,
+            generation: 0,
+        };
+        let mut cx = Context {
+            now: Instant::ZERO,
+            id,
+            record: &mut record,
+            replies: &mut replies,
+            listener: false,
+            accept_full: false,
+            memory_left: usize::MAX,
+        };
+        let tcb = Tcb::active(&mut cx, config, tuple, Seq(100), 0);
+        let mut bench = Bench {
+            tcb,
+            record,
+            replies,
+        };
+        bench.transmit().unwrap();
+        bench.arrive(Flags::SYN | Flags::ACK, Seq(500), Seq(101));
+        bench.transmit().unwrap();
+        bench.tcb.snd.iss = Seq(100).back(octets as u32);
+        bench.tcb.snd.oldest = bench.tcb.snd.una.back(60_000);
+        bench
+    }
+}
+
+#[test]
+fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
+    const GIB: u64 = 1 << 30;
+    for octets in [
+        0,
+        1,
+        2 * GIB - 1,
+        2 * GIB,
+        2 * GIB + 1,
+        3 * GIB,
+        4 * GIB - 2,
+        4 * GIB - 1,
+        4 * GIB,
+        4 * GIB + 1,
+    ] {
+        let mut bench = Bench::after(octets);
+        let nxt = bench.tcb.snd.nxt;
+        bench.run(|tcb, cx| tcb.send(cx, b"text")).unwrap();
+        let (header, text) = bench.transmit().unwrap();
+        assert_eq!(
+            (
+                header.seq,
+                header.flags.without(Flags::PSH),
+                text.as_slice()
+            ),
+            (nxt, Flags::ACK, &b"text"[..]),
+            "{octets}"
+        );
+        let discarded = bench.record.discarded;
+        bench.arrive(Flags::ACK, Seq(501), nxt.back(10));
+        bench.arrive(Flags::ACK, Seq(501), nxt + 4);
+        assert_eq!(
+            (
+                bench.tcb.snd.una,
+                bench.tcb.unacknowledged(),
+                bench.record.discarded - discarded
+            ),
+            (nxt + 4, 0, 0),
+            "{octets}"
+        );
+        assert_eq!(bench.transmit(), None, "{octets}");
+    }
+}

@@ -1,0 +1,129 @@
+//! TIME-WAIT: what restarts it, what it answers, and the SYN that reopens it (MAY-2, RFC 6191).
+
+use super::context::{Context, Wake};
+use super::segment_arrives::{Check, Stop};
+use super::{Pending, Tcb};
+use crate::config::{SynText, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart};
+use crate::error::CloseReason;
+use crate::event::{Discard, Record, Timer, TimerAction, What};
+use crate::id::ConnId;
+use crate::label::Cause;
+use crate::state::{State, Trigger};
+use crate::time::Instant;
+use crate::wire::{Flags, Segment};
+
+impl Tcb {
+    /// A new SYN meets TIME-WAIT (MAY-2, RFC 6191): with timestamps that are newer, or a sequence
+    /// number that is, it may open a new incarnation whose ISS lies beyond what this one used.
+    pub(super) fn check_syn_into_time_wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+    ) -> Check {
+        let header = &segment.header;
+        let alone = header.flags.has(Flags::SYN)
+            && !header.flags.has(Flags::ACK)
+            && !header.flags.has(Flags::RST);
+        // A listener that drops SYN,FIN has lost Linux the TIME-WAIT by then. Ours stays.
+        let dropped = self.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN);
+        if self.state != State::TimeWait || !alone || dropped || !cx.listener {
+            return Ok(());
+        }
+        let by_rfc = self.config.time_wait_reopen == TimeWaitReopen::Rfc6191;
+        let later = header.seq.gt(self.rcv.nxt) || (by_rfc && header.seq == self.rcv.nxt);
+        let newer = match (self.stamps.on, header.options.timestamps) {
+            (true, Some(stamps)) if stamps.value != self.stamps.recent => {
+                self.stamps.is_newer(stamps.value)
+            }
+            (false, Some(_)) if by_rfc => true,
+            _ => later,
+        };
+        if !newer {
+            if self.config.time_wait_refused == TimeWaitRefused::Acknowledge {
+                self.answer(cx.now, segment);
+            }
+            return Err(Stop::Discard(Discard::SynCheck));
+        }
+        Err(Stop::Reopen(self.snd.nxt + 65_537))
+    }
+
+    /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence
+    /// check would hide it there).
+    pub(super) fn restart_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+        let fin = segment.header.seq + segment.len();
+        let repeated = segment.header.flags.has(Flags::FIN) && fin == self.rcv.nxt;
+        if self.state == State::TimeWait
+            && repeated
+            && self.config.time_wait_restart == TimeWaitRestart::OnFin
+        {
+            self.timers
+                .start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
+        }
+    }
+
+    /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would
+    /// answer each other for ever.
+    pub(super) fn check_ack_in_time_wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+    ) -> Check {
+        self.restart_time_wait(cx, segment);
+        if !segment.is_empty() {
+            self.acknowledge(Cause::Ack);
+        }
+        Err(Stop::Discard(Discard::State))
+    }
+
+    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for
+    /// it any more.
+    pub(crate) fn time_wait_remains(&self) -> Tcb {
+        let mut remains = self.clone();
+        remains.orphaned = true;
+        remains.transfer = None;
+        remains.pending = Pending::default();
+        remains.wake = Wake::default();
+        remains
+    }
+
+    /// It goes on: no edge of the state diagram, as the connection in SYN-RECEIVED went back to
+    /// LISTEN.
+    pub(crate) fn note_return(&self, record: &mut Record, now: Instant, id: ConnId) {
+        let until = self.timers.at(Timer::TimeWait);
+        record.note(
+            now,
+            Some(id),
+            What::Opened {
+                local: self.tuple.local,
+                remote: self.tuple.remote,
+                passive: self.passive,
+            },
+        );
+        record.note(
+            now,
+            Some(id),
+            What::State {
+                from: State::Closed,
+                to: State::TimeWait,
+                on: Trigger::Syn,
+            },
+        );
+        record.note(
+            now,
+            Some(id),
+            What::Timer {
+                timer: Timer::TimeWait,
+                action: TimerAction::Started { until },
+            },
+        );
+    }
+
+    /// TIME-WAIT ends: its four-tuple has a new connection (MAY-2).
+    pub(crate) fn on_replaced(&mut self, cx: &mut Context<'_>) {
+        if self.state == State::TimeWait {
+            self.ended = Some(CloseReason::Clean);
+            self.change_state(cx, Trigger::Syn, State::Closed);
+            self.end(cx, CloseReason::Clean);
+        }
+    }
+}
