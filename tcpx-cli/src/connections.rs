@@ -1,37 +1,34 @@
 //! What SIGUSR1 asks for: every connection of the host, on stderr, while it goes on.
 
-use super::Failure;
-use super::setup::Run;
-use super::table::{Cell, Fit, Table};
+use crate::failure::Failure;
 use crate::signals::Caught;
+use crate::table::{Cell, Fit, Table};
 use tcpx::host::Host;
 use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
 use tokio::signal::unix::SignalKind;
 
-impl Run {
-    /// Answers each SIGUSR1 with a table, for as long as it is polled. The signal is caught from
-    /// the call on.
-    ///
-    /// # Errors
-    /// The system refuses to let it be caught.
-    pub(super) fn report_on_signal(
-        &self,
-        host: Host,
-    ) -> Result<impl Future<Output = std::convert::Infallible>, Failure> {
-        let asked = Caught::new(SignalKind::user_defined1());
-        let mut asked = asked.map_err(|error| Failure {
-            message: format!("cannot catch SIGUSR1: {error}"),
-            code: 1,
-        })?;
-        Ok(async move {
-            loop {
-                asked.arrives().await;
-                let (count, table) = table(host.connections(), tcpx::record::now());
-                self.complain(format!("{count}\n{}", table.on_stderr()).trim_end());
-            }
-        })
-    }
+/// Answers each SIGUSR1 with a table, for as long as it is polled. The signal is caught from the
+/// call on.
+///
+/// # Errors
+/// The system refuses to let it be caught.
+pub(super) fn report_on_signal(
+    host: Host,
+    say: impl Fn(&str),
+) -> Result<impl Future<Output = std::convert::Infallible>, Failure> {
+    let asked = Caught::new(SignalKind::user_defined1());
+    let mut asked = asked.map_err(|error| Failure {
+        message: format!("cannot catch SIGUSR1: {error}"),
+        code: 1,
+    })?;
+    Ok(async move {
+        loop {
+            asked.arrives().await;
+            let (count, table) = table(host.connections(), tcpx::clock::now());
+            say(format!("{count}\n{}", table.on_stderr()).trim_end());
+        }
+    })
 }
 
 /// How many there are, and a row for each, the oldest first.

@@ -1,7 +1,7 @@
 //! The engine's options as flags: clap's arguments are made from the rows of
 //! [`tcpx_proto::knob`].
 
-use crate::{Failure, setup::underlined};
+use crate::failure::{Failure, underlined};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use tcpx_proto::knob::{Effect, Given, KNOBS, Knob, Settings, settings};
@@ -95,7 +95,7 @@ fn argument(knob: &Knob) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Common;
+    use crate::flags::Common;
     use clap::{CommandFactory, Parser};
 
     #[derive(Parser)]

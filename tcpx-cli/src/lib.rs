@@ -4,6 +4,8 @@
 pub mod app;
 mod capture;
 mod connections;
+mod failure;
+mod flags;
 pub mod input;
 mod knobs;
 mod live;
@@ -18,54 +20,14 @@ mod value;
 pub use capture::Capture;
 /// The shells that [`completions`] knows.
 pub use clap_complete::Shell;
+pub use failure::{Failure, finish, underlined};
+pub use flags::Common;
 pub use knobs::Knobs;
 pub use live::{Display, Live};
 pub use script::{script, script_ports};
-pub use setup::{Failure, Run, finish, is_stdout, underlined};
+pub use setup::{Run, is_stdout};
 pub use signals::await_children;
 pub use spans::Spans;
 pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
 pub use value::{duration, endpoint};
-
-use clap::{ArgAction, Args};
-use std::path::PathBuf;
-use tcpx::guard::GuardKind;
-use tcpx_proto::knob::Heading;
-
-const CONNECTION: &str = Heading::Connection.title();
-const OUTPUT: &str = "Output";
-
-/// The shared flags.
-#[derive(Args, Clone, Debug)]
-pub struct Common {
-    /// The options of the engine.
-    #[command(flatten)]
-    pub knobs: Knobs,
-
-    /// Seed all randomness, to repeat a run [default: from the system; -v prints it]
-    #[arg(long, value_name = "N", help_heading = CONNECTION)]
-    pub seed: Option<u64>,
-    /// Choose what keeps this machine's kernel from resetting our connections; auto uses iptables
-    /// if it can, else listener
-    #[arg(long, value_parser = value::guard(), default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
-    pub rst_guard: GuardKind,
-    /// Set the SO_MARK by which the iptables guard tells our RSTs from the kernel's
-    #[arg(long, value_name = "N", value_parser = value::mark, default_value = "0x70", help_heading = CONNECTION)]
-    pub mark: u32,
-
-    /// Write events as JSON Lines to FILE (- is stdout; then the peer's data goes to a client's
-    /// --output or is dropped)
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
-    pub events: Option<PathBuf>,
-    /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on
-    /// each; segments that a fault dropped are on an interface of their own
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
-    pub pcap: Option<PathBuf>,
-    /// Show timers, checks and the seed as well
-    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", help_heading = OUTPUT)]
-    pub verbose: u8,
-    /// Show only errors
-    #[arg(short, long, help_heading = OUTPUT)]
-    pub quiet: bool,
-}

@@ -1,11 +1,13 @@
 //! `--script`: a file's script instead of the application flags.
 
-use super::input;
-use super::setup::{Failure, Run, underlined};
 use crate::app::{AppError, Ends, Player, signalled};
+use crate::failure::{Failure, underlined};
+use crate::input;
+use crate::setup::Run;
 use std::path::Path;
+use tcpx::Ports;
 use tcpx::host::{Host, HostOptions};
-use tcpx::link::{Link, Ports};
+use tcpx::link::Link;
 use tcpx_proto::script::{Addresses, Connect, Script, Step};
 
 /// The most ports in a row that a script may name.

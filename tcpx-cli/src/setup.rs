@@ -1,58 +1,28 @@
 //! From settings to a running host: observers, link, and the end of the run.
 
-use super::{Capture, Common, Display, Live, Spans};
 use crate::app::AppError;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use crate::capture::Capture;
+use crate::connections;
+use crate::failure::{Failure, coloured};
+use crate::flags::Common;
+use crate::live::{Display, Live};
+use crate::signals;
+use crate::spans::Spans;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::ExitCode;
-use tcpx::Error;
+use tcpx::Ports;
 use tcpx::host::{Host, HostOptions};
-use tcpx::link::{Link, LinkOptions, Ports};
+use tcpx::link::{Link, LinkOptions};
 use tcpx::privileges;
 use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
 use tcpx_proto::config::{Config, HeldOutput, Profile};
 use tcpx_proto::fault::Rule;
 use tcpx_proto::knob::Settings;
-use tcpx_proto::lexer::Mistake;
 use tcpx_proto::state::State;
 use tcpx_proto::trace::Role;
 use tracing_subscriber::EnvFilter;
-
-/// Why a run did not come about, or did not end well: what to say, and the exit status.
-#[derive(Debug)]
-pub struct Failure {
-    /// One or more lines, without the program's name.
-    pub message: String,
-    /// The exit status.
-    pub code: u8,
-}
-
-impl Failure {
-    /// A mistake on the command line.
-    pub fn usage(message: impl Into<String>) -> Failure {
-        Failure {
-            message: message.into(),
-            code: 2,
-        }
-    }
-
-    /// For `map_err`: what was tried when the system refused.
-    fn io(act: &'static str) -> impl FnOnce(io::Error) -> Failure {
-        move |source| Failure::from(Error::Io { act, source })
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure {
-            message: error.to_string(),
-            code: error.exit_code(),
-        }
-    }
-}
 
 /// What the flags ask for, before anything is opened.
 pub struct Run {
@@ -81,7 +51,7 @@ impl Run {
             rules,
         } = common.knobs.settings()?;
         apart(common)?;
-        crate::signals::await_children();
+        signals::await_children();
         let seed = match common.seed {
             Some(seed) => seed,
             None => {
@@ -151,7 +121,7 @@ impl Run {
         &self,
         [events, pcap]: [Option<Box<dyn Write + Send>>; 2],
     ) -> io::Result<Vec<Box<dyn Observer>>> {
-        let start = tcpx::record::now();
+        let start = tcpx::clock::now();
         let realtime = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
@@ -209,7 +179,8 @@ impl Run {
             .map_err(Failure::io("start tokio"))?;
         let code = runtime.block_on(async {
             let host = Host::with_link(link, options)?;
-            let reports = self.report_on_signal(host.clone())?;
+            let reports =
+                connections::report_on_signal(host.clone(), |report| self.complain(report))?;
             tokio::select! {
                 code = body(&host) => code,
                 never = reports => match never {},
@@ -298,39 +269,6 @@ impl Run {
     }
 }
 
-/// A mistake in a value, with the wrong part underlined; `flag` is what the value was given to.
-pub fn underlined(flag: &str, line: &str, error: &Mistake) -> Failure {
-    let end = error
-        .span
-        .end
-        .min(line.len())
-        .max(error.span.start.min(line.len()));
-    let span = error.span.start.min(end)..end;
-    let snippet = Snippet::source(line)
-        .path(flag)
-        .annotation(AnnotationKind::Primary.span(span));
-    let mut report: Vec<Group<'_>> = vec![
-        Level::ERROR
-            .primary_title(error.message.as_str())
-            .element(snippet),
-    ];
-    if let Some(help) = &error.help {
-        report.push(Group::with_title(
-            Level::HELP.secondary_title(help.as_str()),
-        ));
-    }
-    let renderer = if coloured() {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    Failure::usage(renderer.render(&report))
-}
-
-fn coloured() -> bool {
-    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
-}
-
 /// Two records in one file would be neither.
 fn apart(common: &Common) -> Result<(), Failure> {
     let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else {
@@ -370,17 +308,5 @@ fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
             ),
             code: 1,
         }),
-    }
-}
-
-/// Says what went wrong and turns it into the exit status of the program.
-pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            let _nobody_reads_stderr =
-                writeln!(anstream::stderr(), "{program}: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the programs say of themselves: the end of `--help`, the rules that can be removed, the
 //! manual page, the completions.
 
-use super::table::{self, Cell, Fit, Table, TableArguments, TableFormat, wrapped};
+use crate::table::{self, Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 use clap::builder::styling::Style;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use clap_complete::Shell;

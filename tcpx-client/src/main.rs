@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tcpx::link::{self, Ports};
+use tcpx::{Ports, link};
 use tcpx_cli::{self as cli, Common, Failure, Run};
 use tcpx_proto::script::Addresses;
 use tcpx_proto::trace::Role;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tcpx::link::Ports;
+use tcpx::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_cli::app::{self, AppError, Ends, Player};
 use tcpx_cli::{self as cli, Common, Failure, Run, input};

@@ -10,7 +10,8 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
-use tcpx::link::{LinkOptions, Ports};
+use tcpx::Ports;
+use tcpx::link::LinkOptions;
 use tcpx::{Host, HostOptions};
 
 /// `/1000` is a thousand octets; any other path is answered with a greeting.

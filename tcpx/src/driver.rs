@@ -5,9 +5,11 @@
 //! that there is an earlier deadline or nothing more to do.
 
 mod alarm;
+mod memory;
 mod waiters;
 mod wire;
 
+use crate::clock::now;
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::link::{self, Kind, Link, SendBatch};
@@ -27,7 +29,7 @@ use tcpx_proto::time::Instant;
 use tokio::sync::Notify;
 use waiters::Waiters;
 
-pub(crate) use alarm::now;
+pub(crate) use memory::Net;
 pub(crate) use waiters::Wait;
 pub(crate) use wire::Wire;
 

@@ -5,8 +5,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tcpx_proto::error::{CallError, CloseReason};
 
-use crate::guard::Holder;
-use crate::privileges::Capability;
+use crate::capability::Capability;
+use crate::owner::{self, PortOwner};
 
 /// Everything that tcpx reports as a failure.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +32,12 @@ pub enum Error {
     )]
     NoRoute(IpAddr),
     /// A local port is taken by a kernel socket.
-    #[error("{address} is in use{}. {}", by(.holder), in_use_hint(.holder))]
+    #[error("{address} is in use{}. {}", by(.owner), in_use_hint(.owner))]
     PortInUse {
         /// Our address and the port.
         address: SocketAddr,
         /// Who has it, where the kernel told.
-        holder: Option<Holder>,
+        owner: Option<PortOwner>,
     },
     /// No run of free ports is long enough.
     #[error(
@@ -157,14 +157,14 @@ impl Error {
     }
 
     /// For `map_err`: asks the kernel who has a port that is in use.
-    pub(crate) fn with_holder(self) -> Error {
+    pub(crate) fn with_owner(self) -> Error {
         match self {
             Error::PortInUse {
                 address,
-                holder: None,
+                owner: None,
             } => Error::PortInUse {
                 address,
-                holder: crate::guard::holder_of(address),
+                owner: owner::of(address),
             },
             other => other,
         }
@@ -308,10 +308,10 @@ fn not_local(address: &IpAddr) -> &'static str {
     }
 }
 
-fn by(holder: &Option<Holder>) -> String {
-    holder.as_ref().map_or_else(
+fn by(owner: &Option<PortOwner>) -> String {
+    owner.as_ref().map_or_else(
         || ", by a socket that the kernel does not show".into(),
-        |holder| format!(" by {holder}"),
+        |owner| format!(" by {owner}"),
     )
 }
 
@@ -334,9 +334,9 @@ fn files_hint(ports: u64, files: u64) -> String {
     )
 }
 
-fn in_use_hint(holder: &Option<Holder>) -> &'static str {
-    match holder {
-        Some(holder) if holder.state == "TIME-WAIT" => {
+fn in_use_hint(owner: &Option<PortOwner>) -> &'static str {
+    match owner {
+        Some(owner) if owner.state == "TIME-WAIT" => {
             "It goes after 60 s at most; wait, or use another port"
         }
         _ => "Stop that program, or use another port",
@@ -397,14 +397,14 @@ mod tests {
     }
 
     #[test]
-    fn port_in_use_names_the_holder_and_its_state() {
-        let holder = Holder {
+    fn port_in_use_names_the_owner_and_its_state() {
+        let owner = PortOwner {
             state: "LISTEN",
             program: Some(("nginx".into(), 42)),
         };
         let error = Error::PortInUse {
             address: "10.0.0.1:80".parse().unwrap(),
-            holder: Some(holder),
+            owner: Some(owner),
         };
         assert_eq!(
             error.to_string(),

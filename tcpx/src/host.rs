@@ -1,11 +1,11 @@
 //! A host of our own on one address and a block of ports: where connections come from.
 
-use crate::driver::{self, Shared, Wire};
+use crate::driver::{self, Net, Shared, Wire};
 use crate::edge::Edge;
 use crate::error::Error;
+use crate::handle::Handle;
 use crate::link::{Link, LinkOptions};
 use crate::listener::Listener;
-use crate::network::Net;
 use crate::record::Observer;
 use crate::stream::Stream;
 use std::future::poll_fn;
@@ -19,6 +19,8 @@ use tcpx_proto::id::ConnId;
 use tcpx_proto::script::AppAction;
 use tcpx_proto::stack::{Counters, Stack};
 use tcpx_proto::tcb::Status;
+
+pub use crate::handle::Host;
 
 /// What a host is made of, beside its link. The default: Linux's replies and timers, no faults,
 /// nobody who records.
@@ -50,30 +52,6 @@ pub struct HostOptions {
     /// Who is told what happens ([`record`](crate::record)). Without any, and without faults,
     /// telling costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
-}
-
-/// A TCP of our own. Clones share it; with the last clone, stream and listener it ends, and its
-/// ports and guard go.
-#[derive(Clone)]
-pub struct Host {
-    handle: Arc<Handle>,
-}
-
-/// Ends the loop when nobody is left.
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    seed: u64,
-    config: Config,
-    /// In memory the host lives as long as its network, which any of its hosts keeps.
-    network: Option<Arc<Net>>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.network.is_none() {
-            self.shared.end();
-        }
-    }
 }
 
 impl Host {
@@ -120,14 +98,6 @@ impl Host {
                 network,
             }),
         }
-    }
-
-    pub(crate) fn of(handle: Arc<Handle>) -> Host {
-        Host { handle }
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.shared
     }
 
     /// Connects from any of our ports with the host's configuration, and waits until the connection

@@ -11,8 +11,8 @@
 //! unchanged.
 //!
 //! ```no_run
-//! use tcpx::link::{LinkOptions, Ports, source_for};
-//! use tcpx::{Host, HostOptions};
+//! use tcpx::link::{LinkOptions, source_for};
+//! use tcpx::{Host, HostOptions, Ports};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -82,6 +82,7 @@
 //! | [`guard`] | the kernel keeps quiet while we live: reservation of ports, RST suppression |
 //! | [`privileges`] | capabilities, raised for the set-up and dropped after it |
 //! | `netns` | network namespaces, and with that feature two hosts on a cable |
+//! | [`clock`] | the time of hosts on a wire |
 //! | [`network`] | the same hosts in memory, on tokio's clock |
 //! | [`testing`] | what a test of your own code needs |
 //! | [`record`] | what happened, for people and for programs |
@@ -92,10 +93,14 @@
 //! [`kind`](Error::kind) that std would give it, and is what is inside the `io::Error` of a stream.
 //! The engine is that of [`tcpx_proto`]; its page has the contract between it and `driver`.
 
+mod bpf;
+pub mod capability;
+pub mod clock;
 mod driver;
 mod edge;
 pub mod error;
 pub mod guard;
+mod handle;
 pub mod host;
 pub mod link;
 pub mod listener;
@@ -104,6 +109,8 @@ pub mod netns;
 #[cfg(not(feature = "netns"))]
 mod netns;
 pub mod network;
+pub mod owner;
+pub mod ports;
 pub mod privileges;
 pub mod record;
 pub mod stream;
@@ -112,4 +119,5 @@ pub mod testing;
 pub use error::Error;
 pub use host::{Host, HostOptions};
 pub use listener::Listener;
+pub use ports::Ports;
 pub use stream::Stream;

@@ -1,7 +1,7 @@
 //! Where connections arrive, for code that speaks tokio.
 
 use crate::error::Error;
-use crate::host::Handle;
+use crate::handle::Handle;
 use crate::stream::Stream;
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use crate::driver::Wait;
 use crate::error::Error;
-use crate::host::{Handle, Host};
+use crate::handle::{Handle, Host};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

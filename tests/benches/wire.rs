@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tcpx::Ports;
 use tcpx::guard::GuardKind;
-use tcpx::link::{LinkOptions, Ports};
+use tcpx::link::LinkOptions;
 use tcpx::netns::{self, Cable, Namespace};
 use tcpx::{Host, HostOptions, Listener, Stream};
 use tcpx_lab::linux::nft::{self, Own};

@@ -13,8 +13,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tcpx::guard::kernel_state;
 use tcpx::netns::Namespace;
+use tcpx::owner::kernel_state;
 use tcpx_proto::state::State;
 
 /// A socket, at the look that first showed it so.

@@ -1,19 +1,11 @@
 //! When the loop wakes up next: a timer to the nanosecond, where tokio's own rounds up to a
 //! millisecond.
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
-};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::io;
 use std::os::fd::OwnedFd;
 use tcpx_proto::time::Instant;
 use tokio::io::unix::AsyncFd;
-
-/// Now, on the clock of the timer (CLOCK_MONOTONIC).
-pub(crate) fn now() -> Instant {
-    let time = rustix::time::clock_gettime(ClockId::Monotonic);
-    Instant(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
 
 /// A timer that is set again only when it would ring too late.
 pub(super) struct Alarm {
@@ -77,6 +69,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::now;
     use tcpx_proto::time::Duration;
 
     #[tokio::test]

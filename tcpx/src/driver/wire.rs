@@ -1,9 +1,9 @@
 //! Where a host's packets go, and whose clock it keeps: raw sockets and the system's, or a network
 //! in memory and its own.
 
-use super::alarm;
+use super::memory::MemoryLink;
+use crate::clock;
 use crate::link::{Link, SendBatch};
-use crate::network::Port;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -13,14 +13,14 @@ use tokio::sync::Notify;
 
 pub(crate) enum Wire {
     Raw(Box<Link>),
-    Memory(Port),
+    Memory(MemoryLink),
 }
 
 impl Wire {
     pub(crate) fn address(&self) -> IpAddr {
         match self {
             Wire::Raw(link) => link.address(),
-            Wire::Memory(port) => port.address(),
+            Wire::Memory(link) => link.address(),
         }
     }
 
@@ -35,7 +35,7 @@ impl Wire {
     pub(crate) fn mtu(&self) -> u16 {
         match self {
             Wire::Raw(link) => link.mtu(),
-            Wire::Memory(port) => port.mtu(),
+            Wire::Memory(link) => link.mtu(),
         }
     }
 
@@ -49,15 +49,15 @@ impl Wire {
 
     pub(crate) fn now(&self) -> Instant {
         match self {
-            Wire::Raw(_) => alarm::now(),
-            Wire::Memory(port) => port.now(),
+            Wire::Raw(_) => clock::now(),
+            Wire::Memory(link) => link.now(),
         }
     }
 
     /// Lets happen what should have happened by now. A kernel does that by itself.
     pub(super) fn catch_up(&self) {
-        if let Wire::Memory(port) = self {
-            port.catch_up();
+        if let Wire::Memory(link) = self {
+            link.catch_up();
         }
     }
 
@@ -65,7 +65,7 @@ impl Wire {
     pub(super) fn nudge(&self) -> Arc<Notify> {
         match self {
             Wire::Raw(_) => Arc::default(),
-            Wire::Memory(port) => port.nudge(),
+            Wire::Memory(link) => link.nudge(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Wire {
     ) {
         match self {
             Wire::Raw(link) => link.flush(batch, failed),
-            Wire::Memory(port) => port.flush(now, batch),
+            Wire::Memory(link) => link.flush(now, batch),
         }
     }
 }

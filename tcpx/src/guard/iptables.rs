@@ -1,8 +1,9 @@
 //! The guard that drops the kernel's RSTs with a firewall rule.
 
 use super::watchdog::{Order, Watchdog};
+use crate::capability::Capability;
 use crate::error::Error;
-use crate::privileges::{self, Capability};
+use crate::privileges;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

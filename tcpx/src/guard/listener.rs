@@ -2,8 +2,8 @@
 //! segment's TTL too low.
 
 use super::Reservation;
+use crate::bpf;
 use crate::error::Error;
-use crate::link::filter;
 use socket2::Socket;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -18,7 +18,7 @@ pub(super) fn listen(reservation: &Reservation) -> Result<bool, Error> {
     let mut filtered = true;
     for socket in &reservation.sockets {
         set_min_ttl(socket, 255).map_err(Error::io("set IP_MINTTL"))?;
-        filtered &= socket.attach_filter(&filter::nothing()).is_ok();
+        filtered &= socket.attach_filter(&bpf::nothing()).is_ok();
         socket
             .listen(1)
             .map_err(Error::io("listen on a reserved port"))?;

@@ -1,24 +1,21 @@
 //! The kernel keeps quiet while we live: our ports are reserved, and its RSTs for them are
 //! suppressed and proven to be.
 
-mod holder;
 mod iptables;
 mod listener;
 mod probe;
 mod reserve;
 mod watchdog;
 
+use crate::capability::Capability;
 use crate::error::Error;
-use crate::link::LinkOptions;
-use crate::privileges::Capability;
+use crate::ports::Ports;
+use crate::privileges;
 use probe::Probe;
 use reserve::Reservation;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-
-pub(crate) use holder::of as holder_of;
-pub use holder::{Holder, kernel_state};
 
 /// How the kernel is kept from answering segments for our ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,6 +53,19 @@ impl GuardKind {
     }
 }
 
+/// What [`Guard::install`] needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GuardOptions {
+    /// How.
+    pub(crate) kind: GuardKind,
+    /// Our address.
+    pub(crate) local: IpAddr,
+    /// Our ports.
+    pub(crate) ports: Ports,
+    /// The SO_MARK of what we send.
+    pub(crate) mark: u32,
+}
+
 /// Our ports, held and guarded; both end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -83,16 +93,16 @@ impl Guard {
     ///
     /// # Errors
     /// As [`Link::open`](crate::link::Link::open).
-    pub(crate) fn install(options: &LinkOptions) -> Result<Guard, Error> {
+    pub(crate) fn install(options: &GuardOptions) -> Result<Guard, Error> {
         sweep_first();
-        if options.guard == GuardKind::None {
+        if options.kind == GuardKind::None {
             let ports = reserve::choose(options.local, options.ports)?;
             return Ok(Guard::new(options, ports, Means::None, None));
         }
         let (reservation, ports) = Reservation::make(options.local, options.ports)?;
         let probe = Probe::new(options.local, &ports, options.mark)?;
         let unproven = answered(&probe, &ports)?.is_none();
-        let (means, second_choice) = match options.guard {
+        let (means, second_choice) = match options.kind {
             GuardKind::Listener => (by_listener(&reservation)?, None),
             GuardKind::Iptables | GuardKind::None => (by_iptables(options, &ports)?, None),
             GuardKind::Auto => match by_iptables(options, &ports) {
@@ -112,7 +122,7 @@ impl Guard {
     }
 
     fn new(
-        options: &LinkOptions,
+        options: &GuardOptions,
         ports: RangeInclusive<u16>,
         means: Means,
         reservation: Option<Reservation>,
@@ -192,7 +202,7 @@ impl fmt::Display for Guard {
 /// # Errors
 /// [`Error::NoIptables`], [`Error::Privilege`], [`Error::Iptables`].
 pub fn sweep() -> Result<Vec<String>, Error> {
-    crate::privileges::raise();
+    privileges::raise();
     iptables::sweep()
 }
 
@@ -210,7 +220,7 @@ fn sweep_first() {
     }
 }
 
-fn by_iptables(options: &LinkOptions, ports: &RangeInclusive<u16>) -> Result<Means, Error> {
+fn by_iptables(options: &GuardOptions, ports: &RangeInclusive<u16>) -> Result<Means, Error> {
     iptables::Rule::install(options.local, ports, options.mark).map(Means::Iptables)
 }
 

@@ -1,7 +1,7 @@
 //! The proof: a SYN to our own port over the loopback interface, and whether the kernel answers it.
 
+use crate::bpf;
 use crate::error::Error;
-use crate::link::{self, filter};
 use socket2::{Protocol, Socket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,7 +30,7 @@ impl Probe {
         ports: &RangeInclusive<u16>,
         mark: u32,
     ) -> Result<Probe, Error> {
-        let socket = link::open_raw(Protocol::TCP, "open a raw socket for the guard's probe")?;
+        let socket = bpf::open_raw(Protocol::TCP, "open a raw socket for the guard's probe")?;
         socket
             .set_nonblocking(false)
             .map_err(Error::io("make the probe's socket wait"))?;
@@ -63,9 +63,9 @@ impl Probe {
         let to = SocketAddr::new(self.address, port);
         let seq = Seq(super::random() as u32);
         // Only this answer: no other traffic between these ports has this sequence number.
-        link::aim(
+        bpf::aim(
             &self.socket,
-            &filter::answer(self.address, port, self.from, seq + 1),
+            &bpf::answer(self.address, port, self.from, seq + 1),
         )?;
         let mut packet = [0; 40];
         let header = Header {

@@ -1,9 +1,9 @@
 //! One kernel socket for each of our ports: no other program gets the port, and no kernel
 //! connection or TIME-WAIT speaks for it.
 
+use crate::capability::Capability;
 use crate::error::Error;
-use crate::link::Ports;
-use crate::privileges::Capability;
+use crate::ports::Ports;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -35,7 +35,7 @@ impl Reservation {
     ) -> Result<(Reservation, RangeInclusive<u16>), Error> {
         let row = |range: RangeInclusive<u16>| {
             allow_files(range.len() as u64, 0)?;
-            Reservation::bind(address, range).map_err(Error::with_holder)
+            Reservation::bind(address, range).map_err(Error::with_owner)
         };
         match ports {
             Ports::Exact(port) => row(port..=port),
@@ -109,7 +109,7 @@ fn bind(address: SocketAddr) -> Result<Socket, Error> {
         Ok(()) => Ok(socket),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::PortInUse {
             address,
-            holder: None,
+            owner: None,
         }),
         Err(error) => Err(Error::needs(
             Capability::NetBindService,

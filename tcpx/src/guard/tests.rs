@@ -1,8 +1,10 @@
 //! The guard against a real kernel, each test in a network namespace of its own.
 
 use super::*;
-use crate::link::{Link, Ports};
+use crate::link::{Link, LinkOptions};
 use crate::netns::{skip::skip, unshare::unshare};
+use crate::owner::PortOwner;
+use crate::ports::Ports;
 use crate::privileges;
 use rustix::thread::UnshareFlags;
 use socket2::Protocol;
@@ -80,7 +82,7 @@ fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
         let probe = Probe::new(LOCALHOST, &ports, options.mark).unwrap();
         assert_eq!(answered(&probe, &ports).unwrap(), Some(*ports.start()));
 
-        let rule = by_iptables(&options, &ports).unwrap();
+        let rule = by_iptables(&options.guard_options(), &ports).unwrap();
         assert_eq!(answered(&probe, &ports).unwrap(), None);
         drop(rule);
         assert_eq!(answered(&probe, &ports).unwrap(), Some(*ports.start()));
@@ -117,7 +119,7 @@ fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
         let far = listener.accept().unwrap().0;
         // Sent from our own port to the one that the probe uses, as no answer of the kernel's to
         // this probe would be.
-        let socket = crate::link::open_raw(Protocol::TCP, "send").unwrap();
+        let socket = crate::bpf::open_raw(Protocol::TCP, "send").unwrap();
         let (from, to) = (
             SocketAddr::new(LOCALHOST, 7000),
             SocketAddr::new(LOCALHOST, 6999),
@@ -336,38 +338,37 @@ fn missing_capability_is_named() {
 }
 
 #[test]
-fn port_of_a_kernel_listener_is_refused_and_its_holder_named() {
+fn port_of_a_kernel_listener_is_refused_and_its_owner_named() {
     in_namespace(|| {
         let _listener = TcpListener::bind("0.0.0.0:7000").unwrap();
         let error = open(Ports::Exact(7000), GuardKind::Listener).unwrap_err();
         let Error::PortInUse {
             address,
-            holder: Some(holder),
+            owner: Some(owner),
         } = error
         else {
             panic!("{error}")
         };
         assert_eq!(
-            (address, holder.state),
+            (address, owner.state),
             (SocketAddr::new(LOCALHOST, 7000), "LISTEN")
         );
-        assert_eq!(holder.program.map(|(_, pid)| pid), Some(std::process::id()));
+        assert_eq!(owner.program.map(|(_, pid)| pid), Some(std::process::id()));
     });
 }
 
 #[test]
-fn port_of_another_link_is_refused_and_its_holder_named() {
+fn port_of_another_link_is_refused_and_its_owner_named() {
     in_namespace(|| {
         let _link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
         let error = open(Ports::Exact(7000), GuardKind::Iptables).unwrap_err();
         let Error::PortInUse {
-            holder: Some(holder),
-            ..
+            owner: Some(owner), ..
         } = error
         else {
             panic!("{error}")
         };
-        assert_eq!(holder.state, "bound");
+        assert_eq!(owner.state, "bound");
         assert_eq!(rules().len(), 1);
     });
 }
@@ -386,7 +387,7 @@ fn port_in_time_wait_is_refused_with_its_state() {
             matches!(
                 &error,
                 Error::PortInUse {
-                    holder: Some(Holder {
+                    owner: Some(PortOwner {
                         state: "TIME-WAIT",
                         program: None
                     }),

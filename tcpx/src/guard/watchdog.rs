@@ -1,8 +1,9 @@
 //! The watchdog: a process that inserts the firewall rule and removes it however we end, and a
 //! thread of ours that replaces it when it is killed.
 
+use crate::capability::Capability;
 use crate::error::Error;
-use crate::privileges::{self, Capability};
+use crate::privileges;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter};

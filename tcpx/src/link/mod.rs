@@ -2,12 +2,13 @@
 //! filtered to our ports, in batches.
 
 mod batch;
-pub(crate) mod filter;
 mod interface;
 
+use crate::bpf::{self, aim, open_raw};
 use crate::error::Error;
-use crate::guard::{Guard, GuardKind};
-use crate::privileges::{self, Capability};
+use crate::guard::{Guard, GuardKind, GuardOptions};
+use crate::ports::Ports;
+use crate::privileges;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,30 +21,6 @@ use tokio::io::unix::AsyncFd;
 pub use batch::SendBatch;
 pub(crate) use interface::loopback_up;
 pub use interface::{mtu_to, source_for};
-
-/// Which local ports to reserve.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ports {
-    /// This one.
-    Exact(u16),
-    /// All of these.
-    Row {
-        /// The lowest.
-        first: u16,
-        /// The highest.
-        last: u16,
-    },
-    /// So many in a row (at least one), from a base picked at random (RFC 6056).
-    Block(u16),
-    /// The same for `least` connections at a time, of which each may open a file of its own: as
-    /// many ports as can be had, so that those in TIME-WAIT are not in the way of the next.
-    UpTo {
-        /// The fewest that will do (at least one).
-        least: u16,
-        /// More would be of no use.
-        most: u16,
-    },
-}
 
 /// The usual SO_MARK of what we send: neither kube-proxy's nor Cilium's.
 pub const MARK: u32 = 0x70;
@@ -76,6 +53,16 @@ impl LinkOptions {
             receive_buffer: 8 << 20,
         }
     }
+
+    /// What the guard needs to know of them.
+    pub(crate) fn guard_options(&self) -> GuardOptions {
+        GuardOptions {
+            kind: self.guard,
+            local: self.local,
+            ports: self.ports,
+            mark: self.mark,
+        }
+    }
 }
 
 /// What a received packet holds.
@@ -94,8 +81,8 @@ pub enum Kind {
 /// registers it on first use.
 #[derive(Debug)]
 pub struct Link {
-    tcp: Port,
-    icmp: Port,
+    tcp: RawSocket,
+    icmp: RawSocket,
     address: IpAddr,
     mtu: u16,
     receive_buffer: usize,
@@ -107,7 +94,7 @@ pub struct Link {
 
 /// A raw socket, and its place in the runtime's poll set once it has one.
 #[derive(Debug)]
-struct Port {
+struct RawSocket {
     socket: Arc<Socket>,
     registered: OnceLock<AsyncFd<Arc<Socket>>>,
 }
@@ -142,16 +129,16 @@ impl Link {
         privileges::raise();
         let mtu = interface::mtu_of(address)?;
         let (tcp, icmp) = open_sockets(&options)?;
-        let guard = Guard::install(&options)?;
+        let guard = Guard::install(&options.guard_options())?;
         let ports = guard.ports();
-        aim(&tcp, &filter::segments_for(address, &ports))?;
-        aim(&icmp, &filter::icmp_errors_for(address, &ports))?;
+        aim(&tcp, &bpf::segments_for(address, &ports))?;
+        aim(&icmp, &bpf::icmp_errors_for(address, &ports))?;
         Ok(Link {
             receive_buffer: tcp
                 .recv_buffer_size()
                 .map_err(Error::io("read the size of the receive buffer"))?,
-            tcp: Port::new(tcp),
-            icmp: Port::new(icmp),
+            tcp: RawSocket::new(tcp),
+            icmp: RawSocket::new(icmp),
             address,
             mtu,
             buffers: Mutex::default(),
@@ -260,9 +247,9 @@ impl Link {
     }
 }
 
-impl Port {
-    fn new(socket: Socket) -> Port {
-        Port {
+impl RawSocket {
+    fn new(socket: Socket) -> RawSocket {
+        RawSocket {
             socket: Arc::new(socket),
             registered: OnceLock::new(),
         }
@@ -349,32 +336,6 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
             .map_err(Error::io("set SO_RCVBUF"))?;
     }
     Ok((tcp, icmp))
-}
-
-/// A raw socket that is deaf until [`aim`]ed.
-pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol))
-        .map_err(Error::needs(Capability::NetRaw, act))?;
-    socket
-        .attach_filter(&filter::nothing())
-        .map_err(Error::io("attach a socket filter"))?;
-    Ok(socket)
-}
-
-/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is
-/// made deaf first, and its queue emptied.
-pub(crate) fn aim(socket: &Socket, filter: &[socket2::SockFilter]) -> Result<(), Error> {
-    socket
-        .attach_filter(&filter::nothing())
-        .map_err(Error::io("attach a socket filter"))?;
-    let dont_wait = libc::MSG_DONTWAIT;
-    while socket
-        .recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait)
-        .is_ok()
-    {}
-    socket
-        .attach_filter(filter)
-        .map_err(Error::io("attach a socket filter"))
 }
 
 #[cfg(test)]

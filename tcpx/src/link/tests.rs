@@ -1,6 +1,7 @@
 //! The link against a real kernel, each test in a network namespace of its own.
 
 use super::*;
+use crate::capability::Capability;
 use crate::guard::tests::{LOCALHOST, in_namespace, open, sh};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;

@@ -9,7 +9,8 @@
 //! use std::fs::File;
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
 //! use tcpx::HostOptions;
-//! use tcpx::record::{Events, Failures, Outlet, Recorder, Role, Start, now};
+//! use tcpx::clock::now;
+//! use tcpx::record::{Events, Failures, Outlet, Recorder, Role, Start};
 //! use tcpx_proto::config::Profile;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,13 +45,6 @@ pub use tcpx_proto::trace::{Role, Start};
 use tcpx_proto::event::{Event, SegmentRecord};
 use tcpx_proto::fault::Judgement;
 use tcpx_proto::script::AppEvent;
-use tcpx_proto::time::Instant;
-
-/// Now, on the clock of hosts on a wire: CLOCK_MONOTONIC. Hosts in memory have their own, which
-/// begins at zero.
-pub fn now() -> Instant {
-    crate::driver::now()
-}
 
 /// Somebody who is told everything that happens on a host, in order, from inside the driver's loop.
 /// It must not block for long, nor call the host, its streams or listeners, which wait until it

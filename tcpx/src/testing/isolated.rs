@@ -24,7 +24,7 @@ const RAN: &str = "tcpx: isolated test at work";
 /// child printed is printed here.
 ///
 /// ```no_run
-/// # use tcpx::{Host, HostOptions, link::{LinkOptions, Ports}};
+/// # use tcpx::{Host, HostOptions, Ports, link::LinkOptions};
 /// #[test]
 /// fn own_client_survives_a_bad_network() -> Result<(), tcpx::Error> {
 ///     tcpx::testing::isolated("tests::own_client_survives_a_bad_network", || {

@@ -1,7 +1,8 @@
 //! The tools of tests, tested: in memory, without time, without privilege; and one in namespaces.
 
 use super::*;
-use crate::link::{LinkOptions, Ports};
+use crate::link::LinkOptions;
+use crate::ports::Ports;
 use crate::record::{Observer, Role, Start};
 use crate::{Host, Listener};
 use std::io::{ErrorKind, Write};

@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// The crates whose modules ARCHITECTURE.md lists.
-const LISTED: [&str; 1] = ["tcpx-proto"];
+const LISTED: [&str; 3] = ["tcpx-proto", "tcpx", "tcpx-cli"];
 
 /// What an engine without I/O, clock or chance has no use for, however far down.
 const NOT_IN_PROTO: [&str; 12] = [

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tcpx::guard::kernel_state;
+use tcpx::owner::kernel_state;
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::StepError;
 use tcpx_proto::state::State;

@@ -3,7 +3,7 @@
 
 use crate::guard::GuardKind;
 use crate::guard::tests::{in_namespace, open, rules};
-use crate::link::Ports;
+use crate::ports::Ports;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

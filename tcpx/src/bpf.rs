@@ -1,15 +1,43 @@
-//! Classic BPF programs that let only what is ours into a raw socket (IPv4: offset 0 is the IP
+//! Raw sockets behind classic BPF programs that let only our segments in (IPv4: offset 0 is the IP
 //! header).
 
+use crate::capability::Capability;
+use crate::error::Error;
 use libc::{
     BPF_ABS, BPF_ADD, BPF_ALU, BPF_AND, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JGT,
     BPF_JMP, BPF_K, BPF_LD,
 };
 use libc::{BPF_LDX, BPF_LSH, BPF_MISC, BPF_MSH, BPF_RET, BPF_TAX, BPF_W, BPF_X};
-use socket2::SockFilter;
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use tcpx_proto::seq::Seq;
+
+/// A raw socket that is deaf until [`aim`]ed.
+pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, Error> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(protocol))
+        .map_err(Error::needs(Capability::NetRaw, act))?;
+    socket
+        .attach_filter(&nothing())
+        .map_err(Error::io("attach a socket filter"))?;
+    Ok(socket)
+}
+
+/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is
+/// made deaf first, and its queue emptied.
+pub(crate) fn aim(socket: &Socket, filter: &[SockFilter]) -> Result<(), Error> {
+    socket
+        .attach_filter(&nothing())
+        .map_err(Error::io("attach a socket filter"))?;
+    let dont_wait = libc::MSG_DONTWAIT;
+    while socket
+        .recv_with_flags(&mut [std::mem::MaybeUninit::uninit()], dont_wait)
+        .is_ok()
+    {}
+    socket
+        .attach_filter(filter)
+        .map_err(Error::io("attach a socket filter"))
+}
 
 /// Lets nothing through.
 pub(crate) fn nothing() -> [SockFilter; 1] {
@@ -17,7 +45,7 @@ pub(crate) fn nothing() -> [SockFilter; 1] {
 }
 
 /// Segments to our address and one of our ports.
-pub(super) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
+pub(crate) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(16).only(BPF_JEQ, bits(address)); // destination address
     program.ip_header_len(); // X = octets of the IP header
@@ -41,7 +69,7 @@ pub(crate) fn answer(address: IpAddr, from: u16, to: u16, ack: Seq) -> Vec<SockF
 }
 
 /// ICMP errors (RFC 792) that quote a TCP segment from our address and one of our ports.
-pub(super) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
+pub(crate) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
     const QUOTE: u32 = 8; // octets of the ICMP header, after which the quoted IP header begins
     let mut program = Program::default();
     program.word(16).only(BPF_JEQ, bits(address));

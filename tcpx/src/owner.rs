@@ -1,4 +1,4 @@
-//! Who holds a port: asked of the kernel's socket tables (sock_diag), and of /proc for the program
+//! Who owns a port: asked of the kernel's socket tables (sock_diag), and of /proc for the program
 //! behind the socket.
 
 use netlink_packet_core::{
@@ -21,16 +21,16 @@ use tcpx_proto::state::State;
 /// Linux 6.8).
 const BOUND_INACTIVE: u32 = 1 << 13;
 
-/// A kernel socket that holds a port.
+/// A kernel socket that owns a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Holder {
+pub struct PortOwner {
     /// Its state, in the RFC's spelling; `bound` when it neither listens nor connects.
     pub state: &'static str,
     /// Name and id of its process, where there is one that we may see.
     pub program: Option<(String, u32)>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for PortOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.program {
             Some((name, pid)) => write!(f, "{name} (process {pid}), in {}", self.state),
@@ -40,7 +40,7 @@ impl fmt::Display for Holder {
 }
 
 /// The kernel socket that holds this address and port; `None` where the kernel does not show one.
-pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
+pub(crate) fn of(address: SocketAddr) -> Option<PortOwner> {
     let sockets = [AF_INET, AF_INET6]
         .into_iter()
         .flat_map(|family| sockets_on(family, address.port()).unwrap_or_default());
@@ -55,7 +55,7 @@ pub(crate) fn of(address: SocketAddr) -> Option<Holder> {
             socket.inode,
         )
     })?;
-    Some(Holder {
+    Some(PortOwner {
         state: kernel_state(socket.state).map_or("bound", State::name),
         program: program(socket.inode),
     })
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn listener_is_named_with_state_and_process() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = of(listener.local_addr().unwrap()).unwrap();
-        assert_eq!(holder.state, "LISTEN");
-        assert_eq!(holder.program.map(|(_, pid)| pid), us());
+        let owner = of(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(owner.state, "LISTEN");
+        assert_eq!(owner.program.map(|(_, pid)| pid), us());
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn free_port_has_no_holder() {
+    fn free_port_has_no_owner() {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

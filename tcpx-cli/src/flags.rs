@@ -1,0 +1,45 @@
+//! The flags that `tcpx-client` and `tcpx-server` share.
+
+use crate::knobs::Knobs;
+use crate::value;
+use clap::{ArgAction, Args};
+use std::path::PathBuf;
+use tcpx::guard::GuardKind;
+use tcpx_proto::knob::Heading;
+
+const CONNECTION: &str = Heading::Connection.title();
+const OUTPUT: &str = "Output";
+
+/// The shared flags.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The options of the engine.
+    #[command(flatten)]
+    pub knobs: Knobs,
+
+    /// Seed all randomness, to repeat a run [default: from the system; -v prints it]
+    #[arg(long, value_name = "N", help_heading = CONNECTION)]
+    pub seed: Option<u64>,
+    /// Choose what keeps this machine's kernel from resetting our connections; auto uses iptables
+    /// if it can, else listener
+    #[arg(long, value_parser = value::guard(), default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
+    pub rst_guard: GuardKind,
+    /// Set the SO_MARK by which the iptables guard tells our RSTs from the kernel's
+    #[arg(long, value_name = "N", value_parser = value::mark, default_value = "0x70", help_heading = CONNECTION)]
+    pub mark: u32,
+
+    /// Write events as JSON Lines to FILE (- is stdout; then the peer's data goes to a client's
+    /// --output or is dropped)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub events: Option<PathBuf>,
+    /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on
+    /// each; segments that a fault dropped are on an interface of their own
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub pcap: Option<PathBuf>,
+    /// Show timers, checks and the seed as well
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", help_heading = OUTPUT)]
+    pub verbose: u8,
+    /// Show only errors
+    #[arg(short, long, help_heading = OUTPUT)]
+    pub quiet: bool,
+}
