@@ -521,7 +521,7 @@ fn experiment_that_is_too_large_is_refused_with_the_limit() {
         ),
         (
             RIGHT.replacen("connect; close", &"connect;".repeat(10_001), 1),
-            "a script has 10000 steps at the most",
+            "a script has at most 10000 steps",
         ),
         (many, "comes to more than 4 MiB, the most"),
     ] {

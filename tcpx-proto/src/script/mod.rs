@@ -1,5 +1,5 @@
 //! What an application does and when. The binaries' application flags are shorthand for these
-//! steps; `docs/scripts.md` has the language.
+//! steps; `docs/scripts.md` documents the language. [`Machine`] plays a script.
 
 mod machine;
 mod parse;
@@ -25,43 +25,43 @@ use core::str::FromStr;
 pub enum Step {
     /// Passive OPEN on this port, or on the host's own.
     Listen {
-        /// `None`: the one that the host was given.
+        /// `None`: the one that the program was given.
         port: Option<u16>,
         /// The most connections in SYN-RECEIVED, and the most that wait to be accepted, each; at
         /// least 1.
         backlog: usize,
     },
-    /// No more passive OPEN: who waits to be accepted is reset.
+    /// Close the listener: connections that wait to be accepted are reset.
     StopListening,
     /// Wait for a connection and take it.
     Accept {
         /// What to call it.
         name: Option<Arc<str>>,
     },
-    /// Active OPEN, and mostly wait until it is established.
+    /// Active OPEN, and for `connect` wait until it is established.
     Connect(Connect),
-    /// From here on the steps concern the connection of this name.
+    /// The steps from here on concern the connection of this name.
     On(Arc<str>),
     /// SEND all of this.
     Send(Vec<u8>),
-    /// RECEIVE this many octets, or to the end if it comes sooner.
+    /// RECEIVE this many bytes, or to the end if it comes sooner.
     Receive(u64),
-    /// RECEIVE until this has come, or to the end.
+    /// RECEIVE until this has come, or to the end. What came before it is not kept.
     ReceiveUntil(Vec<u8>),
     /// RECEIVE until the peer's FIN.
     ReceiveToEnd,
     /// Send back what is received, until the peer's FIN.
     Echo,
-    /// SEND what the application's own input has, to its end.
+    /// SEND the application's own input, to its end.
     SendInput,
     /// Join the connection and the application's own streams both ways, until both have ended; the
     /// end of the application's input is our FIN.
     Relay,
     /// Do nothing, and do not read either.
     Sleep(Duration),
-    /// Do nothing for good: the connection stays as it is, and nobody reads.
+    /// Do nothing from then on: the connection stays as it is, and nothing is read.
     StopReading,
-    /// Let go what a removed third ACK holds back.
+    /// Release what a removed third ACK holds back.
     Lift,
     /// CLOSE of our direction alone.
     Shutdown,
@@ -69,24 +69,22 @@ pub enum Step {
     Close,
     /// ABORT.
     Abort,
-    /// Say and hear nothing any more, as a host that lost its power.
+    /// From now on send nothing and receive nothing, like a host that lost power.
     GoSilent,
-    /// Lose every connection and listener without a word, and go on, as a host that was started
-    /// anew.
+    /// Forget every connection and listener silently, and go on, like a host that rebooted.
     Restart,
-    /// Wait until something is so; if it cannot become so any more, the script fails.
+    /// Wait for something; if it cannot happen any more, the step fails.
     Expect(Expected),
 }
 
 /// An active OPEN.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Connect {
-    /// Whereto; `None`: the peer that the host was given.
+    /// The peer; `None`: the one that the program was given.
     pub to: Option<SocketAddr>,
-    /// From which port; `None`: the one that the host was given, or any.
+    /// The local port; `None`: the one that the program was given, or any.
     pub from: Option<u16>,
-    /// How often it is tried at the most before the step fails; `None`: it is not waited for
-    /// (`open`).
+    /// The most attempts before the step fails; `None`: it is not waited for (`open`).
     pub tries: Option<u32>,
     /// What to call it.
     pub name: Option<Arc<str>>,
@@ -95,11 +93,11 @@ pub struct Connect {
 /// What a script waits for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Expected {
-    /// These octets come next.
+    /// These bytes come next.
     Text(Vec<u8>),
     /// The connection is in this state.
     State(State),
-    /// The connection is CLOSED, and ended like this if a way is named (see [`CloseReason::name`]).
+    /// The connection is CLOSED, for this reason if one is named (see [`CloseReason::name`]).
     Closed(Option<Arc<str>>),
 }
 
@@ -115,14 +113,14 @@ impl Script {
     /// Reads a script: a step a line, or several with `;` between.
     ///
     /// # Errors
-    /// The first mistake, its place counted in octets of the whole text.
+    /// The first mistake, with its position in the whole text.
     pub fn parse(text: &str) -> Result<Script, Mistake> {
         parse::script(text).map(|steps| Script { steps })
     }
 
-    /// Where a script goes on after the step before `at` failed because its connection ended: after
-    /// the step that expects that end. Only the steps of the same connection are looked through,
-    /// and none that opens another.
+    /// Where a script continues after the step before `at` failed because its connection ended:
+    /// after the step that expects that end. Only the steps up to the next one that opens or names
+    /// a connection are searched.
     pub fn after_end(&self, at: usize, reason: CloseReason) -> Option<usize> {
         let rest = self.steps.get(at..)?;
         let opens =
@@ -151,15 +149,15 @@ impl FromStr for Script {
 /// What an application did, as it is recorded.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum AppAction {
-    /// It came to a step, spelled as in a script.
+    /// It began a step, spelled as in a script.
     Began(String),
     /// The step is done.
     Done,
-    /// It could not be done, and why.
+    /// The step failed, and why.
     Failed(String),
-    /// Octets that SEND took.
+    /// Bytes that SEND accepted.
     Sent(Vec<u8>),
-    /// Octets that RECEIVE gave.
+    /// Bytes that RECEIVE returned.
     Received(Vec<u8>),
     /// The script is over.
     Over,
@@ -239,10 +237,8 @@ impl fmt::Display for StepError {
             StepError::NoSuchConnection(None) => {
                 f.write_str("there is no connection yet: connect or accept first")
             }
-            StepError::NotListening => {
-                f.write_str("nothing listens: accept needs listen before it")
-            }
-            StepError::NoPeer => f.write_str("whereto? write: connect ADDR:PORT"),
+            StepError::NotListening => f.write_str("there is no listener: listen before accept"),
+            StepError::NoPeer => f.write_str("connect needs a peer: write connect ADDR:PORT"),
             StepError::Unexpected(what) => f.write_str(what),
         }
     }
@@ -311,7 +307,7 @@ impl fmt::Display for Connect {
     }
 }
 
-/// Octets as a script writes them; long ones by their number alone.
+/// Bytes as a script writes them; a long text by its length alone.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {

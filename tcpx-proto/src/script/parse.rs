@@ -1,4 +1,4 @@
-//! The language of scripts, read statement by statement.
+//! Reads the language of scripts, statement by statement.
 
 use super::{Connect, Expected, Step};
 use crate::error::CloseKind;
@@ -14,9 +14,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-/// The most octets that one `send` makes up.
+/// The most bytes of one `send`.
 const MOST: u32 = 1 << 24;
-/// The most octets that all of them make up.
+/// The most bytes of all of them.
 const MOST_IN_ALL: usize = 1 << 26;
 /// The most steps.
 const MOST_STEPS: usize = 10_000;
@@ -61,12 +61,13 @@ const STEPS: &[(&str, Read)] = &[
 /// Reads a whole script.
 pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
     let mut steps = Vec::new();
-    let (mut start, mut octets) = (0, 0);
+    let mut start = 0;
+    let mut bytes = 0;
     while start < text.len() {
         let (end, next) = statement_end(text, start);
         let before = steps.len();
         statement(text.get(..end).unwrap_or_default(), start, &mut steps)?;
-        octets += steps
+        bytes += steps
             .iter()
             .skip(before)
             .map(|step| {
@@ -85,11 +86,11 @@ pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
             })
         };
         if steps.len() > MOST_STEPS {
-            return long(format!("a script has {MOST_STEPS} steps at the most"));
+            return long(format!("a script has at most {MOST_STEPS} steps"));
         }
-        if octets > MOST_IN_ALL {
+        if bytes > MOST_IN_ALL {
             return long(format!(
-                "the sends of a script make up {}M at the most, all together",
+                "the sends of a script have at most {}M in all",
                 MOST_IN_ALL >> 20
             ));
         }
@@ -101,7 +102,9 @@ pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
 /// Where the statement that begins at `start` ends, and where the next one begins: a line's end, a
 /// `;`, or a `#` comment outside of quotes.
 fn statement_end(text: &str, start: usize) -> (usize, usize) {
-    let (mut quoted, mut escaped, mut comment) = (false, false, None);
+    let mut quoted = false;
+    let mut escaped = false;
+    let mut comment = None;
     for (at, c) in text.get(start..).unwrap_or_default().char_indices() {
         let at = start + at;
         match c {
@@ -150,7 +153,8 @@ fn two(rest: Rest<'_, '_>, known: &[(&str, Step)]) -> Parsed<Step> {
 }
 
 fn listen(rest: Rest<'_, '_>) -> Parsed<Step> {
-    let (mut port, mut backlog) = (None, DEFAULT_BACKLOG);
+    let mut port = None;
+    let mut backlog = DEFAULT_BACKLOG;
     while let Some(word) = rest.next() {
         match word.text {
             "backlog" => {
@@ -180,8 +184,8 @@ fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
             "from" => connect.from = Some(port(rest.expect("a port", "for example: from 40000")?)?),
             "tries" if tries.is_none() => {
                 return Err(word.wrong(
-                    "open does not wait, and so does not try again",
-                    Some("connect does".into()),
+                    "open does not wait, so it cannot retry",
+                    Some("use connect".into()),
                 ));
             }
             "tries" => {
@@ -200,7 +204,7 @@ fn connect(rest: Rest<'_, '_>, tries: Option<u32>) -> Parsed<Connect> {
                         None => "open [ADDR:PORT] [from PORT] [as NAME]",
                     };
                     return Err(word.wrong(
-                        format!("'{address}' is no address with a port"),
+                        format!("'{address}' is not an address with a port"),
                         Some(help.into()),
                     ));
                 }
@@ -226,19 +230,19 @@ fn named(rest: Rest<'_, '_>) -> Parsed<Option<Arc<str>>> {
 fn send(rest: Rest<'_, '_>) -> Parsed<Step> {
     let word = rest.expect(
         "what to send",
-        "a text in quotes, a number of octets, or input",
+        "a text in quotes, a number of bytes, or input",
     )?;
     match word.text {
         "input" => Ok(Step::SendInput),
         text if text.starts_with('"') => string(word).map(Step::Send),
-        _ => size(word, MOST).map(|octets| Step::Send(counted(octets as usize))),
+        _ => size(word, MOST).map(|bytes| Step::Send(counted(bytes as usize))),
     }
 }
 
-/// Octets that tell where they stand: each ten of them begin with their own place.
-fn counted(octets: usize) -> Vec<u8> {
-    let marks = (0..octets.div_ceil(10)).flat_map(|mark| format!("{:09} ", mark * 10).into_bytes());
-    marks.take(octets).collect()
+/// A pattern in which every ten bytes begin with their own offset.
+fn counted(bytes: usize) -> Vec<u8> {
+    let offsets = (0..bytes.div_ceil(10)).map(|index| format!("{:09} ", index * 10));
+    offsets.flat_map(String::into_bytes).take(bytes).collect()
 }
 
 fn receive(rest: Rest<'_, '_>) -> Parsed<Step> {
@@ -250,7 +254,7 @@ fn receive(rest: Rest<'_, '_>) -> Parsed<Step> {
         "until" => string(rest.expect("a text", "for example: receive until \"\\n\"")?)
             .map(Step::ReceiveUntil),
         "to" => two(rest, &[("end", Step::ReceiveToEnd)]),
-        _ => size(word, MOST).map(|octets| Step::Receive(octets.into())),
+        _ => size(word, MOST).map(|bytes| Step::Receive(bytes.into())),
     }
 }
 
@@ -300,21 +304,20 @@ fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
         .filter(|_| word.text.len() >= 2);
     let Some(inner) = inner else {
         return Err(word.wrong(
-            "a text stands in quotes",
+            "a text must be in quotes",
             Some(format!("\"{}\"", word.text.trim_matches('"'))),
         ));
     };
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut rest = inner;
     while let Some(at) = rest.find('\\') {
-        octets.extend_from_slice(rest.get(..at).unwrap_or_default().as_bytes());
+        bytes.extend_from_slice(rest.get(..at).unwrap_or_default().as_bytes());
         let escape = rest.get(at + 1..).unwrap_or_default();
-        let (octet, length) = escaped(escape).ok_or_else(|| {
-            let known =
-                "an octet can be written as \\n, \\r, \\t, \\0, \\\\, \\\" or \\x41".to_owned();
+        let (byte, length) = escaped(escape).ok_or_else(|| {
+            let known = "one of: \\n, \\r, \\t, \\0, \\\\, \\\" or \\x41".to_owned();
             word.wrong(
                 format!(
-                    "'\\{}' stands for nothing",
+                    "unknown escape '\\{}'",
                     escape
                         .chars()
                         .next()
@@ -324,21 +327,21 @@ fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
                 Some(known),
             )
         })?;
-        octets.push(octet);
+        bytes.push(byte);
         rest = escape.get(length..).unwrap_or_default();
     }
-    octets.extend_from_slice(rest.as_bytes());
-    match octets.is_empty() {
+    bytes.extend_from_slice(rest.as_bytes());
+    match bytes.is_empty() {
         true => Err(Mistake {
             span: word.span(),
-            message: "an empty text".into(),
+            message: "the text is empty".into(),
             help: Some(did_you_mean("\"hello\"")),
         }),
-        false => Ok(octets),
+        false => Ok(bytes),
     }
 }
 
-/// What stands after a backslash, and how long it is.
+/// The byte that follows a backslash, and the length of its spelling.
 fn escaped(text: &str) -> Option<(u8, usize)> {
     Some(match text.as_bytes().first()? {
         b'n' => (b'\n', 1),
@@ -478,21 +481,21 @@ mod tests {
         let steps = refused(&"close;".repeat(10_001));
         assert_eq!(
             (steps.message.as_str(), steps.span),
-            ("a script has 10000 steps at the most", 60_000..60_005)
+            ("a script has at most 10000 steps", 60_000..60_005)
         );
         assert_eq!(
             script_steps("send 16M; send 16M; send 16M; send 16M").len(),
             4
         );
-        let octets = refused("send 16M; send 16M; send 16M; send 16M; send \"x\"");
+        let bytes = refused("send 16M; send 16M; send 16M; send 16M; send \"x\"");
         assert_eq!(
-            octets.message,
-            "the sends of a script make up 64M at the most, all together"
+            bytes.message,
+            "the sends of a script have at most 64M in all"
         );
     }
 
     #[test]
-    fn counted_octets_tell_their_place() {
+    fn counted_bytes_have_their_offsets() {
         assert_eq!(counted(23), b"000000000 000000010 000");
     }
 

@@ -1,25 +1,24 @@
-//! An application on the kernel's TCP: does the steps of a script with ordinary sockets, and tells
-//! it as the binaries do.
+//! An application on the kernel's TCP: plays a script with ordinary sockets, and records it as the
+//! binaries do.
 //!
-//! It runs inside the namespace of the kernel's end. What it writes to stdout is an events file of
-//! what the application did, and of the states in which it saw its own sockets; [`log`](super::log)
-//! takes from it what the application did.
+//! It runs inside the namespace of the kernel's end. It writes an events file to stdout: what the
+//! application did, and the states in which it saw its own sockets. [`log`](super::log) reads what
+//! the application did.
 //!
-//! Steps are what `docs/scripts.md` says, as far as a kernel can:
+//! Steps mean what `docs/scripts.md` defines, as far as a kernel can do them:
 //!
-//! - `go silent` and `restart` are acts on the whole namespace ([`blackhole`]): one host, one
-//!   player.
+//! - `go silent` and `restart` act on the whole namespace ([`blackhole`]): one host, one player.
 //! - `lift` does nothing: the kernel holds no third ACK back.
-//! - `close` is close(2): the kernel sends a RST where octets were not read (RFC 2525 section
-//!   2.17). How a connection ended that was closed so is told by the last state in which it was
-//!   seen.
+//! - `close` is close(2): the kernel sends a RST if some bytes were not read (RFC 2525 section
+//!   2.17). Such a connection ended as the last state in which it was seen implies.
+//! - The player has no input: `send input` sends nothing, and `relay` sends the FIN at once.
 
-mod line;
+mod connection;
 mod record;
 
 use super::cable::blackhole;
 use anyhow::{Context, Result};
-use line::Line;
+use connection::Connection;
 use record::Record;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
@@ -30,8 +29,7 @@ use std::time::Duration;
 use tcpx::netns::Namespace;
 use tcpx_cli::input;
 use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
-use tcpx_proto::error::CallError;
-use tcpx_proto::script::{Connect, Expected, Script, Step, StepError};
+use tcpx_proto::script::{Addresses, Call, Machine, Outcome, Script, StepError};
 use tcpx_proto::trace::Role;
 
 /// Where the player is, and what its sockets are asked for.
@@ -87,17 +85,17 @@ impl Wishes {
     }
 }
 
-/// Plays the script on stdin in this process's namespace, and stays until it is told to end.
+/// Plays the script on stdin in this process's namespace, and stays until it is terminated.
 ///
 /// # Errors
-/// The script cannot be read or is wrong, the kernel does not show its sockets, or stdout is gone.
+/// The script cannot be read or parsed, the kernel does not list its sockets, or stdout is closed.
 pub fn play(place: Place, role: Role) -> Result<()> {
     let text = input::text_of(io::stdin(), input::SOURCE).context("cannot read the script")?;
     let script =
         Script::parse(&text).map_err(|mistake| anyhow::anyhow!("the script: {mistake}"))?;
     let record = Record::start(role, io::stdout())?;
-    let mut player = Player::new(place, Arc::clone(&record))?;
-    if let Err(error) = player.run(&script) {
+    let mut player = Player::new(place, script, record)?;
+    if let Err(error) = player.run() {
         let _nobody_reads_stderr =
             writeln!(io::stderr(), "tcpx-lab: the script ended early: {error}");
     }
@@ -109,220 +107,119 @@ pub fn play(place: Place, role: Role) -> Result<()> {
 
 /// One host's application.
 struct Player {
-    place: Place,
-    record: Arc<Record>,
-    home: Namespace,
-    lines: Vec<(Option<Arc<str>>, Arc<Line>)>,
-    /// The connection that steps concern.
-    current: Option<Arc<Line>>,
-    listener: Option<TcpListener>,
+    machine: Machine<Arc<Connection>>,
+    executor: Executor,
 }
 
 impl Player {
-    fn new(place: Place, record: Arc<Record>) -> Result<Player> {
+    fn new(place: Place, script: Script, record: Arc<Record>) -> Result<Player> {
+        let addresses = Addresses {
+            port: place.own.port(),
+            peer: place.peer,
+        };
         Ok(Player {
-            place,
-            record,
-            home: Namespace::current()?,
-            lines: Vec::new(),
-            current: None,
-            listener: None,
+            machine: Machine::new(Arc::new(script), addresses),
+            executor: Executor {
+                place,
+                record,
+                home: Namespace::current()?,
+                listener: None,
+            },
         })
     }
 
-    /// Does the steps as tcpx's own player does them (`tcpx_cli::app`).
-    fn run(&mut self, script: &Script) -> Result<(), StepError> {
-        let (mut at, mut outcome) = (0, Ok(()));
-        while let Some(step) = script.steps.get(at) {
-            self.tell("began", Some(step.to_string()));
-            match self.step(step) {
-                Ok(()) => {
-                    self.tell("done", None);
-                    at += 1;
-                }
-                Err(error) => {
-                    self.tell("failed", Some(error.to_string()));
-                    let next = match &error {
-                        StepError::Call(CallError::Ended(reason)) => script.after_end(at, *reason),
-                        _ => None,
-                    };
-                    let Some(next) = next else {
-                        outcome = Err(error);
-                        break;
-                    };
-                    at = next;
-                }
+    fn run(&mut self) -> Result<(), StepError> {
+        let record = Arc::clone(&self.executor.record);
+        let mut tell = |connection: Option<&Arc<Connection>>, action| {
+            record.tell(connection.map(|connection| connection.number()), action);
+        };
+        loop {
+            self.machine.advance(&mut tell);
+            let Some(call) = self.machine.call() else {
+                break;
+            };
+            match self.executor.make(call, &self.machine) {
+                Ok(outcome) => self.machine.done(outcome, &mut tell),
+                Err(error) => self.machine.failed(error, &mut tell),
             }
         }
-        self.tell("over", None);
-        outcome
+        self.machine.end().cloned().unwrap_or(Ok(()))
     }
+}
 
-    fn tell(&self, did: &str, text: Option<String>) {
-        self.record
-            .tell(self.current.as_ref().map(|line| line.number()), did, text);
-    }
+/// Makes the calls of a script with ordinary sockets.
+struct Executor {
+    place: Place,
+    record: Arc<Record>,
+    home: Namespace,
+    listener: Option<TcpListener>,
+}
 
-    fn step(&mut self, step: &Step) -> Result<(), StepError> {
-        match step {
-            Step::Listen { port, backlog } => self
-                .listen(port.unwrap_or(self.place.own.port()), *backlog)
-                .map_err(refused),
-            Step::StopListening => self
-                .listener
-                .take()
-                .map(drop)
-                .ok_or(StepError::NotListening),
-            Step::Accept { name } => {
+impl Executor {
+    fn make(
+        &mut self,
+        call: Call<'_, Arc<Connection>>,
+        machine: &Machine<Arc<Connection>>,
+    ) -> Result<Outcome<Arc<Connection>>, StepError> {
+        match call {
+            Call::Listen { port, backlog } => self.listen(port, backlog).map_err(refused)?,
+            Call::StopListening => {
+                drop(self.listener.take().ok_or(StepError::NotListening)?);
+            }
+            Call::Accept => {
                 let listener = self.listener.as_ref().ok_or(StepError::NotListening)?;
                 let (stream, _) = listener.accept().map_err(refused)?;
-                let line = Line::new(stream.into(), true, &self.record).map_err(refused)?;
-                self.take_up(line, name.as_ref());
-                Ok(())
+                let accepted = Connection::accepted(stream.into(), &self.record);
+                return accepted.map(Outcome::Opened).map_err(refused);
             }
-            Step::Connect(connect) => self.connect(connect),
-            Step::On(name) => {
-                let found = self
-                    .lines
-                    .iter()
-                    .rev()
-                    .find(|(known, _)| known.as_ref() == Some(name));
-                let missing = || StepError::NoSuchConnection(Some(Arc::clone(name)));
-                self.current = Some(Arc::clone(&found.ok_or_else(missing)?.1));
-                Ok(())
+            Call::Connect { to, from } => {
+                let own = SocketAddr::new(self.place.own.ip(), from);
+                let opened = socket(own, self.place.wishes)
+                    .and_then(|socket| Connection::connect(socket, to, &self.record));
+                return opened.map(Outcome::Opened).map_err(refused);
             }
-            Step::Sleep(duration) => {
-                thread::sleep(*duration);
-                Ok(())
+            Call::Established(connection) => connection.established()?,
+            Call::Send(connection, data) => return connection.send(data).map(Outcome::Sent),
+            Call::Receive(connection, most) => {
+                return connection.receive(most).map(Outcome::Bytes);
             }
-            Step::Lift => Ok(()),
-            Step::GoSilent => blackhole(&self.home, true).map_err(refused),
-            Step::Restart => self.restart().map_err(refused),
-            _ => {
-                let line = self
-                    .current
-                    .clone()
-                    .ok_or(StepError::NoSuchConnection(None))?;
-                talk(&line, step)
-            }
+            Call::Sleep(duration, _) => thread::sleep(duration),
+            Call::StopReading(connection) => _ = connection.ended(),
+            // The kernel holds no third ACK back.
+            Call::Release => {}
+            Call::Shutdown(connection) => connection.shutdown()?,
+            Call::Close(connection) => connection.close()?,
+            Call::Abort(connection) => connection.abort()?,
+            Call::GoSilent => blackhole(&self.home, true).map_err(refused)?,
+            Call::Restart => self.restart(machine).map_err(refused)?,
+            Call::State(connection, state) => connection.reached(state)?,
+            Call::Closed(connection) => return Ok(Outcome::Closed(connection.ended())),
+            // The player has no streams of its own, and is never asked for them.
+            Call::Input => return Ok(Outcome::Bytes(Vec::new())),
+            Call::Output(_) | Call::EndOutput | Call::Relay(_) => {}
         }
+        Ok(Outcome::Done)
     }
 
     fn listen(&mut self, port: u16, backlog: usize) -> io::Result<()> {
         // The one before goes first: two cannot have the same port.
         self.listener = None;
-        let socket = socket(
-            SocketAddr::new(self.place.own.ip(), port),
-            self.place.wishes,
-        )?;
+        let own = SocketAddr::new(self.place.own.ip(), port);
+        let socket = socket(own, self.place.wishes)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         self.listener = Some(socket.into());
         Ok(())
     }
 
-    fn connect(&mut self, connect: &Connect) -> Result<(), StepError> {
-        let to = connect.to.or(self.place.peer).ok_or(StepError::NoPeer)?;
-        let from = SocketAddr::new(
-            self.place.own.ip(),
-            connect.from.unwrap_or(self.place.own.port()),
-        );
-        for left in (0..connect.tries.unwrap_or(1).max(1)).rev() {
-            let line = socket(from, self.place.wishes)
-                .and_then(|socket| Line::connect(socket, to, &self.record))
-                .map_err(refused)?;
-            self.current = Some(Arc::clone(&line));
-            match if connect.tries.is_some() {
-                line.established()
-            } else {
-                Ok(())
-            } {
-                Ok(()) => {
-                    self.lines.push((connect.name.clone(), line));
-                    break;
-                }
-                Err(error) if left == 0 => return Err(error),
-                Err(error) => self.tell("failed", Some(error.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn take_up(&mut self, line: Arc<Line>, name: Option<&Arc<str>>) {
-        self.current = Some(Arc::clone(&line));
-        self.lines.push((name.cloned(), line));
-    }
-
-    /// Every socket goes without a word: those that we have by TCP_REPAIR, in which the kernel
-    /// forgets a connection that is closed. What it would still say for those that nobody has any
-    /// more, and for those that wait to be accepted, does not get past a blackhole.
-    fn restart(&mut self) -> io::Result<()> {
+    /// Every socket goes silently: our own by TCP_REPAIR, in which the kernel forgets a connection
+    /// that is closed. What it would still send for those without a process, and for those that
+    /// wait to be accepted, does not get past a blackhole.
+    fn restart(&mut self, machine: &Machine<Arc<Connection>>) -> io::Result<()> {
         blackhole(&self.home, true)?;
-        self.lines.iter().for_each(|(_, line)| line.forget());
-        (self.current, self.listener) = (None, None);
-        self.lines.clear();
+        machine.connections().for_each(|own| own.forget());
+        self.listener = None;
         record::destroy_all()?;
         blackhole(&self.home, false)
-    }
-}
-
-/// A step that concerns a connection.
-fn talk(line: &Arc<Line>, step: &Step) -> Result<(), StepError> {
-    match step {
-        Step::Send(data) => line.send(data),
-        Step::Receive(octets) => line.receive(Some(*octets)),
-        Step::ReceiveUntil(text) => line
-            .receive_text(|heard| usize::from(!heard.ends_with(text)))
-            .map(drop),
-        Step::ReceiveToEnd => line.receive(None),
-        Step::Echo => line.echo(),
-        Step::SendInput => line.send_input(),
-        Step::Relay => line.relay(),
-        Step::StopReading => {
-            line.ended();
-            Ok(())
-        }
-        Step::Shutdown => line.shutdown(),
-        Step::Close => line.close(),
-        Step::Abort => line.abort(),
-        Step::Expect(Expected::Text(text)) => expect_text(line, text),
-        Step::Expect(Expected::State(state)) => line.reached(*state),
-        Step::Expect(Expected::Closed(named)) => {
-            let reason = line.ended();
-            let right = named.as_deref().is_none_or(|named| named == reason.name());
-            if right {
-                Ok(())
-            } else {
-                Err(StepError::Unexpected(format!(
-                    "the connection ended: {}",
-                    reason.name()
-                )))
-            }
-        }
-        // The other steps are the host's.
-        _ => Ok(()),
-    }
-}
-
-/// These octets and no others come next.
-fn expect_text(line: &Line, text: &[u8]) -> Result<(), StepError> {
-    let heard = line.receive_text(|heard| {
-        if text.starts_with(heard) {
-            text.len() - heard.len()
-        } else {
-            0
-        }
-    })?;
-    let wrong = || {
-        format!(
-            "expected \"{}\", received \"{}\"",
-            text.escape_ascii(),
-            heard.escape_ascii()
-        )
-    };
-    if heard == text {
-        Ok(())
-    } else {
-        Err(StepError::Unexpected(wrong()))
     }
 }
 

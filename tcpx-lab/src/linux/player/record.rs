@@ -10,8 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tcpx_proto::error::CloseReason;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::state::State;
-use tcpx_proto::trace::Role;
+use tcpx_proto::trace::{Body, Role};
 
 /// How often the kernel is asked.
 const EVERY: Duration = Duration::from_millis(5);
@@ -86,12 +87,9 @@ impl Record {
     }
 
     /// What the application did.
-    pub(super) fn tell(&self, conn: Option<u64>, did: &str, text: Option<String>) {
-        self.lock().line(
-            now() - self.began,
-            conn,
-            json!({"event": "app", "did": did, "text": text}),
-        );
+    pub(super) fn tell(&self, conn: Option<u64>, action: AppAction) {
+        let body = json!(Body::App(action));
+        self.lock().line(now() - self.began, conn, body);
     }
 
     /// A connection is there; its number.

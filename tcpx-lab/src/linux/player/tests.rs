@@ -50,7 +50,7 @@ fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Ou
     let play = move || {
         inside.run(|| {
             let record = Record::start(Role::Server, own)?;
-            Ok(Player::new(place, record).unwrap().run(&script))
+            Ok(Player::new(place, script, record).unwrap().run())
         })
     };
     (pages, thread::spawn(move || play().unwrap()))
@@ -172,6 +172,23 @@ fn abort_ends_a_step_of_the_other_end_with_its_reason() {
         deeds(&server),
         ["sent x", "failed the connection ended: reset"]
     );
+}
+
+#[test]
+fn open_does_not_wait_and_the_next_step_does() {
+    let both = between(
+        "open\nreceive 5\nsend \"b\"\nclose",
+        "listen\naccept\nsleep 50ms\nsend \"hello\"\nreceive to end\nclose",
+    );
+    let Some([(client, opened), (server, accepted)]) = both else {
+        return;
+    };
+    assert_eq!(
+        (opened, accepted),
+        (Ok(()), Ok(())),
+        "{client:#?} {server:#?}"
+    );
+    assert_eq!(deeds(&client).concat(), "received hellosent b");
 }
 
 #[test]

@@ -567,3 +567,6 @@ fn unexpected(expected: &[u8], received: &[u8]) -> StepError {
         received.escape_ascii()
     ))
 }
+
+#[cfg(test)]
+mod tests;

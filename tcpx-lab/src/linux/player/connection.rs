@@ -1,4 +1,4 @@
-//! A connection of the kernel as a script sees it.
+//! A connection of the kernel, and the calls that a script makes on it.
 
 use super::record::Record;
 use crate::linux::sockets::Timer;
@@ -9,7 +9,6 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 use tcpx::owner::kernel_state;
 use tcpx_proto::error::{CallError, CloseReason};
@@ -20,7 +19,7 @@ use tcpx_proto::wire::IcmpKind;
 const CHUNK: usize = 64 * 1024;
 
 /// A connection.
-pub(super) struct Line {
+pub(super) struct Connection {
     record: Arc<Record>,
     number: u64,
     /// Until the script closes it.
@@ -31,18 +30,14 @@ pub(super) struct Line {
     reason: Mutex<Option<CloseReason>>,
 }
 
-impl Line {
-    /// A connection that is there.
-    pub(super) fn new(
-        socket: Socket,
-        passive: bool,
-        record: &Arc<Record>,
-    ) -> io::Result<Arc<Line>> {
+impl Connection {
+    /// A connection that a listener has accepted.
+    pub(super) fn accepted(socket: Socket, record: &Arc<Record>) -> io::Result<Arc<Connection>> {
         let ends = [socket.local_addr()?, socket.peer_addr()?].map(|end| end.as_socket());
         let [Some(local), Some(remote)] = ends else {
             return Err(io::Error::other("no address of the Internet"));
         };
-        Line::opened(socket, (local, remote), passive, record)
+        Connection::opened(socket, (local, remote), true, record)
     }
 
     fn opened(
@@ -50,10 +45,10 @@ impl Line {
         (local, remote): (SocketAddr, SocketAddr),
         passive: bool,
         record: &Arc<Record>,
-    ) -> io::Result<Arc<Line>> {
+    ) -> io::Result<Arc<Connection>> {
         let number = record.opened(socket.cookie()?, local, remote, passive);
         let (socket, reason) = (Mutex::new(Some(Arc::new(socket))), Mutex::new(None));
-        Ok(Arc::new(Line {
+        Ok(Arc::new(Connection {
             record: Arc::clone(record),
             number,
             socket,
@@ -62,22 +57,23 @@ impl Line {
         }))
     }
 
-    /// Begins to connect; [`established`](Line::established) waits.
+    /// Begins to connect; [`established`](Connection::established) waits.
     pub(super) fn connect(
         socket: Socket,
         to: SocketAddr,
         record: &Arc<Record>,
-    ) -> io::Result<Arc<Line>> {
+    ) -> io::Result<Arc<Connection>> {
         socket.set_nonblocking(true)?;
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
         }
+        socket.set_nonblocking(false)?;
         let local = socket
             .local_addr()?
             .as_socket()
             .ok_or_else(|| io::Error::other("no address of the Internet"))?;
-        Line::opened(socket, (local, to), false, record)
+        Connection::opened(socket, (local, to), false, record)
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -97,9 +93,7 @@ impl Line {
         let error = socket
             .take_error()
             .and_then(|error| error.map_or(Ok(()), Err));
-        error
-            .and_then(|()| socket.set_nonblocking(false))
-            .map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
+        error.map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
     }
 
     fn socket(&self) -> Result<Arc<Socket>, StepError> {
@@ -107,95 +101,21 @@ impl Line {
         socket.clone().ok_or(StepError::Call(CallError::Closing))
     }
 
-    fn tell(&self, did: &str, octets: &[u8]) {
-        self.record.tell(
-            Some(self.number),
-            did,
-            Some(octets.escape_ascii().to_string()),
-        );
+    pub(super) fn send(&self, data: &[u8]) -> Result<usize, StepError> {
+        let socket = self.socket()?;
+        let chunk = &data[..data.len().min(CHUNK)];
+        again(|| (&*socket).write(chunk))
+            .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))
     }
 
-    fn read(&self, into: &mut [u8]) -> Result<usize, StepError> {
+    /// At most this many bytes; none: the peer's FIN.
+    pub(super) fn receive(&self, most: usize) -> Result<Vec<u8>, StepError> {
         let socket = self.socket()?;
-        let got = again(|| (&*socket).read(into))
+        let mut bytes = vec![0; most.min(CHUNK)];
+        let got = again(|| (&*socket).read(&mut bytes))
             .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
-        if got > 0 {
-            self.tell("received", &into[..got]);
-        }
-        Ok(got)
-    }
-
-    pub(super) fn send(&self, mut data: &[u8]) -> Result<(), StepError> {
-        let socket = self.socket()?;
-        while !data.is_empty() {
-            let chunk = &data[..data.len().min(CHUNK)];
-            let sent = again(|| (&*socket).write(chunk))
-                .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
-            self.tell("sent", &data[..sent]);
-            data = &data[sent..];
-        }
-        Ok(())
-    }
-
-    /// RECEIVE so many octets, or all to the end.
-    pub(super) fn receive(&self, octets: Option<u64>) -> Result<(), StepError> {
-        let mut left = octets.unwrap_or(u64::MAX);
-        let mut buffer = vec![0; CHUNK];
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-            match self.read(&mut buffer[..most])? {
-                0 => return Ok(()),
-                got => left -= got as u64,
-            }
-        }
-        Ok(())
-    }
-
-    /// RECEIVE as much as `more` asks for, again and again, until it asks for nothing, or to the
-    /// end.
-    pub(super) fn receive_text(&self, more: impl Fn(&[u8]) -> usize) -> Result<Vec<u8>, StepError> {
-        let mut heard = Vec::new();
-        loop {
-            let mut buffer = vec![0; more(&heard).min(CHUNK)];
-            if buffer.is_empty() {
-                return Ok(heard);
-            }
-            match self.read(&mut buffer)? {
-                0 => return Ok(heard),
-                got => heard.extend_from_slice(&buffer[..got]),
-            }
-        }
-    }
-
-    pub(super) fn echo(&self) -> Result<(), StepError> {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            match self.read(&mut buffer)? {
-                0 => return Ok(()),
-                got => self.send(&buffer[..got])?,
-            }
-        }
-    }
-
-    /// SEND what stdin has, to its end.
-    pub(super) fn send_input(&self) -> Result<(), StepError> {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            match again(|| io::stdin().read(&mut buffer)).map_err(super::refused)? {
-                0 => return Ok(()),
-                got => self.send(&buffer[..got])?,
-            }
-        }
-    }
-
-    /// Both directions at once, each to its end; the end of the input is our FIN. A connection that
-    /// breaks ends both, even while the input has nothing to say.
-    pub(super) fn relay(self: &Arc<Line>) -> Result<(), StepError> {
-        let line = Arc::clone(self);
-        let out = thread::spawn(move || line.send_input().and_then(|()| line.shutdown()));
-        self.receive(None)?;
-        out.join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        bytes.truncate(got);
+        Ok(bytes)
     }
 
     pub(super) fn shutdown(&self) -> Result<(), StepError> {
