@@ -1,0 +1,110 @@
+//! RFC 8985: RACK.
+
+use super::*;
+
+#[test]
+fn rfc_8985_6_2_loss_is_told_by_a_later_segment_that_arrived_and_a_quarter_of_the_round_trip() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 2 * MSS as usize]);
+    // RACK.rtt is 100 ms, the window 25 ms.
+    let sent_at = bench.now;
+    bench.run(millis(99));
+    assert_eq!(sack(&mut bench, first, 0, &[(1, 2)]), [], "it may be late");
+    let sent = bench.run(millis(100));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::FastRetransmission])
+    );
+    assert_eq!(sent[0].at.since(sent_at), millis(125));
+}
+
+#[test]
+fn rfc_8985_6_2_three_segments_held_leave_no_doubt() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack(&mut bench, first, 0, &[(1, 3)]), []);
+    assert_eq!(which(first, &sack(&mut bench, first, 0, &[(1, 4)])), [0]);
+}
+
+#[test]
+fn rfc_8985_6_2_late_original_shows_reordering_and_the_window_stays() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 0, &[(1, 3)]);
+    // The first one comes late: from now on three held segments are no proof.
+    assert_eq!(sack(&mut bench, first, 3, &[]), []);
+    assert_eq!(sack(&mut bench, first, 3, &[(4, 10)]), []);
+    assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_6_2_after_reordering_three_duplicates_are_no_proof_either() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 0, &[(1, 3)]);
+    sack(&mut bench, first, 3, &[]);
+    for held in 5..=8 {
+        assert_eq!(sack(&mut bench, first, 3, &[(4, held)]), []);
+    }
+    assert_eq!(which(first, &bench.run(millis(100))), [3]);
+}
+
+#[test]
+fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 0);
+    (0..6).for_each(|_| drop(bench.send(&[7; 10])));
+    bench.now = bench.now + millis(100);
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 20)]),
+        []
+    );
+    assert_eq!(
+        sack_octets(&mut bench, first, &[(first + 10, first + 30)]),
+        []
+    );
+    let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
+    assert_eq!(
+        sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(),
+        [first]
+    );
+}
+
+/// The newest block comes first (RFC 2018 section 4); the other one is news, too, if the ACK before
+/// this one was lost.
+#[test]
+fn rfc_8985_6_2_two_new_blocks_in_one_ack_are_no_reordering() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.now = bench.now + millis(100);
+    assert_eq!(sack(&mut bench, first, 0, &[(5, 6), (3, 4)]), []);
+    assert_eq!(
+        which(first, &sack(&mut bench, first, 0, &[(5, 7), (3, 4)]))[0],
+        0
+    );
+}
+
+#[test]
+fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    bench.send(&vec![7; 30 * MSS as usize]);
+    bench.now = bench.now + millis(100);
+    let sent = sack(&mut bench, first, 0, &[(1, 4)]);
+    assert_eq!(which(first, &sent)[0], 0);
+    // Six more arrive, and what they let out; the new segments were sent after the retransmission,
+    // and are held before it.
+    let sent = sack(&mut bench, first, 0, &[(1, 10)]);
+    assert!(!sent.is_empty());
+    bench.now = bench.now + millis(100);
+    let nxt = bench.snd_nxt.since(first) / MSS;
+    let mut again = sack(&mut bench, first, 0, &[(10, nxt), (1, 10)]);
+    again.extend(bench.run(millis(50)));
+    assert!(
+        which(first, &again).contains(&0),
+        "{:?}",
+        which(first, &again)
+    );
+    assert!(
+        causes(&again)
+            .iter()
+            .all(|cause| *cause != Cause::Retransmission(1))
+    );
+}

@@ -1,0 +1,178 @@
+//! RFC 8985: tail-loss probes.
+
+use super::*;
+
+#[test]
+fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(300));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![3], vec![Cause::TailLossProbe])
+    );
+    assert_eq!(sent[0].at.since(start), srtt * 2);
+    bench.now = bench.now + millis(50);
+    let sent = sack(&mut bench, first, 0, &[(3, 4)]);
+    let more = bench.run(millis(50));
+    assert_eq!(which(first, &[sent, more].concat()), [0, 1]);
+    assert_eq!(which(first, &sack(&mut bench, first, 1, &[(3, 4)])), [2]);
+    assert_eq!(bench.acknowledge(), []);
+    assert_eq!(bench.run(Duration::from_secs(100)), []);
+}
+
+#[test]
+fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 100]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(900));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::TailLossProbe])
+    );
+    assert_eq!(sent[0].at.since(start), srtt * 2 + millis(200));
+    // The one probe there is; then the retransmission timer, from the probe on.
+    let sent = bench.run(Duration::from_secs(1));
+    assert_eq!(causes(&sent), [Cause::Retransmission(1)]);
+    assert_eq!(sent[0].at.since(start), srtt * 2 + millis(1200));
+}
+
+#[test]
+fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe() {
+    let mut config = config(Recovery::Rack);
+    config.conn.nagle = Nagle::Off;
+    let (mut bench, first) = measured_with(config);
+    bench.send(&[7; 10]);
+    bench.send(&[8; 10]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let sent = bench.run(millis(300));
+    let [ref probe] = sent[..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(
+        (
+            probe.header.seq.since(first),
+            probe.text.len(),
+            probe.at.since(start)
+        ),
+        (10, 10, srtt * 2)
+    );
+}
+
+#[test]
+fn rfc_8985_7_3_new_text_is_the_better_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    // More than the congestion window lets out, less than the peer's.
+    bench.send(&vec![7; 60 * MSS as usize]);
+    let nxt = bench.snd_nxt.since(first) / MSS;
+    assert!(nxt < 60);
+    let sent = bench.run(millis(250));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![nxt], vec![Cause::TailLossProbe])
+    );
+}
+
+#[test]
+fn rfc_8985_7_4_probe_that_made_a_loss_good_costs_half_the_window_and_a_needless_one_nothing() {
+    for (needless, expected) in [(true, 11), (false, 5)] {
+        let (mut bench, first) = measured(Recovery::Rack);
+        bench.send(&vec![7; 11 * MSS as usize]);
+        let before = bench.status().cwnd;
+        sack(&mut bench, first, 10, &[]);
+        assert_eq!(which(first, &bench.run(millis(450))), [10]);
+        if needless {
+            // Both arrive: the ACK of the first, then a duplicate for the probe.
+            sack(&mut bench, first, 11, &[]);
+            sack(&mut bench, first, 11, &[]);
+        }
+        bench.send(&[7; 10]);
+        bench.acknowledge();
+        let after = bench.status().cwnd;
+        assert!(
+            if needless {
+                after >= before
+            } else {
+                after <= before.max(expected * MSS)
+            },
+            "{needless}: {before} {after}"
+        );
+    }
+}
+
+#[test]
+fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
+    let (mut bench, _) = measured(Recovery::Rfc6675);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    assert_eq!(bench.run(millis(990)), []);
+    let mut bench = Bench::new(config(Recovery::Rack));
+    bench.enter("ESTABLISHED");
+    bench.send(&vec![7; 4 * MSS as usize]);
+    assert_eq!(bench.run(millis(990)), []);
+}
+
+/// Neither what the peer sends nor an ACK that acknowledges nothing puts the probe off.
+#[test]
+fn rfc_8985_7_2_text_of_the_peer_does_not_put_the_probe_off() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 4 * MSS as usize]);
+    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        sent.extend(bench.run(millis(50)));
+        sent.extend(bench.arrive(bench.rcv_nxt, first, ACK, b"text"));
+    }
+    let probe = sent
+        .iter()
+        .find(|sent| sent.label.cause == Cause::TailLossProbe)
+        .unwrap();
+    assert_eq!(probe.at.since(start), srtt * 2);
+}
+
+/// SHLD-15: the window shrank so far that the last segment lies beyond it.
+#[test]
+fn rfc_8985_7_3_probe_that_has_no_room_does_not_stand_in_the_way_of_the_timeout() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 10 * MSS as usize]);
+    bench.window = 3000;
+    assert_eq!(sack(&mut bench, first, 0, &[]), []);
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::Retransmission(1)])
+    );
+}
+
+#[test]
+fn rfc_8985_7_3_fin_that_is_sent_once_does_not_stand_in_the_way_of_the_text_before_it() {
+    let mut config = config(Recovery::Rack);
+    config.conn.fin_repeats = FinRepeats::Never;
+    let (mut bench, first) = measured_with(config);
+    bench.send(&[7; 100]);
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    assert_eq!(bench.drain().len(), 1, "the FIN");
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!(
+        (which(first, &sent), causes(&sent)),
+        (vec![0], vec![Cause::Retransmission(1)])
+    );
+}
+
+#[test]
+fn rfc_8985_7_2_ack_of_the_fin_alone_leaves_nothing_to_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 100]);
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    let [fin] = &bench.drain()[..] else {
+        panic!("the FIN")
+    };
+    sack_octets(&mut bench, first + 100, &[]);
+    assert_eq!(bench.status().timer, Some(Timer::TailLoss));
+    sack_octets(&mut bench, fin.header.seq + 1, &[]);
+    assert_eq!(
+        (bench.state(), bench.status().timer),
+        (State::FinWait2, None)
+    );
+}

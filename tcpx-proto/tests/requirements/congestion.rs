@@ -1,0 +1,173 @@
+//! Section 3.8.2: congestion control.
+
+use super::*;
+
+#[test]
+fn must_19_rfc_6928_initial_window_is_ten_segments() {
+    let mut bench = open(plain());
+    assert_eq!(bench.send(&text(20 * MSS)).len(), 10);
+}
+
+#[test]
+fn must_19_slow_start_adds_what_was_acknowledged() {
+    let mut bench = open(plain());
+    bench.send(&text(60 * MSS));
+    let una = bench.snd_una;
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt, una + MSS as u32, ACK, b"")
+            .len(),
+        2,
+        "one left the network, one the window grew"
+    );
+    let tiny: usize = (1..=10)
+        .map(|part| {
+            bench
+                .arrive(bench.rcv_nxt, una + (MSS + 10 * part) as u32, ACK, b"")
+                .len()
+        })
+        .sum();
+    assert!(
+        tiny <= 1,
+        "ten ACKs of 100 octets are no ten segments (RFC 5681 section 3.1)"
+    );
+}
+
+#[test]
+fn must_19_timeout_leaves_a_window_of_one_segment() {
+    let mut bench = open(plain());
+    bench.send(&text(20 * MSS));
+    let sent = bench.run(millis(1500));
+    assert_eq!(sent.len(), 1);
+    assert_eq!(bench.status().cwnd as usize, MSS);
+    assert_eq!(
+        bench
+            .arrive(bench.rcv_nxt, bench.snd_una + MSS as u32, ACK, b"")
+            .len(),
+        2,
+        "slow start again"
+    );
+}
+
+#[test]
+fn rfc_5681_3_2_third_duplicate_ack_sends_the_missing_segment_at_once() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    let duplicate = |bench: &mut Bench| bench.arrive(bench.rcv_nxt, una, ACK, b"");
+    assert_eq!(
+        (duplicate(&mut bench), duplicate(&mut bench)),
+        (vec![], vec![])
+    );
+    let sent = duplicate(&mut bench);
+    assert_eq!(seqs(&sent), [(una, MSS)]);
+    assert_eq!(sent[0].label.cause, Cause::FastRetransmission);
+    assert_eq!(bench.status().cwnd as usize, 5 * MSS + 3 * MSS);
+}
+
+#[test]
+fn rfc_6582_3_2_duplicates_of_what_a_timeout_sends_again_start_no_recovery() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    bench.run(millis(1500));
+    let sent: Vec<Sent> = (0..6)
+        .flat_map(|_| bench.arrive(bench.rcv_nxt, una, ACK, b""))
+        .collect();
+    assert!(
+        sent.iter()
+            .all(|sent| sent.label.cause != Cause::FastRetransmission),
+        "{:?}",
+        seqs(&sent)
+    );
+    assert!(bench.status().cwnd as usize <= 3 * MSS);
+}
+
+#[test]
+fn rfc_3042_first_two_duplicate_acks_let_a_new_segment_out_each() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(20 * MSS));
+    let sent: Vec<Vec<(Seq, usize)>> = (0..3)
+        .map(|_| seqs(&bench.arrive(bench.rcv_nxt, una, ACK, b"")))
+        .collect();
+    let at = |segment: u32| vec![(una + segment * MSS as u32, MSS)];
+    assert_eq!(sent, [at(10), at(11), at(0)]);
+    assert_eq!(
+        bench.status().cwnd as usize,
+        5 * MSS + 3 * MSS,
+        "half of what was in flight before"
+    );
+}
+
+#[test]
+fn rfc_5681_3_2_loss_that_an_ack_of_the_same_batch_disproves_sends_nothing_again() {
+    let mut bench = open(plain());
+    bench.send(&text(5 * MSS));
+    let mut packet = [0; 100];
+    for ack in [bench.snd_una, bench.snd_una, bench.snd_una, bench.snd_nxt] {
+        let len = bench
+            .header(bench.rcv_nxt, ack, ACK)
+            .emit((b"", b""), &mut packet)
+            .unwrap();
+        bench.stack.packet_arrives(bench.now, &packet[..len]);
+    }
+    assert_eq!(bench.drain(), []);
+    assert_eq!(bench.send(b"next").len(), 1);
+}
+
+#[test]
+fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    for round in 0..6 {
+        bench.window -= 100;
+        bench.arrive(bench.rcv_nxt, una, ACK, b"");
+        let answer = bench.arrive(bench.rcv_nxt, una, ACK, b"x");
+        assert!(
+            answer.iter().all(|sent| sent.text.is_empty()),
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn rfc_6582_partial_ack_sends_the_next_hole_and_a_full_one_ends_recovery() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    for _ in 0..3 {
+        bench.arrive(bench.rcv_nxt, una, ACK, b"");
+    }
+    let hole = una + 4 * MSS as u32;
+    let sent = bench.arrive(bench.rcv_nxt, hole, ACK, b"");
+    assert_eq!(seqs(&sent)[0], (hole, MSS));
+    bench.acknowledge();
+    assert!(
+        bench.status().cwnd as usize <= 5 * MSS,
+        "{}",
+        bench.status().cwnd
+    );
+}
+
+#[test]
+fn rfc_5681_4_1_after_idling_the_window_is_the_initial_one_again() {
+    let mut bench = open(plain());
+    for _ in 0..20 {
+        bench.send(&text(2 * MSS));
+        bench.acknowledge();
+    }
+    assert!(bench.status().cwnd as usize > 20 * MSS);
+    bench.run(secs(10));
+    assert_eq!(bench.send(&text(40 * MSS)).len(), 10);
+}
+
+#[test]
+fn rfc_5681_3_1_a_lost_syn_makes_the_initial_window_one_segment() {
+    let mut bench = Bench::new(plain());
+    bench.enter("SYN-SENT");
+    bench.run(secs(2));
+    bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+    assert_eq!(bench.send(&text(20 * MSS)).len(), 1);
+}

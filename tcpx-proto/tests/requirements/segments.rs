@@ -1,0 +1,181 @@
+//! Section 3.7: segments.
+
+use super::*;
+
+#[test]
+fn must_14_67_mss_is_offered_and_fits_the_link() {
+    for (mtu, mss) in [(1500, 1460), (576, 536), (9000, 8960)] {
+        let sent = Bench::new(with(rfc(), |conn| conn.mtu = mtu)).connect();
+        assert_eq!(sent[0].header.options.mss, Some(mss));
+    }
+}
+
+#[test]
+fn must_15_without_the_option_segments_have_536_octets() {
+    let mut bench = open_to(plain(), Options::default());
+    assert_eq!(bench.send(&text(2000))[0].text.len(), 536);
+}
+
+#[test]
+fn must_15_without_the_option_segments_have_1220_octets_over_ipv6() {
+    let mut bench = Bench::new(plain());
+    (bench.local, bench.remote) = (
+        "[fd00::1]:7000".parse().unwrap(),
+        "[fd00::2]:9000".parse().unwrap(),
+    );
+    bench.stack.reserve(bench.local.ip(), 7000..=7000);
+    bench.syn_options = Options::default();
+    bench.enter("ESTABLISHED");
+    assert_eq!(bench.send(&text(4000))[0].text.len(), 1220);
+}
+
+#[test]
+fn must_16_effective_mss_is_the_smallest_of_peer_path_and_options() {
+    let mss = |config, options| open_to(config, options).send(&text(20_000))[0].text.len();
+    let offer = |mss| Options {
+        mss: Some(mss),
+        ..Options::default()
+    };
+    assert_eq!(mss(plain(), offer(1000)), 1000);
+    assert_eq!(mss(plain(), offer(9000)), MSS);
+    let stamped = Options {
+        timestamps: Some(Timestamps { value: 1, echo: 0 }),
+        ..offer(1460)
+    };
+    assert_eq!(mss(rfc(), stamped), MSS - 12);
+}
+
+/// The profile's segments of this many octets towards a peer whose SYN has this MSS, where `--mss`
+/// is that; and the MSS that is offered.
+fn limited(
+    profile: Profile,
+    state: &str,
+    own: u16,
+    theirs: Option<u16>,
+    mtu: u16,
+) -> (Option<u16>, usize) {
+    let config = with(Bench::plain(profile), |conn| {
+        (conn.mss, conn.mtu) = (Some(own), mtu)
+    });
+    let mut bench = Bench::new(config);
+    bench.syn_options = Options {
+        mss: theirs,
+        ..Options::default()
+    };
+    let offered = if state == "SYN-SENT" {
+        let syn = bench.connect();
+        bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+        syn
+    } else {
+        bench.listen();
+        let syn_ack = bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+        bench
+            .stack
+            .accept(bench.now, bench.listener.unwrap())
+            .unwrap();
+        syn_ack
+    };
+    assert_eq!(bench.state(), State::Established);
+    (
+        offered[0].header.options.mss,
+        bench.send(&text(20_000))[0].text.len(),
+    )
+}
+
+/// TCP_MAXSEG, measured at Linux 6.18; RFC 9293 knows a limit of what is offered alone.
+#[test]
+fn must_14_16_own_mss_limits_what_is_sent_in_profile_linux_alone() {
+    // Own limit, the peer's option, MTU; then what is offered, and what is sent by the RFC, by an
+    // active and by a passive opener of Linux.
+    for (own, theirs, mtu, offered, rfc, active, passive) in [
+        (300, Some(1460), 1500, 300, 1460, 300, 300),
+        (300, Some(100), 1500, 300, 100, 100, 100),
+        (1000, Some(536), 1500, 1000, 536, 536, 536),
+        (1000, Some(9000), 1500, 1000, 1460, 1000, 1000),
+        (9000, Some(9000), 1500, 1460, 1460, 1460, 1460),
+        (1000, Some(1460), 576, 536, 536, 536, 536),
+        (300, None, 1500, 300, 536, 300, 536),
+        (1000, None, 1500, 1000, 536, 1000, 536),
+        (9000, None, 1500, 1460, 536, 1460, 536),
+    ] {
+        let case = (own, theirs, mtu);
+        for (state, linux) in [("SYN-SENT", active), ("SYN-RECEIVED", passive)] {
+            assert_eq!(
+                limited(Profile::Rfc9293, state, own, theirs, mtu),
+                (Some(offered), rfc),
+                "{state} {case:?}"
+            );
+            assert_eq!(
+                limited(Profile::Linux, state, own, theirs, mtu),
+                (Some(offered), linux),
+                "Linux, {state} {case:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn must_16_sack_blocks_leave_their_room() {
+    let mut bench = open_to(
+        rfc(),
+        Options {
+            sack_permitted: true,
+            mss: Some(1460),
+            ..Options::default()
+        },
+    );
+    for hole in 1..=4 {
+        bench.arrive(bench.rcv_nxt + 1000 * hole, bench.snd_nxt, ACK, b"x");
+    }
+    let sent = bench.send(&text(5000));
+    assert!(
+        sent.iter()
+            .all(|sent| sent.text.len() <= MSS - 36
+                && sent.header.options.sack.as_slice().len() == 4)
+    );
+}
+
+#[test]
+fn must_65_mss_outside_a_syn_is_ignored_and_never_sent() {
+    let mut bench = open(plain());
+    let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK);
+    header.options.mss = Some(100);
+    bench.say(header, b"");
+    let sent = bench.send(&text(2 * MSS));
+    assert!(
+        sent.iter()
+            .all(|sent| sent.text.len() == MSS && sent.header.options.mss.is_none())
+    );
+}
+
+#[test]
+fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
+    let mut bench = open(plain());
+    let sent = bench.send(&text(2 * MSS + 5));
+    let pushed: Vec<bool> = sent
+        .iter()
+        .map(|sent| sent.header.flags.has(Flags::PSH))
+        .collect();
+    assert_eq!(pushed, [false, false, true]);
+}
+
+#[test]
+fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
+    let mut bench = open(plain());
+    let mut packet = [0; 200];
+    let len = bench
+        .header(bench.rcv_nxt, Seq(0), Flags::RST)
+        .emit((b"", b""), &mut packet)
+        .unwrap();
+    packet[36] ^= 1;
+    bench.stack.packet_arrives(bench.now, &packet[..len]);
+    assert_eq!((bench.drain(), bench.state()), (vec![], State::Established));
+    assert_eq!(bench.stack.counters().bad_checksums, 1);
+    assert!(
+        bench
+            .events
+            .iter()
+            .any(|event| matches!(event.what, What::Discarded(Discard::Parse(_))))
+    );
+}

@@ -1,0 +1,247 @@
+//! Section 3.8.6: windows and ACKs.
+
+use super::*;
+
+#[test]
+fn must_34_shld_15_to_17_shrunk_window_stops_new_text_and_is_survived() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(5 * MSS));
+    bench.window = 1000;
+    assert_eq!(bench.arrive(bench.rcv_nxt, una, ACK, b""), []);
+    assert_eq!(bench.send(b"more"), [], "SHLD-15");
+    let sent = bench.run(millis(1500));
+    assert_eq!(
+        seqs(&sent),
+        [(una, 1000)],
+        "SHLD-16: what lies in the window goes again"
+    );
+    bench.window = 65_000;
+    let rest = bench.arrive(bench.rcv_nxt, una + 1000, ACK, b"");
+    assert!(!rest.is_empty(), "and the rest once there is room");
+}
+
+#[test]
+fn must_35_window_shrunk_to_nothing_is_probed() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(3 * MSS));
+    bench.window = 0;
+    bench.arrive(bench.rcv_nxt, una, ACK, b"");
+    let sent = bench.run(millis(1500));
+    assert_eq!(seqs(&sent), [(una, 1)]);
+    assert_eq!(sent[0].label.cause, Cause::Probe);
+}
+
+#[test]
+fn must_36_shld_29_30_probes_come_after_one_rto_and_then_exponentially() {
+    let mut bench = stuck(plain());
+    let start = bench.now;
+    let sent = bench.run(secs(250));
+    assert_eq!(
+        times(start, &sent),
+        [
+            1000, 3000, 7000, 15_000, 31_000, 63_000, 123_000, 183_000, 243_000
+        ]
+    );
+    assert!(
+        sent.iter()
+            .all(|sent| sent.label.cause == Cause::Probe && sent.text == [0])
+    );
+}
+
+#[test]
+fn must_36_opened_window_lets_the_text_go() {
+    let mut bench = stuck(plain());
+    bench.run(secs(10));
+    bench.window = 65_000;
+    let sent = bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+    assert_eq!(
+        sent.iter()
+            .flat_map(|sent| sent.text.clone())
+            .collect::<Vec<_>>(),
+        text(100)
+    );
+}
+
+#[test]
+fn must_36_octet_that_a_probe_delivered_counts() {
+    let mut bench = stuck(plain());
+    let probe = bench.run(millis(1500)).remove(0);
+    bench.arrive(bench.rcv_nxt, probe.end(), ACK, b"");
+    assert_eq!(
+        (bench.snd_una, bench.status().unacknowledged),
+        (probe.end(), 99)
+    );
+    let next = bench.run(secs(60)).remove(0);
+    assert_eq!(
+        (next.header.seq, next.text.as_slice()),
+        (probe.end(), &text(100)[1..2])
+    );
+}
+
+#[test]
+fn must_37_probes_answered_never_abort() {
+    for profile in [Profile::Rfc9293, Profile::Linux] {
+        let mut bench = stuck(Bench::plain(profile));
+        for _ in 0..500 {
+            bench.run(secs(130));
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+        assert_eq!(
+            (ended(&bench), bench.state()),
+            (None, State::Established),
+            "{}",
+            profile.name()
+        );
+    }
+}
+
+#[test]
+fn must_37_probes_answered_never_abort_after_close() {
+    let mut bench = stuck(plain());
+    bench.stack.close(bench.now, bench.conn()).unwrap();
+    for _ in 0..500 {
+        bench.run(secs(130));
+        bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+    }
+    assert_eq!(bench.state(), State::FinWait1);
+}
+
+#[test]
+fn must_38_sender_waits_for_a_useful_window_or_the_override() {
+    let mut bench = open(plain());
+    bench.window = 10_000;
+    bench.acknowledge();
+    bench.send(&text(6 * MSS));
+    bench.window = 10;
+    bench.acknowledge();
+    bench.send(&text(1000));
+    let start = bench.now;
+    let sent = bench.run(secs(2));
+    assert_eq!(sent[0].text.len(), 10);
+    assert!(
+        (100..=1000).contains(&times(start, &sent)[0]),
+        "{:?}",
+        times(start, &sent)
+    );
+}
+
+#[test]
+fn must_38_half_of_the_largest_window_is_useful() {
+    let mut bench = Bench::new(plain());
+    bench.window = 1000;
+    bench.enter("ESTABLISHED");
+    bench.window = 500;
+    bench.acknowledge();
+    assert_eq!(
+        seqs(&bench.send(&text(1000)))
+            .iter()
+            .map(|(_, len)| *len)
+            .collect::<Vec<_>>(),
+        [500]
+    );
+}
+
+#[test]
+fn must_39_receiver_opens_its_window_by_a_segment_or_half_the_buffer_only() {
+    let mut bench = open(with(plain(), |conn| conn.receive_buffer = 10_000));
+    for _ in 0..10 {
+        bench.text(&text(1000));
+    }
+    assert_eq!(bench.status().rcv_wnd, 0);
+    let mut updates = Vec::new();
+    for _ in 0..10_000 {
+        bench.receive(1).unwrap();
+        updates.extend(bench.drain().into_iter().map(|sent| sent.header.window));
+    }
+    assert!(
+        updates.len() <= 8 && updates.windows(2).all(|pair| pair[1] - pair[0] >= 1460),
+        "{updates:?}"
+    );
+    assert!(updates[0] >= 1460);
+}
+
+#[test]
+fn must_40_shld_18_ack_of_one_segment_waits_less_than_half_a_second() {
+    let mut bench = open(rfc());
+    assert_eq!(bench.text(&text(100)), []);
+    let start = bench.now;
+    let sent = bench.run(secs(1));
+    assert_eq!(sent.len(), 1);
+    assert!((1..500).contains(&times(start, &sent)[0]));
+}
+
+#[test]
+fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
+    let mut bench = open(rfc());
+    let answers: Vec<usize> = (0..6).map(|_| bench.text(&text(MSS)).len()).collect();
+    assert_eq!(answers, [0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn must_58_59_what_arrives_together_is_acknowledged_once() {
+    let mut bench = open(plain());
+    let mut packet = [0; 2000];
+    for at in 0..10 {
+        let header = bench.header(bench.rcv_nxt + 100 * at, bench.snd_nxt, ACK);
+        let len = header.emit((&text(100), b""), &mut packet).unwrap();
+        bench.stack.packet_arrives(bench.now, &packet[..len]);
+    }
+    let sent = bench.drain();
+    assert_eq!(
+        sent.iter().map(|sent| sent.header.ack).collect::<Vec<_>>(),
+        [PEER_ISS + 1001]
+    );
+}
+
+#[test]
+fn must_66_ack_of_a_segment_is_taken_though_its_text_has_no_room() {
+    let mut bench = Bench::new(with(plain(), |conn| conn.receive_buffer = 1000));
+    bench.unread = text(1000);
+    bench.enter("ESTABLISHED");
+    bench.send(b"x");
+    bench.text(b"no room");
+    assert_eq!(bench.status().unacknowledged, 0);
+    assert_eq!(bench.status().unread, 1000);
+}
+
+proptest! {
+    #[test]
+    fn shld_14_right_edge_never_moves_left(
+        buffer in 1000usize..300_000,
+        scaling: bool,
+        steps in prop::collection::vec((prop_oneof![Just(0), 0u32..3000], 0usize..3000, 0usize..4000, 0u64..300), 1..60),
+    ) {
+        let config = with(rfc(), |conn| (conn.receive_buffer, conn.window_scaling) = (buffer, scaling));
+        let mut bench = Bench::new(config);
+        bench.syn_options = Options { window_scale: Some(7), ..bench.syn_options };
+        bench.enter("SYN-RECEIVED(passive)");
+        let shift = if scaling { bench.clone().run(secs(2))[0].header.options.window_scale.unwrap() } else { 0 };
+        bench.acknowledge();
+        let mut promised = PEER_ISS + 1 + buffer.min(65_535) as u32;
+        // What is offered is the promise rounded up to the scale's unit: less of that excess is no
+        // less of the promise.
+        let mut check = |bench: &Bench, sent: Vec<Sent>| {
+            for sent in sent {
+                let offered = sent.header.ack + (u32::from(sent.header.window) << shift);
+                assert!(promised.le(offered), "{promised} {offered}");
+            }
+            let edge = bench.status().rcv_nxt + bench.status().rcv_wnd;
+            assert!(promised.le(edge), "{promised} {edge}");
+            promised = edge;
+        };
+        for (gap, len, read, wait) in steps {
+            let window = bench.status().rcv_wnd;
+            let start = gap.min(window.saturating_sub(1));
+            let len = len.min((window - start.min(window)) as usize);
+            let sent = bench.arrive(bench.rcv_nxt + start, bench.snd_nxt, ACK, &text(len));
+            check(&bench, sent);
+            let _ = bench.receive(read);
+            let sent = bench.drain();
+            check(&bench, sent);
+            let sent = bench.run(millis(wait));
+            check(&bench, sent);
+        }
+    }
+}
