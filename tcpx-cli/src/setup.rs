@@ -18,7 +18,7 @@ use tcpx::link::{Link, LinkOptions};
 use tcpx::privileges;
 use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
 use tcpx_proto::config::{Config, HeldOutput, Profile};
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::knob::Settings;
 use tcpx_proto::state::State;
 use tcpx_proto::trace::Role;
@@ -28,7 +28,7 @@ use tracing_subscriber::EnvFilter;
 pub struct Run {
     /// The stack's configuration.
     pub config: Config,
-    rules: Vec<Rule>,
+    rules: Vec<FaultRule>,
     seed: u64,
     role: Role,
     profile: Profile,
@@ -234,7 +234,7 @@ impl Run {
             .any(|path| is_stdout(path))
     }
 
-    /// Whether a third ACK is left out until it is lifted.
+    /// Whether a third ACK is left out until it is released.
     pub fn holds_third_ack(&self) -> bool {
         self.config.conn.held_output == HeldOutput::DataAndFin
     }

@@ -133,8 +133,8 @@ fn script(cli: &Cli, run: &Run) -> Script {
         steps.push(Step::SendInput);
     }
     if run.holds_third_ack() {
-        steps.extend(cli.hold.map_or([Step::StopReading, Step::Lift], |hold| {
-            [Step::Sleep(hold), Step::Lift]
+        steps.extend(cli.hold.map_or([Step::StopReading, Step::Release], |hold| {
+            [Step::Sleep(hold), Step::Release]
         }));
     } else if cli.send.is_some() || ends_at_once {
         steps.extend(cli.hold.map(Step::Sleep));
@@ -261,7 +261,7 @@ async fn one(
         .await
         .map_err(AppError::Connection)?;
     let stream = Arc::new(stream);
-    let at_once = cli.close || cli.abort || script.steps.contains(&Step::Lift);
+    let at_once = cli.close || cli.abort || script.steps.contains(&Step::Release);
     let output = output
         .writer()
         .map_err(|error| AppError::Own(format!("cannot use the output: {error}")))?;

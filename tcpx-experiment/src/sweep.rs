@@ -8,7 +8,7 @@ use crate::trace::{Body, Direction};
 use crate::world::{Outcome, sim};
 use anyhow::{Context, Result};
 use tcpx_proto::config::{ConnConfig, Isn, TimeWaitRst};
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 
 /// What is done to a segment.
 const MISHAPS: [&str; 3] = ["drop", "dup=1", "delay="];
@@ -172,7 +172,7 @@ impl Sweep {
             plan.hosts[*end as usize]
                 .settings
                 .rules
-                .push(Rule::parse(line)?);
+                .push(FaultRule::parse(line)?);
         }
         let outcome = sim::run(&plan, seed, false)?;
         self.runs += 1;

@@ -17,7 +17,7 @@ use tcpx_lab::document::{self, Language};
 use tcpx_lab::linux::nft::{self, Own};
 use tcpx_lab::linux::player;
 use tcpx_lab::netns_daemon;
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::lexer::Mistake;
 
 const EXAMPLES: &str = "Examples:
@@ -322,9 +322,9 @@ fn examine(format: TableFormat) -> Result<ExitCode> {
 /// The exit status is 2 for a mistake in a rule, and for one that nftables cannot do.
 fn nft_table(lines: &[String], own: Own) -> Result<ExitCode> {
     let refused = |line: &str, mistake: &Mistake| cli::underlined("RULE", line, mistake);
-    let rules: Result<Vec<Rule>, Failure> = lines
+    let rules: Result<Vec<FaultRule>, Failure> = lines
         .iter()
-        .map(|line| Rule::parse(line).map_err(|mistake| refused(line, &mistake)))
+        .map(|line| FaultRule::parse(line).map_err(|mistake| refused(line, &mistake)))
         .collect();
     let table = rules.and_then(|rules| {
         nft::table(&rules, &own).map_err(|(rule, mistake)| refused(&rule.text, &mistake))

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tcpx::netns::{A, B, Cable, Namespace, pair};
 use tcpx_lab::linux::nft::{Own, table};
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 
 const PORT: u16 = 7000;
 const DOCS: &str = include_str!("../../docs/faults.md");
@@ -51,9 +51,9 @@ fn run(
 }
 
 fn translated(lines: &[&str], address: &str) -> String {
-    let rules: Vec<Rule> = lines
+    let rules: Vec<FaultRule> = lines
         .iter()
-        .map(|line| Rule::parse(line).unwrap())
+        .map(|line| FaultRule::parse(line).unwrap())
         .collect();
     table(
         &rules,

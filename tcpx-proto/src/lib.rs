@@ -49,7 +49,7 @@
 //! 2. An edge of the state table that leads elsewhere: [`config::Detour`], recorded as
 //!    [`event::What::Deviated`].
 //! 3. A segment dropped, delayed, copied, held, rewritten or overtaken at the edge: a
-//!    [`fault::Rule`], a line of text. The engine cannot tell a [`fault::Gate`] from a bad network.
+//!    [`fault::FaultRule`], a line of text. The engine cannot tell a [`fault::Gate`] from a bad network.
 //! 4. What the application does: [`script::Script`], lines of text as well.
 //!
 //! A row of [`preset::PRESETS`] bundles these under the name of the rule of TCP that it removes,

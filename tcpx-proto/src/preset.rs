@@ -5,7 +5,7 @@ use crate::config::{
     Config, Congestion, Detour, FinRepeats, HeldOutput, Isn, Nagle, Overflow, ResetChecks, Samples,
     SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
-use crate::fault::Rule;
+use crate::fault::FaultRule;
 use crate::state::{State, Trigger};
 use crate::wire::ChecksumPolicy;
 use alloc::vec::Vec;
@@ -258,12 +258,12 @@ impl Preset {
 
     /// Makes all its changes. The first rule that matches wins: call it before `rules` gets the
     /// user's own.
-    pub fn apply(&'static self, config: &mut Config, rules: &mut Vec<Rule>) {
+    pub fn apply(&'static self, config: &mut Config, rules: &mut Vec<FaultRule>) {
         for change in self.changes {
             match change {
                 Change::Parameter(set) => set(config),
                 Change::Detour(detour) => config.conn.detours.push(*detour),
-                Change::Fault(line) => rules.extend(Rule::parse(line).ok().map(|mut rule| {
+                Change::Fault(line) => rules.extend(FaultRule::parse(line).ok().map(|mut rule| {
                     rule.preset = Some(self.name);
                     rule
                 })),

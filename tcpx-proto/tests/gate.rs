@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, Isn, Profile};
 use tcpx_proto::error::{CallError, CloseReason};
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::id::ConnId;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::script::{Script, Step};
@@ -33,9 +33,9 @@ impl World {
         let mut config = Profile::Rfc9293.config();
         change(&mut config);
         let server_config = config.clone();
-        let mut rules: Vec<Rule> = faults
+        let mut rules: Vec<FaultRule> = faults
             .iter()
-            .map(|line| Rule::parse(line).unwrap())
+            .map(|line| FaultRule::parse(line).unwrap())
             .collect();
         for name in without {
             Preset::find(name).unwrap().apply(&mut config, &mut rules);
@@ -266,7 +266,7 @@ fn no_third_ack_lifted_completes_the_handshake_and_the_data_follows() {
         .connect(vec![
             Step::Send(b"hello".to_vec()),
             hold,
-            Step::Lift,
+            Step::Release,
             Step::Shutdown,
             Step::ReceiveToEnd,
             Step::Close,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tcpx_proto::config::{Config, Congestion, Isn, Profile, Recovery, Rto};
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::What;
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::Cause;
 use tcpx_proto::preset::PRESETS;
@@ -393,7 +393,7 @@ proptest! {
         let mut sim = Sim::new(run.seed);
         let hosts = [A, B].map(|address| {
             let end = usize::from(address == B);
-            let (mut config, mut rules) = (run.config(end), faults.iter().map(|line| Rule::parse(line).unwrap()).collect());
+            let (mut config, mut rules) = (run.config(end), faults.iter().map(|line| FaultRule::parse(line).unwrap()).collect());
             removed.iter().for_each(|preset| preset.apply(&mut config, &mut rules));
             (sim.add_host(address, config.clone(), run.seed, rules), config.conn)
         });

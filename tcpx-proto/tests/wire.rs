@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use tcpx_proto::fault::{Direction, Gate, Rule, Verdict};
+use tcpx_proto::fault::{Direction, FaultRule, Gate, Verdict};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{
@@ -238,7 +238,7 @@ proptest! {
             spoil_checksum(&mut before);
         }
         let edits = edits.join(", ");
-        let rule = Rule::parse(&format!("rewrite({edits}) any segment")).unwrap();
+        let rule = FaultRule::parse(&format!("rewrite({edits}) any segment")).unwrap();
         let (mut gate, mut after) = (Gate::new(vec![rule], 1), before.clone());
         let judgement = gate.offer(Instant(0), direction, None, &mut after);
         prop_assert!(judgement.goes_on() && judgement.rule == Some(0));

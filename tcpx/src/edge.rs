@@ -5,7 +5,7 @@ use crate::record::Observer;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use tcpx_proto::event::{Event, SegmentRecord, What};
-use tcpx_proto::fault::{Direction, Gate, Judgement, Rule, Verdict};
+use tcpx_proto::fault::{Direction, FaultRule, Gate, Judgement, Verdict};
 use tcpx_proto::id::{ConnId, FourTuple};
 use tcpx_proto::label::Label;
 use tcpx_proto::script::{AppAction, AppEvent};
@@ -81,7 +81,7 @@ impl Edge {
     }
 
     /// One more rule for the gate, which from then on looks at every segment.
-    pub(crate) fn add_rule(&mut self, rule: Rule) {
+    pub(crate) fn add_rule(&mut self, rule: FaultRule) {
         let index = self.gate.rules().len();
         self.observers
             .iter_mut()
@@ -100,13 +100,13 @@ impl Edge {
     }
 
     /// Ends every rule of the gate, and lets go what they kept.
-    pub(crate) fn lift_all(&mut self) {
-        self.gate.lift_all();
+    pub(crate) fn release_all(&mut self) {
+        self.gate.release_all();
     }
 
     /// Removes the fault rules of a preset and lets go what its hold-back keeps.
-    pub(crate) fn lift(&mut self, now: Instant, preset: &str) {
-        self.gate.lift(preset);
+    pub(crate) fn release(&mut self, now: Instant, preset: &str) {
+        self.gate.release(preset);
         for id in self.stack.connections().collect::<Vec<_>>() {
             // A connection that has ended has nothing held back.
             let _ = self.stack.release(now, id);
@@ -431,7 +431,7 @@ mod tests {
             Gate::new(
                 faults
                     .iter()
-                    .map(|line| Rule::parse(line).unwrap())
+                    .map(|line| FaultRule::parse(line).unwrap())
                     .collect(),
                 1,
             ),

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Poll;
 use tcpx_proto::config::{Config, ConnConfig};
-use tcpx_proto::fault::{Gate, Rule};
+use tcpx_proto::fault::{FaultRule, Gate};
 use tcpx_proto::id::ConnId;
 use tcpx_proto::script::AppAction;
 use tcpx_proto::stack::{Counters, Stack};
@@ -45,7 +45,7 @@ pub struct HostOptions {
     pub config: Config,
     /// Fault rules, the first match wins ([`tcpx_proto::fault`]).
     /// [`check`](tcpx_proto::fault::check) finds holds that nothing releases.
-    pub faults: Vec<Rule>,
+    pub faults: Vec<FaultRule>,
     /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating
     /// system, which it must where peers are not trusted; in memory: from the network's.
     pub seed: Option<u64>,
@@ -209,7 +209,7 @@ impl Host {
 
     /// From now on the gate has this rule, too, after the others. Its counts begin here: `data#1`
     /// is the next segment with text.
-    pub fn add_fault(&self, rule: Rule) {
+    pub fn add_fault(&self, rule: FaultRule) {
         // A host that ended sends nothing that a rule could be for.
         _ = self.handle.shared.with(|edge, _| edge.add_rule(rule));
     }
@@ -218,13 +218,16 @@ impl Host {
     /// held back goes on.
     pub fn end_faults(&self) {
         // A host that ended holds nothing back.
-        _ = self.handle.shared.with(|edge, _| edge.lift_all());
+        _ = self.handle.shared.with(|edge, _| edge.release_all());
     }
 
     /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
-    pub fn lift(&self, preset: &str) {
+    pub fn release(&self, preset: &str) {
         // A host that ended holds nothing back.
-        _ = self.handle.shared.with(|edge, now| edge.lift(now, preset));
+        _ = self
+            .handle
+            .shared
+            .with(|edge, now| edge.release(now, preset));
     }
 
     /// Waits until every connection is CLOSED, TIME-WAIT included. Cancel-safe. Listeners go on:

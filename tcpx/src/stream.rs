@@ -204,7 +204,7 @@ impl Stream {
     ///
     /// # Errors
     /// The connection has ended.
-    pub fn lift(&self) -> Result<(), Error> {
+    pub fn release(&self) -> Result<(), Error> {
         Ok(self
             .handle
             .shared

@@ -244,8 +244,8 @@ fn one_segment_a_packet(namespace: &Namespace) -> io::Result<()> {
 /// Loses text at both ends, the kernel's and ours alike, as `tcpx-lab nft` would have it.
 fn lossy(percent: u32) -> io::Result<(Namespace, Namespace)> {
     let ends = netns::pair(Cable::PLAIN)?;
-    let rule =
-        fault::Rule::parse(&format!("rate={percent}% drop any data")).map_err(io::Error::other)?;
+    let rule = fault::FaultRule::parse(&format!("rate={percent}% drop any data"))
+        .map_err(io::Error::other)?;
     let own = Own {
         address: netns::A.into(),
         ports: 0..=u16::MAX,

@@ -230,7 +230,7 @@ impl Executor<'_> {
                     connection::ended_early(ended)?;
                 }
             }
-            Call::Release => self.host.lift("third-ack"),
+            Call::Release => self.host.release("third-ack"),
             Call::Shutdown(stream) => connection::shutdown(stream).await?,
             Call::Close(stream) => stream.close(),
             Call::Abort(stream) => stream.abort(),

@@ -8,7 +8,7 @@ use crate::trace::{AppAction, Body, Direction, Entry, Log, Segment};
 use crate::world::{Outcome, sim};
 use std::time::Duration;
 use tcpx_proto::error::CloseKind;
-use tcpx_proto::fault::Rule;
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::preset::Preset;
 use tcpx_proto::script::Script;
 use tcpx_proto::state::{State, Trigger};
@@ -371,7 +371,7 @@ fn record_with_one_thing_changed_is_a_difference() {
 #[test]
 fn what_the_network_has_a_hand_in_is_counted() {
     let mut disturbed = plan("linux", SCRIPTS[0]);
-    let (plain, drop) = (run(&disturbed), Rule::parse("drop out fin#1").unwrap());
+    let (plain, drop) = (run(&disturbed), FaultRule::parse("drop out fin#1").unwrap());
     disturbed.hosts[0].settings.rules.push(drop);
     let predicted = run(&disturbed);
     assert_eq!(
@@ -422,7 +422,7 @@ fn what_comes_just_before_the_limit_in_one_run_may_come_just_after_it_in_the_oth
     plan.hosts[1]
         .settings
         .rules
-        .push(Rule::parse("drop in syn").unwrap());
+        .push(FaultRule::parse("drop in syn").unwrap());
     // The SYN is sent again after a second.
     let limited = |millis: u64| Plan {
         limit: Duration::from_millis(millis),

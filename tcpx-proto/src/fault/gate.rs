@@ -7,7 +7,7 @@ mod tests;
 use super::flow::{Flow, FlowKey, Parked, Tally};
 use super::held::{Due, Held, Kept, MAX_HELD_PER_FLOW, cost};
 use super::rule::{Action, Edit, Effect, Facts, Fault, Milestone, Release, When};
-use super::{Direction, Judgement, Released, Rule, Verdict};
+use super::{Direction, FaultRule, Judgement, Released, Verdict};
 use crate::label::Label;
 use crate::state::State;
 use crate::time::{Duration, Instant};
@@ -30,7 +30,7 @@ const MAX_FLOWS: usize = 1 << 16;
 /// 2^16 four-tuples), and the same seed, packets and times give the same verdicts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Gate {
-    rules: Vec<Rule>,
+    rules: Vec<FaultRule>,
     random: Random,
     offers: u64,
     /// The offer at which the four-tuples may be looked through again.
@@ -41,7 +41,7 @@ pub struct Gate {
 
 impl Gate {
     /// A gate with these rules, the first match wins; random ones draw from `seed`.
-    pub fn new(rules: Vec<Rule>, seed: u64) -> Gate {
+    pub fn new(rules: Vec<FaultRule>, seed: u64) -> Gate {
         Gate {
             rules,
             random: Random { seed, drawn: 0 },
@@ -52,13 +52,13 @@ impl Gate {
         }
     }
 
-    /// The rules, lifted ones too: [`Judgement::rule`] is an index into them.
-    pub fn rules(&self) -> &[Rule] {
+    /// The rules, released ones too: [`Judgement::rule`] is an index into them.
+    pub fn rules(&self) -> &[FaultRule] {
         &self.rules
     }
 
     /// One more rule, after the others; it counts from now on.
-    pub fn add(&mut self, rule: Rule) {
+    pub fn add(&mut self, rule: FaultRule) {
         self.rules.push(rule);
         let rules = self.rules.len();
         self.flows
@@ -67,10 +67,10 @@ impl Gate {
     }
 
     /// Ends every rule: none matches any more, and what they kept goes on.
-    pub fn lift_all(&mut self) {
+    pub fn release_all(&mut self) {
         self.rules
             .iter_mut()
-            .for_each(|rule| rule.action = Action::Lifted);
+            .for_each(|rule| rule.action = Action::Released);
         self.held.release_all(Instant::ZERO, |_| true);
     }
 
@@ -173,21 +173,21 @@ impl Gate {
     }
 
     /// Ends the rules of a preset: they match no more, and what they kept goes on.
-    pub fn lift(&mut self, preset: &str) {
+    pub fn release(&mut self, preset: &str) {
         for rule in self
             .rules
             .iter_mut()
             .filter(|rule| rule.preset == Some(preset))
         {
-            rule.action = Action::Lifted;
+            rule.action = Action::Released;
         }
         let rules = &self.rules;
-        let lifted = |kept: &Kept| {
+        let is_released = |kept: &Kept| {
             rules
                 .get(kept.rule)
-                .is_some_and(|rule| rule.action == Action::Lifted)
+                .is_some_and(|rule| rule.action == Action::Released)
         };
-        self.held.release_all(Instant::ZERO, lifted);
+        self.held.release_all(Instant::ZERO, is_released);
     }
 
     /// What is remembered of a four-tuple, made where there is nothing.
@@ -469,7 +469,7 @@ fn rewrite(packet: &mut [u8], edits: &[Edit]) -> bool {
 
 /// Whether the rule can do its work now: `reorder` keeps one segment at a time, `hold` none once
 /// its last release has happened.
-fn can_act(rules: &[Rule], index: usize, tallies: &[Tally], now: Instant) -> bool {
+fn can_act(rules: &[FaultRule], index: usize, tallies: &[Tally], now: Instant) -> bool {
     let (Some(rule), Some(tally)) = (rules.get(index), tallies.get(index)) else {
         return false;
     };

@@ -1,6 +1,6 @@
 //! The gate at the edge: what the network does to a segment, as data.
 //!
-//! A [`Rule`] is one line of the fault language (`docs/faults.md` has all of it); a [`Gate`] holds
+//! A [`FaultRule`] is one line of the fault language (`docs/faults.md` has all of it); a [`Gate`] holds
 //! the rules of one host and judges each packet that leaves or enters. The engine cannot tell a
 //! gate from a bad network.
 
@@ -13,7 +13,7 @@ mod rule;
 pub use gate::Gate;
 pub use held::{MAX_HELD, MAX_HELD_PER_FLOW};
 pub use rule::{
-    Action, Edit, Effect, Fault, Kind, Milestone, Release, Rule, Value, When, Which, check,
+    Action, Edit, Effect, Fault, FaultRule, Kind, Milestone, Release, Value, When, Which, check,
 };
 
 use crate::label::Label;

@@ -450,7 +450,7 @@ fn percent(word: Word<'_>) -> Parsed<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Rule, check};
+    use super::super::{FaultRule, check};
     use super::*;
     use crate::time::Duration;
     use alloc::string::ToString;
@@ -748,7 +748,7 @@ mod tests {
         let mistake = |lines: &[&str]| {
             let rules: Vec<_> = lines
                 .iter()
-                .map(|line| Rule::parse(line).unwrap())
+                .map(|line| FaultRule::parse(line).unwrap())
                 .collect();
             let found = check(&rules).err();
             found.map(|(rule, error)| {

@@ -13,21 +13,21 @@ use core::str::FromStr;
 
 /// One line of the fault language, parsed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Rule {
+pub struct FaultRule {
     /// The line as it was written.
     pub text: String,
-    /// The preset that brought it, so that it can be lifted; `None` for the user's own.
+    /// The preset that brought it, so that it can be released; `None` for the user's own.
     pub preset: Option<&'static str>,
     pub(super) action: Action,
 }
 
-impl Rule {
+impl FaultRule {
     /// Reads one line.
     ///
     /// # Errors
     /// [`Mistake`]: the first mistake.
-    pub fn parse(line: &str) -> Result<Rule, Mistake> {
-        Ok(Rule {
+    pub fn parse(line: &str) -> Result<FaultRule, Mistake> {
+        Ok(FaultRule {
             text: line.into(),
             preset: None,
             action: parse::action(line)?,
@@ -59,11 +59,11 @@ impl Rule {
     }
 }
 
-impl FromStr for Rule {
+impl FromStr for FaultRule {
     type Err = Mistake;
 
-    fn from_str(line: &str) -> Result<Rule, Mistake> {
-        Rule::parse(line)
+    fn from_str(line: &str) -> Result<FaultRule, Mistake> {
+        FaultRule::parse(line)
     }
 }
 
@@ -72,7 +72,7 @@ impl FromStr for Rule {
 ///
 /// # Errors
 /// The first rule that has none, and what is wrong with it.
-pub fn check(rules: &[Rule]) -> Result<(), (&Rule, Mistake)> {
+pub fn check(rules: &[FaultRule]) -> Result<(), (&FaultRule, Mistake)> {
     let held: Vec<&str> = rules
         .iter()
         .filter_map(|rule| rule.holds())
@@ -83,7 +83,7 @@ pub fn check(rules: &[Rule]) -> Result<(), (&Rule, Mistake)> {
         .filter_map(|rule| rule.releases())
         .map(|release| &*release.name)
         .collect();
-    let unpaired = |rule: &Rule| match (rule.holds(), rule.releases()) {
+    let unpaired = |rule: &FaultRule| match (rule.holds(), rule.releases()) {
         (Some(name), _) if !released.contains(&&**name) => {
             Some(parse::no_such_release(&rule.text, name, &released))
         }
@@ -105,8 +105,8 @@ pub enum Action {
     Fault(Fault),
     /// What was held goes on.
     Release(Release),
-    /// Nothing more: the rule of a preset that was lifted.
-    Lifted,
+    /// Nothing more: the rule was released.
+    Released,
 }
 
 /// What happens, and to which segments.

@@ -2,7 +2,7 @@
 
 use super::{Effect, KNOBS, Knob, rows};
 use crate::config::{Config, Profile};
-use crate::fault::{self, Rule};
+use crate::fault::{self, FaultRule};
 use crate::lexer::{Mistake, Parsed, Word, did_you_mean, nearest, one_of};
 use crate::preset::{PRESETS, Preset};
 use alloc::format;
@@ -18,7 +18,7 @@ pub struct Settings {
     /// The stack's configuration.
     pub config: Config,
     /// The rules of the gate, in its order: those of removed rules, then the faults.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<FaultRule>,
 }
 
 impl Settings {
@@ -264,7 +264,7 @@ fn parameter(config: &mut Config, option: &Given<'_>) -> Parsed<()> {
     Ok(())
 }
 
-fn rule(config: &mut Config, rules: &mut Vec<Rule>, option: &Given<'_>) -> Parsed<()> {
+fn rule(config: &mut Config, rules: &mut Vec<FaultRule>, option: &Given<'_>) -> Parsed<()> {
     let value = option.value;
     match (option.knob.effect, value.text) {
         (Effect::Without, _) => {
@@ -274,7 +274,7 @@ fn rule(config: &mut Config, rules: &mut Vec<Rule>, option: &Given<'_>) -> Parse
         (Effect::Shorthand(name), _) => remove(name, config, rules),
         (Effect::ThirdAck, "") => remove("third-ack", config, rules),
         (Effect::ThirdAck, "data") => {
-            let mut rule = Rule::parse("drop out third-ack")?;
+            let mut rule = FaultRule::parse("drop out third-ack")?;
             rule.preset = Some("third-ack");
             rules.push(rule);
         }
@@ -283,14 +283,14 @@ fn rule(config: &mut Config, rules: &mut Vec<Rule>, option: &Given<'_>) -> Parse
         }
         (Effect::Fault, line) => {
             let start = value.span().start;
-            rules.push(Rule::parse(line).map_err(|mistake| shifted(mistake, start))?);
+            rules.push(FaultRule::parse(line).map_err(|mistake| shifted(mistake, start))?);
         }
         (Effect::Switch(_) | Effect::Choice(_) | Effect::Value { .. } | Effect::Profile, _) => {}
     }
     Ok(())
 }
 
-fn remove(name: &str, config: &mut Config, rules: &mut Vec<Rule>) {
+fn remove(name: &str, config: &mut Config, rules: &mut Vec<FaultRule>) {
     if let Some(preset) = Preset::find(name) {
         preset.apply(config, rules);
     }

@@ -62,7 +62,7 @@ pub enum Step {
     /// Do nothing from then on: the connection stays as it is, and nothing is read.
     StopReading,
     /// Release what a removed third ACK holds back.
-    Lift,
+    Release,
     /// CLOSE of our direction alone.
     Shutdown,
     /// CLOSE of both directions.
@@ -270,7 +270,7 @@ impl fmt::Display for Step {
             Step::Relay => f.write_str("relay"),
             Step::Sleep(duration) => write!(f, "sleep {duration:?}"),
             Step::StopReading => f.write_str("stop reading"),
-            Step::Lift => f.write_str("lift"),
+            Step::Release => f.write_str("lift"),
             Step::Shutdown => f.write_str("shutdown"),
             Step::Close => f.write_str("close"),
             Step::Abort => f.write_str("abort"),

@@ -51,7 +51,7 @@ const STEPS: &[(&str, Read)] = &[
     }),
     ("go", |_, rest| two(rest, &[("silent", Step::GoSilent)])),
     ("restart", |_, _| Ok(Step::Restart)),
-    ("lift", |_, _| Ok(Step::Lift)),
+    ("lift", |_, _| Ok(Step::Release)),
     ("shutdown", |_, _| Ok(Step::Shutdown)),
     ("close", |_, _| Ok(Step::Close)),
     ("abort", |_, _| Ok(Step::Abort)),

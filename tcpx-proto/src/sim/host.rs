@@ -5,7 +5,7 @@ use super::{HostId, Observation};
 use crate::config::Config;
 use crate::error::CloseReason;
 use crate::event::{Event, SegmentRecord, What};
-use crate::fault::{Direction, Gate, Judgement, Rule};
+use crate::fault::{Direction, FaultRule, Gate, Judgement};
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::label::Label;
 use crate::script::{Addresses, AppAction, AppEvent, Script, StepError};
@@ -65,7 +65,7 @@ impl Host {
         address: IpAddr,
         config: Config,
         seed: u64,
-        rules: Vec<Rule>,
+        rules: Vec<FaultRule>,
     ) -> Host {
         let mut stack = Stack::new(config, seed);
         stack.record(true);
@@ -338,7 +338,7 @@ impl Host {
         match request {
             HostRequest::Nothing => {}
             HostRequest::GoSilent => self.silent = true,
-            HostRequest::Release => self.lift(now),
+            HostRequest::Release => self.release(now),
             HostRequest::Restart => self.restart(now),
         }
         true
@@ -352,8 +352,8 @@ impl Host {
     }
 
     /// The end of a removed third ACK, for all connections of the host.
-    fn lift(&mut self, now: Instant) {
-        self.gate.lift("third-ack");
+    fn release(&mut self, now: Instant) {
+        self.gate.release("third-ack");
         for id in self.stack.connections().collect::<Vec<_>>() {
             // A connection that has ended has nothing held back.
             let _ = self.stack.release(now, id);

@@ -16,7 +16,7 @@ pub use link::{Link, Net, Passage};
 use crate::config::{Config, ConnConfig};
 use crate::error::{CallError, CloseReason};
 use crate::event::{Event, SegmentRecord};
-use crate::fault::{Judgement, Rule};
+use crate::fault::{FaultRule, Judgement};
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{Addresses, AppEvent, Script, StepError};
 use crate::stack::Stack;
@@ -101,7 +101,7 @@ impl Sim {
         address: IpAddr,
         config: Config,
         seed: u64,
-        rules: Vec<Rule>,
+        rules: Vec<FaultRule>,
     ) -> HostId {
         let id = HostId(self.hosts.len());
         self.addresses.insert(address, id);

@@ -15,7 +15,7 @@ pub fn fault(seen: &Seen<'_>) -> Option<String> {
         (Verdict::Pass, _) => None,
         (verdict, rule) => Some(format!(
             "{verdict} by `{}`",
-            rule.unwrap_or("a rule that was lifted")
+            rule.unwrap_or("a rule that was released")
         )),
     }
 }

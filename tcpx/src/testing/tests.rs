@@ -9,11 +9,11 @@ use std::io::{ErrorKind, Write};
 use std::net::Ipv6Addr;
 use tcpx_proto::config::Profile;
 use tcpx_proto::event::{Event, SegmentRecord, What};
-use tcpx_proto::fault::{Judgement, Rule};
+use tcpx_proto::fault::{FaultRule, Judgement};
 use tcpx_proto::state::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn rules(lines: &[&str]) -> Vec<Rule> {
+fn rules(lines: &[&str]) -> Vec<FaultRule> {
     lines.iter().map(|line| line.parse().unwrap()).collect()
 }
 

@@ -17,7 +17,7 @@ use refusal::{Blame, Refusal, refuse};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use tcpx_proto::fault::{Action, Direction, Edit, Effect, Fault, Kind, Rule, Value, Which};
+use tcpx_proto::fault::{Action, Direction, Edit, Effect, Fault, FaultRule, Kind, Value, Which};
 use tcpx_proto::lexer::Mistake;
 use tcpx_proto::wire::{Field, OptionKind};
 
@@ -34,7 +34,7 @@ pub struct Own {
 ///
 /// # Errors
 /// The first rule that nftables cannot do truly, and why.
-pub fn table<'a>(rules: &'a [Rule], own: &Own) -> Result<String, (&'a Rule, Mistake)> {
+pub fn table<'a>(rules: &'a [FaultRule], own: &Own) -> Result<String, (&'a FaultRule, Mistake)> {
     let mut table = Table::new(own);
     for (number, rule) in (1..).zip(rules) {
         table
@@ -149,13 +149,13 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn rule(&mut self, number: usize, rule: &Rule) -> Result<(), Refusal> {
+    fn rule(&mut self, number: usize, rule: &FaultRule) -> Result<(), Refusal> {
         let fault = match rule.action() {
             Action::Fault(fault) => fault,
             Action::Release(_) => {
                 return refuse(Blame::Line, "nft holds nothing that could be released");
             }
-            Action::Lifted => return Ok(()),
+            Action::Released => return Ok(()),
         };
         let verdict = verdict(&fault.effect, self.own)?;
         let directions = fault
@@ -412,9 +412,11 @@ mod tests {
     }
 
     fn translated(lines: &[&str], own: &Own) -> Result<String, (String, Mistake)> {
-        let rules: Vec<Rule> = lines
+        let rules: Vec<FaultRule> = lines
             .iter()
-            .map(|line| Rule::parse(line).unwrap_or_else(|mistake| panic!("{line}: {mistake}")))
+            .map(|line| {
+                FaultRule::parse(line).unwrap_or_else(|mistake| panic!("{line}: {mistake}"))
+            })
             .collect();
         table(&rules, own).map_err(|(rule, mistake)| (rule.text.clone(), mistake))
     }

@@ -29,7 +29,7 @@ impl Bench {
     fn new(lines: &[&str]) -> Bench {
         let rules = lines
             .iter()
-            .map(|line| Rule::parse(line).unwrap())
+            .map(|line| FaultRule::parse(line).unwrap())
             .collect();
         Bench {
             gate: Gate::new(rules, 7),
@@ -690,7 +690,7 @@ fn rate_draws_about_its_share_and_the_same_for_a_seed() {
     let run = |seed| {
         let mut bench = Bench::new(&[]);
         bench.gate = Gate::new(
-            alloc::vec![Rule::parse("rate=20% drop out data").unwrap()],
+            alloc::vec![FaultRule::parse("rate=20% drop out data").unwrap()],
             seed,
         );
         (0..2000)
@@ -799,11 +799,11 @@ fn hold_without_release_stays() {
 }
 
 #[test]
-fn lift_ends_the_rules_of_the_preset_alone_and_frees_what_they_kept() {
+fn release_ends_the_rules_of_the_preset_alone_and_frees_what_they_kept() {
     let mut bench = Bench::new(&["hold=old out data", "drop out fin"]);
     bench.gate.rules[0].preset = Some("third-ack");
     bench.out(A, 101, "a");
-    bench.gate.lift("third-ack");
+    bench.gate.release("third-ack");
     assert_eq!(bench.released(), ["a"]);
     assert_eq!(
         [bench.out(A, 102, "b"), bench.out(A | F, 103, "")],
@@ -813,7 +813,7 @@ fn lift_ends_the_rules_of_the_preset_alone_and_frees_what_they_kept() {
 }
 
 #[test]
-fn rule_added_counts_from_then_on_and_lift_all_ends_it() {
+fn rule_added_counts_from_then_on_and_release_all_ends_it() {
     let mut bench = Bench::new(&["hold=old out data#1"]);
     assert_eq!(
         [bench.out(A, 101, "a"), bench.out(A, 102, "b")],
@@ -830,7 +830,7 @@ fn rule_added_counts_from_then_on_and_lift_all_ends_it() {
     );
     bench.gate.add("drop any segment".parse().unwrap());
     assert_eq!(bench.out(A, 106, "f"), "drop");
-    bench.gate.lift_all();
+    bench.gate.release_all();
     assert_eq!(bench.released(), ["a"]);
     assert_eq!(bench.out(A, 107, "g"), "pass");
 }
@@ -964,7 +964,7 @@ enum Act {
     },
     State(usize),
     Wait(u64),
-    Lift,
+    Release,
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -980,7 +980,7 @@ fn any_act() -> impl Strategy<Value = Act> {
             port,
         },
     );
-    prop_oneof![12 => offer, 2 => (0usize..11).prop_map(Act::State), 3 => (0u64..4).prop_map(Act::Wait), 1 => Just(Act::Lift)]
+    prop_oneof![12 => offer, 2 => (0usize..11).prop_map(Act::State), 3 => (0u64..4).prop_map(Act::Wait), 1 => Just(Act::Release)]
 }
 
 proptest! {
@@ -1012,7 +1012,7 @@ proptest! {
                 }
                 Act::State(index) => bench.state(State::ALL[index]),
                 Act::Wait(millis) => bench.wait(millis),
-                Act::Lift => bench.gate.lift("paws"),
+                Act::Release => bench.gate.release("paws"),
             }
             while let Some(released) = bench.gate.poll(bench.now) {
                 prop_assert!(released.judgement.goes_on() && !released.judgement.waits());

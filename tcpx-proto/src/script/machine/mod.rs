@@ -241,7 +241,7 @@ impl<C> Machine<C> {
             Step::Relay => self.on(|connection| self.plan_relay(connection)),
             Step::Sleep(duration) => Make(Call::Sleep(*duration, self.current.as_ref())),
             Step::StopReading => self.on(|connection| Make(Call::StopReading(connection))),
-            Step::Lift => Make(Call::Release),
+            Step::Release => Make(Call::Release),
             Step::Shutdown => self.on(|connection| Make(Call::Shutdown(connection))),
             Step::Close => self.on(|connection| Make(Call::Close(connection))),
             Step::Abort => self.on(|connection| Make(Call::Abort(connection))),
