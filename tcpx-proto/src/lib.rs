@@ -95,6 +95,7 @@
 //! name. Names are the RFC's; "MUST-13" and the like are the numbers of RFC 9293 section 3.11.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 extern crate alloc;
 

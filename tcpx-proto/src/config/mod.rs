@@ -48,6 +48,7 @@ pub struct Config {
 
 /// What a listener does with a SYN when its backlog is full (RFC 4987).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Overflow {
     /// Answer with a SYN cookie, keep no state (section 3.6; `net.ipv4.tcp_syncookies=1`).
     Cookies,

@@ -5,6 +5,7 @@ use crate::seq::Seq;
 
 /// When text in order is acknowledged (RFC 9293 section 3.8.6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum AckPace {
     /// The second full segment at once, anything else after `delayed_ack`; a FIN at once (SHLD-18,
     /// SHLD-19; section 3.10.7.4).
@@ -18,6 +19,7 @@ pub enum AckPace {
 
 /// Nagle's algorithm: what a segment smaller than full waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Nagle {
     /// Nothing (MUST-17; `TCP_NODELAY`).
     Off,
@@ -30,6 +32,7 @@ pub enum Nagle {
 
 /// Silly-window avoidance (RFC 9293 section 3.8.6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SillyWindow {
     /// The receiver moves its window by a full segment or half the buffer, the sender does not let
     /// a small window cut its segments (MUST-38, MUST-39).
@@ -51,6 +54,7 @@ impl SillyWindow {
 
 /// The first check of RFC 9293 section 3.10.7.4.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SequenceCheck {
     /// A segment with nothing in the window is acknowledged and dropped (Table 6).
     Window,
@@ -61,6 +65,7 @@ pub enum SequenceCheck {
 
 /// Segments that only touch the receive window from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum WindowEdges {
     /// They are outside (RFC 9293 Table 6).
     Exclusive,
@@ -72,6 +77,7 @@ pub enum WindowEdges {
 
 /// Segments without ACK, RST and SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Unacknowledging {
     /// They come to the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4):
     /// those outside the window are answered.
@@ -83,6 +89,7 @@ pub enum Unacknowledging {
 /// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap. What comes in
 /// order counts before all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Overlap {
     /// That of the segment which begins first, and of two that begin alike, of the one that came
     /// first: what is held is taken in the order of SEG.SEQ, of each segment only what is new (RFC
@@ -96,6 +103,7 @@ pub enum Overlap {
 
 /// A segment whose text lies on both sides of the peer's FIN: either of them is forged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TextOverFin {
     /// Its text is ignored (RFC 9293 section 3.10.7.4, seventh check).
     Ignore,
@@ -105,6 +113,7 @@ pub enum TextOverFin {
 
 /// Text and a FIN on a SYN, with or without ACK.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SynText {
     /// They are queued until ESTABLISHED (RFC 9293 sections 3.10.7.2 and 3.10.7.3).
     Queue,
@@ -115,6 +124,7 @@ pub enum SynText {
 
 /// The TSecr of what acknowledges our SYN (RFC 7323 section 3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SynEcho {
     /// Any: RFC 7323 asks for no check.
     Any,
@@ -126,6 +136,7 @@ pub enum SynEcho {
 /// A TIME-WAIT after a SYN opened its four-tuple again, if that SYN turns out to be an old
 /// duplicate (RFC 9293 section 3.6.1, MAY-2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitSyn {
     /// It comes back, for what is left of its 2 MSL, when SYN-RECEIVED ends without a connection.
     Return,
@@ -135,6 +146,7 @@ pub enum TimeWaitSyn {
 
 /// FIN-WAIT-2 after CLOSE: no application is there to read what comes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Orphan {
     /// A connection like any other; new text resets it (RFC 9293 section 3.10.7.4, SHLD-3).
     Connection,
@@ -145,6 +157,7 @@ pub enum Orphan {
 
 /// A listener that is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum ListenerEnd {
     /// A RST goes to the peer of each connection in SYN-RECEIVED, as in an ABORT (RFC 9293 section
     /// 3.10.5).
@@ -155,6 +168,7 @@ pub enum ListenerEnd {
 
 /// How often a FIN is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum FinRepeats {
     /// Until it is acknowledged, as everything that uses sequence space (RFC 9293 section 3.8.1).
     UntilAcknowledged,
@@ -164,6 +178,7 @@ pub enum FinRepeats {
 
 /// RST and SYN in a synchronized state, and acceptable ACKs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum ResetChecks {
     /// Any RST in the window resets; a SYN in the window is answered with a RST (RFC 793).
     Rfc793,
@@ -173,6 +188,7 @@ pub enum ResetChecks {
 
 /// Where a RST must lie for [`ResetChecks::Rfc5961`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum ResetPlace {
     /// At RCV.NXT (RFC 5961 section 3.2).
     RcvNxt,
@@ -184,6 +200,7 @@ pub enum ResetPlace {
 
 /// What restarts 2 MSL.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitRestart {
     /// The peer's repeated FIN (RFC 9293 3.10.7.4, eighth step).
     OnFin,
@@ -193,6 +210,7 @@ pub enum TimeWaitRestart {
 
 /// RST in TIME-WAIT (RFC 1337).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitRst {
     /// It ends TIME-WAIT: RFC 9293, and Linux with `tcp_rfc1337=0`.
     Obey,
@@ -202,6 +220,7 @@ pub enum TimeWaitRst {
 
 /// Initial sequence numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Isn {
     /// M + F(four-tuple, secret) (RFC 6528, MUST-8, MUST-9).
     Rfc6528,
@@ -213,6 +232,7 @@ pub enum Isn {
 
 /// When a passive opener takes its SYN as acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SynAcknowledged {
     /// When an ACK says so.
     ByAck,
@@ -224,6 +244,7 @@ pub enum SynAcknowledged {
 /// What the application's data and FIN wait for beyond ESTABLISHED, until
 /// [`release`](crate::stack::Stack::release).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum HeldOutput {
     /// Nothing.
     Nothing,
@@ -233,6 +254,7 @@ pub enum HeldOutput {
 
 /// What becomes of a path, over IPv4, whose MTU a router says is less than a host expects of any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SmallPath {
     /// Packets get as small as the router says, down to 68 octets, and where it says nothing, as
     /// the next plateau (RFC 1191 sections 3, 7).
@@ -244,6 +266,7 @@ pub enum SmallPath {
 
 /// Congestion control.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Congestion {
     /// RFC 5681: half the window after a loss, one segment more a round trip.
     NewReno,
@@ -256,6 +279,7 @@ pub enum Congestion {
 
 /// How losses are told and made good. Without SACK it is always by RFC 6582.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Recovery {
     /// By duplicate ACKs, one loss a round trip, whatever SACK says (RFC 6582).
     NewReno,
@@ -268,6 +292,7 @@ pub enum Recovery {
 
 /// What our own limit of the MSS limits ([`mss`](super::ConnConfig::mss)).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum MssLimits {
     /// The MSS that we offer, and so what the peer sends (RFC 9293 section 3.7.1 knows no other
     /// limit of ours).
@@ -279,6 +304,7 @@ pub enum MssLimits {
 
 /// The last octet of urgent data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum UrgentData {
     /// It is a part of the stream as any other (RFC 9293 section 3.8.5, RFC 6093; Linux with
     /// `SO_OOBINLINE`).
@@ -292,6 +318,7 @@ pub enum UrgentData {
 
 /// Explicit congestion notification (RFC 3168; `tcp_ecn`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Ecn {
     /// Neither asked for nor granted.
     Off,
@@ -303,6 +330,7 @@ pub enum Ecn {
 
 /// How a timeout follows from the round-trip times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Variance {
     /// SRTT + 4 RTTVAR, and [`min`](super::Rto::min) bounds the sum (RFC 6298 sections 2.3, 2.4).
     Rfc6298,
@@ -314,6 +342,7 @@ pub enum Variance {
 
 /// Which segments a round-trip time is taken from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Samples {
     /// Those that were sent once, and any that a timestamp tells apart (Karn; RFC 6298 section 3).
     Unambiguous,
@@ -323,6 +352,7 @@ pub enum Samples {
 
 /// An ACK in SYN-SENT that does not acknowledge our SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum SynSentAck {
     /// It is answered with a RST (RFC 9293 section 3.10.7.3, first check).
     Reset,
@@ -334,6 +364,7 @@ pub enum SynSentAck {
 
 /// The peer's SYN again in SYN-RECEIVED.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum RepeatedSyn {
     /// It is answered with an ACK, like every segment outside the window (RFC 9293 section
     /// 3.10.7.4, first check).
@@ -344,6 +375,7 @@ pub enum RepeatedSyn {
 
 /// The ACK of a passive opener in SYN-RECEIVED, which Linux calls a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum RequestAck {
     /// It is the fifth check (RFC 9293 section 3.10.7.4): a segment with an old timestamp or
     /// outside the window does not get that far.
@@ -355,6 +387,7 @@ pub enum RequestAck {
 
 /// Another SYN in the window of a passive opener in SYN-RECEIVED.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum RequestSyn {
     /// The connection returns to LISTEN (RFC 9293 section 3.10.7.4, fourth check).
     Return,
@@ -364,6 +397,7 @@ pub enum RequestSyn {
 
 /// A segment without a timestamp on a connection that negotiated them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum MissingTimestamp {
     /// It is dropped, unless it is a RST (RFC 7323 section 3.2).
     Drop,
@@ -373,6 +407,7 @@ pub enum MissingTimestamp {
 
 /// The ACK field in TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitAck {
     /// It is checked as in every state, and a timestamp is taken from every segment that passes
     /// (RFC 9293 section 3.10.7.4, RFC 7323 section 5.3).
@@ -384,6 +419,7 @@ pub enum TimeWaitAck {
 
 /// A RST with an old timestamp in TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitOldRst {
     /// PAWS never drops a RST (RFC 7323 section 5.3, R1).
     Accept,
@@ -393,6 +429,7 @@ pub enum TimeWaitOldRst {
 
 /// A RST beside RCV.NXT in TIME-WAIT, where [`ResetChecks::Rfc5961`] does not let it reset.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitChallenge {
     /// It gets a challenge ACK (RFC 5961 section 3.2).
     Send,
@@ -402,6 +439,7 @@ pub enum TimeWaitChallenge {
 
 /// Which SYN reopens TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitReopen {
     /// One with a later timestamp; with timestamps where the old connection had none; and
     /// otherwise one at RCV.NXT or later (RFC 6191 section 2; RFC 9293 MAY-2).
@@ -413,6 +451,7 @@ pub enum TimeWaitReopen {
 
 /// A SYN that does not reopen TIME-WAIT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeWaitRefused {
     /// It is dropped (RFC 6191 section 2).
     Drop,
@@ -422,6 +461,7 @@ pub enum TimeWaitRefused {
 
 /// ICMP errors in SYN-SENT and SYN-RECEIVED.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum HandshakeIcmp {
     /// Hard errors end the connection, soft ones do not (RFC 9293 section 3.9.2.2, MUST-56,
     /// SHLD-26; RFC 5927 section 5.2).
@@ -432,6 +472,7 @@ pub enum HandshakeIcmp {
 
 /// The RST of an ABORT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum AbortRst {
     /// It has no ACK (RFC 9293 section 3.10.5).
     Bare,
@@ -441,6 +482,7 @@ pub enum AbortRst {
 
 /// A zero-window probe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum ZeroWindowProbe {
     /// It carries one byte of new data (RFC 9293 section 3.8.6.1).
     OneByte,
@@ -450,6 +492,7 @@ pub enum ZeroWindowProbe {
 
 /// What SACK reported, once the retransmission timer expired.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum TimeoutSack {
     /// It is forgotten, and all of it is sent again: the peer may have dropped it (RFC 2018 section
     /// 8).

@@ -82,6 +82,16 @@ pub struct Sim {
     trace: Vec<Observation>,
 }
 
+impl core::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sim")
+            .field("now", &self.now)
+            .field("hosts", &self.hosts.len())
+            .field("trace", &self.trace.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sim {
     /// No hosts yet; it is [`Instant::ZERO`]. What goes wrong on links is drawn from `seed`.
     pub fn new(seed: u64) -> Sim {

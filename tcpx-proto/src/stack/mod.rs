@@ -82,6 +82,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use cookie::Cookies;
+use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -429,6 +430,22 @@ impl Stack {
             &self.woken,
             &self.signals,
         )
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections: Vec<_> = self
+            .table
+            .iter()
+            .map(|(id, entry)| (id, entry.tcb.tuple, entry.tcb.state))
+            .collect();
+        f.debug_struct("Stack")
+            .field("connections", &connections)
+            .field("memory", &self.memory)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
     }
 }
 

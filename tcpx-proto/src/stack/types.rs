@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 
 /// A packet that was written into the caller's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct Transmit {
     /// The connection; `None` for an answer to a stranger or a SYN cookie.
     pub conn: Option<ConnId>,
@@ -23,6 +24,7 @@ pub struct Transmit {
 
 /// What was counted since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub struct Counters {
     /// Packets handed in.
     pub packets_in: u64,

@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 
 /// A plain copy of what there is to know about a connection (RFC 9293 section 3.10.6).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// State.
     pub state: State,
