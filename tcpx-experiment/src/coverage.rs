@@ -1,27 +1,40 @@
-//! Which edges of the state diagram runs have walked: those of RFC 9293 Figure 5, and those that
+//! Which edges of the state diagram runs have taken: those of RFC 9293 Figure 5, and those that
 //! the text of 3.10 adds.
 
 use crate::oracle::Evidence;
-use crate::trace::{AppAction, Body, Direction, Log};
+use crate::trace::{Body, Direction, Log};
 use crate::world::Outcome;
+use tcpx_proto::script::{AppAction, Step};
 use tcpx_proto::state::{State, TRANSITIONS, Transition, Trigger};
 
 /// What the count over all arms of an experiment is called.
-pub const ARM: &str = "all of them together";
+pub const ARM: &str = "all runs together";
 /// What is expected of it.
-pub const EXPECTED: &str = "every edge of the state diagram is walked";
+pub const EXPECTED: &str = "the runs together take every edge of the state diagram";
 
-/// Those that the table has and no TCP can walk, with the reason.
+/// Those that the table has and no TCP can take, with the reason.
 const NEVER: &[(Transition, &str)] = &[(
-    edge(State::SynReceived, Trigger::Fin, State::CloseWait),
-    "a FIN is looked at only with an ACK, and that has led to ESTABLISHED before",
+    Transition {
+        from: State::SynReceived,
+        on: Trigger::Fin,
+        to: State::CloseWait,
+    },
+    "a FIN is processed only with an ACK, which moves the connection to ESTABLISHED first",
 )];
 
-const fn edge(from: State, on: Trigger, to: State) -> Transition {
-    Transition { from, on, to }
-}
+/// What a listener does, which has no connection.
+const LISTEN: Transition = Transition {
+    from: State::Closed,
+    on: Trigger::PassiveOpen,
+    to: State::Listen,
+};
+const UNLISTEN: Transition = Transition {
+    from: State::Listen,
+    on: Trigger::Close,
+    to: State::Closed,
+};
 
-/// How an edge was walked.
+/// How an edge was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct Walk {
     /// By a call, a timer, or a segment of the other TCP.
@@ -30,7 +43,7 @@ struct Walk {
     forged: bool,
 }
 
-/// The walked edges of some runs, one for each of [`TRANSITIONS`].
+/// The edges that some runs took, one for each of [`TRANSITIONS`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Walked(Vec<Walk>);
 
@@ -47,7 +60,9 @@ impl Walked {
     }
 
     fn read(&mut self, log: &Log) {
-        let (mut forged, mut step) = (false, "");
+        let stop = Step::StopListening.to_string();
+        let mut forged = false;
+        let mut step = "";
         for entry in &log.entries {
             match &entry.body {
                 Body::Segment(segment) if segment.dir == Direction::In => forged = segment.forged,
@@ -55,34 +70,31 @@ impl Walked {
                     from,
                     to,
                     on: Some(on),
-                } => self.walk(
-                    edge(*from, *on, *to),
-                    by_packet(*on) && (forged || *on == Trigger::Icmp),
-                ),
+                } => {
+                    let edge = Transition {
+                        from: *from,
+                        on: *on,
+                        to: *to,
+                    };
+                    self.walk(edge, by_packet(*on) && (forged || *on == Trigger::Icmp));
+                }
                 Body::App(AppAction::Began(text)) => step = text,
                 // A listener has no connection whose state could change.
                 Body::App(AppAction::Done) if step.starts_with("listen") => {
-                    let opened = edge(State::Closed, Trigger::PassiveOpen, State::Listen);
-                    self.walk(opened, false);
+                    self.walk(LISTEN, false);
                 }
-                Body::App(AppAction::Done) if step == "stop listening" => {
-                    let closed = edge(State::Listen, Trigger::Close, State::Closed);
-                    self.walk(closed, false);
-                }
+                Body::App(AppAction::Done) if step == stop => self.walk(UNLISTEN, false),
                 _ => {}
             }
         }
     }
 
-    fn walk(&mut self, walked: Transition, forged: bool) {
+    fn walk(&mut self, edge: Transition, forged: bool) {
         // A detour is no edge, nor is what a restart does.
-        let Some(walk) = TRANSITIONS
-            .iter()
-            .position(|edge| *edge == walked)
-            .and_then(|index| self.0.get_mut(index))
-        else {
+        let Some(index) = TRANSITIONS.iter().position(|known| *known == edge) else {
             return;
         };
+        let walk = &mut self.0[index];
         if forged {
             walk.forged = true;
         } else {
@@ -90,7 +102,7 @@ impl Walked {
         }
     }
 
-    /// What none of the runs has walked although it could be.
+    /// What none of the runs took although it could.
     pub fn missing(&self) -> Vec<String> {
         let never = |edge: &Transition| NEVER.iter().any(|(known, _)| known == edge);
         let missing = TRANSITIONS
@@ -100,7 +112,7 @@ impl Walked {
         missing
             .map(|(edge, _)| {
                 format!(
-                    "no run walked from {} on {} to {}",
+                    "no run takes the edge from {} on {} to {}",
                     edge.from, edge.on, edge.to
                 )
             })
@@ -110,19 +122,13 @@ impl Walked {
     /// How many of how many, and what is left out.
     pub fn summary(&self) -> Vec<Evidence> {
         let count = |wanted: fn(&Walk) -> bool| self.0.iter().filter(|walk| wanted(walk)).count();
-        let (own, forged) = (
-            count(|walk| walk.own),
-            count(|walk| walk.forged && !walk.own),
-        );
-        let never = NEVER.iter().map(|(edge, why)| {
-            let [from, on, to] =
-                [edge.from.name(), edge.on.name(), edge.to.name()].map(str::to_owned);
-            Evidence::Unwalkable {
-                from,
-                on,
-                to,
-                why: (*why).to_owned(),
-            }
+        let own = count(|walk| walk.own);
+        let forged = count(|walk| walk.forged && !walk.own);
+        let never = NEVER.iter().map(|(edge, why)| Evidence::Unwalkable {
+            from: edge.from,
+            on: edge.on,
+            to: edge.to,
+            why: (*why).to_owned(),
         });
         [Evidence::Edges {
             all: TRANSITIONS.len(),
@@ -136,9 +142,24 @@ impl Walked {
 }
 
 /// Whether it is a packet that moves the connection.
-fn by_packet(on: Trigger) -> bool {
-    use Trigger::{AckOfFin, AckOfSyn, Fin, FinAckOfFin, Icmp, Rst, Syn, SynAck};
-    [Syn, SynAck, AckOfSyn, Fin, AckOfFin, FinAckOfFin, Rst, Icmp].contains(&on)
+const fn by_packet(on: Trigger) -> bool {
+    match on {
+        Trigger::Syn
+        | Trigger::SynAck
+        | Trigger::AckOfSyn
+        | Trigger::Fin
+        | Trigger::AckOfFin
+        | Trigger::FinAckOfFin
+        | Trigger::Rst
+        | Trigger::Icmp => true,
+        Trigger::PassiveOpen
+        | Trigger::ActiveOpen
+        | Trigger::Close
+        | Trigger::Abort
+        | Trigger::TimeWaitTimeout
+        | Trigger::Timeout
+        | Trigger::Restart => false,
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +273,7 @@ mod tests {
         assert!(
             Walked::default()
                 .missing()
-                .contains(&"no run walked from LISTEN on SYN to SYN-RECEIVED".to_owned())
+                .contains(&"no run takes the edge from LISTEN on SYN to SYN-RECEIVED".to_owned())
         );
     }
 }

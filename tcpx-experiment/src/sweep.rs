@@ -4,7 +4,7 @@
 use crate::end::End;
 use crate::experiment::{Arm, Experiment, Plan, Scale};
 use crate::oracle::{Finding, Oracle, Run};
-use crate::trace::{Body, Direction};
+use crate::trace::{Body, Direction, Entry, Log};
 use crate::world::{Outcome, sim};
 use anyhow::{Context, Result};
 use tcpx_proto::config::{ConnConfig, Isn, TimeWaitRst};
@@ -143,7 +143,7 @@ fn mishaps(plan: &Plan, plain: &Outcome) -> Vec<(End, String)> {
         / 2;
     let mut mishaps = Vec::new();
     for end in End::BOTH {
-        let sent = |entry: &&crate::trace::Entry| matches!(&entry.body, Body::Segment(segment) if segment.dir == Direction::Out);
+        let sent = |entry: &&Entry| matches!(&entry.body, Body::Segment(segment) if segment.dir == Direction::Out);
         let segments = end
             .of(&plain.logs)
             .entries
@@ -213,7 +213,7 @@ impl Sweep {
 
 /// Segments in a run.
 fn length(outcome: &Outcome) -> usize {
-    let segments = |log: &crate::trace::Log| {
+    let segments = |log: &Log| {
         log.entries
             .iter()
             .filter(|entry| matches!(entry.body, Body::Segment(_)))

@@ -257,7 +257,7 @@ fn word_out_of_a_closed_set_has_its_nearest() {
         (
             "-> SYN,ACK",
             "-> PSH,ACK",
-            &["PSH is left out", mean("ACK")],
+            &["without PSH", mean("ACK")],
             "PSH,ACK",
         ),
         ("ack 301", "akc 301", &[mean("ack")], "akc"),
@@ -405,7 +405,7 @@ fn value_out_of_range_is_refused() {
         (
             "flags = \"FA\"",
             "flags = \"FIN,ACK\"",
-            &["letters out of FSRPAUEW", "did you mean 'FA'?"],
+            &["letters of FSRPAUEW", "did you mean 'FA'?"],
             "FIN,ACK",
         ),
         ("seq = 150", "seq = 150\ncount = 0", &["count = 0"], "0"),

@@ -1,5 +1,4 @@
 //! The report of all experiments in the simulation: the same bytes every time.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use tcpx_experiment::report::{SEED, simulated};
 

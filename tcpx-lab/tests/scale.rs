@@ -15,8 +15,7 @@ use tcpx_lab::linux::capture::Packet;
 use tcpx_lab::linux::check::{Allowance, check};
 use tcpx_lab::linux::log::log;
 use tcpx_lab::linux::sockets::Seen;
-use tcpx_proto::seq::Seq;
-use tcpx_proto::wire::{Flags, Header, Options};
+use tcpx_proto::wire::{Header, Options};
 
 /// Text, the loss of a part of it, injected segments that nobody uses, and many connections.
 const BULK: &str = r#"

@@ -1,7 +1,7 @@
 //! A connection as RFC 9293 draws one (Figures 6 and 12): a line for each segment, with the states
 //! that both ends have by it.
 
-use super::layout::{Fate, Layout, Line};
+use super::layout::{Fate, Layout, Line, name_of};
 use crate::end::End;
 use crate::trace::{Flight, Segment, Step};
 use std::fmt;
@@ -28,7 +28,9 @@ impl fmt::Display for Figure<'_> {
         writeln!(
             f,
             "{:>3}. {:<width$}{}",
-            1, layout.conversation.initial[0], layout.conversation.initial[1]
+            1,
+            name_of(layout.conversation.initial[0]),
+            name_of(layout.conversation.initial[1])
         )?;
         let mut numbers = 2..;
         let mut timers: Vec<String> = Vec::new();
@@ -126,7 +128,7 @@ impl<'a> Figure<'a> {
 
     /// A state that was entered without a segment.
     fn alone(&self, step: &Step, index: usize) -> Option<String> {
-        let on = step.on.as_ref().filter(|_| step.segment.is_none())?;
+        let on = step.event().filter(|_| step.segment.is_none())?;
         let on = format!("({on})");
         let width = self.width + 8;
         let middle = if step.end == End::A {
@@ -142,13 +144,13 @@ impl<'a> Figure<'a> {
     }
 
     /// The state of an end after that step.
-    fn state(&self, end: End, index: usize) -> &str {
+    fn state(&self, end: End, index: usize) -> &'static str {
         let conversation = self.layout.conversation;
         let last = self
             .last
             .get(index)
             .and_then(|last| conversation.steps.get((*end.of(last))?));
-        last.map_or(end.of::<String>(&conversation.initial), |step| &step.state)
+        name_of(last.map_or(*end.of(&conversation.initial), |step| step.state))
     }
 
     /// What is to be said of a segment beyond its header.
@@ -160,7 +162,7 @@ impl<'a> Figure<'a> {
         let way = match self.layout.fate(flight) {
             Fate::Unwitnessed => Some("the peer's record had ended".to_owned()),
             Fate::Lost(_) if gate.is_none() => Some("lost".to_owned()),
-            Fate::Unsent(why) => Some(why.to_owned()),
+            fate @ (Fate::Forged | Fate::Unrecorded) => fate.why().map(str::to_owned),
             Fate::Arrived if flight.received.len() > 1 => {
                 Some(format!("arrived {} times", flight.received.len()))
             }
@@ -172,9 +174,9 @@ impl<'a> Figure<'a> {
 
 /// The header in the RFC's notation.
 fn header(segment: &Segment) -> String {
-    let mut text = format!("<SEQ={}>", segment.seq.0);
+    let mut text = format!("<SEQ={}>", segment.seq);
     if segment.flags.has(Flags::ACK) {
-        text += &format!("<ACK={}>", segment.ack.0);
+        text += &format!("<ACK={}>", segment.ack);
     }
     if segment.len > 0 {
         text += &format!("<LEN={}>", segment.len);
@@ -225,7 +227,7 @@ mod tests {
             &conversation(
                 &client.log(),
                 &server
-                    .line(1.0, "\"event\":\"r1\",\"retransmissions\":3")
+                    .line(1.0, "\"event\":\"r1\",\"retransmissions\":1")
                     .log(),
             ),
             Format::Figure,
@@ -251,6 +253,9 @@ mod tests {
             .filter_map(|line| line.split_once(" s  "))
             .map(|(_, note)| note)
             .collect();
-        assert_eq!(notes, ["drop", "RTO over, 0.200 s", "2 MSL over, 2.000 s"]);
+        assert_eq!(
+            notes,
+            ["drop", "RTO expired, 0.200 s", "2 MSL expired, 2.000 s"]
+        );
     }
 }

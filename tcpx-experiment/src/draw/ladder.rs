@@ -1,7 +1,7 @@
 //! The two-clock ladder: two rails with their states, time running down, each segment slanting from
 //! its true sending to its true receipt, and beside the rails the timers that ran out.
 
-use super::layout::{Bracket, Fate, Layout, Line};
+use super::layout::{Bracket, Fate, Layout, Line, name_of};
 use crate::end::End;
 use crate::trace::{Flight, Step};
 use std::fmt;
@@ -166,8 +166,9 @@ impl Sheet {
             of_line: Vec::new(),
             rails,
         };
-        let [a, b] = &layout.conversation.initial;
-        (sheet.rows[0].left, sheet.rows[0].right) = (a.clone(), b.clone());
+        let [a, b] = layout.conversation.initial.map(name_of);
+        sheet.rows[0].left = a.to_owned();
+        sheet.rows[0].right = b.to_owned();
         for line in &layout.lines {
             sheet.of_line.push(sheet.rows.len());
             sheet.line(layout, line);
@@ -200,8 +201,8 @@ impl Sheet {
 
     fn step(&mut self, step: &Step, t: f64) {
         let mut row = Row::new(self.rails);
-        let state = if step.on.is_some() {
-            step.state.as_str()
+        let state = if step.entered {
+            name_of(step.state)
         } else {
             ""
         };
@@ -210,8 +211,7 @@ impl Sheet {
             End::B => row.right = format!("{state:<12} {t:.6}"),
         }
         row.note = step
-            .on
-            .as_ref()
+            .event()
             .filter(|_| step.segment.is_none())
             .map(|on| (step.end, format!(" ({on}) ")));
         self.rows.push(row);
@@ -309,7 +309,8 @@ impl Sheet {
             End::A => format!("── {label} ──{mark} {word} "),
             End::B => format!(" {word} {mark}── {label} ──"),
         };
-        match layout.fate(flight) {
+        let fate = layout.fate(flight);
+        match fate {
             Fate::Arrived => row.text(from, 2, &format!(" {label} ")),
             Fate::Lost(why) => row.text(from, 0, &stub('✗', why)),
             Fate::Unwitnessed => row.text(from, 0, &stub('?', "the peer's record had ended")),
@@ -317,10 +318,14 @@ impl Sheet {
                 slant(row, from, (0, WIDTH - 1), false, head(from, false));
                 row.text(from, 2, &format!(" {label} "));
             }
-            Fate::Unsent(why) if from == End::A => {
-                row.text(to, 0, &format!("{why} ?── {label} ──▶"))
+            Fate::Forged | Fate::Unrecorded => {
+                let why = fate.why().unwrap_or_default();
+                let text = match from {
+                    End::A => format!("{why} ?── {label} ──▶"),
+                    End::B => format!("◀── {label} ──? {why}"),
+                };
+                row.text(to, 0, &text);
             }
-            Fate::Unsent(why) => row.text(to, 0, &format!("◀── {label} ──? {why}")),
         }
     }
 }
@@ -402,12 +407,12 @@ mod tests {
         let (client, server) = handshake();
         let client = client
             .sends(0.004, ("A", 101, 301, 0), "drop")
-            .line(2.0, "\"event\":\"r1\",\"retransmissions\":3");
+            .line(2.0, "\"event\":\"r1\",\"retransmissions\":1");
         let lines = drawn(
             &client.log(),
             &server
                 .sends(1.102, ("SA", 300, 101, 0), "pass")
-                .line(2.0, "\"event\":\"r1\",\"retransmissions\":3")
+                .line(2.0, "\"event\":\"r1\",\"retransmissions\":1")
                 .log(),
         );
         assert!(
@@ -483,13 +488,13 @@ mod tests {
         let (client, server) = eventful();
         let expected = "
  0.004000   FIN-WAIT-1 ╷ │── FIN,ACK seq 1 ack 1 ──✗ drop                             │
-     RTO over, 0.200 s ╵ │                                                            │
+  RTO expired, 0.200 s ╵ │                                                            │
  0.204000                │── FIN,ACK seq 1 ack 1 ───────╮                             │
                          │                              ╰────────────────────────────▶│ CLOSE-WAIT   0.205000
                          │                             ╭─────── FIN,ACK seq 1 ack 2 ──│ LAST-ACK     0.206000
  0.207000    TIME-WAIT ╷ │◀────────────────────────────╯                              │
          2.000 s later ╎ ┊                                                            ┊
-   2 MSL over, 2.000 s ╵ │                                                            │
+2 MSL expired, 2.000 s ╵ │                                                            │
  2.207000       CLOSED   │ (2 MSL timeout)                                            │";
         assert_eq!(
             drawn(&client.log(), &server.log()).get(6..).unwrap(),

@@ -1,12 +1,14 @@
-//! A conversation made ready for drawing, the same for each kind of picture: its lines from top to bottom,
-//! what each segment is called and what became of it, and which timer ran from where to where.
+//! A conversation made ready for drawing, the same for each kind of picture: its lines from top to
+//! bottom, what each segment is called and what became of it, and which timer ran from where to
+//! where.
 
 use super::repeat::{Run, runs};
 use super::timers::{Span, spans};
 use crate::end::End;
-use crate::trace::{Conversation, Direction, Flight, Segment, Step, TOGETHER};
+use crate::trace::{Conversation, Direction, Effect, Flight, Segment, Step, TOGETHER};
 use std::collections::HashMap;
-use tcpx_proto::fault::VerdictKind;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
 /// A silence longer than this, seconds, is a line of its own.
@@ -69,8 +71,27 @@ pub(super) enum Fate<'a> {
     Unwitnessed,
     /// The peer kept no record: it is taken for received, or for sent.
     Assumed,
-    /// It was received, and nobody recorded its sending; the word says why.
-    Unsent(&'static str),
+    /// It was received, and somebody else sent it in the sender's name.
+    Forged,
+    /// It was received, and its sending is not recorded.
+    Unrecorded,
+}
+
+impl<'a> Fate<'a> {
+    /// Why it is not simply sent and received.
+    pub(super) fn why(self) -> Option<&'a str> {
+        match self {
+            Fate::Lost(why) => Some(why),
+            Fate::Forged => Some("forged"),
+            Fate::Unrecorded => Some("not recorded"),
+            Fate::Arrived | Fate::Assumed | Fate::Unwitnessed => None,
+        }
+    }
+}
+
+/// A state's name; nothing where it is not known.
+pub(super) fn name_of(state: Option<State>) -> &'static str {
+    state.map_or("", State::name)
 }
 
 /// Something that has its place in time.
@@ -183,15 +204,15 @@ impl<'a> Layout<'a> {
         let recorded = |end: End| *end.of(&self.conversation.recorded);
         match (flight.sent, flight.received.is_empty()) {
             (Some(_), false) => Fate::Arrived,
-            (Some(_), true) if flight.segment.verdict == VerdictKind::Drop => {
+            (Some(_), true) if is_dropped(&flight.segment) => {
                 Fate::Lost(flight.segment.fault().unwrap_or_default())
             }
             (Some(_), true) if !recorded(flight.from.other()) => Fate::Assumed,
             (Some(_), true) if flight.unwitnessed => Fate::Unwitnessed,
             (Some(_), true) => Fate::Lost(flight.segment.fault().unwrap_or("lost")),
-            (None, _) if flight.forged => Fate::Unsent("forged"),
+            (None, _) if flight.forged => Fate::Forged,
             (None, _) if !recorded(flight.from) => Fate::Assumed,
-            (None, _) => Fate::Unsent("not recorded"),
+            (None, _) => Fate::Unrecorded,
         }
     }
 
@@ -200,7 +221,7 @@ impl<'a> Layout<'a> {
         self.conversation.steps[step]
             .segment
             .as_ref()
-            .is_some_and(|segment| segment.verdict == VerdictKind::Drop)
+            .is_some_and(is_dropped)
     }
 
     /// The line of the receiver's gate that kept the segment, all its copies, from its TCP.
@@ -235,6 +256,10 @@ impl<'a> Layout<'a> {
         };
         format!("{}{silent}", end.of(&self.conversation.ends))
     }
+}
+
+fn is_dropped(segment: &Segment) -> bool {
+    Effect::of(segment.verdict) == Effect::Dropped
 }
 
 /// Of each step, the flight that it sends or receives.
@@ -382,13 +407,13 @@ fn labels<'a>(conversation: &'a Conversation) -> (Vec<String>, Vec<String>) {
             .flights
             .iter()
             .find(|flight| flight.from == end)
-            .map_or(0, |flight| flight.segment.seq.0)
+            .map_or(Seq(0), |flight| flight.segment.seq)
     };
     let mut zero = [first(End::A), first(End::B)];
     let mut syns: [Option<&Segment>; 2] = [None, None];
     let label = |flight: &'a Flight| {
         if flight.segment.flags.has(Flags::SYN) && !flight.forged {
-            zero[flight.from as usize] = flight.segment.seq.0;
+            zero[flight.from as usize] = flight.segment.seq;
             syns[flight.from as usize] = Some(&flight.segment);
         }
         let plain = plain(
@@ -406,15 +431,15 @@ fn labels<'a>(conversation: &'a Conversation) -> (Vec<String>, Vec<String>) {
     conversation.flights.iter().map(label).unzip()
 }
 
-fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
-    let relative = |number: u32, zero: u32| number.wrapping_sub(zero).cast_signed();
+fn plain(segment: &Segment, ours: Seq, theirs: Seq) -> String {
+    let relative = |number: Seq, zero: Seq| number.0.wrapping_sub(zero.0).cast_signed();
     let mut text = format!(
         "{} seq {}",
         segment.flags.control(),
-        relative(segment.seq.0, ours)
+        relative(segment.seq, ours)
     );
     if segment.flags.has(Flags::ACK) {
-        text += &format!(" ack {}", relative(segment.ack.0, theirs));
+        text += &format!(" ack {}", relative(segment.ack, theirs));
     }
     if segment.len > 0 {
         text += &format!(" len {}", segment.len);
@@ -425,7 +450,7 @@ fn plain(segment: &Segment, ours: u32, theirs: u32) -> String {
 /// The options that the peer's SYN offered and this SYN,ACK leaves out.
 fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
     let left_out = |name: &&str| answer.options.names().all(|option| option != *name);
-    let answers = answer.flags.has(Flags::SYN) && answer.flags.has(Flags::ACK);
+    let answers = answer.flags.has(Flags::SYN | Flags::ACK);
     let names: Vec<&str> = syn
         .filter(|_| answers)
         .into_iter()

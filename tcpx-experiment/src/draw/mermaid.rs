@@ -1,6 +1,6 @@
 //! A sequence diagram in Mermaid's language, as GitHub draws it in Markdown.
 
-use super::layout::{Fate, Layout, Line};
+use super::layout::{Fate, Layout, Line, name_of};
 use crate::end::End;
 use crate::trace::{Flight, Step};
 use std::fmt;
@@ -24,9 +24,8 @@ impl fmt::Display for Mermaid<'_> {
             )?;
         }
         for end in [End::A, End::B] {
-            let initial: &String = end.of(&layout.conversation.initial);
-            if !initial.is_empty() {
-                note(f, &over(end), initial)?;
+            if let Some(initial) = end.of(&layout.conversation.initial) {
+                note(f, &over(end), initial.name())?;
             }
         }
         for (place, line) in layout.lines.iter().enumerate() {
@@ -64,7 +63,7 @@ impl Mermaid<'_> {
         }
         step.remarks
             .iter()
-            .try_for_each(|remark| note(f, &beside(step.end), remark))
+            .try_for_each(|remark| note(f, &beside(step.end), &remark.to_string()))
     }
 
     fn flight(&self, f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
@@ -77,12 +76,11 @@ impl Mermaid<'_> {
             Fate::Lost(_) => "-x",
             Fate::Arrived if self.0.kept_by(flight).is_some() => "-x",
             Fate::Arrived | Fate::Assumed => "->>",
-            Fate::Unwitnessed | Fate::Unsent(_) => "-->>",
+            Fate::Unwitnessed | Fate::Forged | Fate::Unrecorded => "-->>",
         };
         let note = match fate {
-            Fate::Lost(why) => Some(why.to_owned()),
+            Fate::Lost(_) | Fate::Forged | Fate::Unrecorded => fate.why().map(str::to_owned),
             Fate::Unwitnessed => Some("the peer's record had ended".to_owned()),
-            Fate::Unsent(why) => Some(why.to_owned()),
             Fate::Arrived => self.way(flight),
             Fate::Assumed => None,
         };
@@ -108,9 +106,13 @@ impl Mermaid<'_> {
 
 /// A state that was entered, with the event where no segment shows it.
 fn state(f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
-    match (&step.on, &step.segment) {
-        (Some(_), Some(_)) => note(f, &over(step.end), &step.state),
-        (Some(on), None) => note(f, &over(step.end), &format!("{} ({on})", step.state)),
+    match (step.event(), &step.segment) {
+        (Some(_), Some(_)) => note(f, &over(step.end), name_of(step.state)),
+        (Some(on), None) => note(
+            f,
+            &over(step.end),
+            &format!("{} ({on})", name_of(step.state)),
+        ),
         (None, _) => Ok(()),
     }
 }
@@ -167,14 +169,14 @@ sequenceDiagram
     Note over A: ESTABLISHED
     Note over A: FIN-WAIT-1
     A-xB: FIN,ACK seq 1 ack 1, drop
-    Note left of A: RTO over, 0.200 s
+    Note left of A: RTO expired, 0.200 s
     A->>B: FIN,ACK seq 1 ack 1
     Note over B: CLOSE-WAIT
     Note over B: LAST-ACK
     B->>A: FIN,ACK seq 1 ack 2
     Note over A: TIME-WAIT
     Note over A,B: 2.000 s later
-    Note left of A: 2 MSL over, 2.000 s
+    Note left of A: 2 MSL expired, 2.000 s
     Note over A: CLOSED (2 MSL timeout)
 ```";
         let drawn = draw(&conversation(&client.log(), &server.log()), Format::Mermaid);

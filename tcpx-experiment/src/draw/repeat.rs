@@ -1,8 +1,8 @@
-//! Where a conversation repeats itself, so that a picture can say it once: fifteen retransmissions, two
-//! hours of keepalive.
+//! Where a conversation repeats itself, so that a picture can say it once: fifteen retransmissions,
+//! two hours of keepalive.
 
 use crate::end::End;
-use crate::trace::{Conversation, Direction, Flight, Step};
+use crate::trace::{Conversation, Direction, Flight, Remark, Step};
 use std::ops::Range;
 
 /// So many repetitions are worth a word; fewer are drawn.
@@ -28,7 +28,7 @@ struct Likeness<'a> {
     direction: Option<Direction>,
     label: Option<&'a str>,
     fault: Option<&'a str>,
-    remarks: &'a [String],
+    remarks: &'a [Remark],
     unsure: (bool, bool),
     /// How far away the segment's other steps are.
     sent: Option<isize>,
@@ -113,7 +113,7 @@ fn likeness<'a>(
     flight: Option<(&'a Flight, &'a str)>,
 ) -> Option<Likeness<'a>> {
     let away = |other: usize| other.cast_signed() - index.cast_signed();
-    step.on.is_none().then(|| Likeness {
+    (!step.entered).then(|| Likeness {
         end: step.end,
         direction: step.segment.as_ref().map(|segment| segment.dir),
         label: flight.map(|(_, label)| label),

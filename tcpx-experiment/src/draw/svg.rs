@@ -1,10 +1,11 @@
 //! A picture for a browser: the ladder with its states as colours along the rails, complete in
 //! itself, for light and for dark.
 
-use super::layout::{Bracket, Fate, Layout, Line};
+use super::layout::{Bracket, Fate, Layout, Line, name_of};
 use crate::end::End;
 use crate::trace::{Flight, Step};
 use std::fmt::{self, Formatter, Result};
+use tcpx_proto::state::State;
 
 /// Its style; the classes of rails are the states of RFC 9293.
 const STYLE: &str = include_str!("svg.css");
@@ -88,12 +89,13 @@ fn summary(layout: &Layout) -> String {
         let entered = conversation
             .steps
             .iter()
-            .filter(|step| step.end == end && step.on.is_some())
-            .map(|step| step.state.as_str());
-        let all: Vec<&str> = [end.of(&conversation.initial).as_str()]
+            .filter(|step| step.end == end && step.entered)
+            .filter_map(|step| step.state);
+        let initial = *end.of(&conversation.initial);
+        let all: Vec<&str> = initial
             .into_iter()
-            .filter(|state| !state.is_empty())
             .chain(entered)
+            .map(State::name)
             .collect();
         if all.is_empty() {
             "not known".to_owned()
@@ -181,7 +183,7 @@ impl<'a> Sheet<'a> {
                 "name",
                 &format!("{end:?} {}", self.layout.name(end)),
             )?;
-            let initial = end.of(&self.layout.conversation.initial);
+            let initial = name_of(*end.of(&self.layout.conversation.initial));
             self.text(
                 f,
                 (*end.of(&self.sides), self.top + 4.0),
@@ -192,7 +194,7 @@ impl<'a> Sheet<'a> {
             let mut span = (
                 self.top - 10.0,
                 if *end.of(&self.layout.conversation.recorded) {
-                    initial.as_str()
+                    initial
                 } else {
                     "unknown"
                 },
@@ -203,11 +205,11 @@ impl<'a> Sheet<'a> {
                 .steps
                 .iter()
                 .enumerate()
-                .filter(|(_, step)| step.end == end && step.on.is_some());
+                .filter(|(_, step)| step.end == end && step.entered);
             for (index, step) in entered {
                 let y = self.of_step(index);
                 self.rail_piece(f, end, span, y)?;
-                span = (y, &step.state);
+                span = (y, name_of(step.state));
             }
             self.rail_piece(f, end, span, self.bottom)?;
         }
@@ -244,8 +246,8 @@ impl<'a> Sheet<'a> {
         let time = format!("{:.6}", step.at - self.layout.start());
         let (x, state) = (
             *end.of(&self.sides),
-            if step.on.is_some() {
-                step.state.as_str()
+            if step.entered {
+                name_of(step.state)
             } else {
                 ""
             },
@@ -259,7 +261,7 @@ impl<'a> Sheet<'a> {
             &time,
         )?;
         let x = self.rail(end) + inward(end) * (HALF + 8.0);
-        if let Some(on) = step.on.as_ref().filter(|_| step.segment.is_none()) {
+        if let Some(on) = step.event().filter(|_| step.segment.is_none()) {
             self.text(f, (x, y + 4.0), inside(end), "label", on)?;
         }
         for (remark, count) in step.remarks.iter().zip(1_u8..) {
@@ -268,7 +270,7 @@ impl<'a> Sheet<'a> {
                 (x, y + 4.0 + f64::from(count) * REMARK),
                 inside(end),
                 "label quiet",
-                remark,
+                &remark.to_string(),
             )?;
         }
         Ok(())
@@ -359,7 +361,7 @@ impl<'a> Sheet<'a> {
                 };
                 way(f, (start, y - up), (goal, y + down), Tip::Head)?;
             }
-            (Fate::Unsent(_), Some(step)) => {
+            (Fate::Forged | Fate::Unrecorded, Some(step)) => {
                 let y = self.of_step(step);
                 way(
                     f,
@@ -398,16 +400,15 @@ impl<'a> Sheet<'a> {
         };
         let near = |end: End, distance: f64| self.rail(end) + inward(end) * (HALF + distance);
         writeln!(f, "<g class=\"{}\">", class(fate, false))?;
-        let at = if matches!(fate, Fate::Unsent(_)) {
+        let at = if matches!(fate, Fate::Forged | Fate::Unrecorded) {
             to
         } else {
             from
         };
         self.text(f, (near(at, 9.0), begin - 5.0), inside(at), "label", label)?;
         let why = match fate {
-            Fate::Arrived | Fate::Assumed => "",
-            Fate::Lost(why) | Fate::Unsent(why) => why,
             Fate::Unwitnessed => "? the peer's record had ended",
+            fate => fate.why().unwrap_or_default(),
         };
         self.text(
             f,
@@ -432,10 +433,7 @@ impl<'a> Sheet<'a> {
             .received
             .iter()
             .map(|step| format!("received at {}", at(*step)));
-        let fate = match self.layout.fate(flight) {
-            Fate::Lost(why) | Fate::Unsent(why) => Some(why.to_owned()),
-            Fate::Arrived | Fate::Assumed | Fate::Unwitnessed => None,
-        };
+        let fate = self.layout.fate(flight).why().map(str::to_owned);
         [label.to_owned()]
             .into_iter()
             .chain(sent)
@@ -566,8 +564,8 @@ fn class(fate: Fate, stopped: bool) -> &'static str {
     match fate {
         Fate::Arrived if !stopped => "arrived",
         Fate::Arrived | Fate::Lost(_) => "lost",
-        Fate::Unsent("forged") => "forged",
-        Fate::Assumed | Fate::Unwitnessed | Fate::Unsent(_) => "unsure",
+        Fate::Forged => "forged",
+        Fate::Assumed | Fate::Unwitnessed | Fate::Unrecorded => "unsure",
     }
 }
 
@@ -677,8 +675,8 @@ mod tests {
         assert_eq!(
             (
                 about("class=\"bracket\""),
-                about(">RTO over, 0.200 s</text>"),
-                about(">2 MSL over, 2.000 s</text>")
+                about(">RTO expired, 0.200 s</text>"),
+                about(">2 MSL expired, 2.000 s</text>")
             ),
             (2, 1, 1)
         );

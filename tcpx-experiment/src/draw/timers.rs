@@ -1,23 +1,24 @@
 //! Which timers a picture shows, and from when to when each ran.
 
 use crate::end::End;
-use crate::trace::{Conversation, Direction, Step, Tick, TimerActionKind};
-use tcpx_proto::event::Timer;
+use crate::trace::{Conversation, Direction, Step, Tick};
+use tcpx_proto::event::{Timer, TimerActionKind};
+use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
-/// The timers that make a story, and what a picture calls them. The others (delayed ACK, silly
-/// window) fire all the time.
-const NAMES: [(Timer, &str); 7] = [
-    (Timer::Retransmission, "RTO"),
-    (Timer::TailLoss, "PTO"),
-    (Timer::Persist, "persist"),
-    (Timer::KeepAlive, "keepalive"),
-    (Timer::TimeWait, "2 MSL"),
-    (Timer::FinWait2, "FIN-WAIT-2"),
-    (Timer::User, "user timeout"),
-];
-/// The one that is shown however it ends: it is a state's whole life.
-const ALWAYS: Timer = Timer::TimeWait;
+/// What a picture calls a timer; `None`: it is not shown, because it fires all the time.
+const fn name(timer: Timer) -> Option<&'static str> {
+    match timer {
+        Timer::Retransmission => Some("RTO"),
+        Timer::TailLoss => Some("PTO"),
+        Timer::Persist => Some("persist"),
+        Timer::KeepAlive => Some("keepalive"),
+        Timer::TimeWait => Some("2 MSL"),
+        Timer::FinWait2 => Some("FIN-WAIT-2"),
+        Timer::User => Some("user timeout"),
+        Timer::DelayedAck | Timer::Override | Timer::Reordering => None,
+    }
+}
 
 /// One run of a timer.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -38,7 +39,7 @@ pub(super) struct Span {
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Outcome {
-    Over,
+    Expired,
     Restarted,
     Stopped,
     /// The record ends before.
@@ -46,17 +47,14 @@ enum Outcome {
 }
 
 impl Span {
-    /// What is written where it ends: `RTO over, 1.000 s`.
+    /// What is written where it ends: `RTO expired, 1.000 s`.
     pub(super) fn words(&self) -> String {
-        let name = NAMES
-            .iter()
-            .find(|(timer, _)| *timer == self.timer)
-            .map_or(self.timer.name(), |(_, name)| name);
+        let name = name(self.timer).unwrap_or(self.timer.name());
         let outcome = match self.outcome {
-            Outcome::Over => "over",
+            Outcome::Expired => "expired",
             Outcome::Restarted => "restarted",
             Outcome::Stopped => "stopped",
-            Outcome::Open => "not over",
+            Outcome::Open => "still running",
         };
         format!("{name} {outcome}, {:.3} s", self.to - self.from)
     }
@@ -64,14 +62,22 @@ impl Span {
     /// How likely it starts with that step: a timer that waits for an answer with a sending, a
     /// state's timer with that state, and TIME-WAIT's anew with a FIN.
     pub(super) fn likelihood(&self, step: &Step) -> u8 {
-        let (sends, fin) = step.segment.as_ref().map_or((false, false), |s| {
-            (s.dir == Direction::Out, s.flags.has(Flags::FIN))
+        let (sends, fin) = step.segment.as_ref().map_or((false, false), |segment| {
+            let fin = segment.flags.has(Flags::FIN);
+            (segment.dir == Direction::Out, fin)
         });
+        let enters = |state: State| step.entered && step.state == Some(state);
         match self.timer {
             Timer::Retransmission | Timer::Persist | Timer::User => u8::from(sends),
-            _ if step.on.is_some() && step.state.eq_ignore_ascii_case(self.timer.name()) => 2,
-            ALWAYS => u8::from(fin && !sends),
-            _ => 0,
+            Timer::TimeWait if enters(State::TimeWait) => 2,
+            Timer::FinWait2 if enters(State::FinWait2) => 2,
+            Timer::TimeWait => u8::from(fin && !sends),
+            Timer::FinWait2
+            | Timer::TailLoss
+            | Timer::KeepAlive
+            | Timer::DelayedAck
+            | Timer::Override
+            | Timer::Reordering => 0,
         }
     }
 
@@ -93,7 +99,7 @@ pub(super) fn spans(conversation: &Conversation) -> Vec<Span> {
     for tick in &conversation.ticks {
         let outcome = match tick.action {
             TimerActionKind::Started => Outcome::Restarted,
-            TimerActionKind::Fired => Outcome::Over,
+            TimerActionKind::Fired => Outcome::Expired,
             TimerActionKind::Stopped => Outcome::Stopped,
         };
         let ran = running
@@ -106,19 +112,12 @@ pub(super) fn spans(conversation: &Conversation) -> Vec<Span> {
             ..span
         }));
         if tick.action == TimerActionKind::Started {
-            let Tick {
-                end,
-                conn,
-                at,
-                timer,
-                ..
-            } = *tick;
             running.push(Span {
-                end,
-                conn,
-                timer,
-                from: at,
-                to: at,
+                end: tick.end,
+                conn: tick.conn,
+                timer: tick.timer,
+                from: tick.at,
+                to: tick.at,
                 outcome: Outcome::Open,
             });
         }
@@ -127,8 +126,9 @@ pub(super) fn spans(conversation: &Conversation) -> Vec<Span> {
         to: end.max(span.from),
         ..span
     }));
-    let told = |span: &Span| NAMES.iter().any(|(timer, _)| *timer == span.timer);
-    done.retain(|span| told(span) && (span.outcome == Outcome::Over || span.timer == ALWAYS));
+    // TIME-WAIT's is shown however it ends: it is a state's whole life.
+    let shown = |span: &Span| span.outcome == Outcome::Expired || span.timer == Timer::TimeWait;
+    done.retain(|span| name(span.timer).is_some() && shown(span));
     joined(done, &conversation.steps)
 }
 
@@ -149,9 +149,12 @@ fn joined(spans: Vec<Span>, steps: &[Step]) -> Vec<Span> {
         };
         match joined.iter_mut().rev().find(same) {
             Some(before)
-                if before.outcome == Outcome::Over && before.to == span.from && quiet(before) =>
+                if before.outcome == Outcome::Expired
+                    && before.to == span.from
+                    && quiet(before) =>
             {
-                (before.to, before.outcome) = (span.to, span.outcome);
+                before.to = span.to;
+                before.outcome = span.outcome;
             }
             _ => joined.push(span),
         }
@@ -185,7 +188,7 @@ mod tests {
                 .timer(1.2, "retransmission", "started");
         assert_eq!(
             words(&client.timer(1.3, "retransmission", "stopped")),
-            ["RTO over, 1.000 s"]
+            ["RTO expired, 1.000 s"]
         );
     }
 
@@ -204,7 +207,7 @@ mod tests {
             [
                 "2 MSL restarted, 0.500 s",
                 "2 MSL stopped, 0.250 s",
-                "2 MSL not over, 1.000 s"
+                "2 MSL still running, 1.000 s"
             ]
         );
     }
@@ -225,7 +228,7 @@ mod tests {
             .timer(3.504, "keepalive", "fired");
         assert_eq!(
             words(&client),
-            ["keepalive over, 2.500 s", "keepalive over, 1.000 s"]
+            ["keepalive expired, 2.500 s", "keepalive expired, 1.000 s"]
         );
     }
 

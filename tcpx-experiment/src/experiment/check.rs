@@ -251,9 +251,9 @@ impl Experiment {
     fn check_injections(&self, arm: &Arm, plan: &Plan) -> Result<(), Wrong> {
         for (inject, planned) in self.inject.iter().chain(&arm.inject).zip(&plan.inject) {
             inject.check()?;
-            let state = |sight: &Wanted| matches!(sight, Wanted::State(_));
+            let state = |wanted: &Wanted| matches!(wanted, Wanted::State(_));
             if let (Some(text), Some(rung)) = (&inject.on, &planned.on)
-                && (!state(&rung.sight) || rung.within.is_some())
+                && (!state(&rung.wanted) || rung.within.is_some())
             {
                 return Err(Wrong::of(
                     text,
@@ -309,10 +309,7 @@ impl Experiment {
                 .zip(&plan.ladder)
                 .filter(|(_, rung)| rung.end == end)
             {
-                let Wanted::State(name) = &rung.sight else {
-                    continue;
-                };
-                let Some(state) = State::ALL.into_iter().find(|state| state.name() == name) else {
+                let Wanted::State(state) = rung.wanted else {
                     continue;
                 };
                 if !leads(&edges, before, state) {

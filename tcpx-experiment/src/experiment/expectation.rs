@@ -1,4 +1,4 @@
-//! One line of an expected ladder: a state, a segment or a deed at one end, and how long after the
+//! One line of an expected ladder: a state, a segment or an event at one end, and how long after the
 //! line before.
 //!
 //! `b LAST-ACK` · `b closed reset` · `a -> FIN,ACK` · `a -x ACK` (lost) · `b -> FIN,ACK again seq
@@ -6,13 +6,13 @@
 //! icmp unreachable 1`, each with `in 0.9s..1.3s` behind.
 
 use crate::end::End;
-use crate::trace::{self, Conversation, Step};
+use crate::trace::{Conversation, Effect, Remark, Segment, Step};
 use std::time::Duration;
 use tcpx_proto::error::CloseKind;
-use tcpx_proto::fault::VerdictKind;
 use tcpx_proto::lexer::{Parsed, Word, Words, did_you_mean, duration, nearest, number, one_of};
+use tcpx_proto::seq::Seq;
 use tcpx_proto::state::State;
-use tcpx_proto::wire::Flags;
+use tcpx_proto::wire::{Flags, IcmpKind, IcmpName};
 
 /// A line.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,7 +22,7 @@ pub struct Expectation {
     /// At which end.
     pub end: End,
     /// What is seen there.
-    pub sight: Wanted,
+    pub wanted: Wanted,
     /// How long after the line before, seconds.
     pub within: Option<(f64, f64)>,
 }
@@ -31,24 +31,24 @@ pub struct Expectation {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wanted {
     /// A state is entered.
-    State(String),
+    State(State),
     /// A connection ends like this.
-    Closed(String),
+    Closed(CloseKind),
     /// A segment leaves.
     Sent(Pattern),
-    /// The application receives octets, escaped.
+    /// The application receives this, escaped.
     Received(String),
     /// A step of its script fails with these words in the reason.
     Failed(String),
     /// It believes an ICMP error: its kind, and code or MTU.
-    Icmp(String),
+    Icmp(IcmpKind),
 }
 
 /// Which segment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Pattern {
-    /// As [`trace::Segment::control`] names them, PSH left out.
-    pub control: String,
+    /// Its control bits, PSH left out.
+    pub control: Flags,
     /// It is lost, or it arrives; `None`: either.
     pub lost: Option<bool>,
     /// It was sent before.
@@ -57,27 +57,18 @@ pub struct Pattern {
     pub seq: Option<u32>,
     /// SEG.ACK.
     pub ack: Option<u32>,
-    /// Octets of text.
+    /// Bytes of text.
     pub len: Option<u32>,
     /// Options that it has.
-    pub with: Vec<String>,
+    pub with: Vec<&'static str>,
     /// Options that it lacks.
-    pub without: Vec<String>,
+    pub without: Vec<&'static str>,
 }
 
 /// The longest time that a file may name: a month of 31 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
-/// As [`trace::Segment::options`] names them.
+/// As [`tcpx_proto::wire::Options::names`] has them.
 const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
-/// As an events file names ICMP errors.
-const ICMP: [&str; 5] = [
-    "unreachable",
-    "packet-too-big",
-    "time-exceeded",
-    "parameter-problem",
-    "source-quench",
-];
-
 const EXAMPLES: &str = "b LAST-ACK · a -> FIN,ACK again in 0.9s..1.3s · a -x ACK · b closed reset · b received \"OLD\"";
 const BOUNDS: &str = "write ..5ms (at most), 5ms.. (at least) or 1ms..5ms (between)";
 
@@ -117,23 +108,17 @@ impl Expectation {
             .iter()
             .map(|state| (state.name(), Verb::Is(*state)));
         let verbs: Vec<(&str, Verb)> = states.chain(VERBS).collect();
-        let (sight, within) = match one_of(verb, "state, arrow or deed", &verbs)? {
-            Verb::Is(state) => (
-                Wanted::State(state.name().to_owned()),
-                bounds(words.next(), &mut words)?,
-            ),
+        let (wanted, within) = match one_of(verb, "state, arrow or deed", &verbs)? {
+            Verb::Is(state) => (Wanted::State(state), bounds(words.next(), &mut words)?),
             Verb::Sends(lost) => pattern(lost, &mut words)?,
             Verb::Closed => {
                 let reason = words.expect("how it closed", "such as: closed reset")?;
                 let reason = one_of(
                     reason,
                     "reason",
-                    &CloseKind::ALL.map(|kind| (kind.name(), kind.name())),
+                    &CloseKind::ALL.map(|kind| (kind.name(), kind)),
                 )?;
-                (
-                    Wanted::Closed(reason.to_owned()),
-                    bounds(words.next(), &mut words)?,
-                )
+                (Wanted::Closed(reason), bounds(words.next(), &mut words)?)
             }
             Verb::Failed => failure(line, verb)?,
             Verb::Icmp => icmp(&mut words)?,
@@ -158,7 +143,7 @@ impl Expectation {
         Ok(Expectation {
             text: line.to_owned(),
             end,
-            sight,
+            wanted,
             within,
         })
     }
@@ -168,62 +153,43 @@ impl Expectation {
         if step.end != self.end {
             return false;
         }
-        match &self.sight {
-            Wanted::State(state) => step.on.is_some() && step.state == *state,
-            Wanted::Closed(reason) => step
-                .remarks
-                .iter()
-                .any(|remark| remark == &format!("closed: {reason}")),
+        let remarked = |fits: &dyn Fn(&Remark) -> bool| step.remarks.iter().any(fits);
+        match &self.wanted {
+            Wanted::State(state) => step.entered && step.state == Some(*state),
+            Wanted::Closed(reason) => remarked(&|remark| *remark == Remark::Closed(Some(*reason))),
+            Wanted::Icmp(error) => remarked(&|remark| *remark == Remark::Icmp(*error)),
+            Wanted::Received(wanted) => remarked(
+                &|remark| matches!(remark, Remark::Received(text) if text.contains(wanted)),
+            ),
+            Wanted::Failed(wanted) => {
+                remarked(&|remark| matches!(remark, Remark::Failed(why) if why.contains(wanted)))
+            }
             Wanted::Sent(pattern) => conversation.beginning(index).is_some_and(|flight| {
-                flight.sent.is_some()
-                    && pattern.fits(
-                        &flight.segment,
-                        flight
-                            .received
-                            .iter()
-                            .all(|at| dropped(&conversation.steps[*at])),
-                    )
+                let mut received = flight.received.iter().map(|at| &conversation.steps[*at]);
+                flight.sent.is_some() && pattern.fits(&flight.segment, received.all(is_dropped))
             }),
-            Wanted::Received(text) => step
-                .received
-                .as_deref()
-                .is_some_and(|received| received.contains(text.as_str())),
-            Wanted::Icmp(error) => step
-                .remarks
-                .iter()
-                .any(|remark| remark == &format!("ICMP: {error}")),
-            Wanted::Failed(why) => step
-                .failed
-                .as_deref()
-                .is_some_and(|failed| failed.contains(why.as_str())),
         }
     }
 }
 
-/// A gate on the receiving side stopped it.
-fn dropped(step: &Step) -> bool {
+/// The receiver's gate dropped it.
+fn is_dropped(step: &Step) -> bool {
     step.segment
         .as_ref()
-        .is_some_and(|segment| segment.verdict == VerdictKind::Drop)
+        .is_some_and(|segment| Effect::of(segment.verdict) == Effect::Dropped)
 }
 
 impl Pattern {
-    fn fits(&self, segment: &trace::Segment, lost: bool) -> bool {
-        let control = segment.flags.control().replace("PSH,", "");
-        control == self.control
+    fn fits(&self, segment: &Segment, lost: bool) -> bool {
+        let has = |name: &&str| segment.options.names().any(|option| option == *name);
+        segment.flags.without(Flags::PSH) == self.control
             && self.lost.is_none_or(|wanted| wanted == lost)
             && (!self.again || segment.retransmission > 0)
-            && self.seq.is_none_or(|seq| seq == segment.seq.0)
-            && self.ack.is_none_or(|ack| ack == segment.ack.0)
+            && self.seq.is_none_or(|seq| Seq(seq) == segment.seq)
+            && self.ack.is_none_or(|ack| Seq(ack) == segment.ack)
             && self.len.is_none_or(|len| len == segment.len)
-            && self
-                .with
-                .iter()
-                .all(|name| segment.options.names().any(|option| option == name))
-            && self
-                .without
-                .iter()
-                .all(|name| segment.options.names().all(|option| option != name))
+            && self.with.iter().all(has)
+            && !self.without.iter().any(has)
     }
 }
 
@@ -252,15 +218,23 @@ fn failure(line: &str, verb: Word<'_>) -> Parsed<Shown> {
 }
 
 fn icmp(words: &mut Words<'_>) -> Parsed<Shown> {
-    let kind = words.expect("an ICMP error", "such as: icmp unreachable 1")?;
-    let kind = one_of(kind, "ICMP error", &ICMP.map(|name| (name, name)))?;
+    let word = words.expect("an ICMP error", "such as: icmp unreachable 1")?;
+    let names = IcmpName::ALL.map(|name| (name.name(), name));
+    let name = one_of(word, "ICMP error", &names)?;
     let mut next = words.next();
-    let mut error = kind.to_owned();
-    if let Some(value) = next.filter(|word| word.text != "in") {
-        error = format!("{error} {}", number(value, 0, u32::MAX)?);
+    let mut value = None;
+    if let Some(word) = next.filter(|word| word.text != "in") {
+        value = Some(number(word, 0, u32::MAX)?);
         next = words.next();
     }
-    Ok((Wanted::Icmp(error), bounds(next, words)?))
+    let kind = IcmpKind::from_parts(name, value).ok_or_else(|| {
+        let help = "such as: icmp unreachable 1, icmp packet-too-big 1240";
+        word.wrong(
+            format!("{name} needs its code or MTU"),
+            Some(help.to_owned()),
+        )
+    })?;
+    Ok((Wanted::Icmp(kind), bounds(next, words)?))
 }
 
 /// A segment: its control bits, what else must be true of it, and when.
@@ -309,50 +283,49 @@ fn pattern(lost: Option<bool>, words: &mut Words<'_>) -> Parsed<Shown> {
 }
 
 /// Control bits with commas between them, in the order of the header, PSH left out.
-fn control(word: Word<'_>) -> Parsed<String> {
-    let known: Vec<&str> = Flags::NAMES
-        .iter()
-        .map(|(_, name)| *name)
-        .filter(|name| *name != "PSH")
-        .collect();
-    let named: Vec<&str> = word
-        .text
-        .split([',', '-', '+'])
-        .filter(|name| *name != "PSH")
-        .collect();
-    if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
-        let help = nearest(unknown, known.iter().copied())
-            .map_or_else(|| format!("out of {}", known.join(", ")), did_you_mean);
-        let start = word.text.find(unknown).unwrap_or_default();
-        let bit = word.part(start..start + unknown.len());
-        return Err(bit.wrong(format!("'{unknown}' is no control bit"), Some(help)));
+fn control(word: Word<'_>) -> Parsed<Flags> {
+    let known = || {
+        Flags::NAMES
+            .into_iter()
+            .filter(|(bit, _)| *bit != Flags::PSH)
+    };
+    let named = || {
+        word.text
+            .split([',', '-', '+'])
+            .filter(|name| *name != "PSH")
+    };
+    let mut flags = Flags::NONE;
+    for name in named() {
+        let Some((bit, _)) = known().find(|(_, known)| *known == name) else {
+            let names: Vec<&str> = known().map(|(_, name)| name).collect();
+            let help = nearest(name, names.iter().copied())
+                .map_or_else(|| format!("one of {}", names.join(", ")), did_you_mean);
+            let start = word.text.find(name).unwrap_or_default();
+            let bit = word.part(start..start + name.len());
+            return Err(bit.wrong(format!("unknown control bit '{name}'"), Some(help)));
+        };
+        flags |= bit;
     }
-    let ordered: Vec<&str> = known
-        .into_iter()
-        .filter(|name| named.contains(name))
-        .collect();
-    let ordered = ordered.join(",");
-    match ordered == word.text {
-        true => Ok(ordered),
-        false => {
-            let message = format!(
-                "'{}': control bits stand in the order of the header, with commas between them; PSH is left out",
-                word.text
-            );
-            Err(word.wrong(message, Some(did_you_mean(&ordered))))
-        }
+    let ordered = flags.control();
+    if ordered == word.text {
+        return Ok(flags);
     }
+    let message = format!(
+        "'{}': write control bits in the order of the header, with commas between them, without PSH",
+        word.text
+    );
+    Err(word.wrong(message, Some(did_you_mean(&ordered))))
 }
 
 /// The names of options, with commas between them.
-fn options(words: &mut Words<'_>) -> Parsed<Vec<String>> {
+fn options(words: &mut Words<'_>) -> Parsed<Vec<&'static str>> {
     let word = words.expect("an option", "such as: with ts,ws")?;
     let known = OPTIONS.map(|name| (name, name));
     let mut at = 0;
     let option = |name: &str| {
         let part = word.part(at..at + name.len());
         at += name.len() + 1;
-        one_of(part, "option", &known).map(str::to_owned)
+        one_of(part, "option", &known)
     };
     word.text.split(',').map(option).collect()
 }
@@ -402,51 +375,44 @@ mod tests {
     fn line_of_each_kind_is_read() {
         let rung =
             |line: &str| Expectation::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert_eq!(rung("b LAST-ACK").sight, Wanted::State("LAST-ACK".into()));
+        assert_eq!(rung("b LAST-ACK").wanted, Wanted::State(State::LastAck));
         assert_eq!(rung("b closed reset in ..5s").within, Some((0.0, 5.0)));
         let sent = Pattern {
-            control: "FIN,ACK".into(),
+            control: Flags::FIN | Flags::ACK,
             lost: Some(false),
             again: true,
             seq: Some(12),
             ..Pattern::default()
         };
         assert_eq!(
-            rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").sight,
+            rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").wanted,
             Wanted::Sent(sent)
         );
-        let options = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let (with, without) = (options(&["mss", "ts"]), options(&["ws"]));
         let sent = Pattern {
-            control: "SYN,ACK".into(),
+            control: Flags::SYN | Flags::ACK,
             lost: Some(false),
-            with,
-            without,
+            with: vec!["mss", "ts"],
+            without: vec!["ws"],
             ..Pattern::default()
         };
         assert_eq!(
-            rung("b -> SYN,ACK with mss,ts without ws").sight,
+            rung("b -> SYN,ACK with mss,ts without ws").wanted,
             Wanted::Sent(sent)
         );
         assert_eq!(
-            rung("a icmp unreachable 1 in ..1s").sight,
-            Wanted::Icmp("unreachable 1".into())
+            rung("a icmp unreachable 1 in ..1s").wanted,
+            Wanted::Icmp(IcmpKind::Unreachable(1))
         );
         assert_eq!(
-            rung("a -x ACK").sight,
+            rung("a -x ACK").wanted,
             Wanted::Sent(Pattern {
-                control: "ACK".into(),
+                control: Flags::ACK,
                 lost: Some(true),
                 ..Pattern::default()
             })
         );
         assert_eq!(
-            rung("b received \"a b\"").sight,
+            rung("b received \"a b\"").wanted,
             Wanted::Received("a b".into())
         );
     }

@@ -66,21 +66,21 @@ pub(super) fn injections<'a>(
 /// That they are no control bits; what names them has its letters told.
 fn unknown_flags(flags: &Text) -> Wrong {
     let names = flags.get_ref().split(|c: char| !c.is_ascii_alphabetic());
-    let letter = |name: &str| {
-        Flags::NAMES
+    let bit = |name: &str| {
+        let known = Flags::NAMES
             .iter()
-            .find(|(_, known)| known.eq_ignore_ascii_case(name))
-            .map(|(flag, _)| flag.to_string())
+            .find(|(_, known)| known.eq_ignore_ascii_case(name));
+        known.map(|(bit, _)| *bit)
     };
-    let letters: Option<String> = names.filter(|name| !name.is_empty()).map(letter).collect();
-    let found = letters
-        .as_deref()
-        .and_then(Flags::from_letters)
-        .map(|flags| did_you_mean(&flags.to_string()));
+    let mut found = Some(Flags::NONE);
+    for name in names.filter(|name| !name.is_empty()) {
+        found = found.zip(bit(name)).map(|(flags, bit)| flags | bit);
+    }
+    let found = found.map(|flags| did_you_mean(&flags.to_string()));
     let help = found.unwrap_or_else(|| "such as: FA for FIN,ACK".to_owned());
     Wrong::of(
         flags,
-        format!("'{flags}' are no control bits: they are letters out of FSRPAUEW"),
+        format!("invalid control bits '{flags}': write letters of FSRPAUEW"),
     )
     .help(help)
 }

@@ -1,24 +1,24 @@
-//! Whether both ends agree that they are connected, and who of them waits in TIME-WAIT.
+//! The oracle `agreement`: both ends agree whether they are connected.
 
 use super::conns::{Conn, Run};
 use super::finding::{Evidence, Seconds};
 use crate::end::{End, STRANGER};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use tcpx_proto::state::State;
 
-/// In these an end counts on its peer. In LAST-ACK, CLOSING and TIME-WAIT it knows that both are
-/// done.
-const CONNECTED: [&str; 4] = ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT"];
+/// A moment before a change, seconds.
+const JUST: f64 = 1e-6;
 
 /// For longer than the patience one end counts on a connection that the other does not have.
 pub(super) fn broken(run: &Run) -> Option<Evidence> {
     let mut order: Vec<[SocketAddr; 2]> = Vec::new();
     let mut tuples: HashMap<[SocketAddr; 2], [Vec<&Conn>; 2]> = HashMap::new();
     for conn in &run.conns {
-        let tuple = if conn.end == End::A {
-            [conn.ends.0, conn.ends.1]
-        } else {
-            [conn.ends.1, conn.ends.0]
+        let (own, peer) = conn.ends;
+        let tuple = match conn.end {
+            End::A => [own, peer],
+            End::B => [peer, own],
         };
         let conns = tuples.entry(tuple).or_insert_with(|| {
             order.push(tuple);
@@ -31,122 +31,114 @@ pub(super) fn broken(run: &Run) -> Option<Evidence> {
         .find_map(|tuple| disagreement(run, tuple, tuples.get(&tuple)?))
 }
 
+/// Whether an end counts on its peer in this state. In LAST-ACK, CLOSING and TIME-WAIT it knows that
+/// both are done.
+const fn counts_on_the_peer(state: State) -> bool {
+    match state {
+        State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait => true,
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::SynReceived
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => false,
+    }
+}
+
+/// The first time on a four-tuple that one end counts on the other in vain for too long.
 fn disagreement(run: &Run, tuple: [SocketAddr; 2], conns: &[Vec<&Conn>; 2]) -> Option<Evidence> {
-    let changes = conns
-        .iter()
-        .flatten()
-        .flat_map(|conn| conn.states.iter().map(|(at, ..)| *at));
-    let mut moments: Vec<f64> = changes
-        .chain(run.silent.iter().flatten().copied())
-        .chain([run.end])
-        .collect();
-    moments.sort_by(f64::total_cmp);
-    let lives = End::BOTH.map(|end| Life {
-        silent: *end.of(&run.silent),
-        states: states(end.of::<Vec<&Conn>>(conns)),
-    });
-    let mut alone: Option<(f64, End)> = None;
-    for at in moments {
-        if let Some((since, end)) = alone.filter(|(since, _)| at - since > run.patience) {
-            let until = at - 1e-6;
-            let [ours, theirs] = [end, end.other()].map(|end| end.of(&lives).state(until).0);
+    let lives = End::BOTH.map(|end| Life::of(run, end, end.of::<Vec<_>>(conns)));
+    let mut in_vain: Option<(f64, End)> = None;
+    for at in moments(run, conns) {
+        if let Some((since, end)) = in_vain
+            && at - since > run.patience
+        {
+            let [ours, theirs] = [end, end.other()].map(|end| end.of(&lives).state(at - JUST));
+            let state = ours.unwrap_or(State::Closed);
             let peer = *end.other().of(&tuple);
-            let state = ours.unwrap_or("CLOSED").to_owned();
             let time = Seconds(at - since);
-            if peer.ip() == STRANGER {
-                return Some(Evidence::Phantom {
+            return Some(if peer.ip() == STRANGER {
+                Evidence::Phantom {
                     end,
                     state,
                     peer,
                     time,
-                });
-            }
-            return Some(Evidence::Disagree {
-                end,
-                state,
-                other: theirs.map(str::to_owned),
-                time,
+                }
+            } else {
+                Evidence::Disagree {
+                    end,
+                    state,
+                    other: theirs,
+                    time,
+                }
             });
         }
-        let counts = End::BOTH.map(|end| end.of(&lives).state(at).1);
-        let who = End::BOTH
-            .into_iter()
-            .find(|end| *end.of(&counts) && !*end.other().of(&counts));
-        alone = who.map(|end| {
-            alone
-                .filter(|(_, before)| *before == end)
-                .unwrap_or((at, end))
-        });
+        in_vain = match (alone(&lives, at), in_vain) {
+            (Some(end), Some((since, before))) if before == end => Some((since, end)),
+            (Some(end), _) => Some((at, end)),
+            (None, _) => None,
+        };
     }
     None
 }
 
-/// Where an end was on a four-tuple, over all its incarnations.
-struct Life<'a> {
+/// When something changes at either end, in order, and the end of the run.
+fn moments(run: &Run, conns: &[Vec<&Conn>; 2]) -> Vec<f64> {
+    let states = conns.iter().flatten().flat_map(|conn| &conn.states);
+    let mut moments: Vec<f64> = states.map(|entered| entered.at).collect();
+    moments.extend(run.silent.iter().flatten());
+    moments.push(run.end);
+    moments.sort_by(f64::total_cmp);
+    moments
+}
+
+/// The end that counts on the other while the other does not count on it.
+fn alone(lives: &[Life; 2], at: f64) -> Option<End> {
+    let [a, b] = lives
+        .each_ref()
+        .map(|life| life.state(at).is_some_and(counts_on_the_peer));
+    match (a, b) {
+        (true, false) => Some(End::A),
+        (false, true) => Some(End::B),
+        (true, true) | (false, false) => None,
+    }
+}
+
+/// The states of an end on a four-tuple, over all its incarnations.
+struct Life {
     silent: Option<f64>,
     /// From when on in which state.
-    states: Vec<(f64, &'a str)>,
+    states: Vec<(f64, State)>,
 }
 
-impl Life<'_> {
-    /// An end's state at a moment (`None`: it is gone), and whether it counts on its peer then.
-    fn state(&self, at: f64) -> (Option<&str>, bool) {
+impl Life {
+    /// Of connections in the order in which they were opened; the later one counts from then on.
+    fn of(run: &Run, end: End, conns: &[&Conn]) -> Life {
+        let mut states: Vec<(f64, State)> = Vec::new();
+        let mut after = conns.iter().skip(1).map(|next| next.opened);
+        for conn in conns {
+            let until = after.next().unwrap_or(f64::INFINITY);
+            let entered = conn
+                .states
+                .iter()
+                .map(|entered| (entered.at, entered.state));
+            let all = [(conn.opened, State::Closed)].into_iter().chain(entered);
+            states.extend(all.filter(|(at, _)| *at < until));
+        }
+        Life {
+            silent: *end.of(&run.silent),
+            states,
+        }
+    }
+
+    /// The state at a moment; `None`: the host went silent.
+    fn state(&self, at: f64) -> Option<State> {
         if self.silent.is_some_and(|silent| silent <= at) {
-            return (None, false);
+            return None;
         }
         let entered = self.states.partition_point(|(entered, _)| *entered <= at);
-        let state = entered
-            .checked_sub(1)
-            .map_or("CLOSED", |last| self.states[last].1);
-        (Some(state), CONNECTED.contains(&state))
+        let last = entered.checked_sub(1);
+        Some(last.map_or(State::Closed, |last| self.states[last].1))
     }
-}
-
-/// Of connections in the order in which they were opened; the later one counts from then on.
-fn states<'a>(conns: &[&'a Conn]) -> Vec<(f64, &'a str)> {
-    let mut states: Vec<(f64, &str)> = Vec::new();
-    let mut after = conns.iter().skip(1).map(|next| next.opened);
-    for conn in conns {
-        let until = after.next().unwrap_or(f64::INFINITY);
-        let entered = conn
-            .states
-            .iter()
-            .map(|(at, state, _)| (*at, state.as_str()));
-        states.extend(
-            [(conn.opened, "CLOSED")]
-                .into_iter()
-                .chain(entered)
-                .filter(|(at, _)| *at < until),
-        );
-    }
-    states
-}
-
-/// Somebody is in TIME-WAIT who did not close first, nobody is who did, or a RST ended it.
-pub(super) fn time_wait_broken(run: &Run) -> Option<Evidence> {
-    let mut judged = false;
-    for conn in run.conns.iter().filter(|conn| run.peer(conn).is_some()) {
-        let first = conn.was("FIN-WAIT-1");
-        if !first && conn.was("TIME-WAIT") {
-            return Some(Evidence::TimeWaitMisplaced { conn: conn.which() });
-        }
-        let clean = conn
-            .closed
-            .as_ref()
-            .is_some_and(|(_, reason)| reason == "clean");
-        if first && clean && !conn.was("TIME-WAIT") {
-            return Some(Evidence::TimeWaitMissing { conn: conn.which() });
-        }
-        let mut left = conn.states.iter().zip(conn.states.iter().skip(1));
-        if let Some(((entered, ..), (left, ..))) =
-            left.find(|((_, state, _), (_, _, on))| state == "TIME-WAIT" && on == "RST")
-        {
-            return Some(Evidence::TimeWaitKilled {
-                conn: conn.which(),
-                time: Seconds(left - entered),
-            });
-        }
-        judged |= first;
-    }
-    (!judged).then_some(Evidence::NoClose)
 }

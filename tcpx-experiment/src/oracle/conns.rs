@@ -1,13 +1,13 @@
 //! The connections of a run, as either end's record tells them.
 
-use super::finding::{Evidence, Seconds, Which};
+use super::finding::{Evidence, Reason, Seconds, Which};
 use crate::end::{End, STRANGER};
-use crate::trace::{AppAction, Body, Direction, Log};
+use crate::trace::{Body, Direction, Log, Segment};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use tcpx_proto::error::CloseKind;
-use tcpx_proto::state::Trigger;
-use tcpx_proto::trace::escape;
+use tcpx_proto::script::{AppAction, Step};
+use tcpx_proto::seq::Seq;
+use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::wire::Flags;
 
 /// A run, as its oracles see it. Times are seconds since the earlier of the two records began.
@@ -21,7 +21,7 @@ pub struct Run {
     /// Every connection of either end with the other, in the order in which they were opened.
     pub conns: Vec<Conn>,
     /// The steps of either end's script, in order.
-    pub deeds: Vec<Deed>,
+    pub steps: Vec<PlayedStep>,
     /// How many segments each end sent, those that were lost included.
     pub segments: [u32; 2],
     /// How many both together may send.
@@ -45,18 +45,40 @@ pub struct Conn {
     pub passive: bool,
     /// When it was opened.
     pub opened: f64,
-    /// Each state, when it was entered, and the event of RFC 9293 Figure 5.
-    pub states: Vec<(f64, String, String)>,
+    /// Each state, in order.
+    pub states: Vec<Entered>,
     /// When and how it ended.
-    pub closed: Option<(f64, String)>,
-    /// What its application sent, escaped.
-    pub sent: String,
-    /// What its application received, escaped.
-    pub received: String,
+    pub closed: Option<(f64, Reason)>,
+    /// What its application sent.
+    pub sent: Vec<u8>,
+    /// What its application received.
+    pub received: Vec<u8>,
     /// The SYNs that it sent, and those that came to it, the one that opened it included.
     pub(super) syns: [Vec<Syn>; 2],
     /// The peer's ISN, as the first segment that came has it: a cookie's connection has no SYN.
-    pub(super) peers_isn: Option<u32>,
+    pub(super) peers_isn: Option<Seq>,
+}
+
+/// A state that a connection entered.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Entered {
+    /// When.
+    pub at: f64,
+    /// Which.
+    pub state: State,
+    /// Why.
+    pub on: Option<Trigger>,
+}
+
+/// How long a connection was in a state.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Stay {
+    /// Which.
+    pub state: State,
+    /// When it was entered.
+    pub since: f64,
+    /// Seconds.
+    pub length: f64,
 }
 
 /// What tells a SYN from every other.
@@ -65,21 +87,21 @@ pub(super) struct Syn {
     /// IP identification: another one in each copy that a TCP sends.
     pub(super) id: u16,
     /// The ISN.
-    pub(super) seq: u32,
+    pub(super) seq: Seq,
     /// SEG.ACK; 0 in one without.
-    pub(super) ack: u32,
+    pub(super) ack: Seq,
 }
 
-/// A step of a script.
+/// A step of a script, played.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct PlayedStep {
     /// At which end.
     pub end: End,
     /// As the script spells it.
     pub step: String,
     /// When it began.
     pub began: f64,
-    /// When it was done, or failed for good.
+    /// When it was done, or failed for the last time.
     pub ended: Option<f64>,
     /// Why it failed, each time that it did.
     pub failures: Vec<String>,
@@ -91,36 +113,37 @@ impl Run {
     /// Reads both records up to `end`.
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
         let start = start(logs);
-        let (conns, deeds, segments) = (Vec::new(), Vec::new(), [0; 2]);
         let mut run = Run {
             silent: [None; 2],
             end,
             patience,
-            conns,
-            deeds,
-            segments,
+            conns: Vec::new(),
+            steps: Vec::new(),
+            segments: [0; 2],
             budget: None,
             peers: HashMap::new(),
         };
         for side in End::BOTH {
             let log = side.of(logs);
-            let (conns, deeds) = read(side, log, log.monotonic - start, end);
-            let sent = |what: &Body| matches!(what, Body::Segment(segment) if segment.dir == Direction::Out && !segment.forged);
+            let (conns, steps) = read(side, log, log.monotonic - start, end);
+            let sent = |segment: &Segment| segment.dir == Direction::Out && !segment.forged;
+            let sent = |body: &Body| matches!(body, Body::Segment(segment) if sent(segment));
             let entries = log
                 .entries
                 .iter()
                 .take_while(|entry| entry.t + log.monotonic - start <= end);
             run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.body))).sum();
-            run.silent[side as usize] = deeds
+            let silence = Step::GoSilent.to_string();
+            run.silent[side as usize] = steps
                 .iter()
-                .find(|deed| deed.step == "go silent")
-                .map(|deed| deed.began);
+                .find(|played| played.step == silence)
+                .map(|played| played.began);
             run.conns.extend(conns);
-            run.deeds.extend(deeds);
+            run.steps.extend(steps);
         }
-        // What a stranger began is nobody's connection, unless an application hears of it.
+        // Ignore the third host's connections unless they became ESTABLISHED.
         run.conns
-            .retain(|conn| conn.ends.1.ip() != STRANGER || conn.was("ESTABLISHED"));
+            .retain(|conn| conn.ends.1.ip() != STRANGER || conn.was(State::Established));
         run.conns.sort_by(|a, b| a.opened.total_cmp(&b.opened));
         run.peers = super::peers::peers(&run.conns);
         run
@@ -151,13 +174,13 @@ impl Run {
             let longest = last
                 .stays(self.end)
                 .into_iter()
-                .max_by(|a, b| a.2.total_cmp(&b.2));
-            let longest = longest.map(|(state, _, length)| (state.to_owned(), Seconds(length)));
+                .max_by(|a, b| a.length.total_cmp(&b.length));
+            let longest = longest.map(|stay| (stay.state, Seconds(stay.length)));
             let ended = last
                 .closed
                 .as_ref()
-                .map(|(_, reason)| reason.clone())
-                .ok_or_else(|| last.state().to_owned());
+                .map(|(_, reason)| *reason)
+                .ok_or_else(|| last.state());
             Evidence::Went {
                 end,
                 longest,
@@ -185,17 +208,19 @@ impl Conn {
     pub(super) fn established(&self) -> f64 {
         self.states
             .iter()
-            .find(|(_, state, _)| state == "ESTABLISHED")
-            .map_or(f64::MAX, |(at, ..)| *at)
+            .find(|entered| entered.state == State::Established)
+            .map_or(f64::MAX, |entered| entered.at)
     }
 
     /// The state at the end of the record.
-    pub fn state(&self) -> &str {
-        self.states.last().map_or("CLOSED", |(_, state, _)| state)
+    pub fn state(&self) -> State {
+        self.states
+            .last()
+            .map_or(State::Closed, |entered| entered.state)
     }
 
     /// The state at a moment; `None` before it was opened.
-    pub fn state_at(&self, at: f64) -> Option<&str> {
+    pub fn state_at(&self, at: f64) -> Option<State> {
         if at < self.opened {
             return None;
         }
@@ -203,33 +228,40 @@ impl Conn {
             self.states
                 .iter()
                 .rev()
-                .find(|(entered, ..)| *entered <= at)
-                .map_or("CLOSED", |(_, state, _)| state),
+                .find(|entered| entered.at <= at)
+                .map_or(State::Closed, |entered| entered.state),
         )
     }
 
-    /// Each state with when it was entered and how long it lasted, CLOSED left out.
-    pub fn stays(&self, until: f64) -> Vec<(&str, f64, f64)> {
-        let ends = self
-            .states
-            .iter()
-            .skip(1)
-            .map(|(at, ..)| *at)
-            .chain([until]);
+    /// Each state with when it was entered and how long it lasted, CLOSED and LISTEN left out.
+    pub fn stays(&self, until: f64) -> Vec<Stay> {
+        let left = self.states.iter().skip(1).map(|next| next.at);
         let stays = self
             .states
             .iter()
-            .zip(ends)
-            .map(|((at, state, _), end)| (state.as_str(), *at, end.min(until) - at));
-        stays
-            .filter(|(state, ..)| !matches!(*state, "CLOSED" | "LISTEN"))
-            .collect()
+            .zip(left.chain([until]))
+            .map(|(entered, left)| Stay {
+                state: entered.state,
+                since: entered.at,
+                length: left.min(until) - entered.at,
+            });
+        stays.filter(|stay| exists(stay.state)).collect()
     }
 
     /// Whether it was ever in this state.
-    pub fn was(&self, state: &str) -> bool {
-        self.states.iter().any(|(_, entered, _)| entered == state)
+    pub fn was(&self, state: State) -> bool {
+        self.states.iter().any(|entered| entered.state == state)
     }
+
+    /// It ended by two FINs.
+    pub fn is_clean(&self) -> bool {
+        self.closed.is_some_and(|(_, reason)| reason.is_clean())
+    }
+}
+
+/// Whether there is a connection in this state.
+pub(super) fn exists(state: State) -> bool {
+    !matches!(state, State::Closed | State::Listen)
 }
 
 /// A length of time for people.
@@ -242,10 +274,10 @@ pub fn seconds(length: f64) -> String {
     }
 }
 
-fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) {
+fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<PlayedStep>) {
     let mut conns: BTreeMap<u64, Conn> = BTreeMap::new();
     let mut incarnations: HashMap<(SocketAddr, SocketAddr), usize> = HashMap::new();
-    let mut deeds: Vec<Deed> = Vec::new();
+    let mut steps: Vec<PlayedStep> = Vec::new();
     let mut arrived: Option<Syn> = None;
     for entry in log
         .entries
@@ -253,105 +285,109 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<Deed>) 
         .take_while(|entry| entry.t + offset <= until)
     {
         let at = entry.t + offset;
-        if let (
-            Body::Opened {
-                local,
-                remote,
-                passive,
-            },
-            Some(number),
-        ) = (&entry.body, entry.conn)
+        if let Body::Opened {
+            local,
+            remote,
+            passive,
+        } = entry.body
+            && let Some(number) = entry.conn
         {
-            let ends = (*local, *remote);
+            let ends = (local, remote);
             let incarnation = incarnations
                 .entry(ends)
                 .and_modify(|count| *count += 1)
                 .or_insert(1);
-            let (states, closed, sent, received) = (Vec::new(), None, String::new(), String::new());
             // The record has the SYN that opens a connection right before.
-            let syns = [
-                Vec::new(),
-                arrived.take().filter(|_| *passive).into_iter().collect(),
-            ];
-            let (passive, incarnation, peers_isn) = (*passive, *incarnation, None);
-            conns.insert(
+            let opened_by = arrived.take().filter(|_| passive);
+            let conn = Conn {
+                end,
                 number,
-                Conn {
-                    end,
-                    number,
-                    ends,
-                    incarnation,
-                    passive,
-                    opened: at,
-                    states,
-                    closed,
-                    sent,
-                    received,
-                    syns,
-                    peers_isn,
-                },
-            );
+                ends,
+                incarnation: *incarnation,
+                passive,
+                opened: at,
+                states: Vec::new(),
+                closed: None,
+                sent: Vec::new(),
+                received: Vec::new(),
+                syns: [Vec::new(), opened_by.into_iter().collect()],
+                peers_isn: None,
+            };
+            conns.insert(number, conn);
         }
         if let Body::App(action) = &entry.body {
-            deed(end, at, action, entry.conn, &mut deeds);
+            play(end, at, action, entry.conn, &mut steps);
         }
-        let syn = syn(&entry.body);
-        arrived = syn
-            .filter(|(dir, _)| *dir == Direction::In)
-            .map(|(_, syn)| syn)
-            .or(arrived);
+        let syn = match &entry.body {
+            Body::Segment(segment) => syn(segment),
+            _ => None,
+        };
+        if let Some((Direction::In, syn)) = syn {
+            arrived = Some(syn);
+        }
         let Some(conn) = entry.conn.and_then(|number| conns.get_mut(&number)) else {
             continue;
         };
         if let Some((dir, syn)) = syn {
             conn.syns[usize::from(dir == Direction::In)].push(syn);
         }
-        match &entry.body {
+        conn.read(at, &entry.body);
+    }
+    (conns.into_values().collect(), steps)
+}
+
+impl Conn {
+    fn read(&mut self, at: f64, body: &Body) {
+        match body {
             Body::Segment(segment) if segment.dir == Direction::In && !segment.forged => {
                 let syn = u32::from(!segment.flags.has(Flags::SYN));
-                conn.peers_isn
-                    .get_or_insert(segment.seq.0.wrapping_sub(syn));
+                let isn = Seq(segment.seq.0.wrapping_sub(syn));
+                self.peers_isn.get_or_insert(isn);
             }
-            Body::State { to, on, .. } => {
-                let on = on.map_or("?", Trigger::name).to_owned();
-                conn.states.push((at, to.to_string(), on));
-            }
-            Body::Closed { reason } => {
-                let reason = reason.map_or("?", CloseKind::name).to_owned();
-                conn.closed = Some((at, reason));
-            }
-            Body::App(AppAction::Sent(bytes)) => conn.sent += &escape(bytes),
-            Body::App(AppAction::Received(bytes)) => conn.received += &escape(bytes),
-            _ => {}
+            Body::State { to, on, .. } => self.states.push(Entered {
+                at,
+                state: *to,
+                on: *on,
+            }),
+            Body::Closed { reason } => self.closed = Some((at, Reason(*reason))),
+            Body::App(AppAction::Sent(bytes)) => self.sent.extend(bytes),
+            Body::App(AppAction::Received(bytes)) => self.received.extend(bytes),
+            Body::Opened { .. }
+            | Body::Segment(_)
+            | Body::Accepted { .. }
+            | Body::Discarded { .. }
+            | Body::Deviated { .. }
+            | Body::Timer { .. }
+            | Body::Icmp(_)
+            | Body::R1 { .. }
+            | Body::Urgent { .. }
+            | Body::App(_)
+            | Body::Unknown => {}
         }
     }
-    (conns.into_values().collect(), deeds)
 }
 
 /// A SYN that one of the two TCPs made, and which way it passed.
-fn syn(what: &Body) -> Option<(Direction, Syn)> {
-    let Body::Segment(segment) = what else {
+fn syn(segment: &Segment) -> Option<(Direction, Syn)> {
+    if !segment.flags.has(Flags::SYN) || segment.forged {
         return None;
-    };
-    let made = segment.flags.has(Flags::SYN) && !segment.forged;
+    }
     let ack = if segment.flags.has(Flags::ACK) {
-        segment.ack.0
+        segment.ack
     } else {
-        0
+        Seq(0)
     };
-    made.then_some((
-        segment.dir,
-        Syn {
-            id: segment.id,
-            seq: segment.seq.0,
-            ack,
-        },
-    ))
+    let syn = Syn {
+        id: segment.id,
+        seq: segment.seq,
+        ack,
+    };
+    Some((segment.dir, syn))
 }
 
-fn deed(end: End, at: f64, action: &AppAction, conn: Option<u64>, deeds: &mut Vec<Deed>) {
-    match (action, deeds.last_mut()) {
-        (AppAction::Began(step), _) => deeds.push(Deed {
+fn play(end: End, at: f64, action: &AppAction, conn: Option<u64>, steps: &mut Vec<PlayedStep>) {
+    match (action, steps.last_mut()) {
+        (AppAction::Began(step), _) => steps.push(PlayedStep {
             end,
             step: step.clone(),
             began: at,
@@ -362,8 +398,10 @@ fn deed(end: End, at: f64, action: &AppAction, conn: Option<u64>, deeds: &mut Ve
         (AppAction::Done, Some(last)) => last.ended = Some(at),
         (AppAction::Failed(why), Some(last)) => {
             last.failures.push(why.clone());
-            (last.conn, last.ended) = (conn.or(last.conn), Some(at));
+            last.conn = conn.or(last.conn);
+            last.ended = Some(at);
         }
-        _ => {}
+        (AppAction::Done | AppAction::Failed(_), None)
+        | (AppAction::Sent(_) | AppAction::Received(_) | AppAction::Over, _) => {}
     }
 }

@@ -3,9 +3,22 @@
 
 use super::conns::seconds;
 use crate::end::End;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::net::SocketAddr;
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::state::{State, Trigger};
+use tcpx_proto::trace::escape;
+
+/// The beginning of a text, escaped.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let text = escape(bytes);
+    match text.char_indices().nth(24) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
 
 /// A length of time in seconds, kept to the microsecond.
 #[derive(Clone, Copy, PartialEq, Deserialize, Debug)]
@@ -20,7 +33,43 @@ pub struct Which {
     pub incarnation: usize,
 }
 
-/// Where octets came from that the peer incarnation did not send.
+/// How a connection ended; `None`: a kernel ended it, and no segment or timer shows how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reason(pub Option<CloseKind>);
+
+impl Reason {
+    const UNKNOWN: &str = "?";
+
+    /// By two FINs.
+    pub fn is_clean(self) -> bool {
+        self.0 == Some(CloseKind::Clean)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or(Reason::UNKNOWN, CloseKind::name))
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reason, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name == Reason::UNKNOWN {
+            return Ok(Reason(None));
+        }
+        let kind = name.parse().map_err(D::Error::custom)?;
+        Ok(Reason(Some(kind)))
+    }
+}
+
+/// Where bytes came from that the peer incarnation did not send.
 #[derive(Clone, PartialEq, Serialize, Deserialize, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
@@ -43,14 +92,14 @@ pub enum Evidence {
     /// One end counts on a connection that the other does not have (`None`: the other is gone).
     Disagree {
         end: End,
-        state: String,
-        other: Option<String>,
+        state: State,
+        other: Option<State>,
         time: Seconds,
     },
     /// The same, and the other is a third host.
     Phantom {
         end: End,
-        state: String,
+        state: State,
         peer: SocketAddr,
         time: Seconds,
     },
@@ -65,24 +114,24 @@ pub enum Evidence {
     /// An end is in a state that only its peer can end; how the connection ended, if it did.
     Stuck {
         conn: Which,
-        state: String,
+        state: State,
         time: Seconds,
-        reason: Option<String>,
+        reason: Option<Reason>,
     },
     /// An application waits in a step.
     Waits {
         end: End,
         step: String,
         time: Seconds,
-        state: String,
+        state: State,
     },
     /// The oracle needs a connect.
     NoConnect,
     /// A connect failed, and why.
     ConnectFailed { nth: usize, why: String },
-    /// A connect never ended.
+    /// A connect never completed.
     ConnectPending { nth: usize },
-    /// Octets arrived that the peer incarnation did not send there.
+    /// Bytes arrived that the peer incarnation did not send there.
     Strange {
         conn: Which,
         text: String,
@@ -93,10 +142,10 @@ pub enum Evidence {
     /// A connection ended otherwise than by two FINs.
     Ended {
         conn: Which,
-        state: String,
-        reason: String,
+        state: State,
+        reason: Reason,
     },
-    /// A connection ended by two FINs, and octets are missing.
+    /// A connection ended by two FINs, and bytes are missing.
     Missed { conn: Which, text: String },
     /// The oracle needs a budget.
     NoBudget,
@@ -104,7 +153,8 @@ pub enum Evidence {
     Wasteful {
         a: u32,
         b: u32,
-        octets: usize,
+        #[serde(rename = "octets")]
+        bytes: usize,
         budget: u32,
     },
     /// How it went at an end: it had no connection.
@@ -115,21 +165,20 @@ pub enum Evidence {
     /// (`Err`: its state, as it did not).
     Went {
         end: End,
-        longest: Option<(String, Seconds)>,
-        ended: Result<String, String>,
+        longest: Option<(State, Seconds)>,
+        ended: Result<Reason, State>,
     },
-    /// How many edges of the state diagram were walked, by the two TCPs and on forged packets
-    /// alone.
+    /// How many edges of the state diagram were taken, by the two TCPs and only on forged packets.
     Edges {
         all: usize,
         own: usize,
         forged: usize,
     },
-    /// An edge that no TCP can walk, and why.
+    /// An edge that no TCP can take, and why.
     Unwalkable {
-        from: String,
-        on: String,
-        to: String,
+        from: State,
+        on: Trigger,
+        to: State,
         why: String,
     },
 }
@@ -185,7 +234,7 @@ impl fmt::Display for Evidence {
                     f,
                     "{end} is {state} and {} is {}, for {time}",
                     end.other(),
-                    other.as_deref().unwrap_or("gone")
+                    other.map_or("gone", State::name)
                 )
             }
             Evidence::Phantom {
@@ -228,7 +277,7 @@ impl fmt::Display for Evidence {
             } => write!(f, "{end} waits in \"{step}\" for {time}, {state}"),
             Evidence::NoConnect => f.write_str("no script connects"),
             Evidence::ConnectFailed { nth, why } => write!(f, "connect {nth} fails: {why}"),
-            Evidence::ConnectPending { nth } => write!(f, "connect {nth} never ends"),
+            Evidence::ConnectPending { nth } => write!(f, "connect {nth} never completes"),
             Evidence::Strange {
                 conn: Which { end, incarnation },
                 text,
@@ -261,12 +310,12 @@ impl fmt::Display for Evidence {
             Evidence::Wasteful {
                 a,
                 b,
-                octets,
+                bytes,
                 budget,
             } => {
                 write!(
                     f,
-                    "a sends {a} segments and b {b} for {octets} octets of text, where {budget} are enough"
+                    "a sends {a} segments and b {b} for {bytes} bytes of text, where {budget} are enough"
                 )
             }
             Evidence::Unconnected { end } => write!(f, "{end}: no connection"),
@@ -288,7 +337,7 @@ impl fmt::Display for Evidence {
             Evidence::Edges { all, own, forged } => {
                 write!(
                     f,
-                    "{} of {all} edges: {own} by the two TCPs themselves, {forged} on a forged packet alone",
+                    "{} of {all} edges: {own} taken by the two TCPs themselves, {forged} only on a forged packet",
                     own + forged
                 )
             }

@@ -2,14 +2,18 @@
 //! experiment.
 
 mod agreement;
+mod bytes;
+mod clean_close;
+mod connect;
 mod conns;
+mod economy;
 mod finding;
-mod octets;
 mod peers;
 mod progress;
+mod time_wait;
 
-pub use conns::{Conn, Deed, Run, seconds, start};
-pub use finding::{Evidence, Origin, Seconds, Which, as_a_sentence, joined};
+pub use conns::{Conn, Entered, PlayedStep, Run, Stay, seconds, start};
+pub use finding::{Evidence, Origin, Reason, Seconds, Which, as_a_sentence, joined};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,7 +22,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oracle {
-    /// Every octet that an incarnation received was sent by its peer incarnation, in order.
+    /// Every byte that an incarnation received was sent by its peer incarnation, in order.
     Octets,
     /// Both ends agree whether they are connected.
     Agreement,
@@ -63,13 +67,13 @@ impl Oracle {
     /// does not hold.
     pub fn judge(self, run: &Run) -> Finding {
         let broken = match self {
-            Oracle::Octets => octets::broken(run),
+            Oracle::Octets => bytes::broken(run),
             Oracle::Agreement => agreement::broken(run),
             Oracle::Progress => progress::broken(run),
-            Oracle::Connect => progress::connect_broken(run),
-            Oracle::CleanClose => octets::close_broken(run),
-            Oracle::TimeWait => agreement::time_wait_broken(run),
-            Oracle::Economy => octets::economy_broken(run),
+            Oracle::Connect => connect::broken(run),
+            Oracle::CleanClose => clean_close::broken(run),
+            Oracle::TimeWait => time_wait::broken(run),
+            Oracle::Economy => economy::broken(run),
         };
         Finding {
             oracle: self,
@@ -92,7 +96,7 @@ pub struct Finding {
     pub oracle: Oracle,
     /// It holds.
     pub holds: bool,
-    /// Which octets, which state, for how long; empty where it holds.
+    /// Which bytes, which state, for how long; empty where it holds.
     #[serde(serialize_with = "finding::as_a_sentence")]
     pub evidence: Vec<Evidence>,
 }

@@ -4,6 +4,7 @@ use super::conns::{Conn, Syn};
 use crate::end::End;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use tcpx_proto::seq::Seq;
 
 /// How much earlier a receipt may be stamped than its sending, seconds.
 const SLACK: f64 = 0.002;
@@ -77,7 +78,7 @@ struct Actives<'a> {
     /// By the SYNs that came to it, and by those that it sent.
     heard: HashMap<Syn, usize>,
     sent: HashMap<Syn, usize>,
-    by_isn: HashMap<u32, Vec<usize>>,
+    by_isn: HashMap<Seq, Vec<usize>>,
 }
 
 impl<'a> Actives<'a> {
@@ -93,7 +94,7 @@ impl<'a> Actives<'a> {
                 .collect()
         };
         let (sent, heard) = (syns(0), syns(1));
-        let mut by_isn: HashMap<u32, Vec<usize>> = HashMap::new();
+        let mut by_isn: HashMap<Seq, Vec<usize>> = HashMap::new();
         for nth in &all {
             conns[*nth].syns[0]
                 .first()

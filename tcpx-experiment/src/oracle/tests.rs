@@ -245,7 +245,7 @@ fn connect_breaks_when_one_fails_or_never_ends_or_nobody_tries() {
     let hangs = File::new("client", 50.0).app(0.0, "began", "connect");
     assert_eq!(
         judge(Oracle::Connect, &hangs, &server()).unwrap_err(),
-        "connect 1 never ends"
+        "connect 1 never completes"
     );
     assert_eq!(
         judge(Oracle::Connect, &server(), &server()).unwrap_err(),
@@ -341,7 +341,7 @@ fn segments_beyond_the_budget_are_counted_lost_ones_too() {
     };
     assert_eq!(
         with(Some(2)).said(),
-        "a sends 2 segments and b 1 for 2 octets of text, where 2 are enough"
+        "a sends 2 segments and b 1 for 2 bytes of text, where 2 are enough"
     );
     assert_eq!((with(Some(3)).holds, with(None).holds), (true, false));
 }

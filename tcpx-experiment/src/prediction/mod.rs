@@ -1,4 +1,4 @@
-//! Whether the wire showed what the simulation foretold: the same octets, the same ways through the
+//! Whether the wire showed what the simulation predicted: the same bytes, the same ways through the
 //! state diagram, the same text, FINs and RSTs sent; not the same times, and not the same
 //! interleaving.
 //!
@@ -13,13 +13,15 @@ mod walk;
 
 use crate::end::End;
 use crate::experiment::{Plan, Tolerance};
-use crate::oracle::{Conn, Run};
+use crate::oracle::{Conn, Reason, Run};
 use crate::world::Outcome;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tcpx_proto::config::Detour;
+use tcpx_proto::error::CloseKind;
+use tcpx_proto::trace::escape;
 
-/// How far apart, seconds, two things may be foretold that do not wait for each other and may come
+/// How far apart, seconds, two things may be predicted that do not wait for each other and may come
 /// in either order nevertheless.
 pub(crate) const RACE: f64 = 0.1;
 
@@ -46,7 +48,7 @@ impl Ran<'_> {
 /// A connection in both runs.
 #[derive(Clone, Copy)]
 struct Pair<'a> {
-    foretold: &'a Conn,
+    predicted: &'a Conn,
     seen: &'a Conn,
 }
 
@@ -54,20 +56,20 @@ struct Pair<'a> {
 type Name = ((SocketAddr, SocketAddr), usize);
 
 /// The first difference, if there is one.
-pub fn difference(plan: &Plan, foretold: &Outcome, seen: &Outcome) -> Option<String> {
+pub fn difference(plan: &Plan, predicted: &Outcome, seen: &Outcome) -> Option<String> {
     let margin = RACE + 2.0 * seen.waited;
     let between = |early: [f64; 2]| {
-        let [foretold, seen] = [Ran::new(foretold, early[0]), Ran::new(seen, early[1])];
+        let [predicted, seen] = [Ran::new(predicted, early[0]), Ran::new(seen, early[1])];
         let unlike = End::BOTH
             .into_iter()
-            .find_map(|end| Some((end, at_an_end(plan, end, &foretold, &seen)?)));
-        unlike.map(|(end, [foretold, seen])| {
-            format!("at {end} the simulation foretold [{foretold}], the wire showed [{seen}]")
+            .find_map(|end| Some((end, at_an_end(plan, end, &predicted, &seen)?)));
+        unlike.map(|(end, [predicted, seen])| {
+            format!("at {end} the simulation predicted [{predicted}], the wire showed [{seen}]")
         })
     };
     let whole = between([0.0; 2])?;
     // What comes just before the limit in one run comes just after it in the other.
-    let at_the_limit = foretold.end >= plan.limit.as_secs_f64();
+    let at_the_limit = predicted.end >= plan.limit.as_secs_f64();
     let excused = at_the_limit
         && [[0.0, margin], [margin, 0.0], [margin; 2]]
             .into_iter()
@@ -75,8 +77,8 @@ pub fn difference(plan: &Plan, foretold: &Outcome, seen: &Outcome) -> Option<Str
     (!excused).then_some(whole)
 }
 
-fn at_an_end(plan: &Plan, end: End, foretold: &Ran<'_>, seen: &Ran<'_>) -> Option<[String; 2]> {
-    let [ours, theirs] = [foretold, seen].map(|ran| named(&ran.run, end));
+fn at_an_end(plan: &Plan, end: End, predicted: &Ran<'_>, seen: &Ran<'_>) -> Option<[String; 2]> {
+    let [ours, theirs] = [predicted, seen].map(|ran| named(&ran.run, end));
     if let Some((missing, _)) = ours.iter().find(|(name, _)| !theirs.contains_key(*name)) {
         return Some([
             format!("connection {}", missing.1),
@@ -92,20 +94,20 @@ fn at_an_end(plan: &Plan, end: End, foretold: &Ran<'_>, seen: &Ran<'_>) -> Optio
     let pairs: Vec<Pair<'_>> = ours
         .values()
         .zip(theirs.values())
-        .map(|(foretold, seen)| Pair { foretold, seen })
+        .map(|(predicted, seen)| Pair { predicted, seen })
         .collect();
     let detours = &end.of(&plan.hosts).settings.config.conn.detours;
     let of_one = |pair: &Pair<'_>| {
-        pair.difference(detours, foretold, seen)
+        pair.difference(detours, predicted, seen)
             .map(|unlike| unlike.map(|text| format!("connection {} {text}", pair.seen.incarnation)))
     };
     pairs
         .iter()
         .find_map(of_one)
-        .or_else(|| failures(end, &pairs, foretold, seen))
+        .or_else(|| failures(end, &pairs, predicted, seen))
         .or_else(|| match plan.tolerance.contains(&Tolerance::Segments) {
             true => None,
-            false => sent::difference(plan, end, &pairs, foretold, seen),
+            false => sent::difference(plan, end, &pairs, predicted, seen),
         })
 }
 
@@ -122,37 +124,40 @@ impl Pair<'_> {
     fn difference(
         &self,
         detours: &[Detour],
-        foretold: &Ran<'_>,
+        predicted: &Ran<'_>,
         seen: &Ran<'_>,
     ) -> Option<[String; 2]> {
-        let both = || [self.foretold, self.seen];
-        if let Some(unlike) = walk::difference(self, detours, foretold, seen) {
+        let both = || [self.predicted, self.seen];
+        if let Some(unlike) = walk::difference(self, detours, predicted, seen) {
             return Some(unlike);
         }
-        let [ours, theirs] = both().map(|conn| conn.received.as_str());
-        // A RST throws away what the application has not read yet: how much that is depends on when
-        // it reads.
+        // A RST discards what the application has not read yet: how much that is depends on when it
+        // reads.
+        let [ours, theirs] = both().map(|conn| conn.received.as_slice());
         let begins = ours.starts_with(theirs) || theirs.starts_with(ours);
         if ours != theirs && !(begins && self.is_broken_off()) {
-            return Some([ours, theirs].map(|text| format!("received \"{text}\"")));
+            return Some([ours, theirs].map(|bytes| format!("received \"{}\"", escape(bytes))));
         }
-        let [ours, theirs] = both().map(|conn| {
-            conn.closed
-                .as_ref()
-                .map_or("not at all", |(_, reason)| reason.as_str())
-        });
-        (ours != theirs && !self.is_broken_off())
-            .then(|| [ours, theirs].map(|reason| format!("closed: {reason}")))
+        let [ours, theirs] = both().map(|conn| conn.closed.map(|(_, reason)| reason));
+        if ours == theirs || self.is_broken_off() {
+            return None;
+        }
+        let words = |reason: Option<Reason>| {
+            let reason = reason.map_or("not at all".to_owned(), |reason| reason.to_string());
+            format!("closed: {reason}")
+        };
+        Some([ours, theirs].map(words))
     }
 
     /// A RST ended it in both runs, this end's or the peer's.
     fn is_broken_off(&self) -> bool {
         let reset = |conn: &Conn| {
-            conn.closed
-                .as_ref()
-                .is_some_and(|(_, reason)| ["reset", "aborted"].contains(&reason.as_str()))
+            matches!(
+                conn.closed,
+                Some((_, Reason(Some(CloseKind::Reset | CloseKind::Aborted))))
+            )
         };
-        reset(self.foretold) && reset(self.seen)
+        reset(self.predicted) && reset(self.seen)
     }
 }
 
@@ -161,7 +166,7 @@ impl Pair<'_> {
 fn failures(
     end: End,
     pairs: &[Pair<'_>],
-    foretold: &Ran<'_>,
+    predicted: &Ran<'_>,
     seen: &Ran<'_>,
 ) -> Option<[String; 2]> {
     let number = |conn: fn(&Pair<'_>) -> u64| {
@@ -172,18 +177,19 @@ fn failures(
             .collect::<Vec<u64>>()
     };
     let broken_off = [
-        number(|pair| pair.foretold.number),
+        number(|pair| pair.predicted.number),
         number(|pair| pair.seen.number),
     ];
     let of = |ran: &Ran<'_>, broken_off: &[u64]| -> Vec<String> {
-        let deeds = ran.run.deeds.iter().filter(|deed| {
-            deed.end == end && deed.conn.is_none_or(|conn| !broken_off.contains(&conn))
+        let steps = ran.run.steps.iter().filter(|played| {
+            played.end == end && played.conn.is_none_or(|conn| !broken_off.contains(&conn))
         });
-        deeds
-            .flat_map(|deed| deed.failures.iter().cloned())
+        steps
+            .flat_map(|played| played.failures.iter().cloned())
             .collect()
     };
-    let (ours, theirs) = (of(foretold, &broken_off[0]), of(seen, &broken_off[1]));
+    let ours = of(predicted, &broken_off[0]);
+    let theirs = of(seen, &broken_off[1]);
     let at = (0..ours.len().max(theirs.len())).find(|at| ours.get(*at) != theirs.get(*at))?;
     Some([&ours, &theirs].map(|list| {
         list.get(at)

@@ -4,11 +4,10 @@
 use super::{Pair, Ran};
 use crate::end::End;
 use crate::experiment::{HostPlan, Plan, Tolerance};
-use crate::trace::{Body, Direction, Segment};
+use crate::trace::{Body, Direction, Effect, Segment};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use tcpx_proto::fault::VerdictKind;
-use tcpx_proto::script::AppAction;
-use tcpx_proto::script::Step;
+use tcpx_proto::script::{AppAction, Step};
+use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::Flags;
 
 /// A process that waited for the machine for longer than this, seconds, explains a repetition: it
@@ -61,13 +60,13 @@ struct Resets {
 struct Content {
     /// The control bits of its SYNs, in order, each once.
     syns: Vec<String>,
-    /// Octets of text, from the first to the last.
+    /// Bytes of text, from the first to the last.
     text: u32,
     /// Where its FIN stands.
     fin: Option<u32>,
     resets: Resets,
     /// URG, ECE or CWR in other segments than SYNs.
-    marks: BTreeSet<char>,
+    marks: Flags,
     /// The highest number that it acknowledged.
     acked: u32,
     /// How often what was sent again most often was sent again.
@@ -87,13 +86,13 @@ pub(super) fn difference(
     plan: &Plan,
     end: End,
     pairs: &[Pair<'_>],
-    foretold: &Ran<'_>,
+    predicted: &Ran<'_>,
     seen: &Ran<'_>,
 ) -> Option<[String; 2]> {
-    let [mut ours, mut theirs] = [foretold, seen].map(|ran| contents(ran, end));
+    let [mut ours, mut theirs] = [predicted, seen].map(|ran| contents(ran, end));
     let resets = [&mut ours, &mut theirs].map(resets);
-    let mut take = |[foretold, seen]: [Option<u64>; 2]| {
-        [ours.remove(&foretold), theirs.remove(&seen)].map(Option::unwrap_or_default)
+    let mut take = |[predicted, seen]: [Option<u64>; 2]| {
+        [ours.remove(&predicted), theirs.remove(&seen)].map(Option::unwrap_or_default)
     };
     let rules = Rules {
         tolerance: &plan.tolerance,
@@ -101,13 +100,8 @@ pub(super) fn difference(
         busy: seen.outcome.waited >= BUSY,
     };
     for pair in pairs {
-        let [ours, theirs] = take([pair.foretold.number, pair.seen.number].map(Some));
-        let ended = |conn: &crate::oracle::Conn| {
-            conn.closed
-                .as_ref()
-                .is_some_and(|(_, reason)| reason == "clean")
-        };
-        let clean = ended(pair.foretold) && ended(pair.seen);
+        let [ours, theirs] = take([pair.predicted.number, pair.seen.number].map(Some));
+        let clean = pair.predicted.is_clean() && pair.seen.is_clean();
         if let Some(unlike) = rules.difference(&ours, &theirs, clean, pair.is_broken_off()) {
             return Some(
                 unlike.map(|text| format!("connection {}: {text}", pair.seen.incarnation)),
@@ -171,12 +165,12 @@ impl Rules<'_> {
         let first = unlike("SYNs", [ours, theirs].map(syns)).filter(|_| !asked_less);
         let whole = || {
             unlike(
-                "octets of text",
+                "bytes of text",
                 [ours, theirs].map(|content| content.text.to_string()),
             )
             .or_else(|| {
                 unlike(
-                    "the FIN after octet",
+                    "the FIN after byte",
                     [ours, theirs].map(|content| {
                         content.fin.map_or("none".to_owned(), |fin| fin.to_string())
                     }),
@@ -195,7 +189,7 @@ impl Rules<'_> {
         let marks = || {
             unlike(
                 "URG, ECE or CWR",
-                [ours, theirs].map(|content| content.marks.iter().collect()),
+                [ours, theirs].map(|content| content.marks.to_string()),
             )
             .filter(|_| !broken_off)
         };
@@ -232,7 +226,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Sent again, and dropped: as foretold where the network has a hand in it, else by need.
+    /// Sent again, and dropped: as predicted where the network has a hand in it, else by need.
     fn repetitions(&self, ours: &Content, theirs: &Content) -> Option<[String; 2]> {
         if !self.disturbed {
             return theirs
@@ -299,19 +293,19 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
 
 /// The ISNs of each connection, ours and the peer's: what is compared counts from there.
 #[derive(Default)]
-struct Isns(HashMap<Option<u64>, [Option<u32>; 2]>);
+struct Isns(HashMap<Option<u64>, [Option<Seq>; 2]>);
 
 impl Isns {
     /// Takes note of a segment and returns what its numbers count from.
-    fn note(&mut self, conn: Option<u64>, segment: &Segment) -> [u32; 2] {
+    fn note(&mut self, conn: Option<u64>, segment: &Segment) -> [Seq; 2] {
         let way = usize::from(segment.dir == Direction::In);
         if segment.flags.has(Flags::SYN) && !segment.forged {
-            self.0.entry(conn).or_default()[way] = Some(segment.seq.0);
-            self.0.entry(None).or_default()[way] = Some(segment.seq.0);
+            self.0.entry(conn).or_default()[way] = Some(segment.seq);
+            self.0.entry(None).or_default()[way] = Some(segment.seq);
         }
         if conn.is_some() && !segment.forged {
             // One that grew out of a cookie: its SYNs belong to no connection.
-            self.0.entry(conn).or_default()[way].get_or_insert(segment.seq.0.wrapping_sub(1));
+            self.0.entry(conn).or_default()[way].get_or_insert(Seq(segment.seq.0.wrapping_sub(1)));
         }
         // A SYN that opens the next incarnation may stand in the record before that has a number.
         [0, 1].map(|way| {
@@ -335,14 +329,14 @@ struct Heard {
 impl Heard {
     /// Takes note of a segment; `true`: it asks for an ACK, as what has a number does, and a probe
     /// that repeats an old one.
-    fn take(&mut self, segment: &Segment, ours: u32, theirs: u32, at: f64) -> bool {
-        if segment.flags.has(Flags::ACK) && segment.verdict == VerdictKind::Pass {
-            let ack = segment.ack.0.wrapping_sub(ours);
+    fn take(&mut self, segment: &Segment, ours: Seq, theirs: Seq, at: f64) -> bool {
+        if segment.flags.has(Flags::ACK) && Effect::of(segment.verdict) == Effect::Untouched {
+            let ack = segment.ack.0.wrapping_sub(ours.0);
             if self.acked.last().is_none_or(|(_, known)| ack > *known) {
                 self.acked.push((at, ack));
             }
         }
-        let seq = segment.seq.0.wrapping_sub(theirs);
+        let seq = segment.seq.0.wrapping_sub(theirs.0);
         let probe = seq < self.end;
         self.end = self.end.max(seq.wrapping_add(segment.len));
         Kind::of(segment).next().is_some()
@@ -361,25 +355,27 @@ impl Heard {
 }
 
 impl Content {
-    fn send(&mut self, segment: &Segment, ours: u32, theirs: u32, at: f64, heard: &Heard) {
-        let control = segment.flags.control().replace("PSH,", "");
-        let seq = segment.seq.0.wrapping_sub(ours);
-        let has = |flag| segment.flags.has(flag);
+    fn send(&mut self, segment: &Segment, ours: Seq, theirs: Seq, at: f64, heard: &Heard) {
+        let control = segment.flags.without(Flags::PSH).control();
+        let seq = segment.seq.0.wrapping_sub(ours.0);
+        let has = |bit: Flags| segment.flags.has(bit);
         let end = seq.wrapping_add(segment.len);
         if has(Flags::SYN) {
             if self.syns.last() != Some(&control) {
                 self.syns.push(control.clone());
             }
         } else {
-            let marks = [(Flags::URG, 'U'), (Flags::ECE, 'E'), (Flags::CWR, 'W')];
-            let marks = marks.into_iter().filter(|(flag, _)| has(*flag));
-            self.marks.extend(marks.map(|(_, letter)| letter));
+            for bit in [Flags::URG, Flags::ECE, Flags::CWR] {
+                if has(bit) {
+                    self.marks |= bit;
+                }
+            }
         }
         if has(Flags::RST) {
             self.resets.control.insert(control);
-            self.resets.dropped += u32::from(segment.verdict == VerdictKind::Drop);
+            self.resets.dropped += u32::from(Effect::of(segment.verdict) == Effect::Dropped);
         } else if has(Flags::ACK) {
-            self.acked = self.acked.max(segment.ack.0.wrapping_sub(theirs));
+            self.acked = self.acked.max(segment.ack.0.wrapping_sub(theirs.0));
         }
         if segment.len > 0 {
             self.text = self.text.max(end.wrapping_sub(1));
@@ -391,12 +387,12 @@ impl Content {
             let again = self.again.entry(kind).or_default();
             *again = (*again).max(segment.retransmission);
             *self.dropped.entry(kind).or_default() +=
-                u32::from(segment.verdict == VerdictKind::Drop);
+                u32::from(Effect::of(segment.verdict) == Effect::Dropped);
         }
         if Kind::of(segment).next().is_none() && !has(Flags::RST) {
             self.bare += 1;
         }
-        // A probe repeats one octet on purpose.
+        // A probe repeats one byte on purpose.
         let whole =
             segment.retransmission > 0 && !has(Flags::SYN) && (segment.len > 1 || has(Flags::FIN));
         if whole && heard.has_acknowledged(end + u32::from(has(Flags::FIN)), at) {

@@ -4,14 +4,14 @@
 use super::difference;
 use crate::experiment::{Experiment, Plan, Scale, Tolerance};
 use crate::trace::sample::{File, handshake};
-use crate::trace::{AppAction, Body, Direction, Entry, Log, Segment};
+use crate::trace::{Body, Direction, Entry, Log, Segment};
 use crate::world::{Outcome, sim};
 use std::time::Duration;
 use tcpx_proto::error::CloseKind;
 use tcpx_proto::fault::FaultRule;
 use tcpx_proto::preset::Preset;
+use tcpx_proto::script::AppAction;
 use tcpx_proto::script::Script;
-use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::wire::Flags;
 
 const FILE: &str = r#"
@@ -183,13 +183,13 @@ fn find(outcome: &mut Outcome, end: usize, fits: impl Fn(&Body) -> bool) -> usiz
         .expect("there is such an entry")
 }
 
-fn sent(what: &Body, fits: impl Fn(&Segment) -> bool) -> bool {
-    matches!(what, Body::Segment(segment) if segment.dir == Direction::Out && fits(segment))
+fn sent(body: &Body, fits: impl Fn(&Segment) -> bool) -> bool {
+    matches!(body, Body::Segment(segment) if segment.dir == Direction::Out && fits(segment))
 }
 
 /// The segment of an end that fits.
 fn segment(outcome: &mut Outcome, end: usize, fits: impl Fn(&Segment) -> bool) -> &mut Segment {
-    let at = find(outcome, end, |what| sent(what, &fits));
+    let at = find(outcome, end, |body| sent(body, &fits));
     match &mut entries(outcome, end)[at].body {
         Body::Segment(segment) => segment,
         other => panic!("{other:?}"),
@@ -204,7 +204,7 @@ fn add(
     fits: impl Fn(&Segment) -> bool,
     change: impl Fn(&mut Segment),
 ) {
-    let at = find(outcome, end, |what| sent(what, &fits));
+    let at = find(outcome, end, |body| sent(body, &fits));
     let mut entry = entries(outcome, end)[at].clone();
     entry.t = entries(outcome, end).last().unwrap().t;
     if let Body::Segment(segment) = &mut entry.body {
@@ -214,23 +214,23 @@ fn add(
 }
 
 /// Leads the walk of an end elsewhere: its last steps are these.
-fn walk(outcome: &mut Outcome, end: usize, from: State, steps: &[(Trigger, State)]) {
+fn walk(outcome: &mut Outcome, end: usize, from: &str, steps: &[(&str, &str)]) {
     let at = find(
         outcome,
         end,
-        |what| matches!(what, Body::State { from: before, .. } if *before == from),
+        |body| matches!(body, Body::State { from: before, .. } if before.name() == from),
     );
     let mut next = steps.iter();
-    let mut before = from;
+    let mut before = from.parse().unwrap();
     for entry in entries(outcome, end).iter_mut().skip(at) {
         let Body::State { .. } = entry.body else {
             continue;
         };
         entry.body = match next.next() {
             Some((on, to)) => Body::State {
-                from: std::mem::replace(&mut before, *to),
-                to: *to,
-                on: Some(*on),
+                from: std::mem::replace(&mut before, to.parse().unwrap()),
+                to: to.parse().unwrap(),
+                on: Some(on.parse().unwrap()),
             },
             None => Body::Unknown,
         };
@@ -251,22 +251,19 @@ fn record_with_one_thing_changed_is_a_difference() {
             walk(
                 run,
                 0,
-                State::Established,
-                &[
-                    (Trigger::Close, State::FinWait1),
-                    (Trigger::AckOfFin, State::FinWait2),
-                ],
+                "ESTABLISHED",
+                &[("CLOSE", "FIN-WAIT-1"), ("ACK of FIN", "FIN-WAIT-2")],
             )
         }),
         ("FIN-WAIT-2 on FIN", &|run| {
             walk(
                 run,
                 0,
-                State::Established,
+                "ESTABLISHED",
                 &[
-                    (Trigger::Close, State::FinWait1),
-                    (Trigger::Fin, State::FinWait2),
-                    (Trigger::Fin, State::TimeWait),
+                    ("CLOSE", "FIN-WAIT-1"),
+                    ("FIN", "FIN-WAIT-2"),
+                    ("FIN", "TIME-WAIT"),
                 ],
             )
         }),
@@ -274,11 +271,8 @@ fn record_with_one_thing_changed_is_a_difference() {
             walk(
                 run,
                 1,
-                State::CloseWait,
-                &[
-                    (Trigger::Close, State::LastAck),
-                    (Trigger::Rst, State::Closed),
-                ],
+                "CLOSE-WAIT",
+                &[("CLOSE", "LAST-ACK"), ("RST", "CLOSED")],
             )
         }),
         // B waits for the FIN before it closes: the two cannot cross, and B cannot be first.
@@ -286,57 +280,53 @@ fn record_with_one_thing_changed_is_a_difference() {
             walk(
                 run,
                 0,
-                State::FinWait1,
-                &[
-                    (Trigger::Fin, State::Closing),
-                    (Trigger::AckOfFin, State::TimeWait),
-                ],
+                "FIN-WAIT-1",
+                &[("FIN", "CLOSING"), ("ACK of FIN", "TIME-WAIT")],
             )
         }),
         ("FIN-WAIT-1", &|run| {
             walk(
                 run,
                 1,
-                State::Established,
+                "ESTABLISHED",
                 &[
-                    (Trigger::Close, State::FinWait1),
-                    (Trigger::FinAckOfFin, State::TimeWait),
-                    (Trigger::TimeWaitTimeout, State::Closed),
+                    ("CLOSE", "FIN-WAIT-1"),
+                    ("FIN,ACK of FIN", "TIME-WAIT"),
+                    ("2 MSL timeout", "CLOSED"),
                 ],
             )
         }),
         ("received", &|run| {
-            let at = find(run, 1, |what| {
-                matches!(what, Body::App(AppAction::Received(_)))
+            let at = find(run, 1, |body| {
+                matches!(body, Body::App(AppAction::Received(_)))
             });
             entries(run, 1).remove(at);
         }),
         ("closed: fin-wait-2-timeout", &|run| {
-            let at = find(run, 0, |what| matches!(what, Body::Closed { .. }));
+            let at = find(run, 0, |body| matches!(body, Body::Closed { .. }));
             entries(run, 0)[at].body = Body::Closed {
                 reason: Some(CloseKind::FinWait2Timeout),
             };
         }),
         ("closed: not at all", &|run| {
-            let at = find(run, 1, |what| matches!(what, Body::Closed { .. }));
+            let at = find(run, 1, |body| matches!(body, Body::Closed { .. }));
             entries(run, 1).remove(at);
         }),
         ("no such connection", &|run| {
             entries(run, 1).retain(|entry| entry.conn.is_none())
         }),
         ("the script: no", &|run| {
-            let at = find(run, 0, |what| matches!(what, Body::App(AppAction::Done)));
-            let failed = Body::App(AppAction::Failed("no".to_owned()));
-            entries(run, 0)[at].body = failed;
+            let at = find(run, 0, |body| matches!(body, Body::App(AppAction::Done)));
+            entries(run, 0)[at].body = Body::App(AppAction::Failed("no".to_owned()));
         }),
-        ("the FIN after octet: none", &|run| {
+        ("the FIN after byte: none", &|run| {
             segment(run, 0, fin).flags = Flags::ACK
         }),
-        ("octets of text", &|run| {
+        ("bytes of text", &|run| {
             let last = |segment: &Segment| segment.len > 0 && segment.seq.0 > 7500;
             entries(run, 0).retain(|entry| !sent(&entry.body, last));
         }),
-        ("octets of text", &|run| {
+        ("bytes of text", &|run| {
             segment(run, 1, |segment| segment.len > 0 && segment.seq.0 > 20_000).seq += 9000
         }),
         ("the last ACK", &|run| {
@@ -481,7 +471,7 @@ fn connections_from_cookies_are_compared_from_their_own_isn() {
     assert!(
         difference(&plan, &from_a_cookie(900_000), &more)
             .unwrap()
-            .contains("octets of text: 5], the wire showed [connection 1: octets of text: 6")
+            .contains("bytes of text: 5], the wire showed [connection 1: bytes of text: 6")
     );
 }
 

@@ -1,4 +1,4 @@
-//! Whether a connection took a way through the state diagram that the foretold one could have taken
+//! Whether a connection took a way through the state diagram that the predicted one could have taken
 //! as well.
 //!
 //! A way is a row of events: calls of the application, and what came from the peer. One segment can
@@ -7,12 +7,19 @@
 //! each step is an edge of the diagram and no event comes before one that it waits for.
 
 use super::{Pair, RACE, Ran};
-use crate::oracle::{Conn, Deed, Run};
+use crate::oracle::{Conn, PlayedStep, Run};
 use tcpx_proto::config::Detour;
+use tcpx_proto::script::{Expected, Step};
 use tcpx_proto::state::{State, TRANSITIONS, Trigger};
 
-/// A change of state: before, the event of RFC 9293 Figure 5, after.
-type Step<'a> = (&'a str, &'a str, &'a str);
+/// A change of state.
+#[derive(Clone, Copy, PartialEq)]
+struct Change {
+    from: State,
+    /// Where it is known.
+    on: Option<Trigger>,
+    to: State,
+}
 
 /// What a script's step waits for: the peer's FIN.
 const TO_THE_END: [&str; 3] = ["receive to end", "echo", "relay"];
@@ -20,16 +27,24 @@ const TO_THE_END: [&str; 3] = ["receive to end", "echo", "relay"];
 pub(super) fn difference(
     pair: &Pair<'_>,
     detours: &[Detour],
-    foretold: &Ran<'_>,
+    predicted: &Ran<'_>,
     seen: &Ran<'_>,
 ) -> Option<[String; 2]> {
-    let [ours, theirs] = [pair.foretold, pair.seen].map(steps);
-    let edges = |step: &Step<'_>| {
-        is_edge(*step) || detours.iter().any(|detour| names(detour) == *step) || ours.contains(step)
+    let [ours, theirs] = [pair.predicted, pair.seen].map(steps);
+    let edges = |step: &Change| {
+        let is = |from: State, on: Trigger, to: State| {
+            let on = Some(on);
+            *step == Change { from, on, to }
+        };
+        TRANSITIONS
+            .iter()
+            .any(|edge| is(edge.from, edge.on, edge.to))
+            || detours.iter().any(|edge| is(edge.from, edge.on, edge.to))
+            || ours.contains(step)
     };
     let lawful = theirs.iter().all(edges);
     let margin = RACE + 2.0 * seen.outcome.waited;
-    let same = lawful && same_events(pair, margin) && same_order(pair, foretold, seen, margin);
+    let same = lawful && same_events(pair, margin) && same_order(pair, predicted, seen, margin);
     if same {
         return None;
     }
@@ -40,54 +55,47 @@ pub(super) fn difference(
     Some([&ours, &theirs].map(|steps| {
         steps
             .get(at)
-            .map_or("is in no other state".to_owned(), |(_, on, to)| {
-                format!("is {to} on {on}")
+            .map_or("is in no other state".to_owned(), |step| {
+                format!("is {} on {}", step.to, step.on.map_or("?", Trigger::name))
             })
     }))
 }
 
-fn steps(conn: &Conn) -> Vec<Step<'_>> {
-    let first = if conn.passive {
-        State::Listen.name()
+fn steps(conn: &Conn) -> Vec<Change> {
+    let mut from = if conn.passive {
+        State::Listen
     } else {
-        State::Closed.name()
+        State::Closed
     };
-    let before = [first]
-        .into_iter()
-        .chain(conn.states.iter().map(|(_, state, _)| state.as_str()));
-    before
-        .zip(&conn.states)
-        .map(|(from, (_, to, on))| (from, on.as_str(), to.as_str()))
-        .collect()
-}
-
-fn is_edge(step: Step<'_>) -> bool {
-    TRANSITIONS
-        .iter()
-        .any(|edge| (edge.from.name(), edge.on.name(), edge.to.name()) == step)
-}
-
-fn names(detour: &Detour) -> Step<'static> {
-    (detour.from.name(), detour.on.name(), detour.to.name())
+    let mut steps = Vec::new();
+    for entered in &conn.states {
+        steps.push(Change {
+            from,
+            on: entered.on,
+            to: entered.state,
+        });
+        from = entered.state;
+    }
+    steps
 }
 
 /// The events of a way, each with its time. What ends TIME-WAIT, unless it is a RST, follows from
 /// the clock or from the next connection.
-fn events(conn: &Conn) -> Vec<(&str, f64)> {
+fn events(conn: &Conn) -> Vec<(Trigger, f64)> {
     let mut events = Vec::new();
-    let mut before = "";
-    for (at, state, on) in &conn.states {
-        match on.as_str() {
-            _ if before == State::TimeWait.name() && on != Trigger::Rst.name() => {}
-            on if on == Trigger::SynAck.name() => {
-                events.extend([(Trigger::Syn.name(), *at), (Trigger::AckOfSyn.name(), *at)])
+    let mut before = None;
+    for entered in &conn.states {
+        let at = entered.at;
+        match entered.on {
+            on if before == Some(State::TimeWait) && on != Some(Trigger::Rst) => {}
+            Some(Trigger::SynAck) => events.extend([(Trigger::Syn, at), (Trigger::AckOfSyn, at)]),
+            Some(Trigger::FinAckOfFin) => {
+                events.extend([(Trigger::Fin, at), (Trigger::AckOfFin, at)]);
             }
-            on if on == Trigger::FinAckOfFin.name() => {
-                events.extend([(Trigger::Fin.name(), *at), (Trigger::AckOfFin.name(), *at)])
-            }
-            on => events.push((on, *at)),
+            Some(on) => events.push((on, at)),
+            None => {}
         }
-        before = state;
+        before = Some(entered.state);
     }
     events
 }
@@ -95,30 +103,27 @@ fn events(conn: &Conn) -> Vec<(&str, f64)> {
 /// Nothing happened to one that did not happen to the other, but for what a RST was quicker than.
 fn same_events(pair: &Pair<'_>, margin: f64) -> bool {
     let broken_off = pair.is_broken_off();
-    let [ours, theirs] = [pair.foretold, pair.seen].map(|conn| {
+    let [ours, theirs] = [pair.predicted, pair.seen].map(|conn| {
         (
             events(conn),
             conn.closed.as_ref().map_or(f64::INFINITY, |(at, _)| *at),
         )
     });
-    let excused = |(on, at): &(&str, f64), over: f64| {
-        let racing = [
-            Trigger::Close,
-            Trigger::Fin,
-            Trigger::AckOfFin,
-            Trigger::Rst,
-            Trigger::Abort,
-        ]
-        .iter()
-        .any(|known| known.name() == *on);
-        broken_off && racing && over - at < margin
+    let races = |on: Trigger| {
+        matches!(
+            on,
+            Trigger::Close | Trigger::Fin | Trigger::AckOfFin | Trigger::Rst | Trigger::Abort
+        )
     };
-    let lacks = |(events, over): &(Vec<(&str, f64)>, f64), others: &[(&str, f64)]| {
-        let count =
-            |list: &[(&str, f64)], on: &str| list.iter().filter(|(other, _)| *other == on).count();
+    let excused =
+        |(on, at): (Trigger, f64), over: f64| broken_off && races(on) && over - at < margin;
+    let count = |list: &[(Trigger, f64)], on: Trigger| {
+        list.iter().filter(|(other, _)| *other == on).count()
+    };
+    let lacks = |(events, over): &(Vec<(Trigger, f64)>, f64), others: &[(Trigger, f64)]| {
         events
             .iter()
-            .any(|event| count(events, event.0) > count(others, event.0) && !excused(event, *over))
+            .any(|event| count(events, event.0) > count(others, event.0) && !excused(*event, *over))
     };
     !lacks(&ours, &theirs.0) && !lacks(&theirs, &ours.0)
 }
@@ -134,24 +139,27 @@ enum First {
 
 fn first(conn: &Conn) -> Option<First> {
     let events = events(conn);
-    let place = |trigger: Trigger| events.iter().position(|(on, _)| *on == trigger.name());
-    let (close, fin) = (place(Trigger::Close)?, place(Trigger::Fin)?);
-    Some(match conn.was(State::Closing.name()) {
+    let place = |trigger: Trigger| events.iter().position(|(on, _)| *on == trigger);
+    let close = place(Trigger::Close)?;
+    let fin = place(Trigger::Fin)?;
+    Some(match conn.was(State::Closing) {
         true => First::Crossing,
         false if close < fin => First::Close,
         false => First::Fin,
     })
 }
 
-/// The two ends close in the order that was foretold, or in any where neither waits for the other.
-fn same_order(pair: &Pair<'_>, foretold: &Ran<'_>, seen: &Ran<'_>, margin: f64) -> bool {
+/// The two ends close in the order that was predicted, or in any where neither waits for the other.
+fn same_order(pair: &Pair<'_>, predicted: &Ran<'_>, seen: &Ran<'_>, margin: f64) -> bool {
     let peer = seen.run.peer(pair.seen).and_then(first);
     let ours = first(pair.seen);
     // Somebody closed before the other's FIN came.
     if ours == Some(First::Fin) && peer == Some(First::Fin) {
         return false;
     }
-    first(pair.foretold) == ours || ours.is_none() || is_free(&foretold.run, pair.foretold, margin)
+    first(pair.predicted) == ours
+        || ours.is_none()
+        || is_free(&predicted.run, pair.predicted, margin)
 }
 
 /// Neither end waits for the other's FIN before it closes: not by its script, and not by its clock.
@@ -163,24 +171,25 @@ fn is_free(run: &Run, conn: &Conn, margin: f64) -> bool {
             let when = |trigger: Trigger| {
                 events(conn)
                     .into_iter()
-                    .find(|(on, _)| *on == trigger.name())
+                    .find(|(on, _)| *on == trigger)
                     .map(|(_, at)| at)
             };
             let (Some(close), Some(fin)) = (when(Trigger::Close), when(Trigger::Fin)) else {
                 return true;
             };
-            let own = |deed: &&Deed| (deed.end, deed.conn) == (conn.end, Some(conn.number));
+            let own =
+                |played: &&PlayedStep| (played.end, played.conn) == (conn.end, Some(conn.number));
             let before = run
-                .deeds
+                .steps
                 .iter()
                 .filter(own)
-                .take_while(|deed| !["shutdown", "close"].contains(&deed.step.as_str()));
+                .take_while(|played| !["shutdown", "close"].contains(&played.step.as_str()));
             (close - fin).abs() < margin && !before.into_iter().any(waits_for_the_end)
         })
 }
 
-fn waits_for_the_end(deed: &Deed) -> bool {
-    deed.failures.is_empty()
-        && (TO_THE_END.contains(&deed.step.as_str())
-            || deed.step == format!("expect {}", State::CloseWait))
+fn waits_for_the_end(played: &PlayedStep) -> bool {
+    let close_wait = Step::Expect(Expected::State(State::CloseWait)).to_string();
+    played.failures.is_empty()
+        && (TO_THE_END.contains(&played.step.as_str()) || played.step == close_wait)
 }

@@ -1,10 +1,10 @@
 //! How long an end waited for the machine at the most: a network and an application that were
 //! slower than the plan's.
 
-use super::{AppAction, Body, Direction, Log, TimerActionKind};
+use super::{Body, Direction, Log};
 use std::collections::HashMap;
-use tcpx_proto::event::Timer;
-use tcpx_proto::script::{Script, Step};
+use tcpx_proto::event::{Timer, TimerActionKind};
+use tcpx_proto::script::{AppAction, Script, Step};
 
 /// Seconds, by the record of an end that played this script: from when a timer or a sleep was over
 /// to when that was noticed, and from what a step of the script waited for to its end.
@@ -34,7 +34,7 @@ pub fn longest(log: &Log, script: &Script) -> f64 {
                 news = entry.t;
             }
             Body::Segment(segment) if segment.dir == Direction::In => news = entry.t,
-            Body::State { .. } | Body::Closed { .. } | Body::Opened { .. } | Body::Icmp(_) => {
+            Body::State { .. } | Body::Closed { .. } | Body::Opened { .. } | Body::Icmp { .. } => {
                 news = entry.t
             }
             Body::App(AppAction::Began(text)) => {

@@ -5,20 +5,20 @@ mod conversation;
 pub mod lateness;
 #[cfg(test)]
 pub(crate) mod sample;
+mod side;
 mod tuples;
 
-pub(crate) use conversation::TOGETHER;
-pub use conversation::{Conversation, Flight, Step, Tick, pair};
-
-pub use tcpx_proto::event::TimerActionKind;
-pub use tcpx_proto::fault::{Direction, VerdictKind};
-pub use tcpx_proto::script::AppAction;
+pub use conversation::{Conversation, Flight, pair};
+pub(crate) use side::TOGETHER;
+pub use side::{Remark, Step, Tick};
+pub use tcpx_proto::fault::Direction;
 pub use tcpx_proto::trace::{Body, Entry, Header, Role, Segment};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use tcpx_proto::fault::VerdictKind;
 use tcpx_proto::trace::VERSION;
 
 /// The most events of one end.
@@ -46,6 +46,35 @@ struct Start {
     role: Role,
     monotonic: f64,
     realtime: f64,
+}
+
+/// What a verdict of the gate does to a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Nothing.
+    Untouched,
+    /// It goes no further.
+    Dropped,
+    /// It goes on with another content: of the header, the identification alone is sure to be left.
+    Altered,
+    /// It goes on as it was, at another time or more than once.
+    Moved,
+}
+
+impl Effect {
+    /// That of a verdict.
+    pub const fn of(verdict: VerdictKind) -> Effect {
+        match verdict {
+            VerdictKind::Pass => Effect::Untouched,
+            VerdictKind::Drop => Effect::Dropped,
+            VerdictKind::Corrupt | VerdictKind::Rewrite => Effect::Altered,
+            VerdictKind::Delay
+            | VerdictKind::Duplicate
+            | VerdictKind::Reorder
+            | VerdictKind::Trickle
+            | VerdictKind::Hold => Effect::Moved,
+        }
+    }
 }
 
 impl Log {
@@ -94,16 +123,10 @@ impl Log {
             entries.len() <= MOST,
             "it has more than {MOST} events, the most that are read"
         );
-        let Start {
-            role,
-            monotonic,
-            realtime,
-            ..
-        } = start;
         Ok(Log {
-            role,
-            monotonic,
-            realtime,
+            role: start.role,
+            monotonic: start.monotonic,
+            realtime: start.realtime,
             entries,
             truncated: !rest.is_empty(),
         })
@@ -120,84 +143,4 @@ impl Log {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: &str = r#"{"event":"start","version":1,"role":"client","profile":"linux","seed":7,"monotonic":12.5,"realtime":1000.25}"#;
-
-    #[test]
-    fn file_of_known_and_unknown_events_is_read_in_order() {
-        let text = format!(
-            "{START}\n{}\n{}\n{}\n{}\n",
-            r#"{"event":"opened","t":0.1,"conn":1,"local":"10.0.0.1:40000","remote":"10.0.0.2:7000"}"#,
-            r#"{"event":"timer","t":0.1,"conn":1,"timer":"retransmission","action":"started","until":1.1}"#,
-            r#"{"event":"accepted","t":0.1,"conn":1,"seq":5,"text":0}"#,
-            r#"{"event":"segment","t":0.2,"conn":1,"dir":"out","cause":"call","carries":["syn"],"flags":"S","seq":9,"ack":0,"len":0,"win":100,"id":3,"retransmission":0,"verdict":"pass"}"#,
-        );
-        let log = Log::parse(&text).unwrap();
-        assert_eq!(
-            (log.role, log.monotonic, log.truncated),
-            (Role::Client, 12.5, false)
-        );
-        assert_eq!(log.connections()[&1].1, "10.0.0.2:7000".parse().unwrap());
-        assert!(matches!(
-            log.entries[1].body,
-            Body::Timer {
-                action: TimerActionKind::Started,
-                ..
-            }
-        ));
-        assert!(matches!(log.entries[2].body, Body::Accepted { .. }));
-        let Body::Segment(segment) = &log.entries[3].body else {
-            panic!("{:?}", log.entries[3])
-        };
-        assert_eq!(
-            (
-                segment.flags.control().as_str(),
-                segment.id,
-                segment.fault(),
-                segment.forged
-            ),
-            ("SYN", 3, None, false)
-        );
-    }
-
-    #[test]
-    fn time_is_read_to_the_last_bit() {
-        let log = Log::parse(&format!(
-            "{START}\n{{\"event\":\"closed\",\"t\":3.7199999999999998,\"reason\":\"reset\"}}\n"
-        ))
-        .unwrap();
-        let written = std::time::Duration::from_micros(3_720_000).as_secs_f64();
-        assert_eq!(
-            log.entries[0].t.to_bits(),
-            written.to_bits(),
-            "what happens last happens before the end"
-        );
-    }
-
-    #[test]
-    fn last_line_cut_off_is_left_out_and_told() {
-        let log =
-            Log::parse(&format!("{START}\n{{\"event\":\"closed\",\"t\":1.0,\"conn\":1,\"reason\":\"clean\"}}\n{{\"event\":\"sta")).unwrap();
-        assert_eq!((log.entries.len(), log.truncated), (1, true));
-    }
-
-    #[test]
-    fn broken_line_in_the_middle_is_an_error_with_its_number() {
-        let error = Log::parse(&format!("{START}\n{{\"event\":\n{{}}\n")).unwrap_err();
-        assert!(
-            format!("{error:#}").starts_with("line 2 is not an event"),
-            "{error:#}"
-        );
-    }
-
-    #[test]
-    fn other_version_or_no_start_is_refused() {
-        assert!(Log::parse("").is_err());
-        let other = START.replace("\"version\":1", "\"version\":2");
-        assert!(
-            format!("{:#}", Log::parse(&format!("{other}\n")).unwrap_err()).contains("version 2")
-        );
-    }
-}
+mod tests;

@@ -50,7 +50,7 @@ impl Tuples {
                 continue;
             };
             let owner = entry.conn.map(|conn| end.of(&self.of).get(&conn).copied());
-            // One whose connection was never opened is in no story.
+            // One whose connection was never opened is in no conversation.
             if owner != Some(None) {
                 owners
                     .entry((segment.dir, segment.header()))
@@ -65,14 +65,14 @@ impl Tuples {
     /// addresses: it belongs where the other end, or the other side of a host that speaks to
     /// itself, has it.
     pub(super) fn entries<'a>(&self, end: End, logs: [&'a Log; 2]) -> Vec<Vec<&'a Entry>> {
-        let mut stories: Vec<Vec<&Entry>> = vec![Vec::new(); self.all.len()];
+        let mut conversations: Vec<Vec<&Entry>> = vec![Vec::new(); self.all.len()];
         let [own, others] = [end, end.other()].map(|end| self.owners(end, logs[end as usize]));
         let to_itself = |nth: usize| self.all[nth][0].ip() == self.all[nth][1].ip();
         for entry in &logs[end as usize].entries {
             match (entry.conn, &entry.body) {
                 (Some(conn), _) => {
                     if let Some(nth) = end.of(&self.of).get(&conn) {
-                        stories[*nth].push(entry);
+                        conversations[*nth].push(entry);
                     }
                 }
                 (None, Body::Segment(segment)) => {
@@ -98,11 +98,13 @@ impl Tuples {
                     }
                     places.sort_unstable();
                     places.dedup();
-                    places.into_iter().for_each(|nth| stories[nth].push(entry));
+                    places
+                        .into_iter()
+                        .for_each(|nth| conversations[nth].push(entry));
                 }
                 _ => {}
             }
         }
-        stories
+        conversations
     }
 }

@@ -109,11 +109,11 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
 
 /// Whether what an injection waits for, a state, was entered here.
 fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Expectation) -> bool {
-    let (Wanted::State(wanted), Observation::Event { host, event }) = (&rung.sight, seen) else {
+    let (Wanted::State(wanted), Observation::Event { host, event }) = (&rung.wanted, seen) else {
         return false;
     };
     host == rung.end.of(&hosts)
-        && matches!(event.what, event::What::State { to, .. } if to.name() == wanted)
+        && matches!(event.what, event::What::State { to, .. } if to == *wanted)
 }
 
 fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {

@@ -2,25 +2,30 @@
 
 use std::borrow::Cow;
 use tcpx_experiment::experiment::{Arm, Experiment};
-use tcpx_experiment::oracle::{Evidence, Origin, Seconds, Which};
-use tcpx_proto::error::{CallError, CloseReason};
-use tcpx_proto::wire::IcmpKind;
+use tcpx_experiment::oracle::{Evidence, Origin, Reason, Seconds, Which};
+use tcpx_proto::error::CloseKind;
 
 /// How a connection ended.
-const REASONS: [(CloseReason, &str); 12] = [
-    (CloseReason::Clean, "正常"),
-    (CloseReason::Aborted, "主动中止"),
-    (CloseReason::Refused, "被拒绝"),
-    (CloseReason::Reset, "被 RST 重置"),
-    (CloseReason::ConnectTimeout, "连接超时"),
-    (CloseReason::RetransmissionTimeout, "重传超时"),
-    (CloseReason::UserTimeout, "用户超时"),
-    (CloseReason::KeepAliveTimeout, "保活超时"),
-    (CloseReason::FinWait2Timeout, "FIN-WAIT-2 超时"),
-    (CloseReason::Unreachable(IcmpKind::Unreachable(3)), "不可达"),
-    (CloseReason::Dropped, "被丢弃"),
-    (CloseReason::Restarted, "主机重启"),
-];
+const fn ending(kind: CloseKind) -> &'static str {
+    match kind {
+        CloseKind::Clean => "正常",
+        CloseKind::Aborted => "主动中止",
+        CloseKind::Refused => "被拒绝",
+        CloseKind::Reset => "被 RST 重置",
+        CloseKind::ConnectTimeout => "连接超时",
+        CloseKind::RetransmissionTimeout => "重传超时",
+        CloseKind::UserTimeout => "用户超时",
+        CloseKind::KeepAliveTimeout => "保活超时",
+        CloseKind::FinWait2Timeout => "FIN-WAIT-2 超时",
+        CloseKind::Unreachable => "不可达",
+        CloseKind::Dropped => "被丢弃",
+        CloseKind::Restarted => "主机重启",
+    }
+}
+
+fn reason(reason: Reason) -> &'static str {
+    reason.0.map_or("原因不明", ending)
+}
 
 /// All of it in one line.
 pub(super) fn joined(shown: &[Evidence]) -> String {
@@ -84,7 +89,7 @@ fn one(shown: &Evidence) -> String {
             reason,
         } => {
             let ended = reason.as_ref().map_or_else(String::new, |reason| {
-                format!("，然后结束：{}", ending(reason))
+                format!("，然后结束：{}", self::reason(*reason))
             });
             format!("{}停留在 {state} {}{ended}", name(conn), seconds(time))
         }
@@ -101,7 +106,7 @@ fn one(shown: &Evidence) -> String {
         Evidence::ConnectFailed { nth, why } => {
             format!("第 {nth} 次 connect 失败：{}", failure(why))
         }
-        Evidence::ConnectPending { nth } => format!("第 {nth} 次 connect 一直没有结束"),
+        Evidence::ConnectPending { nth } => format!("第 {nth} 次 connect 一直没有完成"),
         Evidence::Strange { conn, text, origin } => {
             let origin = match origin {
                 Origin::Incarnation(other) => format!(
@@ -121,17 +126,17 @@ fn one(shown: &Evidence) -> String {
             conn,
             state,
             reason,
-        } => format!("{}在 {state} 中结束：{}", name(conn), ending(reason)),
+        } => format!("{}在 {state} 中结束：{}", name(conn), self::reason(*reason)),
         Evidence::Missed { conn, text } => format!("{}正常关闭，却没有收到“{text}”", name(conn)),
         Evidence::NoBudget => "实验没有给出报文段数的上限".to_owned(),
         Evidence::Wasteful {
             a,
             b,
-            octets,
+            bytes,
             budget,
         } => {
             format!(
-                "a 发送 {a} 个报文段，b 发送 {b} 个，只为 {octets} 字节数据，而 {budget} 个就够了"
+                "a 发送 {a} 个报文段，b 发送 {b} 个，只为 {bytes} 字节数据，而 {budget} 个就够了"
             )
         }
         Evidence::Unconnected { end } => format!("{end}：没有连接"),
@@ -145,7 +150,7 @@ fn one(shown: &Evidence) -> String {
                 format!("{state} {}，", seconds(time))
             });
             match ended {
-                Ok(reason) => format!("{end}：{longest}关闭（{}）", ending(reason)),
+                Ok(reason) => format!("{end}：{longest}关闭（{}）", self::reason(*reason)),
                 Err(state) => format!("{end}：{longest}仍处于 {state}"),
             }
         }
@@ -170,19 +175,13 @@ fn name(Which { end, incarnation }: &Which) -> String {
     }
 }
 
-/// How a connection ended, of the word in its record.
-fn ending(word: &str) -> Cow<'_, str> {
-    let known = REASONS.iter().find(|(reason, _)| reason.name() == word);
-    known.map_or(Cow::Borrowed(word), |(_, chinese)| Cow::Borrowed(*chinese))
-}
-
 /// Why a step failed, of the sentence in its record.
 fn failure(why: &str) -> Cow<'_, str> {
-    let known = REASONS
-        .iter()
-        .find(|(reason, _)| CallError::Ended(*reason).to_string() == why);
-    known.map_or(Cow::Borrowed(why), |(_, chinese)| {
-        Cow::Owned(format!("连接结束，{chinese}"))
+    let kind = why
+        .strip_prefix("the connection ended: ")
+        .and_then(|name| name.parse().ok());
+    kind.map_or(Cow::Borrowed(why), |kind| {
+        Cow::Owned(format!("连接结束，{}", ending(kind)))
     })
 }
 
@@ -200,13 +199,8 @@ fn seconds(time: &Seconds) -> String {
 mod tests {
     use super::*;
     use tcpx_experiment::end::End;
-
-    #[test]
-    fn every_reason_that_a_record_gives_has_its_word() {
-        for word in tcpx_proto::error::CloseKind::ALL.map(|kind| kind.name()) {
-            assert_ne!(ending(word), word);
-        }
-    }
+    use tcpx_proto::error::{CallError, CloseReason};
+    use tcpx_proto::state::State;
 
     #[test]
     fn sentence_has_the_same_facts_in_both_languages() {
@@ -216,9 +210,9 @@ mod tests {
         };
         let stuck = Evidence::Stuck {
             conn,
-            state: "LAST-ACK".to_owned(),
+            state: State::LastAck,
             time: Seconds(6.25),
-            reason: Some("retransmission-timeout".to_owned()),
+            reason: Some(Reason(Some(CloseKind::RetransmissionTimeout))),
         };
         assert_eq!(
             stuck.to_string(),

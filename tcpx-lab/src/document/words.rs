@@ -62,7 +62,7 @@ programs in two network namespaces, scaled constants) and against Linux 6.18 (`k
     by_group: "By group",
     by_question: "By question",
     groups: ["The article's questions", "Opening a connection", "Closing a connection", "Is the peer still there?", "Data", "Attacks"],
-    columns: ["world", "run", "expected", "happened"],
+    columns: ["world", "run", "expected", "observed"],
     labels: ["The textbook", "RFC 9293", "Linux 6.18", "Run it"],
     not_shown: "Not shown",
     not_run: "not run",

@@ -19,7 +19,7 @@ pub fn table(verdicts: &[Verdict]) -> String {
                 "verdict",
                 "run",
                 "expected",
-                "happened",
+                "observed",
                 "wrong",
             ]
             .map(|name| (name, Fit::Whole)),
@@ -46,7 +46,7 @@ pub fn table(verdicts: &[Verdict]) -> String {
             ("", Fit::Whole),
             ("", Fit::Wrap),
             ("expected", Fit::Below),
-            ("happened", Fit::Below),
+            ("observed", Fit::Below),
         ];
         let mut table = Table::new(columns);
         group.iter().for_each(|verdict| table.add(row(verdict)));

@@ -150,8 +150,8 @@ impl Process {
         Ok(())
     }
 
-    pub(super) fn has_entered(&self, state: &str) -> bool {
-        self.entered.iter().any(|entered| entered.name() == state)
+    pub(super) fn has_entered(&self, state: State) -> bool {
+        self.entered.contains(&state)
     }
 
     /// SEG.SEQ of the last SYN that came, those that were `forged` left out.

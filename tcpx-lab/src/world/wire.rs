@@ -220,7 +220,7 @@ pub(super) fn watch(
         for (nth, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
             let inject = &plan.inject[*nth];
             let Some(rung) = &inject.on else { continue };
-            let Wanted::State(state) = &rung.sight else {
+            let Wanted::State(state) = rung.wanted else {
                 bail!("an injection waits for a state, not for \"{}\"", rung.text)
             };
             if ends[rung.end as usize].has_entered(state) {

@@ -6,12 +6,13 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tcpx_experiment::end::End;
-use tcpx_experiment::trace::{Body, Conversation, Entry, Log, Role, pair};
+use tcpx_experiment::trace::{Body, Conversation, Entry, Log, Remark, Role, pair};
 use tcpx_lab::linux::capture::{Capture, Packet};
 use tcpx_lab::linux::check::{Allowance, check};
 use tcpx_lab::linux::log::log;
 use tcpx_lab::linux::now;
 use tcpx_lab::linux::sockets::Watch;
+use tcpx_proto::state::State;
 
 /// Generous: other tests run at the same time, and a log's times are those at which its writer woke
 /// up.
@@ -130,7 +131,7 @@ fn states(story: &Conversation, end: End) -> Vec<&str> {
         .steps
         .iter()
         .filter(|step| step.end == end)
-        .map(|step| step.state.as_str())
+        .map(|step| step.state.map_or("", State::name))
         .collect();
     states.dedup();
     states
@@ -212,7 +213,11 @@ fn log_made_of_the_kernels_end_fits_the_binarys() {
         .steps
         .iter()
         .filter(|step| step.end == End::B)
-        .filter_map(|step| step.received.as_deref())
+        .flat_map(|step| &step.remarks)
+        .filter_map(|remark| match remark {
+            Remark::Received(text) => Some(text.as_str()),
+            _ => None,
+        })
         .collect::<String>();
     assert_eq!(
         received, "hello",

@@ -145,19 +145,22 @@ fn connection_sampled_in_its_states_is_told_as_the_rfc_draws_it() {
             PASSIVE.map(str::to_owned).to_vec()
         )
     );
-    // Both ends make one exchange, each segment of which was sent and received once.
+    // Both ends make one conversation, each segment of which was sent and received once.
     let stories = pair(&client, &server);
-    let [exchange] = &stories[..] else {
+    let [conversation] = &stories[..] else {
         panic!("{stories:#?}")
     };
-    assert_eq!(exchange.initial, ["CLOSED", "LISTEN"]);
+    assert_eq!(
+        conversation.initial,
+        [Some(State::Closed), Some(State::Listen)]
+    );
     assert!(
-        exchange
+        conversation
             .flights
             .iter()
             .all(|flight| flight.sent.is_some() && flight.received.len() == 1),
         "{:#?}",
-        exchange.flights
+        conversation.flights
     );
 }
 
