@@ -290,7 +290,7 @@ fn mistake_in_a_file_is_shown_in_its_line() {
     for (change, to, shown) in [
         ("listen; accept", "listen; acept", "did you mean 'accept'?"),
         ("--msl 100ms", "--msl soon", "a duration is a number"),
-        ("a -> SYN\"", "a -> SIN\"", "'SIN' is no control bit"),
+        ("a -> SYN\"", "a -> SIN\"", "unknown control bit 'SIN'"),
         (
             "patience = \"5s\"",
             "patience = \"$long\"",

@@ -1,5 +1,4 @@
 //! The documents of the built-in experiments, and the README's tables.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use tcpx_experiment::experiment::built_in;
