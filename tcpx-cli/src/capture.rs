@@ -9,6 +9,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 };
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, Write};
 use tcpx::record::{Noted, Outlet, Seen, Sink, words};
 use tcpx_proto::event::What;
@@ -31,6 +32,14 @@ pub struct Capture {
     /// The changes of state that a call or a timer brought in this batch: the next segment of the
     /// connection tells of them.
     changes: Vec<(Option<u64>, String)>,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture")
+            .field("realtime", &self.realtime)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Capture {

@@ -3,7 +3,8 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::io::{self, Write};
 use std::process::ExitCode;
-use tcpx::Error;
+use tcpx::{Error, GuardKind};
+use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::lexer::Mistake;
 
 /// Why a run did not come about, or did not end well: what to say, and the exit status.
@@ -33,9 +34,67 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure {
-            message: error.to_string(),
-            code: error.exit_code(),
+            message: with_hint(&error),
+            code: exit_code(&error),
         }
+    }
+}
+
+/// The error, and on a line of its own what to do about it.
+pub(crate) fn with_hint(error: &Error) -> String {
+    match hint(error) {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    }
+}
+
+/// The hint of the library, in the words of our flags where there is a flag.
+fn hint(error: &Error) -> Option<String> {
+    let own = match error {
+        Error::Ended(CloseReason::UserTimeout) => "raise it with --user-timeout, or check the path",
+        Error::NoIptables => {
+            "`apt-get install iptables`, or use --rst-guard listener, which needs none"
+        }
+        Error::Iptables { .. } => "use --rst-guard listener, which needs no firewall",
+        Error::GuardFailed {
+            guard: GuardKind::Iptables,
+            ..
+        } => "`iptables -S OUTPUT` shows the rules before ours; or use --rst-guard listener",
+        Error::GuardFailed { .. } => "use --rst-guard iptables",
+        Error::Privilege { remedy, .. } => {
+            return Some(format!(
+                "{remedy}. Without any privilege: the namespaces of `tcpx-lab netns up`"
+            ));
+        }
+        other => return other.hint(),
+    };
+    Some(own.into())
+}
+
+/// The exit status of a program that ends with this error.
+pub(crate) const fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Ended(reason) => match reason {
+            CloseReason::Clean | CloseReason::Aborted => 0,
+            CloseReason::Refused => 3,
+            CloseReason::ConnectTimeout
+            | CloseReason::RetransmissionTimeout
+            | CloseReason::UserTimeout
+            | CloseReason::KeepAliveTimeout
+            | CloseReason::FinWait2Timeout => 4,
+            CloseReason::Reset => 5,
+            CloseReason::Unreachable(_) => 8,
+            CloseReason::Dropped | CloseReason::Restarted => 1,
+        },
+        Error::Call(CallError::InUse(_) | CallError::PortsExhausted)
+        | Error::PortInUse { .. }
+        | Error::NoFreeBlock { .. } => 7,
+        Error::Call(CallError::BadRemote) | Error::NoRoute(_) => 8,
+        Error::Privilege { .. }
+        | Error::NoIptables
+        | Error::Iptables { .. }
+        | Error::GuardFailed { .. } => 6,
+        _ => 1,
     }
 }
 
@@ -81,5 +140,55 @@ pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
                 writeln!(anstream::stderr(), "{program}: {}", failure.message);
             ExitCode::from(failure.code)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tcpx_proto::state::State;
+    use tcpx_proto::wire::IcmpKind;
+
+    #[test]
+    fn each_error_has_the_documented_exit_status() {
+        for (reason, code) in [
+            (CloseReason::Clean, 0),
+            (CloseReason::Aborted, 0),
+            (CloseReason::Refused, 3),
+            (CloseReason::ConnectTimeout, 4),
+            (CloseReason::RetransmissionTimeout, 4),
+            (CloseReason::UserTimeout, 4),
+            (CloseReason::KeepAliveTimeout, 4),
+            (CloseReason::FinWait2Timeout, 4),
+            (CloseReason::Reset, 5),
+            (CloseReason::Unreachable(IcmpKind::Unreachable(1)), 8),
+            (CloseReason::Dropped, 1),
+        ] {
+            assert_eq!(exit_code(&Error::Ended(reason)), code, "{reason:?}");
+        }
+        let address = std::net::IpAddr::from([10, 0, 0, 1]);
+        let in_use = Error::PortInUse {
+            address: (address, 80).into(),
+            owner: None,
+        };
+        assert_eq!(exit_code(&in_use), 7);
+        assert_eq!(
+            exit_code(&Error::Call(CallError::InUse(State::TimeWait))),
+            7
+        );
+        assert_eq!(exit_code(&Error::NoRoute(address)), 8);
+        assert_eq!(exit_code(&Error::NoIptables), 6);
+        assert_eq!(exit_code(&Error::Ipv6(address)), 1);
+    }
+
+    #[test]
+    fn hint_is_on_a_line_of_its_own_and_names_our_flags() {
+        assert_eq!(
+            Failure::from(Error::NoIptables).message,
+            "there is no iptables program here\n\
+             hint: `apt-get install iptables`, or use --rst-guard listener, which needs none"
+        );
+        let ended = Error::Ended(CloseReason::FinWait2Timeout);
+        assert_eq!(with_hint(&ended), ended.to_string());
     }
 }

@@ -4,7 +4,7 @@ use crate::knobs::Knobs;
 use crate::value;
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
-use tcpx::guard::GuardKind;
+use tcpx::GuardKind;
 use tcpx_proto::knob::Heading;
 
 const CONNECTION: &str = Heading::Connection.title();

@@ -25,6 +25,12 @@ pub struct Display {
     view: Arc<OnceLock<Slot>>,
 }
 
+impl fmt::Debug for Display {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Display").finish_non_exhaustive()
+    }
+}
+
 impl Write for Display {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         if self.view.get().is_some_and(|view| view.put(octets)) {
@@ -45,6 +51,15 @@ pub struct Live {
     outlet: Outlet,
     verbose: bool,
     countdown: Countdown,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("outlet", &self.outlet)
+            .field("verbose", &self.verbose)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Live {

@@ -3,7 +3,7 @@
 use crate::app::AppError;
 use crate::capture::Capture;
 use crate::connections;
-use crate::failure::{Failure, coloured};
+use crate::failure::{Failure, coloured, exit_code, with_hint};
 use crate::flags::Common;
 use crate::live::{Display, Live};
 use crate::signals;
@@ -25,6 +25,7 @@ use tcpx_proto::trace::Role;
 use tracing_subscriber::EnvFilter;
 
 /// What the flags ask for, before anything is opened.
+#[derive(Debug)]
 pub struct Run {
     /// The stack's configuration.
     pub config: Config,
@@ -215,11 +216,11 @@ impl Run {
     /// Says how a connection ended, where that is not well, after the live view of it, and gives
     /// its exit status.
     pub fn report(&self, host: &Host, ended: Result<(), AppError>) -> u8 {
-        let (error, code): (&dyn std::fmt::Display, u8) = match &ended {
+        let (error, code) = match &ended {
             Ok(()) => return 0,
-            Err(AppError::Connection(error)) => (error, error.exit_code()),
-            Err(AppError::Step(error)) => (error, 1),
-            Err(AppError::Own(message)) => (message, 1),
+            Err(AppError::Connection(error)) => (with_hint(error), exit_code(error)),
+            Err(AppError::Step(error)) => (error.to_string(), 1),
+            Err(AppError::Own(message)) => (message.clone(), 1),
         };
         host.flush();
         self.complain(&format!("tcpx-{}: {error}", self.role));

@@ -7,7 +7,7 @@ use tracing::{Span, debug, info, info_span, trace};
 
 /// Hands everything to `tracing`: opened, state, deviated and closed as `info`, discarded as
 /// `debug`, segments and timers as `trace`.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct Spans {
     open: HashMap<u64, Span>,
 }

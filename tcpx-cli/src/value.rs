@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
-use tcpx::guard::GuardKind;
+use tcpx::GuardKind;
 use tcpx_proto::lexer::{self, Mistake, Word};
 
 /// The longest duration of a flag.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 pub const SEED: u64 = 1;
 
 /// A verdict with what it was made of; nothing where the run was skipped.
+#[derive(Debug)]
 pub struct Report {
     /// The verdict.
     pub verdict: Verdict,
@@ -32,7 +33,7 @@ impl From<Verdict> for Report {
 }
 
 /// One run to make.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
     /// The experiment.
     pub experiment: &'a Experiment,

@@ -18,6 +18,7 @@ const MOST_SEGMENTS: usize = 24;
 const MOST_PAIRS: usize = 4000;
 
 /// What broke.
+#[derive(Debug)]
 pub struct Break {
     /// Each rule with the end whose gate had it.
     pub mishaps: Vec<(End, String)>,
@@ -28,6 +29,7 @@ pub struct Break {
 }
 
 /// The result of a sweep.
+#[derive(Debug)]
 pub struct Sweep {
     /// Which oracles were watched: those that hold when nothing goes wrong.
     pub watched: Vec<Oracle>,
@@ -38,6 +40,7 @@ pub struct Sweep {
 }
 
 /// What varies.
+#[derive(Debug)]
 pub struct Options {
     /// Rules that are removed besides, and at which end.
     pub without: Vec<(End, String)>,

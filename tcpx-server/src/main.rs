@@ -11,6 +11,7 @@ use tcpx::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_cli::app::{self, AppError, Ends, Player};
 use tcpx_cli::{self as cli, Common, Failure, Run, input};
+use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Addresses, Script, Step};
 use tcpx_proto::trace::Role;
 use tokio::task::JoinSet;
@@ -181,7 +182,7 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
 }
 
 async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
-    let listener = host.listen(
+    let listener = host.listen_with(
         *host.ports().start(),
         cli.backlog as usize,
         &host.config().conn,
@@ -194,7 +195,7 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
     let mut tasks = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            stream = listener.accept() => stream?,
+            accepted = listener.accept() => accepted?.0,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 run.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
                 continue;
@@ -238,7 +239,7 @@ async fn handle(
         })?;
     stream.close();
     match stream.closed().await {
-        Ok(reason) if Error::Ended(reason).exit_code() == 0 => Ok(()),
+        Ok(CloseReason::Clean | CloseReason::Aborted) => Ok(()),
         Ok(reason) => Err(AppError::Connection(Error::Ended(reason))),
         Err(error) => Err(AppError::Connection(error)),
     }

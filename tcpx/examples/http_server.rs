@@ -43,11 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..HostOptions::default()
         },
     )?;
-    let listener = host.listen(address.port(), 128, &host.config().conn)?;
+    let listener = host.listen(address.port())?;
     eprintln!("serving http://{address}/, {}", host.guard_description());
     loop {
         let stream = tokio::select! {
-            stream = listener.accept() => stream?,
+            accepted = listener.accept() => accepted?.0,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         // From here on a tcpx::Stream is as good as a tokio::net::TcpStream.

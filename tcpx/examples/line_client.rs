@@ -59,7 +59,7 @@ async fn main() -> io::Result<()> {
 mod tests {
     use super::*;
     use std::error::Error;
-    use tcpx::testing::{self, Options, Pair};
+    use tcpx::testing::{self, Pair, PairOptions};
     use tcpx_proto::event::What;
     use tcpx_proto::state::State;
     use tokio::io::{AsyncReadExt, split};
@@ -76,7 +76,7 @@ mod tests {
     async fn peer_that_goes_silent_is_given_up_in_time() -> Outcome {
         let Pair {
             near, far, network, ..
-        } = testing::pair(Options::default()).await?;
+        } = testing::pair(PairOptions::default()).await?;
         let mut client = Client::new(near);
         far.host().vanish();
         let asked = network.elapsed();
@@ -96,7 +96,7 @@ mod tests {
             network,
             far_diary,
             ..
-        } = testing::pair(Options::default()).await?;
+        } = testing::pair(PairOptions::default()).await?;
         far.host().add_fault("rate=10% delay=3s out data".parse()?);
         tokio::spawn(echo(far));
         let mut client = Client::new(near);
@@ -125,7 +125,7 @@ mod tests {
             mut far,
             near_diary,
             ..
-        } = testing::pair(Options::default()).await?;
+        } = testing::pair(PairOptions::default()).await?;
         let server = async move {
             far.read_u8().await?;
             far.write_all(b"I was about to s").await?;
@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn peer_that_closes_in_the_middle_of_an_answer_is_an_error_and_we_are_in_close_wait()
     -> Outcome {
-        let Pair { near, mut far, .. } = testing::pair(Options::default()).await?;
+        let Pair { near, mut far, .. } = testing::pair(PairOptions::default()).await?;
         far.write_all(b"bye").await?;
         far.shutdown().await?;
         let mut client = Client::new(near);

@@ -60,11 +60,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..HostOptions::default()
         },
     )?;
-    let listener = host.listen(address.port(), 128, &host.config().conn)?;
+    let listener = host.listen(address.port())?;
     eprintln!("serving https://{address}/, {}", host.guard_description());
     loop {
         let stream = tokio::select! {
-            stream = listener.accept() => stream?,
+            accepted = listener.accept() => accepted?.0,
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         let tls = tls.clone();

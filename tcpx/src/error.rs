@@ -1,5 +1,5 @@
-//! What can go wrong between a program, its TCP and the kernel: each error says what happened, why,
-//! and what to do next.
+//! What can go wrong between a program, its TCP and the kernel: what happened, and a hint about
+//! what to do.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +7,10 @@ use tcpx_proto::error::{CallError, CloseReason};
 
 use crate::capability::Capability;
 use crate::owner::{self, PortOwner};
+use crate::ports::GuardKind;
 
-/// Everything that tcpx reports as a failure.
+/// Everything that tcpx reports as a failure. Its text is one clause; [`hint`](Error::hint) says
+/// what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,119 +18,112 @@ pub enum Error {
     #[error("{}", ended(*.0))]
     Ended(CloseReason),
     /// A call was refused; never [`CallError::Ended`], which becomes [`Error::Ended`].
-    #[error("{}{}", .0, call_hint(*.0))]
+    #[error("{0}")]
     Call(CallError),
     /// The local address is not one of this machine's (of this network namespace's).
-    #[error("{0} is {why}. `ip address` lists this machine's", why = not_local(.0))]
+    #[error("{0} {why}", why = not_local(.0))]
     AddressNotLocal(IpAddr),
-    /// IPv6 is not spoken on the wire yet.
-    #[error(
-        "{0} is an IPv6 address, and tcpx speaks only IPv4 on the wire so far. Use an IPv4 address"
-    )]
+    /// IPv6 is not supported on the wire yet.
+    #[error("{0} is an IPv6 address, and tcpx supports only IPv4 on the wire")]
     Ipv6(IpAddr),
-    /// The kernel knows no way to the remote address.
-    #[error(
-        "no route to {0}: the kernel knows no way there. `ip route get {0}` shows what it knows"
-    )]
+    /// The kernel knows no route to the remote address.
+    #[error("no route to {0}")]
     NoRoute(IpAddr),
     /// A local port is taken by a kernel socket.
-    #[error("{address} is in use{}. {}", by(.owner), in_use_hint(.owner))]
+    #[error("{address} is in use{}", by(.owner))]
     PortInUse {
         /// Our address and the port.
         address: SocketAddr,
-        /// Who has it, where the kernel told.
+        /// Who owns it, if the kernel says so.
         owner: Option<PortOwner>,
     },
     /// No run of free ports is long enough.
-    #[error(
-        "found no {count} free ports in a row on {address}: other programs hold ports everywhere between. Ask for fewer, or use another address"
-    )]
+    #[error("found no {count} free ports in a row on {address}")]
     NoFreeBlock {
         /// Our address.
         address: IpAddr,
         /// Ports wanted.
         count: u16,
     },
-    /// A descriptor for each reserved port, and what else it takes, is more than this process may
-    /// have.
-    #[error("{} {files} open files, and this process may have {limit}. {}", whose_files(*.ports), files_hint(*.ports, *.files))]
+    /// The reserved ports need more descriptors than this process may have.
+    #[error("{} {files} open files, and this process may have {limit}", whose_files(*.ports))]
     TooFewFiles {
         /// Ports wanted.
         ports: u64,
-        /// The open files that it takes.
+        /// The open files that they need.
         files: u64,
         /// The hard limit on them.
         limit: u64,
     },
     /// A capability is missing.
-    #[error(
-        "no permission to {act}: this needs {capability}. {remedy}. Without any privilege: the namespaces of `tcpx-lab netns up`"
-    )]
+    #[error("no permission to {act}: this needs {capability}")]
     Privilege {
         /// What was tried.
         act: &'static str,
-        /// What it takes.
+        /// What it needs.
         capability: Capability,
-        /// What gives it to this program.
+        /// How to give it to this program.
         remedy: String,
     },
     /// There is no `iptables` to run.
-    #[error(
-        "there is no iptables program here. `apt-get install iptables`, or choose --rst-guard listener, which needs none"
-    )]
+    #[error("there is no iptables program here")]
     NoIptables,
     /// `iptables` refused.
-    #[error(
-        "iptables could not {act}: {output}. Try --rst-guard listener, which needs no firewall"
-    )]
+    #[error("iptables could not {act}: {output}")]
     Iptables {
         /// What was tried.
         act: &'static str,
-        /// What iptables said.
+        /// The output of iptables.
         output: String,
     },
     /// With the guard in place the kernel still answered.
-    #[error(
-        "the {guard} guard is in place, and yet the kernel answered a segment for {address} with a RST: it would kill every connection. {hint}"
-    )]
+    #[error("the {} guard does not hold: the kernel answered a segment for {address} with a RST", .guard.name())]
     GuardFailed {
         /// Which guard.
-        guard: &'static str,
-        /// Whereto the probe went.
+        guard: GuardKind,
+        /// Where the probe went.
         address: SocketAddr,
-        /// What to do.
-        hint: &'static str,
     },
     /// The operating system refused something that it usually does not.
     #[error("could not {act}: {source}")]
     Io {
         /// What was tried.
         act: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// The exit status of a program that ends with this error: 0 ended as asked, 3 refused, 4 timed
-    /// out, 5 reset by the peer, 6 missing privilege or guard, 7 address in use, 8 unreachable, 1
-    /// anything else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Ended(reason) => ended_code(*reason),
-            Error::Call(CallError::InUse(_) | CallError::PortsExhausted) => 7,
-            Error::Call(CallError::BadRemote) | Error::NoRoute(_) => 8,
-            Error::PortInUse { .. } | Error::NoFreeBlock { .. } => 7,
-            Error::Privilege { .. }
-            | Error::NoIptables
-            | Error::Iptables { .. }
-            | Error::GuardFailed { .. } => 6,
-            Error::Call(_)
-            | Error::AddressNotLocal(_)
-            | Error::Ipv6(_)
-            | Error::TooFewFiles { .. }
-            | Error::Io { .. } => 1,
-        }
+    /// What to do about it, in one clause or two; `None` if the error says it all.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::Ended(reason) => ended_hint(*reason)?,
+            Error::Call(call) => call_hint(*call)?,
+            Error::AddressNotLocal(_) => "`ip address` lists this machine's addresses",
+            Error::Ipv6(_) => "use an IPv4 address",
+            Error::NoRoute(to) => return Some(format!("`ip route get {to}` shows the route")),
+            Error::PortInUse {
+                owner: Some(owner), ..
+            } if owner.state == "TIME-WAIT" => {
+                "wait until TIME-WAIT ends, 60 s at most, or use another port"
+            }
+            Error::PortInUse { .. } => "stop that program, or use another port",
+            Error::NoFreeBlock { .. } => "ask for fewer ports, or use another address",
+            Error::TooFewFiles { ports, files, .. } => return Some(files_hint(*ports, *files)),
+            Error::Privilege { remedy, .. } => remedy,
+            Error::NoIptables => {
+                "`apt-get install iptables`, or choose the listener guard, which needs none"
+            }
+            Error::Iptables { .. } => "choose the listener guard, which needs no firewall",
+            Error::GuardFailed {
+                guard: GuardKind::Iptables,
+                ..
+            } => "`iptables -S OUTPUT` shows the rules before ours; or choose the listener guard",
+            Error::GuardFailed { .. } => "choose the iptables guard",
+            Error::Io { .. } => return None,
+        };
+        Some(hint.into())
     }
 
     /// The kind that std would give the same failure.
@@ -219,54 +214,52 @@ impl From<Error> for io::Error {
 
 const fn ended(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::Clean => "the connection is closed: both sides sent their FIN",
-        CloseReason::Aborted => "the connection was aborted from this side: it sent a RST",
-        CloseReason::Refused => {
-            "connection refused: the SYN was answered with a RST, because nothing listens there or a firewall rejects it. \
-             Check the port, and that the server runs"
-        }
-        CloseReason::Reset => {
-            "connection reset: the peer sent a RST, because its program aborted or crashed, or it does not know this connection (any more)"
-        }
-        CloseReason::ConnectTimeout => {
-            "connection timed out: no answer to the SYN, because the host is down, or a firewall drops the segments of either side. \
-             Check the address, and `ping` it"
-        }
+        CloseReason::Clean => "the connection is closed",
+        CloseReason::Aborted => "the connection was aborted from this side",
+        CloseReason::Refused => "connection refused",
+        CloseReason::Reset => "connection reset by the peer",
+        CloseReason::ConnectTimeout => "connection timed out: no answer to the SYN",
         CloseReason::RetransmissionTimeout => {
-            "connection timed out: the peer stopped acknowledging (R2), because it or the path is down. Connect again once it is back"
+            "connection timed out: the peer stopped acknowledging (R2)"
         }
         CloseReason::UserTimeout => {
-            "connection timed out: data was not acknowledged within the user timeout. Raise it with --user-timeout, or check the path"
+            "connection timed out: data was not acknowledged within the user timeout"
         }
-        CloseReason::KeepAliveTimeout => {
-            "connection timed out: the keepalive probes were not answered, so the peer or the path is gone"
-        }
+        CloseReason::KeepAliveTimeout => "connection timed out: no answer to the keepalive probes",
         CloseReason::FinWait2Timeout => {
-            "connection timed out in FIN-WAIT-2: the peer acknowledged our FIN and never sent its own"
+            "connection timed out in FIN-WAIT-2: the peer never sent its FIN"
         }
-        CloseReason::Unreachable(_) => {
-            "unreachable: a router or the peer's host answered with an ICMP error. `ip route get` and `traceroute` show the way"
-        }
-        CloseReason::Restarted => "the connection is forgotten: this host was started anew",
+        CloseReason::Unreachable(_) => "host unreachable: an ICMP error answered",
+        CloseReason::Restarted => "the connection is lost: this host was restarted",
         CloseReason::Dropped => {
-            "the connection was given up before it was established: a limit of this stack is reached (backlog, memory)"
+            "the connection was dropped before it was established: a limit of this stack is reached"
         }
     }
 }
 
-const fn ended_code(reason: CloseReason) -> u8 {
-    match reason {
-        CloseReason::Clean | CloseReason::Aborted => 0,
-        CloseReason::Refused => 3,
-        CloseReason::ConnectTimeout
-        | CloseReason::RetransmissionTimeout
-        | CloseReason::UserTimeout
-        | CloseReason::KeepAliveTimeout
-        | CloseReason::FinWait2Timeout => 4,
-        CloseReason::Reset => 5,
-        CloseReason::Unreachable(_) => 8,
-        CloseReason::Dropped | CloseReason::Restarted => 1,
-    }
+const fn ended_hint(reason: CloseReason) -> Option<&'static str> {
+    Some(match reason {
+        CloseReason::Refused => {
+            "nothing listens there, or a firewall rejects it: check the port, and that the server runs"
+        }
+        CloseReason::Reset => {
+            "the peer's program aborted or crashed, or the peer no longer knows this connection"
+        }
+        CloseReason::ConnectTimeout => {
+            "the host is down, or a firewall drops segments: check the address, and `ping` it"
+        }
+        CloseReason::RetransmissionTimeout => {
+            "the peer or the path is down: connect again once it is back"
+        }
+        CloseReason::UserTimeout => "raise the user timeout, or check the path",
+        CloseReason::KeepAliveTimeout => "the peer or the path is down",
+        CloseReason::Unreachable(_) => "`ip route get` and `traceroute` show the path",
+        CloseReason::Dropped => "raise the backlog, or close connections",
+        CloseReason::Clean
+        | CloseReason::Aborted
+        | CloseReason::FinWait2Timeout
+        | CloseReason::Restarted => return None,
+    })
 }
 
 const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
@@ -286,103 +279,81 @@ const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
     }
 }
 
-const fn call_hint(call: CallError) -> &'static str {
-    match call {
-        CallError::InUse(_) => ". Wait until it is over, or use another port",
+const fn call_hint(call: CallError) -> Option<&'static str> {
+    Some(match call {
+        CallError::InUse(_) => "wait until that connection is over, or use another port",
         CallError::PortsExhausted => {
-            ". Wait until 2 MSL of the closed ones are over, or reserve more ports"
+            "wait for 2 MSL after the closed connections, or reserve more ports"
         }
         CallError::BadRemote => {
-            ": it is broadcast, multicast or unspecified, of the other family, or its port is 0"
+            "it is broadcast, multicast or unspecified, of the other family, or its port is 0"
         }
-        CallError::Limit => ". Close connections first",
-        _ => "",
-    }
+        CallError::Limit => "close connections first",
+        _ => return None,
+    })
 }
 
 fn not_local(address: &IpAddr) -> &'static str {
     if address.is_unspecified() {
-        "every address, and a tcpx host has one alone"
+        "is every address, and a host has exactly one"
     } else {
-        "not an address of this machine, so no segment for it would arrive here"
+        "is not an address of this machine"
     }
 }
 
 fn by(owner: &Option<PortOwner>) -> String {
     owner.as_ref().map_or_else(
-        || ", by a socket that the kernel does not show".into(),
+        || " by a socket that the kernel does not show".into(),
         |owner| format!(" by {owner}"),
     )
 }
 
 fn whose_files(ports: u64) -> String {
     match ports {
-        0 => "this takes".to_owned(),
-        1 => "one port takes".to_owned(),
-        ports => format!("{ports} ports take"),
+        0 => "this needs".to_owned(),
+        1 => "one port needs".to_owned(),
+        ports => format!("{ports} ports need"),
     }
 }
 
 fn files_hint(ports: u64, files: u64) -> String {
     let fewer = if ports > 1 {
-        "Ask for fewer, or raise"
+        "ask for fewer, or raise"
     } else {
-        "Raise"
+        "raise"
     };
     format!(
         "{fewer} the limit as root: `ulimit -Hn {files}` in a shell, LimitNOFILE={files} for systemd, --ulimit nofile={files} for Docker"
     )
 }
 
-fn in_use_hint(owner: &Option<PortOwner>) -> &'static str {
-    match owner {
-        Some(owner) if owner.state == "TIME-WAIT" => {
-            "It goes after 60 s at most; wait, or use another port"
-        }
-        _ => "Stop that program, or use another port",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all_ends() -> Vec<(CloseReason, u8, io::ErrorKind)> {
+    fn all_ends() -> Vec<(CloseReason, io::ErrorKind)> {
         use tcpx_proto::wire::IcmpKind;
         vec![
-            (CloseReason::Clean, 0, io::ErrorKind::NotConnected),
-            (CloseReason::Aborted, 0, io::ErrorKind::ConnectionAborted),
-            (CloseReason::Refused, 3, io::ErrorKind::ConnectionRefused),
-            (CloseReason::Reset, 5, io::ErrorKind::ConnectionReset),
-            (CloseReason::ConnectTimeout, 4, io::ErrorKind::TimedOut),
-            (
-                CloseReason::RetransmissionTimeout,
-                4,
-                io::ErrorKind::TimedOut,
-            ),
-            (CloseReason::UserTimeout, 4, io::ErrorKind::TimedOut),
-            (CloseReason::KeepAliveTimeout, 4, io::ErrorKind::TimedOut),
+            (CloseReason::Clean, io::ErrorKind::NotConnected),
+            (CloseReason::Aborted, io::ErrorKind::ConnectionAborted),
+            (CloseReason::Refused, io::ErrorKind::ConnectionRefused),
+            (CloseReason::Reset, io::ErrorKind::ConnectionReset),
+            (CloseReason::ConnectTimeout, io::ErrorKind::TimedOut),
+            (CloseReason::RetransmissionTimeout, io::ErrorKind::TimedOut),
+            (CloseReason::UserTimeout, io::ErrorKind::TimedOut),
+            (CloseReason::KeepAliveTimeout, io::ErrorKind::TimedOut),
             (
                 CloseReason::Unreachable(IcmpKind::Unreachable(1)),
-                8,
                 io::ErrorKind::HostUnreachable,
             ),
         ]
     }
 
     #[test]
-    fn ended_connection_gives_the_documented_exit_status_and_kind() {
-        for (reason, code, kind) in all_ends() {
-            assert_eq!(
-                Error::from(CallError::Ended(reason)).exit_code(),
-                code,
-                "{reason:?}"
-            );
-            assert_eq!(
-                io::Error::from(Error::Ended(reason)).kind(),
-                kind,
-                "{reason:?}"
-            );
+    fn ended_connection_gives_the_documented_kind() {
+        for (reason, kind) in all_ends() {
+            let error = Error::from(CallError::Ended(reason));
+            assert_eq!(io::Error::from(error).kind(), kind, "{reason:?}");
         }
     }
 
@@ -393,7 +364,7 @@ mod tests {
         let inner = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<Error>());
-        assert_eq!(inner.map(Error::exit_code), Some(3));
+        assert!(matches!(inner, Some(Error::Ended(CloseReason::Refused))));
     }
 
     #[test]
@@ -408,9 +379,13 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "10.0.0.1:80 is in use by nginx (process 42), in LISTEN. Stop that program, or use another port"
+            "10.0.0.1:80 is in use by nginx (process 42), in LISTEN"
         );
-        assert_eq!(error.exit_code(), 7);
+        let hint = error.hint();
+        assert_eq!(
+            hint.as_deref(),
+            Some("stop that program, or use another port")
+        );
     }
 
     #[test]
@@ -418,11 +393,14 @@ mod tests {
         let denied = io::Error::from_raw_os_error(libc::EPERM);
         let error = Error::needs(Capability::NetRaw, "open a raw socket")(denied);
         let text = error.to_string();
-        assert!(
-            text.contains("CAP_NET_RAW")
-                && text.contains("sudo setcap cap_net_raw,cap_net_admin=p /"),
-            "{text}"
+        assert_eq!(
+            text,
+            "no permission to open a raw socket: this needs CAP_NET_RAW"
         );
-        assert_eq!(error.exit_code(), 6);
+        let hint = error.hint().unwrap_or_default();
+        assert!(
+            hint.contains("sudo setcap cap_net_raw,cap_net_admin=p /"),
+            "{hint}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What a host, its streams and its listeners share.
 
 use crate::driver::{Net, Shared};
+use std::fmt;
 use std::sync::Arc;
 use tcpx_proto::config::Config;
 
@@ -9,6 +10,15 @@ use tcpx_proto::config::Config;
 #[derive(Clone)]
 pub struct Host {
     pub(crate) handle: Arc<Handle>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("address", &self.handle.shared.wire.address())
+            .field("ports", &self.handle.shared.wire.ports())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Ends the loop when nobody is left.

@@ -8,6 +8,7 @@ use crate::link::{Link, LinkOptions};
 use crate::listener::Listener;
 use crate::record::Observer;
 use crate::stream::Stream;
+use std::fmt;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -21,6 +22,9 @@ use tcpx_proto::stack::{Counters, Stack};
 use tcpx_proto::tcb::Status;
 
 pub use crate::handle::Host;
+
+/// The usual backlog.
+const BACKLOG: usize = 128;
 
 /// What a host is made of, beside its link. The default: Linux's replies and timers, no faults,
 /// nobody who records.
@@ -52,6 +56,16 @@ pub struct HostOptions {
     /// Who is told what happens ([`record`](crate::record)). Without any, and without faults,
     /// telling costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
+}
+
+impl fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostOptions")
+            .field("config", &self.config)
+            .field("faults", &self.faults)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -146,13 +160,21 @@ impl Host {
         Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
     }
 
+    /// Passive OPEN on one of our ports, with the host's configuration and a backlog of 128.
+    ///
+    /// # Errors
+    /// Those of [`listen_with`](Host::listen_with).
+    pub fn listen(&self, port: u16) -> Result<Listener, Error> {
+        self.listen_with(port, BACKLOG, &self.config().conn)
+    }
+
     /// Passive OPEN on one of our ports. `backlog`, at least 1: the most connections in
     /// SYN-RECEIVED, and the most that wait for `accept`, each. `config` is that of the
-    /// connections, most often `&host.config().conn`.
+    /// connections.
     ///
     /// # Errors
     /// The port is not reserved, or there is a listener already; the host has ended.
-    pub fn listen(
+    pub fn listen_with(
         &self,
         port: u16,
         backlog: usize,

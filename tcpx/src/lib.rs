@@ -43,12 +43,12 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tcpx::testing::{Options, Pair, pair};
+//! use tcpx::testing::{PairOptions, Pair, pair};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let Pair { mut near, mut far, network, near_diary, .. } = pair(Options::default()).await?;
+//! let Pair { mut near, mut far, network, near_diary, .. } = pair(PairOptions::default()).await?;
 //! near.host().add_fault("drop out data#1".parse()?);
 //! near.write_all(b"hello").await?;
 //! far.read_exact(&mut [0; 5]).await?;
@@ -119,5 +119,5 @@ pub mod testing;
 pub use error::Error;
 pub use host::{Host, HostOptions};
 pub use listener::Listener;
-pub use ports::Ports;
+pub use ports::{GuardKind, Ports};
 pub use stream::Stream;

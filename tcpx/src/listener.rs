@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::stream::Stream;
+use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,14 @@ pub struct Listener {
     local: SocketAddr,
 }
 
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Listener {
     pub(crate) fn new(handle: Arc<Handle>, id: ListenerId, local: SocketAddr) -> Listener {
         Listener { handle, id, local }
@@ -26,11 +35,11 @@ impl Listener {
         self.local
     }
 
-    /// Waits for the next established connection. Cancel-safe.
+    /// Waits for the next established connection, and gives it with its peer's address. Cancel-safe.
     ///
     /// # Errors
     /// The host has ended.
-    pub async fn accept(&self) -> Result<Stream, Error> {
+    pub async fn accept(&self) -> Result<(Stream, SocketAddr), Error> {
         poll_fn(|context| self.poll_accept(context)).await
     }
 
@@ -38,19 +47,18 @@ impl Listener {
     ///
     /// # Errors
     /// The host has ended.
-    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<Stream, Error>> {
+    pub fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Stream, SocketAddr), Error>> {
         let shared = &self.handle.shared;
         match shared.poll_accept(self.id, context.waker()) {
             None => Poll::Pending,
             Some(Err(error)) => Poll::Ready(Err(error)),
             Some(Ok((id, status))) => {
                 let remote = status.map_or(self.local, |status| status.remote);
-                Poll::Ready(Ok(Stream::new(
-                    Arc::clone(&self.handle),
-                    id,
-                    self.local,
-                    remote,
-                )))
+                let stream = Stream::new(Arc::clone(&self.handle), id, self.local, remote);
+                Poll::Ready(Ok((stream, remote)))
             }
         }
     }

@@ -8,6 +8,7 @@
 use crate::driver::Net;
 use crate::error::Error;
 use crate::host::{self, Host, HostOptions};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tcpx_proto::sim::Link;
@@ -27,9 +28,9 @@ use tcpx_proto::time::Duration;
 /// let network = Network::new(1)?;
 /// let client = network.add_host("10.0.0.1".parse()?, HostOptions::default());
 /// let server = network.add_host("10.0.0.2".parse()?, HostOptions::default());
-/// let listener: Listener = server.listen(80, 8, &server.config().conn)?;
+/// let listener: Listener = server.listen(80)?;
 /// let mut near = client.connect("10.0.0.2:80".parse()?).await?;
-/// let mut far = listener.accept().await?;
+/// let mut far = listener.accept().await?.0;
 /// near.write_all(b"hello").await?;
 /// near.shutdown().await?;
 /// let mut heard = String::new();
@@ -41,6 +42,14 @@ use tcpx_proto::time::Duration;
 #[derive(Clone)]
 pub struct Network {
     net: Arc<Net>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("elapsed", &self.elapsed())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Network {

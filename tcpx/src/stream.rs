@@ -3,6 +3,7 @@
 use crate::driver::Wait;
 use crate::error::Error;
 use crate::handle::{Handle, Host};
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -28,6 +29,16 @@ pub struct Stream {
     id: ConnId,
     local: SocketAddr,
     remote: SocketAddr,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("id", &self.id)
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stream {

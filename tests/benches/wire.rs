@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tcpx::GuardKind;
 use tcpx::Ports;
-use tcpx::guard::GuardKind;
 use tcpx::link::LinkOptions;
 use tcpx::netns::{self, Cable, Namespace};
 use tcpx::{Host, HostOptions, Listener, Stream};
@@ -80,7 +80,7 @@ impl Side {
             return Ok(Listening::Kernel(TcpListener::from_std(socket.into())?));
         }
         let host = Host::open(link(address, Ports::Exact(PORT)), reno())?;
-        Ok(Listening::Tcpx(host.listen(
+        Ok(Listening::Tcpx(host.listen_with(
             PORT,
             BACKLOG as usize,
             &host.config().conn,
@@ -92,7 +92,7 @@ impl Listening {
     async fn accept(&self) -> io::Result<Connection> {
         match self {
             Listening::Kernel(listener) => Ok(Connection::Kernel(listener.accept().await?.0)),
-            Listening::Tcpx(listener) => Ok(Connection::Tcpx(listener.accept().await?)),
+            Listening::Tcpx(listener) => Ok(Connection::Tcpx(listener.accept().await?.0)),
         }
     }
 }

@@ -10,6 +10,7 @@ use tcpx_proto::stack::Stack;
 use tcpx_proto::time::Instant;
 
 /// A client and a server without a network between them.
+#[derive(Debug)]
 pub struct Pair {
     /// Opens connections.
     pub client: Stack,

@@ -80,12 +80,14 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
     let network = Network::new(1).unwrap();
     let client = network.add_host("10.0.0.1".parse().unwrap(), HostOptions::default());
     let server = network.add_host("10.0.0.2".parse().unwrap(), HostOptions::default());
-    let listener = server.listen(80, COUNT, &server.config().conn).unwrap();
+    let listener = server
+        .listen_with(80, COUNT, &server.config().conn)
+        .unwrap();
     let (mut ours, mut tasks) = (Vec::with_capacity(COUNT), JoinSet::new());
     let before = LIVE.get();
     for _ in 0..COUNT {
         ours.push(client.connect((server.address(), 80).into()).await.unwrap());
-        tasks.spawn(echo(server.clone(), listener.accept().await.unwrap()));
+        tasks.spawn(echo(server.clone(), listener.accept().await.unwrap().0));
     }
     let live = || (LIVE.get() - before) / COUNT as isize;
     tokio::time::sleep(Duration::from_secs(1)).await;

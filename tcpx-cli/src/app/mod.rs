@@ -23,6 +23,7 @@
 mod connection;
 
 use crate::signals::Caught;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use tcpx::Error;
@@ -40,6 +41,12 @@ pub struct Ends {
     pub input: Box<dyn AsyncRead + Send + Unpin>,
     /// Comes from the peer.
     pub output: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ends").finish_non_exhaustive()
+    }
 }
 
 impl Ends {
@@ -87,6 +94,15 @@ pub struct Player<'a> {
     machine: Machine<Arc<Stream>>,
     listener: Option<Listener>,
     ends: Ends,
+}
+
+impl fmt::Debug for Player<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Player")
+            .field("host", &self.host)
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Player<'a> {
@@ -180,13 +196,15 @@ impl Executor<'_> {
                     0 => *self.host.ports().start(),
                     port => port,
                 };
-                let listener = self.host.listen(port, backlog, &self.host.config().conn);
+                let listener = self
+                    .host
+                    .listen_with(port, backlog, &self.host.config().conn);
                 *self.listener = Some(listener.map_err(AppError::Connection)?);
             }
             Call::StopListening => drop(self.listener.take().ok_or(not_listening)?),
             Call::Accept => {
                 let listener = self.listener.as_ref().ok_or(not_listening)?;
-                let stream = listener.accept().await.map_err(AppError::Connection)?;
+                let (stream, _) = listener.accept().await.map_err(AppError::Connection)?;
                 return Ok(Outcome::Opened(Arc::new(stream)));
             }
             Call::Connect { to, from } => {

@@ -11,6 +11,7 @@ use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::wire::Flags;
 
 /// A run, as its oracles see it. Times are seconds since the earlier of the two records began.
+#[derive(Debug)]
 pub struct Run {
     /// When each host went silent: what it does afterwards counts no more.
     pub silent: [Option<f64>; 2],

@@ -16,7 +16,7 @@ pub fn role(end: End) -> Role {
 }
 
 /// What a run left.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Outcome {
     /// What A recorded, and what B did, forged segments marked.
     pub logs: [Log; 2],

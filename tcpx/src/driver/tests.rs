@@ -2,10 +2,10 @@
 //! its own.
 
 use super::*;
-use crate::guard::GuardKind;
 use crate::guard::tests::{LOCALHOST, in_namespace};
 use crate::host::{Host, HostOptions};
 use crate::link::LinkOptions;
+use crate::ports::GuardKind;
 use crate::ports::Ports;
 use crate::record::Observer;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -57,7 +57,8 @@ fn host(ports: Ports) -> Host {
 }
 
 fn listen(host: &Host) -> crate::Listener {
-    host.listen(OURS.port(), 16, &host.config().conn).unwrap()
+    host.listen_with(OURS.port(), 16, &host.config().conn)
+        .unwrap()
 }
 
 /// The kernel's TCP does something, on a thread of its own in the same namespace.
@@ -96,7 +97,7 @@ fn kernel_client_gets_a_megabyte_back_and_both_ends_close_clean() {
             writing.join().unwrap();
             assert!(received == sent);
         }));
-        let stream = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
         let (mut reader, mut writer) = (&stream, &stream);
         tokio::io::copy(&mut reader, &mut writer).await.unwrap();
         writer.shutdown().await.unwrap();
@@ -111,7 +112,7 @@ fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait()
         let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
         let listener = listen(&server);
         let mut near = client.connect(OURS).await.unwrap();
-        let mut far = listener.accept().await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
         assert_eq!(
             (near.local_addr(), near.peer_addr()),
             (far.peer_addr(), far.local_addr())
@@ -184,7 +185,7 @@ fn connection_that_was_reset_before_accept_says_so_after_it() {
         {
             tokio::task::yield_now().await;
         }
-        let mut stream = listener.accept().await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
         assert_eq!(stream.closed().await.unwrap(), CloseReason::Reset);
         assert_eq!(
             stream.read(&mut [0]).await.unwrap_err().kind(),
@@ -234,7 +235,7 @@ fn panic_in_the_loop_ends_what_waits_with_an_error() {
         let listener = listen(&server);
         let client = host(Ports::Block(4));
         let mut near = client.connect(OURS).await.unwrap();
-        let mut far = listener.accept().await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
         let reader = tokio::spawn(async move { far.read(&mut [0; 8]).await });
         let accepter = tokio::spawn(async move { listener.accept().await.err() });
         near.write_all(b"text").await.unwrap();
@@ -267,7 +268,7 @@ fn vanished_host_answers_nothing_and_its_peer_is_left_alone() {
         let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
         let listener = listen(&server);
         let mut near = client.connect(OURS).await.unwrap();
-        let far = listener.accept().await.unwrap();
+        let far = listener.accept().await.unwrap().0;
         server.vanish();
         near.write_all(b"anybody there?").await.unwrap();
         while near.status().unwrap().retransmissions == 0 {

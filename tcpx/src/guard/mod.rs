@@ -9,49 +9,13 @@ mod watchdog;
 
 use crate::capability::Capability;
 use crate::error::Error;
-use crate::ports::Ports;
+use crate::ports::{GuardKind, Ports};
 use crate::privileges;
 use probe::Probe;
 use reserve::Reservation;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-
-/// How the kernel is kept from answering segments for our ports.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum GuardKind {
-    /// [`Iptables`](GuardKind::Iptables) where it can be, else [`Listener`](GuardKind::Listener).
-    #[default]
-    Auto,
-    /// A firewall rule that drops the kernel's RSTs. Needs the iptables program and NET_ADMIN.
-    Iptables,
-    /// A kernel listener on each port that silently drops every segment whose TTL is below 255.
-    /// Needs nothing.
-    Listener,
-    /// Nothing, and no reservation either: the kernel answers with RSTs, to be seen in the
-    /// laboratory.
-    None,
-}
-
-impl GuardKind {
-    /// All of them.
-    pub const ALL: [GuardKind; 4] = [
-        GuardKind::Auto,
-        GuardKind::Iptables,
-        GuardKind::Listener,
-        GuardKind::None,
-    ];
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            GuardKind::Auto => "auto",
-            GuardKind::Iptables => "iptables",
-            GuardKind::Listener => "listener",
-            GuardKind::None => "none",
-        }
-    }
-}
 
 /// What [`Guard::install`] needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -138,17 +102,12 @@ impl Guard {
     }
 
     fn failed(&self, port: u16) -> Error {
-        let (guard, hint) = match self.means {
-            Means::Iptables(_) => (
-                "iptables",
-                "`iptables -S OUTPUT` shows what comes before our rule; or choose --rst-guard listener",
-            ),
-            Means::Listener { .. } | Means::None => ("listener", "Choose --rst-guard iptables"),
-        };
         Error::GuardFailed {
-            guard,
+            guard: match self.means {
+                Means::Iptables(_) => GuardKind::Iptables,
+                Means::Listener { .. } | Means::None => GuardKind::Listener,
+            },
             address: SocketAddr::new(self.address, port),
-            hint,
         }
     }
 

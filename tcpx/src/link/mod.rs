@@ -6,8 +6,8 @@ mod interface;
 
 use crate::bpf::{self, aim, open_raw};
 use crate::error::Error;
-use crate::guard::{Guard, GuardKind, GuardOptions};
-use crate::ports::Ports;
+use crate::guard::{Guard, GuardOptions};
+use crate::ports::{GuardKind, Ports};
 use crate::privileges;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -223,7 +223,7 @@ impl Link {
     fn note_pierced(&self) {
         if self.pierced.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(
-                "the peer sends with TTL 255, which passes the listener guard: the kernel answers it too. Use --rst-guard iptables"
+                "the peer sends with TTL 255, which passes the listener guard: the kernel answers it too. Choose the iptables guard"
             );
         }
     }

@@ -7,6 +7,7 @@ use tcpx_proto::time::{Duration, Instant};
 use tcpx_proto::trace::{Body, Entry, Segment, Start};
 
 /// Writes an events file, as `docs/events.schema.json` describes it.
+#[derive(Debug)]
 pub struct Events {
     outlet: Outlet,
     start: Instant,

@@ -1,6 +1,7 @@
 //! A file or terminal that may be slow, full or gone, written from a thread of its own so that
 //! TCP's timers never wait for it.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -52,6 +53,15 @@ pub struct Outlet {
     failures: Failures,
 }
 
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlet")
+            .field("name", &self.name)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What waits to be written.
 struct Queue {
     /// `None`: nothing more goes there.
@@ -78,6 +88,14 @@ impl Queue {
 pub struct Slot {
     queue: Arc<Queue>,
     thread: ThreadId,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("thread", &self.thread)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Slot {

@@ -3,6 +3,7 @@
 
 use super::Observer;
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use tcpx_proto::event::{Event, SegmentRecord, What};
 use tcpx_proto::fault::Judgement;
 use tcpx_proto::id::ConnId;
@@ -28,6 +29,7 @@ pub trait Sink: Send {
 }
 
 /// A segment at the edge.
+#[derive(Debug)]
 pub struct Seen<'a> {
     /// Time since the start of the run.
     pub t: Duration,
@@ -46,6 +48,7 @@ pub struct Seen<'a> {
 }
 
 /// An event of a connection.
+#[derive(Debug)]
 pub struct Noted<'a> {
     /// Time since the start of the run.
     pub t: Duration,
@@ -56,6 +59,7 @@ pub struct Noted<'a> {
 }
 
 /// A deed of an application.
+#[derive(Debug)]
 pub struct Done<'a> {
     /// Time since the start of the run.
     pub t: Duration,
@@ -73,6 +77,14 @@ pub struct Recorder {
     numbers: Numbers,
     held: Option<Held>,
     sinks: Vec<Box<dyn Sink>>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An incoming segment whose effects are not all known.

@@ -7,7 +7,7 @@
 //! silence, and every run is the same.
 //!
 //! ```
-//! use tcpx::testing::{Options, Pair, pair};
+//! use tcpx::testing::{PairOptions, Pair, pair};
 //! # use std::{io, time::Duration};
 //! # use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 //!
@@ -22,7 +22,7 @@
 //! // #[tokio::test(start_paused = true)]
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let Pair { near, far, far_diary, .. } = pair(Options::default()).await?;
+//! let Pair { near, far, far_diary, .. } = pair(PairOptions::default()).await?;
 //! far.host().vanish(); // as if its power had failed: not a RST, not a FIN, nothing
 //! let error = ask(near).await.unwrap_err();
 //! assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -85,7 +85,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What [`pair`] makes. The default: Linux's replies and timers at both ends, and 1 ms of a perfect
 /// link each way.
-pub struct Options {
+#[derive(Debug)]
+pub struct PairOptions {
     /// All chance comes from this; 1 by default.
     pub seed: u64,
     /// The way there and the way back.
@@ -97,9 +98,9 @@ pub struct Options {
     pub far: HostOptions,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options {
+impl Default for PairOptions {
+    fn default() -> PairOptions {
+        PairOptions {
             seed: 1,
             link: Link::default(),
             near: HostOptions::default(),
@@ -109,6 +110,7 @@ impl Default for Options {
 }
 
 /// A connection, both ends of it. Any part of it keeps the rest of the network alive.
+#[derive(Debug)]
 pub struct Pair {
     /// The end that connected, usually that of the code under test.
     pub near: Stream,
@@ -127,7 +129,7 @@ pub struct Pair {
 /// # Errors
 /// Outside a tokio runtime; when the connection does not come about, by a fault or by the options,
 /// and how it ended instead.
-pub async fn pair(mut options: Options) -> Result<Pair, Error> {
+pub async fn pair(mut options: PairOptions) -> Result<Pair, Error> {
     let network = Network::new(options.seed)?;
     network.link(NEAR, FAR, options.link);
     network.link(FAR, NEAR, options.link);
@@ -138,10 +140,10 @@ pub async fn pair(mut options: Options) -> Result<Pair, Error> {
         network.add_host(NEAR, options.near),
         network.add_host(FAR, options.far),
     );
-    let listener = far.listen(PORT, 1, &far.config().conn)?;
+    let listener = far.listen_with(PORT, 1, &far.config().conn)?;
     let near = near.connect(SocketAddr::new(FAR, PORT)).await?;
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
-    let far = accepted.unwrap_or(Err(Error::Ended(CloseReason::ConnectTimeout)))?;
+    let (far, _) = accepted.unwrap_or(Err(Error::Ended(CloseReason::ConnectTimeout)))?;
     Ok(Pair {
         near,
         far,

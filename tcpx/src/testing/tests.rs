@@ -46,7 +46,7 @@ async fn silent_peer_is_given_up_after_r2_in_no_time() {
         far,
         network,
         ..
-    } = pair(Options::default()).await.unwrap();
+    } = pair(PairOptions::default()).await.unwrap();
     far.host().vanish();
     near.write_all(b"anybody there?").await.unwrap();
     let error = near.read(&mut [0]).await.unwrap_err();
@@ -67,7 +67,7 @@ async fn fault_added_and_ended_delays_only_what_came_between() {
         mut far,
         network,
         ..
-    } = pair(Options::default()).await.unwrap();
+    } = pair(PairOptions::default()).await.unwrap();
     let mut took = Vec::new();
     for fault in [None, Some("delay=3s out data"), None] {
         far.host().end_faults();
@@ -90,7 +90,7 @@ async fn abort_and_restart_of_the_far_end_reset_the_near_end() {
             far,
             far_diary,
             ..
-        } = pair(Options::default()).await.unwrap();
+        } = pair(PairOptions::default()).await.unwrap();
         if restart {
             far.host().restart()
         } else {
@@ -110,7 +110,7 @@ async fn far_end_dropped_is_the_end_of_input_and_both_close_clean() {
         far,
         network,
         ..
-    } = pair(Options::default()).await.unwrap();
+    } = pair(PairOptions::default()).await.unwrap();
     let server = far.host();
     drop(far);
     assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
@@ -129,7 +129,7 @@ async fn cable_that_is_cut_and_mended_loses_nothing() {
         network,
         near_diary,
         ..
-    } = pair(Options::default()).await.unwrap();
+    } = pair(PairOptions::default()).await.unwrap();
     network.link(
         NEAR,
         FAR,
@@ -159,9 +159,9 @@ async fn pair_whose_handshake_fails_says_how() {
         faults: rules(&["drop out syn"]),
         ..HostOptions::default()
     };
-    let lost = pair(Options {
+    let lost = pair(PairOptions {
         near,
-        ..Options::default()
+        ..PairOptions::default()
     })
     .await
     .err()
@@ -175,9 +175,9 @@ async fn pair_whose_handshake_fails_says_how() {
         faults: rules(&["drop out segment#2.."]),
         ..HostOptions::default()
     };
-    let half = pair(Options {
+    let half = pair(PairOptions {
         near,
-        ..Options::default()
+        ..PairOptions::default()
     })
     .await
     .err()
@@ -214,11 +214,11 @@ fn run(seed: u64) -> [String; 2] {
             near_diary,
             far_diary,
             ..
-        } = pair(Options {
+        } = pair(PairOptions {
             seed,
             link,
             near,
-            ..Options::default()
+            ..PairOptions::default()
         })
         .await
         .unwrap();
@@ -242,9 +242,9 @@ async fn real_time_and_two_threads_carry_a_megabyte_both_ways() {
         loss: 5,
         ..Link::new(Duration::from_micros(100))
     };
-    let Pair { near, far, .. } = pair(Options {
+    let Pair { near, far, .. } = pair(PairOptions {
         link,
-        ..Options::default()
+        ..PairOptions::default()
     })
     .await
     .unwrap();
@@ -262,14 +262,14 @@ async fn hosts_with_ipv6_addresses_and_a_third_one_talk() {
     let network = Network::new(1).unwrap();
     let address = |last| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
     let server = network.add_host(address(1), HostOptions::default());
-    let listener: Listener = server.listen(80, 8, &server.config().conn).unwrap();
+    let listener: Listener = server.listen_with(80, 8, &server.config().conn).unwrap();
     for last in [2, 3] {
         let client = network.add_host(address(last), HostOptions::default());
         let mut near = client
             .connect(SocketAddr::new(address(1), 80))
             .await
             .unwrap();
-        let mut far = listener.accept().await.unwrap();
+        let mut far = listener.accept().await.unwrap().0;
         assert_eq!(far.peer_addr().ip(), address(last));
         near.write_all(b"six").await.unwrap();
         far.read_exact(&mut [0; 3]).await.unwrap();
@@ -290,9 +290,9 @@ async fn rule_added_to_a_host_that_nobody_watched_counts_from_then_on() {
     let network = Network::new(1).unwrap();
     let [client, server] =
         [NEAR, FAR].map(|address| network.add_host(address, HostOptions::default()));
-    let listener = server.listen(PORT, 1, &server.config().conn).unwrap();
+    let listener = server.listen_with(PORT, 1, &server.config().conn).unwrap();
     let mut near = client.connect(SocketAddr::new(FAR, PORT)).await.unwrap();
-    let mut far = listener.accept().await.unwrap();
+    let mut far = listener.accept().await.unwrap().0;
     near.write_all(b"first").await.unwrap();
     far.read_exact(&mut [0; 5]).await.unwrap();
     client.add_fault("drop out data#1".parse().unwrap());
@@ -312,7 +312,7 @@ async fn diary_names_rules_and_is_saved_as_lines_with_them() {
         mut far,
         near_diary,
         ..
-    } = pair(Options::default()).await.unwrap();
+    } = pair(PairOptions::default()).await.unwrap();
     near.host().add_fault("drop out data#1".parse().unwrap());
     near.write_all(b"hello").await.unwrap();
     far.read_exact(&mut [0; 5]).await.unwrap();
@@ -364,9 +364,9 @@ async fn panic_at_one_host_ends_it_with_an_error_and_the_other_goes_on() {
     };
     let Pair {
         mut near, mut far, ..
-    } = pair(Options {
+    } = pair(PairOptions {
         far,
-        ..Options::default()
+        ..PairOptions::default()
     })
     .await
     .unwrap();
@@ -387,7 +387,7 @@ fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
             .unwrap()
     };
     let (own, other) = (runtime(), runtime());
-    let mut near = own.block_on(pair(Options::default())).unwrap().near;
+    let mut near = own.block_on(pair(PairOptions::default())).unwrap().near;
     drop(own);
     assert!(other.block_on(near.read(&mut [0])).is_err());
     assert!(Network::new(1).is_err(), "no runtime");
@@ -400,7 +400,7 @@ fn network_is_gone_with_its_last_handle() {
         .build()
         .unwrap();
     let shared = runtime.block_on(async {
-        let Pair { near, .. } = pair(Options::default()).await.unwrap();
+        let Pair { near, .. } = pair(PairOptions::default()).await.unwrap();
         std::sync::Arc::downgrade(near.host().shared())
     });
     assert!(shared.upgrade().is_none());
@@ -426,9 +426,11 @@ fn isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours() {
                 ..HostOptions::default()
             };
             let host = Host::open(link, options).unwrap();
-            let listener = host.listen(ours.port(), 1, &host.config().conn).unwrap();
+            let listener = host
+                .listen_with(ours.port(), 1, &host.config().conn)
+                .unwrap();
             let mut near = tokio::net::TcpStream::connect(ours).await.unwrap();
-            let mut far = listener.accept().await.unwrap();
+            let mut far = listener.accept().await.unwrap().0;
             far.write_all(b"late").await.unwrap();
             near.read_exact(&mut [0; 4]).await.unwrap();
             let again = |entry: &Entry| {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use tcpx::record::{Role, Start};
-use tcpx::testing::{self, Options, Pair};
+use tcpx::testing::{self, Pair, PairOptions};
 use tcpx_proto::config::Profile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -158,7 +158,7 @@ fn test_in_memory_is_drawn_from_the_diaries_of_both_ends() {
             near_diary,
             far_diary,
             ..
-        } = testing::pair(Options::default()).await.unwrap();
+        } = testing::pair(PairOptions::default()).await.unwrap();
         near.host().add_fault("drop out data#1".parse().unwrap());
         near.write_all(b"hello").await.unwrap();
         far.read_exact(&mut [0; 5]).await.unwrap();

@@ -86,7 +86,7 @@ fn address_that_is_not_ours_or_not_reachable_is_refused() {
         "tcpx-server",
         &["0.0.0.0:7000"],
         1,
-        &["0.0.0.0 is every address", "one alone", "ip address"],
+        &["0.0.0.0 is every address", "exactly one", "ip address"],
     );
     fails(
         &lab,
@@ -297,13 +297,13 @@ fn more_ports_than_descriptors_is_refused_with_the_limit() {
     ];
     let ended = limited(64, "tcpx-client", &many).finish();
     assert!(
-        ended.code == Some(1) && ended.stderr.contains("200 ports take 432 open files"),
+        ended.code == Some(1) && ended.stderr.contains("200 ports need 432 open files"),
         "{}",
         ended.stderr
     );
     assert!(
         ended.stderr.contains(
-            "this process may have 64. Ask for fewer, or raise the limit as root: `ulimit -Hn 432`"
+            "this process may have 64\nhint: ask for fewer, or raise the limit as root: `ulimit -Hn 432`"
         ),
         "{}",
         ended.stderr
@@ -311,8 +311,8 @@ fn more_ports_than_descriptors_is_refused_with_the_limit() {
     let _server = lab.server(&[]);
     assert_eq!(limited(432, "tcpx-client", &many).succeed().len(), 200);
     for (guard, words, enough) in [
-        ("none", "this takes 32 open files", 32),
-        ("iptables", "one port takes 33 open files", 33),
+        ("none", "this needs 32 open files", 32),
+        ("iptables", "one port needs 33 open files", 33),
     ] {
         let server = ["10.77.0.1:7000", "--rst-guard", guard];
         let ended = limited(12, "tcpx-server", &server).finish();

@@ -1,8 +1,8 @@
 //! Owners and watchdogs that are killed, in processes of their own, each test in a network
 //! namespace of its own.
 
-use crate::guard::GuardKind;
 use crate::guard::tests::{in_namespace, open, rules};
+use crate::ports::GuardKind;
 use crate::ports::Ports;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs;
