@@ -89,7 +89,8 @@ mod tests {
     proptest! {
         #[test]
         fn seq_any_start_is_before_start_plus_less_than_half(start: u32, n in 1u32..0x8000_0000) {
-            let (a, b) = (Seq(start), Seq(start) + n);
+            let a = Seq(start);
+            let b = Seq(start) + n;
             prop_assert!(a.lt(b) && a.le(b) && b.gt(a) && b.ge(a) && !b.lt(a));
             prop_assert_eq!(b.since(a), n);
             prop_assert_eq!(b.back(n), a);

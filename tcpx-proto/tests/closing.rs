@@ -30,7 +30,8 @@ fn open(profile: Profile, passive: bool) -> Bench {
 
 /// After so many milliseconds the FIN is acknowledged, once. It comes `ahead` of RCV.NXT.
 fn ack_of_fin(bench: &mut Bench, text: &[u8]) -> u64 {
-    let (since, fin) = (bench.now, bench.rcv_nxt + text.len() as u32);
+    let since = bench.now;
+    let fin = bench.rcv_nxt + text.len() as u32;
     let mut sent = bench.say(bench.header(bench.rcv_nxt, bench.snd_nxt, FIN_ACK), text);
     sent.extend(bench.run(Duration::from_millis(200)));
     assert_eq!(
@@ -138,7 +139,8 @@ fn met(bench: &mut Bench, by: i32, flags: Flags, text: &[u8]) -> (Vec<String>, S
     } else {
         Seq(0)
     };
-    let (nxt, rcv) = (bench.snd_nxt.to_string(), bench.rcv_nxt.to_string());
+    let nxt = bench.snd_nxt.to_string();
+    let rcv = bench.rcv_nxt.to_string();
     let sent = bench.arrive(seq, ack, flags, text);
     (
         sent.iter()

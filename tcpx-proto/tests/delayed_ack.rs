@@ -20,7 +20,9 @@ fn millis(n: u64) -> Duration {
 fn linux() -> Config {
     let config = Profile::Linux.config();
     with(config, |conn| {
-        (conn.timestamps, conn.window_scaling, conn.sack) = (false, false, false)
+        conn.timestamps = false;
+        conn.window_scaling = false;
+        conn.sack = false;
     })
 }
 
@@ -173,10 +175,8 @@ fn case(line: &str) -> Case<'_> {
             )
         })
     };
-    let (segments, measured) = (
-        segments.split(' ').map(segment).collect(),
-        measured.split(' ').map(delay).collect(),
-    );
+    let segments = segments.split(' ').map(segment).collect();
+    let measured = measured.split(' ').map(delay).collect();
     Case {
         name,
         rtt: rtt.parse().unwrap(),
@@ -375,7 +375,8 @@ fn linux_ack_of_a_fin_waits_no_longer_than_a_tick_before_any_text() {
 fn linux_delay_asked_for_is_the_least_one() {
     let mut bench = open(
         with(linux(), |conn| {
-            (conn.delayed_ack, conn.quick_acks) = (Some(millis(450)), 0)
+            conn.delayed_ack = Some(millis(450));
+            conn.quick_acks = 0;
         }),
         2,
     );

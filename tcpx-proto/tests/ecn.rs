@@ -52,7 +52,8 @@ fn capable() -> Bench {
 /// Both ends use SACK as well.
 fn selective(recovery: Recovery) -> Bench {
     let mut config = config(Ecn::On);
-    (config.conn.sack, config.conn.recovery) = (true, recovery);
+    config.conn.sack = true;
+    config.conn.recovery = recovery;
     accepted_by(config, SETUP).0
 }
 

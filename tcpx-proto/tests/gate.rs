@@ -80,7 +80,8 @@ impl World {
             Step::ReceiveToEnd,
             Step::Close,
         ])?;
-        let (client, server) = (self.client, self.server);
+        let client = self.client;
+        let server = self.server;
         let done = |sim: &Sim| {
             let last = sim.connections(server).last();
             let closing = sim
@@ -211,7 +212,8 @@ fn long_segments_lost_short_ones_arrive_and_the_text_never_does() {
 /// The same ISN for each incarnation, and no timestamps: nothing but TIME-WAIT tells them apart.
 fn twins(config: &mut Config) {
     config.conn.isn = Isn::Fixed(Seq(1000));
-    (config.conn.timestamps, config.conn.paws) = (false, false);
+    config.conn.timestamps = false;
+    config.conn.paws = false;
 }
 
 const OLD_SEGMENT: [&str; 2] = ["hold=old out data#1", "release=old on established#2"];

@@ -315,7 +315,8 @@ proptest! {
         cuts in prop::collection::vec(1usize..90, 1..30),
     ) {
         let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 2000));
-        let (base, length) = (bench.rcv_nxt, cuts.iter().sum::<usize>() as u32);
+        let base = bench.rcv_nxt;
+        let length = cuts.iter().sum::<usize>() as u32;
         let mut fins = Vec::new();
         let mut expected = vec![None; 3000];
         let forge = |bench: &mut Bench, fins: &mut Vec<u32>, Forged { at, len, fin }: &Forged| {

@@ -100,7 +100,8 @@ fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() 
         let mut bench = open(with(Bench::plain(profile), |conn| {
             conn.receive_buffer = 65_535
         }));
-        let (base, before) = (bench.rcv_nxt, LIVE.get());
+        let base = bench.rcv_nxt;
+        let before = LIVE.get();
         for at in (2..60_000).step_by(2) {
             let kind = if at % 10 == 0 { FIN_ACK } else { ACK };
             assert_eq!(
@@ -243,7 +244,8 @@ fn p18_ten_thousand_time_waits_are_small_and_end_in_time() {
     let before = LIVE.get();
     for stranger in 0..10_000 {
         bench.remote = (std::net::Ipv4Addr::from(0x0b00_0000 + stranger), 1000).into();
-        (bench.id, bench.rcv_nxt) = (None, PEER_ISS + 1);
+        bench.id = None;
+        bench.rcv_nxt = PEER_ISS + 1;
         bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
         bench.acknowledge();
         let id = bench.stack.accept(bench.now, listener).unwrap();
@@ -269,7 +271,8 @@ fn ack_storm_between_two_desynchronized_ends_dies_out() {
     // has.
     a.text(&[0; 100]);
     b.text(&[0; 100]);
-    let (mut flying, mut packets) = (1, 0);
+    let mut flying = 1;
+    let mut packets = 0;
     while flying > 0 {
         for end in [&mut a, &mut b] {
             flying = (0..flying)
@@ -374,7 +377,10 @@ fn i09_icmp_with_a_truncated_quote_is_ignored() {
     bench.enter("SYN-SENT");
     let mut packet = [0; 60];
     packet[0] = 0x45;
-    (packet[9], packet[20], packet[21], packet[28]) = (1, 3, 3, 0x45);
+    packet[9] = 1;
+    packet[20] = 3;
+    packet[21] = 3;
+    packet[28] = 0x45;
     for len in 28..packet.len() {
         let mut packet = packet[..len].to_vec();
         packet[3] = len as u8;
@@ -421,7 +427,8 @@ fn s04_both_directions_cross_the_end_of_the_sequence_space() {
     }));
     bench.listen();
     bench.arrive(Seq(0xffff_fff0), Seq(0), Flags::SYN, b"");
-    let (mut seq, mut ack) = (Seq(0xffff_fff1), bench.snd_nxt);
+    let mut seq = Seq(0xffff_fff1);
+    let mut ack = bench.snd_nxt;
     bench.arrive(seq, ack, ACK, b"");
     for round in 0..10u8 {
         let sent = bench.send(&[round; 7]);
@@ -572,7 +579,8 @@ fn e02_to_e09_sack_blocks_of_all_sorts_acknowledge_nothing() {
         };
         bench.enter("ESTABLISHED");
         let sent = bench.send(&[7; 14_000]);
-        let (una, nxt) = (bench.snd_una, bench.snd_nxt);
+        let una = bench.snd_una;
+        let nxt = bench.snd_nxt;
         for (left, right) in [
             (nxt + 10, nxt + 20),
             (una, una + 10),
@@ -608,7 +616,8 @@ fn e02_to_e09_sack_blocks_of_all_sorts_acknowledge_nothing() {
 fn e10_e11_window_scale_and_mss_outside_a_syn_change_nothing() {
     let mut bench = open(plain());
     let mut header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK);
-    (header.options.window_scale, header.options.mss) = (Some(14), Some(1));
+    header.options.window_scale = Some(14);
+    header.options.mss = Some(1);
     bench.say(header, b"");
     assert_eq!((bench.status().snd_wnd, bench.status().mss), (65_000, 1460));
 }
@@ -666,7 +675,8 @@ fn s15_spoofed_duplicate_acks_inflate_the_window_by_what_is_in_flight_at_most() 
 fn p01_acks_of_nothing_and_too_much_are_survived_with_text_in_flight() {
     let mut bench = open(plain());
     bench.send(&[0; 5000]);
-    let (una, nxt) = (bench.snd_una, bench.snd_nxt);
+    let una = bench.snd_una;
+    let nxt = bench.snd_nxt;
     for ack in [una.back(1), nxt + 1, nxt + 1_000_000, una.back(1 << 31)] {
         bench.arrive(bench.rcv_nxt, ack, ACK, b"");
         assert_eq!((bench.snd_una, bench.snd_nxt), (una, nxt));

@@ -131,16 +131,15 @@ impl Run {
             max: Duration::from_secs(2),
             ..conn.rto
         };
-        (
-            conn.syn_retries,
-            conn.synack_retries,
-            conn.r2,
-            conn.orphan_retries,
-        ) = (30, 30, 30, 30);
+        conn.syn_retries = 30;
+        conn.synack_retries = 30;
+        conn.r2 = 30;
+        conn.orphan_retries = 30;
         conn.isn = Isn::Fixed(Seq(self.isns[end]));
         conn.receive_buffer = self.buffers[end];
         conn.mss = Some(self.mss);
-        (conn.recovery, conn.congestion) = (self.recovery, self.congestion);
+        conn.recovery = self.recovery;
+        conn.congestion = self.congestion;
         config
     }
 
@@ -354,7 +353,8 @@ proptest! {
         let (trace, hosts) = client_and_server_seen(&run)?;
         let most = if run.congestion == Congestion::Off { 20 } else { 5 };
         for (end, host) in hosts.into_iter().enumerate() {
-            let (said, sent) = (run.says[end], octets_sent(&trace, host));
+            let said = run.says[end];
+            let sent = octets_sent(&trace, host);
             prop_assert!(sent <= most * (said + 3000), "end {}: {} octets for {}", end, sent, said);
         }
     }
@@ -393,7 +393,8 @@ proptest! {
         let mut sim = Sim::new(run.seed);
         let hosts = [A, B].map(|address| {
             let end = usize::from(address == B);
-            let (mut config, mut rules) = (run.config(end), faults.iter().map(|line| FaultRule::parse(line).unwrap()).collect());
+            let mut config = run.config(end);
+            let mut rules = faults.iter().map(|line| FaultRule::parse(line).unwrap()).collect();
             removed.iter().for_each(|preset| preset.apply(&mut config, &mut rules));
             (sim.add_host(address, config.clone(), run.seed, rules), config.conn)
         });

@@ -33,8 +33,14 @@ const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; tcpx 
 
 /// The segment that a row's second column names.
 fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
-    let (nxt, una, rcv) = (bench.snd_nxt, bench.snd_una, bench.rcv_nxt);
-    let (none, a, s, f, r) = (Seq(0), Flags::ACK, Flags::SYN, Flags::FIN, Flags::RST);
+    let nxt = bench.snd_nxt;
+    let una = bench.snd_una;
+    let rcv = bench.rcv_nxt;
+    let none = Seq(0);
+    let a = Flags::ACK;
+    let s = Flags::SYN;
+    let f = Flags::FIN;
+    let r = Flags::RST;
     let above = rcv + 200_000;
     let text: &[u8] = b"0123456789";
     match name {

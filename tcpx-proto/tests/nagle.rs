@@ -168,7 +168,8 @@ fn fin_takes_the_small_tail_along_whatever_waits() {
 #[test]
 fn minshall_options_that_take_room_count_as_full() {
     let mut config = plain();
-    (config.conn.nagle, config.conn.timestamps) = (Nagle::Minshall, true);
+    config.conn.nagle = Nagle::Minshall;
+    config.conn.timestamps = true;
     let mut bench = Bench::new(config).with_timestamps(1);
     bench.syn_options = Options {
         timestamps: bench
@@ -197,7 +198,8 @@ fn must_38_half_of_the_largest_window_goes_without_waiting_for_an_ack_where_smal
 #[test]
 fn minshall_segment_cut_for_the_blocks_of_an_ack_is_full() {
     let mut config = plain();
-    (config.conn.nagle, config.conn.sack) = (Nagle::Minshall, true);
+    config.conn.nagle = Nagle::Minshall;
+    config.conn.sack = true;
     let mut bench = Bench::new(config);
     bench.syn_options = Options {
         sack_permitted: true,

@@ -41,14 +41,16 @@ fn configs() -> impl Iterator<Item = Config> {
         .flatten()
         .map(|(profile, sack, stamps)| {
             with(Bench::plain(profile), |conn| {
-                (conn.sack, conn.timestamps) = (sack, stamps)
+                conn.sack = sack;
+                conn.timestamps = stamps;
             })
         })
 }
 
 /// Opened to a peer that permits what we ask for.
 fn open_to(config: Config) -> Bench {
-    let (sack, stamps) = (config.conn.sack, config.conn.timestamps);
+    let sack = config.conn.sack;
+    let stamps = config.conn.timestamps;
     let mut bench = if stamps {
         Bench::new(config).with_timestamps(1)
     } else {
@@ -123,7 +125,8 @@ struct Router {
 fn transfer(bench: &mut Bench, router: &Router, len: usize) -> usize {
     let mut waiting = std::collections::VecDeque::from(bench.send(&text(len)));
     let end = bench.snd_una + len as u32;
-    let (mut next, mut packets) = (bench.snd_una, 0);
+    let mut next = bench.snd_una;
+    let mut packets = 0;
     while next != end {
         let Some(sent) = waiting.pop_front() else {
             let again = bench.run(Duration::from_secs(130));
@@ -278,10 +281,8 @@ fn rfc_5927_4_1_path_neither_grows_nor_shrinks_by_what_nobody_sent() {
 #[test]
 fn rfc_8201_4_packet_too_big_below_1280_is_discarded() {
     let mut bench = Bench::new(plain());
-    (bench.local, bench.remote) = (
-        "[fd00::1]:7000".parse().unwrap(),
-        "[fd00::2]:9000".parse().unwrap(),
-    );
+    bench.local = "[fd00::1]:7000".parse().unwrap();
+    bench.remote = "[fd00::2]:9000".parse().unwrap();
     bench.stack.reserve(bench.local.ip(), 7000..=7000);
     bench.enter("ESTABLISHED");
     bench.send(&text(MSS));
@@ -338,7 +339,8 @@ fn rfc_5681_3_1_window_is_as_many_segments_as_before_the_path_shrank() {
 fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
     for config in configs() {
         let (mut bench, sent) = shrunk(config, 1000);
-        let (una, cwnd) = (bench.snd_una, bench.status().cwnd);
+        let una = bench.snd_una;
+        let cwnd = bench.status().cwnd;
         // The first one that goes again is lost, too; the others arrive, and say so.
         for (at, sent) in sent.iter().enumerate().skip(1) {
             let mut header = bench.header(bench.rcv_nxt, una, ACK);
@@ -365,7 +367,8 @@ fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
 #[test]
 fn ack_that_its_options_make_longer_than_the_path_may_be_cut() {
     let mut bench = open_to(with(plain(), |conn| {
-        (conn.sack, conn.timestamps) = (true, true)
+        conn.sack = true;
+        conn.timestamps = true;
     }));
     bench.send(b"x");
     bench.icmp(3, 4, 68, bench.snd_una);
@@ -380,7 +383,8 @@ fn ack_that_its_options_make_longer_than_the_path_may_be_cut() {
 #[test]
 fn small_segments_in_flight_are_not_lost_with_the_large_ones() {
     let mut config = with(linux(), |conn| {
-        (conn.sack, conn.recovery) = (true, Recovery::Rack)
+        conn.sack = true;
+        conn.recovery = Recovery::Rack;
     });
     config.conn.send_buffer = 1 << 20;
     let mut bench = open_to(config);

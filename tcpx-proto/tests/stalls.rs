@@ -53,7 +53,8 @@ impl Dialogue {
                 &configs[0].conn,
             )
             .unwrap();
-        let (conns, cable) = ([Some(ours), None], VecDeque::new());
+        let conns = [Some(ours), None];
+        let cable = VecDeque::new();
         Dialogue {
             now,
             stacks,
@@ -109,7 +110,8 @@ impl Dialogue {
     /// One question and its answer, and how long that took.
     fn exchange(&mut self, question: usize, answer: usize) -> Duration {
         let start = self.now;
-        (self.unsent[0], self.read) = (question, [0; 2]);
+        self.unsent[0] = question;
+        self.read = [0; 2];
         let mut answered = false;
         loop {
             self.settle();
@@ -119,7 +121,8 @@ impl Dialogue {
                 return self.now.since(start);
             }
             if self.read[1] == question && !answered {
-                (answered, self.unsent[1]) = (true, answer);
+                answered = true;
+                self.unsent[1] = answer;
                 continue;
             }
             let arrival = self.cable.front().map(|(at, ..)| *at);
@@ -138,7 +141,8 @@ impl Dialogue {
 
 fn linux(mtu: u16, receive_buffer: usize) -> Config {
     let mut config = Profile::Linux.config();
-    (config.conn.mtu, config.conn.receive_buffer) = (mtu, receive_buffer);
+    config.conn.mtu = mtu;
+    config.conn.receive_buffer = receive_buffer;
     config
 }
 

@@ -266,7 +266,8 @@ impl World {
             Step::Wait(time) => self.run(millis(time)),
             Step::Connect(at) => {
                 let config = self.hosts[at].config().conn.clone();
-                let (local, remote) = (World::AT[at].into(), World::AT[1 - at].into());
+                let local = World::AT[at].into();
+                let remote = World::AT[1 - at].into();
                 self.ids[at] = self.hosts[at]
                     .connect(self.now, FourTuple { local, remote }, &config)
                     .ok()
@@ -306,8 +307,8 @@ impl World {
         else {
             return;
         };
-        let (local, remote): (SocketAddr, SocketAddr) =
-            (World::AT[to].into(), World::AT[1 - to].into());
+        let local: SocketAddr = World::AT[to].into();
+        let remote: SocketAddr = World::AT[1 - to].into();
         let Some(last) = self.last[1 - to].or(self.last[to]) else {
             return;
         };
@@ -322,8 +323,10 @@ impl World {
             destination: local,
             ..last
         };
-        (header.seq, header.ack, header.flags, header.window) =
-            (by(next, seq), by(acked, ack), Flags(flags), window);
+        header.seq = by(next, seq);
+        header.ack = by(acked, ack);
+        header.flags = Flags(flags);
+        header.window = window;
         header.options.sack = SackBlocks::default();
         if let Some(sack) = sack {
             header
@@ -443,7 +446,8 @@ fn timestamps_forged_far_ahead_at_both_ends_leave_no_storm() {
         }
         world.step(&Step::Send(0, 1));
         world.run(Duration::from_secs(10));
-        let (used, empty) = (world.used, world.empty);
+        let used = world.used;
+        let empty = world.empty;
         assert!(
             used + empty < 50,
             "{}: {used} segments and {empty} empty ones in ten seconds",
@@ -470,9 +474,11 @@ proptest! {
         (0..2).for_each(|at| world.step(&Step::Send(at, 1)));
         world.run(millis(100));
         for second in 0..40 {
-            let (used, empty) = (world.used, world.empty);
+            let used = world.used;
+            let empty = world.empty;
             world.run(Duration::from_secs(1));
-            let (used, empty) = (world.used - used, world.empty - empty);
+            let used = world.used - used;
+            let empty = world.empty - empty;
             // Text that was queued, and what timers repeat; as many ACKs, and a few more.
             let bound = if second < 20 { 500 } else { 100 };
             prop_assert!(used < bound && empty < used + 20, "{used} segments and {empty} empty ones in second {second}");

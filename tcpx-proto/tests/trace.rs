@@ -102,7 +102,8 @@ fn bodies() -> Vec<Body> {
             .iter()
             .zip(State::ALL.iter().rev())
             .map(|(from, to)| {
-                let (from, to) = (*from, *to);
+                let from = *from;
+                let to = *to;
                 let on = Some(Trigger::Syn);
                 Body::State { from, to, on }
             }),

@@ -13,7 +13,8 @@ use tcpx_proto::wire::Options;
 /// Opened to a peer that scales windows, with this receive buffer.
 fn open(profile: Profile, receive_buffer: usize) -> Bench {
     let config = with(Bench::plain(profile), |conn| {
-        (conn.receive_buffer, conn.window_scaling) = (receive_buffer, true)
+        conn.receive_buffer = receive_buffer;
+        conn.window_scaling = true;
     });
     let mut bench = Bench::new(config);
     bench.syn_options = Options {

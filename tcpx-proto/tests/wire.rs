@@ -81,7 +81,9 @@ fn any_header() -> impl Strategy<Value = Header> {
     (any_ends(), any_options(), numbers).prop_map(
         |((source, destination), options, (seq, ack, flags, window, urgent, ttl, tos, id))| {
             let id = if source.is_ipv4() { id } else { 0 };
-            let (seq, ack, flags) = (Seq(seq), Seq(ack), Flags(flags));
+            let seq = Seq(seq);
+            let ack = Seq(ack);
+            let flags = Flags(flags);
             Header {
                 source,
                 destination,
@@ -233,34 +235,40 @@ proptest! {
         broken: bool,
         out: bool,
     ) {
-        let (mut before, direction) = (packet, if out { Direction::Out } else { Direction::In });
+        let mut before = packet;
+        let direction = if out { Direction::Out } else { Direction::In };
         if broken {
             spoil_checksum(&mut before);
         }
         let edits = edits.join(", ");
         let rule = FaultRule::parse(&format!("rewrite({edits}) any segment")).unwrap();
-        let (mut gate, mut after) = (Gate::new(vec![rule], 1), before.clone());
+        let mut gate = Gate::new(vec![rule], 1);
+        let mut after = before.clone();
         let judgement = gate.offer(Instant(0), direction, None, &mut after);
         prop_assert!(judgement.goes_on() && judgement.rule == Some(0));
         if judgement.verdict == Verdict::Pass {
             prop_assert_eq!(after, before);
             return Ok(());
         }
-        let (was, is) = (Segment::parse(&before, ChecksumPolicy::Ignore).unwrap(), Segment::parse(&after, ChecksumPolicy::Strict).unwrap());
+        let was = Segment::parse(&before, ChecksumPolicy::Ignore).unwrap();
+        let is = Segment::parse(&after, ChecksumPolicy::Strict).unwrap();
         prop_assert_eq!((is.payload, is.checksum, after.len()), (was.payload, ChecksumKind::Full, before.len()));
         let ends = |segment: &Segment<'_>| (segment.header.source, segment.header.destination);
         prop_assert_eq!(ends(&is), ends(&was));
         // A stripped option leaves NOPs: nothing moves, and nothing comes to light that was hidden.
         prop_assert_eq!(is.options_malformed, was.options_malformed);
-        let (source, destination) = (is.header.source.ip(), is.header.destination.ip());
+        let source = is.header.source.ip();
+        let destination = is.header.destination.ip();
         let tcp = TcpPacket::new(&after[tcp_at(&after)..]).unwrap();
-        let (field, right) = (tcp.get_checksum(), pnet_checksum(&tcp, source, destination));
+        let field = tcp.get_checksum();
+        let right = pnet_checksum(&tcp, source, destination);
         prop_assert!(field == right || field == !right, "pnet finds {field:#x} instead of {right:#x}");
         if let Some(ip) = Ipv4Packet::new(&after).filter(|_| source.is_ipv4()) {
             prop_assert_eq!(ip.get_checksum(), ipv4::checksum(&ip));
         }
         // Nothing changes but what an edit names, and what was stripped is gone.
-        let (was, is) = (was.header, is.header);
+        let was = was.header;
+        let is = is.header;
         for (name, kept) in [
             ("mss", is.options.mss == was.options.mss),
             ("wscale", is.options.window_scale == was.options.window_scale),

@@ -153,7 +153,8 @@ impl Stack {
         if listener.accept_full() {
             return Err(Discard::Backlog);
         }
-        let (config, offset) = (Arc::clone(&listener.config), self.isns.stamp_offset(tuple));
+        let config = Arc::clone(&listener.config);
+        let offset = self.isns.stamp_offset(tuple);
         let stamps = header.options.timestamps;
         let kept = stamps.map_or(Options::default(), |stamps| {
             cookie::options_of(stamps.echo.wrapping_sub(offset))
@@ -209,10 +210,8 @@ impl Stack {
 
     /// Answers a SYN and keeps nothing of it but that there may be a cookie on its way.
     fn send_cookie(&mut self, now: Instant, id: ListenerId, segment: &Segment<'_>) {
-        let (syn, offset) = (
-            &segment.header,
-            self.isns.stamp_offset(tuple_of(&segment.header)),
-        );
+        let syn = &segment.header;
+        let offset = self.isns.stamp_offset(tuple_of(&segment.header));
         let Some(listener) = self.listeners.get_mut(id) else {
             return;
         };

@@ -372,7 +372,8 @@ impl Stack {
         self.listeners = self.listeners.emptied();
         self.replies.clear();
         let seed = u64::from(self.random.draw()) << 32 | u64::from(self.random.draw());
-        (self.isns, self.cookies) = (IsnGenerator::new(seed), Cookies::new(seed));
+        self.isns = IsnGenerator::new(seed);
+        self.cookies = Cookies::new(seed);
     }
 
     /// STATUS (3.10.6); `None` once the connection is forgotten.

@@ -27,7 +27,8 @@ impl Stack {
             .vacancy()
             .filter(|_| within)
             .ok_or(CallError::Limit)?;
-        let (record, replies) = (&mut self.record, &mut self.replies);
+        let record = &mut self.record;
+        let replies = &mut self.replies;
         let tcb = build(&mut Context {
             now,
             id,
@@ -93,7 +94,8 @@ impl Stack {
         let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
         let accept_full = matches!(entry.ownership, Ownership::Embryonic(listener) if self.listeners.accept_full(listener));
         let before = entry.tcb.memory();
-        let (record, replies) = (&mut self.record, &mut self.replies);
+        let record = &mut self.record;
+        let replies = &mut self.replies;
         let result = act(
             &mut entry.tcb,
             &mut Context {

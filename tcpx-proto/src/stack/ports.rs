@@ -42,7 +42,8 @@ impl Ports {
     /// Every port of `address`, once around from the `start`-th (RFC 6056 section 3.3.1: the caller
     /// draws `start`).
     pub(super) fn from(&self, address: IpAddr, start: u32) -> impl Iterator<Item = u16> {
-        let (mut skip, mut take) = (start, start);
+        let mut skip = start;
+        let mut take = start;
         let ahead = self.of(address).filter_map(move |ports| {
             let cut = skip.min(ports.len() as u32);
             skip -= cut;

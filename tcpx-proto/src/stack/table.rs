@@ -170,7 +170,8 @@ impl Table {
             }),
         }
         self.len += 1;
-        let (slots, key) = (&self.slots, &self.key);
+        let slots = &self.slots;
+        let key = &self.key;
         self.index.insert_unique(hash, id.slot, |&slot| {
             tuple_of(slots, slot).map_or(0, |tuple| key.index(tuple))
         });

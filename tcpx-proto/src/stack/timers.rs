@@ -80,8 +80,8 @@ mod tests {
     /// Each round files a delayed ACK ahead of a keepalive that is two hours away.
     #[test]
     fn timers_filed_and_forgotten_are_swept() {
-        let (local, remote): (SocketAddr, SocketAddr) =
-            (([10, 0, 0, 1], 80).into(), ([10, 0, 0, 2], 4000).into());
+        let local: SocketAddr = ([10, 0, 0, 1], 80).into();
+        let remote: SocketAddr = ([10, 0, 0, 2], 4000).into();
         let conn = ConnConfig {
             keepalive: Some(KeepAlive::default()),
             quick_acks: 0,
@@ -96,10 +96,17 @@ mod tests {
         );
         stack.reserve(local.ip(), 80..=80);
         stack.listen(Instant::ZERO, local, 1, &conn).unwrap();
-        let (mut now, mut packet) = (Instant::ZERO, [0; 1500]);
+        let mut now = Instant::ZERO;
+        let mut packet = [0; 1500];
         let mut say = |stack: &mut Stack, now, flags, seq, ack: Seq, text: &[u8]| {
-            let (source, destination, options) = (remote, local, Options::default());
-            let (window, urgent, ttl, tos, id) = (65_535, 0, 64, 0, 1);
+            let source = remote;
+            let destination = local;
+            let options = Options::default();
+            let window = 65_535;
+            let urgent = 0;
+            let ttl = 64;
+            let tos = 0;
+            let id = 1;
             let header = Header {
                 source,
                 destination,

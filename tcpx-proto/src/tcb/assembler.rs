@@ -61,7 +61,8 @@ impl Assembler {
 
     /// How many of the octets from `start` to `end` are held.
     pub(super) fn covered(&self, start: u32, end: u32) -> u32 {
-        let (mut covered, mut at) = (0, start);
+        let mut covered = 0;
+        let mut at = start;
         for piece in &self.pieces {
             let right = piece.text_end().min(end);
             covered += right.saturating_sub(piece.start.max(at));
@@ -186,7 +187,8 @@ impl Assembler {
         let mut reached = 0;
         self.pieces.retain_mut(|piece| {
             if piece.fin && which(piece.text_end()) {
-                (piece.end, piece.fin) = (piece.text_end(), false);
+                piece.end = piece.text_end();
+                piece.fin = false;
             }
             let stays = piece.end > reached.max(piece.start);
             reached = reached.max(piece.end);
@@ -206,7 +208,9 @@ impl Assembler {
     /// whether that is a FIN's place. A FIN behind which text is held is none, as far as anybody
     /// can tell: the peer goes on.
     pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
-        let (mut to, mut passed, reach) = (to, 0, self.reach());
+        let mut to = to;
+        let mut passed = 0;
+        let reach = self.reach();
         for piece in &self.pieces {
             if piece.start > to {
                 break;

@@ -49,8 +49,10 @@ impl CongestionController {
         } else {
             initial_window(config.initial_window, mss)
         };
-        let (policy, ssthresh, recover, cubic) =
-            (config.congestion, u32::MAX, iss, Cubic::default());
+        let policy = config.congestion;
+        let ssthresh = u32::MAX;
+        let recover = iss;
+        let cubic = Cubic::default();
         CongestionController {
             policy,
             cwnd,
@@ -88,7 +90,8 @@ impl CongestionController {
     /// outstanding after that.
     pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> Reaction {
         let mss = path.mss;
-        (self.duplicates, self.limited) = (0, 0);
+        self.duplicates = 0;
+        self.limited = 0;
         if !self.in_recovery {
             self.go_on(acked, una, flight, path);
             return Reaction::Nothing;
@@ -205,7 +208,9 @@ impl CongestionController {
     /// noticed of that loss later begins no recovery.
     pub(crate) fn lost_without_congestion(&mut self, nxt: Seq) {
         self.recover = nxt.back(1);
-        (self.in_recovery, self.duplicates, self.limited) = (false, 0, 0);
+        self.in_recovery = false;
+        self.duplicates = 0;
+        self.limited = 0;
     }
 
     /// A full segment has `after` octets instead of `before`: the windows stay as many segments
@@ -255,7 +260,9 @@ impl CongestionController {
         self.cwnd = mss;
         self.recover = nxt.back(1);
         self.in_recovery = false;
-        (self.duplicates, self.limited, self.marked) = (0, 0, None);
+        self.duplicates = 0;
+        self.limited = 0;
+        self.marked = None;
         self.credit = 0;
     }
 
@@ -322,7 +329,8 @@ mod tests {
     #[test]
     fn control_third_duplicate_halves_and_retransmits_once() {
         let mut control = control();
-        let (una, nxt) = (Seq(1001), Seq(9001));
+        let una = Seq(1001);
+        let nxt = Seq(9001);
         let reactions: [Reaction; 4] =
             core::array::from_fn(|_| control.duplicate_ack(una, nxt, 8000, MSS, 3));
         assert_eq!(

@@ -39,7 +39,8 @@ struct Epoch {
 impl Cubic {
     /// The window after `acked` octets in congestion avoidance, `flight` being left in flight.
     pub(crate) fn grow(&mut self, cwnd: u32, acked: u32, flight: u32, path: &Path) -> u32 {
-        let (w_max, prior) = (self.w_max, self.prior);
+        let w_max = self.w_max;
+        let prior = self.prior;
         let epoch = self
             .epoch
             .get_or_insert_with(|| Epoch::new(cwnd, w_max, path));
@@ -89,7 +90,8 @@ impl Cubic {
 
     /// Windows are counted in other segments: the curve begins anew at the one that there is then.
     pub(crate) fn rescale(&mut self, scaled: impl Fn(u32) -> u32) {
-        (self.w_max, self.prior) = (scaled(self.w_max), scaled(self.prior));
+        self.w_max = scaled(self.w_max);
+        self.prior = scaled(self.prior);
         self.epoch = None;
     }
 
@@ -105,7 +107,8 @@ impl Epoch {
         // K = cbrt((W_max - cwnd_epoch) / C), windows in segments, C = 0.4 (section 4.2); in
         // milliseconds.
         let k = cube_root(u64::from(below) * 2_500_000_000 / u64::from(path.mss.max(1)));
-        let (start, origin) = (path.now, w_max.max(cwnd));
+        let start = path.now;
+        let origin = w_max.max(cwnd);
         Epoch {
             start,
             last: start,

@@ -55,8 +55,10 @@ impl Tcb {
             return;
         }
         let before = self.effective_mss(0);
-        (self.snd.path_mtu, self.snd.fragments) = (mtu, fragments);
-        let (after, nxt) = (self.effective_mss(0), self.snd.nxt);
+        self.snd.path_mtu = mtu;
+        self.snd.fragments = fragments;
+        let after = self.effective_mss(0);
+        let nxt = self.snd.nxt;
         let in_flight = self.snd.una.lt(nxt) && !self.snd.is_syn_outstanding();
         if let Some(control) = self.congestion_mut() {
             control.rescale(before, after);

@@ -142,11 +142,9 @@ impl Tcb {
         let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
         let most = u32::from(offered_mss(&self.config, self.tuple.remote));
         self.pace.measure(len, [stamps, sack], most, header.flags);
-        let (gap, wait, rto) = (
-            cx.now.since(self.pace.heard),
-            self.pace.wait,
-            self.estimator.rto(),
-        );
+        let gap = cx.now.since(self.pace.heard);
+        let wait = self.pace.wait;
+        let rto = self.estimator.rto();
         if wait == Duration::ZERO {
             self.ack_quickly(self.config.quick_acks);
             self.pace.wait = base;
@@ -175,7 +173,8 @@ impl Tcb {
     pub(super) fn ack_repetitions_quickly(&mut self) {
         if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
             self.ack_quickly(self.config.quick_acks);
-            (self.pace.interactive, self.pace.wait) = (false, base);
+            self.pace.interactive = false;
+            self.pace.wait = base;
         }
     }
 
@@ -296,7 +295,8 @@ impl Tcb {
                 self.pace.wait = base;
             }
         }
-        (self.pace.owed, self.pace.pushed) = (false, 0);
+        self.pace.owed = false;
+        self.pace.pushed = 0;
         self.pace.interactive |= linux && text && now.since(self.pace.heard) < self.pace.wait;
     }
 }

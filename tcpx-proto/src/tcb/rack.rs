@@ -80,7 +80,8 @@ impl Rack {
             .newest
             .is_none_or(|(at, end)| !run.sent_before(at, end))
         {
-            (self.newest, self.rtt) = (Some((run.at, run.end)), rtt);
+            self.newest = Some((run.at, run.end));
+            self.rtt = rtt;
         }
     }
 

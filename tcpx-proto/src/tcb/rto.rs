@@ -64,18 +64,21 @@ impl Estimator {
     fn linux(&mut self, min: Duration, rtt: Duration, una: Seq, nxt: Seq) -> Duration {
         let Some(srtt) = self.srtt else {
             self.rttvar = rtt * 2;
-            (self.peak, self.round) = (self.rttvar.max(min), nxt);
+            self.peak = self.rttvar.max(min);
+            self.round = nxt;
             self.peaks = self.peak;
             return self.smooth(rtt).saturating_add(self.peaks);
         };
-        let (deviation, mean) = (srtt.abs_diff(rtt), self.rttvar / 4);
+        let deviation = srtt.abs_diff(rtt);
+        let mean = self.rttvar / 4;
         let more = deviation.saturating_sub(mean) / if rtt < srtt { 8 } else { 1 };
         self.rttvar = (self.rttvar + more).saturating_sub(mean.saturating_sub(deviation));
         self.peak = self.peak.max(self.rttvar);
         self.peaks = self.peaks.max(self.peak);
         if una.gt(self.round) {
             self.peaks -= (self.peaks - self.peak) / 4;
-            (self.peak, self.round) = (min, nxt);
+            self.peak = min;
+            self.round = nxt;
         }
         self.smooth(rtt).saturating_add(self.peaks)
     }
@@ -202,7 +205,8 @@ mod tests {
         };
         for until in 1..=MEASURED.len() {
             let rtts: Vec<u64> = MEASURED[..until].iter().map(|(rtt, _)| *rtt).collect();
-            let (rto, measured) = (after(&config, &rtts).rto(), millis(MEASURED[until - 1].1));
+            let rto = after(&config, &rtts).rto();
+            let measured = millis(MEASURED[until - 1].1);
             assert!(
                 rto <= measured && measured - rto <= millis(6),
                 "{until}: {rto:?}, measured {measured:?}"

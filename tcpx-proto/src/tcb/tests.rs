@@ -15,7 +15,8 @@ struct Bench {
 
 impl Bench {
     fn run<R>(&mut self, act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R) -> R {
-        let (record, replies) = (&mut self.record, &mut self.replies);
+        let record = &mut self.record;
+        let replies = &mut self.replies;
         let id = ConnId {
             slot: 0,
             generation: 0,
@@ -36,8 +37,11 @@ impl Bench {
     }
 
     fn arrive(&mut self, flags: Flags, seq: Seq, ack: Seq) {
-        let (source, destination) = (self.tcb.tuple.remote, self.tcb.tuple.local);
-        let (window, urgent, options) = (60_000, 0, Options::default());
+        let source = self.tcb.tuple.remote;
+        let destination = self.tcb.tuple.local;
+        let window = 60_000;
+        let urgent = 0;
+        let options = Options::default();
         let header = Header {
             source,
             destination,
@@ -70,7 +74,8 @@ impl Bench {
     /// ESTABLISHED, with this many octets sent and acknowledged since the SYN, as far as
     /// anybody can tell.
     fn after(octets: u64) -> Bench {
-        let (mut record, mut replies) = (Record::default(), VecDeque::new());
+        let mut record = Record::default();
+        let mut replies = VecDeque::new();
         let config = Arc::new(ConnConfig {
             timestamps: false,
             ..ConnConfig::default()

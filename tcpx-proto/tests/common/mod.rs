@@ -109,12 +109,11 @@ impl Bench {
     /// A profile without options and delays, so that each segment is a matter of the state alone.
     pub(crate) fn plain(profile: Profile) -> Config {
         let mut config = profile.config();
-        (
-            config.conn.timestamps,
-            config.conn.window_scaling,
-            config.conn.sack,
-        ) = (false, false, false);
-        (config.conn.nagle, config.conn.delayed_ack) = (Nagle::Off, None);
+        config.conn.timestamps = false;
+        config.conn.window_scaling = false;
+        config.conn.sack = false;
+        config.conn.nagle = Nagle::Off;
+        config.conn.delayed_ack = None;
         config
     }
 
@@ -327,7 +326,9 @@ impl Bench {
         let mut buffer = [0; 2000];
         while let Some(transmit) = self.stack.poll_transmit(self.now, &mut buffer) {
             let segment = Segment::parse(&buffer[..transmit.len], ChecksumPolicy::Strict).unwrap();
-            let (at, header, text) = (self.now, segment.header, segment.payload.to_vec());
+            let at = self.now;
+            let header = segment.header;
+            let text = segment.payload.to_vec();
             let dont_fragment = buffer[6] & 0x40 != 0;
             out.push(Sent {
                 at,
@@ -357,7 +358,8 @@ impl Bench {
         let Some(status) = self.id.and_then(|id| self.stack.status(id)) else {
             return;
         };
-        (self.snd_nxt, self.snd_una) = (status.snd_nxt, status.snd_una);
+        self.snd_nxt = status.snd_nxt;
+        self.snd_una = status.snd_una;
         if status.irs == PEER_ISS {
             self.rcv_nxt = status.rcv_nxt;
         }

@@ -27,7 +27,8 @@ fn listened(
 
 #[test]
 fn text_and_fin_of_a_syn_to_a_listener_are_queued_by_the_rfc_and_dropped_by_linux() {
-    let (rfc, linux) = (plain(), Bench::plain(Profile::Linux));
+    let rfc = plain();
+    let linux = Bench::plain(Profile::Linux);
     for counted in [0, 100] {
         let (sent, text, state) = listened(rfc.clone(), SYN, &[7; 100], counted);
         assert_eq!(

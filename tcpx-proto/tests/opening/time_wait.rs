@@ -48,12 +48,10 @@ fn may_2_time_wait_comes_back_after_an_old_duplicate_syn_however_that_ends() {
     for (ending, end) in ENDINGS {
         let config = with(plain(), |conn| conn.synack_retries = 2);
         let (mut bench, syn) = time_wait(config);
-        let (old, rcv_nxt, snd_nxt, until) = (
-            bench.conn(),
-            bench.rcv_nxt,
-            bench.snd_nxt,
-            bench.status().deadline,
-        );
+        let old = bench.conn();
+        let rcv_nxt = bench.rcv_nxt;
+        let snd_nxt = bench.snd_nxt;
+        let until = bench.status().deadline;
         let answer = bench.arrive(syn, Seq(0), SYN, b"").remove(0);
         assert_eq!(
             (answer.header.flags, answer.header.seq, bench.state()),
@@ -94,7 +92,8 @@ fn may_2_time_wait_comes_back_after_an_old_duplicate_syn_however_that_ends() {
 #[test]
 fn may_2_linux_forgets_time_wait_whatever_the_syn_was() {
     let (mut bench, syn) = time_wait(Bench::plain(Profile::Linux));
-    let (rcv_nxt, snd_nxt) = (bench.rcv_nxt, bench.snd_nxt);
+    let rcv_nxt = bench.rcv_nxt;
+    let snd_nxt = bench.snd_nxt;
     bench.arrive(syn, Seq(0), SYN, b"");
     bench.arrive(syn + 1, Seq(0), RST, b"");
     assert_eq!(
@@ -146,7 +145,9 @@ fn may_2_several_old_duplicates_in_a_row_leave_backlog_and_records_as_they_were(
     let mut config = plain();
     config.max_connections = 1;
     let (mut bench, syn) = time_wait(config);
-    let (rcv_nxt, snd_nxt, until) = (bench.rcv_nxt, bench.snd_nxt, bench.status().deadline);
+    let rcv_nxt = bench.rcv_nxt;
+    let snd_nxt = bench.snd_nxt;
+    let until = bench.status().deadline;
     for round in 0..50 {
         let seq = syn + 1000 * round;
         assert_eq!(
@@ -211,7 +212,8 @@ fn may_2_backlog_is_as_empty_after_old_duplicates_as_before() {
 fn may_2_time_wait_that_the_application_still_has_ends_for_it_and_comes_back_without_it() {
     let mut bench = Bench::new(plain());
     bench.enter("TIME-WAIT");
-    let (old, syn) = (bench.conn(), bench.rcv_nxt + 100_000);
+    let old = bench.conn();
+    let syn = bench.rcv_nxt + 100_000;
     for (flags, state) in [(RST, State::TimeWait), (ACK, State::Established)] {
         bench.arrive(syn, Seq(0), SYN, b"");
         bench.arrive(syn + 1, bench.snd_nxt, flags, b"");
@@ -234,7 +236,8 @@ fn time_wait_stays_where_a_limit_leaves_no_room_for_the_next_incarnation() {
         config.max_connections = 1;
         let mut bench = Bench::new(config);
         bench.enter("TIME-WAIT");
-        let (rcv_nxt, snd_nxt) = (bench.rcv_nxt, bench.snd_nxt);
+        let rcv_nxt = bench.rcv_nxt;
+        let snd_nxt = bench.snd_nxt;
         bench.arrive(rcv_nxt + 100_000, Seq(0), SYN, b"");
         assert_eq!(
             bench.state(),

@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
-    let (una, nxt) = (first, first + 10 * MSS);
+    let una = first;
+    let nxt = first + 10 * MSS;
     for (left, right) in [
         (nxt, nxt + MSS),
         (nxt.back(MSS), nxt + 1),
@@ -183,7 +184,8 @@ proptest! {
             bench.run(millis(wait));
         }
         bench.window = 65_000;
-        let (una, end) = (bench.snd_una, first + 15 * MSS);
+        let una = bench.snd_una;
+        let end = first + 15 * MSS;
         sack_octets(&mut bench, una, &[]);
         prop_assert!(honest(&mut bench, una, end).ge(end), "{:?}", bench.status());
     }
@@ -206,7 +208,8 @@ proptest! {
                 prop_assert!(sent.end().le(bench.snd_una + 65_000));
             }
         }
-        let (una, end) = (bench.snd_una, first + 15 * MSS);
+        let una = bench.snd_una;
+        let end = first + 15 * MSS;
         prop_assert_eq!(honest(&mut bench, una, end), end);
         prop_assert_eq!(bench.run(Duration::from_secs(600)), []);
     }

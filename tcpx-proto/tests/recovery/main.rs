@@ -31,7 +31,8 @@ fn millis(n: u64) -> Duration {
 
 fn config(recovery: Recovery) -> Config {
     let mut config = Bench::plain(Profile::Rfc9293);
-    (config.conn.sack, config.conn.recovery) = (true, recovery);
+    config.conn.sack = true;
+    config.conn.recovery = recovery;
     config
 }
 

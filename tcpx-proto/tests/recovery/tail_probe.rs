@@ -6,7 +6,8 @@ use super::*;
 fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer() {
     let (mut bench, first) = measured(Recovery::Rack);
     bench.send(&vec![7; 4 * MSS as usize]);
-    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let start = bench.now;
+    let srtt = bench.status().srtt.unwrap();
     let sent = bench.run(millis(300));
     assert_eq!(
         (which(first, &sent), causes(&sent)),
@@ -26,7 +27,8 @@ fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer
 fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
     let (mut bench, first) = measured(Recovery::Rack);
     bench.send(&[7; 100]);
-    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let start = bench.now;
+    let srtt = bench.status().srtt.unwrap();
     let sent = bench.run(millis(900));
     assert_eq!(
         (which(first, &sent), causes(&sent)),
@@ -46,7 +48,8 @@ fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe(
     let (mut bench, first) = measured_with(config);
     bench.send(&[7; 10]);
     bench.send(&[8; 10]);
-    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let start = bench.now;
+    let srtt = bench.status().srtt.unwrap();
     let sent = bench.run(millis(300));
     let [ref probe] = sent[..] else {
         panic!("{sent:?}")
@@ -118,7 +121,8 @@ fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
 fn rfc_8985_7_2_text_of_the_peer_does_not_put_the_probe_off() {
     let (mut bench, first) = measured(Recovery::Rack);
     bench.send(&vec![7; 4 * MSS as usize]);
-    let (start, srtt) = (bench.now, bench.status().srtt.unwrap());
+    let start = bench.now;
+    let srtt = bench.status().srtt.unwrap();
     let mut sent = Vec::new();
     for _ in 0..6 {
         sent.extend(bench.run(millis(50)));

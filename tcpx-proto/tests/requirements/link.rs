@@ -35,7 +35,8 @@ impl Link {
     }
 
     fn applications(&mut self) {
-        let (a, b) = (Pair::A.into(), Pair::B.into());
+        let a = Pair::A.into();
+        let b = Pair::B.into();
         self.ids = [
             self.ids[0].or(self.pair.a.lookup(FourTuple {
                 local: a,
@@ -112,7 +113,10 @@ proptest! {
         most in 200usize..5000,
         mtu in 300u16..1500,
     ) {
-        let config = with(profile.config(), |conn| (conn.receive_buffer, conn.mtu) = (buffer, mtu));
+        let config = with(profile.config(), |conn| {
+            conn.receive_buffer = buffer;
+            conn.mtu = mtu;
+        });
         let mut pair = Pair::new(&config);
         pair.b.listen(pair.now, Pair::B.into(), 1, &config.conn).unwrap();
         pair.a.connect(pair.now, FourTuple { local: Pair::A.into(), remote: Pair::B.into() }, &config.conn).unwrap();

@@ -19,10 +19,8 @@ fn must_15_without_the_option_segments_have_536_octets() {
 #[test]
 fn must_15_without_the_option_segments_have_1220_octets_over_ipv6() {
     let mut bench = Bench::new(plain());
-    (bench.local, bench.remote) = (
-        "[fd00::1]:7000".parse().unwrap(),
-        "[fd00::2]:9000".parse().unwrap(),
-    );
+    bench.local = "[fd00::1]:7000".parse().unwrap();
+    bench.remote = "[fd00::2]:9000".parse().unwrap();
     bench.stack.reserve(bench.local.ip(), 7000..=7000);
     bench.syn_options = Options::default();
     bench.enter("ESTABLISHED");
@@ -55,7 +53,8 @@ fn limited(
     mtu: u16,
 ) -> (Option<u16>, usize) {
     let config = with(Bench::plain(profile), |conn| {
-        (conn.mss, conn.mtu) = (Some(own), mtu)
+        conn.mss = Some(own);
+        conn.mtu = mtu;
     });
     let mut bench = Bench::new(config);
     bench.syn_options = Options {

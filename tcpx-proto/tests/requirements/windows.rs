@@ -213,7 +213,10 @@ proptest! {
         scaling: bool,
         steps in prop::collection::vec((prop_oneof![Just(0), 0u32..3000], 0usize..3000, 0usize..4000, 0u64..300), 1..60),
     ) {
-        let config = with(rfc(), |conn| (conn.receive_buffer, conn.window_scaling) = (buffer, scaling));
+        let config = with(rfc(), |conn| {
+            conn.receive_buffer = buffer;
+            conn.window_scaling = scaling;
+        });
         let mut bench = Bench::new(config);
         bench.syn_options = Options { window_scale: Some(7), ..bench.syn_options };
         bench.enter("SYN-RECEIVED(passive)");

@@ -112,7 +112,8 @@ pub(crate) fn script(text: &str) -> Result<Script, String> {
 
 fn event(line: &str) -> Option<(When, Action)> {
     let (time, rest) = line.split_once(' ')?;
-    let (when, rest) = (time_of(time)?, rest.trim());
+    let when = time_of(time)?;
+    let rest = rest.trim();
     let action = match rest.split_once(' ')? {
         ("<", packet) if packet.starts_with("icmp") => frag_needed(packet)?,
         ("<", packet) => Action::Inject(packet_of(packet)?),
@@ -192,8 +193,9 @@ fn packet_of(text: &str) -> Option<Packet> {
 fn range(text: &str) -> Option<(u32, u32)> {
     let (start, rest) = text.split_once(':')?;
     let (end, len) = rest.strip_suffix(')')?.split_once('(')?;
-    let (start, end, len): (u32, u32, u32) =
-        (start.parse().ok()?, end.parse().ok()?, len.parse().ok()?);
+    let start: u32 = start.parse().ok()?;
+    let end: u32 = end.parse().ok()?;
+    let len: u32 = len.parse().ok()?;
     (start.checked_add(len)? == end).then_some((start, len))
 }
 

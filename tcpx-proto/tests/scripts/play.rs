@@ -137,7 +137,8 @@ impl Player {
                 "the script's writes are zeros"
             );
             let area = &packet[40..packet.len() - segment.payload.len()];
-            let (header, len) = (segment.header, segment.payload.len() as u32);
+            let header = segment.header;
+            let len = segment.payload.len() as u32;
             self.sent.push_back(Live {
                 at: self.now,
                 header,
@@ -170,7 +171,8 @@ impl Player {
             When::Any => (Instant::ZERO, self.now + ANY_TIME),
         };
         let live = self.next(to + PATIENCE).ok_or("no packet")?;
-        let (at, tolerance) = (live.at, TOLERANCE.max(to.since(self.before) / 8));
+        let at = live.at;
+        let tolerance = TOLERANCE.max(to.since(self.before) / 8);
         let live = self.glue(live, wanted)?;
         self.compare(&live, wanted)
             .map_err(|error| format!("{error} in {}", self.show(&live)))?;
@@ -197,7 +199,8 @@ impl Player {
             let next = self
                 .next(whole.at)
                 .ok_or_else(|| format!("no more packets after {}", self.show(&whole)))?;
-            let (a, b) = (&whole.header, &next.header);
+            let a = &whole.header;
+            let b = &next.header;
             let follows = b.seq == a.seq + whole.len
                 && b.ack == a.ack
                 && a.flags.without(ends) == b.flags.without(ends)
@@ -338,7 +341,9 @@ impl Player {
     }
 
     fn header(&self, flags: Flags, seq: u32, ack: u32, window: u16) -> Header {
-        let (source, destination, options) = (self.remote, self.local, Options::default());
+        let source = self.remote;
+        let destination = self.local;
+        let options = Options::default();
         Header {
             source,
             destination,

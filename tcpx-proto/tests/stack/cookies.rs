@@ -195,10 +195,8 @@ fn cookie_is_not_looked_for_when_none_was_sent() {
 
 #[test]
 fn cookie_for_ipv6_offers_the_mss_of_ipv6() {
-    let (us, peer): (SocketAddr, SocketAddr) = (
-        "[fd00::1]:7000".parse().unwrap(),
-        "[fd00::2]:9000".parse().unwrap(),
-    );
+    let us: SocketAddr = "[fd00::1]:7000".parse().unwrap();
+    let peer: SocketAddr = "[fd00::2]:9000".parse().unwrap();
     let mut bench = Bench::new(Config::default());
     bench.stack.reserve(us.ip(), 7000..=7000);
     bench

@@ -10,7 +10,8 @@ fn accept_gives_the_oldest_first_and_signals_once() {
         bench.stack.accept(bench.now, listener),
         Err(CallError::WouldBlock)
     );
-    let (first, second) = (bench.enter(9000), bench.enter(9001));
+    let first = bench.enter(9000);
+    let second = bench.enter(9001);
     let acceptable = bench
         .signals()
         .into_iter()

@@ -154,7 +154,10 @@ fn from(port: u16, flags: Flags, seq: u32, ack: u32) -> Header {
 }
 
 fn header(source: SocketAddr, destination: SocketAddr, flags: Flags, seq: u32, ack: u32) -> Header {
-    let (seq, ack, window, options) = (Seq(seq), Seq(ack), 65_535, Options::default());
+    let seq = Seq(seq);
+    let ack = Seq(ack);
+    let window = 65_535;
+    let options = Options::default();
     Header {
         source,
         destination,

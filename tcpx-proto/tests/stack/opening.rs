@@ -13,7 +13,8 @@ fn isn_of_the_same_four_tuple_grows_with_the_clock() {
         bench.now = bench.now + Duration::from_millis(4);
         iss
     };
-    let (first, second) = (iss(), iss());
+    let first = iss();
+    let second = iss();
     assert_eq!(second, first + 1000);
 }
 

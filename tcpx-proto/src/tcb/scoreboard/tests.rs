@@ -1,0 +1,220 @@
+use super::*;
+use alloc::vec::Vec;
+use proptest::prelude::*;
+
+const START: Seq = Seq(u32::MAX - 20);
+
+fn at(time: u64) -> Instant {
+    Instant(time)
+}
+
+/// One hundred octets, ten a segment, each sent at a time of its own.
+fn board() -> Scoreboard {
+    let mut board = Scoreboard::default();
+    (0..10).for_each(|n| board.sent(START + 10 * n, START + 10 * n + 10, at(u64::from(n))));
+    board
+}
+
+fn hold(board: &mut Scoreboard, left: u32, right: u32) -> bool {
+    board.held(START + left, START + right, |_| {})
+}
+
+/// The runs as offsets, and the first letters of their marks.
+fn spelt(board: &Scoreboard) -> Vec<(u32, u32, Mark)> {
+    board
+        .runs
+        .iter()
+        .map(|run| (run.start.since(START), run.end.since(START), run.mark))
+        .collect()
+}
+
+#[test]
+fn rfc_6675_4_is_lost_below_three_blocks_or_more_than_two_segments() {
+    let mut three = board();
+    assert!(hold(&mut three, 41, 42) && hold(&mut three, 51, 52) && hold(&mut three, 61, 62));
+    assert!(three.lose_below_held(3, 10));
+    assert_eq!(three.octets(Mark::Lost), 41);
+    let mut two = board();
+    hold(&mut two, 40, 60);
+    assert!(
+        !two.lose_below_held(3, 10),
+        "two segments are not more than two"
+    );
+    hold(&mut two, 60, 61);
+    assert!(
+        two.lose_below_held(3, 10) && !two.lose_below_held(3, 10),
+        "once"
+    );
+    assert_eq!(
+        spelt(&two)[..2],
+        [(0, 40, Mark::Lost), (40, 61, Mark::Held)]
+    );
+    assert_eq!(two.next_lost(), Some((START, START + 40)));
+}
+
+#[test]
+fn resent_octets_are_not_lost_by_what_was_held_before() {
+    let mut board = board();
+    hold(&mut board, 40, 100);
+    board.lose_below_held(3, 10);
+    board.sent(START, START + 10, at(50));
+    assert_eq!(board.next_lost(), Some((START + 10, START + 40)));
+    assert!(!board.lose_below_held(3, 10));
+    assert_eq!(
+        (
+            board.octets(Mark::Resent),
+            board.octets(Mark::Lost),
+            board.octets(Mark::Held)
+        ),
+        (10, 30, 60)
+    );
+}
+
+#[test]
+fn rfc_6675_4_next_seg_finds_the_doubtful_below_what_is_held_and_the_last() {
+    let mut board = board();
+    assert_eq!(board.next_doubtful(), None);
+    hold(&mut board, 10, 20);
+    assert_eq!(board.next_doubtful(), Some((START, START + 10)));
+    board.sent(START, START + 10, at(50));
+    assert_eq!(board.next_doubtful(), None);
+    assert_eq!(
+        board.last(25),
+        Some((START + 90, START + 100)),
+        "not beyond what was sent together"
+    );
+}
+
+#[test]
+fn sieve_of_held_octets_stays_within_its_bound_and_counts_no_more() {
+    let mut board = Scoreboard::default();
+    board.sent(START, START + 100_000, at(0));
+    let believed = (0..20_000)
+        .filter(|n| hold(&mut board, 1 + 4 * n, 2 + 4 * n))
+        .count();
+    assert!((500..=520).contains(&believed), "{believed}");
+    assert!(board.runs.len() <= MAX_RUNS + 2);
+    board.lose_all();
+    for n in 0..5000 {
+        board.sent(START + 4 * n, START + 4 * n + 1, at(n.into()));
+        assert!(board.runs.len() <= 2 * MAX_RUNS + 2);
+    }
+    board.acknowledged(START + 100_000, |_| {});
+    assert_eq!((board.runs.len(), board.octets), (0, [0; 5]));
+}
+
+/// Karn: of octets with one time for several transmissions none can be told.
+#[test]
+fn rfc_6298_3_octets_whose_times_were_thrown_together_give_no_sample() {
+    let mut board = Scoreboard::default();
+    (0..1500).for_each(|n| board.sent(START + n, START + n + 1, at(n.into())));
+    assert!(hold(&mut board, 100, 101));
+    assert!(board.runs.len() < 10, "{}", board.runs.len());
+    let mut told = 0;
+    board.acknowledged(START + 1500, |run| told += u32::from(run.is_sample()));
+    assert_eq!(told, 0);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Input {
+    Send(u32),
+    Again(u32, u32),
+    Hold(u32, u32),
+    Acknowledge(u32),
+    Lose,
+    LoseAll,
+    Forget,
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let stretch = (0u32..120, 1u32..30);
+    prop_oneof![
+        3 => (1u32..30).prop_map(Input::Send),
+        3 => stretch.clone().prop_map(|(from, len)| Input::Again(from, len)),
+        6 => stretch.prop_map(|(from, len)| Input::Hold(from, len)),
+        2 => (0u32..40).prop_map(Input::Acknowledge),
+        2 => Just(Input::Lose),
+        1 => Just(Input::LoseAll),
+        1 => Just(Input::Forget),
+    ]
+}
+
+proptest! {
+    /// Every octet has the fate that a list of single octets would give it.
+    #[test]
+    fn board_is_a_list_of_octets(inputs in prop::collection::vec(any_input(), 1..80)) {
+        let mut board = Scoreboard::default();
+        let mut model = Vec::<Mark>::new();
+        let mut una = 0usize;
+        for (time, input) in inputs.into_iter().enumerate() {
+            let now = at(time as u64 / 3);
+            let nxt = una + model.len();
+            let inside = |from: u32, len: u32| (una + from as usize).min(nxt)..(una + (from + len) as usize).min(nxt);
+            let seq = |at: usize| START + at as u32;
+            match input {
+                Input::Send(len) => {
+                    board.sent(seq(nxt), seq(nxt) + len, now);
+                    model.resize(model.len() + len as usize, Mark::Sent);
+                }
+                Input::Again(from, len) => {
+                    let range = inside(from, len);
+                    if !range.is_empty() {
+                        board.sent(seq(range.start), seq(range.end), now);
+                        for mark in &mut model[range.start - una..range.end - una] {
+                            *mark = match *mark {
+                                Mark::Held => Mark::Held,
+                                Mark::Lost | Mark::Resent => Mark::Resent,
+                                Mark::Sent | Mark::Twice => Mark::Twice,
+                            };
+                        }
+                    }
+                }
+                Input::Hold(from, len) => {
+                    let range = inside(from, len);
+                    if !range.is_empty() {
+                        let octets = &mut model[range.start - una..range.end - una];
+                        let mut delivered = 0;
+                        let expected = octets
+                            .iter()
+                            .filter(|mark| **mark != Mark::Held)
+                            .count();
+                        let news = board.held(seq(range.start), seq(range.end), |run| delivered += run.len());
+                        prop_assert_eq!((news, delivered as usize), (expected > 0, expected));
+                        octets.fill(Mark::Held);
+                    }
+                }
+                Input::Acknowledge(len) => {
+                    let gone = model.drain(..model.len().min(len as usize)).filter(|mark| *mark != Mark::Held).count();
+                    una = nxt - model.len();
+                    let mut delivered = 0;
+                    board.acknowledged(seq(una), |run| delivered += run.len());
+                    prop_assert_eq!(delivered as usize, gone);
+                }
+                Input::Lose => {
+                    let above = |from: usize| {
+                        let held = |mark: &Mark| *mark == Mark::Held;
+                        let blocks = (from + 1..model.len()).filter(|at| held(&model[*at]) && !held(&model[at - 1])).count();
+                        blocks >= 3 || model[from..].iter().filter(|mark| held(mark)).count() > 20
+                    };
+                    let lost: Vec<usize> = (0..model.len()).filter(|at| model[*at] == Mark::Sent && above(*at)).collect();
+                    prop_assert_eq!(board.lose_below_held(3, 10), !lost.is_empty());
+                    lost.into_iter().for_each(|at| model[at] = Mark::Lost);
+                }
+                Input::LoseAll => {
+                    board.lose_all();
+                    model.iter_mut().filter(|mark| **mark != Mark::Held).for_each(|mark| *mark = Mark::Lost);
+                }
+                Input::Forget => {
+                    board.forget_held();
+                    model.iter_mut().filter(|mark| **mark == Mark::Held).for_each(|mark| *mark = Mark::Lost);
+                }
+            }
+            let spread: Vec<Mark> = board.runs.iter().flat_map(|run| core::iter::repeat_n(run.mark, run.len() as usize)).collect();
+            prop_assert_eq!(&spread, &model);
+            for mark in [Mark::Sent, Mark::Held, Mark::Lost, Mark::Resent, Mark::Twice] {
+                prop_assert_eq!(board.octets(mark) as usize, model.iter().filter(|octet| **octet == mark).count());
+            }
+            prop_assert!(board.runs.iter().zip(board.runs.iter().skip(1)).all(|(a, b)| a.end == b.start));
+        }
+    }
+}
