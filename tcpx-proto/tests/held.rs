@@ -314,17 +314,29 @@ proptest! {
         again in prop::collection::vec(any_forged(), 0..10),
         cuts in prop::collection::vec(1usize..90, 1..30),
     ) {
-        let mut bench = open(with(Bench::plain(profile), |conn| conn.receive_buffer = 2000));
+        let mut bench = open(with(Bench::plain(profile), |conn| {
+            conn.receive_buffer = 2000
+        }));
         let base = bench.rcv_nxt;
         let length = cuts.iter().sum::<usize>() as u32;
         let mut fins = Vec::new();
         let mut expected = vec![None; 3000];
         let forge = |bench: &mut Bench, fins: &mut Vec<u32>, Forged { at, len, fin }: &Forged| {
             fins.extend(fin.then_some(at + *len as u32));
-            let sent = bench.arrive(base + *at, bench.snd_nxt, if *fin { FIN_ACK } else { ACK }, &vec![b'x'; *len]);
-            assert!(sent.len() == 1 && sent[0].header.flags.has(ACK), "what is not used is answered: {sent:?}");
+            let sent = bench.arrive(
+                base + *at,
+                bench.snd_nxt,
+                if *fin { FIN_ACK } else { ACK },
+                &vec![b'x'; *len],
+            );
+            assert!(
+                sent.len() == 1 && sent[0].header.flags.has(ACK),
+                "what is not used is answered: {sent:?}"
+            );
         };
-        forged.iter().for_each(|segment| forge(&mut bench, &mut fins, segment));
+        forged
+            .iter()
+            .for_each(|segment| forge(&mut bench, &mut fins, segment));
         let mut more = again.iter();
         for cut in cuts.iter().cycle() {
             let next = bench.status().rcv_nxt.since(base);
@@ -334,16 +346,35 @@ proptest! {
             let text = vec![b't'; (*cut).min((length - next) as usize)];
             let fin = next + text.len() as u32 == length;
             expected[next as usize..next as usize + text.len()].fill(Some(b't'));
-            let sent = bench.arrive(base + next, bench.snd_nxt, if fin { FIN_ACK } else { ACK }, &text);
+            let sent = bench.arrive(
+                base + next,
+                bench.snd_nxt,
+                if fin { FIN_ACK } else { ACK },
+                &text,
+            );
             let acked = sent.last().unwrap().header.ack.since(base);
-            prop_assert!(acked >= next + text.len() as u32 + u32::from(fin), "what is in order is acknowledged");
+            prop_assert!(
+                acked >= next + text.len() as u32 + u32::from(fin),
+                "what is in order is acknowledged"
+            );
             if fin {
-                prop_assert_eq!((acked, bench.state()), (length + 1, State::CloseWait), "the true FIN, whatever else claims its place");
+                prop_assert_eq!(
+                    (acked, bench.state()),
+                    (length + 1, State::CloseWait),
+                    "the true FIN, whatever else claims its place"
+                );
             } else if bench.state() == State::CloseWait {
-                prop_assert!(fins.contains(&(acked - 1)), "no FIN was ever at {}", acked - 1);
+                prop_assert!(
+                    fins.contains(&(acked - 1)),
+                    "no FIN was ever at {}",
+                    acked - 1
+                );
             }
             if let Some(segment) = more.next().filter(|_| bench.state() == State::Established) {
-                let ahead = Forged { at: bench.status().rcv_nxt.since(base) + segment.at, ..*segment };
+                let ahead = Forged {
+                    at: bench.status().rcv_nxt.since(base) + segment.at,
+                    ..*segment
+                };
                 if ahead.at + (ahead.len as u32) < 1900 {
                     forge(&mut bench, &mut fins, &ahead);
                 }
@@ -351,7 +382,11 @@ proptest! {
         }
         let heard = bench.receive(4000).unwrap_or_default();
         for (at, (heard, expected)) in heard.iter().zip(expected).enumerate() {
-            prop_assert!(expected.is_none_or(|expected| expected == *heard), "octet {} was in order and is another's", at);
+            prop_assert!(
+                expected.is_none_or(|expected| expected == *heard),
+                "octet {} was in order and is another's",
+                at
+            );
         }
     }
 }

@@ -29,7 +29,8 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; tcpx answers with a RST (RFC 9293 3.10.7.4)";
+const QUIRK: &str = "Linux takes our SYN as acknowledged by SEG.ACK = ISS; \
+                     tcpx answers with a RST (RFC 9293 3.10.7.4)";
 
 /// The segment that a row's second column names.
 fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
@@ -132,9 +133,12 @@ fn every_state_meets_every_segment_and_answers_as_linux() {
             let Symbols {
                 snd_nxt, rcv_nxt, ..
             } = symbols;
+            let listed = known.map_or(String::new(), |(_, _, why)| {
+                format!(": it agrees, though listed as different: {why}")
+            });
             failures.push(format!(
-                "{state} | {name}: expected {expected:?} {after}, got {actual:?} {state_after} (SND.NXT={snd_nxt} RCV.NXT={rcv_nxt}){}",
-                known.map_or(String::new(), |(_, _, why)| format!(": it agrees, though listed as different: {why}"))
+                "{state} | {name}: expected {expected:?} {after}, got {actual:?} {state_after} \
+                 (SND.NXT={snd_nxt} RCV.NXT={rcv_nxt}){listed}",
             ));
         }
     }

@@ -223,7 +223,7 @@ proptest! {
     /// nothing small in flight nothing waits.
     #[test]
     fn minshall_at_most_one_small_segment_is_in_flight(
-        steps in prop::collection::vec((1usize..4000, 0u32..5000, any::<bool>()), 1..40)
+        steps in prop::collection::vec((1usize..4000, 0u32..5000, any::<bool>()), 1..40),
     ) {
         let mut bench = open(Nagle::Minshall);
         let mut small = Vec::new();
@@ -233,7 +233,9 @@ proptest! {
             if timeout {
                 sent.extend(bench.run(Duration::from_secs(3)));
             } else {
-                let una = bench.snd_nxt.back(left.min(bench.snd_nxt.since(bench.snd_una)));
+                let una = bench
+                    .snd_nxt
+                    .back(left.min(bench.snd_nxt.since(bench.snd_una)));
                 sent.extend(bench.arrive(bench.rcv_nxt, una, ACK, b""));
             }
             for sent in sent {

@@ -73,11 +73,13 @@ proptest! {
 fn document() -> String {
     let mut text = String::from(
         "# Profiles\n\n\
-         `--profile` selects a set of values for all parameters and policies. This table lists those that\n\
-         depend on the profile; each is a field of `tcpx_proto::config::ConnConfig`, and can be set alone.\n\
+         `--profile` selects a set of values for all parameters and policies. This table lists \
+         those that\ndepend on the profile; each is a field of \
+         `tcpx_proto::config::ConnConfig`, and can be set alone.\n\
          It is generated from `DIFFERENCES` in `tcpx-proto/src/config/differences.rs`\n\
          (`UPDATE=1 cargo test -p tcpx-proto --test profiles`).\n\n\
-         | field | `linux` | `rfc9293` | `rfc793` | requirement | what `linux`, or else `rfc793`, changes |\n\
+         | field | `linux` | `rfc9293` | `rfc793` | requirement \
+         | what `linux`, or else `rfc793`, changes |\n\
          |---|---|---|---|---|---|\n",
     );
     for row in DIFFERENCES {

@@ -150,14 +150,31 @@ proptest! {
     /// Whatever comes, from wherever, the buffer is never larger than what was offered.
     #[test]
     fn segments_from_anywhere_never_fill_more_than_the_window_without_sequence_check(
-        segments in prop::collection::vec((any::<u32>(), 0usize..3000, any::<bool>(), prop::sample::select(vec![0u8, 1, 2, 4, 32])), 1..60),
+        segments in prop::collection::vec(
+            (
+                any::<u32>(),
+                0usize..3000,
+                any::<bool>(),
+                prop::sample::select(vec![0u8, 1, 2, 4, 32]),
+            ),
+            1..60,
+        ),
     ) {
         let mut bench = established(Some("sequence-check"), 1000);
         for (seq, length, near, bits) in segments {
-            let seq = if near { bench.rcv_nxt.back(seq % 4000) } else { Seq(seq) };
+            let seq = if near {
+                bench.rcv_nxt.back(seq % 4000)
+            } else {
+                Seq(seq)
+            };
             bench.arrive(seq, bench.snd_nxt, ACK | Flags(bits), &vec![b'x'; length]);
-            let Some(status) = bench.stack.status(bench.conn()) else { break };
-            prop_assert!(status.unread <= 1000 && status.rcv_wnd <= 1000, "{status:?}");
+            let Some(status) = bench.stack.status(bench.conn()) else {
+                break;
+            };
+            prop_assert!(
+                status.unread <= 1000 && status.rcv_wnd <= 1000,
+                "{status:?}"
+            );
         }
     }
 }

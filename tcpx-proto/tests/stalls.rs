@@ -172,14 +172,20 @@ proptest! {
     fn linux_questions_and_answers_of_any_size_wait_for_no_timer(
         mtu in prop_oneof![Just(552u16), Just(1500), Just(9000), Just(65_535), 300u16..65_535],
         buffers in prop::array::uniform2(4096usize..300_000),
-        sizes in prop::collection::vec((1usize..5000, prop_oneof![1usize..5000, 1usize..200_000]), 1..30),
+        sizes in prop::collection::vec(
+            (1usize..5000, prop_oneof![1usize..5000, 1usize..200_000]),
+            1..30,
+        ),
     ) {
         let mut dialogue = Dialogue::new(buffers.map(|buffer| linux(mtu, buffer)));
         for (question, answer) in sizes {
             let time = dialogue.exchange(question, answer);
             // A small window takes its round trips.
             let trips = 20 + 4 * (answer + question) / buffers[0].min(buffers[1]);
-            prop_assert!(time < SOON.max(WAY * 2 * trips as u32), "{question}, {answer}: {time:?}");
+            prop_assert!(
+                time < SOON.max(WAY * 2 * trips as u32),
+                "{question}, {answer}: {time:?}"
+            );
         }
     }
 }

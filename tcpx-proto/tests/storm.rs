@@ -397,7 +397,12 @@ impl World {
 fn any_step() -> impl Strategy<Value = Step> {
     let near =
         || prop_oneof![6 => Just(0), 3 => -3..3i32, 1 => -70_000..70_000i32, 1 => any::<i32>()];
-    let stamp = prop_oneof![4 => Just(Some(0)), 3 => Just(Some(1 << 30)), 1 => (-100_000..100_000i32).prop_map(Some), 1 => Just(None)];
+    let stamp = prop_oneof![
+        4 => Just(Some(0)),
+        3 => Just(Some(1 << 30)),
+        1 => (-100_000..100_000i32).prop_map(Some),
+        1 => Just(None),
+    ];
     let flags = prop_oneof![
         6 => Just(ACK.0),
         2 => Just(FIN_ACK.0),
@@ -409,9 +414,21 @@ fn any_step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![4 => Just(0), 1 => Just(1), 1 => 0..2000usize];
     let window = prop_oneof![3 => Just(1000), 1 => Just(0), 1 => any::<u16>()];
     let sack = prop_oneof![4 => Just(None), 1 => (-3000..1000i32).prop_map(Some)];
+    let fields = (0..2usize, near(), near(), flags, stamp, sack, window, len);
+    let forged = fields.prop_map(
+        |(to, seq, ack, flags, stamp, sack, window, len)| Step::Forge {
+            to,
+            seq,
+            ack,
+            flags,
+            stamp,
+            sack,
+            window,
+            len,
+        },
+    );
     prop_oneof![
-        12 => (0..2usize, near(), near(), flags, stamp, sack, window, len)
-            .prop_map(|(to, seq, ack, flags, stamp, sack, window, len)| Step::Forge { to, seq, ack, flags, stamp, sack, window, len }),
+        12 => forged,
         3 => (0..2usize, 1..20_000usize).prop_map(|(at, len)| Step::Send(at, len)),
         1 => (0..2usize).prop_map(Step::Receive),
         1 => (0..2usize).prop_map(Step::Shutdown),
@@ -481,7 +498,10 @@ proptest! {
             let empty = world.empty - empty;
             // Text that was queued, and what timers repeat; as many ACKs, and a few more.
             let bound = if second < 20 { 500 } else { 100 };
-            prop_assert!(used < bound && empty < used + 20, "{used} segments and {empty} empty ones in second {second}");
+            prop_assert!(
+                used < bound && empty < used + 20,
+                "{used} segments and {empty} empty ones in second {second}"
+            );
         }
     }
 }

@@ -171,7 +171,9 @@ proptest! {
     /// ACK, a little jitter.
     #[test]
     fn linux_ack_less_than_200_ms_late_is_no_loss(
-        rtt in 5u64..600, late in prop::collection::vec(prop_oneof![3 => Just(0u64), 1 => 0u64..170], 1..60), sack: bool
+        rtt in 5u64..600,
+        late in prop::collection::vec(prop_oneof![3 => Just(0u64), 1 => 0u64..170], 1..60),
+        sack: bool,
     ) {
         let mut bench = open(with(linux(), |conn| conn.sack = sack), millis(rtt));
         for late in late {

@@ -240,7 +240,10 @@ fn timer(bench: &mut Bench, name: &str) -> Did {
         bench.events.clear();
         bench.stack.timeout(deadline);
         let sent = bench.drain();
-        let fired = |what: &What| matches!(what, What::Timer { timer, action: TimerAction::Fired } if timer.name() == name);
+        let fired = |what: &What| match what {
+            What::Timer { timer, action } => *action == TimerAction::Fired && timer.name() == name,
+            _ => false,
+        };
         // A keepalive that heard something since looks again later.
         let again = sent.is_empty() && armed(bench).contains(name);
         if bench.events.iter().any(|event| fired(&event.what)) && !again {

@@ -69,8 +69,17 @@ proptest! {
         receive_buffer in prop_oneof![1000usize..70_000, 65_536usize..300_000],
         steps in prop::collection::vec((1u32..40_000, 0usize..60_000), 1..80),
     ) {
-        let mut bench = open(if linux { Profile::Linux } else { Profile::Rfc9293 }, receive_buffer);
-        let shift = (0..14).find(|shift| receive_buffer >> shift <= 65_535).unwrap();
+        let mut bench = open(
+            if linux {
+                Profile::Linux
+            } else {
+                Profile::Rfc9293
+            },
+            receive_buffer,
+        );
+        let shift = (0..14)
+            .find(|shift| receive_buffer >> shift <= 65_535)
+            .unwrap();
         let mut offered = receive_buffer.min(65_535) as u32;
         let mut unread = 0;
         for (len, read) in steps {
@@ -84,14 +93,23 @@ proptest! {
                 sent.extend(bench.drain());
             }
             if let Some(window) = window(&sent, shift) {
-                prop_assert!(window as usize <= receive_buffer - unread + (1 << shift), "{window} beside {unread} unread");
+                prop_assert!(
+                    window as usize <= receive_buffer - unread + (1 << shift),
+                    "{window} beside {unread} unread"
+                );
                 // Less of what the unit adds to the promise is no less of the promise.
-                prop_assert!(window + (1 << shift) > offered, "the right edge never moves left");
+                prop_assert!(
+                    window + (1 << shift) > offered,
+                    "the right edge never moves left"
+                );
                 offered = window;
             }
         }
         // Nothing arrives any more, and a repetition is answered with what is offered.
         let sent = bench.arrive(bench.rcv_nxt.back(1), bench.snd_nxt, ACK, b"x");
-        prop_assert!(window(&sent, shift).is_some_and(|window| window as usize <= receive_buffer - unread + (1 << shift)));
+        prop_assert!(
+            window(&sent, shift)
+                .is_some_and(|window| window as usize <= receive_buffer - unread + (1 << shift))
+        );
     }
 }

@@ -258,8 +258,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         mss_limits,
         "RFC 9293 3.7.1",
-        "the configured MSS also limits what is sent; an active opener sends segments of that size to a peer \
-         that offers no MSS, instead of 536"
+        "the configured MSS also limits what is sent; an active opener sends segments of that size \
+         to a peer that offers no MSS, instead of 536"
     ),
     row!(
         small_path,

@@ -107,7 +107,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cookie_within_its_life_gives_the_mss_back(seed: u64, irs: u32, at in 0u64..1 << 40, mss: u16) {
+        fn cookie_within_its_life_gives_the_mss_back(
+            seed: u64,
+            irs: u32,
+            at in 0u64..1 << 40,
+            mss: u16,
+        ) {
             let cookies = Cookies::new(seed);
             let sent = Instant(at * 1000);
             let cookie = cookies.make(sent, &request(irs), mss);
@@ -117,10 +122,24 @@ mod tests {
         }
 
         #[test]
-        fn stamp_keeps_the_options_and_is_not_later_than_the_clock(clock: u32, shift in proptest::option::of(0u8..20), sack: bool) {
-            let syn = Options { window_scale: shift, sack_permitted: sack, ..Options::default() };
+        fn stamp_keeps_the_options_and_is_not_later_than_the_clock(
+            clock: u32,
+            shift in proptest::option::of(0u8..20),
+            sack: bool,
+        ) {
+            let syn = Options {
+                window_scale: shift,
+                sack_permitted: sack,
+                ..Options::default()
+            };
             let stamp = stamp(clock, &syn);
-            prop_assert_eq!(options_of(stamp), Options { window_scale: shift.map(|shift| shift.min(14)), ..syn });
+            prop_assert_eq!(
+                options_of(stamp),
+                Options {
+                    window_scale: shift.map(|shift| shift.min(14)),
+                    ..syn
+                }
+            );
             prop_assert!(clock.wrapping_sub(stamp) < 1 << STAMP_BITS);
         }
 
@@ -128,7 +147,10 @@ mod tests {
         fn cookie_for_another_request_is_wrong(seed: u64, irs: u32, by in 1u32..) {
             let cookies = Cookies::new(seed);
             let cookie = cookies.make(Instant(0), &request(irs), 1460);
-            let other = Request { irs: Seq(irs) + by, ..request(irs) };
+            let other = Request {
+                irs: Seq(irs) + by,
+                ..request(irs)
+            };
             prop_assert_eq!(cookies.check(Instant(0), &other, cookie), None);
             prop_assert_eq!(cookies.check(Instant(0), &request(irs), cookie + by), None);
         }

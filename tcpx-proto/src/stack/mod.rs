@@ -14,7 +14,7 @@
 //! use tcpx_proto::stack::Stack;
 //! use tcpx_proto::time::{Duration, Instant};
 //!
-//! /// After anything was done to `from`: what it has to say goes to `to`, and whom it wakes is the result.
+//! /// After every input of `from`: its packets go to `to`. Returns its wake-ups.
 //! fn drain(now: Instant, from: &mut Stack, to: &mut Stack) -> Vec<Signal> {
 //!     let mut packet = [0; 1500];
 //!     while let Some(transmit) = from.poll_transmit(now, &mut packet) {

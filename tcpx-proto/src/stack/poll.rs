@@ -92,7 +92,10 @@ impl Stack {
         // The next incarnation takes the place of this record, unless the application still has it.
         let room = (vacant || entry.tcb.orphaned) && memory_left > 0;
         let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
-        let accept_full = matches!(entry.ownership, Ownership::Embryonic(listener) if self.listeners.accept_full(listener));
+        let accept_full = match entry.ownership {
+            Ownership::Embryonic(listener) => self.listeners.accept_full(listener),
+            _ => false,
+        };
         let before = entry.tcb.memory();
         let record = &mut self.record;
         let replies = &mut self.replies;

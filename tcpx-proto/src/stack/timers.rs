@@ -1,8 +1,8 @@
-//! When somebody's timer fires: a heap with one entry per connection that counts.
+//! When the next timer of any connection fires: a heap with one valid entry per connection.
 //!
-//! A deadline that moves to later leaves the entry where it is; when that fires early, the
-//! connection is timer_at again. One that moves to earlier files another entry and the old one counts
-//! no more. So re-arming costs nothing, and a deadline is never late.
+//! Postponing a deadline leaves its heap entry alone; when that entry fires early, the connection
+//! is queued again. Advancing a deadline adds another entry, and the old one becomes invalid. So
+//! restarting a timer costs nothing, and a deadline is never late.
 
 use super::table::{Entry, Table};
 use crate::id::ConnId;

@@ -142,8 +142,8 @@ impl Tcb {
         acked
     }
 
-    /// Takes a round-trip time from an ACK that acknowledges something new, if it gives one. Without
-    /// one the backed-off timeout stays (Karn).
+    /// Takes a round-trip time from an ACK that acknowledges something new, if it gives one.
+    /// Without one the backed-off timeout stays (Karn).
     fn take_sample(&mut self, now: Instant, segment: &Segment<'_>, summary: &AckSummary) {
         let ack = segment.header.ack;
         if let Some(rtt) = self.round_trip(now, segment, summary) {

@@ -211,9 +211,17 @@ mod tests {
         }
 
         #[test]
-        fn curve_never_falls_with_time(cwnd in MSS..1 << 30, w_max in 0u32..1 << 30, t in 0u64..1 << 40, more in 0u64..1 << 40) {
+        fn curve_never_falls_with_time(
+            cwnd in MSS..1 << 30,
+            w_max in 0u32..1 << 30,
+            t in 0u64..1 << 40,
+            more in 0u64..1 << 40,
+        ) {
             let epoch = Epoch::new(cwnd, w_max, &at(0));
-            prop_assert!(epoch.curve(Duration::from_millis(t), MSS) <= epoch.curve(Duration::from_millis(t + more), MSS));
+            prop_assert!(
+                epoch.curve(Duration::from_millis(t), MSS)
+                    <= epoch.curve(Duration::from_millis(t + more), MSS)
+            );
         }
     }
 

@@ -236,7 +236,8 @@ impl Tcb {
         }
     }
 
-    /// The ACK of a passive opener in SYN-RECEIVED, where the policy checks it before anything else.
+    /// The ACK of a passive opener in SYN-RECEIVED, where the policy checks it before anything
+    /// else.
     fn check_request(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
         let request = self.state == State::SynReceived && self.passive;

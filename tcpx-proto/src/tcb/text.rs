@@ -89,8 +89,8 @@ impl Tcb {
         Ok(())
     }
 
-    /// Stores what arrived, as far as the window goes. Returns which part of it had been held before.
-    /// What is not accepted in order, or not at all, is acknowledged at once.
+    /// Stores what arrived, as far as the window goes. Returns which part of it had been held
+    /// before. What is not accepted in order, or not at all, is acknowledged at once.
     fn store(
         &mut self,
         cx: &mut Context<'_>,

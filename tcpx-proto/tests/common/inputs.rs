@@ -51,14 +51,53 @@ pub(crate) enum Input {
     Wait(u64),
 }
 
+/// An offset from where a segment belongs.
+fn near() -> impl Strategy<Value = i32> {
+    prop_oneof![3 => -2i32..3, 1 => -70_000..70_000, 1 => any::<i32>()]
+}
+
+/// Any segment but a RST.
+fn any_segment() -> impl Strategy<Value = Input> {
+    let len = prop_oneof![Just(0), 0..2000usize];
+    (near(), near(), any::<u8>(), any::<u16>(), len, -1i32..5).prop_map(
+        |(seq, ack, bits, window, len, stamp)| Input::Segment {
+            seq,
+            ack,
+            bits: bits & !Flags::RST.0,
+            window,
+            len,
+            stamp,
+        },
+    )
+}
+
+/// An ACK, bare or with a full segment of text.
+fn any_ack() -> impl Strategy<Value = Input> {
+    let len = prop_oneof![Just(0), Just(1460usize)];
+    (near(), near(), len, any::<u16>()).prop_map(|(seq, ack, len, window)| Input::Segment {
+        seq,
+        ack,
+        bits: ACK.0,
+        window,
+        len,
+        stamp: 1,
+    })
+}
+
+fn any_icmp() -> impl Strategy<Value = Input> {
+    (0u8..13, 0u8..6, any::<u16>(), near()).prop_map(|(kind, code, mtu, seq)| Input::Icmp {
+        kind,
+        code,
+        mtu,
+        seq,
+    })
+}
+
 pub(crate) fn any_input() -> impl Strategy<Value = Input> {
-    let near = || prop_oneof![3 => -2i32..3, 1 => -70_000..70_000, 1 => any::<i32>()];
     prop_oneof![
-        8 => (near(), near(), any::<u8>(), any::<u16>(), prop_oneof![Just(0), 0..2000usize], -1i32..5)
-            .prop_map(|(seq, ack, bits, window, len, stamp)| Input::Segment { seq, ack, bits: bits & !Flags::RST.0, window, len, stamp }),
-        8 => (near(), near(), prop_oneof![Just(0), Just(1460usize)], any::<u16>())
-            .prop_map(|(seq, ack, len, window)| Input::Segment { seq, ack, bits: ACK.0, window, len, stamp: 1 }),
-        1 => (0u8..13, 0u8..6, any::<u16>(), near()).prop_map(|(kind, code, mtu, seq)| Input::Icmp { kind, code, mtu, seq }),
+        8 => any_segment(),
+        8 => any_ack(),
+        1 => any_icmp(),
         2 => (1..5000usize).prop_map(Input::Send),
         2 => (1..5000usize).prop_map(Input::Receive),
         1 => Just(Input::Shutdown),

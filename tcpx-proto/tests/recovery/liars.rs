@@ -166,7 +166,15 @@ proptest! {
     #[test]
     fn any_windows_and_blocks_nothing_stalls(
         choice in any_config(),
-        lies in prop::collection::vec((0u32..12, prop::collection::vec(any_block(), 0..4), 0u64..400, any_window()), 1..40),
+        lies in prop::collection::vec(
+            (
+                0u32..12,
+                prop::collection::vec(any_block(), 0..4),
+                0u64..400,
+                any_window(),
+            ),
+            1..40,
+        ),
     ) {
         let (mut bench, first) = in_flight(choice, 10);
         bench.send(&vec![7; 5 * MSS as usize]);
@@ -178,7 +186,10 @@ proptest! {
             let ack = una + (ack * 700).min(bench.snd_nxt.since(una));
             let mut header = bench.header(bench.rcv_nxt, ack, ACK);
             for (left, len) in &blocks {
-                header.options.sack.push(first + *left as u32, first + (left + len) as u32);
+                header
+                    .options
+                    .sack
+                    .push(first + *left as u32, first + (left + len) as u32);
             }
             bench.say(header, b"");
             bench.run(millis(wait));
@@ -195,14 +206,24 @@ proptest! {
     #[test]
     fn any_sack_blocks_nothing_panics_and_the_truth_heals_everything(
         recovery in prop::sample::select(vec![Recovery::Rfc6675, Recovery::Rack]),
-        lies in prop::collection::vec((0u32..12, prop::collection::vec(any_block(), 0..4), 0u64..400), 1..60),
+        lies in prop::collection::vec(
+            (
+                0u32..12,
+                prop::collection::vec(any_block(), 0..4),
+                0u64..400,
+            ),
+            1..60,
+        ),
     ) {
         let (mut bench, first) = in_flight(config(recovery), 10);
         bench.send(&vec![7; 5 * MSS as usize]);
         for (ack, blocks, wait) in lies {
             let una = bench.snd_una;
             let ack = una + (ack * 700).min(bench.snd_nxt.since(una));
-            let blocks: Vec<_> = blocks.iter().map(|(left, len)| (first + *left as u32, first + (left + len) as u32)).collect();
+            let blocks: Vec<_> = blocks
+                .iter()
+                .map(|(left, len)| (first + *left as u32, first + (left + len) as u32))
+                .collect();
             sack_octets(&mut bench, ack, &blocks);
             for sent in bench.run(millis(wait)) {
                 prop_assert!(sent.end().le(bench.snd_una + 65_000));

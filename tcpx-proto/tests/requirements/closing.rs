@@ -173,7 +173,9 @@ proptest! {
             bench.unread = text(10);
             bench.enter("TIME-WAIT");
             if !listener {
-                bench.stack.close_listener(bench.now, bench.listener.unwrap());
+                bench
+                    .stack
+                    .close_listener(bench.now, bench.listener.unwrap());
             }
             if read {
                 assert_eq!(bench.receive(10).unwrap(), text(10));
@@ -188,8 +190,15 @@ proptest! {
             let answers = [&mut *full, &mut *compact].map(|bench| {
                 let before = bench.run(millis(wait));
                 let offset = |base: Seq, by: i32| Seq(base.0.wrapping_add_signed(by));
-                let mut header = bench.header(offset(bench.rcv_nxt, seq), offset(bench.snd_nxt, ack), Flags(bits));
-                header.options.timestamps = stamps.then_some(Timestamps { value: 1000u32.wrapping_add_signed(stamp), echo: 0 });
+                let mut header = bench.header(
+                    offset(bench.rcv_nxt, seq),
+                    offset(bench.snd_nxt, ack),
+                    Flags(bits),
+                );
+                header.options.timestamps = stamps.then_some(Timestamps {
+                    value: 1000u32.wrapping_add_signed(stamp),
+                    echo: 0,
+                });
                 (before, bench.say(header, &text(len)))
             });
             prop_assert_eq!(&answers[0], &answers[1]);

@@ -118,8 +118,19 @@ proptest! {
             conn.mtu = mtu;
         });
         let mut pair = Pair::new(&config);
-        pair.b.listen(pair.now, Pair::B.into(), 1, &config.conn).unwrap();
-        pair.a.connect(pair.now, FourTuple { local: Pair::A.into(), remote: Pair::B.into() }, &config.conn).unwrap();
+        pair.b
+            .listen(pair.now, Pair::B.into(), 1, &config.conn)
+            .unwrap();
+        pair.a
+            .connect(
+                pair.now,
+                FourTuple {
+                    local: Pair::A.into(),
+                    remote: Pair::B.into(),
+                },
+                &config.conn,
+            )
+            .unwrap();
         let texts = [text(sizes.0), text(sizes.1)];
         let mut link = Link {
             pair,

@@ -211,16 +211,35 @@ proptest! {
     fn shld_14_right_edge_never_moves_left(
         buffer in 1000usize..300_000,
         scaling: bool,
-        steps in prop::collection::vec((prop_oneof![Just(0), 0u32..3000], 0usize..3000, 0usize..4000, 0u64..300), 1..60),
+        steps in prop::collection::vec(
+            (
+                prop_oneof![Just(0), 0u32..3000],
+                0usize..3000,
+                0usize..4000,
+                0u64..300,
+            ),
+            1..60,
+        ),
     ) {
         let config = with(rfc(), |conn| {
             conn.receive_buffer = buffer;
             conn.window_scaling = scaling;
         });
         let mut bench = Bench::new(config);
-        bench.syn_options = Options { window_scale: Some(7), ..bench.syn_options };
+        bench.syn_options = Options {
+            window_scale: Some(7),
+            ..bench.syn_options
+        };
         bench.enter("SYN-RECEIVED(passive)");
-        let shift = if scaling { bench.clone().run(secs(2))[0].header.options.window_scale.unwrap() } else { 0 };
+        let shift = if scaling {
+            bench.clone().run(secs(2))[0]
+                .header
+                .options
+                .window_scale
+                .unwrap()
+        } else {
+            0
+        };
         bench.acknowledge();
         let mut promised = PEER_ISS + 1 + buffer.min(65_535) as u32;
         // What is offered is the promise rounded up to the scale's unit: less of that excess is no

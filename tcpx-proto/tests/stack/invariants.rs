@@ -23,7 +23,8 @@ fn equal_stacks_are_those_that_will_do_the_same() {
 fn any_segment() -> impl Strategy<Value = Vec<u8>> {
     let port = prop_oneof![Just(SERVER), Just(40_000), Just(22), any::<u16>()];
     let text = prop::collection::vec(any::<u8>(), 0..64);
-    let ours = prop_oneof![4 => Just(US), 1 => any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).into())];
+    let any_address = any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).into());
+    let ours = prop_oneof![4 => Just(US), 1 => any_address];
     (
         any::<u8>(),
         any::<u32>(),
@@ -51,20 +52,34 @@ fn any_segment() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_bytes_never_panic_nor_bring_answers_from_what_is_not_ours(
-        packets in prop::collection::vec(prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..80),
-            any_segment(),
-            (any_segment(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut packet, at, value)| {
-                let at = at.index(packet.len());
-                packet[at] = value;
-                packet
-            }),
-        ], 0..40),
+        packets in prop::collection::vec(
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..80),
+                any_segment(),
+                (any_segment(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
+                    |(mut packet, at, value)| {
+                        let at = at.index(packet.len());
+                        packet[at] = value;
+                        packet
+                    }
+                ),
+            ],
+            0..40,
+        ),
         seed: u64,
         cookies: bool,
     ) {
-        let overflow = if cookies { Overflow::Cookies } else { Overflow::Unbounded };
-        let config = Config { checksum: ChecksumPolicy::Ignore, overflow, max_connections: 3, ..Profile::Rfc9293.config() };
+        let overflow = if cookies {
+            Overflow::Cookies
+        } else {
+            Overflow::Unbounded
+        };
+        let config = Config {
+            checksum: ChecksumPolicy::Ignore,
+            overflow,
+            max_connections: 3,
+            ..Profile::Rfc9293.config()
+        };
         let mut bench = Bench::new(config);
         bench.stack = {
             let mut stack = Stack::new(bench.stack.config().clone(), seed);
@@ -79,7 +94,9 @@ proptest! {
             bench.stack.packet_arrives(bench.now, &packet);
             bench.stack.icmp_arrives(bench.now, &packet);
             for header in bench.drain() {
-                prop_assert!(header.source.ip() == US && [SERVER, 40_000].contains(&header.source.port()));
+                prop_assert!(
+                    header.source.ip() == US && [SERVER, 40_000].contains(&header.source.port())
+                );
             }
             prop_assert!(bench.stack.connections().count() <= 3);
             bench.wait(Duration::from_millis(300));

@@ -193,7 +193,10 @@ proptest! {
             let next = model.next();
             let inserted = buffer.insert(offset, &text, fin, overlap);
             model.arrives(next + offset, &text, fin, overlap);
-            prop_assert_eq!((inserted.advanced, inserted.fin), (model.next() - next, model.closed));
+            prop_assert_eq!(
+                (inserted.advanced, inserted.fin),
+                (model.next() - next, model.closed)
+            );
             prop_assert_eq!(buffer.has_holes(), !model.held.is_empty());
             if model.closed {
                 break;

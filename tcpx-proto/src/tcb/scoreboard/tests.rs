@@ -149,7 +149,9 @@ proptest! {
         for (time, input) in inputs.into_iter().enumerate() {
             let now = at(time as u64 / 3);
             let nxt = una + model.len();
-            let inside = |from: u32, len: u32| (una + from as usize).min(nxt)..(una + (from + len) as usize).min(nxt);
+            let inside = |from: u32, len: u32| {
+                (una + from as usize).min(nxt)..(una + (from + len) as usize).min(nxt)
+            };
             let seq = |at: usize| START + at as u32;
             match input {
                 Input::Send(len) => {
@@ -174,17 +176,19 @@ proptest! {
                     if !range.is_empty() {
                         let octets = &mut model[range.start - una..range.end - una];
                         let mut delivered = 0;
-                        let expected = octets
-                            .iter()
-                            .filter(|mark| **mark != Mark::Held)
-                            .count();
-                        let news = board.held(seq(range.start), seq(range.end), |run| delivered += run.len());
+                        let expected = octets.iter().filter(|mark| **mark != Mark::Held).count();
+                        let news = board.held(seq(range.start), seq(range.end), |run| {
+                            delivered += run.len()
+                        });
                         prop_assert_eq!((news, delivered as usize), (expected > 0, expected));
                         octets.fill(Mark::Held);
                     }
                 }
                 Input::Acknowledge(len) => {
-                    let gone = model.drain(..model.len().min(len as usize)).filter(|mark| *mark != Mark::Held).count();
+                    let gone = model
+                        .drain(..model.len().min(len as usize))
+                        .filter(|mark| *mark != Mark::Held)
+                        .count();
                     una = nxt - model.len();
                     let mut delivered = 0;
                     board.acknowledged(seq(una), |run| delivered += run.len());
@@ -193,28 +197,57 @@ proptest! {
                 Input::Lose => {
                     let above = |from: usize| {
                         let held = |mark: &Mark| *mark == Mark::Held;
-                        let blocks = (from + 1..model.len()).filter(|at| held(&model[*at]) && !held(&model[at - 1])).count();
+                        let blocks = (from + 1..model.len())
+                            .filter(|at| held(&model[*at]) && !held(&model[at - 1]))
+                            .count();
                         blocks >= 3 || model[from..].iter().filter(|mark| held(mark)).count() > 20
                     };
-                    let lost: Vec<usize> = (0..model.len()).filter(|at| model[*at] == Mark::Sent && above(*at)).collect();
+                    let lost: Vec<usize> = (0..model.len())
+                        .filter(|at| model[*at] == Mark::Sent && above(*at))
+                        .collect();
                     prop_assert_eq!(board.lose_below_held(3, 10), !lost.is_empty());
                     lost.into_iter().for_each(|at| model[at] = Mark::Lost);
                 }
                 Input::LoseAll => {
                     board.lose_all();
-                    model.iter_mut().filter(|mark| **mark != Mark::Held).for_each(|mark| *mark = Mark::Lost);
+                    model
+                        .iter_mut()
+                        .filter(|mark| **mark != Mark::Held)
+                        .for_each(|mark| *mark = Mark::Lost);
                 }
                 Input::Forget => {
                     board.forget_held();
-                    model.iter_mut().filter(|mark| **mark == Mark::Held).for_each(|mark| *mark = Mark::Lost);
+                    model
+                        .iter_mut()
+                        .filter(|mark| **mark == Mark::Held)
+                        .for_each(|mark| *mark = Mark::Lost);
                 }
             }
-            let spread: Vec<Mark> = board.runs.iter().flat_map(|run| core::iter::repeat_n(run.mark, run.len() as usize)).collect();
+            let spread: Vec<Mark> = board
+                .runs
+                .iter()
+                .flat_map(|run| core::iter::repeat_n(run.mark, run.len() as usize))
+                .collect();
             prop_assert_eq!(&spread, &model);
-            for mark in [Mark::Sent, Mark::Held, Mark::Lost, Mark::Resent, Mark::Twice] {
-                prop_assert_eq!(board.octets(mark) as usize, model.iter().filter(|octet| **octet == mark).count());
+            for mark in [
+                Mark::Sent,
+                Mark::Held,
+                Mark::Lost,
+                Mark::Resent,
+                Mark::Twice,
+            ] {
+                prop_assert_eq!(
+                    board.octets(mark) as usize,
+                    model.iter().filter(|octet| **octet == mark).count()
+                );
             }
-            prop_assert!(board.runs.iter().zip(board.runs.iter().skip(1)).all(|(a, b)| a.end == b.start));
+            prop_assert!(
+                board
+                    .runs
+                    .iter()
+                    .zip(board.runs.iter().skip(1))
+                    .all(|(a, b)| a.end == b.start)
+            );
         }
     }
 }
