@@ -1,5 +1,5 @@
-//! What a gate remembers of one four-tuple: where each direction stands, and how far each rule has
-//! counted.
+//! What a gate remembers of one four-tuple: the sequence numbers of each direction, and the counts
+//! of each rule.
 
 use super::Direction;
 use super::rule::{Facts, Fault, Which};
@@ -13,10 +13,10 @@ use core::net::SocketAddr;
 /// Our end and the peer's end.
 pub(super) type FlowKey = (SocketAddr, SocketAddr);
 
-/// How many retransmitted places are remembered in each direction.
+/// How many retransmitted sequence numbers are remembered in each direction.
 const MAX_REPEATS: usize = 16;
 
-/// No window is larger (RFC 7323 section 2.3): what lies farther ahead belongs to another
+/// No window is larger (RFC 7323 section 2.3): what is farther ahead belongs to another
 /// incarnation.
 const MAX_WINDOW: u32 = 1 << 30;
 
@@ -27,20 +27,20 @@ pub(super) struct Flow {
     pub(super) touched: u64,
     /// What is held of it, in the unit of [`MAX_HELD`](super::MAX_HELD).
     pub(super) held: usize,
-    /// How many connections our host has had here.
+    /// How many connections our host has had on it.
     pub(super) connections: u32,
     /// Whether the last of them still lives.
     pub(super) alive: bool,
     /// One for each rule of the gate.
     pub(super) tallies: Vec<Tally>,
-    /// Who sent the first SYN of this incarnation.
+    /// The direction of the first SYN of this incarnation.
     opener: Option<Direction>,
     /// The opener has sent its first segment with ACK and without SYN.
     third_seen: bool,
     reset: bool,
     /// When the last segment of either direction was seen.
     seen: Option<Instant>,
-    /// The longest time between two of this incarnation.
+    /// The longest time between two segments of this incarnation.
     silence: Duration,
     out: Lane,
     into: Lane,
@@ -56,12 +56,12 @@ struct Lane {
     repeats: VecDeque<(Seq, u32)>,
 }
 
-/// The end of the sequence space that was seen.
+/// The end of the sequence space that was seen so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub(super) struct Mark(Option<Seq>);
 
 impl Mark {
-    /// Whether this goes past all that was seen; what uses no sequence space always does.
+    /// Whether this goes beyond what was seen; what uses no sequence space always does.
     fn passes(&mut self, seq: Seq, len: u32) -> bool {
         let end = seq + len;
         match self.0 {
@@ -77,7 +77,7 @@ impl Mark {
 }
 
 impl Lane {
-    /// 0, or how often these octets were seen before.
+    /// How often these bytes were seen before.
     fn retransmission(&mut self, seq: Seq, len: u32) -> u32 {
         if self.mark.passes(seq, len) {
             return 0;
@@ -100,17 +100,15 @@ impl Flow {
         }
     }
 
-    /// Takes note of a segment: the start of an incarnation, the third ACK and the silence (into
-    /// `facts`). Returns 0 or the number of the retransmission.
+    /// Follows a segment: the start of an incarnation, the third ACK and the silence (into `facts`).
+    /// Returns 0 or the number of the retransmission.
     pub(super) fn see(&mut self, now: Instant, facts: &mut Facts) -> u32 {
         let before = self.seen.replace(now).unwrap_or(now);
         self.silence = self.silence.max(now.since(before));
-        let (direction, flags, seq, len) = (
-            facts.direction,
-            facts.header.flags,
-            facts.header.seq,
-            facts.len(),
-        );
+        let direction = facts.direction;
+        let flags = facts.header.flags;
+        let seq = facts.header.seq;
+        let len = facts.len();
         if flags.has(Flags::SYN) && (self.lane(direction).isn != Some(seq) || self.ended()) {
             self.syn(direction, seq, flags.has(Flags::ACK));
         }
@@ -127,8 +125,8 @@ impl Flow {
         lane.retransmission(seq, len)
     }
 
-    /// A SYN that begins a direction anew. Without ACK it begins an incarnation, unless it crosses
-    /// the peer's first SYN (simultaneous open) in one that has not ended.
+    /// A SYN that starts a direction. Without ACK it starts an incarnation, unless it crosses the
+    /// peer's first SYN (simultaneous open) in one that has not ended.
     fn syn(&mut self, direction: Direction, seq: Seq, acknowledges: bool) {
         let known = self.lane(direction).isn.is_some();
         if !acknowledges && (known || self.ended()) {
@@ -150,9 +148,12 @@ impl Flow {
     }
 
     fn begin(&mut self) {
-        (self.opener, self.third_seen, self.reset, self.silence) =
-            (None, false, false, Duration::ZERO);
-        (self.out, self.into) = (Lane::default(), Lane::default());
+        self.opener = None;
+        self.third_seen = false;
+        self.reset = false;
+        self.silence = Duration::ZERO;
+        self.out = Lane::default();
+        self.into = Lane::default();
         self.tallies.iter_mut().for_each(Tally::restart);
     }
 
@@ -169,9 +170,9 @@ impl Flow {
 pub(super) struct Tally {
     /// Matching segments of this incarnation, first transmissions only.
     count: u32,
-    /// Where the one that [`Which::Repeats`] names began, and in which direction.
+    /// The direction and the sequence number of the one that [`Which::Repeats`] names.
     place: Option<(Direction, Seq)>,
-    /// How often that one came again.
+    /// How often that one was retransmitted.
     repeats: u32,
     out: Mark,
     into: Mark,
@@ -194,7 +195,7 @@ pub(super) struct Parked {
 }
 
 impl Tally {
-    /// Counting starts again with an incarnation; what waits goes on waiting.
+    /// Counting restarts with an incarnation; what waits goes on waiting.
     fn restart(&mut self) {
         let kept = Tally {
             parked: self.parked,
@@ -205,18 +206,15 @@ impl Tally {
         *self = kept;
     }
 
-    /// Counts a segment that the rule matches, and says whether it is one of those that the rule
-    /// means.
+    /// Counts a segment that the rule matches. Returns whether the rule means this one.
     pub(super) fn counts(&mut self, fault: &Fault, facts: &Facts) -> bool {
         if fault.which == Which::Every {
             return true;
         }
-        // A FIN that joins a retransmission makes no new data of it.
+        // A FIN that joins a retransmission does not make new data of it.
         let fin = u32::from(facts.header.flags.has(Flags::FIN));
-        let (seq, len) = (
-            facts.header.seq,
-            facts.len() - if fault.kind.is_text() { fin } else { 0 },
-        );
+        let seq = facts.header.seq;
+        let len = facts.len() - if fault.kind.is_text() { fin } else { 0 };
         let mark = if facts.direction == Direction::Out {
             &mut self.out
         } else {
@@ -236,8 +234,8 @@ impl Tally {
         }
     }
 
-    /// Which transmission of the n-th this is, 0 being the first. A retransmission is one that
-    /// holds the octet where the first began.
+    /// Which transmission of the n-th segment this is, from 0. A retransmission contains the byte
+    /// where the first one began.
     fn transmission(
         &mut self,
         nth: u32,

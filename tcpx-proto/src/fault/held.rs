@@ -1,4 +1,4 @@
-//! The packets that a gate keeps, in the order in which they go on.
+//! The packets that a gate keeps, in the order in which they will go on.
 
 use super::Released;
 use super::flow::FlowKey;
@@ -6,8 +6,8 @@ use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// The most that a gate keeps: octets of packets and 256 more for each. What exceeds it is dropped
-/// ([`Verdict::Full`](super::Verdict)).
+/// The most that a gate keeps: the bytes of the packets and 256 more for each. What exceeds it is
+/// dropped ([`Verdict::Full`](super::Verdict)).
 pub const MAX_HELD: usize = 64 << 20;
 
 /// The most that a gate keeps of one four-tuple, in the same unit.
@@ -24,7 +24,7 @@ pub(super) fn cost(packet: &[u8]) -> usize {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) enum Due {
     At(Instant),
-    /// When something else happens.
+    /// After an event.
     Open,
 }
 
@@ -46,12 +46,12 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// What there is room for, in the unit of [`MAX_HELD`].
+    /// The free room, in the unit of [`MAX_HELD`].
     pub(super) fn room(&self) -> usize {
         MAX_HELD.saturating_sub(self.cost)
     }
 
-    /// Keeps a packet; the number that it returns names it.
+    /// Keeps a packet. Returns the number that names it.
     pub(super) fn keep(&mut self, due: Due, kept: Kept) -> u64 {
         let ticket = self.next;
         self.next += 1;
@@ -78,14 +78,14 @@ impl Held {
         }
     }
 
-    /// Lets one packet, which waited for something to happen, go on at `at`.
+    /// Schedules one packet, which waited for an event, at `at`.
     pub(super) fn release(&mut self, ticket: u64, at: Instant) {
         if let Some(kept) = self.queue.remove(&(Due::Open, ticket)) {
             self.queue.insert((Due::At(at), ticket), kept);
         }
     }
 
-    /// Lets all that `which` picks go on at `at`, in the order in which they came.
+    /// Schedules all packets that `which` selects at `at`, in the order of their arrival.
     pub(super) fn release_all(&mut self, at: Instant, which: impl Fn(&Kept) -> bool) {
         let released: Vec<_> = self.queue.extract_if(.., |_, kept| which(kept)).collect();
         self.queue.extend(

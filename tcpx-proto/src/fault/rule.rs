@@ -1,5 +1,5 @@
-//! What one line of the fault language says, parsed: which segments, how many of them, and what
-//! happens to them.
+//! One line of the fault language, parsed: which segments, how many of them, and what happens to
+//! them.
 
 use super::{Direction, parse};
 use crate::label::{Carries, Cause, Label};
@@ -16,7 +16,7 @@ use core::str::FromStr;
 pub struct FaultRule {
     /// The line as it was written.
     pub text: String,
-    /// The preset that brought it, so that it can be released; `None` for the user's own.
+    /// The preset that added it, by which it can be released; `None` for the user's own.
     pub preset: Option<&'static str>,
     pub(super) action: Action,
 }
@@ -34,7 +34,7 @@ impl FaultRule {
         })
     }
 
-    /// What the line says.
+    /// What the line does.
     pub fn action(&self) -> &Action {
         &self.action
     }
@@ -67,11 +67,11 @@ impl FromStr for FaultRule {
     }
 }
 
-/// Looks at the rules of one gate together: every `release` needs a `hold` of its name, and every
+/// Checks the rules of one gate together: every `release` needs a `hold` of its name, and every
 /// `hold` a `release`.
 ///
 /// # Errors
-/// The first rule that has none, and what is wrong with it.
+/// The first rule without its counterpart, and the mistake in it.
 pub fn check(rules: &[FaultRule]) -> Result<(), (&FaultRule, Mistake)> {
     let held: Vec<&str> = rules
         .iter()
@@ -98,12 +98,12 @@ pub fn check(rules: &[FaultRule]) -> Result<(), (&FaultRule, Mistake)> {
         .map_or(Ok(()), Err)
 }
 
-/// What one line says.
+/// What one line does.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Action {
     /// Something happens to some segments.
     Fault(Fault),
-    /// What was held goes on.
+    /// What is held goes on.
     Release(Release),
     /// Nothing more: the rule was released.
     Released,
@@ -112,36 +112,36 @@ pub enum Action {
 /// What happens, and to which segments.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Fault {
-    /// The chance that it happens, in parts of a million; `None`: always.
+    /// The probability, in parts per million; `None`: always.
     pub rate: Option<u32>,
     /// What happens.
     pub effect: Effect,
-    /// Which way they pass; `None`: any.
+    /// Their direction; `None`: any.
     pub direction: Option<Direction>,
-    /// What they are.
+    /// Which kind of segment.
     pub kind: Kind,
-    /// How many of those.
+    /// Which of those.
     pub which: Which,
 }
 
-/// What happens to a segment; [`Verdict`](super::Verdict) says what came of it.
+/// What is to happen to a segment; the [`Verdict`](super::Verdict) is what did.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Effect {
-    /// It is gone.
+    /// It is dropped.
     Drop,
     /// It goes on this much later.
     Delay(Duration),
-    /// So many more copies of it go on.
+    /// It goes on, with this many copies.
     Duplicate(u32),
-    /// It waits until so many later segments have passed.
+    /// It waits until this many later segments have passed.
     Reorder(u32),
-    /// One bit turns.
+    /// One bit is flipped.
     Corrupt,
-    /// One bit turns, and the checksum is made right again.
+    /// One bit is flipped, and the checksum is recomputed.
     CorruptFixed,
-    /// At most one passes in this time, and at most so many wait; `None`: any number.
+    /// At most one passes in this time, and at most this many wait; `None`: any number.
     Trickle(Duration, Option<u32>),
-    /// Fields and options are changed: the edits as they were written, and what they say.
+    /// Fields and options are changed: the edits as they were written, and parsed.
     Rewrite(Arc<str>, Arc<[Edit]>),
     /// It waits for the release of this name.
     Hold(Arc<str>),
@@ -169,11 +169,11 @@ impl Edit {
 /// A field's new value; relative ones wrap within the field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Value {
-    /// This one.
+    /// This value.
     To(u32),
-    /// So much more.
+    /// Plus this.
     Plus(u32),
-    /// So much less.
+    /// Minus this.
     Minus(u32),
 }
 
@@ -204,19 +204,19 @@ pub enum Kind {
     Ack,
     /// With text.
     Data,
-    /// With more octets of text than this.
+    /// With more bytes of text than this.
     Longer(u32),
     /// With exactly these control bits.
     Flags(Flags),
-    /// From the first on that comes after so long a silence of the connection: a middlebox has
+    /// From the first one that follows this much silence of the connection: a middlebox has
     /// forgotten it.
     Idle(Duration),
     /// Outgoing: a bare ACK whose only effect is to acknowledge the peer's SYN. Incoming: the first
-    /// with ACK and without SYN from the one who sent the SYN.
+    /// with ACK and without SYN from the end that sent the SYN.
     ThirdAck,
     /// It acknowledges the peer's FIN.
     AckOfFin,
-    /// A larger window and nothing else that is new.
+    /// A larger window and no other new information.
     WindowUpdate,
     /// A zero-window probe.
     Probe,
@@ -227,12 +227,26 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether only the engine's label tells, which an incoming segment does not have.
+    /// Whether it depends on the engine's label, which an incoming segment does not have.
     pub(super) const fn needs_label(self) -> bool {
-        matches!(
-            self,
-            Kind::AckOfFin | Kind::WindowUpdate | Kind::Probe | Kind::KeepAlive | Kind::Challenge
-        )
+        match self {
+            Kind::AckOfFin
+            | Kind::WindowUpdate
+            | Kind::Probe
+            | Kind::KeepAlive
+            | Kind::Challenge => true,
+            Kind::Segment
+            | Kind::Syn
+            | Kind::SynAck
+            | Kind::Fin
+            | Kind::Rst
+            | Kind::Ack
+            | Kind::Data
+            | Kind::Longer(_)
+            | Kind::Flags(_)
+            | Kind::Idle(_)
+            | Kind::ThirdAck => false,
+        }
     }
 
     /// Whether the text alone is counted.
@@ -242,10 +256,20 @@ impl Kind {
 
     /// Whether such a segment can use sequence space, and so be retransmitted.
     pub(super) const fn can_repeat(self) -> bool {
-        !matches!(
-            self,
-            Kind::Rst | Kind::Ack | Kind::ThirdAck | Kind::WindowUpdate | Kind::Challenge
-        )
+        match self {
+            Kind::Rst | Kind::Ack | Kind::ThirdAck | Kind::WindowUpdate | Kind::Challenge => false,
+            Kind::Segment
+            | Kind::Syn
+            | Kind::SynAck
+            | Kind::Fin
+            | Kind::Data
+            | Kind::Longer(_)
+            | Kind::Flags(_)
+            | Kind::Idle(_)
+            | Kind::AckOfFin
+            | Kind::Probe
+            | Kind::KeepAlive => true,
+        }
     }
 
     pub(super) fn matches(self, facts: &Facts) -> bool {
@@ -315,7 +339,7 @@ pub struct Release {
 /// When held segments go on, per four-tuple.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum When {
-    /// The n-th connection does this.
+    /// The n-th connection reaches this.
     Event {
         /// What it reaches.
         what: Milestone,
@@ -326,7 +350,7 @@ pub enum When {
     After(Duration),
 }
 
-/// What a connection reaches.
+/// An event of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Milestone {
     /// ESTABLISHED.
@@ -342,11 +366,11 @@ pub(super) struct Facts {
     pub(super) direction: Direction,
     pub(super) label: Option<Label>,
     pub(super) header: Header,
-    /// Octets of text.
+    /// The bytes of text.
     pub(super) text: u32,
-    /// It is the first with ACK and without SYN from the one who sent the SYN.
+    /// It is the first with ACK and without SYN from the end that sent the SYN.
     pub(super) third: bool,
-    /// The longest time in which nothing came or went since the connection began.
+    /// The longest silence of the connection, in both directions.
     pub(super) silence: Duration,
 }
 

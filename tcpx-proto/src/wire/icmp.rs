@@ -185,7 +185,9 @@ mod tests {
     /// A SYN of ours to the peer.
     fn syn(ends: [&str; 2]) -> Vec<u8> {
         let [source, destination] = ends.map(|end| end.parse().unwrap());
-        let (seq, flags, options) = (Seq(77), Flags::SYN, Options::default());
+        let seq = Seq(77);
+        let flags = Flags::SYN;
+        let options = Options::default();
         let header = Header {
             source,
             destination,
@@ -278,7 +280,8 @@ mod tests {
 
     #[test]
     fn icmp_error_written_is_read_back() {
-        let (router, local) = (Ipv4Addr::new(10, 0, 0, 66), Ipv4Addr::new(10, 0, 0, 1));
+        let router = Ipv4Addr::new(10, 0, 0, 66);
+        let local = Ipv4Addr::new(10, 0, 0, 1);
         let [ours, remote] = V4.map(|end| end.parse().unwrap());
         for (kind, mtu, expected) in [
             ([3, 1], 0, IcmpKind::Unreachable(1)),

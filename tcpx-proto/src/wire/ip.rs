@@ -127,7 +127,8 @@ pub(super) fn pseudo_header_sum(
 ) -> u64 {
     let addresses = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let (source, destination) = (u32::from(source), u32::from(destination));
+            let source = u32::from(source);
+            let destination = u32::from(destination);
             u64::from(source >> 16)
                 + u64::from(source & 0xffff)
                 + u64::from(destination >> 16)

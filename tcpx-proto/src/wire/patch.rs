@@ -250,8 +250,9 @@ impl<'a> Parts<'a> {
         let parsed = ip::Ip::parse(packet)
             .ok()
             .filter(|parsed| parsed.protocol == ip::TCP && parsed.payload.len() >= TCP_HEADER)?;
-        let (source, destination, tcp_len) =
-            (parsed.source, parsed.destination, parsed.payload.len());
+        let source = parsed.source;
+        let destination = parsed.destination;
+        let tcp_len = parsed.payload.len();
         let header_len = match source {
             IpAddr::V4(_) => usize::from(packet.first()? & 0x0f) * 4,
             IpAddr::V6(_) => ip::header_len(source, destination),
@@ -407,15 +408,13 @@ mod tests {
             patch(&mut changed, field, |_| value);
         }
         fix_checksums(&mut changed);
-        let (seq, ack, flags, timestamps) = (
-            Seq(1),
-            Seq(2),
-            Flags(3),
-            Some(Timestamps {
-                value: 12,
-                echo: 13,
-            }),
-        );
+        let seq = Seq(1);
+        let ack = Seq(2);
+        let flags = Flags(3);
+        let timestamps = Some(Timestamps {
+            value: 12,
+            echo: 13,
+        });
         let options = Options {
             mss: Some(10),
             window_scale: Some(11),
@@ -505,7 +504,8 @@ mod tests {
             (OptionKind::Timestamps, [6..16, 0..0]),
             (OptionKind::WindowScale, [17..20, 0..0]),
         ] {
-            let (mut expected, mut changed) = (built(), built());
+            let mut expected = built();
+            let mut changed = built();
             gone.into_iter()
                 .for_each(|range| expected[40..][range].fill(1));
             assert!(strip(&mut changed, option));

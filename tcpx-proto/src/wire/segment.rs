@@ -130,7 +130,8 @@ impl<'a> Segment<'a> {
         }
         let kind =
             check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
-        let (source_port, destination_port) = (be16(fixed, 0), be16(fixed, 2));
+        let source_port = be16(fixed, 0);
+        let destination_port = be16(fixed, 2);
         if source_port == 0 || destination_port == 0 {
             return Err(ParseError::PortZero);
         }
@@ -293,7 +294,8 @@ mod tests {
 
     fn syn(ends: [&str; 2]) -> Header {
         let [source, destination] = ends.map(|end| end.parse().unwrap());
-        let (flags, options) = (Flags::SYN, Options::default());
+        let flags = Flags::SYN;
+        let options = Options::default();
         Header {
             source,
             destination,
@@ -760,7 +762,8 @@ mod tests {
 
     #[test]
     fn emit_the_longest_ip_packet_and_no_longer() {
-        let (text, mut buffer) = (alloc::vec![7; 65_536], alloc::vec![0; 70_000]);
+        let text = alloc::vec![7; 65_536];
+        let mut buffer = alloc::vec![0; 70_000];
         for (ends, headers) in [(V4, 40), (V6, 60)] {
             let most = 65_535 - headers;
             assert_eq!(

@@ -47,7 +47,8 @@ impl Connection {
         record: &Arc<Record>,
     ) -> io::Result<Arc<Connection>> {
         let number = record.opened(socket.cookie()?, local, remote, passive);
-        let (socket, reason) = (Mutex::new(Some(Arc::new(socket))), Mutex::new(None));
+        let socket = Mutex::new(Some(Arc::new(socket)));
+        let reason = Mutex::new(None);
         Ok(Arc::new(Connection {
             record: Arc::clone(record),
             number,
@@ -253,8 +254,10 @@ fn reason_of(error: &io::Error, timeout: CloseReason) -> CloseReason {
 
 /// The state that a socket is in (TCP_INFO).
 fn state(socket: &Socket) -> Option<State> {
-    let (mut number, mut length) = (0_u8, 1);
-    let (into, length) = ((&raw mut number).cast(), &raw mut length);
+    let mut number = 0_u8;
+    let mut length = 1;
+    let into = (&raw mut number).cast();
+    let length = &raw mut length;
     // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.
     let asked = unsafe {
         libc::getsockopt(

@@ -64,7 +64,8 @@ impl Record {
         let realtime = began + calendar().as_secs_f64();
         let start = json!({"event": "start", "version": 1, "role": role, "profile": "kernel", "seed": 0, "monotonic": began, "realtime": realtime});
         writeln!(record.lock().out, "{start}")?;
-        let (mut kernel, watching) = (Kernel::open()?, Arc::downgrade(&record));
+        let mut kernel = Kernel::open()?;
+        let watching = Arc::downgrade(&record);
         thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
@@ -101,14 +102,12 @@ impl Record {
         passive: bool,
     ) -> u64 {
         let mut inner = self.lock();
-        let (t, state) = (
-            now() - self.began,
-            if passive {
-                State::Listen
-            } else {
-                State::Closed
-            },
-        );
+        let t = now() - self.began;
+        let state = if passive {
+            State::Listen
+        } else {
+            State::Closed
+        };
         inner.known.push(Known {
             cookie,
             passive,
@@ -130,7 +129,8 @@ impl Record {
 
     /// A connection went from one state to another, unless a look has shown what came after.
     pub(super) fn noticed(&self, number: u64, from: State, to: State) {
-        let (t, mut inner) = (now() - self.began, self.lock());
+        let t = now() - self.began;
+        let mut inner = self.lock();
         let later = inner
             .known
             .get(number as usize - 1)
@@ -229,7 +229,8 @@ impl Inner {
             return;
         };
         (known.gone, known.stayed) = (true, t - known.since);
-        let (from, reason) = (known.state, known.likely_end().name());
+        let from = known.state;
+        let reason = known.likely_end().name();
         self.line(
             t,
             Some(number),

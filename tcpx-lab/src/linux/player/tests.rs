@@ -45,7 +45,8 @@ type Outcome = Result<(), StepError>;
 
 /// A player on a thread of its own inside a namespace.
 fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Outcome>) {
-    let (pages, script) = (Pages::default(), Script::parse(script).unwrap());
+    let pages = Pages::default();
+    let script = Script::parse(script).unwrap();
     let own = pages.clone();
     let play = move || {
         inside.run(|| {

@@ -60,7 +60,8 @@ impl Bench {
             (remote, local)
         };
         let options = Options::default();
-        let (seq, ack) = (Seq(seq), Seq(ack));
+        let seq = Seq(seq);
+        let ack = Seq(ack);
         let header = Header {
             source,
             destination,
@@ -996,7 +997,9 @@ proptest! {
             rule.preset = Some("paws");
         }
         bench.gate.random.seed = seed;
-        let (mut offered, mut passed, mut dropped) = (0, 0, 0);
+        let mut offered = 0;
+        let mut passed = 0;
+        let mut dropped = 0;
         for act in acts {
             match act {
                 Act::Offer { direction, flags, seq, text, port } => {

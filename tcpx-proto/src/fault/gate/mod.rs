@@ -1,5 +1,5 @@
-//! The gate of one host: judges each packet by the first rule that matches, and keeps those that go
-//! on later.
+//! The gate of one host: judges each packet by the first rule that matches, and keeps the packets
+//! that go on later.
 
 #[cfg(test)]
 mod tests;
@@ -18,29 +18,29 @@ use core::hash::Hasher;
 use core::net::SocketAddr;
 use siphasher::sip::SipHasher24;
 
-/// How many four-tuples are remembered. Past it those go that were idle longest and have nothing
-/// held: their counts start again.
+/// How many four-tuples are remembered. Beyond that, those that have been idle longest and have
+/// nothing held are forgotten: their counts restart.
 const MAX_FLOWS: usize = 1 << 16;
 
-/// The gate of one host. It outlives connections, so that a segment can be held back into a later
+/// The gate of one host. It outlives connections, so that a segment can be held until a later
 /// incarnation.
 ///
 /// It counts per incarnation of a four-tuple: a SYN with another ISN, or one after both FINs or a
-/// RST, starts the next. What it remembers and keeps is bounded ([`MAX_HELD`](super::MAX_HELD),
-/// 2^16 four-tuples), and the same seed, packets and times give the same verdicts.
+/// RST, starts the next. Its memory is bounded ([`MAX_HELD`](super::MAX_HELD), 2^16 four-tuples),
+/// and the same seed, packets and times give the same verdicts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Gate {
     rules: Vec<FaultRule>,
     random: Random,
     offers: u64,
-    /// The offer at which the four-tuples may be looked through again.
+    /// The offer from which on old four-tuples may be removed again.
     sweep: u64,
     flows: BTreeMap<FlowKey, Flow>,
     held: Held,
 }
 
 impl Gate {
-    /// A gate with these rules, the first match wins; random ones draw from `seed`.
+    /// A gate with these rules: the first match decides, and random ones draw from `seed`.
     pub fn new(rules: Vec<FaultRule>, seed: u64) -> Gate {
         Gate {
             rules,
@@ -57,7 +57,7 @@ impl Gate {
         &self.rules
     }
 
-    /// One more rule, after the others; it counts from now on.
+    /// Adds a rule after the others. It counts from now on.
     pub fn add(&mut self, rule: FaultRule) {
         self.rules.push(rule);
         let rules = self.rules.len();
@@ -66,7 +66,7 @@ impl Gate {
             .for_each(|flow| flow.tallies.resize_with(rules, Tally::default));
     }
 
-    /// Ends every rule: none matches any more, and what they kept goes on.
+    /// Releases every rule: none matches any more, and the packets that they kept go on.
     pub fn release_all(&mut self) {
         self.rules
             .iter_mut()
@@ -74,12 +74,12 @@ impl Gate {
         self.held.release_all(Instant::ZERO, |_| true);
     }
 
-    /// Judges a packet. It goes on (at once, perhaps rewritten in place) when
-    /// [`Judgement::goes_on`] says so; what goes later, or a second time, comes out of
-    /// [`poll`](Gate::poll). What cannot be read as a TCP segment passes.
+    /// Judges a packet. It goes on at once, perhaps rewritten in place, if [`Judgement::goes_on`];
+    /// [`poll`](Gate::poll) gives what goes on later, or a second time. What is not a TCP segment
+    /// passes.
     ///
-    /// Without rules there is nothing in it but [`Judgement::retransmission`]: who does not record
-    /// need not call it.
+    /// Without rules only [`Judgement::retransmission`] is of use: a host that does not record need
+    /// not call this.
     pub fn offer(
         &mut self,
         now: Instant,
@@ -90,7 +90,8 @@ impl Gate {
         let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
             return Judgement::PASS;
         };
-        let (header, text) = (segment.header, segment.payload.len() as u32);
+        let header = segment.header;
+        let text = segment.payload.len() as u32;
         let key = match direction {
             Direction::Out => (header.source, header.destination),
             Direction::In => (header.destination, header.source),
@@ -137,12 +138,12 @@ impl Gate {
         Some(released)
     }
 
-    /// When [`poll`](Gate::poll) has something next; `None`: not before something else happens.
+    /// When [`poll`](Gate::poll) has the next packet; `None`: not before another event.
     pub fn deadline(&self) -> Option<Instant> {
         self.held.deadline()
     }
 
-    /// Tells the gate that a connection of its host changed state, for `release=NAME on EVENT`.
+    /// A connection of the host changed state: for `release=NAME on EVENT`.
     pub fn state_changed(
         &mut self,
         now: Instant,
@@ -172,7 +173,8 @@ impl Gate {
         self.reached(now, key, reached);
     }
 
-    /// Ends the rules of a preset: they match no more, and what they kept goes on.
+    /// Releases the rules of a preset: they do not match any more, and the packets that they kept
+    /// go on.
     pub fn release(&mut self, preset: &str) {
         for rule in self
             .rules
@@ -190,14 +192,14 @@ impl Gate {
         self.held.release_all(Instant::ZERO, is_released);
     }
 
-    /// What is remembered of a four-tuple, made where there is nothing.
+    /// The record of a four-tuple, created if there is none.
     fn flow(&mut self, key: FlowKey) -> &mut Flow {
         if self.flows.len() >= MAX_FLOWS
             && self.offers >= self.sweep
             && !self.flows.contains_key(&key)
         {
-            // Each offer touches one: at most half of them stay, so that a sweep is paid for by
-            // those that follow.
+            // Each offer touches one: at most half of them stay, so that the offers that follow pay
+            // for a sweep.
             let recent = self.offers.saturating_sub(MAX_FLOWS as u64 / 2);
             self.flows
                 .retain(|_, flow| flow.held > 0 || flow.touched > recent);
@@ -209,7 +211,7 @@ impl Gate {
         flow
     }
 
-    /// The first rule that means this segment. Every rule counts it, whichever decides.
+    /// The first rule that means this segment. Every rule that matches counts it.
     fn choose(&mut self, now: Instant, key: FlowKey, facts: &Facts) -> Option<usize> {
         let flow = self.flows.get_mut(&key)?;
         let mut chosen = None;
@@ -298,8 +300,7 @@ impl Gate {
         }
     }
 
-    /// Keeps the packet, or as many copies as there is room for. The judgement says what became of
-    /// it.
+    /// Keeps the packet, or as many copies as there is room for, and corrects the judgement.
     fn keep(
         &mut self,
         key: FlowKey,
@@ -327,7 +328,8 @@ impl Gate {
             }
             _ => 1,
         };
-        let (direction, label) = (facts.direction, facts.label);
+        let direction = facts.direction;
+        let label = facts.label;
         for _ in 0..copies {
             let later = Judgement {
                 released: true,
@@ -361,8 +363,7 @@ impl Gate {
         judgement
     }
 
-    /// How long a segment waits until one may pass again; `None`: so many wait already that there
-    /// is no room for it.
+    /// How long a segment waits until the next may pass; `None`: the queue is full.
     fn turn(
         &mut self,
         now: Instant,
@@ -381,8 +382,8 @@ impl Gate {
         Some(wait)
     }
 
-    /// Until when a segment is held under this name: the first that is held starts the clock of
-    /// `release=NAME after DUR`.
+    /// Until when a segment is held under this name: the first one that is held starts the clock of
+    /// `release=NAME after TIME`.
     fn hold(&mut self, now: Instant, key: FlowKey, name: &str) -> Due {
         let Some(flow) = self.flows.get_mut(&key) else {
             return Due::Open;
@@ -404,7 +405,7 @@ impl Gate {
         clocks.min().map_or(Due::Open, Due::At)
     }
 
-    /// Lets go what was held until the n-th connection reached this.
+    /// Releases what was held until the n-th connection reached this.
     fn reached(&mut self, now: Instant, key: FlowKey, reached: Milestone) {
         let Gate {
             rules, flows, held, ..
@@ -433,7 +434,7 @@ impl Gate {
         }
     }
 
-    /// A segment has passed: those that waited for it on the same way come nearer.
+    /// A segment has passed: one less to wait for, for those of its direction.
     fn passed(&mut self, now: Instant, key: FlowKey, direction: Direction) {
         let Some(flow) = self.flows.get_mut(&key) else {
             return;
@@ -455,8 +456,8 @@ impl Gate {
     }
 }
 
-/// Makes the edits, one after the other, and says whether they changed anything: where they did
-/// not, the checksums are left alone, too.
+/// Makes the edits, one after the other. Returns whether they changed anything; if not, the
+/// checksums are not changed either.
 fn rewrite(packet: &mut [u8], edits: &[Edit]) -> bool {
     let changed = edits
         .iter()
@@ -467,8 +468,8 @@ fn rewrite(packet: &mut [u8], edits: &[Edit]) -> bool {
     changed
 }
 
-/// Whether the rule can do its work now: `reorder` keeps one segment at a time, `hold` none once
-/// its last release has happened.
+/// Whether the rule can act now: `reorder` keeps one segment at a time, `hold` none after its last
+/// release.
 fn can_act(rules: &[FaultRule], index: usize, tallies: &[Tally], now: Instant) -> bool {
     let (Some(rule), Some(tally)) = (rules.get(index), tallies.get(index)) else {
         return false;
@@ -485,7 +486,7 @@ fn can_act(rules: &[FaultRule], index: usize, tallies: &[Tally], now: Instant) -
     releases.peek().is_none() || !releases.all(|(_, tally)| over(tally))
 }
 
-/// The gate's chances: a keyed counter, so that a run can be repeated.
+/// The gate's random draws: a keyed counter, so that a run can be repeated.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Random {
     seed: u64,
@@ -500,7 +501,7 @@ impl Random {
         hasher.finish()
     }
 
-    /// Whether a chance of `rate` in a million comes true.
+    /// Whether an event of probability `rate` in a million happens.
     fn falls_within(&mut self, rate: Option<u32>) -> bool {
         rate.is_none_or(|rate| self.draw() % 1_000_000 < u64::from(rate))
     }
