@@ -11,8 +11,8 @@
 //! unchanged.
 //!
 //! ```no_run
-//! use tcpx::link::{LinkOptions, source_for};
-//! use tcpx::{Host, HostOptions, Ports};
+//! use tcpx::link::source_for;
+//! use tcpx::{Host, HostOptions, LinkOptions, Ports};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -118,6 +118,17 @@ pub mod testing;
 
 pub use error::Error;
 pub use host::{Host, HostOptions};
+pub use link::{Link, LinkOptions};
 pub use listener::Listener;
 pub use ports::{GuardKind, Ports};
 pub use stream::Stream;
+/// The engine.
+pub use tcpx_proto as proto;
+pub use tcpx_proto::config::{Config, ConnConfig, Profile};
+pub use tcpx_proto::error::{CallError, CloseReason};
+pub use tcpx_proto::event::{Event, SegmentRecord};
+pub use tcpx_proto::fault::{FaultRule, Judgement};
+pub use tcpx_proto::id::ConnId;
+pub use tcpx_proto::stack::Counters;
+pub use tcpx_proto::state::State;
+pub use tcpx_proto::tcb::Status;

@@ -1,42 +1,47 @@
-//! The README's Rust is code that is compiled and run: each block of it stands, but for its
-//! indentation, in an example. And the links of all documents lead somewhere.
+//! The README's Rust compiles and runs as it stands; the links of all documents lead somewhere.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+/// The README's Rust in a crate outside the workspace that depends on `tcpx` and tokio alone.
 #[test]
-fn rust_in_the_readme_stands_in_an_example() {
+fn rust_in_the_readme_compiles_and_runs_in_a_crate_of_its_own() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let examples = fs::read_dir(root.join("tcpx/examples"))
-        .unwrap()
-        .map(|entry| plain(&fs::read_to_string(entry.unwrap().path()).unwrap()));
-    let examples: Vec<String> = examples.collect();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let mut blocks = readme
+    let blocks: Vec<&str> = readme
         .split("```rust\n")
         .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .peekable();
-    assert!(
-        blocks.peek().is_some(),
-        "the reader of the README sees nothing"
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty(), "the reader of the README sees nothing");
+    let outside = std::env::temp_dir().join(format!("tcpx-readme-{}", std::process::id()));
+    fs::create_dir_all(outside.join("src")).unwrap();
+    let tcpx = root.join("tcpx");
+    let manifest = format!(
+        "[package]\nname = \"outside\"\nedition = \"2024\"\n\n[dependencies]\n\
+         tcpx = {{ path = {tcpx:?} }}\n\
+         tokio = {{ version = \"1\", features = [\"full\", \"test-util\"] }}\n\n\
+         [profile.dev]\ndebug = \"line-tables-only\"\n\n\
+         [profile.dev.package.tcpx-proto]\nopt-level = 1\n"
     );
-    for block in blocks {
-        assert!(
-            examples
-                .iter()
-                .any(|example| example.contains(&plain(block))),
-            "in no example:\n{block}"
-        );
-    }
-}
-
-/// Without indentation.
-fn plain(text: &str) -> String {
-    text.lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect()
+    fs::write(outside.join("Cargo.toml"), manifest).unwrap();
+    fs::write(outside.join("src/lib.rs"), blocks.concat()).unwrap();
+    // The same versions as here: nothing is fetched.
+    fs::copy(root.join("Cargo.lock"), outside.join("Cargo.lock")).unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["test", "--offline", "--target-dir"])
+        .arg(root.join("target/outside"))
+        .current_dir(&outside)
+        .output()
+        .unwrap();
+    fs::remove_dir_all(&outside).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 /// The Markdown files of a directory, with those below it where that is wanted.
