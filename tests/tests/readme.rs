@@ -16,6 +16,11 @@ fn rust_in_the_readme_compiles_and_runs_in_a_crate_of_its_own() {
         .filter_map(|rest| rest.split("```").next())
         .collect();
     assert!(!blocks.is_empty(), "the reader of the README sees nothing");
+    let own = fs::read_to_string(root.join("tcpx/README.md")).unwrap();
+    assert!(
+        blocks.iter().all(|block| own.contains(block)),
+        "tcpx/README.md has another example"
+    );
     let outside = std::env::temp_dir().join(format!("tcpx-readme-{}", std::process::id()));
     fs::create_dir_all(outside.join("src")).unwrap();
     let tcpx = root.join("tcpx");
