@@ -29,7 +29,7 @@ impl Seq {
         !self.lt(other)
     }
 
-    /// How many octets lie from `earlier` up to `self`, modulo 2^32. The caller knows that
+    /// How many bytes lie from `earlier` up to `self`, modulo 2^32. The caller knows that
     /// `earlier` is not later than `self`.
     pub const fn since(self, earlier: Seq) -> u32 {
         self.0.wrapping_sub(earlier.0)
@@ -50,7 +50,7 @@ impl Seq {
         if self.lt(other) { self } else { other }
     }
 
-    /// `n` octets before `self`.
+    /// `n` bytes before `self`.
     pub const fn back(self, n: u32) -> Seq {
         Seq(self.0.wrapping_sub(n))
     }
@@ -98,7 +98,7 @@ mod tests {
         }
 
         #[test]
-        fn seq_window_holds_exactly_its_octets(start: u32, len: u32, n: u32) {
+        fn seq_window_holds_exactly_its_bytes(start: u32, len: u32, n: u32) {
             prop_assert_eq!((Seq(start) + n).in_window(Seq(start), len), n < len);
         }
     }

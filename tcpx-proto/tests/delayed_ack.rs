@@ -41,11 +41,11 @@ enum App {
     Idle,
     /// Reads at once.
     Read,
-    /// Reads at once, and answers every message of so many octets with so many, that much later, so
+    /// Reads at once, and answers every message of so many bytes with so many, that much later, so
     /// often.
     Reply {
         message: usize,
-        octets: usize,
+        bytes: usize,
         after: Duration,
         times: usize,
     },
@@ -57,7 +57,7 @@ struct Peer {
     app: App,
     read: usize,
     due: Option<Instant>,
-    /// When which octet of the peer's was acknowledged, and whether text came with it.
+    /// When which byte of the peer's was acknowledged, and whether text came with it.
     acked: Vec<(Seq, Instant, bool)>,
 }
 
@@ -88,7 +88,7 @@ impl Peer {
         }
         let App::Reply {
             message,
-            octets,
+            bytes,
             after,
             ref mut times,
         } = self.app
@@ -102,7 +102,7 @@ impl Peer {
         }
         if self.due.is_some_and(|due| due <= self.bench.now) {
             self.due = None;
-            let sent = self.bench.send(&vec![b'x'; octets]);
+            let sent = self.bench.send(&vec![b'x'; bytes]);
             self.see(sent);
         }
     }
@@ -190,9 +190,9 @@ fn app(text: &str, segments: &[(u64, usize, bool)]) -> App {
     let words: Vec<&str> = text.split(' ').collect();
     let number = |at: usize| words[at].parse::<usize>().unwrap();
     let one = segments[0].1;
-    let reply = |message, octets, after, times| App::Reply {
+    let reply = |message, bytes, after, times| App::Reply {
         message,
-        octets,
+        bytes,
         after,
         times,
     };

@@ -277,7 +277,7 @@ fn rfc_3168_6_1_2_loss_in_a_window_that_fell_for_a_mark_does_not_halve_it_again(
     }
 }
 
-/// An ACK that says that these octets are held, as far as the peer uses SACK.
+/// An ACK that says that these bytes are held, as far as the peer uses SACK.
 fn hold(bench: &mut Bench, ack: Seq, (left, right): (Seq, Seq)) -> Vec<Sent> {
     let mut header = bench.header(bench.rcv_nxt, ack, ACK);
     let mut blocks = SackBlocks::default();

@@ -20,7 +20,7 @@ fn open(config: Config) -> Bench {
 }
 
 /// Segments that arrive, `FLAGS SEQ TEXT`, what answers each, `ACK LEFT:RIGHT ..` or a flag, and in
-/// the end what RECEIVE gives and the state. Sequence numbers count from the peer's first octet.
+/// the end what RECEIVE gives and the state. Sequence numbers count from the peer's first byte.
 fn play(profile: Profile, script: &str) -> String {
     let mut bench = open(Bench::plain(profile));
     let base = bench.rcv_nxt;
@@ -270,7 +270,7 @@ fn established_fin_behind_text_that_memory_refuses_is_not_taken() {
 /// More FINs than can be true are all forged, as far as anybody can tell: none of them counts
 /// before it comes in order.
 #[test]
-fn established_fin_at_every_octet_ends_no_stream() {
+fn established_fin_at_every_byte_ends_no_stream() {
     for profile in Profile::ALL {
         let mut bench = open(Bench::plain(profile));
         let base = bench.rcv_nxt;
@@ -370,7 +370,9 @@ proptest! {
                     acked - 1
                 );
             }
-            if let Some(segment) = more.next().filter(|_| bench.state() == State::Established) {
+            if let Some(segment) = more.next()
+                && bench.state() == State::Established
+            {
                 let ahead = Forged {
                     at: bench.status().rcv_nxt.since(base) + segment.at,
                     ..*segment
@@ -384,7 +386,7 @@ proptest! {
         for (at, (heard, expected)) in heard.iter().zip(expected).enumerate() {
             prop_assert!(
                 expected.is_none_or(|expected| expected == *heard),
-                "octet {} was in order and is another's",
+                "byte {} was in order and is another's",
                 at
             );
         }

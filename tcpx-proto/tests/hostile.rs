@@ -60,7 +60,7 @@ fn millis(n: u64) -> Duration {
 // ---- Memory
 
 #[test]
-fn a06_holes_of_one_octet_are_bounded_and_each_gets_at_most_one_ack() {
+fn a06_holes_of_one_byte_are_bounded_and_each_gets_at_most_one_ack() {
     let mut bench = open(with(plain(), |conn| conn.receive_buffer = 65_535));
     let before = LIVE.get();
     let mut answers = 0;
@@ -76,7 +76,7 @@ fn a06_holes_of_one_octet_are_bounded_and_each_gets_at_most_one_ack() {
     }
     assert!(answers <= 20_000);
     let grown = LIVE.get() - before;
-    assert!(grown < 3 * 65_535, "{grown} octets");
+    assert!(grown < 3 * 65_535, "{grown} bytes");
 }
 
 #[test]
@@ -92,10 +92,10 @@ fn a06_holes_are_filled_in_the_end() {
     assert_eq!(bench.receive(65_535).unwrap().len(), 4000);
 }
 
-/// Thousands of octets ahead, each alone, then the text and the FIN in order: all of it is taken,
+/// Thousands of bytes ahead, each alone, then the text and the FIN in order: all of it is taken,
 /// and the memory was bounded.
 #[test]
-fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() {
+fn a06_single_bytes_ahead_and_then_the_close_take_little_and_hold_nothing_up() {
     for profile in Profile::ALL {
         let mut bench = open(with(Bench::plain(profile), |conn| {
             conn.receive_buffer = 65_535
@@ -112,7 +112,7 @@ fn a06_single_octets_ahead_and_then_the_close_take_little_and_hold_nothing_up() 
             bench.signals.clear();
         }
         let grown = LIVE.get() - before;
-        assert!(grown < 3 * 65_535, "{grown} octets");
+        assert!(grown < 3 * 65_535, "{grown} bytes");
         for at in (0..60_000).step_by(1000) {
             bench.arrive(base + at, bench.snd_nxt, ACK, &[b't'; 1000]);
         }
@@ -144,14 +144,14 @@ fn established_idle_keeps_no_memory_of_what_passed() {
             bench.run(millis(1));
         }
         let grown = LIVE.get() - before;
-        assert!(grown > 100_000, "{grown} octets");
+        assert!(grown > 100_000, "{grown} bytes");
         while bench.status().unacknowledged > 0 {
             bench.acknowledge();
         }
         bench.signals.clear();
         bench.run(millis(100));
         let kept = LIVE.get() - before;
-        assert!(kept < 2048, "{kept} octets");
+        assert!(kept < 2048, "{kept} bytes");
     }
 }
 
@@ -165,7 +165,7 @@ fn p17_stream_that_nobody_reads_closes_the_window_and_takes_no_more_memory() {
     }
     assert_eq!((bench.status().unread, bench.status().rcv_wnd), (10_000, 0));
     let grown = LIVE.get() - before;
-    assert!(grown < 3 * 10_000, "{grown} octets");
+    assert!(grown < 3 * 10_000, "{grown} bytes");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn p18_ten_thousand_time_waits_are_small_and_end_in_time() {
         assert_eq!(bench.state(), State::TimeWait);
     }
     let each = (LIVE.get() - before) / 10_000;
-    assert!(each < 1200, "{each} octets each");
+    assert!(each < 1200, "{each} bytes each");
     bench.run(Duration::from_secs(300));
     assert_eq!(bench.stack.connections().count(), 0);
 }
@@ -683,41 +683,41 @@ fn p01_acks_of_nothing_and_too_much_are_survived_with_text_in_flight() {
     }
 }
 
-/// Alternates a window of nothing with a large one; how many octets of text that provokes.
+/// Alternates a window of nothing with a large one; how many bytes of text that provokes.
 fn flicker(bench: &mut Bench, rounds: usize) -> usize {
     let una = bench.snd_una;
-    let mut octets = 0;
+    let mut bytes = 0;
     for _ in 0..rounds {
         for window in [0, 65_000] {
             bench.window = window;
             let sent: Vec<Sent> = bench.arrive(bench.rcv_nxt, una, ACK, b"");
-            octets += sent.iter().map(|sent| sent.text.len()).sum::<usize>();
+            bytes += sent.iter().map(|sent| sent.text.len()).sum::<usize>();
         }
     }
-    octets
+    bytes
 }
 
 #[test]
 fn window_that_flickers_provokes_no_retransmissions() {
     let mut bench = open(plain());
     bench.send(&[0; 14_600]);
-    let octets = flicker(&mut bench, 100);
+    let bytes = flicker(&mut bench, 100);
     assert_eq!(
-        octets, 0,
-        "each octet is sent again once in an RTO at most (RFC 6298 section 5)"
+        bytes, 0,
+        "each byte is sent again once in an RTO at most (RFC 6298 section 5)"
     );
 }
 
 #[test]
-fn window_that_shrinks_and_grows_by_one_octet_sends_no_tiny_segments() {
+fn window_that_shrinks_and_grows_by_one_byte_sends_no_tiny_segments() {
     let mut bench = open(plain());
     bench.window = 1000;
     bench.acknowledge();
     bench.send(&[0; 20_000]);
     let una = bench.snd_una;
     let mut tiny = 0;
-    for octet in 0..200 {
-        bench.window = 1000 + octet;
+    for byte in 0..200 {
+        bench.window = 1000 + byte;
         let sent = bench.arrive(bench.rcv_nxt, una, ACK, b"");
         tiny += sent.iter().filter(|sent| sent.text.len() == 1).count();
     }

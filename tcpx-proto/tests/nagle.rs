@@ -30,7 +30,7 @@ fn text(len: usize) -> Vec<u8> {
     vec![7; len]
 }
 
-/// The peer acknowledges everything but the last `left` octets.
+/// The peer acknowledges everything but the last `left` bytes.
 fn acknowledge_but(bench: &mut Bench, left: u32) -> Vec<Sent> {
     bench.arrive(bench.rcv_nxt, bench.snd_nxt.back(left), ACK, b"")
 }
@@ -239,7 +239,7 @@ proptest! {
                 sent.extend(bench.arrive(bench.rcv_nxt, una, ACK, b""));
             }
             for sent in sent {
-                // What goes again may be cut elsewhere; a lone octet goes with what follows it.
+                // What goes again may be cut elsewhere; a lone byte goes with what follows it.
                 small.retain(|end: &Seq| !(end.gt(sent.header.seq) && end.le(sent.end())));
                 if (1..MSS).contains(&sent.text.len()) && sent.end().gt(top) {
                     small.push(sent.end());

@@ -69,9 +69,9 @@ fn open_to(config: Config) -> Bench {
     bench
 }
 
-/// An ICMPv6 error arrives that quotes a packet of 1500 octets of ours; what is sent then.
+/// An ICMPv6 error arrives that quotes a packet of 1500 bytes of ours; what is sent then.
 fn packet_too_big(bench: &mut Bench, mtu: u32, seq: Seq) -> Vec<Sent> {
-    let octets = |address: SocketAddr| match address.ip() {
+    let bytes = |address: SocketAddr| match address.ip() {
         std::net::IpAddr::V6(v6) => v6.octets(),
         std::net::IpAddr::V4(_) => panic!("{address}"),
     };
@@ -84,7 +84,7 @@ fn packet_too_big(bench: &mut Bench, mtu: u32, seq: Seq) -> Vec<Sent> {
     quoted.emit((b"", b""), &mut quote).unwrap();
     quote[4..6].copy_from_slice(&1460u16.to_be_bytes());
     let mut message = [&[2, 0, 0, 0], &mtu.to_be_bytes()[..], &quote[..60]].concat();
-    let head = [octets(bench.remote), octets(bench.local)].concat();
+    let head = [bytes(bench.remote), bytes(bench.local)].concat();
     let pseudo = [
         &head[..],
         &(message.len() as u32).to_be_bytes(),
@@ -120,7 +120,7 @@ struct Router {
     says: u16,
 }
 
-/// Sends `len` octets through that router to a peer that acknowledges what comes in order; how many
+/// Sends `len` bytes through that router to a peer that acknowledges what comes in order; how many
 /// packets that takes.
 fn transfer(bench: &mut Bench, router: &Router, len: usize) -> usize {
     let mut waiting = std::collections::VecDeque::from(bench.send(&text(len)));

@@ -18,7 +18,7 @@ use tcpx_proto::wire::Flags;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// A plain connection in ESTABLISHED, with or without a rule, its window and ours of so many
-/// octets.
+/// bytes.
 fn established(rule: Option<&str>, window: u16) -> Bench {
     let mut config = Bench::plain(Profile::Rfc9293);
     config.conn.receive_buffer = window.into();
@@ -34,8 +34,8 @@ fn established(rule: Option<&str>, window: u16) -> Bench {
 }
 
 #[test]
-fn window_of_an_octet_is_used_at_once_only_without_silly_window_avoidance() {
-    for (rule, octets) in [(None, 0), (Some("silly-window-avoidance"), 7)] {
+fn window_of_an_byte_is_used_at_once_only_without_silly_window_avoidance() {
+    for (rule, bytes) in [(None, 0), (Some("silly-window-avoidance"), 7)] {
         let mut bench = established(rule, 100);
         assert_eq!(
             bench
@@ -49,14 +49,14 @@ fn window_of_an_octet_is_used_at_once_only_without_silly_window_avoidance() {
         let sent = bench.acknowledge();
         assert_eq!(
             sent.iter().map(|sent| sent.text.len()).sum::<usize>(),
-            octets,
+            bytes,
             "{rule:?}"
         );
     }
 }
 
 #[test]
-fn octet_read_is_offered_at_once_only_without_silly_window_avoidance() {
+fn byte_read_is_offered_at_once_only_without_silly_window_avoidance() {
     for (rule, windows) in [(None, vec![]), (Some("silly-window-avoidance"), vec![1])] {
         let mut bench = established(rule, 100);
         assert_eq!(bench.text(&[b'x'; 100])[0].header.window, 0);

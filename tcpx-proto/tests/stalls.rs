@@ -161,7 +161,7 @@ fn linux_answer_of_any_size_waits_for_no_timer() {
             let times: Vec<_> = (0..40).map(|_| dialogue.exchange(100, size)).collect();
             assert!(
                 times.iter().all(|time| *time < SOON),
-                "{size} octets, MTU {mtu}: {times:?}"
+                "{size} bytes, MTU {mtu}: {times:?}"
             );
         }
     }

@@ -36,7 +36,7 @@ fn open(config: Config, rtt: Duration) -> Bench {
     bench
 }
 
-/// Sends ten octets and acknowledges them after `rtt`; what was sent again meanwhile.
+/// Sends ten bytes and acknowledges them after `rtt`; what was sent again meanwhile.
 fn exchange(bench: &mut Bench, rtt: Duration) -> Vec<Sent> {
     bench.send(&[7; 10]);
     let again = bench.run(rtt - millis(1));
@@ -44,7 +44,7 @@ fn exchange(bench: &mut Bench, rtt: Duration) -> Vec<Sent> {
     again
 }
 
-/// When the next ten octets are sent again, counted from the first time, in milliseconds.
+/// When the next ten bytes are sent again, counted from the first time, in milliseconds.
 fn repetitions(bench: &mut Bench, time: Duration) -> Vec<u128> {
     bench.send(&[7; 10]);
     let since = bench.now;

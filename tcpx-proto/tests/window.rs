@@ -25,14 +25,14 @@ fn open(profile: Profile, receive_buffer: usize) -> Bench {
     bench
 }
 
-/// The window of the last segment, octets.
+/// The window of the last segment, bytes.
 fn window(sent: &[Sent], shift: u32) -> Option<u32> {
     sent.last()
         .map(|sent| u32::from(sent.header.window) << shift)
 }
 
 #[test]
-fn window_rounded_up_to_its_unit_and_filled_to_the_last_octet_is_closed() {
+fn window_rounded_up_to_its_unit_and_filled_to_the_last_byte_is_closed() {
     for over in 1..8 {
         let mut bench = open(Profile::Rfc9293, 262_144);
         bench.text(&[0; 1000]);
@@ -64,7 +64,7 @@ proptest! {
     /// A peer that uses all that it is offered, a reader that takes its time: nothing of it is
     /// refused, and no window is larger than what there is room for.
     #[test]
-    fn window_that_is_offered_can_be_used_to_the_last_octet(
+    fn window_that_is_offered_can_be_used_to_the_last_byte(
         linux: bool,
         receive_buffer in prop_oneof![1000usize..70_000, 65_536usize..300_000],
         steps in prop::collection::vec((1u32..40_000, 0usize..60_000), 1..80),

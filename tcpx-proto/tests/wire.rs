@@ -126,7 +126,7 @@ fn tcp_at(packet: &[u8]) -> usize {
 /// last one counts.
 fn meaning(list: &[TcpOption]) -> Options {
     let mut options = Options::default();
-    let be32 = |octets: &[u8]| u32::from_be_bytes(octets.try_into().unwrap());
+    let be32 = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
     for option in list.iter().take_while(|option| option.number.0 != 0) {
         match (option.number.0, &option.data[..]) {
             (2, &[high, low]) => options.mss = Some(u16::from_be_bytes([high, low])),
@@ -164,7 +164,7 @@ fn pnet_checksum(tcp: &TcpPacket<'_>, source: IpAddr, destination: IpAddr) -> u1
     }
 }
 
-/// One option for pnet to write: known or not, of its own length or another, at whatever octet it
+/// One option for pnet to write: known or not, of its own length or another, at whatever byte it
 /// comes to stand.
 fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
     let raw = |number: u8, data: Vec<u8>| TcpOption {
@@ -280,7 +280,9 @@ proptest! {
             field == right || field == !right,
             "pnet finds {field:#x} instead of {right:#x}"
         );
-        if let Some(ip) = Ipv4Packet::new(&after).filter(|_| source.is_ipv4()) {
+        if source.is_ipv4()
+            && let Some(ip) = Ipv4Packet::new(&after)
+        {
             prop_assert_eq!(ip.get_checksum(), ipv4::checksum(&ip));
         }
         // Nothing changes but what an edit names, and what was stripped is gone.
@@ -336,7 +338,7 @@ proptest! {
         let mut buffer = vec![0xee; text.len() + 104];
         let len = header.emit(text.split_at(split), &mut buffer).unwrap();
         prop_assert!(
-            buffer[len..].iter().all(|octet| *octet == 0xee),
+            buffer[len..].iter().all(|byte| *byte == 0xee),
             "written past the end"
         );
         // What follows the packet in the buffer (padding of a short frame) is not the segment's.
@@ -537,7 +539,7 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_and_changed_packets_never_panic(
+    fn any_bytes_and_changed_packets_never_panic(
         packet in prop_oneof![
             vec(any::<u8>(), 0..100),
             (
@@ -554,9 +556,9 @@ proptest! {
     ) {
         let mut packet = packet;
         let changes = if packet.is_empty() { &[][..] } else { &changes };
-        for (at, octet) in changes {
+        for (at, byte) in changes {
             let at = at.index(packet.len().min(80));
-            packet[at] = *octet;
+            packet[at] = *byte;
         }
         if choice & 1 == 0 {
             packet.truncate(cut.index(packet.len() + 1));

@@ -27,7 +27,7 @@ const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// What holds for a whole stack.
+/// The configuration of a stack.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Config {
     /// The default for each connection.
@@ -41,7 +41,7 @@ pub struct Config {
     /// The most connection records of all kinds, 1 to 2^24. A SYN past it is dropped, a connect
     /// fails.
     pub max_connections: usize,
-    /// The most octets in all send and receive buffers together (`tcp_mem`). Past it windows do not
+    /// The most bytes in all send and receive buffers together (`tcp_mem`). Past it windows do not
     /// open and SEND takes nothing.
     pub max_memory: usize,
 }
@@ -70,18 +70,20 @@ pub struct ConnConfig {
     /// Whether a RST ends TIME-WAIT (RFC 1337; `tcp_rfc1337`).
     pub time_wait_rst: TimeWaitRst,
     /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s); `None`:
-    /// for ever.
+    /// forever.
     pub fin_wait_2: Option<Duration>,
     /// The retransmission timer (RFC 6298).
     pub rto: Rto,
-    /// R2 for the SYN: how often it is sent again (MUST-23; `tcp_syn_retries`).
+    /// R2 for the SYN: how often it is retransmitted (MUST-23; `tcp_syn_retries`).
     pub syn_retries: u32,
     /// How many of those come at the initial RTO before back-off begins
     /// (`tcp_syn_linear_timeouts`).
     pub syn_linear: u32,
-    /// How often a SYN,ACK is sent again before the connection is dropped (`tcp_synack_retries`).
+    /// How often a SYN,ACK is retransmitted before the connection is dropped
+    /// (`tcp_synack_retries`).
     pub synack_retries: u32,
-    /// R1: retransmissions before the application is told (SHLD-10: at least 3; `tcp_retries1`).
+    /// R1: retransmissions before the application is notified (SHLD-10: at least 3;
+    /// `tcp_retries1`).
     pub r1: u32,
     /// R2: retransmissions before the connection is given up (MUST-20, SHLD-11: at least 100 s;
     /// `tcp_retries2`).
@@ -109,12 +111,12 @@ pub struct ConnConfig {
     pub sws_override: Duration,
     /// Congestion control (MUST-19).
     pub congestion: Congestion,
-    /// How losses are told and made good, where SACK was negotiated.
+    /// How losses are detected and repaired where SACK was negotiated.
     pub recovery: Recovery,
     /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
     pub initial_window: u32,
-    /// From so many retransmissions of our SYN on the initial window is one segment (RFC 5681
-    /// section 3.1: from the first; Linux: 2).
+    /// The number of retransmissions of our SYN from which the initial window is one segment (RFC
+    /// 5681 section 3.1: from the first; Linux: 2).
     pub lost_syns: u32,
     /// Duplicate ACKs in a row that mean loss, at least 1 (RFC 5681 section 3.2: 3).
     pub dup_ack_threshold: u32,
@@ -128,41 +130,41 @@ pub struct ConnConfig {
     pub sack: bool,
     /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
     pub window_scaling: bool,
-    /// Our own limit of the MSS, octets, 88 to 65495 (`TCP_MAXSEG`); `None`: the link's MTU less 40
+    /// Our own limit of the MSS, bytes, 88 to 65495 (`TCP_MAXSEG`); `None`: the link's MTU less 40
     /// (IPv4) or 60 (IPv6).
     pub mss: Option<u16>,
     /// What that limits.
     pub mss_limits: MssLimits,
-    /// How the last octet of urgent data reaches the application (`SO_OOBINLINE`).
+    /// How the last byte of urgent data reaches the application (`SO_OOBINLINE`).
     pub urgent: UrgentData,
-    /// The link's MTU, octets, at least 68 (RFC 791). Whoever owns the link fills it in.
+    /// The link's MTU, bytes, at least 68 (RFC 791). The owner of the link sets it.
     pub mtu: u16,
-    /// What becomes of a path that takes less than any should.
+    /// What happens on a path with a smaller MTU than any should have.
     pub small_path: SmallPath,
-    /// Receive buffer, octets: the largest window ever offered (`tcp_rmem`), up to 2^30.
+    /// Receive buffer, bytes: the largest window ever offered (`tcp_rmem`), up to 2^30.
     pub receive_buffer: usize,
-    /// Send buffer, octets, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
+    /// Send buffer, bytes, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
     pub send_buffer: usize,
     /// How initial sequence numbers are chosen (RFC 9293 section 3.4.1).
     pub isn: Isn,
-    /// Where a segment has to lie.
+    /// Where a segment must lie.
     pub sequence_check: SequenceCheck,
     /// What of a window's edges counts as in the window.
     pub window_edges: WindowEdges,
-    /// What becomes of a segment without ACK, RST and SYN.
+    /// What happens to a segment without ACK, RST and SYN.
     pub unacknowledging: Unacknowledging,
-    /// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap.
+    /// Which copy of a byte counts where segments that are held beyond RCV.NXT overlap.
     pub overlap: Overlap,
     /// What a segment does whose text begins before the peer's FIN, which was taken, and goes on
     /// behind it.
     pub text_over_fin: TextOverFin,
-    /// What becomes of text and a FIN that come with a SYN.
+    /// What happens to text and a FIN on a SYN.
     pub syn_text: SynText,
     /// Which echo of our SYN's timestamp a handshake takes.
     pub syn_echo: SynEcho,
-    /// What becomes of a TIME-WAIT whose four-tuple a SYN opened again.
+    /// What happens to a TIME-WAIT whose four-tuple a SYN reopened.
     pub time_wait_syn: TimeWaitSyn,
-    /// What is left of a connection in FIN-WAIT-2 once the application has let go.
+    /// What remains of a connection in FIN-WAIT-2 after CLOSE.
     pub orphan: Orphan,
     /// What the end of a listener means for its connections in SYN-RECEIVED.
     pub listener_end: ListenerEnd,
@@ -194,7 +196,7 @@ pub struct ConnConfig {
     pub zero_window_probe: ZeroWindowProbe,
     /// What a retransmission timeout does with what SACK reported.
     pub timeout_sack: TimeoutSack,
-    /// How often a FIN is sent.
+    /// How often a FIN is transmitted.
     pub fin_repeats: FinRepeats,
     /// RST and SYN in a synchronized state, and the range of acceptable ACKs (RFC 5961).
     pub reset_checks: ResetChecks,
@@ -214,7 +216,7 @@ pub struct ConnConfig {
     /// Time to live, or hop limit, 1 to 254 (MUST-49; 255 would pass the kernel listener that
     /// guards us).
     pub ttl: u8,
-    /// The octet with DSCP and ECN (MUST-48; `IP_TOS`).
+    /// The byte with DSCP and ECN (MUST-48; `IP_TOS`).
     pub tos: u8,
 }
 

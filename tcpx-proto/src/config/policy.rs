@@ -11,9 +11,9 @@ pub enum AckPace {
     /// SHLD-19; section 3.10.7.4).
     Rfc9293,
     /// More than a full segment at once. Anything else when the application has read it, unless the
-    /// application answers what it gets; then, and where nobody reads, after a time that follows
-    /// the peer's, from `delayed_ack` to 200 ms. A FIN waits like text (`__tcp_ack_snd_check`,
-    /// `tcp_cleanup_rbuf`, `tcp_send_delayed_ack`).
+    /// application answers what it gets; then, and while no application reads, after a time that
+    /// follows the peer's, from `delayed_ack` to 200 ms. A FIN waits like text
+    /// (`__tcp_ack_snd_check`, `tcp_cleanup_rbuf`, `tcp_send_delayed_ack`).
     Linux,
 }
 
@@ -37,13 +37,13 @@ pub enum SillyWindow {
     /// The receiver moves its window by a full segment or half the buffer, the sender does not let
     /// a small window cut its segments (MUST-38, MUST-39).
     Avoid,
-    /// Every octet that is read is offered at once, and every octet that is offered is used at
+    /// Every byte that is read is offered at once, and every byte that is offered is used at
     /// once.
     Allow,
 }
 
 impl SillyWindow {
-    /// The least step of a window that is worth a segment, where avoidance asks for `worth` octets.
+    /// The least step of a window that is worth a segment, where avoidance asks for `worth` bytes.
     pub(crate) fn least(self, worth: u32) -> u32 {
         match self {
             SillyWindow::Avoid => worth,
@@ -79,14 +79,14 @@ pub enum WindowEdges {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Unacknowledging {
-    /// They come to the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4):
+    /// They pass the first check, and are dropped at the fifth (RFC 9293 section 3.10.7.4):
     /// those outside the window are answered.
     Check,
     /// They are dropped at once (Linux).
     Drop,
 }
 
-/// Which copy of an octet counts where segments that are held beyond RCV.NXT overlap. What comes in
+/// Which copy of a byte counts where segments that are held beyond RCV.NXT overlap. What comes in
 /// order counts before all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -166,7 +166,7 @@ pub enum ListenerEnd {
     Forget,
 }
 
-/// How often a FIN is sent.
+/// How often a FIN is transmitted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum FinRepeats {
@@ -224,7 +224,7 @@ pub enum TimeWaitRst {
 pub enum Isn {
     /// M + F(four-tuple, secret) (RFC 6528, MUST-8, MUST-9).
     Rfc6528,
-    /// The 4 µs clock alone (RFC 793): anybody can guess it.
+    /// The 4 µs clock alone (RFC 793): anyone can guess it.
     Clock,
     /// Always this one.
     Fixed(Seq),
@@ -234,7 +234,7 @@ pub enum Isn {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum SynAcknowledged {
-    /// When an ACK says so.
+    /// When an ACK acknowledges it.
     ByAck,
     /// As soon as it is sent: what a two-way handshake means. An active opener then owes no third
     /// ACK.
@@ -252,14 +252,14 @@ pub enum HeldOutput {
     DataAndFin,
 }
 
-/// What becomes of a path, over IPv4, whose MTU a router says is less than a host expects of any.
+/// An IPv4 path whose MTU, as a router reports it, is smaller than a host expects of any path.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum SmallPath {
-    /// Packets get as small as the router says, down to 68 octets, and where it says nothing, as
+    /// Packets get as small as the router demands, down to 68 bytes, and without a demand, as
     /// the next plateau (RFC 1191 sections 3, 7).
     Reduce,
-    /// Packets get no smaller than 552 octets, and routers may cut them: they go without DF
+    /// Packets get no smaller than 552 bytes, and routers may cut them: they go without DF
     /// (`net.ipv4.route.min_pmtu`).
     Fragment,
 }
@@ -277,15 +277,15 @@ pub enum Congestion {
     Off,
 }
 
-/// How losses are told and made good. Without SACK it is always by RFC 6582.
+/// How losses are detected and repaired. Without SACK it is always RFC 6582.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// By duplicate ACKs, one loss a round trip, whatever SACK says (RFC 6582).
+    /// By duplicate ACKs, one loss a round trip, whatever SACK reports (RFC 6582).
     NewReno,
-    /// By what SACK says is held (RFC 6675).
+    /// By what SACK reports as held (RFC 6675).
     Rfc6675,
-    /// By when it was sent, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does;
+    /// By transmission time, and with a probe for lost tails (RACK-TLP, RFC 8985). What Linux does;
     /// since 6.17 it knows nothing else.
     Rack,
 }
@@ -302,7 +302,7 @@ pub enum MssLimits {
     Both,
 }
 
-/// The last octet of urgent data.
+/// The last byte of urgent data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum UrgentData {
@@ -311,7 +311,7 @@ pub enum UrgentData {
     Inline,
     /// It is taken out of the stream: RECEIVE stops before it and then leaves it out, and
     /// [`receive_urgent`](crate::stack::Stack::receive_urgent) gives it until then. A later
-    /// announcement replaces one whose octet was not reached: that octet is then in line. An urgent
+    /// announcement replaces one whose byte was not reached: that byte is then in line. An urgent
     /// pointer of 0 is taken for 1 (Linux's `tcp_check_urg`, `MSG_OOB`).
     OutOfBand,
 }

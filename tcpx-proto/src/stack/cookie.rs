@@ -12,7 +12,7 @@ use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::Options;
 
-/// What the 3 bits stand for, octets: the largest that is not above the peer's.
+/// What the 3 bits stand for, bytes: the largest that is not above the peer's.
 const MSS: [u16; 8] = [48, 256, 536, 1220, 1360, 1440, 1460, 8960];
 const HASH_BITS: u32 = 27;
 const TICK: u64 = 64_000;
@@ -50,7 +50,11 @@ impl Cookies {
         let age = tick.wrapping_sub(u64::from(cookie.0 >> (HASH_BITS + 3))) & 3;
         let index = cookie.0 >> HASH_BITS & 7;
         let right = age <= MAX_AGE && self.cookie(tick.checked_sub(age)?, request, index) == cookie;
-        MSS.get(index as usize).copied().filter(|_| right)
+        if right {
+            MSS.get(index as usize).copied()
+        } else {
+            None
+        }
     }
 
     fn cookie(&self, tick: u64, request: &Request, index: u32) -> Seq {
@@ -66,7 +70,7 @@ const STAMP_BITS: u32 = 6;
 const NO_SCALE: u32 = 15;
 const SACK: u32 = 16;
 
-/// The latest timestamp up to `clock` that says what options the peer's SYN had.
+/// The latest timestamp up to `clock` that encodes the options of the peer's SYN.
 pub(super) fn stamp(clock: u32, syn: &Options) -> u32 {
     let scale = syn
         .window_scale
@@ -80,7 +84,7 @@ pub(super) fn stamp(clock: u32, syn: &Options) -> u32 {
     }
 }
 
-/// The options that this timestamp of ours says.
+/// The options that this timestamp of ours encodes.
 pub(super) fn options_of(stamp: u32) -> Options {
     let scale = stamp & NO_SCALE;
     Options {

@@ -54,8 +54,8 @@ impl Stack {
             return Err(Discard::NotReserved);
         }
         match self.listeners.at(tuple.local) {
-            Some(listener) => self.listen_arrives(now, listener, &segment),
-            None => self.closed_arrives(&segment),
+            Some(listener) => self.arrives_in_listen(now, listener, &segment),
+            None => self.arrives_in_closed(&segment),
         }
     }
 
@@ -71,7 +71,7 @@ impl Stack {
         }
     }
 
-    /// Opens a connection in the place of one in TIME-WAIT, which it keeps, if the policy says so,
+    /// Opens a connection in the place of one in TIME-WAIT, which it keeps, if the policy is so,
     /// for the case that the SYN is an old duplicate.
     fn reopen(
         &mut self,
@@ -88,16 +88,18 @@ impl Stack {
             .filter(returns)
             .map(|entry| Box::new(entry.tcb.time_wait_remains()));
         self.with(now, id, Tcb::on_replaced);
-        self.listen_syn(now, listener, segment, Some(iss))?;
+        self.on_syn_in_listen(now, listener, segment, Some(iss))?;
         let opened = self.table.find(tuple_of(&segment.header));
-        if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened)) {
-            entry.before = before.filter(|_| matches!(entry.ownership, Ownership::Embryonic(_)));
+        if let Some(entry) = opened.and_then(|opened| self.table.get_mut(opened))
+            && matches!(entry.ownership, Ownership::Embryonic(_))
+        {
+            entry.before = before;
         }
         Ok(())
     }
 
     /// 3.10.7.1: there is no connection and no listener. Everything but a RST is answered with one.
-    fn closed_arrives(&mut self, segment: &Segment<'_>) -> Result<(), Discard> {
+    fn arrives_in_closed(&mut self, segment: &Segment<'_>) -> Result<(), Discard> {
         if self.config.rst_on_closed && !segment.header.flags.has(Flags::RST) {
             self.reset(segment);
         }
@@ -105,7 +107,7 @@ impl Stack {
     }
 
     /// 3.10.7.2: LISTEN. RST, then ACK, then SYN; anything else is dropped.
-    fn listen_arrives(
+    fn arrives_in_listen(
         &mut self,
         now: Instant,
         id: ListenerId,
@@ -116,18 +118,18 @@ impl Stack {
             return Err(Discard::State);
         }
         if flags.has(Flags::ACK) {
-            return self.listen_ack(now, id, segment);
+            return self.on_ack_in_listen(now, id, segment);
         }
         if !flags.has(Flags::SYN) {
             return Err(Discard::NoAck);
         }
-        self.listen_syn(now, id, segment, None)
+        self.on_syn_in_listen(now, id, segment, None)
     }
 
     /// Second check: an ACK belongs to nothing here and gets a RST, unless it brings a SYN cookie
     /// back (RFC 4987 section 3.6). Cookies are only looked for while one may be on its way, so
-    /// that in quiet times nobody can guess one; Linux does the same.
-    fn listen_ack(
+    /// that no cookie can be guessed in quiet times; Linux does the same.
+    fn on_ack_in_listen(
         &mut self,
         now: Instant,
         id: ListenerId,
@@ -142,11 +144,12 @@ impl Stack {
             tuple,
             irs: header.seq.back(1),
         };
-        let Some(mss) = self
-            .cookies
-            .check(now, &request, header.ack.back(1))
-            .filter(|_| expected)
-        else {
+        let mss = if expected {
+            self.cookies.check(now, &request, header.ack.back(1))
+        } else {
+            None
+        };
+        let Some(mss) = mss else {
             self.reset(segment);
             return Err(Discard::AckCheck);
         };
@@ -176,7 +179,7 @@ impl Stack {
     /// Third check: a SYN opens a connection, as far as the backlog goes. One that opens a
     /// TIME-WAIT again brings its ISS: it takes the place of that entry and needs none in the
     /// backlog.
-    fn listen_syn(
+    fn on_syn_in_listen(
         &mut self,
         now: Instant,
         id: ListenerId,
@@ -217,22 +220,20 @@ impl Stack {
         };
         listener.cookies_until = Some(now + LIFETIME);
         let config = &listener.config;
-        let stamps = syn.options.timestamps.filter(|_| config.timestamps);
-        let clock = now.millis() as u32;
         let mut options = Options {
             mss: Some(offered_mss(config, syn.source)),
             ..Options::default()
         };
-        if let Some(stamps) = stamps {
-            options.window_scale = syn
-                .options
-                .window_scale
-                .filter(|_| config.window_scaling)
-                .map(|_| window_shift(config));
+        if config.timestamps
+            && let Some(stamps) = syn.options.timestamps
+        {
+            if config.window_scaling && syn.options.window_scale.is_some() {
+                options.window_scale = Some(window_shift(config));
+            }
             options.sack_permitted = syn.options.sack_permitted && config.sack;
-            let value = cookie::stamp(clock, &syn.options).wrapping_add(offset);
+            let clock = now.millis() as u32;
             options.timestamps = Some(Timestamps {
-                value,
+                value: cookie::stamp(clock, &syn.options).wrapping_add(offset),
                 echo: stamps.value,
             });
         }

@@ -16,7 +16,7 @@ pub(super) struct Listener {
     pub(super) bound: usize,
     /// Connections in SYN-RECEIVED.
     pub(super) embryonic: usize,
-    /// Established connections that nobody accepted yet, oldest first.
+    /// Established connections that are not accepted yet, oldest first.
     pub(super) waiting: VecDeque<ConnId>,
     /// Until when a SYN cookie of ours may come back; `None` before the first.
     pub(super) cookies_until: Option<Instant>,

@@ -1,5 +1,5 @@
-//! Whose segment is this: four-tuples, listeners, backlog, SYN cookies, RST to strangers, ISNs,
-//! ports.
+//! Which connection a segment belongs to: four-tuples, listeners, backlog, SYN cookies, RST to
+//! strangers, ISNs, ports.
 //!
 //! # The drive contract, as code
 //! Two stacks and a wire without delay. Every owner of a stack is such a loop, with sockets or
@@ -20,7 +20,7 @@
 //!     while let Some(transmit) = from.poll_transmit(now, &mut packet) {
 //!         to.packet_arrives(now, &packet[..transmit.len]);
 //!     }
-//!     while let Some(_event) = from.poll_event() {} // there are none: nobody records here
+//!     while let Some(_event) = from.poll_event() {} // there are none: the record is off
 //!     core::iter::from_fn(|| from.poll_signal()).collect()
 //! }
 //!
@@ -118,7 +118,7 @@ pub struct Stack {
     signals: VecDeque<Signal>,
     record: Record,
     counters: Counters,
-    /// Octets of all buffers.
+    /// Bytes of all buffers.
     memory: usize,
     /// The IP identification of the next packet.
     ip_id: u16,
@@ -276,7 +276,7 @@ impl Stack {
         Ok(id)
     }
 
-    /// Ends a listener. Connections that nobody accepted are reset, or in SYN-RECEIVED forgotten
+    /// Ends a listener. Connections that were not accepted are reset, or in SYN-RECEIVED forgotten
     /// ([`ListenerEnd`](crate::config::ListenerEnd)); accepted ones live on.
     pub fn close_listener(&mut self, now: Instant, listener: ListenerId) {
         if self.listeners.remove(listener).is_none() {
@@ -294,7 +294,7 @@ impl Stack {
         }
     }
 
-    /// SEND (3.10.2): takes as much as there is room for and says how much, at least one octet.
+    /// SEND (3.10.2): accepts as much as there is room for and returns how much, at least one byte.
     ///
     /// # Errors
     /// `WouldBlock` without room, `Closing` after `shutdown` or `close`, `Ended`, `NoConnection`.
@@ -302,7 +302,7 @@ impl Stack {
         self.call(now, id, |tcb, cx| tcb.send(cx, data))?
     }
 
-    /// RECEIVE (3.10.3): gives what there is and says how much; 0 is the end: the peer's FIN came
+    /// RECEIVE (3.10.3): returns what there is; 0 bytes mean the end: the peer's FIN came
     /// after all that was read. Unread data stays readable in CLOSING and TIME-WAIT, and after
     /// CLOSED by a clean close.
     ///
@@ -317,7 +317,7 @@ impl Stack {
         self.call(now, id, |tcb, _| tcb.receive(into))?
     }
 
-    /// The last octet of urgent data where that is taken out of the stream
+    /// The last byte of urgent data where that is taken out of the stream
     /// ([`UrgentData::OutOfBand`](crate::config::UrgentData)), once; to be had from its arrival
     /// until RECEIVE has passed its place (`MSG_OOB`).
     ///
@@ -362,8 +362,8 @@ impl Stack {
         self.call(now, id, Tcb::release)?
     }
 
-    /// The host is started anew: every connection and listener is gone without a segment, and the
-    /// secrets are new. Whoever kept a connection learns it by
+    /// The host restarts: every connection and listener is gone without a segment, and the secrets
+    /// are new. An application that kept a connection learns of it by
     /// [`CloseReason::Restarted`](crate::error::CloseReason::Restarted).
     pub fn restart(&mut self, now: Instant) {
         for id in self.connections().collect::<Vec<_>>() {
@@ -391,7 +391,7 @@ impl Stack {
         self.table.find(tuple.plain())
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn counters(&self) -> Counters {
         Counters {
             discarded: self.record.discarded,
@@ -407,7 +407,7 @@ impl Stack {
         }
     }
 
-    /// The next thing that happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.record.queue.pop_front()
     }

@@ -22,11 +22,10 @@ impl Stack {
     ) -> Result<ConnId, CallError> {
         let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let within = self.table.len() < self.config.max_connections && memory_left > 0;
-        let id = self
-            .table
-            .vacancy()
-            .filter(|_| within)
-            .ok_or(CallError::Limit)?;
+        if !within {
+            return Err(CallError::Limit);
+        }
+        let id = self.table.vacancy().ok_or(CallError::Limit)?;
         let record = &mut self.record;
         let replies = &mut self.replies;
         let tcb = build(&mut Context {
@@ -144,7 +143,7 @@ impl Stack {
             entry.queued = true;
             self.output.push_back(id);
         }
-        self.timers.file(now, id, entry);
+        self.timers.schedule(now, id, entry);
         if entry.tcb.is_over() {
             self.retire(now, id);
         }
@@ -176,10 +175,10 @@ impl Stack {
                     .map(|reason| Signal::Closed(id, reason)),
             ),
         }
-        if let Some(before) = entry
-            .before
-            .filter(|_| entry.tcb.ended != Some(CloseReason::Restarted))
-        {
+        if entry.tcb.ended == Some(CloseReason::Restarted) {
+            return;
+        }
+        if let Some(before) = entry.before {
             self.return_to_time_wait(now, *before);
         }
     }
@@ -187,11 +186,10 @@ impl Stack {
     /// The SYN of this connection was an old duplicate: the TIME-WAIT that it ended goes on
     /// (MAY-2), unless 2 MSL are over.
     fn return_to_time_wait(&mut self, now: Instant, tcb: Tcb) {
-        let Some(id) = self
-            .table
-            .vacancy()
-            .filter(|_| tcb.deadline().is_some_and(|until| until > now))
-        else {
+        if tcb.deadline().is_none_or(|until| until <= now) {
+            return;
+        }
+        let Some(id) = self.table.vacancy() else {
             return;
         };
         tcb.note_return(&mut self.record, now, id);
@@ -203,9 +201,10 @@ impl Stack {
 
     /// Fires every timer that is due (3.10.8).
     pub fn timeout(&mut self, now: Instant) {
-        // Not more than there are: a timer of length zero that isns anew waits for the next call.
+        // At most as many as there are: a timer of length zero that restarts waits for the next
+        // call.
         for _ in 0..self.timers.len() {
-            let Some((at, id)) = self.timers.due(now) else {
+            let Some((at, id)) = self.timers.pop_due(now) else {
                 break;
             };
             let Some(entry) = self
@@ -297,7 +296,7 @@ impl Stack {
         None
     }
 
-    /// The next one to wake.
+    /// The next wake-up.
     pub fn poll_signal(&mut self) -> Option<Signal> {
         if let Some(signal) = self.signals.pop_front() {
             return Some(signal);

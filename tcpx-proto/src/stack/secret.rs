@@ -1,11 +1,11 @@
-//! What nobody outside can compute: keys from the seed, keyed hashes of four-tuples, and draws.
+//! What no outsider can compute: keys from the seed, keyed hashes of four-tuples, and draws.
 
 use crate::id::FourTuple;
 use core::hash::Hasher;
 use core::net::IpAddr;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
-/// What a key is for: keys for different purposes say nothing about each other.
+/// What a key is for: keys for different purposes reveal nothing about each other.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Index,
@@ -63,7 +63,7 @@ fn bits(ip: IpAddr) -> u128 {
     }
 }
 
-/// A sequence of draws that says nothing about the next one.
+/// A sequence of draws that reveals nothing about the next one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Random {
     secret: Secret,

@@ -18,7 +18,7 @@ pub(super) enum Ownership {
     Waiting(ListenerId),
     /// The application.
     Owned,
-    /// Nobody: back in TIME-WAIT after an old duplicate SYN, which the application took for the
+    /// Neither: back in TIME-WAIT after an old duplicate SYN, which the application took for the
     /// end.
     Past,
 }

@@ -20,7 +20,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Entries, with those that count no more.
+    /// Entries, invalid ones included.
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }
@@ -30,32 +30,25 @@ impl Timers {
     }
 
     /// Takes an entry that is due.
-    pub(super) fn due(&mut self, now: Instant) -> Option<(Instant, ConnId)> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, ConnId)> {
         let top = self.heap.peek_mut().filter(|top| top.0.0 <= now)?;
         Some(alloc::collections::binary_heap::PeekMut::pop(top).0)
     }
 
-    /// Files a connection at its deadline, or where it will give memory back, unless it is timer_at
-    /// before that.
-    pub(super) fn file(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
-        let sooner = |at: &Instant| entry.timer_at.is_none_or(|timer_at| *at < timer_at);
-        let lull = Some(now + LULL)
-            .filter(sooner)
-            .filter(|_| entry.tcb.has_slack());
-        if let Some(at) = entry
-            .tcb
-            .deadline()
-            .filter(sooner)
-            .into_iter()
-            .chain(lull)
-            .min()
-        {
+    /// Schedules a connection for its deadline, or for when it will give memory back, unless it is
+    /// scheduled before that.
+    pub(super) fn schedule(&mut self, now: Instant, id: ConnId, entry: &mut Entry) {
+        let lull = entry.tcb.has_slack().then_some(now + LULL);
+        let Some(at) = entry.tcb.deadline().into_iter().chain(lull).min() else {
+            return;
+        };
+        if entry.timer_at.is_none_or(|timer_at| at < timer_at) {
             entry.timer_at = Some(at);
             self.heap.push(Reverse((at, id)));
         }
     }
 
-    /// Throws away what counts no more, once that is the most of it.
+    /// Drops invalid entries once they are the majority.
     pub(super) fn sweep(&mut self, table: &Table) {
         if self.heap.len() > 2 * table.len() + 64 {
             self.heap.retain(|Reverse((at, id))| {
@@ -77,9 +70,9 @@ mod tests {
     use crate::wire::{Flags, Header, Options};
     use core::net::SocketAddr;
 
-    /// Each round files a delayed ACK ahead of a keepalive that is two hours away.
+    /// Each round schedules a delayed ACK ahead of a keepalive that is two hours away.
     #[test]
-    fn timers_filed_and_forgotten_are_swept() {
+    fn timers_invalid_entries_are_swept() {
         let local: SocketAddr = ([10, 0, 0, 1], 80).into();
         let remote: SocketAddr = ([10, 0, 0, 2], 4000).into();
         let conn = ConnConfig {

@@ -1,4 +1,4 @@
-//! What the stack's calls take and give back.
+//! The types of the stack's calls.
 
 use crate::id::{ConnId, ListenerId};
 
@@ -12,7 +12,7 @@ use core::net::SocketAddr;
 pub struct Transmit {
     /// The connection; `None` for an answer to a stranger or a SYN cookie.
     pub conn: Option<ConnId>,
-    /// Octets of the IP packet.
+    /// Bytes of the IP packet.
     pub len: usize,
     /// Where it goes.
     pub destination: SocketAddr,
@@ -22,7 +22,7 @@ pub struct Transmit {
     pub packet: Option<u64>,
 }
 
-/// What was counted since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub struct Counters {
@@ -48,7 +48,7 @@ pub struct Counters {
     pub transmit_failures: u64,
 }
 
-/// Whom to wake. Always on, and coalesced: several causes before a poll are one signal.
+/// A wake-up. Always on, and coalesced: several causes before a poll are one signal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Signal {
     /// [`accept`](crate::stack::Stack::accept) has a connection.
@@ -56,7 +56,7 @@ pub enum Signal {
     /// The connection's handshake is complete (also for accepted ones).
     Established(ConnId),
     /// The peer announced urgent data, or more of it (RFC 9293 section 3.8.5, MUST-32), or the
-    /// octet of it that is out of band came; where it ends is in
+    /// byte of it that is out of band came; where it ends is in
     /// [`Status::urgent`](crate::tcb::Status::urgent).
     Urgent(ConnId),
     /// There is text, or the end of it, or an error, to receive.

@@ -67,7 +67,7 @@ impl Tcb {
     }
 
     /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first
-    /// octet, is a blind guess.
+    /// byte, is a blind guess.
     fn is_too_old(&self, ack: Seq) -> bool {
         self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
     }
@@ -104,7 +104,7 @@ impl Tcb {
         self.timers.stop(cx, Timer::User);
     }
 
-    /// SND.UNA advances. Returns by how many octets; a FIN counts.
+    /// SND.UNA advances. Returns by how many bytes; a FIN counts.
     fn on_new_ack(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Which segments are held beyond RCV.NXT (SHLD-31), which copy of an octet counts where they
+//! Which segments are held beyond RCV.NXT (SHLD-31), which copy of a byte counts where they
 //! overlap, and which FIN.
 //!
 //! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what
@@ -50,7 +50,7 @@ impl Assembler {
         self.pieces.is_empty()
     }
 
-    /// One past the last octet of text.
+    /// One past the last byte of text.
     fn reach(&self) -> u32 {
         self.pieces
             .iter()
@@ -59,7 +59,7 @@ impl Assembler {
             .map_or(0, Piece::text_end)
     }
 
-    /// How many of the octets from `start` to `end` are held.
+    /// How many of the bytes from `start` to `end` are held.
     pub(super) fn covered(&self, start: u32, end: u32) -> u32 {
         let mut covered = 0;
         let mut at = start;
@@ -91,8 +91,8 @@ impl Assembler {
         self.drop_fins(|place| (start..end).contains(&place));
     }
 
-    /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Says from where on
-    /// its octets count instead of those that were there; `None`: there is no room for another
+    /// Holds text from `start`, beyond RCV.NXT, to `end`, and the FIN behind it. Returns from where
+    /// on its bytes count instead of those that were there; `None`: there is no room for another
     /// piece.
     pub(super) fn hold(
         &mut self,
@@ -197,16 +197,16 @@ impl Assembler {
     }
 
     /// Forgets where one segment ended and the next began, and the FINs, which will come again.
-    /// Says whether that made room.
+    /// Returns whether that made room.
     fn make_room(&mut self) -> bool {
         self.drop_fins(|_| true);
         self.pieces = self.runs().collect();
         self.pieces.len() < MAX_PIECES
     }
 
-    /// RCV.NXT moves to `to`, or to what is held without a hole from there on: says to where, and
-    /// whether that is a FIN's place. A FIN behind which text is held is none, as far as anybody
-    /// can tell: the peer goes on.
+    /// RCV.NXT moves to `to`, or to what is held without a hole from there on. Returns to where,
+    /// and whether that is a FIN's place. A FIN behind which text is held is none, as far as
+    /// anybody can tell: the peer goes on.
     pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
         let mut to = to;
         let mut passed = 0;
@@ -274,7 +274,7 @@ impl Assembler {
         }
     }
 
-    /// Octets of memory taken.
+    /// Bytes of memory taken.
     pub(super) fn memory(&self) -> usize {
         self.pieces.capacity() * size_of::<Piece>()
     }

@@ -30,7 +30,7 @@ pub(crate) struct CongestionController {
     limited: u32,
     /// SND.NXT when the window fell for a mark, until that is acknowledged.
     marked: Option<Seq>,
-    /// Octets acknowledged since the window last grew in congestion avoidance.
+    /// Bytes acknowledged since the window last grew in congestion avoidance.
     credit: u32,
     cubic: Cubic,
 }
@@ -67,7 +67,7 @@ impl CongestionController {
         }
     }
 
-    /// How many octets may be in flight; without congestion control any number.
+    /// How many bytes may be in flight; without congestion control any number.
     pub(crate) fn window(&self) -> u32 {
         if self.policy == Congestion::Off {
             u32::MAX
@@ -86,7 +86,7 @@ impl CongestionController {
         una.gt(self.recover)
     }
 
-    /// Without SACK: `acked` new octets were acknowledged, up to `una`; `flight` octets are
+    /// Without SACK: `acked` new bytes were acknowledged, up to `una`; `flight` bytes are
     /// outstanding after that.
     pub(crate) fn acked(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> Reaction {
         let mss = path.mss;
@@ -112,7 +112,7 @@ impl CongestionController {
     }
 
     /// The same with SACK (RFC 6675 section 5): in recovery the window stays, and what left the
-    /// network makes room in it. Says whether recovery ended.
+    /// network makes room in it. Returns whether recovery ended.
     pub(crate) fn advanced(&mut self, acked: u32, una: Seq, flight: u32, path: &Path) -> bool {
         self.duplicates = 0;
         if !self.in_recovery {
@@ -133,7 +133,7 @@ impl CongestionController {
         }
     }
 
-    /// Slow start by octets, then congestion avoidance: one segment per round trip (RFC 5681
+    /// Slow start by bytes, then congestion avoidance: one segment per round trip (RFC 5681
     /// section 3.1), or CUBIC's curve.
     fn grow(&mut self, acked: u32, flight: u32, path: &Path) {
         if self.cwnd < self.ssthresh {
@@ -151,7 +151,7 @@ impl CongestionController {
         }
     }
 
-    /// Without SACK: a duplicate ACK (RFC 5681 section 2) arrived while `flight` octets up to `nxt`
+    /// Without SACK: a duplicate ACK (RFC 5681 section 2) arrived while `flight` bytes up to `nxt`
     /// are outstanding.
     pub(crate) fn duplicate_ack(
         &mut self,
@@ -171,8 +171,8 @@ impl CongestionController {
             return Reaction::Nothing;
         }
         self.limited = self.duplicates.min(2).saturating_mul(mss);
-        // RFC 6582 section 3.2, step 2: duplicates of octets that were sent before the last loss
-        // was noticed say nothing new.
+        // RFC 6582 section 3.2, step 2: duplicates of bytes that were sent before the last loss
+        // was noticed are no news.
         if self.duplicates != threshold || !self.is_past(una) {
             return Reaction::Nothing;
         }
@@ -193,7 +193,7 @@ impl CongestionController {
         self.duplicates
     }
 
-    /// A loss: recovery begins, with `flight` octets up to `nxt` outstanding (RFC 6675 section 5,
+    /// A loss: recovery begins, with `flight` bytes up to `nxt` outstanding (RFC 6675 section 5,
     /// steps 4.1 and 4.2).
     pub(crate) fn lost(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.in_recovery = true;
@@ -213,11 +213,11 @@ impl CongestionController {
         self.limited = 0;
     }
 
-    /// A full segment has `after` octets instead of `before`: the windows stay as many segments
+    /// A full segment has `after` bytes instead of `before`: the windows stay as many segments
     /// (RFC 5681 section 3.1).
     pub(crate) fn rescale(&mut self, before: u32, after: u32) {
-        let scaled = |octets: u32| {
-            u32::try_from(u64::from(octets) * u64::from(after) / u64::from(before.max(1)))
+        let scaled = |bytes: u32| {
+            u32::try_from(u64::from(bytes) * u64::from(after) / u64::from(before.max(1)))
                 .unwrap_or(u32::MAX)
         };
         self.cwnd = scaled(self.cwnd).max(after);
@@ -228,7 +228,7 @@ impl CongestionController {
         self.cubic.rescale(scaled);
     }
 
-    /// A mark was echoed, `flight` octets up to `nxt` being outstanding.
+    /// A mark was echoed, `flight` bytes up to `nxt` being outstanding.
     pub(crate) fn marked(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.slow_down(flight, mss);
         self.marked = Some(nxt);
@@ -251,7 +251,7 @@ impl CongestionController {
         left.max(2 * mss)
     }
 
-    /// The retransmission timer expired. `again`: for the same octets as the last time.
+    /// The retransmission timer expired. `again`: for the same bytes as the last time.
     pub(crate) fn timed_out(&mut self, nxt: Seq, flight: u32, mss: u32, again: bool) {
         if !again {
             self.ssthresh = self.reduced(flight, mss);
@@ -273,7 +273,7 @@ impl CongestionController {
     }
 }
 
-/// RFC 6928 section 2 for its ten segments: at most 14600 octets, or two segments where those are
+/// RFC 6928 section 2 for its ten segments: at most 14600 bytes, or two segments where those are
 /// more; otherwise as many as asked for.
 fn initial_window(segments: u32, mss: u32) -> u32 {
     let window = segments.saturating_mul(mss);

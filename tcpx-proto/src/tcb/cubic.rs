@@ -1,4 +1,4 @@
-//! CUBIC's congestion avoidance (RFC 9438), in integers: octets, milliseconds, and quotients whose
+//! CUBIC's congestion avoidance (RFC 9438), in integers: bytes, milliseconds, and quotients whose
 //! remainders are kept.
 
 use super::path::Path;
@@ -10,9 +10,9 @@ const MOST: u64 = 100_000;
 /// The state since the last congestion event (section 4.1.2).
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Cubic {
-    /// W_max, octets.
+    /// W_max, bytes.
     w_max: u32,
-    /// cwnd_prior, octets.
+    /// cwnd_prior, bytes.
     prior: u32,
     epoch: Option<Epoch>,
 }
@@ -29,7 +29,7 @@ struct Epoch {
     k: u64,
     /// W_max as the curve has it.
     origin: u32,
-    /// W_est, octets, and what was acknowledged since it last grew, in 17ths.
+    /// W_est, bytes, and what was acknowledged since it last grew, in 17ths.
     w_est: u32,
     w_est_credit: u64,
     /// Remainder of the window's own growth.
@@ -37,7 +37,7 @@ struct Epoch {
 }
 
 impl Cubic {
-    /// The window after `acked` octets in congestion avoidance, `flight` being left in flight.
+    /// The window after `acked` bytes in congestion avoidance, `flight` being left in flight.
     pub(crate) fn grow(&mut self, cwnd: u32, acked: u32, flight: u32, path: &Path) -> u32 {
         let w_max = self.w_max;
         let prior = self.prior;
@@ -88,14 +88,14 @@ impl Cubic {
         self.epoch = None;
     }
 
-    /// Windows are counted in other segments: the curve begins anew at the one that there is then.
+    /// Windows are counted in other segments: the curve restarts at the present one.
     pub(crate) fn rescale(&mut self, scaled: impl Fn(u32) -> u32) {
         self.w_max = scaled(self.w_max);
         self.prior = scaled(self.prior);
         self.epoch = None;
     }
 
-    /// After idling congestion avoidance begins anew (section 4.2: t is not to count idle time).
+    /// After idling, congestion avoidance restarts (section 4.2: t is not to count idle time).
     pub(crate) fn pause(&mut self) {
         self.epoch = None;
     }
@@ -131,18 +131,18 @@ impl Epoch {
         self.w_est = self.w_est.saturating_add(mss.saturating_mul(segments));
     }
 
-    /// W_cubic(t) = C (t - K)^3 + W_max, octets, never below 0.
+    /// W_cubic(t) = C (t - K)^3 + W_max, bytes, never below 0.
     fn curve(&self, t: Duration, mss: u32) -> u64 {
         let t = u64::try_from(t.as_millis()).unwrap_or(u64::MAX);
         let off = t.abs_diff(self.k).min(MOST);
         // In 1024ths of a segment: C / 10^9 ms^3 = 4096 / 10^13.
         let segments = off * off * off * 4 / 10_000 * 1024 / 1_000_000;
-        let octets = segments * u64::from(mss) / 1024;
+        let bytes = segments * u64::from(mss) / 1024;
         let origin = u64::from(self.origin);
         if t < self.k {
-            origin.saturating_sub(octets)
+            origin.saturating_sub(bytes)
         } else {
-            origin + octets
+            origin + bytes
         }
     }
 }
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// The window at each whole second after a loss at `from` octets, one ACK for each window of
+    /// The window at each whole second after a loss at `from` bytes, one ACK for each window of
     /// 100 ms.
     fn after_loss(from: u32, seconds: u64) -> Vec<u32> {
         let mut cubic = Cubic::default();

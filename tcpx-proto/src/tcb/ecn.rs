@@ -19,11 +19,11 @@ const CE: u8 = 0b11;
 pub(super) struct Notification {
     /// Both ends are capable.
     on: bool,
-    /// A mark arrived, and no CWR since: every ACK says so (section 6.1.3).
+    /// A mark arrived, and no CWR since: every ACK reports it (section 6.1.3).
     echoing: bool,
-    /// The window was reduced: the next new text says so (section 6.1.2).
+    /// The window was reduced: the next new text reports it (section 6.1.2).
     reduced: bool,
-    /// SND.NXT when that was: until something later is acknowledged echoes say nothing new.
+    /// SND.NXT when that was: until something later is acknowledged, echoes are no news.
     until: Option<Seq>,
 }
 
@@ -119,7 +119,7 @@ impl Notification {
 
 impl Tcb {
     /// An ACK with ECE: the window falls as after a loss, once in a window of text (section 6.1.2).
-    /// `acked`: octets that it acknowledged.
+    /// `acked`: bytes that it acknowledged.
     pub(super) fn on_echo(&mut self, cx: &Context<'_>, segment: &Segment<'_>, acked: u32) {
         let ack = segment.header.ack;
         self.ecn.until = self.ecn.until.filter(|until| ack.le(*until));

@@ -16,7 +16,7 @@ use crate::wire::{Header, SackBlocks};
 pub(super) struct SendHistory {
     pub(super) board: Scoreboard,
     pub(super) rack: Rack,
-    /// Where the segment with the newest octets began.
+    /// Where the segment with the newest bytes began.
     pub(super) newest: Seq,
     /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule
     /// 4).
@@ -26,9 +26,9 @@ pub(super) struct SendHistory {
 /// What one ACK reported.
 #[derive(Clone, Copy, Default)]
 pub(super) struct AckSummary {
-    /// The round-trip time of the oldest octets that it acknowledged, if they were sent once.
+    /// The round-trip time of the oldest bytes that it acknowledged, if they were sent once.
     pub(super) rtt: Option<Duration>,
-    /// It reports for the first time that some octets are held.
+    /// It reports for the first time that some bytes are held.
     pub(super) newly_held: bool,
     /// It reports something that arrived twice (RFC 2883).
     pub(super) duplicate: bool,
@@ -103,11 +103,11 @@ impl SendHistory {
         congestion: &CongestionController,
     ) -> Losses {
         let SendHistory { board, rack, .. } = self;
-        // Small segments in a row: too few octets to be sure by IsLost, but as many ACKs as it
+        // Small segments in a row: too few bytes to be sure by IsLost, but as many ACKs as it
         // takes (RFC 6675 section 5, step 1).
         let repeated = congestion.duplicates() >= threshold;
         if recovery == Recovery::Rack {
-            let many = board.octets(Mark::Held) >= threshold.saturating_mul(path.mss);
+            let many = board.bytes(Mark::Held) >= threshold.saturating_mul(path.mss);
             let certain = repeated || many || congestion.in_recovery();
             let (found, next) = rack.detect(path.now, board, path.rtt, certain);
             return Losses { found, next };
@@ -153,7 +153,7 @@ impl SendHistory {
         // With nothing lost and nothing doubtful it was NextSeg's rule 4.
         self.rescued |= seq.lt(nxt)
             && recovering
-            && self.board.octets(Mark::Lost) == 0
+            && self.board.bytes(Mark::Lost) == 0
             && self.board.next_doubtful().is_none();
         self.board.sent(seq, end, now);
     }

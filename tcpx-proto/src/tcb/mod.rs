@@ -178,7 +178,8 @@ impl Tcb {
         self.compact();
     }
 
-    /// FIN-WAIT-2 is limited once nobody would receive what the peer sends (`tcp_fin_timeout`).
+    /// FIN-WAIT-2 is limited once no application would receive what the peer sends
+    /// (`tcp_fin_timeout`).
     fn limit_fin_wait_2(&mut self, cx: &mut Context<'_>) {
         if let (State::FinWait2, true, Some(limit)) =
             (self.state, self.orphaned, self.config.fin_wait_2)
@@ -272,7 +273,7 @@ impl Tcb {
         matches!(self.state, State::Closed | State::Listen)
     }
 
-    /// Octets of buffers.
+    /// Bytes of buffers.
     pub(crate) fn memory(&self) -> usize {
         let queued = self.queued.as_ref().map_or(0, |queued| queued.memory());
         queued + self.transfer.as_deref().map_or(0, Transfer::memory)

@@ -20,7 +20,7 @@ use crate::wire::{Options, Segment};
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
-/// A smaller MSS is taken for this one, octets (`TCP_MIN_MSS` less options; CVE-2019-11479).
+/// A smaller MSS is taken for this one, bytes (`TCP_MIN_MSS` less options; CVE-2019-11479).
 const MIN_MSS: u16 = 48;
 
 /// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
@@ -36,7 +36,10 @@ pub(crate) fn peer_mss(
     remote: SocketAddr,
     passive: bool,
 ) -> u16 {
-    let limit = config.mss.filter(|_| config.mss_limits == MssLimits::Both);
+    let limit = match config.mss_limits {
+        MssLimits::Both => config.mss,
+        MssLimits::Offered => None,
+    };
     match (options.mss.filter(|mss| *mss > 0), limit) {
         (Some(offered), Some(limit)) => offered.min(limit),
         (None, Some(limit)) if !passive => limit,
@@ -159,7 +162,7 @@ impl Tcb {
         tcb
     }
 
-    /// What the peer's SYN says: IRS, options, window (unscaled: RFC 7323 section 2.2).
+    /// Takes from the peer's SYN the IRS, options and window (unscaled: RFC 7323 section 2.2).
     pub(super) fn take_syn(&mut self, now: Instant, syn: &Segment<'_>) {
         let header = &syn.header;
         self.rcv.irs = header.seq;

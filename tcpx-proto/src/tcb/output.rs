@@ -287,7 +287,7 @@ impl Tcb {
                 .start(cx, Timer::Retransmission, self.estimator.rto());
         }
         if self.is_selective() {
-            // A zero-window probe is not what the octets that it repeats wait for.
+            // A zero-window probe is not what the bytes that it repeats wait for.
             let seq = if probing { nxt.max(plan.seq) } else { plan.seq };
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
             self.schedule_tail_probe(cx);
@@ -295,7 +295,7 @@ impl Tcb {
         self.start_user_timeout(cx);
     }
 
-    /// MUST-21, from the oldest octet, or the SYN, that is not acknowledged.
+    /// MUST-21, from the oldest byte, or the SYN, that is not acknowledged.
     pub(super) fn start_user_timeout(&mut self, cx: &mut Context<'_>) {
         if self.timers.is_running(Timer::User) {
             return;

@@ -62,13 +62,13 @@ impl Pace {
         }
     }
 
-    /// The SYN says how large the peer's segments may be (`tcp_initialize_rcv_mss`).
+    /// The SYN limits how large the peer's segments may be (`tcp_initialize_rcv_mss`).
     pub(super) fn expect(&mut self, mss: u32, window: u32) {
         self.full = mss.min(window / 2).clamp(FULL_IF_NOT, FULL_IF_PUSHED);
     }
 
     /// Linux's `tcp_measure_rcv_mss`: the peer's full segment is the largest seen, or what came
-    /// twice in a row and is large enough. `stamps`, `sack`: octets of these options; the second
+    /// twice in a row and is large enough. `stamps`, `sack`: bytes of these options; the second
     /// kind comes and goes.
     fn measure(&mut self, len: u32, [stamps, sack]: [u32; 2], most: u32, flags: Flags) {
         let before = self.candidate.take();
@@ -92,7 +92,7 @@ impl Pace {
 }
 
 impl Tcb {
-    /// The SYN arrived, and `window` octets were offered.
+    /// The SYN arrived, and `window` bytes were offered.
     pub(super) fn expect_segments(&mut self, now: Instant, window: u32) {
         self.pace.heard = now;
         if self.config.ack_pace == AckPace::Linux {
@@ -190,13 +190,9 @@ impl Tcb {
                 self.pace.quick > 0 && !self.pace.interactive,
             ),
         };
-        match self
-            .config
-            .delayed_ack
-            .filter(|_| !(at_once || full || quick))
-        {
-            None => self.acknowledge(Cause::Ack),
-            Some(base) => self.delay_ack(cx, base),
+        match self.config.delayed_ack {
+            Some(base) if !(at_once || full || quick) => self.delay_ack(cx, base),
+            _ => self.acknowledge(Cause::Ack),
         }
     }
 
@@ -257,11 +253,10 @@ impl Tcb {
     /// than a full segment, or if all of it was read, was written to be read, and is not about to
     /// be answered (`tcp_cleanup_rbuf`).
     pub(super) fn plan_ack_of_read(&mut self) {
-        let Some(transfer) = self
-            .transfer
-            .as_ref()
-            .filter(|_| self.pace.owed && self.config.ack_pace == AckPace::Linux)
-        else {
+        if !self.pace.owed || self.config.ack_pace != AckPace::Linux {
+            return;
+        }
+        let Some(transfer) = self.transfer.as_ref() else {
             return;
         };
         let read = transfer.receive.readable() == 0 && !transfer.receive.has_holes();

@@ -7,7 +7,7 @@ use crate::time::{Duration, Instant};
 pub(crate) struct Path {
     pub(crate) now: Instant,
     pub(crate) rtt: Duration,
-    /// SMSS, octets.
+    /// SMSS, bytes.
     pub(crate) mss: u32,
     /// The ACK at hand echoes a mark.
     pub(crate) marked: bool,

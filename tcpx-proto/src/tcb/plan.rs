@@ -14,7 +14,7 @@ use crate::wire::Flags;
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) seq: Seq,
-    /// Octets of text.
+    /// Bytes of text.
     pub(super) len: u32,
     pub(super) flags: Flags,
     pub(super) cause: Cause,
@@ -46,16 +46,16 @@ pub(super) enum Kind {
     Fast,
     /// A tail-loss probe.
     Tail,
-    /// No text, or a probe's one octet.
+    /// No text, or a probe's one byte.
     Bare,
 }
 
-/// Octets that could be sent next.
+/// Bytes that could be sent next.
 struct Candidate {
     from: Seq,
     /// Not beyond this, but for a FIN.
     until: Seq,
-    /// How many octets the windows let out from there.
+    /// How many bytes the windows let out from there.
     room: u32,
     kind: Kind,
 }
@@ -132,7 +132,7 @@ impl Tcb {
         if self.pending.tail_probe {
             return Some(self.candidate(transfer, self.next_probe(transfer), Kind::Tail));
         }
-        if transfer.history.board.octets(Mark::Lost) > 0 {
+        if transfer.history.board.bytes(Mark::Lost) > 0 {
             let lost = self.next_lost(transfer)?;
             let kind = if lost.forced { Kind::Fast } else { Kind::Text };
             return Some(self.candidate(transfer, lost, kind));
@@ -164,7 +164,7 @@ impl Tcb {
     fn fit(&self, candidate: &Candidate) -> Option<Plan> {
         let from = candidate.from;
         let end = self.text_end();
-        let until = if self.is_probed_octet(candidate) {
+        let until = if self.is_probed_byte(candidate) {
             end
         } else {
             candidate.until
@@ -198,9 +198,9 @@ impl Tcb {
         })
     }
 
-    /// The octet of a zero-window probe, and nothing else is in flight: it is sent again at the
+    /// The byte of a zero-window probe, and nothing else is in flight: it is sent again at the
     /// head of what follows it, which Nagle's algorithm would otherwise hold.
-    fn is_probed_octet(&self, candidate: &Candidate) -> bool {
+    fn is_probed_byte(&self, candidate: &Candidate) -> bool {
         candidate.from == self.snd.una
             && candidate.until == self.snd.nxt
             && candidate.until == candidate.from + 1
@@ -310,13 +310,13 @@ impl Tcb {
             && self.plan_text().is_none()
     }
 
-    /// One past the last octet that SEND took.
+    /// One past the last byte that SEND took.
     pub(super) fn text_end(&self) -> Seq {
         self.snd.text_start() + self.unacknowledged() as u32
     }
 }
 
-/// How many octets `to` lies ahead of `from`; none if it lies behind.
+/// How many bytes `to` lies ahead of `from`; none if it lies behind.
 fn ahead(from: Seq, to: Seq) -> u32 {
     if from.lt(to) { to.since(from) } else { 0 }
 }

@@ -1,4 +1,4 @@
-//! Loss told by time (RFC 8985): what was sent a reordering window before something that has
+//! Loss detected by time (RFC 8985): what was sent a reordering window before something that has
 //! arrived is lost.
 
 use super::scoreboard::{Mark, Run, Scoreboard};
@@ -35,7 +35,7 @@ pub(crate) struct Rack {
     rtt: Duration,
     /// RACK.min_RTT.
     min_rtt: Option<Duration>,
-    /// RACK.fack: the highest octet that arrived.
+    /// RACK.fack: the highest byte that arrived.
     fack: Option<Seq>,
     reordering_seen: bool,
     /// RACK.reo_wnd_mult, in quarters of RACK.min_RTT.
@@ -61,7 +61,7 @@ impl Rack {
         }
     }
 
-    /// These octets arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was
+    /// These bytes arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was
     /// not the last transmission that did.
     pub(crate) fn delivered(&mut self, now: Instant, run: &Run, original: bool) {
         if self.fack.is_none_or(|fack| run.end.gt(fack)) {
@@ -118,7 +118,7 @@ impl Rack {
         (least.saturating_mul(u32::from(self.quarters)) / 4).min(srtt)
     }
 
-    /// Step 5: marks what is lost. Says whether something is that was not, and in how long the next
+    /// Step 5: marks what is lost. Returns whether something newly is, and in how long the next
     /// will be, if nothing arrives.
     pub(crate) fn detect(
         &self,
@@ -127,9 +127,12 @@ impl Rack {
         srtt: Duration,
         certain: bool,
     ) -> (bool, Option<Duration>) {
-        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else {
+        let Some((at, end)) = self.newest else {
             return (false, None);
         };
+        if !board.is_disturbed() {
+            return (false, None);
+        }
         let patience = self.rtt + self.window(srtt, certain);
         let mut next: Option<Duration> = None;
         let news = board.lose_late(|run| {
@@ -180,9 +183,9 @@ impl Rack {
     /// Section 7.2: not with something held, lost, or a probe on its way.
     pub(crate) fn may_probe(&self, board: &Scoreboard) -> bool {
         self.probe.is_none()
-            && board.octets(Mark::Held) == 0
-            && board.octets(Mark::Lost) == 0
-            && board.octets(Mark::Sent) > 0
+            && board.bytes(Mark::Held) == 0
+            && board.bytes(Mark::Lost) == 0
+            && board.bytes(Mark::Sent) > 0
     }
 }
 

@@ -57,8 +57,8 @@ impl Rcv {
 
     /// RCV.NXT moves right. The edge never lies behind it: the peer may use what the scale's unit
     /// added to the window.
-    pub(super) fn advance(&mut self, octets: u32) {
-        self.nxt += octets;
+    pub(super) fn advance(&mut self, bytes: u32) {
+        self.nxt += bytes;
         self.edge = self.edge.max(self.nxt);
     }
 

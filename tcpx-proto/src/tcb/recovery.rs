@@ -45,7 +45,7 @@ impl Tcb {
     }
 
     /// What an ACK means for congestion control and recovery, once SND.UNA has moved by `acked`
-    /// octets.
+    /// bytes.
     pub(super) fn on_selective_ack(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,7 +134,7 @@ impl Tcb {
         }
     }
 
-    /// How many more octets the congestion window lets out.
+    /// How many more bytes the congestion window lets out.
     pub(super) fn congestion_room(&self, transfer: &Transfer) -> u32 {
         transfer
             .congestion

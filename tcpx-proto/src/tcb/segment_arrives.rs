@@ -139,7 +139,7 @@ impl Tcb {
         text
     }
 
-    /// Before the first check, where the policy says so: is there anything that a segment of a
+    /// Before the first check, if the policy is so: is there anything that a segment of a
     /// connection has?
     fn check_control(&self, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
@@ -381,7 +381,7 @@ impl Tcb {
 
     /// The ACK that answers what cannot be used (3.10.7.4, first check). Text and FIN come again
     /// because an ACK was lost, so each gets one. Anything else may be an answer itself, and two
-    /// ends must not answer each other for ever: at most one per interval, as of challenges (RFC
+    /// ends must not answer each other forever: at most one per interval, as of challenges (RFC
     /// 5961 section 7; `tcp_oow_rate_limited`).
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);

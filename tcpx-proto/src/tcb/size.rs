@@ -5,7 +5,7 @@ use crate::config::ConnConfig;
 use core::net::SocketAddr;
 
 impl Tcb {
-    /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` octets of
+    /// Eff.snd.MSS (MUST-16) less the options that every segment carries, less `more` bytes of
     /// them. At least 1.
     pub(super) fn effective_mss(&self, more: u32) -> u32 {
         let path = u32::from(self.snd.mss) + u32::from(headers(self.tuple.remote));
@@ -14,7 +14,7 @@ impl Tcb {
             .max(1)
     }
 
-    /// Octets of text in a packet of `mtu` octets.
+    /// Bytes of text in a packet of `mtu` bytes.
     pub(super) fn segment_within(&self, mtu: u16) -> u32 {
         let overhead = headers(self.tuple.remote) + self.stamps.len();
         u32::from(mtu.saturating_sub(overhead))
@@ -25,7 +25,7 @@ impl Tcb {
         if self.stamps.on { 3 } else { 4 }
     }
 
-    /// Octets that SACK blocks take in the next segment.
+    /// Bytes that SACK blocks take in the next segment.
     pub(super) fn sack_len(&self) -> u32 {
         let Some(transfer) = self.transfer.as_deref() else {
             return 0;
@@ -47,7 +47,7 @@ pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
     config.mss.map_or(fits, |mss| mss.min(fits))
 }
 
-/// Octets of the IP and TCP headers without options.
+/// Bytes of the IP and TCP headers without options.
 const fn headers(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 40 } else { 60 }
 }

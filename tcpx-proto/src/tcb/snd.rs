@@ -15,16 +15,16 @@ pub(crate) struct Snd {
     /// after 4 GiB.
     pub(super) syn_acked: bool,
     pub(crate) una: Seq,
-    /// One past the last octet ever sent.
+    /// One past the last byte ever sent.
     pub(crate) nxt: Seq,
-    /// SND.WND, octets, scaled.
+    /// SND.WND, bytes, scaled.
     pub(crate) wnd: u32,
     pub(super) wl1: Seq,
     pub(super) wl2: Seq,
     /// MAX.SND.WND (RFC 5961 section 5.2).
     pub(super) max_wnd: u32,
     /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first
-    /// octet.
+    /// byte.
     pub(super) oldest: Seq,
     /// The peer's window shift.
     pub(super) shift: u8,
@@ -38,19 +38,19 @@ pub(crate) struct Snd {
     /// One past the last segment smaller than full, while that is not acknowledged (Linux's
     /// `snd_sml`).
     pub(super) small: Option<Seq>,
-    /// Without SACK, after a timeout: the next octet to send again, up to SND.NXT.
+    /// Without SACK, after a timeout: the next byte to send again, up to SND.NXT.
     pub(super) cursor: Option<Seq>,
-    /// The application sends no more: the FIN follows its last octet.
+    /// The application sends no more: the FIN follows its last byte.
     pub(super) closing: bool,
     /// The FIN's sequence number, once it was sent.
     pub(super) fin: Option<Seq>,
     /// The application's data and FIN are not held any more, by `Stack::release`.
     pub(super) output_released: bool,
-    /// Retransmissions of the oldest octets by timer, in a row; in persist: unanswered probes.
+    /// Retransmissions of the oldest bytes by timer, in a row; in persist: unanswered probes.
     pub(super) retransmissions: u32,
     /// Zero-window probes since the window closed.
     pub(super) probes: u32,
-    /// Without timestamps: the octet that is timed, and since when (Karn).
+    /// Without timestamps: the byte that is timed, and since when (Karn).
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) last_sent: Instant,
     /// Why the next text goes out, if it goes out for the first time.
@@ -88,7 +88,7 @@ impl Snd {
         }
     }
 
-    /// Octets sent and not acknowledged; a SYN and a FIN count.
+    /// Bytes sent and not acknowledged; a SYN and a FIN count.
     pub(super) fn flight(&self) -> u32 {
         self.nxt.since(self.una)
     }
@@ -108,7 +108,7 @@ impl Snd {
         self.closing && self.fin.is_none()
     }
 
-    /// The sequence number of the first octet in the send buffer.
+    /// The sequence number of the first byte in the send buffer.
     pub(super) fn text_start(&self) -> Seq {
         if self.syn_acked {
             self.una

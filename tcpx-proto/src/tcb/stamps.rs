@@ -4,7 +4,7 @@ use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::Header;
 
-/// A timestamp older than this says nothing any more (RFC 7323 section 5.5).
+/// A timestamp older than this is meaningless (RFC 7323 section 5.5).
 const STAMP_LIFE: Duration = Duration::from_secs(24 * 24 * 3600);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,7 +50,7 @@ impl Stamps {
         (self.on && echo != 0).then_some(echo)
     }
 
-    /// Earlier than TS.Recent, unless that is so old that it says nothing any more (RFC 7323
+    /// Earlier than TS.Recent, unless that is so old that it is meaningless (RFC 7323
     /// sections 5.2, 5.5).
     pub(super) fn is_old(&self, now: Instant, value: u32) -> bool {
         now.since(self.recent_at) < STAMP_LIFE && is_later(self.recent, value)
@@ -61,7 +61,7 @@ impl Stamps {
         is_later(value, self.recent)
     }
 
-    /// Octets of the option in every segment but a SYN.
+    /// Bytes of the option in every segment but a SYN.
     pub(super) fn len(&self) -> u16 {
         if self.on { 12 } else { 0 }
     }

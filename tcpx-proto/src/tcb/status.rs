@@ -1,4 +1,4 @@
-//! What there is to know about a connection.
+//! The status of a connection.
 
 use crate::event::Timer;
 use crate::seq::Seq;
@@ -6,7 +6,7 @@ use crate::state::State;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 
-/// A plain copy of what there is to know about a connection (RFC 9293 section 3.10.6).
+/// A plain copy of the status of a connection (RFC 9293 section 3.10.6).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct Status {
@@ -24,29 +24,29 @@ pub struct Status {
     pub snd_una: Seq,
     /// SND.NXT.
     pub snd_nxt: Seq,
-    /// SND.WND, octets.
+    /// SND.WND, bytes.
     pub snd_wnd: u32,
-    /// Congestion window, octets.
+    /// Congestion window, bytes.
     pub cwnd: u32,
     /// IRS.
     pub irs: Seq,
     /// RCV.NXT.
     pub rcv_nxt: Seq,
-    /// RCV.WND, octets.
+    /// RCV.WND, bytes.
     pub rcv_wnd: u32,
-    /// Effective send MSS, octets.
+    /// Effective send MSS, bytes.
     pub mss: u16,
     /// Smoothed round-trip time, once there was a sample.
     pub srtt: Option<Duration>,
     /// Retransmission timeout now.
     pub rto: Duration,
-    /// Retransmissions of the oldest octets so far.
+    /// Retransmissions of the oldest bytes so far.
     pub retransmissions: u32,
-    /// Octets that SEND took and the peer did not acknowledge.
+    /// Bytes that SEND took and the peer did not acknowledge.
     pub unacknowledged: usize,
-    /// Octets that RECEIVE can take now.
+    /// Bytes that RECEIVE can take now.
     pub unread: usize,
-    /// How many octets away the end of the peer's urgent data is, if there is any; its last octet
+    /// How many bytes away the end of the peer's urgent data is, if there is any; its last byte
     /// is in line or not, by [`ConnConfig::urgent`](crate::config::ConnConfig).
     pub urgent: Option<usize>,
     /// When the earliest timer fires.

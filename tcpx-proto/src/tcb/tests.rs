@@ -71,9 +71,9 @@ impl Bench {
         Some((segment.header, segment.payload.to_vec()))
     }
 
-    /// ESTABLISHED, with this many octets sent and acknowledged since the SYN, as far as
+    /// ESTABLISHED, with this many bytes sent and acknowledged since the SYN, as far as
     /// anybody can tell.
-    fn after(octets: u64) -> Bench {
+    fn after(bytes: u64) -> Bench {
         let mut record = Record::default();
         let mut replies = VecDeque::new();
         let config = Arc::new(ConnConfig {
@@ -106,16 +106,16 @@ impl Bench {
         bench.transmit().unwrap();
         bench.arrive(Flags::SYN | Flags::ACK, Seq(500), Seq(101));
         bench.transmit().unwrap();
-        bench.tcb.snd.iss = Seq(100).back(octets as u32);
+        bench.tcb.snd.iss = Seq(100).back(bytes as u32);
         bench.tcb.snd.oldest = bench.tcb.snd.una.back(60_000);
         bench
     }
 }
 
 #[test]
-fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
+fn established_any_number_of_bytes_after_the_syn_sends_and_takes_acks() {
     const GIB: u64 = 1 << 30;
-    for octets in [
+    for bytes in [
         0,
         1,
         2 * GIB - 1,
@@ -127,7 +127,7 @@ fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
         4 * GIB,
         4 * GIB + 1,
     ] {
-        let mut bench = Bench::after(octets);
+        let mut bench = Bench::after(bytes);
         let nxt = bench.tcb.snd.nxt;
         bench.run(|tcb, cx| tcb.send(cx, b"text")).unwrap();
         let (header, text) = bench.transmit().unwrap();
@@ -138,7 +138,7 @@ fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
                 text.as_slice()
             ),
             (nxt, Flags::ACK, &b"text"[..]),
-            "{octets}"
+            "{bytes}"
         );
         let discarded = bench.record.discarded;
         bench.arrive(Flags::ACK, Seq(501), nxt.back(10));
@@ -150,8 +150,8 @@ fn established_any_number_of_octets_after_the_syn_sends_and_takes_acks() {
                 bench.record.discarded - discarded
             ),
             (nxt + 4, 0, 0),
-            "{octets}"
+            "{bytes}"
         );
-        assert_eq!(bench.transmit(), None, "{octets}");
+        assert_eq!(bench.transmit(), None, "{bytes}");
     }
 }

@@ -39,7 +39,7 @@ impl Tcb {
         // simultaneous close.
         let more = end.gt(self.rcv.nxt)
             && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
-        // SHLD-3: nobody will ever read this.
+        // SHLD-3: no application will ever read this.
         let unread =
             self.orphaned && more && matches!(self.state, State::FinWait1 | State::FinWait2);
         let over_fin = self.rcv.fin_reached && start.lt(self.rcv.nxt) && end.gt(self.rcv.nxt);

@@ -47,7 +47,7 @@ impl Tcb {
         Err(Stop::Reopen(self.snd.nxt + 65_537))
     }
 
-    /// The peer's FIN again in TIME-WAIT: 2 MSL begin anew (3.10.7.4, eighth step; the sequence
+    /// The peer's FIN again in TIME-WAIT: 2 MSL restart (3.10.7.4, eighth step; the sequence
     /// check would hide it there).
     pub(super) fn restart_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let fin = segment.header.seq + segment.len();
@@ -62,7 +62,7 @@ impl Tcb {
     }
 
     /// TIME-WAIT takes nothing but the FIN again. A bare ACK gets no answer: two TIME-WAITs would
-    /// answer each other for ever.
+    /// answer each other forever.
     pub(super) fn check_ack_in_time_wait(
         &mut self,
         cx: &mut Context<'_>,
@@ -75,8 +75,8 @@ impl Tcb {
         Err(Stop::Discard(Discard::State))
     }
 
-    /// What goes on of this TIME-WAIT if the SYN that ends it is an old duplicate: nobody waits for
-    /// it any more.
+    /// What remains of this TIME-WAIT if the SYN that ends it is an old duplicate: no application
+    /// waits for it any more.
     pub(crate) fn time_wait_remains(&self) -> Tcb {
         let mut remains = self.clone();
         remains.orphaned = true;

@@ -91,7 +91,8 @@ impl Tcb {
         }
     }
 
-    /// A zero-window probe is due (MUST-36). It goes on for ever while it is answered (MUST-37).
+    /// A zero-window probe is due (MUST-36). Probing goes on forever while it is answered
+    /// (MUST-37).
     fn on_persist_timeout(&mut self, cx: &mut Context<'_>) {
         if self.snd.wnd > 0 {
             return;

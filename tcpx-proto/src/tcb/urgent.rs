@@ -1,4 +1,4 @@
-//! Urgent data (RFC 9293 section 3.8.5, RFC 6093): where it ends, and its last octet, which Linux
+//! Urgent data (RFC 9293 section 3.8.5, RFC 6093): where it ends, and its last byte, which Linux
 //! takes out of the stream.
 
 use super::{Context, Tcb};
@@ -11,21 +11,21 @@ use crate::wire::{Flags, Header, Segment};
 /// What the peer announced, until RECEIVE has passed it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Urgent {
-    /// The octet after the urgent data (MUST-62).
+    /// The byte after the urgent data (MUST-62).
     up_to: Seq,
-    octet: Octet,
+    byte: Byte,
 }
 
-/// The last octet of urgent data, for [`UrgentData::OutOfBand`].
+/// The last byte of urgent data, for [`UrgentData::OutOfBand`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Octet {
+enum Byte {
     Awaited,
     Arrived(u8),
     Taken,
 }
 
 impl Tcb {
-    /// Sixth check of SEGMENT ARRIVES: URG. The application is told.
+    /// Sixth check of SEGMENT ARRIVES: URG. Wakes the application.
     pub(super) fn check_urg(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         if self.rcv.fin_reached {
             return;
@@ -33,7 +33,7 @@ impl Tcb {
         if segment.header.flags.has(Flags::URG) {
             self.on_urgent_announced(cx, &segment.header);
         }
-        self.catch_octet(segment);
+        self.catch_byte(segment);
     }
 
     fn on_urgent_announced(&mut self, cx: &mut Context<'_>, header: &Header) {
@@ -44,12 +44,12 @@ impl Tcb {
         };
         let up_to = header.seq + u32::from(pointer);
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known.up_to)) {
-            // Only what RECEIVE stands before is left out for good: there is one mark, and it moves
-            // on.
+            // Only what RECEIVE stands before is left out permanently: there is one mark, and it
+            // moves on.
             self.pass_mark();
             self.rcv.urgent = Some(Urgent {
                 up_to,
-                octet: Octet::Awaited,
+                byte: Byte::Awaited,
             });
             cx.note(What::Urgent { up_to });
             self.wake.urgent = true;
@@ -57,24 +57,24 @@ impl Tcb {
     }
 
     /// Any segment may bring it, in order or not, the announcing one or a later one.
-    fn catch_octet(&mut self, segment: &Segment<'_>) {
+    fn catch_byte(&mut self, segment: &Segment<'_>) {
         let Some(urgent) = self
             .rcv
             .urgent
             .as_mut()
-            .filter(|urgent| urgent.octet == Octet::Awaited)
+            .filter(|urgent| urgent.byte == Byte::Awaited)
         else {
             return;
         };
         let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
         let at = urgent.up_to.back(1).since(start) as usize;
-        if let Some(octet) = segment.payload.get(at) {
-            urgent.octet = Octet::Arrived(*octet);
+        if let Some(byte) = segment.payload.get(at) {
+            urgent.byte = Byte::Arrived(*byte);
             self.wake.urgent |= self.config.urgent == UrgentData::OutOfBand;
         }
     }
 
-    /// How many octets RECEIVE has yet to give up to the end of the urgent data, those included
+    /// How many bytes RECEIVE has yet to give up to the end of the urgent data, those included
     /// that are still on their way (MUST-33).
     pub(super) fn urgent_left(&self) -> Option<usize> {
         let next = self
@@ -95,8 +95,8 @@ impl Tcb {
         self.config.urgent == UrgentData::OutOfBand
     }
 
-    /// How much of `wanted` RECEIVE may give: no more than what comes before the octet that is out
-    /// of band. That octet is left out as soon as something follows it; until then it waits to be
+    /// How much of `wanted` RECEIVE may give: no more than what comes before the byte that is out
+    /// of band. That byte is left out as soon as something follows it; until then it waits to be
     /// read out of band (so `poll` has it on Linux, where RECEIVE itself would not wait).
     pub(super) fn before_mark(&mut self, wanted: usize) -> usize {
         if !self.is_out_of_band() {
@@ -109,7 +109,7 @@ impl Tcb {
             .map_or(wanted, |left| wanted.min(left - 1))
     }
 
-    /// Leaves out the octet that is out of band, if RECEIVE stands before it and it is there.
+    /// Leaves out the byte that is out of band, if RECEIVE stands before it and it is there.
     fn pass_mark(&mut self) {
         if !self.is_out_of_band() || self.urgent_left() != Some(1) || self.unread() == 0 {
             return;
@@ -121,17 +121,14 @@ impl Tcb {
         self.compact();
     }
 
-    /// The octet that is out of band, once.
+    /// The byte that is out of band, once.
     pub(crate) fn receive_urgent(&mut self) -> Result<u8, CallError> {
-        if let Some(urgent) = self
-            .rcv
-            .urgent
-            .as_mut()
-            .filter(|_| self.config.urgent == UrgentData::OutOfBand)
-            && let Octet::Arrived(octet) = urgent.octet
+        if self.is_out_of_band()
+            && let Some(urgent) = self.rcv.urgent.as_mut()
+            && let Byte::Arrived(byte) = urgent.byte
         {
-            urgent.octet = Octet::Taken;
-            return Ok(octet);
+            urgent.byte = Byte::Taken;
+            return Ok(byte);
         }
         self.check_open()?;
         Err(CallError::WouldBlock)

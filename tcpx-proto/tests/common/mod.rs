@@ -29,14 +29,14 @@ pub(crate) struct Sent {
     pub(crate) header: Header,
     pub(crate) text: Vec<u8>,
     pub(crate) label: Label,
-    /// Octets of the packet.
+    /// Bytes of the packet.
     pub(crate) len: usize,
     /// Routers may not cut it (IPv4).
     pub(crate) dont_fragment: bool,
 }
 
 impl Sent {
-    /// One past the last octet of its text.
+    /// One past the last byte of its text.
     pub(crate) fn end(&self) -> Seq {
         self.header.seq + self.text.len() as u32
     }
@@ -249,13 +249,13 @@ impl Bench {
         self.drain()
     }
 
-    /// An ICMP error arrives that quotes a packet of 1500 octets of ours with this sequence number;
+    /// An ICMP error arrives that quotes a packet of 1500 bytes of ours with this sequence number;
     /// what is sent then.
     pub(crate) fn icmp(&mut self, kind: u8, code: u8, mtu: u16, seq: Seq) -> Vec<Sent> {
         self.icmp_about(kind, code, mtu, seq, 1500)
     }
 
-    /// The same about a packet of `len` octets.
+    /// The same about a packet of `len` bytes.
     pub(crate) fn icmp_about(
         &mut self,
         kind: u8,
@@ -299,7 +299,7 @@ impl Bench {
         self.drain()
     }
 
-    /// RECEIVE of up to `most` octets.
+    /// RECEIVE of up to `most` bytes.
     pub(crate) fn receive(&mut self, most: usize) -> Result<Vec<u8>, CallError> {
         let mut into = vec![0; most];
         let taken = self.stack.receive(self.now, self.conn(), &mut into)?;
@@ -378,7 +378,7 @@ impl Bench {
     }
 }
 
-/// Puts the right checksum into an ICMPv4 message behind 20 octets of IP header.
+/// Puts the right checksum into an ICMPv4 message behind 20 bytes of IP header.
 pub(crate) fn seal(packet: &mut [u8]) {
     let sum: u32 = packet[20..]
         .chunks(2)

@@ -33,7 +33,7 @@ fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Flags, and the octets of the peer's that are acknowledged.
+/// Flags, and the bytes of the peer's that are acknowledged.
 fn acks(sent: &[Sent]) -> Vec<(Flags, u32)> {
     sent.iter()
         .map(|sent| (sent.header.flags, sent.header.ack.since(PEER_ISS + 1)))

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is delivered of a SYN with this, and in which state, after the third ACK, which counts
-/// `counted` octets beside the SYN.
+/// `counted` bytes beside the SYN.
 fn listened(
     config: Config,
     flags: Flags,
@@ -167,14 +167,14 @@ fn text_and_fin_on_a_syn_ack_are_taken_by_the_rfc_and_must_come_again_to_linux()
         (SYN_ACK | FIN, b""),
         (SYN_ACK | FIN, b"text"),
     ] {
-        let octets = text.len() as u32 + u32::from(flags.has(FIN));
+        let bytes = text.len() as u32 + u32::from(flags.has(FIN));
         let after = if flags.has(FIN) {
             State::CloseWait
         } else {
             State::Established
         };
         for (profile, acked, state) in [
-            (Profile::Rfc9293, octets, after),
+            (Profile::Rfc9293, bytes, after),
             (Profile::Linux, 0, State::Established),
         ] {
             let mut bench = Bench::new(Bench::plain(profile));
@@ -190,7 +190,7 @@ fn text_and_fin_on_a_syn_ack_are_taken_by_the_rfc_and_must_come_again_to_linux()
             again.extend(bench.run(millis(100)));
             assert_eq!(
                 (acks(&again), bench.state()),
-                (vec![(ACK, octets)], after),
+                (vec![(ACK, bytes)], after),
                 "{} {flags}",
                 profile.name()
             );
@@ -211,7 +211,7 @@ fn urgent_data_on_a_syn_is_announced_by_the_rfc() {
     };
     let mut bench = Bench::new(plain());
     bench.listen();
-    // SEG.UP is 5: the octet after the urgent data is the fifth after the SYN.
+    // SEG.UP is 5: the byte after the urgent data is the fifth after the SYN.
     bench.arrive(PEER_ISS, Seq(0), SYN | Flags::URG, b"ab");
     bench.arrive(PEER_ISS + 1, bench.snd_nxt, ACK, b"");
     accept(&mut bench);

@@ -20,7 +20,7 @@ fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
     ] {
         for _ in 0..5 {
             assert_eq!(
-                sack_octets(&mut bench, first, &[(left, right)]),
+                sack_bytes(&mut bench, first, &[(left, right)]),
                 [],
                 "{left} {right}"
             );
@@ -76,7 +76,7 @@ fn honest(bench: &mut Bench, mut heard: Seq, end: Seq) -> Seq {
             }
         }
         if heard != bench.snd_una {
-            sent = sack_octets(bench, heard, &[]);
+            sent = sack_bytes(bench, heard, &[]);
         }
         if heard == end {
             break;
@@ -99,7 +99,7 @@ fn rfc_2883_duplicate_reported_by_a_first_block_is_no_loss() {
 }
 
 #[test]
-fn cve_2019_11478_sieve_of_held_octets_costs_no_memory_and_no_time() {
+fn cve_2019_11478_sieve_of_held_bytes_costs_no_memory_and_no_time() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
         let (mut bench, first) = in_flight(config(recovery), 10);
         bench.stack.record(false);
@@ -110,7 +110,7 @@ fn cve_2019_11478_sieve_of_held_octets_costs_no_memory_and_no_time() {
                 .map(|at| (at, at + 1))
                 .collect();
             bench.now = bench.now + Duration::from_micros(10);
-            answers += sack_octets(&mut bench, first, &blocks).len();
+            answers += sack_bytes(&mut bench, first, &blocks).len();
         }
         assert!(answers < 1000, "{recovery:?}: {answers}");
         bench.acknowledge();
@@ -197,11 +197,11 @@ proptest! {
         bench.window = 65_000;
         let una = bench.snd_una;
         let end = first + 15 * MSS;
-        sack_octets(&mut bench, una, &[]);
+        sack_bytes(&mut bench, una, &[]);
         prop_assert!(honest(&mut bench, una, end).ge(end), "{:?}", bench.status());
     }
 
-    /// Whatever a peer says to hold, every octet is there in the end once it tells the truth, and
+    /// Whatever a peer says to hold, every byte is there in the end once it tells the truth, and
     /// nothing is sent beyond its window.
     #[test]
     fn any_sack_blocks_nothing_panics_and_the_truth_heals_everything(
@@ -224,7 +224,7 @@ proptest! {
                 .iter()
                 .map(|(left, len)| (first + *left as u32, first + (left + len) as u32))
                 .collect();
-            sack_octets(&mut bench, ack, &blocks);
+            sack_bytes(&mut bench, ack, &blocks);
             for sent in bench.run(millis(wait)) {
                 prop_assert!(sent.end().le(bench.snd_una + 65_000));
             }

@@ -53,14 +53,14 @@ fn in_flight(config: Config, segments: u32) -> (Bench, Seq) {
 /// An ACK of everything before segment `ack` that says that these segments are held.
 fn sack(bench: &mut Bench, first: Seq, ack: u32, held: &[(u32, u32)]) -> Vec<Sent> {
     bench.now = bench.now + millis(1);
-    let octets: Vec<_> = held
+    let bytes: Vec<_> = held
         .iter()
         .map(|(left, right)| (first + left * MSS, first + right * MSS))
         .collect();
-    sack_octets(bench, first + ack * MSS, &octets)
+    sack_bytes(bench, first + ack * MSS, &bytes)
 }
 
-fn sack_octets(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)]) -> Vec<Sent> {
+fn sack_bytes(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)]) -> Vec<Sent> {
     sack_with(bench, ack, held, b"")
 }
 
@@ -73,7 +73,7 @@ fn sack_with(bench: &mut Bench, ack: Seq, held: &[(Seq, Seq)], text: &[u8]) -> V
     bench.say(header, text)
 }
 
-/// Which segments these are, counted from the first octet.
+/// Which segments these are, counted from the first byte.
 fn which(first: Seq, sent: &[Sent]) -> Vec<u32> {
     sent.iter()
         .map(|sent| sent.header.seq.since(first) / MSS)

@@ -55,14 +55,14 @@ fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
     (0..6).for_each(|_| drop(bench.send(&[7; 10])));
     bench.now = bench.now + millis(100);
     assert_eq!(
-        sack_octets(&mut bench, first, &[(first + 10, first + 20)]),
+        sack_bytes(&mut bench, first, &[(first + 10, first + 20)]),
         []
     );
     assert_eq!(
-        sack_octets(&mut bench, first, &[(first + 10, first + 30)]),
+        sack_bytes(&mut bench, first, &[(first + 10, first + 30)]),
         []
     );
-    let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
+    let sent = sack_bytes(&mut bench, first, &[(first + 10, first + 40)]);
     assert_eq!(
         sent.iter().map(|sent| sent.header.seq).collect::<Vec<_>>(),
         [first]

@@ -60,7 +60,7 @@ fn rfc_6675_4_discontiguous_holes_all_go_again_in_one_round_trip() {
 }
 
 #[test]
-fn rfc_6675_5_held_octets_make_room_for_new_text_before_recovery() {
+fn rfc_6675_5_held_bytes_make_room_for_new_text_before_recovery() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
     bench.send(&vec![7; 5 * MSS as usize]);
     assert_eq!(which(first, &sack(&mut bench, first, 0, &[(1, 2)])), [10]);
@@ -122,7 +122,7 @@ fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
 }
 
 #[test]
-fn rfc_6675_5_1_after_a_timeout_held_octets_are_not_sent_again_by_linux_and_are_by_the_letter() {
+fn rfc_6675_5_1_after_a_timeout_held_bytes_are_not_sent_again_by_linux_and_are_by_the_letter() {
     for (profile, again) in [(Profile::Linux, vec![0, 3]), (Profile::Rfc9293, vec![0, 1])] {
         let mut config = config(Recovery::Rfc6675);
         config.conn.timeout_sack = profile.config().conn.timeout_sack;
@@ -157,14 +157,14 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
         bench.send(&[7; 10]);
     }
     assert_eq!(
-        sack_octets(&mut bench, first, &[(first + 10, first + 20)]),
+        sack_bytes(&mut bench, first, &[(first + 10, first + 20)]),
         []
     );
     assert_eq!(
-        sack_octets(&mut bench, first, &[(first + 10, first + 30)]),
+        sack_bytes(&mut bench, first, &[(first + 10, first + 30)]),
         []
     );
-    let sent = sack_octets(&mut bench, first, &[(first + 10, first + 40)]);
+    let sent = sack_bytes(&mut bench, first, &[(first + 10, first + 40)]);
     assert_eq!(
         sent.iter()
             .map(|sent| sent.header.seq.since(first))
@@ -176,7 +176,7 @@ fn rfc_6675_2_three_small_segments_held_are_enough() {
 
 /// What counts as a duplicate is what it says to be held, whatever else it brings.
 #[test]
-fn rfc_6675_2_held_octets_count_in_a_segment_with_text_as_well() {
+fn rfc_6675_2_held_bytes_count_in_a_segment_with_text_as_well() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 0);
     (0..6).for_each(|_| drop(bench.send(&[7; 10])));
     let sent: Vec<_> = [20, 30, 40]
@@ -191,10 +191,10 @@ fn rfc_6675_2_held_octets_count_in_a_segment_with_text_as_well() {
     assert_eq!(again, [0, 40], "the hole, and the rescue of rule 4");
 }
 
-/// Octets that were held when they arrived wait for the hole before they are acknowledged: that is
+/// Bytes that were held when they arrived wait for the hole before they are acknowledged: that is
 /// no round-trip time.
 #[test]
-fn rfc_6298_3_time_that_held_octets_wait_is_no_sample() {
+fn rfc_6298_3_time_that_held_bytes_wait_is_no_sample() {
     let (mut bench, first) = measured(Recovery::Rfc6675);
     bench.send(&vec![7; 20 * MSS as usize]);
     let srtt = bench.status().srtt.unwrap();
@@ -204,9 +204,9 @@ fn rfc_6298_3_time_that_held_octets_wait_is_no_sample() {
     assert_eq!(which(first, &bench.send(&[7; MSS as usize])), [20]);
     bench.now = bench.now + millis(90);
     let nxt = bench.snd_nxt;
-    sack_octets(&mut bench, first, &[(first + MSS, nxt)]);
+    sack_bytes(&mut bench, first, &[(first + MSS, nxt)]);
     bench.now = bench.now + millis(700);
-    sack_octets(&mut bench, nxt, &[]);
+    sack_bytes(&mut bench, nxt, &[]);
     assert_eq!(bench.status().srtt.unwrap(), srtt);
 }
 
@@ -219,7 +219,7 @@ fn rfc_6675_fin_that_was_lost_goes_again_with_its_hole() {
     let sent = bench.run(millis(1100));
     assert_eq!(which(first, &sent), [0]);
     bench.now = bench.now + millis(1);
-    let last = sack_octets(&mut bench, first + 4 * MSS, &[]);
+    let last = sack_bytes(&mut bench, first + 4 * MSS, &[]);
     assert_eq!(
         last.iter()
             .map(|sent| (sent.header.seq, sent.text.len(), sent.header.flags))

@@ -172,9 +172,9 @@ fn rfc_8985_7_2_ack_of_the_fin_alone_leaves_nothing_to_probe() {
     let [fin] = &bench.drain()[..] else {
         panic!("the FIN")
     };
-    sack_octets(&mut bench, first + 100, &[]);
+    sack_bytes(&mut bench, first + 100, &[]);
     assert_eq!(bench.status().timer, Some(Timer::TailLoss));
-    sack_octets(&mut bench, fin.header.seq + 1, &[]);
+    sack_bytes(&mut bench, fin.header.seq + 1, &[]);
     assert_eq!(
         (bench.state(), bench.status().timer),
         (State::FinWait2, None)

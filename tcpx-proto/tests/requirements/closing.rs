@@ -143,7 +143,7 @@ fn unread_text_stays_readable_after_a_clean_close() {
     assert_eq!(bench.receive(60), Ok(vec![]));
 }
 
-/// A segment for TIME-WAIT: offsets from RCV.NXT and SND.NXT, bits, octets of text, offset of the
+/// A segment for TIME-WAIT: offsets from RCV.NXT and SND.NXT, bits, bytes of text, offset of the
 /// timestamp.
 fn any_segment() -> impl Strategy<Value = (i32, i32, u8, usize, i32, u64)> {
     let near = prop_oneof![-3i32..3, -200_000..200_000];

@@ -29,7 +29,7 @@ fn must_19_slow_start_adds_what_was_acknowledged() {
         .sum();
     assert!(
         tiny <= 1,
-        "ten ACKs of 100 octets are no ten segments (RFC 5681 section 3.1)"
+        "ten ACKs of 100 bytes are no ten segments (RFC 5681 section 3.1)"
     );
 }
 

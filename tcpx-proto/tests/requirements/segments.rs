@@ -11,13 +11,13 @@ fn must_14_67_mss_is_offered_and_fits_the_link() {
 }
 
 #[test]
-fn must_15_without_the_option_segments_have_536_octets() {
+fn must_15_without_the_option_segments_have_536_bytes() {
     let mut bench = open_to(plain(), Options::default());
     assert_eq!(bench.send(&text(2000))[0].text.len(), 536);
 }
 
 #[test]
-fn must_15_without_the_option_segments_have_1220_octets_over_ipv6() {
+fn must_15_without_the_option_segments_have_1220_bytes_over_ipv6() {
     let mut bench = Bench::new(plain());
     bench.local = "[fd00::1]:7000".parse().unwrap();
     bench.remote = "[fd00::2]:9000".parse().unwrap();
@@ -43,7 +43,7 @@ fn must_16_effective_mss_is_the_smallest_of_peer_path_and_options() {
     assert_eq!(mss(rfc(), stamped), MSS - 12);
 }
 
-/// The profile's segments of this many octets towards a peer whose SYN has this MSS, where `--mss`
+/// The profile's segments of this many bytes towards a peer whose SYN has this MSS, where `--mss`
 /// is that; and the MSS that is offered.
 fn limited(
     profile: Profile,

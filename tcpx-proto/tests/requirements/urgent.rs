@@ -34,7 +34,7 @@ fn must_32_33_rfc_6093_application_is_told_of_urgent_data_and_how_much_remains()
     assert_eq!(
         bench.status().urgent,
         Some(15),
-        "five octets of it are still on their way"
+        "five bytes of it are still on their way"
     );
     assert_eq!(bench.receive(4).unwrap(), b"0123");
     assert_eq!(bench.status().urgent, Some(11));
@@ -94,7 +94,7 @@ fn reads(bench: &mut Bench) -> String {
     reads.join("|")
 }
 
-fn octet(bench: &mut Bench) -> Option<char> {
+fn byte(bench: &mut Bench) -> Option<char> {
     bench
         .stack
         .receive_urgent(bench.now, bench.conn())
@@ -104,12 +104,12 @@ fn octet(bench: &mut Bench) -> Option<char> {
 
 /// What a program without SO_OOBINLINE reads on Linux 6.18.
 #[test]
-fn urgent_octet_is_out_of_the_stream_in_profile_linux() {
+fn urgent_byte_is_out_of_the_stream_in_profile_linux() {
     type Case = (&'static [(&'static [u8], Option<u16>)], &'static str);
     let cases: [Case; 12] = [
         (&[(b"ab", None), (b"c", Some(1)), (b"de", None)], "ab|de"),
         (&[(b"abcde", Some(3))], "ab|de"),
-        // A pointer of 0 means the first octet.
+        // A pointer of 0 means the first byte.
         (&[(b"abc", Some(0))], "bc"),
         // It may point beyond the segment, and come without text.
         (&[(b"ab", Some(3)), (b"cd", None)], "ab|d"),
@@ -151,41 +151,37 @@ fn urgent_octet_is_out_of_the_stream_in_profile_linux() {
     let mut bench = open(plain());
     urge(&mut bench, 0, b"abcde", Some(3));
     assert_eq!(
-        (octet(&mut bench), bench.receive(100).unwrap()),
+        (byte(&mut bench), bench.receive(100).unwrap()),
         (None, b"abcde".to_vec()),
         "RFC 6093"
     );
 }
 
 #[test]
-fn urgent_octet_is_read_once_and_until_receive_has_passed_it() {
+fn urgent_byte_is_read_once_and_until_receive_has_passed_it() {
     let mut bench = urged(&[(b"ab", None), (b"c", Some(1)), (b"de", None)]);
-    assert_eq!((octet(&mut bench), octet(&mut bench)), (Some('c'), None));
+    assert_eq!((byte(&mut bench), byte(&mut bench)), (Some('c'), None));
     assert_eq!(reads(&mut bench), "ab|de");
     let mut bench = urged(&[(b"ab", None), (b"c", Some(1)), (b"de", None)]);
     assert_eq!(
-        (reads(&mut bench).as_str(), octet(&mut bench)),
+        (reads(&mut bench).as_str(), byte(&mut bench)),
         ("ab|de", None),
         "passed"
     );
     let mut bench = urged(&[(b"ab", Some(3))]);
-    assert_eq!(octet(&mut bench), None, "on its way");
+    assert_eq!(byte(&mut bench), None, "on its way");
     bench.signals.clear();
     urge(&mut bench, 1, b"xy", None);
-    assert_eq!(octet(&mut bench), None);
+    assert_eq!(byte(&mut bench), None);
     urge(&mut bench, 0, b"c", None);
     assert_eq!(bench.signals[0], Signal::Urgent(bench.conn()));
     assert_eq!(
-        (octet(&mut bench), reads(&mut bench).as_str()),
+        (byte(&mut bench), reads(&mut bench).as_str()),
         (Some('c'), "ab|xy")
     );
     let mut bench = urged(&[]);
     urge(&mut bench, 2, b"c", Some(1));
-    assert_eq!(
-        octet(&mut bench),
-        Some('c'),
-        "out of order it is there, too"
-    );
+    assert_eq!(byte(&mut bench), Some('c'), "out of order it is there, too");
     bench.text(b"ab");
     assert_eq!(reads(&mut bench), "ab");
 }
@@ -193,10 +189,10 @@ fn urgent_octet_is_read_once_and_until_receive_has_passed_it() {
 /// A RECEIVE that would have nothing but it to give leaves it where it is, and the peer's FIN lets
 /// go of it.
 #[test]
-fn urgent_octet_alone_is_nothing_to_read_and_ends_with_the_stream() {
+fn urgent_byte_alone_is_nothing_to_read_and_ends_with_the_stream() {
     let mut bench = urged(&[(b"c", Some(1))]);
     assert_eq!(bench.receive(100), Err(CallError::WouldBlock));
-    assert_eq!(octet(&mut bench), Some('c'));
+    assert_eq!(byte(&mut bench), Some('c'));
     bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
     assert_eq!(bench.receive(100).unwrap(), b"");
     assert_eq!((bench.status().unread, bench.status().urgent), (0, None));

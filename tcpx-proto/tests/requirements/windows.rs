@@ -65,7 +65,7 @@ fn must_36_opened_window_lets_the_text_go() {
 }
 
 #[test]
-fn must_36_octet_that_a_probe_delivered_counts() {
+fn must_36_byte_that_a_probe_delivered_counts() {
     let mut bench = stuck(plain());
     let probe = bench.run(millis(1500)).remove(0);
     bench.arrive(bench.rcv_nxt, probe.end(), ACK, b"");

@@ -133,7 +133,7 @@ impl Player {
             let segment = Segment::parse(packet, ChecksumPolicy::Strict)
                 .expect("the stack sends packets that are right");
             assert!(
-                segment.payload.iter().all(|octet| *octet == 0),
+                segment.payload.iter().all(|byte| *byte == 0),
                 "the script's writes are zeros"
             );
             let area = &packet[40..packet.len() - segment.payload.len()];
@@ -471,7 +471,7 @@ impl Player {
                 let mut into = vec![1; number(2) as usize];
                 let taken = self.stack.receive(self.now, conn?, &mut into)?;
                 assert!(
-                    into[..taken].iter().all(|octet| *octet == 0),
+                    into[..taken].iter().all(|byte| *byte == 0),
                     "the script's packets are zeros"
                 );
                 return Ok(taken as i64);

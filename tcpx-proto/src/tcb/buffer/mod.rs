@@ -1,4 +1,4 @@
-//! The octets of a connection: what SEND took and the peer did not acknowledge; what arrived and
+//! The bytes of a connection: what SEND took and the peer did not acknowledge; what arrived and
 //! RECEIVE did not take.
 
 use crate::config::Overlap;
@@ -10,7 +10,7 @@ use alloc::collections::VecDeque;
 #[cfg(test)]
 mod tests;
 
-/// Octets that a buffer may keep though nothing is in it.
+/// Bytes that a buffer may keep though nothing is in it.
 const KEPT: usize = 256;
 
 /// Whether a buffer has grown far beyond what is in it.
@@ -18,46 +18,46 @@ pub(super) const fn is_slack(taken: usize, used: usize) -> bool {
     taken > 2 * used + KEPT
 }
 
-/// Octets from SND.UNA on: first the unacknowledged, then the unsent. Takes no memory while empty,
+/// Bytes from SND.UNA on: first the unacknowledged, then the unsent. Takes no memory while empty,
 /// grows up to its limit.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct SendBuffer {
-    octets: VecDeque<u8>,
+    bytes: VecDeque<u8>,
     limit: usize,
 }
 
 impl SendBuffer {
     pub(crate) fn new(limit: usize) -> SendBuffer {
         SendBuffer {
-            octets: VecDeque::new(),
+            bytes: VecDeque::new(),
             limit,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.octets.len()
+        self.bytes.len()
     }
 
     pub(crate) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.octets.len())
+        self.limit.saturating_sub(self.bytes.len())
     }
 
-    /// Octets that there is memory for already.
+    /// Bytes that there is memory for already.
     pub(crate) fn spare(&self) -> usize {
-        self.octets.capacity() - self.octets.len()
+        self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Takes as much of `data` as there is room for, and says how much.
+    /// Accepts as much of `data` as there is room for; returns how much.
     pub(crate) fn push(&mut self, data: &[u8]) -> usize {
         let taken = data.len().min(self.room());
-        self.octets.extend(data.get(..taken).unwrap_or_default());
+        self.bytes.extend(data.get(..taken).unwrap_or_default());
         taken
     }
 
-    /// `len` octets from `offset` on (fewer where there are fewer).
+    /// `len` bytes from `offset` on (fewer where there are fewer).
     pub(crate) fn slices(&self, offset: usize, len: usize) -> Payload<'_> {
-        let (front, back) = self.octets.as_slices();
-        let end = offset.saturating_add(len).min(self.octets.len());
+        let (front, back) = self.bytes.as_slices();
+        let end = offset.saturating_add(len).min(self.bytes.len());
         let from_front = front.get(offset..end.min(front.len())).unwrap_or_default();
         let from_back = back
             .get(offset.saturating_sub(front.len())..end.saturating_sub(front.len()))
@@ -67,33 +67,33 @@ impl SendBuffer {
 
     /// Forgets the first `n`, which were acknowledged.
     pub(crate) fn release(&mut self, n: usize) {
-        self.octets.drain(..n.min(self.octets.len()));
+        self.bytes.drain(..n.min(self.bytes.len()));
     }
 
-    /// Octets of memory taken.
+    /// Bytes of memory taken.
     pub(crate) fn memory(&self) -> usize {
-        self.octets.capacity()
+        self.bytes.capacity()
     }
 
     /// Whether [`give_back`](SendBuffer::give_back) has something to give.
     pub(crate) fn has_slack(&self) -> bool {
-        is_slack(self.memory(), self.octets.len())
+        is_slack(self.memory(), self.bytes.len())
     }
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
-        self.octets.shrink_to_fit();
+        self.bytes.shrink_to_fit();
     }
 }
 
 /// What became of the text of a segment, and of its FIN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Inserted {
-    /// By how many octets RCV.NXT advances.
+    /// By how many bytes RCV.NXT advances.
     pub(crate) advanced: u32,
     /// The place of a FIN, this one's or one that was held, comes next.
     pub(crate) fin: bool,
-    /// Octets that were not there before.
+    /// Bytes that were not there before.
     pub(crate) new: u32,
     /// Some of it was refused: no room for it, or for another hole.
     pub(crate) refused: bool,
@@ -101,13 +101,13 @@ pub(crate) struct Inserted {
     pub(crate) duplicate: Option<(u32, u32)>,
 }
 
-/// Octets received in order and not read, and behind them those that came out of order (SHLD-31),
+/// Bytes received in order and not read, and behind them those that came out of order (SHLD-31),
 /// both within one bound.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ReceiveBuffer {
-    /// The octets in order, then, once something came out of order, everything up to the last octet
+    /// The bytes in order, then, once something came out of order, everything up to the last byte
     /// that is held.
-    octets: VecDeque<u8>,
+    bytes: VecDeque<u8>,
     readable: usize,
     assembler: Assembler,
     limit: usize,
@@ -116,14 +116,14 @@ pub(crate) struct ReceiveBuffer {
 impl ReceiveBuffer {
     pub(crate) fn new(limit: usize) -> ReceiveBuffer {
         ReceiveBuffer {
-            octets: VecDeque::new(),
+            bytes: VecDeque::new(),
             readable: 0,
             assembler: Assembler::default(),
             limit,
         }
     }
 
-    /// Octets in order that nobody read.
+    /// Bytes in order that were not read.
     pub(crate) fn readable(&self) -> usize {
         self.readable
     }
@@ -133,7 +133,7 @@ impl ReceiveBuffer {
         !self.assembler.is_empty()
     }
 
-    /// Octets of memory that it takes to store `len` octets of text there, beyond what is taken
+    /// Bytes of memory that it takes to store `len` bytes of text there, beyond what is taken
     /// already.
     pub(crate) fn growth(&self, offset: u32, len: usize) -> usize {
         let end = if len == 0 {
@@ -143,10 +143,10 @@ impl ReceiveBuffer {
                 .saturating_add(offset as usize)
                 .saturating_add(len)
         };
-        end.saturating_sub(self.octets.capacity())
+        end.saturating_sub(self.bytes.capacity())
     }
 
-    /// Stores text that starts `offset` octets after RCV.NXT, and the FIN behind it. What lies
+    /// Stores text that starts `offset` bytes after RCV.NXT, and the FIN behind it. What lies
     /// beyond the limit is refused. What is in order counts before what is held.
     pub(crate) fn insert(
         &mut self,
@@ -203,7 +203,7 @@ impl ReceiveBuffer {
         if fin {
             // Nothing comes after it.
             self.assembler = Assembler::default();
-            self.octets.truncate(self.readable);
+            self.bytes.truncate(self.readable);
         }
         Inserted {
             advanced,
@@ -214,24 +214,24 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Writes octets `at` octets after RCV.NXT, over what is there.
+    /// Writes bytes `at` bytes after RCV.NXT, over what is there.
     fn write(&mut self, at: u32, piece: &[u8]) {
         let begin = self.readable + at as usize;
         if piece.is_empty() {
             return;
         }
-        if self.octets.len() < begin {
-            self.octets.resize(begin, 0);
+        if self.bytes.len() < begin {
+            self.bytes.resize(begin, 0);
         }
-        let (over, beyond) = piece.split_at(piece.len().min(self.octets.len() - begin));
-        write_at(&mut self.octets, begin, over);
-        self.octets.extend(beyond);
+        let (over, beyond) = piece.split_at(piece.len().min(self.bytes.len() - begin));
+        write_at(&mut self.bytes, begin, over);
+        self.bytes.extend(beyond);
     }
 
-    /// Moves octets in order into `into` and says how many.
+    /// Moves bytes in order into `into`; returns how many.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
         let taken = into.len().min(self.readable);
-        let (front, back) = self.octets.as_slices();
+        let (front, back) = self.bytes.as_slices();
         let split = taken.min(front.len());
         let (head, tail) = into.split_at_mut(split);
         head.copy_from_slice(front.get(..split).unwrap_or_default());
@@ -239,7 +239,7 @@ impl ReceiveBuffer {
         {
             tail.copy_from_slice(back);
         }
-        self.octets.drain(..taken);
+        self.bytes.drain(..taken);
         self.readable -= taken;
         taken
     }
@@ -265,24 +265,24 @@ impl ReceiveBuffer {
         self.assembler.blocks()
     }
 
-    /// Octets of memory taken.
+    /// Bytes of memory taken.
     pub(crate) fn memory(&self) -> usize {
-        self.octets.capacity() + self.assembler.memory()
+        self.bytes.capacity() + self.assembler.memory()
     }
 
     /// Whether [`give_back`](ReceiveBuffer::give_back) has something to give.
     pub(crate) fn has_slack(&self) -> bool {
-        is_slack(self.octets.capacity(), self.octets.len()) || self.assembler.has_slack()
+        is_slack(self.bytes.capacity(), self.bytes.len()) || self.assembler.has_slack()
     }
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
-        self.octets.shrink_to_fit();
+        self.bytes.shrink_to_fit();
         self.assembler.give_back();
     }
 }
 
-/// Overwrites octets of the ring from `at` on; they are there already.
+/// Overwrites bytes of the ring from `at` on; they are there already.
 fn write_at(ring: &mut VecDeque<u8>, at: usize, piece: &[u8]) {
     let (front, back) = ring.as_mut_slices();
     let split = front.len().saturating_sub(at).min(piece.len());

@@ -58,8 +58,8 @@ fn receive_buffer_holds_any_number_of_segments_without_a_hole_between_them() {
     assert_eq!(insert(&mut buffer, 0, b"abc").advanced, 3000);
 }
 
-/// What RFC 9293 says, and what Linux does, at full length: the segments that are held, each as
-/// it came.
+/// What RFC 9293 demands, and what Linux does, without any shortcut: the segments that are held,
+/// each as it came.
 #[derive(Default)]
 struct Model {
     held: Vec<(u32, Vec<u8>, bool)>,

@@ -1,5 +1,5 @@
-//! What became of the octets from SND.UNA to SND.NXT, as far as SACK tells (RFC 6675 section 4): a
-//! list of runs, bounded in length.
+//! What became of the bytes from SND.UNA to SND.NXT, as far as SACK reports it (RFC 6675 section
+//! 4): a list of runs, bounded in length.
 
 use crate::seq::Seq;
 use crate::tcb::buffer::is_slack;
@@ -10,16 +10,16 @@ use alloc::collections::VecDeque;
 mod tests;
 
 /// The most runs that SACK blocks may cut what is in flight into; a block that would make another
-/// one is not believed (the octets go again, no more), so that nobody can make an ACK expensive
-/// (CVE-2019-11477, CVE-2019-11478).
+/// one is not believed (the bytes are only retransmitted), so that no peer can make an ACK
+/// expensive (CVE-2019-11477, CVE-2019-11478).
 const MAX_RUNS: usize = 1024;
 
-/// What became of a run of octets.
+/// What became of a run of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Mark {
     /// Sent once.
     Sent,
-    /// The peer says that it holds them. It may still throw them away (RFC 2018 section 8).
+    /// The peer reports that it holds them. It may still drop them (RFC 2018 section 8).
     Held,
     /// Deemed lost, and not sent again since.
     Lost,
@@ -29,7 +29,7 @@ pub(crate) enum Mark {
     Twice,
 }
 
-/// Octets with the same fate, or part of them.
+/// Bytes with the same fate, or part of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Run {
     pub(crate) start: Seq,
@@ -50,7 +50,7 @@ impl Run {
         self.end.since(self.start)
     }
 
-    /// Whether `at` tells a round-trip time once they are acknowledged (Karn).
+    /// Whether `at` gives a round-trip time once they are acknowledged (Karn).
     pub(crate) fn is_sample(&self) -> bool {
         !self.again && !self.blurred
     }
@@ -65,16 +65,16 @@ impl Run {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Scoreboard {
     runs: VecDeque<Run>,
-    /// Octets by [`Mark`].
-    octets: [u32; 5],
+    /// Bytes by [`Mark`].
+    bytes: [u32; 5],
 }
 
 impl Scoreboard {
-    pub(crate) fn octets(&self, mark: Mark) -> u32 {
-        self.octets[mark as usize]
+    pub(crate) fn bytes(&self, mark: Mark) -> u32 {
+        self.bytes[mark as usize]
     }
 
-    /// Octets of memory taken.
+    /// Bytes of memory taken.
     pub(crate) fn memory(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
     }
@@ -92,17 +92,17 @@ impl Scoreboard {
     pub(crate) fn is_disturbed(&self) -> bool {
         [Mark::Held, Mark::Resent, Mark::Twice]
             .into_iter()
-            .any(|mark| self.octets(mark) > 0)
+            .any(|mark| self.bytes(mark) > 0)
     }
 
-    /// Of `flight` octets in flight, those that are taken to be in the network, copies included
+    /// Of `flight` bytes in flight, those that are taken to be in the network, copies included
     /// (RFC 6675 section 4, SetPipe).
     pub(crate) fn pipe(&self, flight: u32) -> u32 {
-        (flight + self.octets(Mark::Twice))
-            .saturating_sub(self.octets(Mark::Held) + self.octets(Mark::Lost))
+        (flight + self.bytes(Mark::Twice))
+            .saturating_sub(self.bytes(Mark::Held) + self.bytes(Mark::Lost))
     }
 
-    /// The octets from `seq` to `end` are sent now, some of them perhaps again.
+    /// The bytes from `seq` to `end` are sent now, some of them perhaps again.
     pub(crate) fn sent(&mut self, seq: Seq, end: Seq, now: Instant) {
         let top = self.runs.back().map_or(seq, |run| run.end);
         if seq.lt(top) {
@@ -116,7 +116,7 @@ impl Scoreboard {
 
     fn push(&mut self, start: Seq, end: Seq, now: Instant) {
         self.make_room();
-        self.octets[Mark::Sent as usize] += end.since(start);
+        self.bytes[Mark::Sent as usize] += end.since(start);
         match self.runs.back_mut() {
             Some(last) if last.mark == Mark::Sent && last.is_sample() && last.at == now => {
                 last.end = end
@@ -165,7 +165,7 @@ impl Scoreboard {
                 ..*run
             };
             run.start = part.end;
-            self.octets[part.mark as usize] -= part.len();
+            self.bytes[part.mark as usize] -= part.len();
             if part.mark != Mark::Held {
                 deliver(&part);
             }
@@ -175,8 +175,8 @@ impl Scoreboard {
         }
     }
 
-    /// A SACK block whose octets are in flight; `deliver` gets what was not known to be there. Says
-    /// whether there was any.
+    /// A SACK block whose bytes are in flight; `deliver` gets what was not known to be there.
+    /// Returns whether there was any.
     pub(crate) fn held(&mut self, left: Seq, right: Seq, mut deliver: impl FnMut(&Run)) -> bool {
         let known = self
             .runs
@@ -200,29 +200,29 @@ impl Scoreboard {
     }
 
     /// IsLost (RFC 6675 section 4): what lies below `threshold` discontiguous held runs, or below
-    /// more than `threshold - 1` segments of held octets. Says whether something is lost that was
+    /// more than `threshold - 1` segments of held bytes. Returns whether something is lost that was
     /// not.
     pub(crate) fn lose_below_held(&mut self, threshold: u32, mss: u32) -> bool {
-        if self.octets(Mark::Held) == 0 {
+        if self.bytes(Mark::Held) == 0 {
             return false;
         }
         let mut blocks = 0;
-        let mut octets = 0;
+        let mut bytes = 0;
         let mut index = self.runs.len();
-        while blocks < threshold && octets <= threshold.saturating_sub(1).saturating_mul(mss) {
+        while blocks < threshold && bytes <= threshold.saturating_sub(1).saturating_mul(mss) {
             let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else {
                 return false;
             };
             index -= 1;
             if run.mark == Mark::Held {
                 blocks += 1;
-                octets += run.len();
+                bytes += run.len();
             }
         }
         self.lose(index, |run| run.mark == Mark::Sent)
     }
 
-    /// The first octets, one segment of them at the most, are lost if they are not known to be
+    /// The first bytes, one segment of them at the most, are lost if they are not known to be
     /// there.
     pub(crate) fn lose_first(&mut self, mss: u32) -> bool {
         let Some(first) = self.runs.front().copied() else {
@@ -238,17 +238,17 @@ impl Scoreboard {
     }
 
     /// Everything is lost that is not known to be there and left in a segment of more than `len`
-    /// octets, as far as can be told.
+    /// bytes, as far as can be told.
     pub(crate) fn lose_longer(&mut self, len: u32) {
         self.lose(self.runs.len(), |run| run.len() > len);
     }
 
-    /// Everything is lost for which `late` says so.
+    /// Everything is lost for which `late` is true.
     pub(crate) fn lose_late(&mut self, mut late: impl FnMut(&Run) -> bool) -> bool {
         self.lose(self.runs.len(), |run| late(run))
     }
 
-    /// Of the first `count` runs those are lost that are in flight and for which `which` says so.
+    /// Of the first `count` runs those are lost that are in flight and for which `which` is true.
     fn lose(&mut self, count: usize, mut which: impl FnMut(&Run) -> bool) -> bool {
         let mut news = false;
         for index in 0..count {
@@ -292,7 +292,7 @@ impl Scoreboard {
 
     /// The first lost stretch.
     pub(crate) fn next_lost(&self) -> Option<(Seq, Seq)> {
-        if self.octets(Mark::Lost) == 0 {
+        if self.bytes(Mark::Lost) == 0 {
             return None;
         }
         self.runs
@@ -312,7 +312,7 @@ impl Scoreboard {
             .map(|run| (run.start, run.end))
     }
 
-    /// The last octets that are not known to be there, one segment at the most (NextSeg rule 4; RFC
+    /// The last bytes that are not known to be there, one segment at the most (NextSeg rule 4; RFC
     /// 8985 section 7.3).
     pub(crate) fn last(&self, mss: u32) -> Option<(Seq, Seq)> {
         let run = self.runs.iter().rev().find(|run| run.mark != Mark::Held)?;
@@ -324,7 +324,7 @@ impl Scoreboard {
         self.runs.partition_point(|run| run.end.le(seq))
     }
 
-    /// Makes a run begin at `seq`, and says which one that is.
+    /// Makes a run begin at `seq`, and returns which one that is.
     fn cut(&mut self, seq: Seq) -> usize {
         let index = self.index(seq);
         let Some(run) = self.runs.get_mut(index).filter(|run| run.start.lt(seq)) else {
@@ -338,8 +338,8 @@ impl Scoreboard {
 
     fn remark(&mut self, index: usize, mark: Mark) {
         if let Some(run) = self.runs.get_mut(index) {
-            self.octets[run.mark as usize] -= run.len();
-            self.octets[mark as usize] += run.len();
+            self.bytes[run.mark as usize] -= run.len();
+            self.bytes[mark as usize] += run.len();
             run.mark = mark;
         }
     }
@@ -352,7 +352,7 @@ impl Scoreboard {
         });
     }
 
-    /// The same where `alike` says so of runs with one fate. Of several times the latest counts.
+    /// The same where `alike` is true of runs with one fate. Of several times the latest counts.
     fn join_where(&mut self, first: usize, last: usize, alike: impl Fn(&Run, &Run) -> bool) {
         let last = (last + 1).min(self.runs.len());
         let mut kept = first.saturating_sub(1);
@@ -387,8 +387,8 @@ impl Scoreboard {
         }
     }
 
-    /// Joins neighbours of one fate though they were sent at different times. Says whether there is
-    /// room then.
+    /// Joins neighbours of one fate though they were sent at different times. Returns whether there
+    /// is room then.
     fn compress(&mut self) -> bool {
         self.join_where(0, self.runs.len(), |_, _| true);
         self.runs.len() < MAX_RUNS
@@ -410,7 +410,7 @@ impl Scoreboard {
             };
             self.runs.clear();
             self.runs.push_back(whole);
-            self.octets = [whole.len(), 0, 0, 0, 0];
+            self.bytes = [whole.len(), 0, 0, 0, 0];
         }
     }
 }

@@ -8,7 +8,7 @@ fn at(time: u64) -> Instant {
     Instant(time)
 }
 
-/// One hundred octets, ten a segment, each sent at a time of its own.
+/// One hundred bytes, ten a segment, each sent at a time of its own.
 fn board() -> Scoreboard {
     let mut board = Scoreboard::default();
     (0..10).for_each(|n| board.sent(START + 10 * n, START + 10 * n + 10, at(u64::from(n))));
@@ -33,7 +33,7 @@ fn rfc_6675_4_is_lost_below_three_blocks_or_more_than_two_segments() {
     let mut three = board();
     assert!(hold(&mut three, 41, 42) && hold(&mut three, 51, 52) && hold(&mut three, 61, 62));
     assert!(three.lose_below_held(3, 10));
-    assert_eq!(three.octets(Mark::Lost), 41);
+    assert_eq!(three.bytes(Mark::Lost), 41);
     let mut two = board();
     hold(&mut two, 40, 60);
     assert!(
@@ -53,7 +53,7 @@ fn rfc_6675_4_is_lost_below_three_blocks_or_more_than_two_segments() {
 }
 
 #[test]
-fn resent_octets_are_not_lost_by_what_was_held_before() {
+fn resent_bytes_are_not_lost_by_what_was_held_before() {
     let mut board = board();
     hold(&mut board, 40, 100);
     board.lose_below_held(3, 10);
@@ -62,9 +62,9 @@ fn resent_octets_are_not_lost_by_what_was_held_before() {
     assert!(!board.lose_below_held(3, 10));
     assert_eq!(
         (
-            board.octets(Mark::Resent),
-            board.octets(Mark::Lost),
-            board.octets(Mark::Held)
+            board.bytes(Mark::Resent),
+            board.bytes(Mark::Lost),
+            board.bytes(Mark::Held)
         ),
         (10, 30, 60)
     );
@@ -86,7 +86,7 @@ fn rfc_6675_4_next_seg_finds_the_doubtful_below_what_is_held_and_the_last() {
 }
 
 #[test]
-fn sieve_of_held_octets_stays_within_its_bound_and_counts_no_more() {
+fn sieve_of_held_bytes_stays_within_its_bound_and_counts_no_more() {
     let mut board = Scoreboard::default();
     board.sent(START, START + 100_000, at(0));
     let believed = (0..20_000)
@@ -100,12 +100,12 @@ fn sieve_of_held_octets_stays_within_its_bound_and_counts_no_more() {
         assert!(board.runs.len() <= 2 * MAX_RUNS + 2);
     }
     board.acknowledged(START + 100_000, |_| {});
-    assert_eq!((board.runs.len(), board.octets), (0, [0; 5]));
+    assert_eq!((board.runs.len(), board.bytes), (0, [0; 5]));
 }
 
-/// Karn: of octets with one time for several transmissions none can be told.
+/// Karn: of bytes with one time for several transmissions none can be told.
 #[test]
-fn rfc_6298_3_octets_whose_times_were_thrown_together_give_no_sample() {
+fn rfc_6298_3_bytes_whose_times_were_thrown_together_give_no_sample() {
     let mut board = Scoreboard::default();
     (0..1500).for_each(|n| board.sent(START + n, START + n + 1, at(n.into())));
     assert!(hold(&mut board, 100, 101));
@@ -140,9 +140,9 @@ fn any_input() -> impl Strategy<Value = Input> {
 }
 
 proptest! {
-    /// Every octet has the fate that a list of single octets would give it.
+    /// Every byte has the fate that a list of single bytes would give it.
     #[test]
-    fn board_is_a_list_of_octets(inputs in prop::collection::vec(any_input(), 1..80)) {
+    fn board_is_a_list_of_bytes(inputs in prop::collection::vec(any_input(), 1..80)) {
         let mut board = Scoreboard::default();
         let mut model = Vec::<Mark>::new();
         let mut una = 0usize;
@@ -174,14 +174,14 @@ proptest! {
                 Input::Hold(from, len) => {
                     let range = inside(from, len);
                     if !range.is_empty() {
-                        let octets = &mut model[range.start - una..range.end - una];
+                        let bytes = &mut model[range.start - una..range.end - una];
                         let mut delivered = 0;
-                        let expected = octets.iter().filter(|mark| **mark != Mark::Held).count();
+                        let expected = bytes.iter().filter(|mark| **mark != Mark::Held).count();
                         let news = board.held(seq(range.start), seq(range.end), |run| {
                             delivered += run.len()
                         });
                         prop_assert_eq!((news, delivered as usize), (expected > 0, expected));
-                        octets.fill(Mark::Held);
+                        bytes.fill(Mark::Held);
                     }
                 }
                 Input::Acknowledge(len) => {
@@ -237,8 +237,8 @@ proptest! {
                 Mark::Twice,
             ] {
                 prop_assert_eq!(
-                    board.octets(mark) as usize,
-                    model.iter().filter(|octet| **octet == mark).count()
+                    board.bytes(mark) as usize,
+                    model.iter().filter(|byte| **byte == mark).count()
                 );
             }
             prop_assert!(
