@@ -143,7 +143,7 @@ fn ladder_of_a_file_that_is_not_one_says_which_and_why() {
     .unwrap();
     let message = stderr(&lab(&["ladder", &file, &file], &directory));
     assert!(
-        message.contains(&file) && message.contains("version 9 is unknown"),
+        message.contains(&file) && message.contains("unknown version 9"),
         "{message}"
     );
     let message = stderr(&lab(&["ladder", "/nowhere", &file], &directory));

@@ -14,7 +14,7 @@ const fn name(timer: Timer) -> Option<&'static str> {
         Timer::Persist => Some("persist"),
         Timer::KeepAlive => Some("keepalive"),
         Timer::TimeWait => Some("2 MSL"),
-        Timer::FinWait2 => Some("FIN-WAIT-2"),
+        Timer::FinWait2 => Some(State::FinWait2.name()),
         Timer::User => Some("user timeout"),
         Timer::DelayedAck | Timer::Override | Timer::Reordering => None,
     }

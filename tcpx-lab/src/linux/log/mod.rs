@@ -24,12 +24,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use tcpx_experiment::trace::{Body, Entry, Log};
 use tcpx_proto::error::CloseKind;
-use tcpx_proto::script::AppAction;
-use tcpx_proto::state::State;
-use tcpx_proto::state::Trigger;
+use tcpx_proto::script::{AppAction, Step as ScriptStep};
+use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::trace::Role;
-use tcpx_proto::wire::Flags;
-use tcpx_proto::wire::Icmp;
+use tcpx_proto::wire::{Flags, Icmp};
 
 /// How far the stamp of a segment may be from the change that it makes, seconds: the kernel stamps
 /// it before it handles it, and changes the state before it sends.
@@ -155,15 +153,15 @@ impl Life {
     }
 }
 
-/// When the player's host was started anew.
+/// When the player's host was restarted.
 struct Restarts(Vec<f64>);
 
 impl Restarts {
     fn of(calls: &[Entry], monotonic: f64) -> Restarts {
-        let restart = |call: &Entry| {
-            let restarts =
-                matches!(&call.body, Body::App(AppAction::Began(step)) if step == "restart");
-            restarts.then_some(call.t + monotonic)
+        let name = ScriptStep::Restart.to_string();
+        let restart = |call: &Entry| match &call.body {
+            Body::App(AppAction::Began(step)) if *step == name => Some(call.t + monotonic),
+            _ => None,
         };
         Restarts(calls.iter().filter_map(restart).collect())
     }
