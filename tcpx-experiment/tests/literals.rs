@@ -11,11 +11,21 @@ use tcpx_proto::fault::VerdictKind;
 use tcpx_proto::state::{State, Trigger};
 
 /// Words of another language that look the same: file, word, whose word it is.
-const OTHERS: [(&str, &str, &str); 7] = [
+const OTHERS: [(&str, &str, &str); 9] = [
     (
         "tcpx-experiment/src/draw/timers.rs",
         "restarted",
         "a timer's end",
+    ),
+    (
+        "tcpx-experiment/src/experiment/expectation.rs",
+        "ICMP error",
+        "what is expected in a line",
+    ),
+    (
+        "tcpx-experiment/src/prediction/sent.rs",
+        "dropped",
+        "a difference",
     ),
     (
         "tcpx-experiment/src/prediction/sent.rs",

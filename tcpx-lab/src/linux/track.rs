@@ -5,7 +5,7 @@ use super::sockets::{Sighting, Timer};
 use tcpx_experiment::trace::{Direction, Segment};
 use tcpx_proto::error::CloseKind;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::state::{State, Trigger};
+use tcpx_proto::state::{State, TRANSITIONS, Trigger};
 use tcpx_proto::wire::Flags;
 
 /// A change of state.
@@ -106,9 +106,11 @@ impl Track {
         if segment.dir == Direction::In {
             return;
         }
-        let (syn, fin) = (segment.flags.has(Flags::SYN), segment.flags.has(Flags::FIN));
+        let syn = segment.flags.has(Flags::SYN);
+        let fin = segment.flags.has(Flags::FIN);
         if syn {
-            (self.after_syn, self.after_fin) = (Some(segment.seq + 1), None);
+            self.after_syn = Some(segment.seq + 1);
+            self.after_fin = None;
         }
         if fin {
             self.after_fin = Some(segment.seq + segment.len + u32::from(syn) + 1);
@@ -196,21 +198,20 @@ impl Track {
 /// The event that leads from one state to another, where there is only one; `None` also for those
 /// that lead to CLOSED.
 pub(super) fn event(from: State, to: State) -> Option<Trigger> {
-    Some(match (from, to) {
-        (State::Closed, State::SynSent) => Trigger::ActiveOpen,
-        (State::Listen | State::SynSent, State::SynReceived)
-        | (State::TimeWait, State::SynReceived) => Trigger::Syn,
-        (State::SynSent, State::Established) => Trigger::SynAck,
-        (State::Listen | State::SynReceived, State::Established) => Trigger::AckOfSyn,
-        (State::SynReceived | State::Established, State::FinWait1)
-        | (State::CloseWait, State::LastAck) => Trigger::Close,
-        (State::SynReceived | State::Established, State::CloseWait)
-        | (State::FinWait1, State::Closing)
-        | (State::FinWait2, State::TimeWait) => Trigger::Fin,
-        (State::FinWait1, State::FinWait2) | (State::Closing, State::TimeWait) => Trigger::AckOfFin,
-        (State::FinWait1, State::TimeWait) => Trigger::FinAckOfFin,
-        _ => return None,
-    })
+    match (from, to) {
+        (_, State::Closed) => return None,
+        // The next connection on the ports of the last one.
+        (State::TimeWait, State::SynReceived) => return Some(Trigger::Syn),
+        // A SYN cookie came back.
+        (State::Listen, State::Established) => return Some(Trigger::AckOfSyn),
+        _ => {}
+    }
+    let mut events = TRANSITIONS
+        .iter()
+        .filter(|edge| (edge.from, edge.to) == (from, to))
+        .map(|edge| edge.on);
+    let first = events.next()?;
+    events.all(|on| on == first).then_some(first)
 }
 
 /// How a connection ended that a segment ended.
@@ -256,4 +257,127 @@ pub(super) fn ended_in_silence(state: State, last: &Sighting, unreachable: bool)
         _ => (None, None),
     };
     Ending { on, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use tcpx_proto::fault::VerdictKind;
+    use tcpx_proto::state::Transition;
+
+    const SYN: Seq = Seq(100);
+    const FIN: Seq = Seq(200);
+
+    /// Every change that some segment proves: each state, each set of control bits, either way, with
+    /// an acknowledgment of nothing, of the SYN, of the FIN.
+    fn proven() -> HashSet<Transition> {
+        let mut proven = HashSet::new();
+        for state in State::ALL {
+            for bits in 0..=u8::MAX {
+                for dir in [Direction::In, Direction::Out] {
+                    for ack in [Seq(0), SYN, FIN] {
+                        for asked in [None, Some((0, 0.0, ack))] {
+                            let mut track = Track {
+                                state,
+                                after_syn: Some(SYN),
+                                after_fin: Some(FIN),
+                                asked,
+                            };
+                            let seen = captured(dir, Flags(bits), ack);
+                            let edge = track.moves(0, &seen);
+                            proven.extend(edge.map(|(from, to, on)| Transition { from, on, to }));
+                        }
+                    }
+                }
+            }
+        }
+        proven
+    }
+
+    fn captured(dir: Direction, flags: Flags, ack: Seq) -> Captured {
+        let end = "10.77.0.1:1".parse().unwrap();
+        Captured {
+            at: 0.0,
+            own: end,
+            peer: end,
+            incarnation: 0,
+            segment: Segment {
+                dir,
+                cause: None,
+                carries: None,
+                flags,
+                seq: Seq(0),
+                ack,
+                len: 0,
+                win: 0,
+                id: 0,
+                options: tcpx_proto::wire::Options::default(),
+                retransmission: 0,
+                verdict: VerdictKind::Pass,
+                rule: None,
+                forged: false,
+            },
+        }
+    }
+
+    /// Whether an edge of the table is taken without a segment that an outsider could tell it by.
+    fn is_silent(edge: &Transition) -> bool {
+        match edge.on {
+            Trigger::PassiveOpen
+            | Trigger::TimeWaitTimeout
+            | Trigger::Timeout
+            | Trigger::Icmp
+            | Trigger::Restart => true,
+            // There is no peer yet, or none any more.
+            Trigger::Close => matches!(edge.from, State::Listen | State::SynSent),
+            Trigger::Abort => {
+                matches!(
+                    edge.from,
+                    State::SynSent | State::SynReceived | State::TimeWait
+                ) && edge.to == State::Listen
+                    || matches!(edge.from, State::SynSent | State::TimeWait)
+            }
+            // From outside, an embryo's end looks the same whether its listener is left or not.
+            Trigger::Rst => edge.to == State::Listen,
+            // RFC 793: a SYN in the window resets. Linux answers it with a challenge ACK.
+            Trigger::Syn => {
+                matches!(edge.to, State::Closed | State::Listen) && edge.from != State::TimeWait
+            }
+            // A FIN is processed only with an ACK, which moves the connection to ESTABLISHED first.
+            Trigger::Fin => edge.from == State::SynReceived,
+            Trigger::ActiveOpen
+            | Trigger::SynAck
+            | Trigger::AckOfSyn
+            | Trigger::AckOfFin
+            | Trigger::FinAckOfFin => false,
+        }
+    }
+
+    #[test]
+    fn segments_prove_each_edge_of_the_table_that_shows_on_the_cable_and_no_other() {
+        let mut more = proven();
+        for edge in TRANSITIONS {
+            assert_ne!(more.remove(edge), is_silent(edge), "{edge:?}");
+        }
+        // The next connection of the same host on the ports of the last one.
+        let reuse = Transition {
+            from: State::TimeWait,
+            on: Trigger::ActiveOpen,
+            to: State::Closed,
+        };
+        assert_eq!(more, HashSet::from([reuse]));
+    }
+
+    #[test]
+    fn event_between_two_states_is_the_only_one_of_the_table() {
+        for edge in TRANSITIONS {
+            let only = |other: &Transition| {
+                (other.from, other.to) != (edge.from, edge.to) || other.on == edge.on
+            };
+            let expected = edge.to != State::Closed && TRANSITIONS.iter().all(only);
+            let event = event(edge.from, edge.to);
+            assert_eq!(event, expected.then_some(edge.on), "{edge:?}");
+        }
+    }
 }
