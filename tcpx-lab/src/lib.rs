@@ -16,6 +16,7 @@ pub mod linux;
 pub mod netns_daemon;
 #[cfg(test)]
 mod pair;
+mod programs;
 pub mod report;
 pub mod runner;
 #[cfg(test)]

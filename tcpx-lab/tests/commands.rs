@@ -82,7 +82,7 @@ fn netns_up_stays_until_down() {
 }
 
 #[test]
-fn doctor_as_json_names_what_mends_each_failure() {
+fn doctor_as_json_names_the_fix_of_each_failure() {
     let output = lab(&["doctor", "--format", "json"], &directory("doctor"));
     let checks: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
@@ -93,7 +93,7 @@ fn doctor_as_json_names_what_mends_each_failure() {
     );
     let silent: Vec<_> = checks
         .iter()
-        .filter(|check| check["works"] == false && check["mend"].as_str().is_none())
+        .filter(|check| check["works"] == false && check["fix"].as_str().is_none())
         .collect();
     assert!(silent.is_empty(), "{silent:#?}");
 }

@@ -1,7 +1,7 @@
 //! A process that plays a script: one of the pair, or the kernel's player; its record is read while
 //! it is written.
 
-use crate::cli::doctor::{sibling, to_get};
+use crate::programs::{sibling, to_get};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::{BTreeSet, HashSet};

@@ -35,7 +35,13 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// The crates whose modules ARCHITECTURE.md lists.
-const LISTED: [&str; 3] = ["tcpx-proto", "tcpx", "tcpx-cli"];
+const LISTED: [&str; 5] = [
+    "tcpx-proto",
+    "tcpx",
+    "tcpx-cli",
+    "tcpx-experiment",
+    "tcpx-lab",
+];
 
 /// What an engine without I/O, clock or chance has no use for, however far down.
 const NOT_IN_PROTO: [&str; 12] = [

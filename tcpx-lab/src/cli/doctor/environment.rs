@@ -1,7 +1,8 @@
 //! What stands between two TCPs on this machine and can keep an experiment from showing anything;
 //! docs/troubleshooting.md tells of each.
 
-use super::{Check, find};
+use super::Check;
+use crate::programs::find;
 use std::process::Command;
 use tcpx::netns;
 use tcpx::netns::root::sysctl;
@@ -32,7 +33,7 @@ pub(super) fn examine() -> Vec<Check> {
         .collect()
 }
 
-/// What was found, or what is wrong and the command that mends it.
+/// What was found, or what is wrong and the command that fixes it.
 type Outcome = Result<String, (String, String)>;
 
 /// Some kernels stand in a machine whose network is not what it seems.
@@ -170,9 +171,8 @@ mod tests {
             kernel("5.15.167.4-microsoft-standard-WSL2").is_ok_and(|found| found.contains("NAT"))
         );
         assert!(
-            kernel("4.4.0-19041-Microsoft").is_err_and(|(found, mend)| found
-                .contains("no raw sockets")
-                && mend.contains("wsl"))
+            kernel("4.4.0-19041-Microsoft")
+                .is_err_and(|(found, fix)| found.contains("no raw sockets") && fix.contains("wsl"))
         );
         assert!(kernel("6.10.14-linuxkit").is_ok_and(|found| found.contains("proxy")));
     }
@@ -203,7 +203,7 @@ mod tests {
         ] {
             assert!(
                 conntrack(Some("0"), Some(rule)).is_err_and(
-                    |(found, mend)| found.contains(rule) && mend.contains("be_liberal=1")
+                    |(found, fix)| found.contains(rule) && fix.contains("be_liberal=1")
                 )
             );
             assert!(conntrack(Some("1"), Some(rule)).is_ok());
@@ -219,7 +219,7 @@ mod tests {
         };
         assert!(
             with("1", "0")
-                .is_err_and(|(found, mend)| found.contains("lo") && mend.contains("rp_filter=2"))
+                .is_err_and(|(found, fix)| found.contains("lo") && fix.contains("rp_filter=2"))
         );
         assert!(with("0", "1").is_err());
         assert!(with("2", "1").is_ok() && with("1", "2").is_ok() && with("0", "0").is_ok());

@@ -1,14 +1,15 @@
-//! What works on this machine, what does not, and the command that mends it.
+//! What works on this machine, what does not, and the command that fixes it.
 
 mod environment;
 
+use crate::programs::{find, sibling, to_get};
 use clap::builder::styling::AnsiColor;
 use rustix::process::getuid;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use tcpx::GuardKind;
 use tcpx::Ports;
@@ -26,25 +27,25 @@ pub struct Check {
     pub works: bool,
     /// What was found.
     pub found: String,
-    /// The command that mends it.
-    pub mend: Option<String>,
+    /// The command that fixes it.
+    pub fix: Option<String>,
 }
 
 impl Check {
     fn new(name: &str, outcome: Result<String, (String, String)>) -> Check {
-        let (works, found, mend) = match outcome {
+        let (works, found, fix) = match outcome {
             Ok(found) => (true, found, None),
             // Root needs no sudo, and a container has none.
-            Err((found, mend)) if getuid().is_root() => {
-                (false, found, Some(mend.replace("sudo ", "")))
+            Err((found, fix)) if getuid().is_root() => {
+                (false, found, Some(fix.replace("sudo ", "")))
             }
-            Err((found, mend)) => (false, found, Some(mend)),
+            Err((found, fix)) => (false, found, Some(fix)),
         };
         Check {
             name: name.to_owned(),
             works,
             found,
-            mend,
+            fix,
         }
     }
 }
@@ -211,27 +212,6 @@ fn program((name, package, purpose): &(&str, &str, &str)) -> Check {
     Check::new(name, outcome)
 }
 
-/// Where a program is. Debian keeps some in directories that an ordinary user's PATH leaves out.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories =
-        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    directories.find_map(|directory| Some(directory.join(name)).filter(|path| path.is_file()))
-}
-
-/// One of the pair: beside this program, where it was built or installed with it, or else in PATH.
-pub(crate) fn sibling(name: &str) -> Option<PathBuf> {
-    let beside = std::env::current_exe()
-        .ok()
-        .map(|own| own.with_file_name(name));
-    beside.filter(|path| path.is_file()).or_else(|| find(name))
-}
-
-/// What gets one of the pair that `sibling` does not find.
-pub(crate) fn to_get(name: &str) -> String {
-    format!("in the repository: cargo build --workspace --bins, or cargo install --path {name}")
-}
-
 fn file_capabilities(name: &str) -> Check {
     let outcome = match sibling(name) {
         None => Err((
@@ -281,7 +261,7 @@ pub fn table(checks: &[Check]) -> String {
         } else {
             ("✗", AnsiColor::Red)
         };
-        let fix = check.mend.as_deref().unwrap_or_default();
+        let fix = check.fix.as_deref().unwrap_or_default();
         table.add([
             Cell::styled(sign, color.on_default()),
             check.name.as_str().into(),

@@ -327,7 +327,7 @@ fn verdict(effect: &Effect, own: &Own) -> Result<String, Refusal> {
         }
         Effect::Duplicate(_) => "nft sends copies to other hosts alone",
         Effect::Corrupt | Effect::CorruptFixed => {
-            "nft draws no bit to turn, and mends the checksum of what it writes"
+            "nft chooses no random bit, and corrects the checksum of what it writes"
         }
     };
     refuse(Blame::Effect, reason)
