@@ -191,7 +191,8 @@ fn any_state_flooded_by_old_text_and_fins_answers_each() {
                     Vec::new(),
                 )
             });
-            assert_eq!((text, fin), (2000, 2000), "{} {state}", profile.name());
+            assert_eq!(text, 2000, "{} {state}", profile.name());
+            assert_eq!(fin, 2000, "{} {state}", profile.name());
         }
     }
 }

@@ -263,10 +263,9 @@ proptest! {
         }
         let was = Segment::parse(&before, ChecksumPolicy::Ignore).unwrap();
         let is = Segment::parse(&after, ChecksumPolicy::Strict).unwrap();
-        prop_assert_eq!(
-            (is.payload, is.checksum, after.len()),
-            (was.payload, ChecksumKind::Full, before.len())
-        );
+        prop_assert_eq!(is.payload, was.payload);
+        prop_assert_eq!(is.checksum, ChecksumKind::Full);
+        prop_assert_eq!(after.len(), before.len());
         let ends = |segment: &Segment<'_>| (segment.header.source, segment.header.destination);
         prop_assert_eq!(ends(&is), ends(&was));
         // A stripped option leaves NOPs: nothing moves, and nothing comes to light that was hidden.
@@ -383,69 +382,40 @@ proptest! {
         match (header.source.ip(), header.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let ip = Ipv4Packet::new(&packet).unwrap();
-                prop_assert_eq!(
-                    (
-                        ip.get_version(),
-                        ip.get_header_length(),
-                        usize::from(ip.get_total_length())
-                    ),
-                    (4, 5, packet.len())
-                );
-                prop_assert_eq!(
-                    (ip.get_source(), ip.get_destination(), ip.get_ttl()),
-                    (source, destination, header.ttl)
-                );
-                prop_assert_eq!(
-                    (ip.get_dscp() << 2 | ip.get_ecn(), ip.get_identification()),
-                    (header.tos, header.id)
-                );
-                prop_assert_eq!(
-                    (ip.get_flags(), ip.get_fragment_offset()),
-                    (Ipv4Flags::DontFragment, 0)
-                );
-                prop_assert_eq!(
-                    (ip.get_next_level_protocol(), ip.get_checksum()),
-                    (IpNextHeaderProtocols::Tcp, ipv4::checksum(&ip))
-                );
+                prop_assert_eq!(ip.get_version(), 4);
+                prop_assert_eq!(ip.get_header_length(), 5);
+                prop_assert_eq!(usize::from(ip.get_total_length()), packet.len());
+                prop_assert_eq!(ip.get_source(), source);
+                prop_assert_eq!(ip.get_destination(), destination);
+                prop_assert_eq!(ip.get_ttl(), header.ttl);
+                prop_assert_eq!(ip.get_dscp() << 2 | ip.get_ecn(), header.tos);
+                prop_assert_eq!(ip.get_identification(), header.id);
+                prop_assert_eq!(ip.get_flags(), Ipv4Flags::DontFragment);
+                prop_assert_eq!(ip.get_fragment_offset(), 0);
+                prop_assert_eq!(ip.get_next_level_protocol(), IpNextHeaderProtocols::Tcp);
+                prop_assert_eq!(ip.get_checksum(), ipv4::checksum(&ip));
             }
             (source, destination) => {
                 let ip = Ipv6Packet::new(&packet).unwrap();
-                prop_assert_eq!(
-                    (ip.get_version(), usize::from(ip.get_payload_length())),
-                    (6, tcp.len())
-                );
-                prop_assert_eq!(
-                    (
-                        IpAddr::V6(ip.get_source()),
-                        IpAddr::V6(ip.get_destination())
-                    ),
-                    (source, destination)
-                );
-                prop_assert_eq!(
-                    (
-                        ip.get_traffic_class(),
-                        ip.get_hop_limit(),
-                        ip.get_flow_label()
-                    ),
-                    (header.tos, header.ttl, 0)
-                );
+                prop_assert_eq!(ip.get_version(), 6);
+                prop_assert_eq!(usize::from(ip.get_payload_length()), tcp.len());
+                prop_assert_eq!(IpAddr::V6(ip.get_source()), source);
+                prop_assert_eq!(IpAddr::V6(ip.get_destination()), destination);
+                prop_assert_eq!(ip.get_traffic_class(), header.tos);
+                prop_assert_eq!(ip.get_hop_limit(), header.ttl);
+                prop_assert_eq!(ip.get_flow_label(), 0);
                 prop_assert_eq!(ip.get_next_header(), IpNextHeaderProtocols::Tcp);
             }
         }
         let tcp = TcpPacket::new(tcp).unwrap();
-        prop_assert_eq!(
-            (tcp.get_source(), tcp.get_destination()),
-            (header.source.port(), header.destination.port())
-        );
-        prop_assert_eq!(
-            (tcp.get_sequence(), tcp.get_acknowledgement()),
-            (header.seq.0, header.ack.0)
-        );
-        prop_assert_eq!((tcp.get_flags(), tcp.get_reserved()), (header.flags.0, 0));
-        prop_assert_eq!(
-            (tcp.get_window(), tcp.get_urgent_ptr()),
-            (header.window, header.urgent)
-        );
+        prop_assert_eq!(tcp.get_source(), header.source.port());
+        prop_assert_eq!(tcp.get_destination(), header.destination.port());
+        prop_assert_eq!(tcp.get_sequence(), header.seq.0);
+        prop_assert_eq!(tcp.get_acknowledgement(), header.ack.0);
+        prop_assert_eq!(tcp.get_flags(), header.flags.0);
+        prop_assert_eq!(tcp.get_reserved(), 0);
+        prop_assert_eq!(tcp.get_window(), header.window);
+        prop_assert_eq!(tcp.get_urgent_ptr(), header.urgent);
         prop_assert_eq!(
             tcp.get_checksum(),
             pnet_checksum(&tcp, header.source.ip(), header.destination.ip())

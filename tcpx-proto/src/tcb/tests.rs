@@ -131,27 +131,15 @@ fn established_any_number_of_bytes_after_the_syn_sends_and_takes_acks() {
         let nxt = bench.tcb.snd.nxt;
         bench.run(|tcb, cx| tcb.send(cx, b"text")).unwrap();
         let (header, text) = bench.transmit().unwrap();
-        assert_eq!(
-            (
-                header.seq,
-                header.flags.without(Flags::PSH),
-                text.as_slice()
-            ),
-            (nxt, Flags::ACK, &b"text"[..]),
-            "{bytes}"
-        );
+        assert_eq!(header.seq, nxt, "{bytes}");
+        assert_eq!(header.flags.without(Flags::PSH), Flags::ACK, "{bytes}");
+        assert_eq!(text.as_slice(), &b"text"[..], "{bytes}");
         let discarded = bench.record.discarded;
         bench.arrive(Flags::ACK, Seq(501), nxt.back(10));
         bench.arrive(Flags::ACK, Seq(501), nxt + 4);
-        assert_eq!(
-            (
-                bench.tcb.snd.una,
-                bench.tcb.unacknowledged(),
-                bench.record.discarded - discarded
-            ),
-            (nxt + 4, 0, 0),
-            "{bytes}"
-        );
+        assert_eq!(bench.tcb.snd.una, nxt + 4, "{bytes}");
+        assert_eq!(bench.tcb.unacknowledged(), 0, "{bytes}");
+        assert_eq!(bench.record.discarded - discarded, 0, "{bytes}");
         assert_eq!(bench.transmit(), None, "{bytes}");
     }
 }

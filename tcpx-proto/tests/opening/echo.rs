@@ -41,12 +41,8 @@ fn syn_ack_with_an_echo_that_is_none_of_ours_is_refused_by_linux_alone() {
             } else {
                 (format!("{una} - R"), State::SynSent)
             };
-            assert_eq!(
-                (answer, bench.state()),
-                (vec![expected], state),
-                "{} {by}",
-                profile.name()
-            );
+            assert_eq!(answer, vec![expected], "{} {by}", profile.name());
+            assert_eq!(bench.state(), state, "{} {by}", profile.name());
         }
     }
 }
@@ -117,11 +113,8 @@ fn third_ack_with_an_echo_that_is_none_of_ours_is_answered_and_dropped_by_linux_
             stamp.wrapping_add_signed(by),
             text,
         );
-        assert_eq!(
-            (answer.len(), bench.state()),
-            (answers, state),
-            "{by} {flags}"
-        );
+        assert_eq!(answer.len(), answers, "{by} {flags}");
+        assert_eq!(bench.state(), state, "{by} {flags}");
         let (mut bench, stamp) = request(Profile::Rfc9293);
         echo(
             &mut bench,

@@ -107,15 +107,8 @@ fn measured_with(config: Config) -> (Bench, Seq) {
 #[test]
 fn profiles_recover_as_their_originals_do() {
     let of = |profile: Profile| profile.config().conn;
-    assert_eq!(
-        (of(Profile::Linux).recovery, of(Profile::Linux).congestion),
-        (Recovery::Rack, Congestion::Cubic)
-    );
-    assert_eq!(
-        (
-            of(Profile::Rfc9293).recovery,
-            of(Profile::Rfc9293).congestion
-        ),
-        (Recovery::Rfc6675, Congestion::NewReno)
-    );
+    assert_eq!(of(Profile::Linux).recovery, Recovery::Rack);
+    assert_eq!(of(Profile::Linux).congestion, Congestion::Cubic);
+    assert_eq!(of(Profile::Rfc9293).recovery, Recovery::Rfc6675);
+    assert_eq!(of(Profile::Rfc9293).congestion, Congestion::NewReno);
 }

@@ -37,7 +37,8 @@ fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
     assert_eq!(sent, []);
     let since = late.now;
     let sent = late.run(millis(100));
-    assert_eq!((times(since, &sent), sent[0].header.flags), (vec![40], ACK));
+    assert_eq!(times(since, &sent), vec![40]);
+    assert_eq!(sent[0].header.flags, ACK);
 
     let (mut prompt, _) = fin(Profile::Linux);
     prompt.stack.close(prompt.now, prompt.conn()).unwrap();
@@ -79,8 +80,13 @@ fn close_sends_everything_before_the_fin() {
     bench.send(&text(15 * MSS));
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     assert_eq!(
-        (bench.drain(), bench.state()),
-        (vec![], State::FinWait1),
+        bench.drain(),
+        [],
+        "the state changes at once, the FIN waits for its turn"
+    );
+    assert_eq!(
+        bench.state(),
+        State::FinWait1,
         "the state changes at once, the FIN waits for its turn"
     );
     let sent = bench.acknowledge();
@@ -99,10 +105,8 @@ fn fin_lost_is_sent_again_with_the_text_that_was_lost_with_it() {
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     bench.drain();
     let sent = bench.run(millis(1500));
-    assert_eq!(
-        (sent[0].header.seq, sent[0].text.as_slice()),
-        (una, &b"last words"[..])
-    );
+    assert_eq!(sent[0].header.seq, una);
+    assert_eq!(sent[0].text.as_slice(), &b"last words"[..]);
     assert!(sent.iter().any(|sent| sent.header.flags.has(Flags::FIN)));
     bench.acknowledge();
     assert_eq!(bench.state(), State::FinWait2);
@@ -116,10 +120,9 @@ fn close_in_syn_received_is_finished_by_the_ack_of_the_syn_alone() {
     bench.stack.shutdown(bench.now, bench.conn()).unwrap();
     assert_eq!(bench.drain()[0].header.seq, iss + 1);
     bench.arrive(bench.rcv_nxt, iss + 1, ACK, b"");
-    assert_eq!(
-        (bench.state(), bench.snd_una, bench.snd_nxt),
-        (State::FinWait1, iss + 1, iss + 2)
-    );
+    assert_eq!(bench.state(), State::FinWait1);
+    assert_eq!(bench.snd_una, iss + 1);
+    assert_eq!(bench.snd_nxt, iss + 2);
     let again = bench.run(secs(5));
     assert!(
         !again.is_empty()

@@ -206,13 +206,8 @@ fn rfc_2883_text_that_tells_of_a_duplicate_is_no_longer_than_a_segment_may_be() 
             );
         }
         let sent = bench.send(&[7; 3000]);
-        assert_eq!(
-            (
-                sent[0].text.len(),
-                sent[0].header.options.sack.as_slice().len()
-            ),
-            (len, blocks)
-        );
+        assert_eq!(sent[0].text.len(), len);
+        assert_eq!(sent[0].header.options.sack.as_slice().len(), blocks);
     }
 }
 
@@ -271,10 +266,8 @@ fn rfc_2018_fin_before_its_time_is_held_acknowledged_each_time_and_named() {
             );
         }
         let sent = bench.arrive(base, bench.snd_nxt, ACK, &b"0123456789"[..10 - text.len()]);
-        assert_eq!(
-            (sent[0].header.ack, sent[0].header.options.sack.as_slice()),
-            (base + 11, &[][..])
-        );
+        assert_eq!(sent[0].header.ack, base + 11);
+        assert_eq!(sent[0].header.options.sack.as_slice(), &[][..]);
         assert_eq!(bench.state(), State::CloseWait);
     }
 }
