@@ -1,6 +1,7 @@
 //! Why a segment is sent, and what it carries.
 
 use crate::name::UnknownName;
+use bitflags::bitflags;
 use core::fmt;
 use core::str::FromStr;
 
@@ -88,36 +89,31 @@ impl FromStr for Cause {
 
 /// What a segment carries: a set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Carries(pub u16);
+pub struct Carries(u16);
+
+bitflags! {
+    impl Carries: u16 {
+        /// Our SYN.
+        const SYN = 1;
+        /// The acknowledgment of the peer's SYN and of nothing else: the third ACK (SEG.ACK =
+        /// IRS+1).
+        const ACK_OF_SYN = 2;
+        /// Text.
+        const DATA = 4;
+        /// The acknowledgment of text.
+        const ACK_OF_DATA = 8;
+        /// Our FIN.
+        const FIN = 16;
+        /// The acknowledgment of the peer's FIN.
+        const ACK_OF_FIN = 32;
+        /// A larger window than the last one, and no other new information.
+        const WINDOW_UPDATE = 64;
+        /// A RST.
+        const RST = 128;
+    }
+}
 
 impl Carries {
-    /// Our SYN.
-    pub const SYN: Carries = Carries(1);
-    /// The acknowledgment of the peer's SYN and of nothing else: the third ACK (SEG.ACK = IRS+1).
-    pub const ACK_OF_SYN: Carries = Carries(2);
-    /// Text.
-    pub const DATA: Carries = Carries(4);
-    /// The acknowledgment of text.
-    pub const ACK_OF_DATA: Carries = Carries(8);
-    /// Our FIN.
-    pub const FIN: Carries = Carries(16);
-    /// The acknowledgment of the peer's FIN.
-    pub const ACK_OF_FIN: Carries = Carries(32);
-    /// A larger window than the last one, and nothing else that is new.
-    pub const WINDOW_UPDATE: Carries = Carries(64);
-    /// A RST.
-    pub const RST: Carries = Carries(128);
-
-    /// Whether all of `other` is in `self`.
-    pub const fn has(self, other: Carries) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Adds `other`.
-    pub fn add(&mut self, other: Carries) {
-        self.0 |= other.0;
-    }
-
     const NAMES: [(Carries, &str); 8] = [
         (Carries::SYN, "syn"),
         (Carries::ACK_OF_SYN, "ack-of-syn"),
@@ -129,18 +125,11 @@ impl Carries {
         (Carries::RST, "rst"),
     ];
 
-    /// All of it.
-    pub fn all() -> Carries {
-        Carries::NAMES
-            .iter()
-            .fold(Carries::default(), |all, (one, _)| Carries(all.0 | one.0))
-    }
-
     /// The names in the set, as the fault language and the events file spell them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Carries::NAMES
             .into_iter()
-            .filter(move |(one, _)| self.has(*one))
+            .filter(move |(one, _)| self.contains(*one))
             .map(|(_, name)| name)
     }
 
@@ -148,7 +137,7 @@ impl Carries {
     ///
     /// # Errors
     /// It is none of them.
-    pub fn from_name(name: &str) -> Result<Carries, UnknownName> {
+    pub fn named(name: &str) -> Result<Carries, UnknownName> {
         Carries::NAMES
             .into_iter()
             .find(|(_, known)| *known == name)

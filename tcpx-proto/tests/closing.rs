@@ -132,7 +132,7 @@ fn orphan(profile: Profile, stamps: bool) -> Bench {
 /// then.
 fn met(bench: &mut Bench, by: i32, flags: Flags, text: &[u8]) -> (Vec<String>, State) {
     let seq = Seq(bench.rcv_nxt.0.wrapping_add_signed(by));
-    let ack = if flags.has(ACK) {
+    let ack = if flags.contains(ACK) {
         bench.snd_nxt
     } else {
         Seq(0)
@@ -227,7 +227,7 @@ fn orphan_in_fin_wait_2_takes_the_fin_that_is_next_and_nothing_else_in_linux() {
         (-10, ACK, b"x", Some("A"), State::FinWait2),
         (-1, ACK, b"", Some("A"), State::FinWait2),
         (0, ACK, b"", None, State::FinWait2),
-        (0, Flags::NONE, b"x", None, State::FinWait2),
+        (0, Flags::empty(), b"x", None, State::FinWait2),
     ] {
         let (sent, after) = met(&mut orphan(Profile::Linux, false), by, flags, text);
         let letters = sent.first().and_then(|sent| sent.rsplit(' ').next());

@@ -14,7 +14,7 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Options, SackBlocks};
 
 const MSS: u32 = 1460;
-const SETUP: Flags = Flags(Flags::SYN.0 | Flags::ECE.0 | Flags::CWR.0);
+const SETUP: Flags = Flags::SYN.union(Flags::ECE).union(Flags::CWR);
 const CE: u8 = 3;
 
 fn config(ecn: Ecn) -> Config {
@@ -42,7 +42,7 @@ fn accepted_by(config: Config, syn: Flags) -> (Bench, Flags) {
         .accept(bench.now, bench.listener.unwrap())
         .unwrap();
     assert_eq!(answer[0].header.tos, 0, "no ECT on a SYN (6.1.1)");
-    (bench, answer[0].header.flags.without(SYN_ACK))
+    (bench, answer[0].header.flags.difference(SYN_ACK))
 }
 
 fn capable() -> Bench {
@@ -60,7 +60,12 @@ fn selective(recovery: Recovery) -> Bench {
 /// Bits of the IP header and of TCP's.
 fn bits(sent: &[Sent]) -> Vec<(u8, Flags)> {
     sent.iter()
-        .map(|sent| (sent.header.tos, sent.header.flags.without(ACK | Flags::PSH)))
+        .map(|sent| {
+            (
+                sent.header.tos,
+                sent.header.flags.difference(ACK | Flags::PSH),
+            )
+        })
         .collect()
 }
 
@@ -75,16 +80,16 @@ fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
     for (ecn, syn, answer) in [
         (Ecn::On, SETUP, Flags::ECE),
         (Ecn::WhenAsked, SETUP, Flags::ECE),
-        (Ecn::Off, SETUP, Flags::NONE),
-        (Ecn::On, Flags::SYN, Flags::NONE),
-        (Ecn::On, Flags::SYN | Flags::ECE, Flags::NONE),
-        (Ecn::On, Flags::SYN | Flags::CWR, Flags::NONE),
+        (Ecn::Off, SETUP, Flags::empty()),
+        (Ecn::On, Flags::SYN, Flags::empty()),
+        (Ecn::On, Flags::SYN | Flags::ECE, Flags::empty()),
+        (Ecn::On, Flags::SYN | Flags::CWR, Flags::empty()),
     ] {
         let (mut bench, got) = accepted(ecn, syn);
         assert_eq!(got, answer, "{ecn:?} {syn}");
         assert_eq!(
             bits(&bench.send(b"text")),
-            [(if answer == Flags::ECE { 2 } else { 0 }, Flags::NONE)]
+            [(if answer == Flags::ECE { 2 } else { 0 }, Flags::empty())]
         );
     }
 }
@@ -93,9 +98,9 @@ fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
 fn rfc_3168_6_1_1_syn_that_is_marked_is_granted_nothing_and_linux_grants_it_to_any_other() {
     for (tos, answer) in [
         (0, Flags::ECE),
-        (1, Flags::NONE),
-        (2, Flags::NONE),
-        (3, Flags::NONE),
+        (1, Flags::empty()),
+        (2, Flags::empty()),
+        (3, Flags::empty()),
         (0x20, Flags::ECE),
     ] {
         for config in [config(Ecn::On), Profile::Linux.config()] {
@@ -105,7 +110,7 @@ fn rfc_3168_6_1_1_syn_that_is_marked_is_granted_nothing_and_linux_grants_it_to_a
             syn.tos = tos;
             assert_eq!(
                 bits(&bench.say(syn, b"")),
-                [(0, SYN_ACK.without(ACK) | answer)],
+                [(0, SYN_ACK.difference(ACK) | answer)],
                 "{tos}"
             );
         }
@@ -121,7 +126,7 @@ fn rfc_3168_6_1_1_syn_that_is_marked_is_granted_nothing_and_linux_grants_it_to_a
 fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
     for (answer, ect) in [
         (Flags::ECE, 2),
-        (Flags::NONE, 0),
+        (Flags::empty(), 0),
         (Flags::ECE | Flags::CWR, 0),
         (Flags::CWR, 0),
     ] {
@@ -129,8 +134,12 @@ fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
         let syn = bench.connect();
         assert_eq!(bits(&syn), [(0, SETUP)]);
         let third = bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | answer, b"");
-        assert_eq!(bits(&third), [(0, Flags::NONE)]);
-        assert_eq!(bits(&bench.send(b"text")), [(ect, Flags::NONE)], "{answer}");
+        assert_eq!(bits(&third), [(0, Flags::empty())]);
+        assert_eq!(
+            bits(&bench.send(b"text")),
+            [(ect, Flags::empty())],
+            "{answer}"
+        );
     }
     let mut off = Bench::new(config(Ecn::WhenAsked));
     assert_eq!(bits(&off.connect()), [(0, Flags::SYN)]);
@@ -149,23 +158,23 @@ fn rfc_3168_6_1_1_1_syn_that_goes_again_asks_for_nothing() {
 #[test]
 fn rfc_3168_6_1_3_mark_is_echoed_until_cwr_and_only_one_on_text() {
     let mut bench = capable();
-    assert_eq!(bits(&marked(&mut bench, Flags::NONE, CE, b"")), []);
+    assert_eq!(bits(&marked(&mut bench, Flags::empty(), CE, b"")), []);
     assert_eq!(
-        bits(&marked(&mut bench, Flags::NONE, 2, b"text")),
-        [(0, Flags::NONE)]
+        bits(&marked(&mut bench, Flags::empty(), 2, b"text")),
+        [(0, Flags::empty())]
     );
     assert_eq!(
-        bits(&marked(&mut bench, Flags::NONE, CE, b"text")),
+        bits(&marked(&mut bench, Flags::empty(), CE, b"text")),
         [(0, Flags::ECE)]
     );
     assert_eq!(
-        bits(&marked(&mut bench, Flags::NONE, 2, b"text")),
+        bits(&marked(&mut bench, Flags::empty(), 2, b"text")),
         [(0, Flags::ECE)]
     );
     assert_eq!(bits(&bench.send(b"text")), [(2, Flags::ECE)]);
     assert_eq!(
         bits(&marked(&mut bench, Flags::CWR, 2, b"text")),
-        [(0, Flags::NONE)]
+        [(0, Flags::empty())]
     );
     assert_eq!(
         bits(&marked(&mut bench, Flags::CWR, CE, b"text")),
@@ -192,7 +201,7 @@ fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_sa
         "{before} {after}"
     );
     let sent = bench.send(&[7; 2 * MSS as usize]);
-    assert_eq!(bits(&sent), [(2, Flags::CWR), (2, Flags::NONE)]);
+    assert_eq!(bits(&sent), [(2, Flags::CWR), (2, Flags::empty())]);
     bench.arrive(bench.rcv_nxt, first + 10 * MSS, ACK | Flags::ECE, b"");
     assert_eq!(
         bench.status().cwnd,
@@ -212,15 +221,15 @@ fn rfc_3168_6_1_5_retransmissions_and_probes_are_not_capable() {
     bench.send(b"text");
     assert_eq!(
         bits(&bench.run(Duration::from_millis(1500))),
-        [(0, Flags::NONE)]
+        [(0, Flags::empty())]
     );
     let mut bench = capable();
     bench.window = 0;
-    marked(&mut bench, Flags::NONE, 0, b"");
+    marked(&mut bench, Flags::empty(), 0, b"");
     bench.send(b"text");
     assert_eq!(
         bits(&bench.run(Duration::from_millis(1500))),
-        [(0, Flags::NONE)]
+        [(0, Flags::empty())]
     );
 }
 
@@ -306,7 +315,7 @@ fn rfc_3168_6_1_2_window_that_fell_for_a_probe_is_announced_as_well() {
 fn rfc_3168_6_1_1_simultaneous_open_is_capable_if_the_answer_has_ece_alone() {
     for (answer, ect) in [
         (Flags::ECE, 2),
-        (Flags::NONE, 0),
+        (Flags::empty(), 0),
         (Flags::ECE | Flags::CWR, 0),
     ] {
         let mut bench = Bench::new(config(Ecn::On));
@@ -316,7 +325,11 @@ fn rfc_3168_6_1_1_simultaneous_open_is_capable_if_the_answer_has_ece_alone() {
             [(0, Flags::SYN | Flags::ECE)]
         );
         bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK | answer, b"");
-        assert_eq!(bits(&bench.send(b"text")), [(ect, Flags::NONE)], "{answer}");
+        assert_eq!(
+            bits(&bench.send(b"text")),
+            [(ect, Flags::empty())],
+            "{answer}"
+        );
     }
 }
 
@@ -325,7 +338,7 @@ fn not_capable_marks_and_echoes_mean_nothing() {
     let (mut bench, _) = accepted(Ecn::Off, SETUP);
     assert_eq!(
         bits(&marked(&mut bench, Flags::CWR, CE, b"text")),
-        [(0, Flags::NONE)]
+        [(0, Flags::empty())]
     );
     bench.send(&vec![7; 10 * MSS as usize]);
     let before = bench.status().cwnd;

@@ -174,7 +174,7 @@ fn window_scale_stripped_from_the_syn_is_not_used_by_either_end() {
         let mut world = World::new(faults, &[], |_| {});
         world.say("hello").unwrap();
         let window = |seen: &Observation| match seen {
-            Observation::Segment { record, .. } if !record.flags.has(Flags::SYN) => {
+            Observation::Segment { record, .. } if !record.flags.contains(Flags::SYN) => {
                 Some(record.window)
             }
             _ => None,

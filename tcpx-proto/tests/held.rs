@@ -48,7 +48,7 @@ fn play(profile: Profile, script: &str) -> String {
 }
 
 fn spell(base: Seq, sent: &Sent) -> String {
-    if sent.header.flags.has(Flags::RST) {
+    if sent.header.flags.contains(Flags::RST) {
         return String::from("RST");
     }
     let sack = sent.header.options.sack;
@@ -328,7 +328,7 @@ proptest! {
                 &vec![b'x'; *len],
             );
             assert!(
-                sent.len() == 1 && sent[0].header.flags.has(ACK),
+                sent.len() == 1 && sent[0].header.flags.contains(ACK),
                 "what is not used is answered: {sent:?}"
             );
         };

@@ -622,7 +622,7 @@ fn e18_timestamp_from_the_future_only_counts_if_its_segment_does() {
         |bench| (bench.rcv_nxt.back(500_000), bench.snd_nxt, ACK),
         |bench| (bench.rcv_nxt.back(500_000), bench.snd_nxt, Flags::SYN),
         |bench| (bench.rcv_nxt, bench.snd_nxt + 500_000, ACK),
-        |bench| (bench.rcv_nxt, Seq(0), Flags::NONE),
+        |bench| (bench.rcv_nxt, Seq(0), Flags::empty()),
     ];
     for (kind, forge) in forged.iter().enumerate() {
         let mut bench =

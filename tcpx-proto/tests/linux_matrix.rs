@@ -74,7 +74,7 @@ fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
         "DATA in-order ack=SND.UNA" => (rcv, una, a, text),
         "DATA in-order ack=SND.NXT+1000" => (rcv, nxt + 1000, a, text),
         "DATA in-order ack=SND.UNA-1000000" => (rcv, una.back(1_000_000), a, text),
-        "DATA in-order no ACK bit" => (rcv, none, Flags::NONE, text),
+        "DATA in-order no ACK bit" => (rcv, none, Flags::empty(), text),
         "DATA out-of-order in-window" => (rcv + 100, nxt, a, text),
         "DATA above-window" => (above, nxt, a, text),
         "DATA wholly below window (dup)" => (rcv.back(10), nxt, a, text),
@@ -89,7 +89,7 @@ fn segment(bench: &Bench, name: &str) -> (Seq, Seq, Flags, &'static [u8]) {
         "SYN,RST seq=RCV.NXT" => (rcv, none, s | r, b""),
         "SYN,RST,ACK seq=RCV.NXT ack=SND.NXT" => (rcv, nxt, s | r | a, b""),
         "URG,ACK data up=5" => (rcv, nxt, a | Flags::URG, text),
-        "no flags (null)" => (rcv, none, Flags::NONE, b""),
+        "no flags (null)" => (rcv, none, Flags::empty(), b""),
         "all flags (xmas)" => (rcv, nxt, Flags(0x3f), b""),
         other => panic!("unknown segment {other}"),
     }

@@ -159,7 +159,7 @@ fn fin_takes_the_small_tail_along_whatever_waits() {
         let sent = bench.drain();
         let last = sent.last().unwrap();
         assert!(
-            last.header.flags.has(Flags::FIN) && last.text.ends_with(b"last"),
+            last.header.flags.contains(Flags::FIN) && last.text.ends_with(b"last"),
             "{nagle:?}: {sent:?}"
         );
     }

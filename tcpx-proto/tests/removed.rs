@@ -99,7 +99,7 @@ fn fin_is_repeated_only_with_the_rule() {
         );
         assert!(
             sent.iter()
-                .all(|sent| sent.header.flags.has(Flags::FIN) == repeats),
+                .all(|sent| sent.header.flags.contains(Flags::FIN) == repeats),
             "{rule:?}: {sent:?}"
         );
         let text_alone = bench.snd_una + 1;

@@ -55,7 +55,7 @@ fn in_state(profile: Profile, state: &str) -> Bench {
 /// The answers that may be answered in turn: a RST never is.
 fn answers(sent: &[Sent]) -> usize {
     sent.iter()
-        .filter(|sent| !sent.header.flags.has(Flags::RST))
+        .filter(|sent| !sent.header.flags.contains(Flags::RST))
         .count()
 }
 
@@ -114,7 +114,7 @@ const EMPTY: &[(&str, Forge)] = &[
         bench.header(bench.rcv_nxt.back(1000), Seq(0), Flags::SYN | Flags::RST)
     }),
     ("nothing", |bench| {
-        bench.header(bench.rcv_nxt.back(1), Seq(0), Flags::NONE)
+        bench.header(bench.rcv_nxt.back(1), Seq(0), Flags::empty())
     }),
     ("ACK with an old timestamp", |bench| {
         old(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK))

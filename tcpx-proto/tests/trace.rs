@@ -87,7 +87,7 @@ fn bodies() -> Vec<Body> {
         Body::Segment(Segment {
             cause: None,
             carries: None,
-            flags: Flags::NONE,
+            flags: Flags::empty(),
             options: Options::default(),
             rule: None,
             ..segment()

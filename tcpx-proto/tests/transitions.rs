@@ -200,7 +200,7 @@ fn name(error: CallError) -> &'static str {
 /// The segment of a row arrives.
 fn segment(bench: &mut Bench, symbols: &mut Symbols, event: &str) -> Did {
     let flags = match field(event, "CTL").unwrap() {
-        "none" => Flags::NONE,
+        "none" => Flags::empty(),
         letters => Flags::from_letters(letters).unwrap(),
     };
     symbols.seg_seq = symbols.value(field(event, "SEQ").unwrap());
@@ -286,7 +286,7 @@ fn act(bench: &mut Bench, symbols: &mut Symbols, row: &Row<'_>) -> Did {
             let sent = bench.run(Duration::from_secs(3600));
             (
                 sent.into_iter()
-                    .filter(|sent| sent.header.flags.has(Flags::RST))
+                    .filter(|sent| sent.header.flags.contains(Flags::RST))
                     .collect(),
                 None,
             )

@@ -332,7 +332,7 @@ impl Edge {
     /// By how much the window in this header is to be shifted: by nothing in a SYN, and unless both
     /// SYNs had the option (RFC 7323 2.2).
     fn shift(&mut self, id: ConnId, out: bool, header: &Header) -> u8 {
-        if header.flags.has(Flags::SYN) {
+        if header.flags.contains(Flags::SYN) {
             let (local, remote) = if out {
                 (header.source, header.destination)
             } else {
@@ -556,7 +556,7 @@ mod tests {
         for (diary, conn) in pair.diaries.iter().zip([client, accepted]) {
             let last = diary.segments().pop().unwrap();
             assert!(
-                last.flags.has(Flags::RST) && last.conn == Some(conn),
+                last.flags.contains(Flags::RST) && last.conn == Some(conn),
                 "{last:?}"
             );
         }

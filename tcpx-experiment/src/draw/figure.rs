@@ -175,7 +175,7 @@ impl<'a> Figure<'a> {
 /// The header in the RFC's notation.
 fn header(segment: &Segment) -> String {
     let mut text = format!("<SEQ={}>", segment.seq);
-    if segment.flags.has(Flags::ACK) {
+    if segment.flags.contains(Flags::ACK) {
         text += &format!("<ACK={}>", segment.ack);
     }
     if segment.len > 0 {

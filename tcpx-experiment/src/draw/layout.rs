@@ -412,7 +412,7 @@ fn labels<'a>(conversation: &'a Conversation) -> (Vec<String>, Vec<String>) {
     let mut zero = [first(End::A), first(End::B)];
     let mut syns: [Option<&Segment>; 2] = [None, None];
     let label = |flight: &'a Flight| {
-        if flight.segment.flags.has(Flags::SYN) && !flight.forged {
+        if flight.segment.flags.contains(Flags::SYN) && !flight.forged {
             zero[flight.from as usize] = flight.segment.seq;
             syns[flight.from as usize] = Some(&flight.segment);
         }
@@ -438,7 +438,7 @@ fn plain(segment: &Segment, ours: Seq, theirs: Seq) -> String {
         segment.flags.control(),
         relative(segment.seq, ours)
     );
-    if segment.flags.has(Flags::ACK) {
+    if segment.flags.contains(Flags::ACK) {
         text += &format!(" ack {}", relative(segment.ack, theirs));
     }
     if segment.len > 0 {
@@ -450,7 +450,7 @@ fn plain(segment: &Segment, ours: Seq, theirs: Seq) -> String {
 /// The options that the peer's SYN offered and this SYN,ACK leaves out.
 fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
     let left_out = |name: &&str| answer.options.names().all(|option| option != *name);
-    let answers = answer.flags.has(Flags::SYN | Flags::ACK);
+    let answers = answer.flags.contains(Flags::SYN | Flags::ACK);
     let names: Vec<&str> = syn
         .filter(|_| answers)
         .into_iter()

@@ -63,7 +63,7 @@ impl Span {
     /// state's timer with that state, and TIME-WAIT's anew with a FIN.
     pub(super) fn likelihood(&self, step: &Step) -> u8 {
         let (sends, fin) = step.segment.as_ref().map_or((false, false), |segment| {
-            let fin = segment.flags.has(Flags::FIN);
+            let fin = segment.flags.contains(Flags::FIN);
             (segment.dir == Direction::Out, fin)
         });
         let enters = |state: State| step.entered && step.state == Some(state);

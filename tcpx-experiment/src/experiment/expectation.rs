@@ -182,7 +182,7 @@ fn is_dropped(step: &Step) -> bool {
 impl Pattern {
     fn fits(&self, segment: &Segment, lost: bool) -> bool {
         let has = |name: &&str| segment.options.names().any(|option| option == *name);
-        segment.flags.without(Flags::PSH) == self.control
+        segment.flags.difference(Flags::PSH) == self.control
             && self.lost.is_none_or(|wanted| wanted == lost)
             && (!self.again || segment.retransmission > 0)
             && self.seq.is_none_or(|seq| Seq(seq) == segment.seq)
@@ -284,20 +284,16 @@ fn pattern(lost: Option<bool>, words: &mut Words<'_>) -> Parsed<Shown> {
 
 /// Control bits with commas between them, in the order of the header, PSH left out.
 fn control(word: Word<'_>) -> Parsed<Flags> {
-    let known = || {
-        Flags::NAMES
-            .into_iter()
-            .filter(|(bit, _)| *bit != Flags::PSH)
-    };
+    let known = || Flags::all().difference(Flags::PSH).iter_names();
     let named = || {
         word.text
             .split([',', '-', '+'])
             .filter(|name| *name != "PSH")
     };
-    let mut flags = Flags::NONE;
+    let mut flags = Flags::empty();
     for name in named() {
-        let Some((bit, _)) = known().find(|(_, known)| *known == name) else {
-            let names: Vec<&str> = known().map(|(_, name)| name).collect();
+        let Some((_, bit)) = known().find(|(known, _)| *known == name) else {
+            let names: Vec<&str> = known().map(|(name, _)| name).collect();
             let help = nearest(name, names.iter().copied())
                 .map_or_else(|| format!("one of {}", names.join(", ")), did_you_mean);
             let start = word.text.find(name).unwrap_or_default();

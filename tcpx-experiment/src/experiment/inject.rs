@@ -66,13 +66,8 @@ pub(super) fn injections<'a>(
 /// That they are no control bits; what names them has its letters told.
 fn unknown_flags(flags: &Text) -> Wrong {
     let names = flags.get_ref().split(|c: char| !c.is_ascii_alphabetic());
-    let bit = |name: &str| {
-        let known = Flags::NAMES
-            .iter()
-            .find(|(_, known)| known.eq_ignore_ascii_case(name));
-        known.map(|(bit, _)| *bit)
-    };
-    let mut found = Some(Flags::NONE);
+    let bit = |name: &str| Flags::from_name(&name.to_ascii_uppercase());
+    let mut found = Some(Flags::empty());
     for name in names.filter(|name| !name.is_empty()) {
         found = found.zip(bit(name)).map(|(flags, bit)| flags | bit);
     }
@@ -182,7 +177,7 @@ impl Injection {
         for forged in &mut self.forged {
             match forged.author {
                 Some(author) if author == end => forged.header.seq += by,
-                Some(_) if forged.header.flags.has(Flags::ACK) => forged.header.ack += by,
+                Some(_) if forged.header.flags.contains(Flags::ACK) => forged.header.ack += by,
                 _ => {}
             }
         }

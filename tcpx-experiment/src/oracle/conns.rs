@@ -341,7 +341,7 @@ impl Conn {
     fn read(&mut self, at: f64, body: &Body) {
         match body {
             Body::Segment(segment) if segment.dir == Direction::In && !segment.forged => {
-                let syn = u32::from(!segment.flags.has(Flags::SYN));
+                let syn = u32::from(!segment.flags.contains(Flags::SYN));
                 let isn = Seq(segment.seq.0.wrapping_sub(syn));
                 self.peers_isn.get_or_insert(isn);
             }
@@ -370,10 +370,10 @@ impl Conn {
 
 /// A SYN that one of the two TCPs made, and which way it passed.
 fn syn(segment: &Segment) -> Option<(Direction, Syn)> {
-    if !segment.flags.has(Flags::SYN) || segment.forged {
+    if !segment.flags.contains(Flags::SYN) || segment.forged {
         return None;
     }
-    let ack = if segment.flags.has(Flags::ACK) {
+    let ack = if segment.flags.contains(Flags::ACK) {
         segment.ack
     } else {
         Seq(0)

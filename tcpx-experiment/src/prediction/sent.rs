@@ -38,9 +38,9 @@ impl Kind {
 
     fn of(segment: &Segment) -> impl Iterator<Item = Kind> {
         let has = |kind: Kind| match kind {
-            Kind::Syn => segment.flags.has(Flags::SYN),
+            Kind::Syn => segment.flags.contains(Flags::SYN),
             Kind::Text => segment.len > 0,
-            Kind::Fin => segment.flags.has(Flags::FIN),
+            Kind::Fin => segment.flags.contains(Flags::FIN),
         };
         Kind::ALL.into_iter().filter(move |kind| has(*kind))
     }
@@ -299,7 +299,7 @@ impl Isns {
     /// Takes note of a segment and returns what its numbers count from.
     fn note(&mut self, conn: Option<u64>, segment: &Segment) -> [Seq; 2] {
         let way = usize::from(segment.dir == Direction::In);
-        if segment.flags.has(Flags::SYN) && !segment.forged {
+        if segment.flags.contains(Flags::SYN) && !segment.forged {
             self.0.entry(conn).or_default()[way] = Some(segment.seq);
             self.0.entry(None).or_default()[way] = Some(segment.seq);
         }
@@ -330,7 +330,7 @@ impl Heard {
     /// Takes note of a segment; `true`: it asks for an ACK, as what has a number does, and a probe
     /// that repeats an old one.
     fn take(&mut self, segment: &Segment, ours: Seq, theirs: Seq, at: f64) -> bool {
-        if segment.flags.has(Flags::ACK) && Effect::of(segment.verdict) == Effect::Untouched {
+        if segment.flags.contains(Flags::ACK) && Effect::of(segment.verdict) == Effect::Untouched {
             let ack = segment.ack.0.wrapping_sub(ours.0);
             if self.acked.last().is_none_or(|(_, known)| ack > *known) {
                 self.acked.push((at, ack));
@@ -340,7 +340,7 @@ impl Heard {
         let probe = seq < self.end;
         self.end = self.end.max(seq.wrapping_add(segment.len));
         Kind::of(segment).next().is_some()
-            || segment.flags.has(Flags::RST)
+            || segment.flags.contains(Flags::RST)
             || segment.forged
             || probe
     }
@@ -356,9 +356,9 @@ impl Heard {
 
 impl Content {
     fn send(&mut self, segment: &Segment, ours: Seq, theirs: Seq, at: f64, heard: &Heard) {
-        let control = segment.flags.without(Flags::PSH).control();
+        let control = segment.flags.difference(Flags::PSH).control();
         let seq = segment.seq.0.wrapping_sub(ours.0);
-        let has = |bit: Flags| segment.flags.has(bit);
+        let has = |bit: Flags| segment.flags.contains(bit);
         let end = seq.wrapping_add(segment.len);
         if has(Flags::SYN) {
             if self.syns.last() != Some(&control) {

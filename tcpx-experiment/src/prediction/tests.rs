@@ -243,7 +243,7 @@ fn record_with_one_thing_changed_is_a_difference() {
     let plan = plan("linux", SCRIPTS[3]);
     let (predicted, seen) = (run(&plan), run(&dawdling(&plan, 5)));
     assert_eq!(difference(&plan, &predicted, &seen), None);
-    let fin = |segment: &Segment| segment.flags.has(Flags::FIN);
+    let fin = |segment: &Segment| segment.flags.contains(Flags::FIN);
     let text = |segment: &Segment| segment.len > 0;
     let bare = |segment: &Segment| segment.flags == Flags::ACK && segment.len == 0;
     let changes: [(&str, Change<'_>); 19] = [

@@ -27,7 +27,7 @@ pub struct Captured {
 impl Captured {
     /// It came in, acknowledges something, and opens nothing by itself.
     pub(super) fn is_ack_arriving(&self) -> bool {
-        let has = |flag| self.segment.flags.has(flag);
+        let has = |flag| self.segment.flags.contains(flag);
         self.segment.dir == Direction::In && has(Flags::ACK) && !has(Flags::SYN) && !has(Flags::RST)
     }
 }
@@ -125,10 +125,10 @@ impl Flow {
     fn see(&mut self, dir: Direction, header: &Header, len: u32) -> u32 {
         let flags = header.flags;
         let known = self.lane(dir).isn;
-        if flags.has(Flags::SYN) && (known != Some(header.seq) || self.ended()) {
+        if flags.contains(Flags::SYN) && (known != Some(header.seq) || self.ended()) {
             // A SYN that crosses the peer's first one belongs to the same incarnation (simultaneous
             // open).
-            if !flags.has(Flags::ACK) && (known.is_some() || self.ended()) {
+            if !flags.contains(Flags::ACK) && (known.is_some() || self.ended()) {
                 *self = Flow {
                     incarnation: self.incarnation + 1,
                     ..Flow::default()
@@ -140,9 +140,9 @@ impl Flow {
                 ..Lane::default()
             };
         }
-        self.reset |= flags.has(Flags::RST);
+        self.reset |= flags.contains(Flags::RST);
         let lane = self.lane(dir);
-        lane.fin |= flags.has(Flags::FIN);
+        lane.fin |= flags.contains(Flags::FIN);
         lane.retransmission(header.seq, len)
     }
 
@@ -150,7 +150,7 @@ impl Flow {
     /// option (RFC 7323 section 2.2).
     fn shift(&self, dir: Direction, flags: Flags) -> u8 {
         match (self.out.scale, self.into.scale) {
-            (Some(ours), Some(theirs)) if !flags.has(Flags::SYN) => {
+            (Some(ours), Some(theirs)) if !flags.contains(Flags::SYN) => {
                 (if dir == Direction::Out { ours } else { theirs }).min(14)
             }
             _ => 0,

@@ -106,8 +106,8 @@ impl Track {
         if segment.dir == Direction::In {
             return;
         }
-        let syn = segment.flags.has(Flags::SYN);
-        let fin = segment.flags.has(Flags::FIN);
+        let syn = segment.flags.contains(Flags::SYN);
+        let fin = segment.flags.contains(Flags::FIN);
         if syn {
             self.after_syn = Some(segment.seq + 1);
             self.after_fin = None;
@@ -120,7 +120,7 @@ impl Track {
     /// What this segment does to the present state: before, after, and the event.
     fn moves(&mut self, index: usize, seen: &Captured) -> Option<(State, State, Trigger)> {
         let segment = &seen.segment;
-        let has = |flag| segment.flags.has(flag);
+        let has = |flag| segment.flags.contains(flag);
         let syn = has(Flags::SYN);
         let fin = has(Flags::FIN);
         let rst = has(Flags::RST);

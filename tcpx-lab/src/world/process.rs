@@ -198,7 +198,9 @@ impl Process {
         match (body, conn) {
             (Body::Opened { .. }, Some(conn)) => _ = self.open.insert(conn),
             (Body::Closed { .. }, Some(conn)) => _ = self.open.remove(&conn),
-            (Body::Segment(seen), _) if seen.dir == Direction::In && seen.flags.has(Flags::SYN) => {
+            (Body::Segment(seen), _)
+                if seen.dir == Direction::In && seen.flags.contains(Flags::SYN) =>
+            {
                 self.syns.push((seen.id, seen.seq.0))
             }
             (Body::State { to, .. }, _) => _ = self.entered.insert(to),

@@ -109,19 +109,19 @@ impl Flow {
         let flags = facts.header.flags;
         let seq = facts.header.seq;
         let len = facts.len();
-        if flags.has(Flags::SYN) && (self.lane(direction).isn != Some(seq) || self.ended()) {
-            self.syn(direction, seq, flags.has(Flags::ACK));
+        if flags.contains(Flags::SYN) && (self.lane(direction).isn != Some(seq) || self.ended()) {
+            self.syn(direction, seq, flags.contains(Flags::ACK));
         }
         facts.third = self.opener == Some(direction)
             && !self.third_seen
-            && flags.has(Flags::ACK)
-            && !flags.has(Flags::SYN)
-            && !flags.has(Flags::RST);
+            && flags.contains(Flags::ACK)
+            && !flags.contains(Flags::SYN)
+            && !flags.contains(Flags::RST);
         self.third_seen |= facts.third;
         facts.silence = self.silence;
-        self.reset |= flags.has(Flags::RST);
+        self.reset |= flags.contains(Flags::RST);
         let lane = self.lane(direction);
-        lane.fin |= flags.has(Flags::FIN);
+        lane.fin |= flags.contains(Flags::FIN);
         lane.retransmission(seq, len)
     }
 
@@ -212,7 +212,7 @@ impl Tally {
             return true;
         }
         // A FIN that joins a retransmission does not make new data of it.
-        let fin = u32::from(facts.header.flags.has(Flags::FIN));
+        let fin = u32::from(facts.header.flags.contains(Flags::FIN));
         let seq = facts.header.seq;
         let len = facts.len() - if fault.kind.is_text() { fin } else { 0 };
         let mark = if facts.direction == Direction::Out {

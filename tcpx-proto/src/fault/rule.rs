@@ -274,14 +274,18 @@ impl Kind {
 
     pub(super) fn matches(self, facts: &Facts) -> bool {
         let flags = facts.header.flags;
-        let carries = |what| facts.label.is_some_and(|label| label.carries.has(what));
+        let carries = |what| {
+            facts
+                .label
+                .is_some_and(|label| label.carries.contains(what))
+        };
         let because = |cause| facts.label.is_some_and(|label| label.cause == cause);
         match self {
             Kind::Segment => true,
-            Kind::Syn => flags.has(Flags::SYN) && !flags.has(Flags::ACK),
-            Kind::SynAck => flags.has(Flags::SYN | Flags::ACK),
-            Kind::Fin => flags.has(Flags::FIN),
-            Kind::Rst => flags.has(Flags::RST),
+            Kind::Syn => flags.contains(Flags::SYN) && !flags.contains(Flags::ACK),
+            Kind::SynAck => flags.contains(Flags::SYN | Flags::ACK),
+            Kind::Fin => flags.contains(Flags::FIN),
+            Kind::Rst => flags.contains(Flags::RST),
             Kind::Ack => facts.is_bare_ack(),
             Kind::Data => facts.text > 0,
             Kind::Longer(octets) => facts.text > octets,
@@ -377,8 +381,9 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn is_bare_ack(&self) -> bool {
         let flags = self.header.flags;
-        let control = flags.has(Flags::SYN) || flags.has(Flags::FIN) || flags.has(Flags::RST);
-        flags.has(Flags::ACK) && !control && self.text == 0
+        let control =
+            flags.contains(Flags::SYN) || flags.contains(Flags::FIN) || flags.contains(Flags::RST);
+        flags.contains(Flags::ACK) && !control && self.text == 0
     }
 
     /// SEG.LEN.

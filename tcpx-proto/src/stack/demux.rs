@@ -100,7 +100,7 @@ impl Stack {
 
     /// 3.10.7.1: there is no connection and no listener. Everything but a RST is answered with one.
     fn arrives_in_closed(&mut self, segment: &Segment<'_>) -> Result<(), Discard> {
-        if self.config.rst_on_closed && !segment.header.flags.has(Flags::RST) {
+        if self.config.rst_on_closed && !segment.header.flags.contains(Flags::RST) {
             self.reset(segment);
         }
         Err(Discard::NoConnection)
@@ -114,13 +114,13 @@ impl Stack {
         segment: &Segment<'_>,
     ) -> Result<(), Discard> {
         let flags = segment.header.flags;
-        if flags.has(Flags::RST) {
+        if flags.contains(Flags::RST) {
             return Err(Discard::State);
         }
-        if flags.has(Flags::ACK) {
+        if flags.contains(Flags::ACK) {
             return self.on_ack_in_listen(now, id, segment);
         }
-        if !flags.has(Flags::SYN) {
+        if !flags.contains(Flags::SYN) {
             return Err(Discard::NoAck);
         }
         self.on_syn_in_listen(now, id, segment, None)
@@ -138,7 +138,7 @@ impl Stack {
         let header = &segment.header;
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
         let expected = listener.cookies_until.is_some_and(|until| now <= until)
-            && !header.flags.has(Flags::SYN);
+            && !header.flags.contains(Flags::SYN);
         let tuple = tuple_of(header);
         let request = Request {
             tuple,
@@ -188,7 +188,7 @@ impl Stack {
     ) -> Result<(), Discard> {
         let header = &segment.header;
         let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
-        if listener.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN) {
+        if listener.config.syn_text == SynText::Drop && header.flags.contains(Flags::FIN) {
             return Err(Discard::State);
         }
         let backlog_full = listener.embryonic >= listener.bound && iss.is_none();
@@ -257,7 +257,7 @@ impl Stack {
         };
         let label = Label {
             cause: Cause::Ack,
-            carries: Carries(Carries::SYN.0 | Carries::ACK_OF_SYN.0),
+            carries: Carries::SYN | Carries::ACK_OF_SYN,
         };
         self.counters.cookies_sent += 1;
         self.replies.push_back(Reply {

@@ -17,7 +17,7 @@ impl Tcb {
     /// Fifth: the ACK field.
     pub(super) fn check_ack(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
-        if !header.flags.has(Flags::ACK) {
+        if !header.flags.contains(Flags::ACK) {
             return Err(Stop::Discard(Discard::NoAck));
         }
         if self.state == State::SynReceived {

@@ -33,15 +33,15 @@ impl Notification {
     /// something that writes those bits (Linux `tcp_ecn_create_request`).
     pub(super) fn agreed(policy: Ecn, header: &Header) -> Notification {
         let flags = header.flags;
-        let asks = flags.has(Flags::ECE | Flags::CWR) && header.tos & BITS == 0;
-        let answers = flags.has(Flags::ECE) && !flags.has(Flags::CWR);
-        let on = if flags.has(Flags::ACK) {
+        let asks = flags.contains(Flags::ECE | Flags::CWR) && header.tos & BITS == 0;
+        let answers = flags.contains(Flags::ECE) && !flags.contains(Flags::CWR);
+        let on = if flags.contains(Flags::ACK) {
             answers && policy == Ecn::On
         } else {
             asks && policy != Ecn::Off
         };
         Notification {
-            on: on && flags.has(Flags::SYN),
+            on: on && flags.contains(Flags::SYN),
             ..Notification::default()
         }
     }
@@ -49,7 +49,7 @@ impl Notification {
     /// In a simultaneous open the peer's SYN,ACK comes after its SYN, and takes back what that
     /// agreed to if it got a SYN of ours that asked for nothing.
     pub(super) fn confirm(&mut self, flags: Flags) {
-        self.on &= flags.has(Flags::ECE) && !flags.has(Flags::CWR);
+        self.on &= flags.contains(Flags::ECE) && !flags.contains(Flags::CWR);
     }
 
     /// The bits of our SYN or SYN,ACK. A SYN that went unanswered is retransmitted without:
@@ -59,13 +59,13 @@ impl Notification {
         match ack {
             true if self.on => Flags::ECE,
             false if policy == Ecn::On && first => Flags::ECE | Flags::CWR,
-            _ => Flags::NONE,
+            _ => Flags::empty(),
         }
     }
 
     /// The bits of any other segment; `new`: it has text that was never sent before.
     pub(super) fn flags(&self, new: bool) -> Flags {
-        let mut flags = Flags::NONE;
+        let mut flags = Flags::empty();
         if self.on && self.echoing {
             flags |= Flags::ECE;
         }
@@ -92,7 +92,7 @@ impl Notification {
             return false;
         }
         let before = self.echoing;
-        self.echoing &= !segment.header.flags.has(Flags::CWR);
+        self.echoing &= !segment.header.flags.contains(Flags::CWR);
         let marked = segment.header.tos & BITS == CE && !segment.payload.is_empty();
         self.echoing |= marked;
         marked && !before
@@ -100,7 +100,7 @@ impl Notification {
 
     /// Whether an ACK with these flags echoes a mark.
     pub(super) fn is_echo(&self, flags: Flags) -> bool {
-        self.on && flags.has(Flags::ECE) && !flags.has(Flags::SYN)
+        self.on && flags.contains(Flags::ECE) && !flags.contains(Flags::SYN)
     }
 
     /// The window fell, for whatever reason: the peer has to know, or it would go on echoing.
@@ -113,7 +113,7 @@ impl Notification {
 
     /// New text with CWR tells the peer.
     pub(super) fn on_sent(&mut self, flags: Flags) {
-        self.reduced &= !flags.has(Flags::CWR);
+        self.reduced &= !flags.contains(Flags::CWR);
     }
 }
 

@@ -29,7 +29,8 @@ impl Tcb {
     /// same), as far as the window goes.
     pub(super) fn queue_syn(&mut self, cx: &Context<'_>, syn: &Segment<'_>) {
         let flags = syn.header.flags;
-        let more = flags.has(Flags::FIN) || flags.has(Flags::URG) || !syn.payload.is_empty();
+        let more =
+            flags.contains(Flags::FIN) || flags.contains(Flags::URG) || !syn.payload.is_empty();
         let fits = syn.payload.len() <= cx.memory_left.min(self.rcv.window() as usize);
         if self.config.syn_text == SynText::Queue && more && fits {
             self.queued = Some(Box::new(Queued {

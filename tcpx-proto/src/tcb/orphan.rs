@@ -34,17 +34,17 @@ impl Tcb {
                 Discard::OutOfWindow
             }));
         }
-        if header.flags.has(Flags::RST) {
+        if header.flags.contains(Flags::RST) {
             self.fail(cx, Trigger::Rst, CloseReason::Reset);
             return Err(Stop::Done);
         }
         let end = header.seq + segment.len();
-        let syn = header.flags.has(Flags::SYN) && header.seq.ge(self.rcv.nxt);
-        let news = header.flags.has(Flags::ACK) && !segment.is_empty() && end.gt(self.rcv.nxt);
+        let syn = header.flags.contains(Flags::SYN) && header.seq.ge(self.rcv.nxt);
+        let news = header.flags.contains(Flags::ACK) && !segment.is_empty() && end.gt(self.rcv.nxt);
         if !syn && !news {
             return Err(Stop::Discard(Discard::Duplicate));
         }
-        if syn || !header.flags.has(Flags::FIN) || end != self.rcv.nxt + 1 {
+        if syn || !header.flags.contains(Flags::FIN) || end != self.rcv.nxt + 1 {
             self.reply_reset_to(cx, segment);
             self.fail(
                 cx,
@@ -65,7 +65,7 @@ impl Tcb {
         let mini = self.orphaned && self.config.orphan == Orphan::Mini;
         let closed = self.state == State::FinWait1 && self.snd.is_fin_acked();
         let old = (segment.header.seq + segment.len()).le(self.rcv.nxt)
-            && !segment.header.flags.has(Flags::FIN);
+            && !segment.header.flags.contains(Flags::FIN);
         if !(mini && closed && old) {
             return Ok(());
         }

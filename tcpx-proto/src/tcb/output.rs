@@ -26,7 +26,7 @@ impl Tcb {
     ) -> Option<(usize, Label)> {
         self.restart_after_idle(cx.now);
         let plan = self.plan()?;
-        if plan.flags.has(Flags::ACK) && plan.kind != Kind::Syn {
+        if plan.flags.contains(Flags::ACK) && plan.kind != Kind::Syn {
             self.rcv_edge_moves();
         }
         let header = self.header(cx.now, &plan, id);
@@ -68,7 +68,7 @@ impl Tcb {
     }
 
     pub(super) fn header(&self, now: Instant, plan: &Plan, id: u16) -> Header {
-        let ack = plan.flags.has(Flags::ACK);
+        let ack = plan.flags.contains(Flags::ACK);
         let new = self.is_new(plan);
         Header {
             source: self.tuple.local,
@@ -80,7 +80,7 @@ impl Tcb {
             } else {
                 plan.flags | self.ecn.flags(new)
             },
-            window: self.window_field(plan.flags.has(Flags::SYN)),
+            window: self.window_field(plan.flags.contains(Flags::SYN)),
             urgent: 0,
             options: self.options(now, plan),
             ttl: self.config.ttl,
@@ -95,7 +95,7 @@ impl Tcb {
     }
 
     fn options(&self, now: Instant, plan: &Plan) -> Options {
-        let ack = plan.flags.has(Flags::ACK);
+        let ack = plan.flags.contains(Flags::ACK);
         let stamps = Timestamps {
             value: self.stamps.value(now),
             echo: if ack { self.stamps.recent } else { 0 },
@@ -194,13 +194,13 @@ impl Tcb {
         let mut carries = Carries::default();
         let mut set = |condition: bool, what: Carries| {
             if condition {
-                carries.add(what);
+                carries.insert(what);
             }
         };
-        set(plan.flags.has(Flags::SYN), Carries::SYN);
-        set(plan.flags.has(Flags::FIN), Carries::FIN);
+        set(plan.flags.contains(Flags::SYN), Carries::SYN);
+        set(plan.flags.contains(Flags::FIN), Carries::FIN);
         set(plan.len > 0, Carries::DATA);
-        if plan.flags.has(Flags::ACK) {
+        if plan.flags.contains(Flags::ACK) {
             let of_syn = header.ack == self.rcv.irs + 1;
             let news = header.ack != self.rcv.acked;
             set(of_syn, Carries::ACK_OF_SYN);
@@ -216,7 +216,7 @@ impl Tcb {
     }
 
     fn on_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
-        if plan.flags.has(Flags::ACK) {
+        if plan.flags.contains(Flags::ACK) {
             if plan.kind != Kind::Syn {
                 self.on_ack_sent(cx.now, plan.kind != Kind::Bare && plan.len > 0);
                 self.pending.ack = None;
@@ -255,7 +255,7 @@ impl Tcb {
     }
 
     fn on_text_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
-        let fin = plan.flags.has(Flags::FIN);
+        let fin = plan.flags.contains(Flags::FIN);
         let end = plan.seq + plan.len + u32::from(fin);
         let nxt = self.snd.nxt;
         if fin {

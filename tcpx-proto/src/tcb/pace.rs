@@ -74,12 +74,12 @@ impl Pace {
         let before = self.candidate.take();
         if len >= self.full {
             self.full = len.min(most);
-            self.pushed = self.pushed.max(u8::from(flags.has(Flags::PSH)));
+            self.pushed = self.pushed.max(u8::from(flags.contains(Flags::PSH)));
             return;
         }
         let ends = [Flags::PSH, Flags::FIN, Flags::URG, Flags::SYN]
             .into_iter()
-            .any(|flag| flags.has(flag));
+            .any(|flag| flags.contains(flag));
         if len + stamps + sack >= if ends { FULL_IF_PUSHED } else { FULL_IF_NOT } {
             self.candidate = Some(len + sack);
             if before == self.candidate {

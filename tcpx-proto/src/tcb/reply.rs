@@ -52,7 +52,7 @@ pub(crate) fn reset_to(
     packet: Option<u64>,
 ) -> Reply {
     let got = &segment.header;
-    let acked = got.flags.has(Flags::ACK);
+    let acked = got.flags.contains(Flags::ACK);
     let header = Header {
         source: got.destination,
         destination: got.source,

@@ -57,8 +57,8 @@ impl Tcb {
         let header = &segment.header;
         let flags = header.flags;
         let acks_syn = self.snd.acks_syn(header);
-        if flags.has(Flags::ACK) && !acks_syn {
-            if !flags.has(Flags::RST) {
+        if flags.contains(Flags::ACK) && !acks_syn {
+            if !flags.contains(Flags::RST) {
                 self.reply_reset_to(cx, segment);
             }
             if self.config.syn_sent_ack == SynSentAck::ResetAndRetry
@@ -69,13 +69,13 @@ impl Tcb {
             }
             return Err(Stop::Discard(Discard::AckCheck));
         }
-        if flags.has(Flags::ACK) && !self.echoes_our_syn(segment, cx.now) {
-            if !flags.has(Flags::RST) {
+        if flags.contains(Flags::ACK) && !self.echoes_our_syn(segment, cx.now) {
+            if !flags.contains(Flags::RST) {
                 self.reply_reset_to(cx, segment);
             }
             return Err(Stop::Discard(Discard::EchoCheck));
         }
-        if flags.has(Flags::RST) {
+        if flags.contains(Flags::RST) {
             // RFC 5961 3.2: only a RST that acknowledges our SYN counts.
             if !acks_syn {
                 return Err(Stop::Discard(Discard::RstCheck));
@@ -83,7 +83,7 @@ impl Tcb {
             self.fail(cx, Trigger::Rst, CloseReason::Refused);
             return Err(Stop::Done);
         }
-        if !flags.has(Flags::SYN) {
+        if !flags.contains(Flags::SYN) {
             return Err(Stop::Discard(Discard::State));
         }
         self.take_syn(cx.now, segment);
@@ -143,7 +143,9 @@ impl Tcb {
     /// connection has?
     fn check_control(&self, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
-        let bare = !(flags.has(Flags::ACK) || flags.has(Flags::RST) || flags.has(Flags::SYN));
+        let bare = !(flags.contains(Flags::ACK)
+            || flags.contains(Flags::RST)
+            || flags.contains(Flags::SYN));
         let dropped =
             self.config.unacknowledging == Unacknowledging::Drop && bare && !self.is_mini();
         if dropped {
@@ -194,26 +196,27 @@ impl Tcb {
         let flags = segment.header.flags;
         let Some(stamps) = segment.header.options.timestamps else {
             let accepted = self.config.missing_timestamp == MissingTimestamp::Accept;
-            return if accepted || flags.has(Flags::RST) {
+            return if accepted || flags.contains(Flags::RST) {
                 Ok(())
             } else {
                 Err(Stop::Discard(Discard::TimestampMissing))
             };
         };
-        let exempt = flags.has(Flags::RST)
+        let exempt = flags.contains(Flags::RST)
             && (self.state != State::TimeWait
                 || self.config.time_wait_old_rst == TimeWaitOldRst::Accept);
         if self.stamps.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
-            if !flags.has(Flags::RST) {
+            if !flags.contains(Flags::RST) {
                 self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::Paws));
         }
-        let again =
-            flags.has(Flags::SYN) && !flags.has(Flags::ACK) && segment.header.seq == self.rcv.irs;
+        let again = flags.contains(Flags::SYN)
+            && !flags.contains(Flags::ACK)
+            && segment.header.seq == self.rcv.irs;
         let request = self.state == State::SynReceived && self.passive && !again;
         if request && !self.echoes_our_syn(segment, self.snd.last_sent) {
-            if !flags.has(Flags::RST) {
+            if !flags.contains(Flags::RST) {
                 self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::EchoCheck));
@@ -243,8 +246,8 @@ impl Tcb {
         let request = self.state == State::SynReceived && self.passive;
         if self.config.request_ack == RequestAck::InOrder
             || !request
-            || !flags.has(Flags::ACK)
-            || flags.has(Flags::RST)
+            || !flags.contains(Flags::ACK)
+            || flags.contains(Flags::RST)
             || segment.header.ack == self.snd.nxt
         {
             return Ok(());
@@ -256,10 +259,10 @@ impl Tcb {
     /// First: is any of it in the window?
     fn check_sequence(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
-        let rst = header.flags.has(Flags::RST);
+        let rst = header.flags.contains(Flags::RST);
         // Whatever text it brings, which may reach into the window.
         if self.state == State::SynReceived
-            && header.flags.has(Flags::SYN)
+            && header.flags.contains(Flags::SYN)
             && !rst
             && header.seq == self.rcv.irs
         {
@@ -283,12 +286,13 @@ impl Tcb {
         let flags = segment.header.flags;
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what
         // lies behind text that fills the window.
-        let old = len > 0 && !flags.has(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
+        let old =
+            len > 0 && !flags.contains(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
         let behind =
             len == 0 && seq == self.rcv.nxt + self.rcv.window() && self.state != State::TimeWait;
         let touches = self.config.window_edges == WindowEdges::Inclusive && (old || behind);
         touches
-            || (flags.has(Flags::RST) && self.is_before_fin(seq))
+            || (flags.contains(Flags::RST) && self.is_before_fin(seq))
             || self.rcv.is_in_window(segment)
     }
 
@@ -297,7 +301,8 @@ impl Tcb {
     fn on_repeated_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
-        if header.flags.has(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone {
+        if header.flags.contains(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone
+        {
             self.pending.ack = Some(Cause::Ack);
             self.ecn.confirm(header.flags);
             self.check_ack(cx, segment)?;
@@ -307,7 +312,7 @@ impl Tcb {
         }
         let again = self.config.repeated_syn == RepeatedSyn::SynAck
             && self.passive
-            && !header.flags.has(Flags::ACK);
+            && !header.flags.contains(Flags::ACK);
         if !again {
             self.answer(cx.now, segment);
         } else if self
@@ -321,7 +326,7 @@ impl Tcb {
 
     /// Second: RST (RFC 5961 section 3, or RFC 793).
     fn check_rst(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
-        if !segment.header.flags.has(Flags::RST) {
+        if !segment.header.flags.contains(Flags::RST) {
             return Ok(());
         }
         if self.state == State::TimeWait && self.config.time_wait_rst == TimeWaitRst::Ignore {
@@ -347,7 +352,7 @@ impl Tcb {
 
     /// Fourth (the third, security, is dropped as Appendix A.1 allows): SYN.
     fn check_syn(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
-        if !segment.header.flags.has(Flags::SYN) {
+        if !segment.header.flags.contains(Flags::SYN) {
             return Ok(());
         }
         if self.state == State::SynReceived && self.passive {
@@ -384,7 +389,7 @@ impl Tcb {
     /// ends must not answer each other forever: at most one per interval, as of challenges (RFC
     /// 5961 section 7; `tcp_oow_rate_limited`).
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
-        let repeated = !segment.is_empty() && !segment.header.flags.has(Flags::SYN);
+        let repeated = !segment.is_empty() && !segment.header.flags.contains(Flags::SYN);
         if repeated || self.rcv.take_challenge(now, self.config.challenge_interval) {
             self.rcv.note_duplicate(segment);
             self.acknowledge(Cause::Ack);

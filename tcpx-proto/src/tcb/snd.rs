@@ -119,7 +119,7 @@ impl Snd {
 
     /// Whether an ACK acknowledges our SYN and nothing that was not sent.
     pub(super) fn acks_syn(&self, header: &Header) -> bool {
-        header.flags.has(Flags::ACK) && header.ack.gt(self.iss) && header.ack.le(self.nxt)
+        header.flags.contains(Flags::ACK) && header.ack.gt(self.iss) && header.ack.le(self.nxt)
     }
 
     /// Whether a segment is not older than the one that SND.WND was last taken from.
@@ -130,7 +130,7 @@ impl Snd {
 
     /// SEG.WND as the peer means it; a SYN's is not scaled (RFC 7323 section 2.2).
     pub(super) fn window_of(&self, header: &Header) -> u32 {
-        let shift = if header.flags.has(Flags::SYN) {
+        let shift = if header.flags.contains(Flags::SYN) {
             0
         } else {
             self.shift

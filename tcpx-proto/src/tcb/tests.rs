@@ -132,7 +132,7 @@ fn established_any_number_of_bytes_after_the_syn_sends_and_takes_acks() {
         bench.run(|tcb, cx| tcb.send(cx, b"text")).unwrap();
         let (header, text) = bench.transmit().unwrap();
         assert_eq!(header.seq, nxt, "{bytes}");
-        assert_eq!(header.flags.without(Flags::PSH), Flags::ACK, "{bytes}");
+        assert_eq!(header.flags.difference(Flags::PSH), Flags::ACK, "{bytes}");
         assert_eq!(text.as_slice(), &b"text"[..], "{bytes}");
         let discarded = bench.record.discarded;
         bench.arrive(Flags::ACK, Seq(501), nxt.back(10));

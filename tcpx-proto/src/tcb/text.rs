@@ -33,12 +33,12 @@ impl Tcb {
 
     /// Seventh: the text.
     pub(super) fn check_text(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
-        let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
+        let start = segment.header.seq + u32::from(segment.header.flags.contains(Flags::SYN));
         let end = start + segment.payload.len() as u32;
         // A bare ACK may come before what was sent before it, such as the peer's FIN of a
         // simultaneous close.
         let more = end.gt(self.rcv.nxt)
-            && (!segment.payload.is_empty() || segment.header.flags.has(Flags::FIN));
+            && (!segment.payload.is_empty() || segment.header.flags.contains(Flags::FIN));
         // SHLD-3: no application will ever read this.
         let unread =
             self.orphaned && more && matches!(self.state, State::FinWait1 | State::FinWait2);
@@ -51,7 +51,7 @@ impl Tcb {
         }
         let reported = self.rcv.note_duplicate(segment);
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
-            if !segment.is_empty() && !segment.header.flags.has(Flags::SYN) {
+            if !segment.is_empty() && !segment.header.flags.contains(Flags::SYN) {
                 self.ack_repetitions_quickly();
                 self.acknowledge(Cause::Ack);
                 return Err(Stop::Discard(Discard::Duplicate));
@@ -62,7 +62,7 @@ impl Tcb {
             });
             return Ok(());
         }
-        let fin = segment.header.flags.has(Flags::FIN);
+        let fin = segment.header.flags.contains(Flags::FIN);
         if segment.payload.is_empty() && !fin {
             return Ok(());
         }

@@ -21,11 +21,11 @@ impl Tcb {
         segment: &Segment<'_>,
     ) -> Check {
         let header = &segment.header;
-        let alone = header.flags.has(Flags::SYN)
-            && !header.flags.has(Flags::ACK)
-            && !header.flags.has(Flags::RST);
+        let alone = header.flags.contains(Flags::SYN)
+            && !header.flags.contains(Flags::ACK)
+            && !header.flags.contains(Flags::RST);
         // A listener that drops SYN,FIN has lost Linux the TIME-WAIT by then. Ours stays.
-        let dropped = self.config.syn_text == SynText::Drop && header.flags.has(Flags::FIN);
+        let dropped = self.config.syn_text == SynText::Drop && header.flags.contains(Flags::FIN);
         if self.state != State::TimeWait || !alone || dropped || !cx.listener {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Tcb {
     /// check would hide it there).
     pub(super) fn restart_time_wait(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         let fin = segment.header.seq + segment.len();
-        let repeated = segment.header.flags.has(Flags::FIN) && fin == self.rcv.nxt;
+        let repeated = segment.header.flags.contains(Flags::FIN) && fin == self.rcv.nxt;
         if self.state == State::TimeWait
             && repeated
             && self.config.time_wait_restart == TimeWaitRestart::OnFin

@@ -30,7 +30,7 @@ impl Tcb {
         if self.rcv.fin_reached {
             return;
         }
-        if segment.header.flags.has(Flags::URG) {
+        if segment.header.flags.contains(Flags::URG) {
             self.on_urgent_announced(cx, &segment.header);
         }
         self.catch_byte(segment);
@@ -66,7 +66,7 @@ impl Tcb {
         else {
             return;
         };
-        let start = segment.header.seq + u32::from(segment.header.flags.has(Flags::SYN));
+        let start = segment.header.seq + u32::from(segment.header.flags.contains(Flags::SYN));
         let at = urgent.up_to.back(1).since(start) as usize;
         if let Some(byte) = segment.payload.get(at) {
             urgent.byte = Byte::Arrived(*byte);

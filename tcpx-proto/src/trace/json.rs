@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Carries {
         let names: Vec<Cow<'de, str>> = Deserialize::deserialize(from)?;
         let mut all = Carries::default();
         for name in names {
-            all.add(Carries::from_name(&name).map_err(D::Error::custom)?);
+            all.insert(Carries::named(&name).map_err(D::Error::custom)?);
         }
         Ok(all)
     }

@@ -195,7 +195,7 @@ pub(super) fn check(
 impl Header {
     /// Sequence space that the control bits use: one octet for SYN and one for FIN.
     pub fn control_len(&self) -> u32 {
-        u32::from(self.flags.has(Flags::SYN)) + u32::from(self.flags.has(Flags::FIN))
+        u32::from(self.flags.contains(Flags::SYN)) + u32::from(self.flags.contains(Flags::FIN))
     }
 
     /// Writes the IP packet into `into` and returns its length in octets.

@@ -211,7 +211,7 @@ impl Bench {
 
     /// A segment of the peer's, as it would build it.
     pub(crate) fn header(&self, seq: Seq, ack: Seq, flags: Flags) -> Header {
-        let syn = flags.has(Flags::SYN);
+        let syn = flags.contains(Flags::SYN);
         let timestamps = self.stamp.map(|value| Timestamps { value, echo: 0 });
         Header {
             source: self.remote,
@@ -220,7 +220,7 @@ impl Bench {
             ack,
             flags,
             window: self.window,
-            urgent: if flags.has(Flags::URG) { 5 } else { 0 },
+            urgent: if flags.contains(Flags::URG) { 5 } else { 0 },
             options: Options {
                 timestamps,
                 ..if syn {
@@ -393,7 +393,7 @@ pub(crate) fn spell(sent: &Sent) -> String {
     let Header {
         seq, ack, flags, ..
     } = sent.header;
-    let ack = if flags.has(ACK) {
+    let ack = if flags.contains(ACK) {
         ack.to_string()
     } else {
         String::from("-")
@@ -402,7 +402,7 @@ pub(crate) fn spell(sent: &Sent) -> String {
 }
 
 fn letters(flags: Flags) -> String {
-    let mut letters: Vec<char> = flags.without(Flags::PSH).to_string().chars().collect();
+    let mut letters: Vec<char> = flags.difference(Flags::PSH).to_string().chars().collect();
     letters.sort_unstable();
     letters.into_iter().collect()
 }

@@ -156,8 +156,8 @@ fn text_and_fin_on_a_syn_ack_are_taken_by_the_rfc_and_must_come_again_to_linux()
         (SYN_ACK | FIN, b""),
         (SYN_ACK | FIN, b"text"),
     ] {
-        let bytes = text.len() as u32 + u32::from(flags.has(FIN));
-        let after = if flags.has(FIN) {
+        let bytes = text.len() as u32 + u32::from(flags.contains(FIN));
+        let after = if flags.contains(FIN) {
             State::CloseWait
         } else {
             State::Established
@@ -176,7 +176,7 @@ fn text_and_fin_on_a_syn_ack_are_taken_by_the_rfc_and_must_come_again_to_linux()
                 profile.name()
             );
             assert_eq!(bench.state(), state, "{} {flags}", profile.name());
-            let mut again = bench.arrive(PEER_ISS + 1, bench.snd_nxt, flags.without(SYN), text);
+            let mut again = bench.arrive(PEER_ISS + 1, bench.snd_nxt, flags.difference(SYN), text);
             again.extend(bench.run(millis(100)));
             assert_eq!(
                 acks(&again),

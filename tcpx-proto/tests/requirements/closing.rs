@@ -92,7 +92,7 @@ fn close_sends_everything_before_the_fin() {
     let sent = bench.acknowledge();
     let fins: Vec<bool> = sent
         .iter()
-        .map(|sent| sent.header.flags.has(Flags::FIN))
+        .map(|sent| sent.header.flags.contains(Flags::FIN))
         .collect();
     assert_eq!(fins, [false, false, false, false, true]);
 }
@@ -107,7 +107,10 @@ fn fin_lost_is_sent_again_with_the_text_that_was_lost_with_it() {
     let sent = bench.run(millis(1500));
     assert_eq!(sent[0].header.seq, una);
     assert_eq!(sent[0].text.as_slice(), &b"last words"[..]);
-    assert!(sent.iter().any(|sent| sent.header.flags.has(Flags::FIN)));
+    assert!(
+        sent.iter()
+            .any(|sent| sent.header.flags.contains(Flags::FIN))
+    );
     bench.acknowledge();
     assert_eq!(bench.state(), State::FinWait2);
 }

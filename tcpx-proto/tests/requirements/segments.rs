@@ -154,7 +154,7 @@ fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
     let sent = bench.send(&text(2 * MSS + 5));
     let pushed: Vec<bool> = sent
         .iter()
-        .map(|sent| sent.header.flags.has(Flags::PSH))
+        .map(|sent| sent.header.flags.contains(Flags::PSH))
         .collect();
     assert_eq!(pushed, [false, false, true]);
 }

@@ -186,7 +186,7 @@ fn packet_of(text: &str) -> Option<Packet> {
             _ => return None,
         }
     }
-    (packet.ack.is_some() == packet.flags.has(Flags::ACK)).then_some(packet)
+    (packet.ack.is_some() == packet.flags.contains(Flags::ACK)).then_some(packet)
 }
 
 /// `start:end(len)`; the three must agree.

@@ -203,7 +203,7 @@ impl Player {
             let b = &next.header;
             let follows = b.seq == a.seq + whole.len
                 && b.ack == a.ack
-                && a.flags.without(ends) == b.flags.without(ends)
+                && a.flags.difference(ends) == b.flags.difference(ends)
                 && a.tos == b.tos;
             if !follows || !whole.len.is_multiple_of(size) || next.len > size {
                 return Err(format!(
@@ -223,13 +223,13 @@ impl Player {
         if header.flags != wanted.flags {
             return Err(format!("flags {}, expected {}", header.flags, wanted.flags));
         }
-        if header.flags.has(Flags::SYN) && self.ours.is_none() {
+        if header.flags.contains(Flags::SYN) && self.ours.is_none() {
             self.ours = Some((wanted.seq, header.seq.0));
         }
-        let seq = self.our_number(header.seq, header.flags.has(Flags::SYN));
+        let seq = self.our_number(header.seq, header.flags.contains(Flags::SYN));
         let ack = header
             .flags
-            .has(Flags::ACK)
+            .contains(Flags::ACK)
             .then(|| self.their_number(header));
         if (seq, live.len, ack) != (wanted.seq, wanted.len, wanted.ack) {
             return Err(format!("seq {seq}, length {}, ack {ack:?}", live.len));
@@ -286,7 +286,7 @@ impl Player {
     }
 
     fn their_number(&self, header: &Header) -> u32 {
-        let isn = if header.flags.has(Flags::SYN) {
+        let isn = if header.flags.contains(Flags::SYN) {
             0
         } else {
             self.theirs.unwrap_or(0)
@@ -295,7 +295,7 @@ impl Player {
     }
 
     fn show(&self, live: &Live) -> String {
-        let seq = self.our_number(live.header.seq, live.header.flags.has(Flags::SYN));
+        let seq = self.our_number(live.header.seq, live.header.flags.contains(Flags::SYN));
         let Live { header, len, .. } = live;
         let end = seq.wrapping_add(*len);
         format!(
@@ -310,7 +310,7 @@ impl Player {
     // ---- Packets to the stack
 
     fn inject(&mut self, packet: &Packet) -> Result<(), String> {
-        let syn = packet.flags.has(Flags::SYN);
+        let syn = packet.flags.contains(Flags::SYN);
         if syn && self.theirs.is_none() {
             self.theirs = Some(packet.seq);
         }

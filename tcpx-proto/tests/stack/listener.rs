@@ -62,7 +62,7 @@ fn close_listener_resets_whom_nobody_accepted() {
     let mut resets: Vec<_> = bench
         .drain()
         .into_iter()
-        .filter(|got| got.flags.has(Flags::RST))
+        .filter(|got| got.flags.contains(Flags::RST))
         .map(|got| got.destination.port())
         .collect();
     resets.sort_unstable();

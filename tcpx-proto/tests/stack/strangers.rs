@@ -17,7 +17,7 @@ const CLOSED: &[Row] = &[
     (Flags::PSH, b"text", Some((RST_ACK, 0, 104))),
     (FIN_ACK, b"", Some((Flags::RST, 500, 0))),
     (Flags::FIN, b"", Some((RST_ACK, 0, 101))),
-    (Flags::NONE, b"", Some((RST_ACK, 0, 100))),
+    (Flags::empty(), b"", Some((RST_ACK, 0, 100))),
 ];
 
 #[test]
@@ -56,7 +56,7 @@ fn listen_only_a_syn_opens_and_an_ack_gets_a_rst() {
         (FIN_ACK, Some(Flags::RST)),
         (Flags::PSH, None),
         (Flags::FIN, None),
-        (Flags::NONE, None),
+        (Flags::empty(), None),
         (Flags::SYN, Some(SYN_ACK)),
     ] {
         let mut bench = Bench::new(Config::default());

@@ -193,7 +193,10 @@ fn record(
     flags: Flags,
     (seq, ack): (u32, u32),
 ) -> SegmentRecord {
-    let (at, syn) = (START + Duration::from_micros(micros), flags.has(Flags::SYN));
+    let (at, syn) = (
+        START + Duration::from_micros(micros),
+        flags.contains(Flags::SYN),
+    );
     let options = Options {
         mss: syn.then_some(1460),
         window_scale: syn.then_some(7),

@@ -399,7 +399,7 @@ fn which(range: Word<'_>, kind: Kind, name: Word<'_>) -> Parsed<Which> {
 
 fn flags(word: Word<'_>) -> Parsed<Flags> {
     if word.text == "." {
-        return Ok(Flags::NONE);
+        return Ok(Flags::empty());
     }
     let known = Flags::from_letters(&word.text.to_ascii_uppercase()).filter(|flags| flags.0 != 0);
     let Some(flags) = known else {
