@@ -350,7 +350,5 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Handle, Error> {
 /// # Errors
 /// It cannot be read.
 pub fn random_seed() -> std::io::Result<u64> {
-    let mut octets = [0; 8];
-    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut octets)?;
-    Ok(u64::from_ne_bytes(octets))
+    Ok(getrandom::u64()?)
 }

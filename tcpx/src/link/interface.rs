@@ -1,7 +1,7 @@
 //! What the kernel's routing knows: our MTU, the way to a peer, the address that we have there.
 
 use crate::error::Error;
-use std::ffi::{CStr, CString};
+use pnet_datalink::NetworkInterface;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -34,52 +34,13 @@ pub fn mtu_to(remote: IpAddr) -> Result<u16, Error> {
 /// The MTU of the interface that has `address`, octets; that of loopback for an address which is
 /// ours without being listed (127/8).
 pub(super) fn mtu_of(address: IpAddr) -> Result<u16, Error> {
-    match interface_with(address).map_err(Error::io("list the interfaces"))? {
-        Some(name) => interface_mtu(&name).map_err(Error::io("read the MTU of an interface")),
+    let has_address =
+        |interface: &NetworkInterface| interface.ips.iter().any(|network| network.ip() == address);
+    match pnet_datalink::interfaces().into_iter().find(has_address) {
+        Some(NetworkInterface { name, .. }) => {
+            interface_mtu(&name).map_err(Error::io("read the MTU of an interface"))
+        }
         None => Ok(u16::MAX),
-    }
-}
-
-fn interface_with(address: IpAddr) -> io::Result<Option<CString>> {
-    let mut list = std::ptr::null_mut();
-    // SAFETY: `list` is a valid place for the pointer to the list, which is freed below and not
-    // used after.
-    if unsafe { libc::getifaddrs(&mut list) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut found = None;
-    let mut at = list;
-    // SAFETY: until the list is freed, a pointer in it is null or points at a valid entry.
-    while let Some(entry) = unsafe { at.as_ref() } {
-        // SAFETY: as above, and the family of an address says which type it has.
-        if unsafe { ip(entry.ifa_addr) } == Some(address) {
-            // SAFETY: every entry has a name, which is terminated.
-            found = Some(unsafe { CStr::from_ptr(entry.ifa_name) }.to_owned());
-        }
-        at = entry.ifa_next;
-    }
-    // SAFETY: it came from getifaddrs, and nothing points into it any more.
-    unsafe { libc::freeifaddrs(list) };
-    Ok(found)
-}
-
-/// # Safety
-/// `address` is null or points at a socket address of the family that it names.
-unsafe fn ip(address: *const libc::sockaddr) -> Option<IpAddr> {
-    // SAFETY: by this function's contract; the family says which type the address has.
-    unsafe {
-        match i32::from(address.as_ref()?.sa_family) {
-            libc::AF_INET => Some(
-                Ipv4Addr::from_bits(u32::from_be(
-                    (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr,
-                ))
-                .into(),
-            ),
-            libc::AF_INET6 => Some(
-                Ipv6Addr::from((*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr).into(),
-            ),
-            _ => None,
-        }
     }
 }
 
@@ -107,12 +68,17 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     }
 }
 
-fn interface_mtu(name: &CStr) -> io::Result<u16> {
+fn interface_mtu(name: &str) -> io::Result<u16> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     // SAFETY: all zeros is a valid ifreq: an empty name and a union of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes_with_nul()) {
-        *to = *from as libc::c_char;
+    // The last byte stays 0.
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .zip(name.bytes().take(libc::IFNAMSIZ - 1))
+    {
+        *to = from as libc::c_char;
     }
     // SAFETY: SIOCGIFMTU reads the name in `request`, which is terminated, and writes `ifru_mtu`.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU as _, &raw mut request) } {
