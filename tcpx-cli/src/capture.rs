@@ -159,10 +159,10 @@ mod tests {
 
     #[test]
     fn run_with_a_dropped_ack_reads_back_with_interfaces_times_and_comments() {
-        let octets =
+        let bytes =
             sample::written(|outlet| Box::new(Capture::new(outlet, sample::REALTIME).unwrap()))
                 .unwrap();
-        let mut reader = PcapNgReader::new(octets.as_slice()).unwrap();
+        let mut reader = PcapNgReader::new(bytes.as_slice()).unwrap();
         let (mut interfaces, mut packets) = (Vec::new(), Vec::new());
         while let Some(block) = reader.next_block() {
             match block.unwrap().0 {

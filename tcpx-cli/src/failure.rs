@@ -1,4 +1,4 @@
-//! What a program says when it cannot go on, and its exit status.
+//! Errors of the programs: message, hint and exit status.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use tcpx::{Error, GuardKind};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::lexer::Mistake;
 
-/// Why a run did not come about, or did not end well: what to say, and the exit status.
+/// Why a run failed: the message and the exit status.
 #[derive(Debug)]
 pub struct Failure {
     /// One or more lines, without the program's name.
@@ -131,7 +131,7 @@ pub(crate) fn coloured() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Says what went wrong and turns it into the exit status of the program.
+/// Prints the failure, if there is one, and gives the exit status of the program.
 pub fn finish(program: &str, outcome: Result<u8, Failure>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -13,13 +13,13 @@ pub const RECORD: u64 = 256 * MIB;
 
 const MIB: u64 = 1 << 20;
 
-/// Everything that comes from `reader`, if that is no more than `most` octets.
+/// Everything that comes from `reader`, if that is no more than `most` bytes.
 ///
 /// # Errors
 /// It cannot be read, or it is more.
-pub fn octets_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    match reader.take(most + 1).read_to_end(&mut octets)? as u64 > most {
+pub fn bytes_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match reader.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!(
@@ -27,25 +27,25 @@ pub fn octets_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
                 most / MIB
             ),
         )),
-        false => Ok(octets),
+        false => Ok(bytes),
     }
 }
 
 /// The same as text.
 ///
 /// # Errors
-/// Those of [`octets_of`]; it is no text.
+/// Those of [`bytes_of`]; it is no text.
 pub fn text_of(reader: impl Read, most: u64) -> io::Result<String> {
-    String::from_utf8(octets_of(reader, most)?)
+    String::from_utf8(bytes_of(reader, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 /// What a file has.
 ///
 /// # Errors
-/// Those of opening it and of [`octets_of`].
-pub fn octets_in(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    octets_of(File::open(path)?, most)
+/// Those of opening it and of [`bytes_of`].
+pub fn bytes_in(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    bytes_of(File::open(path)?, most)
 }
 
 /// The text that a file has.
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn as_much_as_the_limit_is_read_and_more_is_refused_with_it() {
-        let zeros = |octets| io::repeat(0).take(octets);
-        assert_eq!(octets_of(zeros(SOURCE), SOURCE).unwrap().len(), 1 << 20);
-        let error = octets_of(zeros(SOURCE + 1), SOURCE).unwrap_err();
+        let zeros = |bytes| io::repeat(0).take(bytes);
+        assert_eq!(bytes_of(zeros(SOURCE), SOURCE).unwrap().len(), 1 << 20);
+        let error = bytes_of(zeros(SOURCE + 1), SOURCE).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is more than 1 MiB, the most that is read"

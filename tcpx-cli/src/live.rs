@@ -32,12 +32,12 @@ impl fmt::Debug for Display {
 }
 
 impl Write for Display {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        if self.view.get().is_some_and(|view| view.put(octets)) {
-            return Ok(octets.len());
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.view.get().is_some_and(|view| view.put(bytes)) {
+            return Ok(bytes.len());
         }
         self.bars
-            .suspend(|| AutoStream::auto(io::stderr()).write(octets))
+            .suspend(|| AutoStream::auto(io::stderr()).write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -199,7 +199,7 @@ impl Countdown {
         }
     }
 
-    /// Draws the bar anew, down to the end of the last TIME-WAIT.
+    /// Redraws the bar, down to the end of the last TIME-WAIT.
     fn draw(&mut self, now: Instant) {
         if self.display.bars.is_hidden() {
             return;
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn run_with_a_dropped_ack_gives_these_lines() {
-        let octets =
+        let bytes =
             sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)))
                 .unwrap();
-        let text = anstream::adapter::strip_bytes(&octets).into_vec();
+        let text = anstream::adapter::strip_bytes(&bytes).into_vec();
         let expected = [
             "   0.000000  #1  10.0.0.1:40000 -> 10.0.0.2:7000",
             "   0.000000  #1  CLOSED -> SYN-SENT on active OPEN",

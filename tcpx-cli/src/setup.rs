@@ -24,7 +24,7 @@ use tcpx_proto::state::State;
 use tcpx_proto::trace::Role;
 use tracing_subscriber::EnvFilter;
 
-/// What the flags ask for, before anything is opened.
+/// What the flags request, before anything is opened.
 #[derive(Debug)]
 pub struct Run {
     /// The stack's configuration.
@@ -34,7 +34,7 @@ pub struct Run {
     role: Role,
     profile: Profile,
     common: Common,
-    /// What could not be written.
+    /// Records that could not be written.
     pub failures: Failures,
     /// stderr, with the countdown.
     pub display: Display,
@@ -187,7 +187,7 @@ impl Run {
                 never = reports => match never {},
             }
         });
-        // A read of stdin may never end: nobody waits for it.
+        // A read of stdin may never end: do not wait for it.
         runtime.shutdown_background();
         code.map(|code| {
             if code == 0 && self.failures.any() {
@@ -198,14 +198,14 @@ impl Run {
         })
     }
 
-    /// A line for people, unless they asked for silence.
+    /// Prints a line, unless --quiet is set.
     pub fn say(&self, line: &str) {
         if !self.common.quiet {
             self.complain(line);
         }
     }
 
-    /// An error, which is said even to those who asked for silence.
+    /// Prints an error, with --quiet too.
     pub fn complain(&self, line: &str) {
         let _nobody_reads_stderr = self
             .display
@@ -213,8 +213,7 @@ impl Run {
             .write_all(format!("{line}\n").as_bytes());
     }
 
-    /// Says how a connection ended, where that is not well, after the live view of it, and gives
-    /// its exit status.
+    /// Prints how a connection failed, after the live view of it, and gives its exit status.
     pub fn report(&self, host: &Host, ended: Result<(), AppError>) -> u8 {
         let (error, code) = match &ended {
             Ok(()) => return 0,
@@ -255,7 +254,7 @@ impl Run {
         if waits > 0 {
             self.say(&format!(
                 "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL (RFC 9293 3.6.1, MUST-13). \
-                 An old segment, or the peer's FIN again, now meets a closed port"
+                 An old segment, or a retransmitted FIN, now reaches a closed port"
             ));
         }
         host.abort_all();
@@ -270,7 +269,7 @@ impl Run {
     }
 }
 
-/// Two records in one file would be neither.
+/// Refuses two records in one file.
 fn apart(common: &Common) -> Result<(), Failure> {
     let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else {
         return Ok(());
@@ -304,7 +303,7 @@ fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
         Ok(file) => Ok(Some(Box::new(file))),
         Err(error) => Err(Failure {
             message: format!(
-                "cannot make {}: {error}. Name a file that can be written",
+                "cannot create {}: {error}. Name a file that can be written",
                 path.display()
             ),
             code: 1,

@@ -117,7 +117,7 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// For stderr, as it is: a log that nobody cuts into columns keeps the headings.
+    /// For stderr, as it is: a log that is not cut into columns keeps the headings.
     pub fn on_stderr(&self) -> String {
         if stderr().is_terminal() {
             self.aligned(width(stderr()))

@@ -1,5 +1,5 @@
-//! What the programs say of themselves: the end of `--help`, the rules that can be removed, the
-//! manual page, the completions.
+//! The programs' own documentation: the end of `--help`, the rules that can be removed, manual
+//! pages, completions.
 
 use crate::table::{self, Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 use clap::builder::styling::Style;
@@ -20,14 +20,14 @@ use tcpx_proto::preset::{PRESETS, Preset};
 /// The exit statuses of both binaries, as the end of their help.
 pub const fn exit_codes() -> &'static str {
     "Exit status, of the worst connection:
-  0  clean close; also Ctrl-C in TIME-WAIT, and an abort or silence that was asked for
-  1  anything not listed here          2  a mistake on the command line
+  0  clean close; also Ctrl-C in TIME-WAIT, and a requested abort or silence
+  1  anything not listed here          2  wrong command line
   3  refused                           4  timed out: connect, R2, user timeout, keepalive
   5  reset by the peer                 6  a privilege is missing, or the guard does not hold
   7  address in use                    8  unreachable
   129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM (one that was ignored at the start, as under nohup, stays ignored)
 
-SIGUSR1 lists every connection on stderr: state, queues, addresses, age, the next timer."
+SIGUSR1 lists every connection on stderr: state, queues, addresses, age, next timer."
 }
 
 /// The rules that can be removed, for stdout: the name, where it is written, what it says, what
@@ -72,7 +72,7 @@ pub fn rules(format: TableFormat) -> String {
     table.on_stdout()
 }
 
-/// What a program is asked instead of doing its work.
+/// Subcommands that replace the program's work.
 const RULES: &str = "rules";
 const ALIVE: &str = "alive";
 const MAN: &str = "man";
@@ -111,7 +111,7 @@ pub fn command(flags: Command, examples: &'static str) -> Command {
         .value_parser(value_parser!(Shell));
     let rules = TableArguments::augment_args(Command::new(RULES));
     let rules = rules
-        .about("List the rules that --without removes, with what breaks, and end")
+        .about("List the rules that --without removes, and what breaks without each")
         .long_about(None);
     let directory = Arg::new("directory")
         .required(true)
@@ -119,9 +119,11 @@ pub fn command(flags: Command, examples: &'static str) -> Command {
     with_examples(flags, examples)
         .after_long_help(after_help())
         .subcommand(rules)
-        .subcommand(Command::new(ALIVE).about(
-            "Tell by the exit status, 0 or 1, whether a tcpx is at work in this network namespace",
-        ))
+        .subcommand(
+            Command::new(ALIVE).about(
+                "Check whether a tcpx is running in this network namespace: exit status 0 or 1",
+            ),
+        )
         .subcommand(
             Command::new(MAN)
                 .about("Write the manual pages")
@@ -139,7 +141,7 @@ pub fn command(flags: Command, examples: &'static str) -> Command {
         .disable_help_subcommand(true)
 }
 
-/// Answers what was asked instead of the program's work; `None`: nothing was.
+/// Runs a subcommand instead of the program's work; `None`: there is none.
 pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
     let said = match matches.subcommand()? {
         (MAN, asked) => man(command, asked.get_one::<PathBuf>("directory")?),
@@ -154,7 +156,7 @@ pub fn answer(command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
         }
     };
     match said {
-        // A reader that went away has read enough.
+        // A reader that closed the pipe has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let _nobody_reads_stderr = writeln!(io::stderr(), "{}: {error}", command.get_name());
             Some(ExitCode::FAILURE)
@@ -169,7 +171,7 @@ fn alive() -> io::Result<()> {
     match link::is_open_here()? {
         true => Ok(()),
         false => Err(io::Error::other(
-            "no tcpx is at work in this network namespace: it has not started yet, has ended, or is elsewhere",
+            "no tcpx is at work in this network namespace: it has not started, has ended, or is elsewhere",
         )),
     }
 }

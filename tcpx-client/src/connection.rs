@@ -43,7 +43,7 @@ impl Output {
         }
         if let Some(path) = named.filter(|path| !cli::is_stdout(path)) {
             let file = std::fs::File::create(path)
-                .map_err(failed(format!("cannot make {}", path.display())))?;
+                .map_err(failed(format!("cannot create {}", path.display())))?;
             return Ok(Output::new(Some(file), false));
         }
         if run.record_on_stdout() {
@@ -148,8 +148,7 @@ fn script(cli: &Cli, run: &Run) -> Script {
     Script { steps }
 }
 
-/// What the application has to say when it is not `--send`: stdin, and after its end the silence of
-/// `--hold`.
+/// The application's input without `--send`: stdin, and after its end the silence of `--hold`.
 fn input(cli: &Cli, script_holds: bool) -> Box<dyn tokio::io::AsyncRead + Send + Unpin> {
     match (cli.send.is_some(), cli.hold) {
         (true, _) => Box::new(tokio::io::empty()),
@@ -161,7 +160,7 @@ fn input(cli: &Cli, script_holds: bool) -> Box<dyn tokio::io::AsyncRead + Send +
     }
 }
 
-/// Says nothing for a while, then ends. The while begins when somebody first listens.
+/// Gives nothing for a while, then ends. The time starts at the first read.
 struct Silence {
     length: Duration,
     end: Option<Pin<Box<Sleep>>>,
@@ -211,7 +210,7 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
 }
 
 /// One connection after the other, with its share of the ports: when all of them are in use, mostly
-/// in TIME-WAIT, the next one waits until one is free. What fails is told.
+/// in TIME-WAIT, the next one waits until one is free. Failures are reported.
 async fn worker(
     cli: Cli,
     host: Host,

@@ -21,24 +21,24 @@ const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another t
   echo hello | tcpx-client 127.0.0.1:7000 --msl 1s
       like netcat, to a server of any kind; TIME-WAIT takes 2 s, not 60
   tcpx-client 127.0.0.1:7000 --send hello --no-third-ack --hold 5s --msl 1s
-      for five seconds the handshake is not finished: the SYN,ACK comes again and again
+      the handshake stays unfinished for 5 s: the peer retransmits its SYN,ACK
   tcpx-client 127.0.0.1:7000 --bind 127.0.0.1:40000 --count 2 --send hi --msl 1s
-      the same four-tuple twice, with TIME-WAIT between";
+      the same four-tuple twice, with TIME-WAIT in between";
 
 /// Connect with a TCP whose rules can be removed one by one
 ///
 /// A complete, hand-built TCP over raw IP sockets: stdin goes to the peer, the peer's data to
-/// stdout. At the end of the input (or after --send) it sends its FIN, goes on reading until the
-/// peer's, and waits out TIME-WAIT. Needs NET_RAW (and NET_ADMIN for the iptables guard). If stdout
-/// is closed by its reader, the connection is closed, too, and the exit status is 1.
+/// stdout. At the end of the input (or after --send) it sends its FIN, keeps reading until the
+/// peer's FIN, and waits out TIME-WAIT. Needs NET_RAW (and NET_ADMIN for the iptables guard). If
+/// the reader of stdout closes it, the connection is closed too, and the exit status is 1.
 #[derive(Parser, Clone)]
 #[command(version, max_term_width = 120)]
 pub(crate) struct Cli {
-    /// Where to connect: an address or a name, and a port
+    /// Connect to this address or name, and port
     #[arg(value_name = "HOST:PORT", value_parser = cli::endpoint)]
     remote: SocketAddr,
 
-    /// Our address, or its name, and port (port 0: any) [default: the address that the route takes,
+    /// Use this local address, or its name, and port (port 0: any) [default: the route's address,
     /// any port]
     #[arg(long, value_name = "HOST:PORT", value_parser = cli::endpoint, help_heading = APPLICATION)]
     bind: Option<SocketAddr>,
@@ -54,14 +54,13 @@ pub(crate) struct Cli {
         help_heading = APPLICATION
     )]
     script: Option<PathBuf>,
-    /// Stay after the script is over, until Ctrl-C: the host goes on answering
+    /// Stay after the script ends, until Ctrl-C: the host keeps answering
     #[arg(long, requires = "script", help_heading = APPLICATION)]
     stay: bool,
     /// Write the peer's data to FILE instead of stdout (-)
     #[arg(long, value_name = "FILE", help_heading = APPLICATION)]
     output: Option<PathBuf>,
-    /// Close both directions at once after sending: what the peer still sends is answered with a
-    /// RST
+    /// Close both directions at once after sending: later data from the peer is answered with a RST
     #[arg(long, conflicts_with = "abort", help_heading = APPLICATION)]
     close: bool,
     /// End with a RST after sending
@@ -70,16 +69,16 @@ pub(crate) struct Cli {
     /// Keep the connection open for DUR after sending, before the FIN
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     hold: Option<Duration>,
-    /// Go silent DUR after the connection is established, and stay alive and guarded until Ctrl-C,
-    /// as a host that lost its power
+    /// Go silent DUR after the connection is established, like a host that lost power, and stay
+    /// guarded until Ctrl-C
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     vanish_after: Option<Duration>,
-    /// Connections per --parallel lane, one after the other; if every port is in use, the next one
-    /// waits until a TIME-WAIT ends
+    /// Make N connections per --parallel lane, one after another; if every port is in use, the next
+    /// one waits until a TIME-WAIT ends
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
     count: u32,
-    /// Lanes: how many connections run at a time; there are --parallel times --count in all, from
-    /// up to 20000 reserved ports
+    /// Run N lanes of connections at a time: --parallel times --count in all, from up to 20000
+    /// reserved ports
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
     parallel: u16,
     /// Do not wait for TIME-WAIT between connections: the next one on the same four-tuple fails
@@ -92,17 +91,17 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What cannot be said with clap's own means.
+    /// Checks what clap cannot.
     fn check(&self) -> Result<(), Failure> {
         let fixed = self.bind.is_some_and(|bind| bind.port() != 0);
         if fixed && self.parallel > 1 {
             return Err(Failure::usage(
-                "--parallel needs a port for each connection: leave the port of --bind out or 0",
+                "--parallel needs a port for each connection: omit the port of --bind, or make it 0",
             ));
         }
         if self.send.is_none() && (self.parallel > 1 || self.count > 1) {
             return Err(Failure::usage(
-                "one stdin cannot feed several connections: say what to send with --send",
+                "one stdin cannot feed several connections: use --send",
             ));
         }
         if self
@@ -128,8 +127,7 @@ impl Cli {
         let address = self.address()?;
         let ports = match self.bind {
             Some(bind) if bind.port() != 0 => Ports::Exact(bind.port()),
-            // One connection after the other takes another port as long as there are some: their
-            // TIME-WAITs overlap.
+            // Each connection takes another port while there is one: their TIME-WAITs overlap.
             _ => {
                 let all = u32::from(self.parallel)
                     .saturating_mul(self.count)

@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 
 const APPLICATION: &str = "What to do with a connection";
 
-const EXAMPLES: &str = "Examples, each to be reached by `nc 127.0.0.1 7000`, or by tcpx-client:
+const EXAMPLES: &str = "Examples; connect with `nc 127.0.0.1 7000` or tcpx-client:
   tcpx-server 127.0.0.1:7000
-      sends back what comes
+      echoes what it receives
   tcpx-server 127.0.0.1:7000 --once --never-close
-      sits in CLOSE-WAIT after the client's FIN
+      stays in CLOSE-WAIT after the client's FIN
   tcpx-server 127.0.0.1:7000 --fault 'rate=10% drop any data'
-      as across a network that loses segments";
+      behaves as across a network that loses segments";
 
 /// Serve connections with a TCP whose rules can be removed one by one
 ///
@@ -33,7 +33,7 @@ const EXAMPLES: &str = "Examples, each to be reached by `nc 127.0.0.1 7000`, or 
 #[derive(Parser)]
 #[command(version, max_term_width = 120)]
 struct Cli {
-    /// One of this machine's addresses, or its name, and the port to listen on (0: any)
+    /// Listen on this address of this machine, or its name, and port (0: any)
     #[arg(value_name = "HOST:PORT", value_parser = cli::endpoint)]
     address: SocketAddr,
 
@@ -49,19 +49,19 @@ struct Cli {
         help_heading = APPLICATION
     )]
     script: Option<PathBuf>,
-    /// Stay after the script is over, until Ctrl-C: the host goes on answering
+    /// Stay after the script ends, until Ctrl-C: the host keeps answering
     #[arg(long, requires = "script", help_heading = APPLICATION)]
     stay: bool,
-    /// End after the first connection is CLOSED
+    /// Exit after the first connection is CLOSED
     #[arg(long, help_heading = APPLICATION)]
     once: bool,
-    /// Most connections in SYN-RECEIVED, and most that wait to be accepted, each
+    /// Limit the connections in SYN-RECEIVED, and those waiting to be accepted, to N each
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_535), help_heading = APPLICATION)]
     backlog: u32,
-    /// Close each connection this long after it was accepted, whatever it is doing
+    /// Close each connection DUR after it was accepted, whatever it is doing
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     close_after: Option<Duration>,
-    /// Never close: the connection sits in CLOSE-WAIT after the peer's FIN
+    /// Never close: the connection stays in CLOSE-WAIT after the peer's FIN
     #[arg(long, conflicts_with = "close_after", help_heading = APPLICATION)]
     never_close: bool,
 
@@ -72,16 +72,16 @@ struct Cli {
 #[derive(Args)]
 #[group(multiple = false)]
 struct Mode {
-    /// Send back what comes in (the default)
+    /// Echo what it receives (the default)
     #[arg(long, help_heading = APPLICATION)]
     echo: bool,
-    /// Read and forget
+    /// Read and discard
     #[arg(long, help_heading = APPLICATION)]
     discard: bool,
-    /// Answer the first octets, or the end, with TEXT or the contents of @FILE, and close
+    /// Answer the first bytes, or the end, with TEXT or the contents of @FILE, and close
     #[arg(long, value_name = "TEXT|@FILE", help_heading = APPLICATION)]
     respond: Option<String>,
-    /// Join each connection with an ordinary one of the kernel's to a real service
+    /// Forward each connection to a real service over the kernel's TCP
     #[arg(long, value_name = "HOST:PORT", help_heading = APPLICATION)]
     forward: Option<String>,
     /// Never read: the window closes
@@ -96,7 +96,7 @@ impl Cli {
             vec![Step::ReceiveToEnd]
         } else if let Some(respond) = &mode.respond {
             let text = match respond.strip_prefix('@') {
-                Some(path) => input::octets_in(Path::new(path), input::DATA).map_err(|error| {
+                Some(path) => input::bytes_in(Path::new(path), input::DATA).map_err(|error| {
                     Failure::usage(format!(
                         "--respond: cannot read {path}: {error}. Name a file that can be read"
                     ))
@@ -230,7 +230,7 @@ async fn handle(
     };
     let stream = Arc::new(stream);
     let (ends, service) = joined.inspect_err(|_| stream.abort())?;
-    // What broke on one side must not look complete on the other.
+    // A failure on one side must not look like a complete transfer on the other.
     run_script(&host, &stream, script, ends, close_after)
         .await
         .inspect_err(|_| {
@@ -268,11 +268,11 @@ async fn run_script(
             .play()
             .await
     };
-    // Rare, and larger than all that an idle connection needs.
+    // Rare, and larger than everything else that an idle connection needs.
     Box::pin(limited).await
 }
 
-/// The other side of `--forward`: an ordinary connection of the kernel's, to be reset with this.
+/// The other side of `--forward`: a connection of the kernel's, which this resets.
 struct Service(OwnedFd);
 
 impl Service {
@@ -365,7 +365,7 @@ mod tests {
             steps: vec![Step::Echo, Step::Close],
         });
         let room = size_of_val(&handle(host.clone(), stream, script, None, None));
-        assert!(room < 1500, "{room} octets");
+        assert!(room < 1500, "{room} bytes");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tcpx::Ports;
 use tcpx::link::LinkOptions;
 use tcpx::{Host, HostOptions};
 
-/// `/1000` is a thousand octets; any other path is answered with a greeting.
+/// `/1000` is a thousand bytes; any other path is answered with a greeting.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let body = match path.trim_start_matches('/').parse() {

@@ -1,4 +1,4 @@
-//! Somebody's own client of a line protocol, and its tests against a TCP that misbehaves: `cargo
+//! A client of a line protocol, and its tests against a TCP that misbehaves: `cargo
 //! test -p tcpx --example line_client`. Nothing in the client knows of tcpx; nothing in the tests
 //! takes time, or needs a privilege.
 
@@ -158,7 +158,7 @@ mod tests {
             client.ask("well?").await.unwrap_err().kind(),
             ErrorKind::UnexpectedEof
         );
-        // Whoever keeps the client keeps the connection: the leak that `ss` shows as CLOSE-WAIT.
+        // A program that keeps the client keeps the connection: the leak that `ss` shows as CLOSE-WAIT.
         assert_eq!(client.stream.get_ref().state(), State::CloseWait);
         Ok(())
     }

@@ -58,6 +58,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::io::copy(&mut stream, &mut tokio::io::stdout()).await?;
     stream.shutdown().await?;
     drop(stream);
-    // Whoever just left would meet a lost FIN of the peer's with a RST.
+    // A program that exits here would answer a retransmitted FIN with a RST.
     Ok(host.closed().await?)
 }

@@ -48,7 +48,7 @@ pub(crate) fn nothing() -> [SockFilter; 1] {
 pub(crate) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(16).only(BPF_JEQ, bits(address)); // destination address
-    program.ip_header_len(); // X = octets of the IP header
+    program.ip_header_len(); // X = bytes of the IP header
     program.add(BPF_LD | BPF_H | BPF_IND, 2).within(ports); // destination port
     program.finish()
 }
@@ -70,7 +70,7 @@ pub(crate) fn answer(address: IpAddr, from: u16, to: u16, ack: Seq) -> Vec<SockF
 
 /// ICMP errors (RFC 792) that quote a TCP segment from our address and one of our ports.
 pub(crate) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<SockFilter> {
-    const QUOTE: u32 = 8; // octets of the ICMP header, after which the quoted IP header begins
+    const QUOTE: u32 = 8; // bytes of the ICMP header, after which the quoted IP header begins
     let mut program = Program::default();
     program.word(16).only(BPF_JEQ, bits(address));
     program.ip_header_len();
@@ -80,7 +80,7 @@ pub(crate) fn icmp_errors_for(address: IpAddr, ports: &RangeInclusive<u16>) -> V
     program
         .add(BPF_LD | BPF_W | BPF_IND, QUOTE + 12)
         .only(BPF_JEQ, bits(address)); // quoted source
-    // X += octets of the quoted IP header
+    // X += bytes of the quoted IP header
     program
         .add(BPF_LD | BPF_B | BPF_IND, QUOTE)
         .add(BPF_ALU | BPF_AND | BPF_K, 0x0f)
@@ -115,7 +115,7 @@ impl Program {
         self.add(BPF_LD | BPF_W | BPF_ABS, offset)
     }
 
-    /// X = octets of the IP header, by its IHL.
+    /// X = bytes of the IP header, by its IHL.
     fn ip_header_len(&mut self) -> &mut Program {
         self.add(BPF_LDX | BPF_B | BPF_MSH, 0)
     }
@@ -153,8 +153,8 @@ impl Program {
     }
 }
 
-fn ret(octets: u32) -> SockFilter {
-    SockFilter::new((BPF_RET | BPF_IMM) as u16, 0, 0, octets)
+fn ret(bytes: u32) -> SockFilter {
+    SockFilter::new((BPF_RET | BPF_IMM) as u16, 0, 0, bytes)
 }
 
 /// The address as BPF loads it. IPv6 raw sockets deliver no IP header, so there the destination is

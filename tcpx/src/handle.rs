@@ -21,7 +21,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Ends the loop when nobody is left.
+/// Ends the loop when the last owner is gone.
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) seed: u64,

@@ -26,8 +26,8 @@ pub use crate::handle::Host;
 /// The usual backlog.
 const BACKLOG: usize = 128;
 
-/// What a host is made of, beside its link. The default: Linux's replies and timers, no faults,
-/// nobody who records.
+/// The options of a host, besides its link. The default: Linux's replies and timers, no faults, no
+/// observers.
 ///
 /// ```
 /// use tcpx::HostOptions;
@@ -53,8 +53,8 @@ pub struct HostOptions {
     /// All randomness comes from this: ISNs, ports, chance in faults. `None`: from the operating
     /// system, which it must where peers are not trusted; in memory: from the network's.
     pub seed: Option<u64>,
-    /// Who is told what happens ([`record`](crate::record)). Without any, and without faults,
-    /// telling costs nothing.
+    /// The observers of everything that happens ([`record`](crate::record)). Without observers and
+    /// faults, recording costs nothing.
     pub observers: Vec<Box<dyn Observer>>,
 }
 
@@ -92,7 +92,7 @@ impl Host {
         Ok(host)
     }
 
-    /// A host that nobody drives yet.
+    /// A host without a loop that drives it.
     pub(crate) fn on(
         wire: Wire,
         mut options: HostOptions,
@@ -189,15 +189,15 @@ impl Host {
         Ok(Listener::new(Arc::clone(&self.handle), id, local))
     }
 
-    /// Says and hears nothing from now on, and stays: a host that lost its power. The guard keeps
-    /// the kernel quiet, too.
+    /// Sends and receives nothing from now on, like a host that lost power. The guard keeps the
+    /// kernel quiet, too.
     pub fn vanish(&self) {
         // A host that ended is silent already.
         _ = self.handle.shared.with(|edge, _| edge.vanish());
     }
 
-    /// Loses every connection and listener without a segment, and goes on: a host that was started
-    /// anew.
+    /// Loses every connection and listener without sending a segment, and goes on: a host that
+    /// restarted.
     pub fn restart(&self) {
         // A host that ended has none.
         _ = self.handle.shared.with(|edge, now| edge.stack.restart(now));
@@ -212,7 +212,7 @@ impl Host {
             .with(|edge, now| edge.tell_deed(now, conn, did));
     }
 
-    /// Writes out what the observers have been told.
+    /// Makes the observers write out what they hold.
     pub fn flush(&self) {
         // A host that ended has done so.
         _ = self.handle.shared.with(|edge, _| edge.flush());
@@ -229,8 +229,8 @@ impl Host {
         });
     }
 
-    /// From now on the gate has this rule, too, after the others. Its counts begin here: `data#1`
-    /// is the next segment with text.
+    /// Adds a rule to the gate, after the others. Its counts start here: `data#1` is the next
+    /// segment with data.
     pub fn add_fault(&self, rule: FaultRule) {
         // A host that ended sends nothing that a rule could be for.
         _ = self.handle.shared.with(|edge, _| edge.add_rule(rule));

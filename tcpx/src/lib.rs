@@ -26,7 +26,7 @@
 //! let mut page = Vec::new();
 //! stream.read_to_end(&mut page).await?;
 //! drop(stream);
-//! host.closed().await?; // TIME-WAIT, too: whoever ends sooner leaves the peer's repeated FIN to the kernel's RST
+//! host.closed().await?; // TIME-WAIT included: after that the kernel would answer a retransmitted FIN with a RST
 //! # Ok(())
 //! # }
 //! ```
@@ -69,8 +69,8 @@
 //! [`Stream::abort`].
 //!
 //! # What happened
-//! Whoever wants to know is an [`record::Observer`]: the live view, JSON Lines from which `tcpx-lab
-//! ladder` draws both ends, pcapng, `tracing`, or a [`testing::Diary`]. [`record`] shows how.
+//! An [`record::Observer`] sees it: JSON Lines from which `tcpx-lab ladder` draws both ends, or a
+//! [`testing::Diary`]. [`record`] shows how.
 //!
 //! # The rooms
 //! | room | its question |
@@ -88,9 +88,9 @@
 //! | [`record`] | what happened, for people and for programs |
 //!
 //! # What holds everywhere
-//! Nothing panics, whatever arrives (but [`testing::isolated`], as assertions do). Every wait can
-//! be dropped and begun again. An [`Error`] says what happened, why and what to do, has the
-//! [`kind`](Error::kind) that std would give it, and is what is inside the `io::Error` of a stream.
+//! Nothing panics on input (only [`testing::isolated`] does, as assertions do). Every wait can be
+//! dropped and started again. An [`Error`] says what happened, with a [`hint`](Error::hint) and the
+//! [`kind`](Error::kind) that std would give it; a stream's `io::Error` contains it.
 //! The engine is that of [`tcpx_proto`]; its page has the contract between it and `driver`.
 
 mod bpf;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tcpx_proto::id::ListenerId;
 
-/// A listener. Dropping it resets the connections that nobody accepted; accepted ones live on.
+/// A listener. Dropping it resets the connections that were not accepted; accepted ones go on.
 pub struct Listener {
     handle: Arc<Handle>,
     id: ListenerId,

@@ -80,7 +80,7 @@ impl Network {
 
     /// What the way from one address to another is like for packets that depart from now on; before
     /// that, [`Link::default`]: 1 ms, and nothing goes wrong. A cable that is cut is `Link { loss:
-    /// 1000, ..link }`, until the next call mends it.
+    /// 1000, ..link }`, until the next call restores it.
     pub fn link(&self, from: IpAddr, to: IpAddr, link: Link) {
         self.net.set_link(from, to, link);
     }

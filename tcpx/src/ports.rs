@@ -12,14 +12,14 @@ pub enum Ports {
         /// The highest.
         last: u16,
     },
-    /// So many in a row (at least one), from a base picked at random (RFC 6056).
+    /// This many in a row (at least one), from a random base (RFC 6056).
     Block(u16),
-    /// The same for `least` connections at a time, of which each may open a file of its own: as
-    /// many ports as can be had, so that those in TIME-WAIT are not in the way of the next.
+    /// The same for at least `least` connections at a time, each of which may open a file of its
+    /// own: as many ports as available, so that those in TIME-WAIT do not block the next.
     UpTo {
-        /// The fewest that will do (at least one).
+        /// The fewest that suffice (at least one).
         least: u16,
-        /// More would be of no use.
+        /// The most that are useful.
         most: u16,
     },
 }

@@ -1,5 +1,5 @@
-//! Capabilities: raised for the set-up where the program file grants them, and dropped for good
-//! after it.
+//! Capabilities: raised for the setup if the program file grants them, and dropped permanently after
+//! it.
 
 use crate::capability::Capability;
 use crate::error::Error;
@@ -57,7 +57,7 @@ pub(crate) fn keep_only(capabilities: &[Capability]) {
     _ = thread::set_no_new_privs(true);
 }
 
-/// Gives up every capability of the calling thread, and the chance to gain one by exec, for good.
+/// Permanently drops every capability of the calling thread, and the chance to gain one by exec.
 /// Threads started later inherit that; threads that exist already do not: call it after
 /// [`Link::open`](crate::link::Link::open) and before the tokio runtime starts. Open sockets keep
 /// working, and the thread that keeps the iptables guard's watchdog alive goes on with NET_RAW and

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// one writer at a time). `shutdown` sends the FIN and leaves receiving open; dropping it closes
 /// both directions (what was not read, or still arrives, is then answered with a RST).
 ///
-/// A read of 0 octets is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind:
+/// A read of 0 bytes is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind:
 /// `ConnectionReset` after a RST, `TimedOut` when R2, the user timeout or keepalive gave up,
 /// `HostUnreachable` after an ICMP error that counts.
 pub struct Stream {
@@ -108,8 +108,8 @@ impl Stream {
     }
 
     /// Waits until the peer has announced urgent data whose end was not read yet, and says how many
-    /// octets away that is. The data itself comes in line, as RFC 6093 has it; in profile `linux`
-    /// without its last octet ([`urgent_octet`](Stream::urgent_octet)). Cancel-safe.
+    /// bytes away that is. The data itself comes in line, as RFC 6093 has it; in profile `linux`
+    /// without its last byte ([`urgent_byte`](Stream::urgent_byte)). Cancel-safe.
     ///
     /// # Errors
     /// The connection ended first.
@@ -127,14 +127,14 @@ impl Stream {
         .await
     }
 
-    /// Waits for the octet of urgent data that is taken out of the stream, and takes it
+    /// Waits for the byte of urgent data that is taken out of the stream, and takes it
     /// (`MSG_OOB`): only with [`UrgentData::OutOfBand`](tcpx_proto::config::UrgentData), as in
     /// profile `linux`. It is lost once a read has passed its place, which none does while nothing
     /// follows it. Cancel-safe.
     ///
     /// # Errors
     /// The connection ended first.
-    pub async fn urgent_octet(&self) -> Result<u8, Error> {
+    pub async fn urgent_byte(&self) -> Result<u8, Error> {
         poll_fn(|context| {
             let (_, closed) = self.handle.shared.poll_state(self.id, context.waker());
             match (
@@ -290,7 +290,7 @@ impl AsyncWrite for &Stream {
                     let mut taken = 0;
                     for part in parts {
                         match stack.send(now, self.id, part) {
-                            Ok(octets) => taken += octets,
+                            Ok(bytes) => taken += bytes,
                             Err(_) if taken > 0 => break,
                             Err(error) => return Err(error),
                         }

@@ -35,9 +35,9 @@ enum Side {
 enum Work {
     /// Connect, accept, reset, one at a time.
     Connections(u32),
-    /// Octets from the client to the server.
+    /// Bytes from the client to the server.
     Bulk(usize),
-    /// One octet there and back, so many times.
+    /// One byte there and back, so many times.
     Echo(u32),
 }
 

@@ -94,7 +94,7 @@ impl Pair {
         Ok((id, self.server.accept(self.now, self.listener)?))
     }
 
-    /// Sends `octets` from client to server in writes and reads of `chunk`.
+    /// Sends `bytes` from client to server in writes and reads of `chunk`.
     ///
     /// # Errors
     /// An ended connection.

@@ -20,7 +20,7 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Octets allocated and not freed.
+    /// Bytes allocated and not freed.
     static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 

@@ -35,7 +35,7 @@ use tcpx_proto::script::{Addresses, Call, Machine, Outcome, Script, StepError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::signal::unix::SignalKind;
 
-/// The application's own streams: what it has to say, and where what it hears goes.
+/// The application's own input and output.
 pub struct Ends {
     /// Goes to the peer.
     pub input: Box<dyn AsyncRead + Send + Unpin>,
@@ -50,7 +50,7 @@ impl fmt::Debug for Ends {
 }
 
 impl Ends {
-    /// Nothing to say, and nobody listens.
+    /// No input, and the output is discarded.
     pub fn none() -> Ends {
         Ends {
             input: Box::new(tokio::io::empty()),

@@ -196,7 +196,7 @@ fn answered(probe: &Probe, ports: &RangeInclusive<u16>) -> Result<Option<u16>, E
     Ok((low != high && probe.is_answered(high)?).then_some(high))
 }
 
-/// 64 bits that nobody can guess, from the operating system by way of std's hash keys.
+/// 64 unpredictable bits, from the operating system by way of std's hash keys.
 fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()

@@ -19,14 +19,14 @@ const SO_MEMINFO: libc::c_int = 55;
 /// Room for one batch of packets of any length.
 #[derive(Debug)]
 pub(super) struct ReceiveBuffers {
-    octets: Box<[u8]>,
+    bytes: Box<[u8]>,
     lengths: [usize; RECEIVE],
 }
 
 impl Default for ReceiveBuffers {
     fn default() -> ReceiveBuffers {
         ReceiveBuffers {
-            octets: vec![0; RECEIVE * LONGEST].into(),
+            bytes: vec![0; RECEIVE * LONGEST].into(),
             lengths: [0; RECEIVE],
         }
     }
@@ -35,7 +35,7 @@ impl Default for ReceiveBuffers {
 impl ReceiveBuffers {
     /// Receives what waits, at most a batch, and says how many packets that was.
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<usize> {
-        let mut parts = self.octets.chunks_exact_mut(LONGEST);
+        let mut parts = self.bytes.chunks_exact_mut(LONGEST);
         let mut parts: [libc::iovec; RECEIVE] = std::array::from_fn(|_| {
             parts
                 .next()
@@ -45,7 +45,7 @@ impl ReceiveBuffers {
             std::array::from_fn(|at| header(&mut parts[at], None));
         let received = retry(|| {
             // SAFETY: each header points at one iovec in `parts`, each iovec at its own part of
-            // `self.octets`, and both outlive the call.
+            // `self.bytes`, and both outlive the call.
             unsafe {
                 libc::recvmmsg(
                     socket.as_raw_fd(),
@@ -64,7 +64,7 @@ impl ReceiveBuffers {
 
     /// The first `count` packets of the last batch.
     pub(super) fn packets(&self, count: usize) -> impl Iterator<Item = &[u8]> {
-        self.octets
+        self.bytes
             .chunks_exact(LONGEST)
             .zip(self.lengths)
             .take(count)
@@ -78,17 +78,17 @@ impl ReceiveBuffers {
 /// wrote; [`Link::flush`](super::Link::flush) sends it all.
 #[derive(Debug)]
 pub struct SendBatch {
-    octets: Box<[u8]>,
+    bytes: Box<[u8]>,
     slot: usize,
     packets: Vec<(usize, SockAddr)>,
 }
 
 impl SendBatch {
-    /// Room for `count` packets (at least one, at most 64) of up to `octets` each, the link's MTU.
-    pub fn new(count: usize, octets: u16) -> SendBatch {
-        let (count, slot) = (count.clamp(1, SEND), usize::from(octets).max(1));
+    /// Room for `count` packets (at least one, at most 64) of up to `bytes` each, the link's MTU.
+    pub fn new(count: usize, bytes: u16) -> SendBatch {
+        let (count, slot) = (count.clamp(1, SEND), usize::from(bytes).max(1));
         SendBatch {
-            octets: vec![0; count * slot].into(),
+            bytes: vec![0; count * slot].into(),
             slot,
             packets: Vec::with_capacity(count),
         }
@@ -96,12 +96,12 @@ impl SendBatch {
 
     /// Where the next packet goes; `None` when the batch is full.
     pub fn slot(&mut self) -> Option<&mut [u8]> {
-        self.octets
+        self.bytes
             .chunks_exact_mut(self.slot)
             .nth(self.packets.len())
     }
 
-    /// Keeps the first `len` octets of the slot as a packet to `destination`.
+    /// Keeps the first `len` bytes of the slot as a packet to `destination`.
     pub fn commit(&mut self, len: usize, destination: SocketAddr) {
         if !self.is_full() {
             self.packets
@@ -111,7 +111,7 @@ impl SendBatch {
 
     /// Whether every slot is taken.
     pub fn is_full(&self) -> bool {
-        self.packets.len() == self.octets.len() / self.slot
+        self.packets.len() == self.bytes.len() / self.slot
     }
 
     /// Whether no slot is taken.
@@ -126,7 +126,7 @@ impl SendBatch {
 
     /// The packets in the batch, in order.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.octets
+        self.bytes
             .chunks_exact(self.slot)
             .zip(&self.packets)
             .filter_map(|(slot, (len, _))| slot.get(..*len))
@@ -134,7 +134,7 @@ impl SendBatch {
 
     /// The packets in the batch, in order, each with where it goes; none is in it any more.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
-        let slots = self.octets.chunks_exact(self.slot);
+        let slots = self.bytes.chunks_exact(self.slot);
         slots
             .zip(self.packets.drain(..))
             .filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
@@ -152,7 +152,7 @@ impl SendBatch {
         let mut done = 0;
         while let Some(rest) = headers.get_mut(done..count).filter(|rest| !rest.is_empty()) {
             // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in
-            // `self.octets` and at an address in `self.packets`; all outlive the call, and the
+            // `self.bytes` and at an address in `self.packets`; all outlive the call, and the
             // kernel only reads them (but for msg_len).
             let sent = retry(|| unsafe {
                 libc::sendmmsg(

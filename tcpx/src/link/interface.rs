@@ -18,7 +18,7 @@ pub fn source_for(remote: SocketAddr) -> Result<IpAddr, Error> {
         .map_err(Error::io("read an address"))
 }
 
-/// The largest IP packet that goes to `remote`, as far as the kernel knows, octets.
+/// The largest IP packet that goes to `remote`, as far as the kernel knows, bytes.
 ///
 /// # Errors
 /// [`Error::NoRoute`] when it knows no way there.
@@ -31,7 +31,7 @@ pub fn mtu_to(remote: IpAddr) -> Result<u16, Error> {
     mtu.map(clamp).map_err(Error::io("read the MTU of a route"))
 }
 
-/// The MTU of the interface that has `address`, octets; that of loopback for an address which is
+/// The MTU of the interface that has `address`, bytes; that of loopback for an address which is
 /// ours without being listed (127/8).
 pub(super) fn mtu_of(address: IpAddr) -> Result<u16, Error> {
     let has_address =

@@ -37,7 +37,7 @@ pub struct LinkOptions {
     /// The SO_MARK of what we send, by which the iptables guard knows our RSTs from the kernel's:
     /// [`MARK`] or another.
     pub mark: u32,
-    /// Receive buffer to ask for, octets as the kernel counts them (a bare ACK costs 832, a full
+    /// Receive buffer to ask for, bytes as the kernel counts them (a bare ACK costs 832, a full
     /// segment 2,304). Without NET_ADMIN the kernel gives no more than `net.core.rmem_max`.
     pub receive_buffer: usize,
 }
@@ -157,12 +157,12 @@ impl Link {
         self.guard.ports()
     }
 
-    /// The largest IP packet that the interface with our address takes, octets.
+    /// The largest IP packet that the interface with our address takes, bytes.
     pub fn mtu(&self) -> u16 {
         self.mtu
     }
 
-    /// Octets of text that the receive buffer holds when they come in full segments: half of
+    /// Bytes of text that the receive buffer holds when they come in full segments: half of
     /// SO_RCVBUF, the rest being the kernel's bookkeeping (the same rule of thumb by which Linux
     /// sizes its windows). Windows that add up to more invite loss.
     pub fn receive_capacity(&self) -> usize {
@@ -268,7 +268,7 @@ impl RawSocket {
         Ok(self.registered.get_or_init(|| new))
     }
 
-    /// Receives a batch. One that is not full emptied the socket: the runtime is told at once,
+    /// Receives a batch. A batch that is not full emptied the socket: tell the runtime at once,
     /// instead of by one more call.
     fn receive(
         &self,

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a cable is like. The default is what the kernel makes: MTU 1500, all offloads as they come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cable {
-    /// Octets, 68 to 65535.
+    /// Bytes, 68 to 65535.
     pub mtu: u16,
     /// Merge segments that arrive (GRO).
     pub receive_offload: bool,

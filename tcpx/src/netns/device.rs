@@ -35,9 +35,9 @@ pub fn index() -> io::Result<u32> {
 
 /// What an ioctl says of a device (netdevice(7)) in the namespace of `socket`.
 pub fn request(question: u32, socket: BorrowedFd<'_>, device: &str) -> io::Result<libc::ifreq> {
-    // SAFETY: all-zero octets are an ifreq.
+    // SAFETY: all-zero bytes are an ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    // The last octet stays 0.
+    // The last byte stays 0.
     request
         .ifr_name
         .iter_mut()
@@ -88,7 +88,7 @@ fn ask(device: &str, command: u32, data: u32) -> io::Result<u32> {
         value: &raw mut value,
         rest: [0; 16],
     };
-    // The last octet stays 0.
+    // The last byte stays 0.
     request
         .name
         .iter_mut()

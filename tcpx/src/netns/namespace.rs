@@ -47,7 +47,7 @@ impl Namespace {
         })
     }
 
-    /// A namespace that somebody handed to us as a descriptor.
+    /// A namespace given as a descriptor.
     pub fn from_fd(fd: OwnedFd) -> Namespace {
         Namespace { fd }
     }

@@ -1,4 +1,4 @@
-//! A test in namespaces of its own: root there, and nobody of importance outside.
+//! A test in namespaces of its own: root inside, unprivileged outside.
 
 use crate::error::Error;
 use crate::link::loopback_up;

@@ -1,7 +1,7 @@
 //! For tests of your own code against a TCP that misbehaves as you ask: no root, no real time, no
 //! flakiness.
 //!
-//! Code over any `AsyncRead + AsyncWrite`, or over a [`Host`]: [`pair`] gives two ends whose octets
+//! Code over any `AsyncRead + AsyncWrite`, or over a [`Host`]: [`pair`] gives two ends whose bytes
 //! run through two real stacks and a simulated link. With tokio's clock paused (`start_paused =
 //! true`, tokio's feature `test-util`) nothing takes time, be it R2 after fifteen minutes of
 //! silence, and every run is the same.
@@ -11,7 +11,7 @@
 //! # use std::{io, time::Duration};
 //! # use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 //!
-//! // What you wrote: ask, and wait for the answer, but not for ever.
+//! // What you wrote: ask, and wait for the answer, but not forever.
 //! async fn ask(mut line: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<String> {
 //!     line.write_all(b"how are you?\n").await?;
 //!     let mut answer = vec![0; 1024];

@@ -25,7 +25,7 @@ async fn echo(mut far: Stream) {
     far.closed().await.unwrap();
 }
 
-/// Sends so many octets through an echo and says that the same came back.
+/// Sends so many bytes through an echo and says that the same came back.
 async fn round_trip(near: &Stream, octets: usize) {
     let sent: Vec<u8> = (0..octets).map(|at| (at % 251) as u8).collect();
     let (mut reader, mut writer) = (near, near);

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::thread;
 
-/// Octets that repeat with a period that divides no segment size, so that a shift or a swap shows.
+/// Bytes that repeat with a period that divides no segment size, so that a shift or a swap shows.
 fn octets(count: usize) -> Vec<u8> {
     (0..count).map(|nth| (nth % 251) as u8).collect()
 }

@@ -295,7 +295,7 @@ fn isn_and_mss_of_choice_are_on_the_wire() {
         .iter()
         .map(|segment| segment.len)
         .max();
-    // RFC 6691: options are not part of the MSS, so 12 octets of timestamps come off the text.
+    // RFC 6691: options are not part of the MSS, so 12 bytes of timestamps come off the text.
     assert_eq!(largest, Some(588));
 }
 

@@ -1,9 +1,9 @@
-//! Millions of octets through real programs, nginx and curl, over a good network and a bad one.
+//! Millions of bytes through real programs, nginx and curl, over a good network and a bad one.
 
 use crate::harness::{Lab, PORT, Program, await_socket, installed};
 use std::io::{Read, Write};
 
-/// Over a good network, octets.
+/// Over a good network, bytes.
 const LENGTH: usize = 10_000_000;
 
 /// Over a bad one.
@@ -23,7 +23,7 @@ const BAD: [&[&str]; 2] = [
     ],
 ];
 
-/// Octets without a pattern (xorshift), the same each time.
+/// Bytes without a pattern (xorshift), the same each time.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {

@@ -183,7 +183,7 @@ impl Seen {
         self.0.iter().map(line).collect::<Vec<_>>().join(" ")
     }
 
-    /// A whole connection of so many octets each way, sound: the segments that RFC 9293's figures 6
+    /// A whole connection of so many bytes each way, sound: the segments that RFC 9293's figures 6
     /// and 12 show, and nothing but those.
     pub(crate) fn assert_whole_connection(&self, a: Ipv4Addr, b: Ipv4Addr, octets: (u32, u32)) {
         self.assert_sound(a);

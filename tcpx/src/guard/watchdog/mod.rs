@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// - Its stderr is what a killed predecessor wrote to: no more of that comes when the last iptables
 ///   of the predecessor has ended.
 /// - A removal is over when a listing is without the rule. Until then it is repeated, for an hour
-///   or more: somebody may hold the lock of the firewall.
+///   or more: another process may hold the lock of the firewall.
 /// - An iptables that refuses has inserted nothing. Of one that was killed that is unknown, and the
 ///   predecessor may have inserted it.
 /// - The rule comes by the environment: no name of ours is on its command line, where `pkill -f`
@@ -54,7 +54,7 @@ until "$0" -w 5 -D OUTPUT $TCPX_RULE; tries=$((tries - 1)); gone || [ $tries -eq
 done
 "#;
 
-/// The signals that somebody may send to every process at hand.
+/// The signals that may be sent to a whole process group.
 const IGNORED: [libc::c_int; 7] = [
     libc::SIGHUP,
     libc::SIGINT,
@@ -120,7 +120,7 @@ impl Drop for Watchdog {
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 rule = self.name,
-                "the firewall rule is still there, because iptables does not come to an end (who holds /run/xtables.lock?): a process \
+                "the firewall rule is still there, because iptables does not finish (which process holds /run/xtables.lock?): a process \
                  in the background removes it as soon as it can"
             );
         }
