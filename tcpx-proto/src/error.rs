@@ -1,4 +1,4 @@
-//! Why a call is refused, a packet cannot be sent, a connection ends.
+//! Why a call is refused, a packet cannot be sent, or a connection ends.
 
 use crate::name::names;
 use crate::state::State;
@@ -55,16 +55,16 @@ impl core::error::Error for CallError {}
 /// Why a packet could not be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TransmitError {
-    /// It is longer than the link takes: the path MTU is at most this many octets (EMSGSIZE).
+    /// It is too long for the link: the path MTU is at most this many bytes (EMSGSIZE).
     TooBig(u32),
-    /// Anything else (EPERM from a firewall, ENOBUFS): treated as loss on the way.
+    /// Anything else (EPERM from a firewall, ENOBUFS): counts as a loss in the network.
     Lost,
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CloseReason {
-    /// Both FINs were acknowledged, and TIME-WAIT, where there was one, is over.
+    /// Both FINs were acknowledged, and TIME-WAIT, if there was one, has expired.
     Clean,
     /// We sent a RST: ABORT was called, or a CLOSE lost data (SHLD-3), or the listener ended.
     Aborted,
@@ -80,13 +80,13 @@ pub enum CloseReason {
     UserTimeout,
     /// Keepalive probes were not answered.
     KeepAliveTimeout,
-    /// The peer never sent its FIN, and nobody was waiting for it any more.
+    /// The peer never sent its FIN, and no application was waiting for it.
     FinWait2Timeout,
     /// A hard ICMP error, or in SYN-SENT under the Linux dialect any of them.
     Unreachable(IcmpKind),
-    /// An embryonic connection was given up by the stack (backlog, limits).
+    /// The stack dropped an embryonic connection (backlog, limits).
     Dropped,
-    /// The host was started anew.
+    /// The host rebooted.
     Restarted,
 }
 

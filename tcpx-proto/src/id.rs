@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-/// Names a connection for as long as the stack lives; never used twice.
+/// The name of a connection while the stack exists; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnId {
     pub(crate) slot: u32,
@@ -10,17 +10,17 @@ pub struct ConnId {
 }
 
 impl ConnId {
-    /// The same as one number, for records.
+    /// As one number, for records.
     pub const fn number(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64
     }
 }
 
-/// Names a listener for as long as the stack lives.
+/// The name of a listener while the stack exists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ListenerId(pub(crate) u32);
 
-/// What names a connection on the wire, as one end sees it.
+/// The name of a connection on the wire, as seen from one end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FourTuple {
     /// Our end.

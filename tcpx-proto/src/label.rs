@@ -12,14 +12,14 @@ pub enum Cause {
     Call,
     /// It acknowledges something that arrived.
     Ack,
-    /// An arriving ACK or window made room to send.
+    /// An ACK or a window update made room to send.
     Released,
-    /// The n-th retransmission in a row of the same octets, by timer.
+    /// The n-th retransmission in a row of the same bytes, by timer.
     Retransmission(u32),
     /// A retransmission because of duplicate or partial acknowledgments.
     FastRetransmission,
     /// A tail-loss probe (RFC 8985 section 7): new text beyond the congestion window, or the last
-    /// segment once more.
+    /// segment again.
     TailLossProbe,
     /// A zero-window probe (MUST-36).
     Probe,
@@ -27,7 +27,7 @@ pub enum Cause {
     KeepAlive,
     /// A challenge ACK (RFC 5961).
     Challenge,
-    /// An answer to something that cannot be accepted, or to a stranger.
+    /// An answer to an unacceptable segment, or to one without a connection.
     Reset,
 }
 
@@ -136,7 +136,7 @@ impl Carries {
     /// The set of one of these names.
     ///
     /// # Errors
-    /// It is none of them.
+    /// The name is unknown.
     pub fn named(name: &str) -> Result<Carries, UnknownName> {
         Carries::NAMES
             .into_iter()

@@ -69,13 +69,13 @@ pub enum Trigger {
     Abort,
     /// A RST arrived.
     Rst,
-    /// 2 MSL are over.
+    /// 2 MSL have expired.
     TimeWaitTimeout,
     /// A limit on waiting was reached: R2, the user timeout, keepalive, the FIN-WAIT-2 limit.
     Timeout,
     /// A hard ICMP error was believed.
     Icmp,
-    /// The host was started anew and knows nothing of its connections: no event of TCP's own.
+    /// The host rebooted and has forgotten its connections: not an event of TCP.
     Restart,
 }
 

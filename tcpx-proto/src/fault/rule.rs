@@ -288,7 +288,7 @@ impl Kind {
             Kind::Rst => flags.contains(Flags::RST),
             Kind::Ack => facts.is_bare_ack(),
             Kind::Data => facts.text > 0,
-            Kind::Longer(octets) => facts.text > octets,
+            Kind::Longer(bytes) => facts.text > bytes,
             Kind::Flags(exactly) => flags == exactly,
             Kind::Idle(silence) => facts.silence >= silence,
             Kind::ThirdAck if facts.direction == Direction::In => facts.third,

@@ -262,7 +262,7 @@ impl fmt::Display for Step {
             Step::Connect(connect) => connect.fmt(f),
             Step::On(name) => write!(f, "{name}:"),
             Step::Send(data) => write!(f, "send {}", Quoted(data)),
-            Step::Receive(octets) => write!(f, "receive {octets}"),
+            Step::Receive(bytes) => write!(f, "receive {bytes}"),
             Step::ReceiveUntil(text) => write!(f, "receive until {}", Quoted(text)),
             Step::ReceiveToEnd => f.write_str("receive to end"),
             Step::Echo => f.write_str("echo"),
@@ -314,7 +314,7 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
             0..=40 => write!(f, "\"{}\"", self.0.escape_ascii()),
-            octets => write!(f, "{octets}"),
+            bytes => write!(f, "{bytes}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// An ICMP error about a TCP segment that we sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Icmp {
-    /// What it says.
+    /// Which error.
     pub kind: IcmpKind,
     /// Source of the quoted segment: our end.
     pub local: SocketAddr,
@@ -18,16 +18,16 @@ pub struct Icmp {
     pub remote: SocketAddr,
     /// Sequence number of the quoted segment (RFC 5927 section 4.1 asks that it be in flight).
     pub seq: Seq,
-    /// Octets of the quoted packet, as its IP header says.
+    /// The length of the quoted packet, from its IP header.
     pub len: u16,
 }
 
-/// The errors that TCP tells apart.
+/// The errors that TCP distinguishes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum IcmpKind {
     /// Destination unreachable with this code, other than fragmentation needed. Codes as in ICMPv4.
     Unreachable(u8),
-    /// Fragmentation needed, or packet too big: the next hop's MTU in octets (0 from routers before
+    /// Fragmentation needed, or packet too big: the next hop's MTU in bytes (0 from routers before
     /// RFC 1191).
     PacketTooBig(u32),
     /// Time exceeded with this code.
@@ -87,9 +87,9 @@ impl IcmpKind {
 }
 
 impl Icmp {
-    /// Reads an IP packet that holds an ICMP error with a quoted TCP segment; `None` for anything
-    /// else, and for a wrong checksum: Linux gives an ICMPv4 message to raw sockets before it looks
-    /// at that. The quoted checksum may be partial and is not looked at.
+    /// Reads an IP packet with an ICMP error that quotes a TCP segment; `None` for anything else,
+    /// and for a wrong checksum: Linux gives an ICMPv4 message to raw sockets before it verifies
+    /// that. The quoted checksum may be partial and is not verified.
     pub fn parse(packet: &[u8]) -> Option<Icmp> {
         let ip = Ip::parse(packet).ok()?;
         let (head, quoted) = ip.payload.split_first_chunk::<8>()?;
@@ -118,8 +118,8 @@ impl Icmp {
 }
 
 /// An ICMPv4 error of this type and code (RFC 792) that quotes `quoted`, a whole IPv4 packet, as a
-/// packet from `source` to `destination`. The MTU of the next hop (RFC 1191) is written whatever
-/// the type. The IP header has no checksum: a raw socket's kernel writes it.
+/// packet from `source` to `destination`. The MTU of the next hop (RFC 1191) is always written. The
+/// IP header has no checksum: a raw socket's kernel writes it.
 pub fn icmp_error(
     source: Ipv4Addr,
     destination: Ipv4Addr,
@@ -137,7 +137,7 @@ pub fn icmp_error(
     [&head, &source.octets()[..], &destination.octets(), &message].concat()
 }
 
-/// The most that is quoted: the error then fits into 576 octets (RFC 1812 section 4.3.2.3).
+/// The most that is quoted, so that the error fits into 576 bytes (RFC 1812 section 4.3.2.3).
 const MAX_QUOTE: usize = 548;
 const ICMP_V4: u8 = 1;
 const ICMP_V6: u8 = 58;
@@ -156,8 +156,8 @@ fn kind_v4(head: &[u8; 8]) -> Option<IcmpKind> {
     }
 }
 
-/// RFC 4443, its unreachable codes as the ICMPv4 ones that mean the same: no route, address, port;
-/// prohibited, of which 5 (policy) and 6 (reject route) are refinements.
+/// RFC 4443. Unreachable codes become the ICMPv4 codes of the same meaning: no route, address,
+/// port; prohibited, of which 5 (policy) and 6 (reject route) are special cases.
 fn kind_v6(head: &[u8; 8]) -> Option<IcmpKind> {
     match (head[0], head[1]) {
         (1, 1 | 5 | 6) => Some(IcmpKind::Unreachable(13)),
@@ -314,7 +314,7 @@ mod tests {
                 assert_eq!(
                     icmp.is_some(),
                     cut >= header + 8,
-                    "{ends:?} {cut} octets quoted"
+                    "{ends:?} {cut} bytes quoted"
                 );
             }
         }
@@ -359,7 +359,7 @@ mod tests {
             for at in whole.len() - 48..whole.len() {
                 let mut wrong = whole.clone();
                 wrong[at] ^= 4;
-                assert_eq!(Icmp::parse(&wrong), None, "{ends:?} octet {at}");
+                assert_eq!(Icmp::parse(&wrong), None, "{ends:?} byte {at}");
             }
         }
     }

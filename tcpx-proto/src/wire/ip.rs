@@ -7,11 +7,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) const TCP: u8 = 6;
 
 const V4_HEADER: usize = 20;
-/// DF, in the first octet of the fragment field.
+/// DF, in the first byte of the fragment field.
 const DONT_FRAGMENT: u8 = 0x40;
 const V6_HEADER: usize = 40;
 
-/// What an IP header says, and what follows it.
+/// The fields of an IP header, and what follows it.
 pub(super) struct Ip<'a> {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
@@ -19,7 +19,7 @@ pub(super) struct Ip<'a> {
     pub(super) ttl: u8,
     pub(super) tos: u8,
     pub(super) id: u16,
-    /// Octets of the whole packet, as its header says.
+    /// The total length in the header.
     pub(super) total: u16,
     pub(super) payload: &'a [u8],
 }
@@ -43,7 +43,7 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// The header checksum is not looked at: the kernel did before it gave the packet to a raw
+    /// The header checksum is not verified: the kernel did that before it gave the packet to a raw
     /// socket. IP options are skipped (MUST-50).
     fn parse_v4(packet: &'a [u8], whole: bool) -> Result<Ip<'a>, ParseError> {
         let fixed: &[u8; V4_HEADER] = packet.first_chunk().ok_or(ParseError::Truncated)?;
@@ -74,7 +74,7 @@ impl<'a> Ip<'a> {
         })
     }
 
-    /// Extension headers are not walked: TCP that does not follow at once is not TCP for us.
+    /// Extension headers are not followed: only TCP directly after the header counts.
     fn parse_v6(packet: &'a [u8], whole: bool) -> Result<Ip<'a>, ParseError> {
         let (fixed, rest) = packet
             .split_first_chunk::<V6_HEADER>()
@@ -82,12 +82,12 @@ impl<'a> Ip<'a> {
         let len = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
         let len = if whole { len } else { len.min(rest.len()) };
         let address = |at: usize| -> IpAddr {
-            let octets = fixed
+            let bytes = fixed
                 .get(at..)
                 .and_then(<[u8]>::first_chunk::<16>)
                 .copied()
                 .unwrap_or_default();
-            Ipv6Addr::from(octets).into()
+            Ipv6Addr::from(bytes).into()
         };
         Ok(Ip {
             source: address(8),
@@ -102,14 +102,14 @@ impl<'a> Ip<'a> {
     }
 }
 
-/// An address that a TCP connection can have at either end (MUST-57, MUST-63). A subnet's broadcast
-/// address cannot be told here.
+/// Whether a TCP connection can have this address at one end (MUST-57, MUST-63). A subnet's
+/// broadcast address is not known here.
 pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || broadcast)
 }
 
-/// Octets of the IP header that is written between these addresses: IPv6 when one of them is.
+/// The length of the IP header between these addresses: IPv6 if one of them is.
 pub(super) fn header_len(source: IpAddr, destination: IpAddr) -> usize {
     if source.is_ipv4() && destination.is_ipv4() {
         V4_HEADER
@@ -149,7 +149,7 @@ fn v6_octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Lets routers cut the packet (RFC 1191 section 3). IPv6 routers never do.
+/// Allows routers to fragment the packet (RFC 1191 section 3). IPv6 routers never do.
 pub(crate) fn allow_fragments(packet: &mut [u8]) {
     let Some(head) = packet
         .first_chunk_mut::<V4_HEADER>()
@@ -163,7 +163,7 @@ pub(crate) fn allow_fragments(packet: &mut [u8]) {
     head[10..12].copy_from_slice(&field.to_be_bytes());
 }
 
-/// Writes the IP header of a segment of `tcp_len` octets into exactly [`header_len`] octets.
+/// Writes the IP header of a segment of `tcp_len` bytes into exactly [`header_len`] bytes.
 pub(super) fn emit(header: &Header, tcp_len: u16, into: &mut [u8]) {
     match (header.source.ip(), header.destination.ip()) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {

@@ -1,8 +1,8 @@
 //! Bytes to segment and back: IPv4 and IPv6 headers, the TCP header, its options, and the ICMP
 //! errors that quote them.
 //!
-//! Reading is strict and total (any bytes give a [`Segment`] or a [`ParseError`], never a panic).
-//! Writing can express every illegal thing too, because a laboratory must ([`Illegal`]).
+//! Reading is strict and total: any bytes give a [`Segment`] or a [`ParseError`], never a panic.
+//! Writing can also produce what is illegal ([`Illegal`]).
 
 mod checksum;
 mod flags;

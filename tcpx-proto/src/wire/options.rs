@@ -6,7 +6,7 @@ use crate::seq::Seq;
 use core::fmt;
 use core::str::FromStr;
 
-/// The most that the option area can hold, in octets.
+/// The longest option area, in bytes.
 pub const MAX_OPTIONS_LEN: usize = 40;
 
 /// A timestamps option (RFC 7323 section 3).
@@ -18,8 +18,8 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
-/// Up to four SACK blocks (RFC 2018), most recent first; each is `left` (first octet held) and
-/// `right` (first octet not held).
+/// Up to four SACK blocks (RFC 2018), most recent first; each is `left` (first byte held) and
+/// `right` (first byte not held).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct SackBlocks {
     blocks: [(Seq, Seq); 4],
@@ -45,7 +45,7 @@ impl SackBlocks {
         self.blocks.into_iter().take(count)
     }
 
-    /// Adds a block; `false` when there is no place for it.
+    /// Adds a block; `false`: there is no room for it.
     pub fn push(&mut self, left: Seq, right: Seq) -> bool {
         let Some(slot) = self.blocks.get_mut(usize::from(self.count)) else {
             return false;
@@ -56,12 +56,12 @@ impl SackBlocks {
     }
 }
 
-/// The options of one segment that tcpx knows.
+/// The options of one segment, as far as tcpx knows them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Options {
-    /// Maximum segment size, octets (kind 2).
+    /// Maximum segment size, bytes (kind 2).
     pub mss: Option<u16>,
-    /// Window shift count as it stood in the segment, perhaps over 14 (kind 3, RFC 7323).
+    /// Window shift count as it is in the segment, perhaps over 14 (kind 3, RFC 7323).
     pub window_scale: Option<u8>,
     /// SACK permitted (kind 4, RFC 2018).
     pub sack_permitted: bool,
@@ -72,12 +72,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// None that tcpx knows.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         *self == Options::default()
     }
 
-    /// The names of those that are there, as `Display` writes them.
+    /// The names of the options, as `Display` writes them.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let all = [
             ("mss", self.mss.is_some()),
@@ -91,7 +91,7 @@ impl Options {
             .map(|(name, _)| name)
     }
 
-    /// Adds the option that `Display` writes like this; `None`: it writes none like it.
+    /// Adds an option as `Display` writes it; `None`: it is not one.
     fn add(&mut self, text: &str) -> Option<()> {
         let (name, value) = text.split_once(' ').unwrap_or((text, ""));
         match name {
@@ -119,11 +119,11 @@ impl Options {
         Some(())
     }
 
-    /// Reads an option area; `true`: it was cut short at an illegal length, and the options before
-    /// that count (MUST-7, as Linux does).
+    /// Reads an option area; `true`: it ended early, at an illegal length, and the options before
+    /// that count (MUST-7, as in Linux).
     pub(super) fn parse(area: &[u8]) -> (Options, bool) {
         let mut options = Options::default();
-        // What every segment but the SYN carries on most connections.
+        // The options of every segment but the SYN, on most connections.
         if let [NOP, NOP, TIMESTAMPS, 10, stamps @ ..] = area
             && stamps.len() == 8
         {
@@ -131,13 +131,13 @@ impl Options {
             return (options, false);
         }
         let mut walk = Walk::new(area);
-        for Place { kind, at, len } in walk.by_ref() {
+        for OptionSpan { kind, at, len } in walk.by_ref() {
             options.take(kind, area.get(at + 2..at + len).unwrap_or_default());
         }
         (options, walk.cut)
     }
 
-    /// One option; those of another kind, and known ones of another length, are skipped (MUST-6).
+    /// One option. Unknown kinds, and known ones of another length, are skipped (MUST-6).
     fn take(&mut self, kind: u8, value: &[u8]) {
         match (kind, value) {
             (MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
@@ -158,8 +158,8 @@ impl Options {
         }
     }
 
-    /// Writes the options, padded with NOPs in front as Linux lays them out, and says how many
-    /// octets that are: a multiple of four, at most 40. What finds no room is left out.
+    /// Writes the options, padded with NOPs in front as Linux does. Returns their length: a multiple
+    /// of four, at most 40. An option without room is left out.
     pub(super) fn emit(&self, area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
         let mut out = Area { area, len: 0 };
         if let Some(mss) = self.mss {
@@ -204,7 +204,7 @@ impl FromStr for Options {
 }
 
 impl fmt::Display for Options {
-    /// Each that is there, in the order and with the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws
+    /// The options in the order and the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws
     /// 7`; SACK blocks as `sack 105-110 120-125`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
@@ -235,7 +235,7 @@ impl fmt::Display for Options {
     }
 }
 
-/// The options of an area, NOPs left out, up to its end or the first illegal length.
+/// The options of an area without NOPs, up to its end or the first illegal length.
 pub(super) struct Walk<'a> {
     area: &'a [u8],
     at: usize,
@@ -243,8 +243,8 @@ pub(super) struct Walk<'a> {
     cut: bool,
 }
 
-/// Where one option stands in its area, kind and length octets included.
-pub(super) struct Place {
+/// The position of one option in its area, kind and length bytes included.
+pub(super) struct OptionSpan {
     pub(super) kind: u8,
     pub(super) at: usize,
     pub(super) len: usize,
@@ -261,15 +261,15 @@ impl<'a> Walk<'a> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Place;
+    type Item = OptionSpan;
 
-    fn next(&mut self) -> Option<Place> {
+    fn next(&mut self) -> Option<OptionSpan> {
         loop {
             match *self.area.get(self.at..).unwrap_or_default() {
                 [] | [END, ..] => return None,
                 [NOP, ..] => self.at += 1,
                 [kind, len, ..] if len >= 2 && self.at + usize::from(len) <= self.area.len() => {
-                    let place = Place {
+                    let place = OptionSpan {
                         kind,
                         at: self.at,
                         len: len.into(),
@@ -316,9 +316,9 @@ impl Area<'_> {
     }
 }
 
-/// Four octets from `at` on; 0 where there are none.
-fn be32(octets: &[u8], at: usize) -> u32 {
-    octets
+/// Four bytes from `at` on; 0 if there are none.
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    bytes
         .get(at..)
         .and_then(<[u8]>::first_chunk)
         .map_or(0, |chunk| u32::from_be_bytes(*chunk))

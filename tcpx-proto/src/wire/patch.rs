@@ -1,18 +1,18 @@
-//! A packet changed in place, as a bad network or a laboratory would: a field overwritten, a bit
-//! turned, checksums mended or spoilt.
+//! Changes a packet in place, as a bad network or a laboratory does: overwrites a field, flips a
+//! bit, corrects or breaks checksums.
 //!
-//! What is no IP packet with a whole TCP header is left alone.
+//! What is not an IP packet with a whole TCP header stays as it is.
 
-use super::options::{MSS, NOP, Place, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk};
+use super::options::{MSS, NOP, OptionSpan, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk};
 use super::segment::{TCP_HEADER, check};
 use super::{ChecksumPolicy, checksum, ip};
 use core::net::IpAddr;
 
 /// A field of a header or of an option that can be overwritten.
 ///
-/// Addresses and ports are not among them, because a packet of another four-tuple is somebody
-/// else's; nor are lengths, data offset and protocol, because what comes out is to be a segment
-/// still.
+/// Addresses and ports are not among them, because a packet of another four-tuple belongs to
+/// another connection; nor are lengths, data offset and protocol, because the result must still be
+/// a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {
     /// SEG.SEQ.
@@ -71,8 +71,8 @@ impl Field {
         }
     }
 
-    /// Its octets, and how many bits of the last of them are not its own.
-    fn octets<'a>(self, parts: &'a mut Parts<'_>) -> Option<(&'a mut [u8], u32)> {
+    /// Its bytes, and how many bits of the last one belong to another field.
+    fn bytes<'a>(self, parts: &'a mut Parts<'_>) -> Option<(&'a mut [u8], u32)> {
         let v6 = parts.v6();
         let (in_ip, at, len, shift) = match self {
             Field::Seq => (false, 4, 4, 0),
@@ -96,11 +96,11 @@ impl Field {
         } else {
             &mut *parts.tcp
         };
-        part.get_mut(at..at + len).map(|octets| (octets, shift))
+        part.get_mut(at..at + len).map(|bytes| (bytes, shift))
     }
 }
 
-/// An option that can be taken out.
+/// An option that can be removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OptionKind {
     /// Maximum segment size.
@@ -132,23 +132,23 @@ impl OptionKind {
     }
 }
 
-/// Overwrites a field with the low bits of what `change` makes of its value, and says whether that
-/// is another one. Where the segment does not have the field, `change` is not called. The checksums
-/// are left as they were.
+/// Overwrites a field with the low bits of what `change` returns for its value. Returns whether the
+/// value is another one. `change` is not called if the segment does not have the field. The
+/// checksums stay as they are.
 pub fn patch(packet: &mut [u8], field: Field, change: impl FnOnce(u32) -> u32) -> bool {
     let Some(mut parts) = Parts::of(packet) else {
         return false;
     };
-    let Some((octets, shift)) = field.octets(&mut parts) else {
+    let Some((bytes, shift)) = field.bytes(&mut parts) else {
         return false;
     };
-    let before = octets
+    let before = bytes
         .iter()
-        .fold(0, |value, octet| value << 8 | u32::from(*octet));
+        .fold(0, |value, byte| value << 8 | u32::from(*byte));
     let value = change(before >> shift & field.max()) & field.max();
     let after = before & !(field.max() << shift) | value << shift;
     let last = after.to_be_bytes();
-    octets
+    bytes
         .iter_mut()
         .rev()
         .zip(last.iter().rev())
@@ -156,8 +156,8 @@ pub fn patch(packet: &mut [u8], field: Field, change: impl FnOnce(u32) -> u32) -
     after != before
 }
 
-/// Overwrites every option of a kind with NOPs, so that all else stays where it is, and says
-/// whether there was one. The checksums are left as they were.
+/// Overwrites every option of a kind with NOPs, so that the rest keeps its position. Returns
+/// whether there was one. The checksums stay as they are.
 pub fn strip(packet: &mut [u8], option: OptionKind) -> bool {
     let Some(parts) = Parts::of(packet) else {
         return false;
@@ -171,19 +171,19 @@ pub fn strip(packet: &mut [u8], option: OptionKind) -> bool {
         area.iter_mut()
             .skip(place.at)
             .take(place.len)
-            .for_each(|octet| *octet = NOP);
+            .for_each(|byte| *byte = NOP);
         found = true;
     }
     found
 }
 
-/// Octets of the TCP header, as its data offset says.
+/// The length of the TCP header, from its data offset.
 fn header_len(tcp: &[u8]) -> usize {
-    tcp.get(12).map_or(0, |octet| usize::from(octet >> 4) * 4)
+    tcp.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4)
 }
 
-/// Turns one bit of the text, or without text of SEG.SEQ, SEG.ACK or the window; `choice` says
-/// which. Checksums are left as they were.
+/// Flips one bit of the text, or without text of SEG.SEQ, SEG.ACK or the window; `choice` selects
+/// it. The checksums stay as they are.
 pub fn flip_bit(packet: &mut [u8], choice: u64) {
     let Some(parts) = Parts::of(packet) else {
         return;
@@ -196,12 +196,12 @@ pub fn flip_bit(packet: &mut [u8], choice: u64) {
         (None, place @ 0..8) => 4 + place,
         (None, place) => 14 + place - 8,
     };
-    if let Some(octet) = parts.tcp.get_mut(at) {
-        *octet ^= 1 << (choice & 7);
+    if let Some(byte) = parts.tcp.get_mut(at) {
+        *byte ^= 1 << (choice & 7);
     }
 }
 
-/// Makes the TCP checksum and the IPv4 header's right.
+/// Corrects the checksums of TCP and of the IPv4 header.
 pub fn fix_checksums(packet: &mut [u8]) {
     let Some(parts) = Parts::of(packet) else {
         return;
@@ -217,7 +217,7 @@ pub fn fix_checksums(packet: &mut [u8]) {
     put(parts.tcp, 16, &field.to_be_bytes());
 }
 
-/// Makes the TCP checksum one that no [`ChecksumPolicy`] but `Ignore` takes.
+/// Sets a TCP checksum that no [`ChecksumPolicy`] but `Ignore` accepts.
 pub fn spoil_checksum(packet: &mut [u8]) {
     let Some(Parts {
         tcp,
@@ -228,7 +228,7 @@ pub fn spoil_checksum(packet: &mut [u8]) {
     else {
         return;
     };
-    // At most three values are taken: the sum, its other zero, and the pseudo-header's.
+    // At most three values are accepted: the sum, its other zero, and the pseudo-header's.
     for field in 1u16..=4 {
         put(tcp, 16, &field.to_be_bytes());
         if check(tcp, source, destination, ChecksumPolicy::Partial).is_none() {
@@ -237,7 +237,7 @@ pub fn spoil_checksum(packet: &mut [u8]) {
     }
 }
 
-/// A packet taken apart.
+/// The parts of a packet.
 struct Parts<'a> {
     ip: &'a mut [u8],
     tcp: &'a mut [u8],
@@ -270,20 +270,20 @@ impl<'a> Parts<'a> {
         self.source.is_ipv6()
     }
 
-    /// Where in the TCP header an option of this kind and length begins; of several the last, which
-    /// is the one that counts.
+    /// The offset in the TCP header of an option of this kind and length; the last one of several,
+    /// which is the one that counts.
     fn option(&self, kind: u8, len: usize) -> Option<usize> {
         let area = self.tcp.get(TCP_HEADER..header_len(self.tcp))?;
         Walk::new(area)
             .filter(|place| place.kind == kind && place.len == len)
             .last()
-            .map(|Place { at, .. }| TCP_HEADER + at)
+            .map(|OptionSpan { at, .. }| TCP_HEADER + at)
     }
 }
 
-fn put(into: &mut [u8], at: usize, octets: &[u8]) {
-    if let Some(place) = into.get_mut(at..at + octets.len()) {
-        place.copy_from_slice(octets);
+fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = into.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
     }
 }
 
@@ -562,8 +562,8 @@ mod tests {
 
         #[test]
         fn any_octets_are_changed_without_a_panic(mut packet: Vec<u8>, first: u8, value: u32, choice: u64) {
-            if let Some(octet) = packet.first_mut() {
-                *octet = first;
+            if let Some(byte) = packet.first_mut() {
+                *byte = first;
             }
             for field in Field::ALL {
                 patch(&mut packet, field, |_| value);

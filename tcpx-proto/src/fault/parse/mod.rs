@@ -47,9 +47,7 @@ type Read<T> = fn(Word<'_>) -> Parsed<T>;
 
 const VALUED: &[(&str, Read<Kind>)] = &[
     ("flags", |letters| flags(letters).map(Kind::Flags)),
-    ("longer", |octets| {
-        number(octets, 0, 65_535).map(Kind::Longer)
-    }),
+    ("longer", |bytes| number(bytes, 0, 65_535).map(Kind::Longer)),
     ("idle", |time| duration(time, LONGEST).map(Kind::Idle)),
 ];
 

@@ -1,0 +1,285 @@
+//! One segment with the IP header below it.
+
+use super::ip::{self, Ip};
+use super::{Flags, MAX_OPTIONS_LEN, Options, checksum};
+use crate::seq::Seq;
+use core::net::{IpAddr, SocketAddr};
+
+/// Bytes of a TCP header without options.
+pub(in crate::wire) const TCP_HEADER: usize = 20;
+
+/// The fields of the IP and TCP headers of one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Header {
+    /// Source address and port.
+    pub source: SocketAddr,
+    /// Destination address and port; always of the same family as `source`.
+    pub destination: SocketAddr,
+    /// SEG.SEQ.
+    pub seq: Seq,
+    /// SEG.ACK; only meaningful with [`Flags::ACK`].
+    pub ack: Seq,
+    /// Control bits.
+    pub flags: Flags,
+    /// SEG.WND as it stands in the header, unscaled.
+    pub window: u16,
+    /// Urgent pointer; only meaningful with [`Flags::URG`].
+    pub urgent: u16,
+    /// Options.
+    pub options: Options,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// The byte that holds DSCP and ECN.
+    pub tos: u8,
+    /// IPv4 identification (0 in IPv6: there is none).
+    pub id: u16,
+}
+
+/// A segment: headers and text. The text may be longer than an MTU (GRO).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Segment<'a> {
+    /// The headers.
+    pub header: Header,
+    /// The text.
+    pub payload: &'a [u8],
+    /// How its checksum was verified.
+    pub checksum: ChecksumKind,
+    /// The option area ended early, at an illegal length (MUST-7): the options before it count, and
+    /// the segment is kept, as in Linux.
+    pub options_malformed: bool,
+}
+
+/// Text to send, as the two halves of a ring buffer.
+pub type Payload<'a> = (&'a [u8], &'a [u8]);
+
+/// Which checksums a receiver accepts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ChecksumPolicy {
+    /// The correct one, or exactly the uncomplemented pseudo-header sum that a kernel on this
+    /// machine leaves for its network card.
+    #[default]
+    Partial,
+    /// The correct one only.
+    Strict,
+    /// Any.
+    Ignore,
+}
+
+/// How a received checksum was verified.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ChecksumKind {
+    /// It covers the whole segment.
+    #[default]
+    Full,
+    /// It is the pseudo-header sum alone: the segment never left this machine.
+    Partial,
+    /// It was not verified.
+    Unchecked,
+}
+
+/// Why bytes are not a segment for us: they are dropped silently and counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ParseError {
+    /// Shorter than its headers or its length fields.
+    Truncated,
+    /// Neither IPv4 nor IPv6, or a version-specific field is impossible.
+    BadIpHeader,
+    /// A fragment (raw sockets get whole datagrams; anything else is not reassembled here).
+    Fragment,
+    /// The payload of the IP packet is not TCP.
+    NotTcp,
+    /// Data offset below 5, or past the end.
+    BadDataOffset,
+    /// Checksum wrong (MUST-3).
+    BadChecksum,
+    /// A port is 0.
+    PortZero,
+    /// Source or destination is broadcast, multicast or unspecified (MUST-57, MUST-63).
+    BadAddress,
+    /// The buffer to write into is too short.
+    BufferTooShort,
+}
+
+/// The mistakes that a writer makes on purpose. Default: none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Illegal<'a> {
+    /// Data offset to claim, in 32-bit words, 0 to 15.
+    pub data_offset: Option<u8>,
+    /// Checksum to claim.
+    pub checksum: Option<u16>,
+    /// Bytes of the option area instead of [`Header::options`]; padded with zeros to a multiple of
+    /// four, at most 40.
+    pub options: Option<&'a [u8]>,
+}
+
+impl<'a> Segment<'a> {
+    /// Reads a whole IP packet.
+    ///
+    /// # Errors
+    /// [`ParseError`]: the first reason found, in the order of the headers.
+    pub fn parse(packet: &'a [u8], checksum: ChecksumPolicy) -> Result<Segment<'a>, ParseError> {
+        let ip = Ip::parse(packet)?;
+        if ip.protocol != ip::TCP {
+            return Err(ParseError::NotTcp);
+        }
+        let tcp = ip.payload;
+        let fixed: &[u8; TCP_HEADER] = tcp.first_chunk().ok_or(ParseError::Truncated)?;
+        let header_len = usize::from(fixed[12] >> 4) * 4;
+        if header_len < TCP_HEADER || header_len > tcp.len() {
+            return Err(ParseError::BadDataOffset);
+        }
+        let kind =
+            check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
+        let source_port = be16(fixed, 0);
+        let destination_port = be16(fixed, 2);
+        if source_port == 0 || destination_port == 0 {
+            return Err(ParseError::PortZero);
+        }
+        if !ip::is_unicast(ip.source) || !ip::is_unicast(ip.destination) {
+            return Err(ParseError::BadAddress);
+        }
+        let (options, options_malformed) =
+            Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
+        let header = Header {
+            source: SocketAddr::new(ip.source, source_port),
+            destination: SocketAddr::new(ip.destination, destination_port),
+            seq: Seq(be32(fixed, 4)),
+            ack: Seq(be32(fixed, 8)),
+            flags: Flags(fixed[13]),
+            window: be16(fixed, 14),
+            urgent: be16(fixed, 18),
+            options,
+            ttl: ip.ttl,
+            tos: ip.tos,
+            id: ip.id,
+        };
+        Ok(Segment {
+            header,
+            payload: tcp.get(header_len..).unwrap_or_default(),
+            checksum: kind,
+            options_malformed,
+        })
+    }
+
+    /// SEG.LEN: bytes of sequence space, SYN and FIN included.
+    pub fn len(&self) -> u32 {
+        self.payload.len() as u32 + self.header.control_len()
+    }
+
+    /// Whether the segment uses no sequence space.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The kind of a TCP checksum that the policy accepts; `None`: it does not.
+pub(in crate::wire) fn check(
+    tcp: &[u8],
+    source: IpAddr,
+    destination: IpAddr,
+    policy: ChecksumPolicy,
+) -> Option<ChecksumKind> {
+    if policy == ChecksumPolicy::Ignore {
+        return Some(ChecksumKind::Unchecked);
+    }
+    let pseudo = ip::pseudo_header_sum(source, destination, ip::TCP, tcp.len());
+    let field = tcp
+        .get(16..18)
+        .map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
+    if policy == ChecksumPolicy::Partial && field == checksum::fold(pseudo) {
+        return Some(ChecksumKind::Partial);
+    }
+    (checksum::fold(checksum::sum(pseudo, tcp)) == 0xffff).then_some(ChecksumKind::Full)
+}
+
+impl Header {
+    /// Sequence space that the control bits use: one byte for SYN and one for FIN.
+    pub fn control_len(&self) -> u32 {
+        u32::from(self.flags.contains(Flags::SYN)) + u32::from(self.flags.contains(Flags::FIN))
+    }
+
+    /// Writes the IP packet into `into`. Returns its length in bytes.
+    ///
+    /// # Errors
+    /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
+    pub fn emit(&self, payload: Payload<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
+        self.emit_illegal(payload, &Illegal::default(), into)
+    }
+
+    /// [`emit`](Header::emit) with mistakes made on purpose.
+    ///
+    /// # Errors
+    /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
+    pub fn emit_illegal(
+        &self,
+        payload: Payload<'_>,
+        illegal: &Illegal<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, ParseError> {
+        let mut area = [0; MAX_OPTIONS_LEN];
+        let options_len = match illegal.options {
+            Some(raw) => copy_raw(raw, &mut area),
+            None => self.options.emit(&mut area),
+        };
+        let header_len = TCP_HEADER + options_len;
+        let tcp_len = header_len + payload.0.len() + payload.1.len();
+        let ip_len = ip::header_len(self.source.ip(), self.destination.ip());
+        let total = ip_len + tcp_len;
+        let packet = into
+            .get_mut(..total)
+            .filter(|_| total <= 65_535)
+            .ok_or(ParseError::BufferTooShort)?;
+        let (ip_part, tcp) = packet.split_at_mut(ip_len);
+        ip::emit(self, tcp_len as u16, ip_part);
+        let (fixed, rest) = tcp
+            .split_first_chunk_mut::<TCP_HEADER>()
+            .ok_or(ParseError::BufferTooShort)?;
+        let offset = illegal.data_offset.unwrap_or((header_len / 4) as u8);
+        self.emit_fixed(offset, fixed);
+        let (options, text) = rest.split_at_mut(options_len);
+        options.copy_from_slice(area.get(..options_len).unwrap_or_default());
+        let (first, second) = text.split_at_mut(payload.0.len());
+        first.copy_from_slice(payload.0);
+        second.copy_from_slice(payload.1);
+        let field = illegal.checksum.unwrap_or_else(|| {
+            let pseudo =
+                ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
+            !checksum::fold(checksum::sum(pseudo, tcp))
+        });
+        if let Some(place) = tcp.get_mut(16..18) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        Ok(total)
+    }
+
+    /// The twenty bytes before the options, the checksum left at 0.
+    fn emit_fixed(&self, data_offset: u8, into: &mut [u8; TCP_HEADER]) {
+        into[0..2].copy_from_slice(&self.source.port().to_be_bytes());
+        into[2..4].copy_from_slice(&self.destination.port().to_be_bytes());
+        into[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        into[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        into[12] = data_offset << 4;
+        into[13] = self.flags.0;
+        into[14..16].copy_from_slice(&self.window.to_be_bytes());
+        into[16..18].copy_from_slice(&[0, 0]);
+        into[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+    }
+}
+
+/// Raw option bytes, cut at 40 and padded with zeros to a multiple of four.
+fn copy_raw(raw: &[u8], area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
+    let len = raw.len().min(MAX_OPTIONS_LEN);
+    area[..len].copy_from_slice(raw.get(..len).unwrap_or_default());
+    len.next_multiple_of(4)
+}
+
+const fn be16(bytes: &[u8; TCP_HEADER], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+const fn be32(bytes: &[u8; TCP_HEADER], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests;
