@@ -22,6 +22,17 @@ const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
+const fn rto(min: Duration, variance: Variance) -> Rto {
+    Rto {
+        initial: secs(1),
+        min,
+        max: secs(120),
+        backoff: 2,
+        variance,
+        samples: Samples::Unambiguous,
+    }
+}
+
 /// A named set of values for all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Profile {
@@ -72,14 +83,7 @@ impl ConnConfig {
             time_wait_restart: TimeWaitRestart::OnFin,
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
-            rto: Rto {
-                initial: secs(1),
-                min: secs(1),
-                max: secs(120),
-                backoff: 2,
-                variance: Variance::Rfc6298,
-                samples: Samples::Unambiguous,
-            },
+            rto: rto(secs(1), Variance::Rfc6298),
             syn_retries: 8,
             syn_linear: 0,
             synack_retries: 8,
@@ -156,14 +160,7 @@ impl ConnConfig {
         ConnConfig {
             msl: secs(30),
             fin_wait_2: Some(secs(60)),
-            rto: Rto {
-                initial: secs(1),
-                min: millis(200),
-                max: secs(120),
-                backoff: 2,
-                variance: Variance::Linux,
-                samples: Samples::Unambiguous,
-            },
+            rto: rto(millis(200), Variance::Linux),
             syn_retries: 10,
             syn_linear: 4,
             synack_retries: 5,

@@ -218,7 +218,8 @@ impl Tcb {
     fn on_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         if plan.flags.contains(Flags::ACK) {
             if plan.kind != Kind::Syn {
-                self.on_ack_sent(cx.now, plan.kind != Kind::Bare && plan.len > 0);
+                let text = plan.kind != Kind::Bare && plan.len > 0;
+                self.pace.on_ack_sent(&self.config, cx.now, text);
                 self.pending.ack = None;
                 self.rcv.duplicate = None;
             }

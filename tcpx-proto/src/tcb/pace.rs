@@ -89,6 +89,55 @@ impl Pace {
         }
         self.pushed = (self.pushed + 1).min(2);
     }
+
+    /// The next ACKs go at once: as many as half the offered `window` takes full segments, at most
+    /// `most` (`tcp_incr_quickack`).
+    fn quicken(&mut self, window: u32, most: u32) {
+        let fits = window / (2 * self.full.max(1));
+        let quick = if fits == 0 { 2 } else { fits };
+        self.quick = self.quick.max(quick.min(most));
+    }
+
+    /// How long an ACK waits in Linux (`tcp_send_delayed_ack`).
+    fn delay(&self, base: Duration, srtt: Option<Duration>) -> Duration {
+        let most = if self.interactive || self.pushed > 0 {
+            LONGEST
+        } else {
+            LONGEST_OF_FULL
+        };
+        let most = srtt.map_or(most, |srtt| srtt.max(base).min(most));
+        let wait = if self.wait > base {
+            self.wait.min(most)
+        } else {
+            self.wait
+        };
+        wait.min(base.max(LONGEST)).max(TICK)
+    }
+
+    /// A delayed ACK is due in Linux: nothing came to take it along, so that the next one waits
+    /// longer, and what was taken for a dialogue is none.
+    fn on_timeout(&mut self, base: Duration, rto: Duration) {
+        self.wait = if core::mem::take(&mut self.interactive) {
+            base
+        } else {
+            (self.wait * 2).min(rto)
+        };
+    }
+
+    /// A segment left that acknowledges; `text`: it has text.
+    pub(super) fn on_ack_sent(&mut self, config: &ConnConfig, now: Instant, text: bool) {
+        let linux = config.ack_pace == AckPace::Linux;
+        let counts = if linux { self.owed } else { !text };
+        if counts && self.quick > 0 {
+            self.quick -= 1;
+            if let (true, 0, Some(base)) = (linux, self.quick, config.delayed_ack) {
+                self.wait = base;
+            }
+        }
+        self.owed = false;
+        self.pushed = 0;
+        self.interactive |= linux && text && now.since(self.heard) < self.wait;
+    }
 }
 
 impl Tcb {
@@ -142,37 +191,28 @@ impl Tcb {
         let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
         let most = u32::from(offered_mss(&self.config, self.tuple.remote));
         self.pace.measure(len, [stamps, sack], most, header.flags);
+        let window = self.rcv.edge.since(self.rcv.acked);
         let gap = cx.now.since(self.pace.heard);
         let wait = self.pace.wait;
         let rto = self.estimator.rto();
         if wait == Duration::ZERO {
-            self.ack_quickly(self.config.quick_acks);
+            self.pace.quicken(window, self.config.quick_acks);
             self.pace.wait = base;
         } else if gap <= base / 2 {
             self.pace.wait = wait / 2 + base / 2;
         } else if gap < wait {
             self.pace.wait = (wait / 2 + gap).min(rto);
         } else if gap > rto {
-            self.ack_quickly(self.config.quick_acks);
+            self.pace.quicken(window, self.config.quick_acks);
         }
         self.pace.heard = cx.now;
-    }
-
-    /// The next ACKs go at once, as many as half the window takes full segments, at most `most`
-    /// (`tcp_incr_quickack`).
-    fn ack_quickly(&mut self, most: u32) {
-        let window = self.rcv.edge.since(self.rcv.acked);
-        let fits = window / (2 * self.pace.full.max(1));
-        self.pace.quick = self
-            .pace
-            .quick
-            .max(if fits == 0 { 2 } else { fits }.min(most));
     }
 
     /// The peer sends again what is there: it may miss our ACKs (`tcp_enter_quickack_mode`).
     pub(super) fn ack_repetitions_quickly(&mut self) {
         if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
-            self.ack_quickly(self.config.quick_acks);
+            let window = self.rcv.edge.since(self.rcv.acked);
+            self.pace.quicken(window, self.config.quick_acks);
             self.pace.interactive = false;
             self.pace.wait = base;
         }
@@ -200,7 +240,7 @@ impl Tcb {
     fn delay_ack(&mut self, cx: &mut Context<'_>, base: Duration) {
         let wait = match self.config.ack_pace {
             AckPace::Rfc9293 => base,
-            AckPace::Linux => self.ack_delay(base),
+            AckPace::Linux => self.pace.delay(base, self.estimator.srtt),
         };
         if !self.timers.is_running(Timer::DelayedAck) {
             return self.timers.start(cx, Timer::DelayedAck, wait);
@@ -213,26 +253,6 @@ impl Tcb {
         }
     }
 
-    fn ack_delay(&self, base: Duration) -> Duration {
-        let Pace {
-            wait,
-            interactive,
-            pushed,
-            ..
-        } = self.pace;
-        let most = if interactive || pushed > 0 {
-            LONGEST
-        } else {
-            LONGEST_OF_FULL
-        };
-        let most = self
-            .estimator
-            .srtt
-            .map_or(most, |srtt| srtt.max(base).min(most));
-        let wait = if wait > base { wait.min(most) } else { wait };
-        wait.min(base.max(LONGEST)).max(TICK)
-    }
-
     /// 3.10.7.4 sends the ACK of a FIN at once; the FIN of an application that closes in the same
     /// moment would be a second segment. Linux takes that for an answer (`tcp_fin` enters pingpong
     /// mode), so that one segment does both and a close takes three.
@@ -241,12 +261,6 @@ impl Tcb {
         let waits = self.config.ack_pace == AckPace::Linux && self.state == State::Established;
         self.pace.interactive |= waits;
         self.check_ack_due(cx, !waits);
-    }
-
-    /// What a FIN brings with it waits as the FIN's own ACK does.
-    pub(super) fn expect_fin(&mut self) {
-        self.pace.interactive |=
-            self.config.ack_pace == AckPace::Linux && self.state == State::Established;
     }
 
     /// The application has read: Linux acknowledges what came since the last ACK if that is more
@@ -266,32 +280,17 @@ impl Tcb {
         }
     }
 
-    /// A delayed ACK is due. In Linux nothing came to take it along, so that the next one waits
-    /// longer, and what was taken for a dialogue is none.
-    pub(super) fn on_delayed_ack_timeout(&mut self) {
-        if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
-            let missed = (self.pace.wait * 2).min(self.estimator.rto());
-            self.pace.wait = if core::mem::take(&mut self.pace.interactive) {
-                base
-            } else {
-                missed
-            };
-        }
-        self.acknowledge(Cause::Ack);
+    /// A FIN comes: what it brings with it waits as the FIN's own ACK does.
+    pub(super) fn expect_fin(&mut self) {
+        self.pace.interactive |=
+            self.config.ack_pace == AckPace::Linux && self.state == State::Established;
     }
 
-    /// A segment left that acknowledges; `text`: it has text.
-    pub(super) fn on_ack_sent(&mut self, now: Instant, text: bool) {
-        let linux = self.config.ack_pace == AckPace::Linux;
-        let counts = if linux { self.pace.owed } else { !text };
-        if counts && self.pace.quick > 0 {
-            self.pace.quick -= 1;
-            if let (true, 0, Some(base)) = (linux, self.pace.quick, self.config.delayed_ack) {
-                self.pace.wait = base;
-            }
+    /// A delayed ACK is due.
+    pub(super) fn on_delayed_ack_timeout(&mut self) {
+        if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
+            self.pace.on_timeout(base, self.estimator.rto());
         }
-        self.pace.owed = false;
-        self.pace.pushed = 0;
-        self.pace.interactive |= linux && text && now.since(self.pace.heard) < self.pace.wait;
+        self.acknowledge(Cause::Ack);
     }
 }
