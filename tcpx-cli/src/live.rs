@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
-use tcpx::record::{Done, Noted, Outlet, Seen, Sink, Slot, words};
-use tcpx_proto::event::{Timer, TimerAction, What};
+use tcpx::record::{BackgroundWriter, Observed, ObservedSegment, Recorded, Sink, Slot};
+use tcpx_proto::event::{Event, Timer, TimerAction, What};
 use tcpx_proto::script::AppAction;
 use tcpx_proto::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const DETAIL: Style = Style::new().dimmed();
 #[derive(Clone, Default)]
 pub struct Display {
     bars: MultiProgress,
-    /// The live view's outlet: what others have to say comes after what it has shown.
+    /// The live view's writer: what others write comes after what it has shown.
     view: Arc<OnceLock<Slot>>,
 }
 
@@ -45,10 +45,10 @@ impl Write for Display {
     }
 }
 
-/// Writes the live view: a line for each segment and each change, in colour where the outlet leads
+/// Writes the live view: a line for each segment and each change, in colour where the writer leads
 /// to a terminal.
 pub struct Live {
-    outlet: Outlet,
+    writer: BackgroundWriter,
     verbose: bool,
     countdown: Countdown,
 }
@@ -56,19 +56,19 @@ pub struct Live {
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live")
-            .field("outlet", &self.outlet)
+            .field("writer", &self.writer)
             .field("verbose", &self.verbose)
             .finish_non_exhaustive()
     }
 }
 
 impl Live {
-    /// `outlet` leads to `display`; `verbose` adds timers and the engine's checks.
-    pub fn new(outlet: Outlet, display: Display, verbose: bool) -> Live {
+    /// `writer` leads to `display`; `verbose` adds timers and the engine's checks.
+    pub fn new(writer: BackgroundWriter, display: Display, verbose: bool) -> Live {
         // A display that has a view already goes on after that one.
-        _ = display.view.set(outlet.slot());
+        _ = display.view.set(writer.slot());
         Live {
-            outlet,
+            writer,
             verbose,
             countdown: Countdown {
                 display,
@@ -78,45 +78,32 @@ impl Live {
         }
     }
 
-    fn line(&mut self, t: Duration, conn: Option<u64>, text: fmt::Arguments<'_>) {
-        let conn = conn.map_or_else(|| "-".to_owned(), |conn| format!("#{conn}"));
-        let _never_fails = writeln!(self.outlet, "{:11.6} {conn:>3}  {text}", t.as_secs_f64());
+    fn line(&mut self, recorded: &Recorded<'_>, text: fmt::Arguments<'_>) {
+        let t = recorded.t.as_secs_f64();
+        let conn = recorded
+            .conn
+            .map_or_else(|| "-".to_owned(), |conn| format!("#{conn}"));
+        let _never_fails = writeln!(self.writer, "{t:11.6} {conn:>3}  {text}");
     }
 }
 
-impl Sink for Live {
-    fn segment(&mut self, seen: &Seen<'_>) {
-        let record = seen.record;
-        let dir = if record.out { "out" } else { "in " };
-        let again = match record.retransmission {
-            0 => String::new(),
-            n => format!(" again={n}"),
-        };
-        let label = words::label(seen)
+impl Live {
+    fn segment(&mut self, recorded: &Recorded<'_>, segment: &ObservedSegment) {
+        let record = &segment.record;
+        let label = record
+            .label
             .map(|label| format!("  {DETAIL}{label}{DETAIL:#}"))
             .unwrap_or_default();
-        let fault = words::fault(seen)
+        let fault = segment
+            .fault()
             .map(|fault| format!("  {FAULT}{fault}{FAULT:#}"))
             .unwrap_or_default();
-        let (flags, seq, ack, len, win) = (
-            record.flags.to_string(),
-            record.seq.0,
-            record.ack.0,
-            record.len,
-            record.window,
-        );
-        self.line(
-            seen.t,
-            seen.conn,
-            format_args!(
-                "{dir} {flags:<4} seq={seq} ack={ack} len={len} win={win}{again}{label}{fault}"
-            ),
-        );
+        self.line(recorded, format_args!("{record}{label}{fault}"));
     }
 
-    fn event(&mut self, noted: &Noted<'_>) {
-        self.countdown.event(noted);
-        let style = match noted.event.what {
+    fn event(&mut self, recorded: &Recorded<'_>, event: &Event) {
+        self.countdown.event(recorded.conn, event);
+        let style = match event.what {
             What::Opened { .. } => Style::new(),
             What::State { .. } | What::Closed(_) => STATE,
             What::Deviated { .. } | What::Discarded(_) | What::Icmp(_) | What::R1 { .. } => FAULT,
@@ -125,36 +112,31 @@ impl Sink for Live {
             }
             What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } => return,
         };
-        self.line(
-            noted.t,
-            noted.conn,
-            format_args!("{style}{}{style:#}", words::event(noted.event)),
-        );
+        self.line(recorded, format_args!("{style}{event}{style:#}"));
     }
 
-    fn deed(&mut self, done: &Done<'_>) {
-        match done.did {
-            AppAction::Began(step) => self.line(
-                done.t,
-                done.conn,
-                format_args!("{DETAIL}script: {step}{DETAIL:#}"),
-            ),
-            AppAction::Failed(why) => self.line(
-                done.t,
-                done.conn,
-                format_args!("{FAULT}script: {why}{FAULT:#}"),
-            ),
-            AppAction::Over => self.line(
-                done.t,
-                done.conn,
-                format_args!("{DETAIL}script: over{DETAIL:#}"),
-            ),
-            AppAction::Done | AppAction::Sent(_) | AppAction::Received(_) => {}
+    fn app(&mut self, recorded: &Recorded<'_>, action: &AppAction) {
+        let (style, text) = match action {
+            AppAction::Began(step) => (DETAIL, step.as_str()),
+            AppAction::Failed(why) => (FAULT, why.as_str()),
+            AppAction::Over => (DETAIL, "over"),
+            AppAction::Done | AppAction::Sent(_) | AppAction::Received(_) => return,
+        };
+        self.line(recorded, format_args!("{style}script: {text}{style:#}"));
+    }
+}
+
+impl Sink for Live {
+    fn record(&mut self, recorded: &Recorded<'_>) {
+        match recorded.observed {
+            Observed::Segment(segment) => self.segment(recorded, segment),
+            Observed::Event(event) => self.event(recorded, event),
+            Observed::App(event) => self.app(recorded, &event.did),
         }
     }
 
     fn flush(&mut self) {
-        let _never_fails = self.outlet.flush();
+        let _never_fails = self.writer.flush();
     }
 }
 
@@ -167,26 +149,22 @@ struct Countdown {
 }
 
 impl Countdown {
-    fn event(&mut self, noted: &Noted<'_>) {
-        let (
+    fn event(&mut self, conn: Option<u64>, event: &Event) {
+        let Some(conn) = conn else { return };
+        match event.what {
             What::Timer {
                 timer: Timer::TimeWait,
-                action,
-            },
-            Some(conn),
-        ) = (&noted.event.what, noted.conn)
-        else {
-            if let (What::Closed(_), Some(conn)) = (&noted.event.what, noted.conn) {
-                self.end(conn);
+                action: TimerAction::Started { until },
+            } => {
+                self.ends.insert(conn, until);
+                self.draw(event.at);
             }
-            return;
-        };
-        match action {
-            TimerAction::Started { until } => {
-                self.ends.insert(conn, *until);
-                self.draw(noted.event.at);
+            What::Timer {
+                timer: Timer::TimeWait,
+                action: TimerAction::Fired | TimerAction::Stopped,
             }
-            TimerAction::Fired | TimerAction::Stopped => self.end(conn),
+            | What::Closed(_) => self.end(conn),
+            _ => {}
         }
     }
 
@@ -239,7 +217,7 @@ mod tests {
     #[test]
     fn run_with_a_dropped_ack_gives_these_lines() {
         let bytes =
-            sample::written(|outlet| Box::new(Live::new(outlet, Display::default(), false)))
+            sample::written(|writer| Box::new(Live::new(writer, Display::default(), false)))
                 .unwrap();
         let text = anstream::adapter::strip_bytes(&bytes).into_vec();
         let expected = [

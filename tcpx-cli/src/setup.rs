@@ -16,7 +16,7 @@ use tcpx::Ports;
 use tcpx::host::{Host, HostOptions};
 use tcpx::link::{Link, LinkOptions};
 use tcpx::privileges;
-use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
+use tcpx::record::{BackgroundWriter, Events, Failures, Observer, Recorder, Sink, Start};
 use tcpx_proto::config::{Config, HeldOutput, Profile};
 use tcpx_proto::fault::FaultRule;
 use tcpx_proto::knob::Settings;
@@ -126,25 +126,25 @@ impl Run {
         let realtime = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
-        let outlet = |name: &str, into| Outlet::new(name, into, self.failures.clone());
+        let writer = |name: &str, into| BackgroundWriter::new(name, into, self.failures.clone());
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(file) = events {
             let monotonic = std::time::Duration::from_nanos(start.0);
             let first = Start::new(self.role, self.profile, self.seed, monotonic, realtime);
             sinks.push(Box::new(Events::new(
-                outlet("the events file", file)?,
+                writer("the events file", file)?,
                 start,
                 &first,
             )));
         }
         if let Some(file) = pcap {
             sinks.push(Box::new(Capture::new(
-                outlet("the capture file", file)?,
+                writer("the capture file", file)?,
                 realtime,
             )?));
         }
         if !self.common.quiet {
-            let live = outlet("stderr", Box::new(self.display.clone()))?;
+            let live = writer("stderr", Box::new(self.display.clone()))?;
             sinks.push(Box::new(Live::new(
                 live,
                 self.display.clone(),
@@ -157,8 +157,7 @@ impl Run {
         if sinks.is_empty() {
             return Ok(Vec::new());
         }
-        let rules = self.rules.iter().map(|rule| rule.text.clone()).collect();
-        Ok(vec![Box::new(Recorder::new(start, rules, sinks))])
+        Ok(vec![Box::new(Recorder::new(start, sinks))])
     }
 
     /// Starts a host and does `body` with it. When this returns the host is gone, with its guard,

@@ -1,8 +1,8 @@
 //! `tracing`: a span per connection, the events and segments inside it.
 
 use std::collections::HashMap;
-use tcpx::record::{Noted, Seen, Sink, words};
-use tcpx_proto::event::What;
+use tcpx::record::{Observed, ObservedSegment, Recorded, Sink};
+use tcpx_proto::event::{Event, What};
 use tracing::{Span, debug, info, info_span, trace};
 
 /// Hands everything to `tracing`: opened, state, deviated and closed as `info`, discarded as
@@ -18,12 +18,10 @@ impl Spans {
             .cloned()
             .unwrap_or_else(Span::none)
     }
-}
 
-impl Sink for Spans {
-    fn segment(&mut self, seen: &Seen<'_>) {
-        let record = seen.record;
-        self.of(seen.conn).in_scope(|| {
+    fn segment(&self, conn: Option<u64>, segment: &ObservedSegment) {
+        let record = &segment.record;
+        self.of(conn).in_scope(|| {
             trace!(
                 out = record.out,
                 flags = %record.flags,
@@ -31,31 +29,38 @@ impl Sink for Spans {
                 ack = record.ack.0,
                 len = record.len,
                 win = record.window,
-                verdict = seen.judgement.verdict.name(),
+                verdict = segment.judgement.verdict.name(),
                 "segment"
             );
         });
     }
 
-    fn event(&mut self, noted: &Noted<'_>) {
-        if let (What::Opened { local, remote, .. }, Some(conn)) = (&noted.event.what, noted.conn) {
-            self.open
-                .insert(conn, info_span!("connection", conn, %local, %remote));
+    fn event(&mut self, conn: Option<u64>, event: &Event) {
+        if let (What::Opened { local, remote, .. }, Some(conn)) = (&event.what, conn) {
+            let span = info_span!("connection", conn, %local, %remote);
+            self.open.insert(conn, span);
         }
-        let text = words::event(noted.event);
-        self.of(noted.conn).in_scope(|| match noted.event.what {
+        self.of(conn).in_scope(|| match event.what {
             What::Opened { .. } | What::State { .. } | What::Deviated { .. } | What::Closed(_) => {
-                info!("{text}")
+                info!("{event}")
             }
-            What::Accepted { .. } | What::Timer { .. } => trace!("{text}"),
+            What::Accepted { .. } | What::Timer { .. } => trace!("{event}"),
             What::Discarded(_) | What::Icmp(_) | What::R1 { .. } | What::Urgent { .. } => {
-                debug!("{text}")
+                debug!("{event}")
             }
         });
-        if let (What::Closed(_), Some(conn)) = (&noted.event.what, noted.conn) {
+        if let (What::Closed(_), Some(conn)) = (&event.what, conn) {
             self.open.remove(&conn);
         }
     }
+}
 
-    fn flush(&mut self) {}
+impl Sink for Spans {
+    fn record(&mut self, recorded: &Recorded<'_>) {
+        match recorded.observed {
+            Observed::Segment(segment) => self.segment(recorded.conn, segment),
+            Observed::Event(event) => self.event(recorded.conn, event),
+            Observed::App(_) => {}
+        }
+    }
 }

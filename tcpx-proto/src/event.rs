@@ -10,6 +10,7 @@ use crate::seq::Seq;
 use crate::time::Instant;
 use crate::wire::{Flags, IcmpKind, Options, ParseError, Segment};
 use alloc::collections::VecDeque;
+use core::fmt;
 use core::net::SocketAddr;
 
 /// One thing that happened.
@@ -87,6 +88,47 @@ pub enum What {
     },
     /// The connection reached CLOSED; its record goes when the application has let go of it.
     Closed(CloseReason),
+}
+
+impl fmt::Display for Event {
+    /// One sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Opened {
+                local,
+                remote,
+                passive,
+            } => {
+                let arrow = if *passive { "<-" } else { "->" };
+                write!(f, "{local} {arrow} {remote}")
+            }
+            What::State { from, to, on } => write!(f, "{from} -> {to} on {on}"),
+            What::Deviated {
+                rule,
+                requirement,
+                to,
+            } => write!(f, "without {rule} ({requirement}): {to}"),
+            What::Accepted { seq, text } => {
+                write!(f, "accepted: seq={}, {text} new octets", seq.0)
+            }
+            What::Discarded(reason) => write!(f, "discarded: {reason}"),
+            What::Timer { timer, action } => match action {
+                TimerAction::Started { until } => {
+                    let wait = until.since(self.at).as_secs_f64();
+                    write!(f, "timer {timer}: fires in {wait:.3} s")
+                }
+                TimerAction::Fired => write!(f, "timer {timer}: fired"),
+                TimerAction::Stopped => write!(f, "timer {timer}: stopped"),
+            },
+            What::Icmp(kind) => write!(f, "ICMP error believed: {}", kind.parts().0),
+            What::R1 { retransmissions } => write!(
+                f,
+                "R1 reached after {retransmissions} retransmissions: the path is doubtful"
+            ),
+            What::Urgent { up_to } => write!(f, "urgent data up to seq={}", up_to.0),
+            What::Closed(reason) => write!(f, "closed: {}", reason.name()),
+        }
+    }
 }
 
 /// Why a segment, or the text of one, was not used.
@@ -319,6 +361,26 @@ impl SegmentRecord {
             id: header.id,
             retransmission,
             options: header.options,
+        }
+    }
+}
+
+impl fmt::Display for SegmentRecord {
+    /// One line, without the label.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dir = if self.out { "out" } else { "in " };
+        let flags = alloc::string::ToString::to_string(&self.flags);
+        let seq = self.seq.0;
+        let ack = self.ack.0;
+        let len = self.len;
+        let window = self.window;
+        write!(
+            f,
+            "{dir} {flags:<4} seq={seq} ack={ack} len={len} win={window}"
+        )?;
+        match self.retransmission {
+            0 => Ok(()),
+            n => write!(f, " again={n}"),
         }
     }
 }

@@ -154,3 +154,16 @@ pub struct Label {
     /// The set of what it carries.
     pub carries: Carries,
 }
+
+impl fmt::Display for Label {
+    /// `ack: ack-of-syn, data`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.cause, f)?;
+        let mut separator = ": ";
+        for name in self.carries.names() {
+            write!(f, "{separator}{name}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}

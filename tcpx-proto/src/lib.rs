@@ -100,6 +100,7 @@
 extern crate alloc;
 
 pub mod config;
+pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod fault;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tcpx_proto::config::{Config, Congestion, Isn, Profile, Recovery, Rto};
 use tcpx_proto::error::CloseReason;
-use tcpx_proto::event::What;
+use tcpx_proto::event::{Event, What};
 use tcpx_proto::fault::FaultRule;
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::Cause;
@@ -251,13 +251,11 @@ fn any_bad_link() -> impl Strategy<Value = Link> {
 
 /// How many octets of text an end has sent, those included that went again.
 fn octets_sent(trace: &[Observation], end: HostId) -> usize {
-    let of = |seen: &Observation| match seen {
-        Observation::Segment { host, record, .. } if *host == end && record.out => {
-            record.len as usize
-        }
-        _ => 0,
+    let of = |seen: &Observation| {
+        let record = seen.of(end)?.segment()?;
+        record.out.then_some(record.len as usize)
     };
-    trace.iter().map(of).sum()
+    trace.iter().filter_map(of).sum()
 }
 
 /// Both ends open at the same time, and close as soon as they have said everything.
@@ -278,16 +276,11 @@ fn both_open(run: &Run) -> Result<(Sim, [HostId; 2], [ConnId; 2]), TestCaseError
 
 /// The states of a connection, in order.
 fn states(sim: &Sim, end: HostId, id: ConnId) -> Vec<State> {
-    let of = |seen: &Observation| match seen {
-        Observation::Event { host, event } if (*host, event.conn) == (end, Some(id)) => {
-            match event.what {
-                What::State { to, .. } => Some(to),
-                _ => None,
-            }
-        }
+    let of = |event: &Event| match event.what {
+        What::State { to, .. } if event.conn == Some(id) => Some(to),
         _ => None,
     };
-    sim.trace().iter().filter_map(of).collect()
+    sim.events(end).filter_map(of).collect()
 }
 
 /// One thing that an application may do; it need not make sense.
@@ -487,8 +480,9 @@ fn bulk_over_a_good_link_sends_nothing_twice() {
             ..plain(profile)
         };
         let trace = client_and_server(&run).unwrap();
+        let again = trace.iter().filter_map(Observation::segment);
         let again =
-            trace.iter().filter(|seen| matches!(seen, Observation::Segment { record, .. } if record.out && record.retransmission > 0));
+            again.filter(|(_, segment)| segment.record.out && segment.record.retransmission > 0);
         assert_eq!(again.count(), 0, "{}", profile.name());
     }
 }
@@ -503,7 +497,9 @@ fn slow_reader_closes_the_window_and_probes_find_it_open() {
             ..plain(profile)
         };
         let trace = client_and_server(&run).unwrap();
-        let probe = |seen: &&Observation| matches!(seen, Observation::Segment { record, .. } if record.label.is_some_and(|label| label.cause == Cause::Probe));
-        assert!(trace.iter().filter(probe).count() > 3, "{}", profile.name());
+        let segments = trace.iter().filter_map(Observation::segment);
+        let labels = segments.filter_map(|(_, segment)| segment.record.label);
+        let probes = labels.filter(|label| label.cause == Cause::Probe);
+        assert!(probes.count() > 3, "{}", profile.name());
     }
 }

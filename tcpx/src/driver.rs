@@ -10,7 +10,6 @@ mod waiters;
 mod wire;
 
 use crate::clock::now;
-use crate::edge::Edge;
 use crate::error::Error;
 use crate::link::{self, Kind, Link, SendBatch};
 use alarm::Alarm;
@@ -26,12 +25,16 @@ use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
+use tcpx_proto::trace::Observer;
 use tokio::sync::Notify;
 use waiters::Waiters;
 
 pub(crate) use memory::Net;
 pub(crate) use waiters::Wait;
 pub(crate) use wire::Wire;
+
+/// The endpoint of a host.
+pub(crate) type Endpoint = tcpx_proto::endpoint::Endpoint<Vec<Box<dyn Observer>>>;
 
 /// Packets handed to the kernel in one call.
 const BATCH: usize = 32;
@@ -48,7 +51,7 @@ pub(crate) struct Shared {
 }
 
 struct Inner {
-    edge: Edge,
+    endpoint: Endpoint,
     batch: SendBatch,
     /// The connection of each packet in the batch.
     senders: Vec<(Option<ConnId>, SocketAddr)>,
@@ -91,10 +94,10 @@ impl Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(wire: Wire, edge: Edge) -> Shared {
+    pub(crate) fn new(wire: Wire, endpoint: Endpoint) -> Shared {
         let batch = SendBatch::new(BATCH, wire.mtu());
         let inner = Inner {
-            edge,
+            endpoint,
             batch,
             senders: Vec::with_capacity(BATCH),
             waiters: Waiters::default(),
@@ -110,10 +113,10 @@ impl Shared {
         }
     }
 
-    /// Does something with the edge, then everything that follows from it. An error: a panic has
+    /// Does something with the endpoint, then everything that follows from it. An error: a panic has
     /// ended the host.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Edge, Instant) -> R) -> Result<R, Error> {
-        self.act(|inner, now| f(&mut inner.edge, now))
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Endpoint, Instant) -> R) -> Result<R, Error> {
+        self.act(|inner, now| f(&mut inner.endpoint, now))
     }
 
     /// The same with the waiters at hand: whoever leaves a waker in `f` misses nothing.
@@ -134,7 +137,7 @@ impl Shared {
         if inner.ended.is_none() {
             inner.pump(&self.wire, now);
         }
-        let deadline = inner.edge.deadline();
+        let deadline = inner.endpoint.deadline();
         if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until))
         {
             inner.asleep_until = deadline;
@@ -159,7 +162,7 @@ impl Shared {
             if let (Some(ended), Wait::Write) = (&inner.ended, wait) {
                 return Some(Err(ended.error()));
             }
-            match (call(&mut inner.edge.stack, now), &inner.ended) {
+            match (call(&mut inner.endpoint.stack, now), &inner.ended) {
                 (Err(CallError::WouldBlock), None) => {
                     inner.waiters.of(id).leave(wait, waker);
                     None
@@ -189,11 +192,11 @@ impl Shared {
                 return Err(ended.error());
             }
             let id = inner
-                .edge
+                .endpoint
                 .stack
                 .connect(now, FourTuple { local, remote }, config)?;
             let local = inner
-                .edge
+                .endpoint
                 .stack
                 .status(id)
                 .map_or(local, |status| status.local);
@@ -202,7 +205,7 @@ impl Shared {
             // As connect(2) does, say at once that the SYN cannot leave, instead of trying again
             // for minutes.
             if inner.unroutable == Some(id) {
-                inner.edge.stack.close(now, id)?;
+                inner.endpoint.stack.close(now, id)?;
                 return Err(Error::NoRoute(remote.ip()));
             }
             inner.waiters.of(id);
@@ -216,33 +219,32 @@ impl Shared {
         listener: ListenerId,
         waker: &Waker,
     ) -> Option<Result<(ConnId, Option<Status>), Error>> {
-        let outcome =
-            self.act(
-                |inner, now| match (inner.edge.stack.accept(now, listener), &inner.ended) {
-                    (Ok(id), _) => {
-                        let status = inner.edge.stack.status(id);
-                        let handle = inner.waiters.of(id);
-                        handle.established = true;
-                        // It may have ended while it waited, when there was nobody to tell: a SEND
-                        // of nothing says how.
-                        if status
-                            .as_ref()
-                            .is_some_and(|status| status.state == State::Closed)
-                            && let Err(CallError::Ended(reason)) =
-                                inner.edge.stack.send(now, id, &[])
-                        {
-                            handle.closed = Some(reason);
-                        }
-                        Some(Ok((id, status)))
+        let outcome = self.act(|inner, now| {
+            match (inner.endpoint.stack.accept(now, listener), &inner.ended) {
+                (Ok(id), _) => {
+                    let status = inner.endpoint.stack.status(id);
+                    let handle = inner.waiters.of(id);
+                    handle.established = true;
+                    // It may have ended while it waited, when there was nobody to tell: a SEND
+                    // of nothing says how.
+                    if status
+                        .as_ref()
+                        .is_some_and(|status| status.state == State::Closed)
+                        && let Err(CallError::Ended(reason)) =
+                            inner.endpoint.stack.send(now, id, &[])
+                    {
+                        handle.closed = Some(reason);
                     }
-                    (Err(CallError::WouldBlock), None) => {
-                        inner.waiters.leave_accept(listener, waker);
-                        None
-                    }
-                    (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
-                    (Err(error), _) => Some(Err(error.into())),
-                },
-            );
+                    Some(Ok((id, status)))
+                }
+                (Err(CallError::WouldBlock), None) => {
+                    inner.waiters.leave_accept(listener, waker);
+                    None
+                }
+                (Err(CallError::WouldBlock), Some(ended)) => Some(Err(ended.error())),
+                (Err(error), _) => Some(Err(error.into())),
+            }
+        });
         outcome.unwrap_or_else(|error| Some(Err(error)))
     }
 
@@ -250,7 +252,7 @@ impl Shared {
     pub(crate) fn release(&self, id: ConnId) {
         // A host that ended has nothing to close, nor has a connection that was closed or aborted.
         _ = self.act(|inner, now| {
-            _ = inner.edge.stack.close(now, id);
+            _ = inner.endpoint.stack.close(now, id);
             inner.waiters.forget(id);
         });
     }
@@ -259,7 +261,7 @@ impl Shared {
     pub(crate) fn close_listener(&self, listener: ListenerId) {
         // A host that ended has none.
         _ = self.act(|inner, now| {
-            inner.edge.stack.close_listener(now, listener);
+            inner.endpoint.stack.close_listener(now, listener);
             inner.waiters.forget_listener(listener);
         });
     }
@@ -294,7 +296,7 @@ impl Shared {
         waker: &Waker,
     ) -> Option<Result<(), Error>> {
         let outcome = self.act(|inner, _| {
-            let state = inner.edge.state(id);
+            let state = inner.endpoint.state(id);
             if state == wanted {
                 return Some(Ok(()));
             }
@@ -314,7 +316,7 @@ impl Shared {
     /// Whether every connection is CLOSED; leaves `waker` behind where one is not.
     pub(crate) fn poll_emptied(&self, waker: &Waker) -> Option<Result<(), Error>> {
         let outcome = self.act(|inner, _| {
-            let stack = &inner.edge.stack;
+            let stack = &inner.endpoint.stack;
             let alive = |status: Status| {
                 !(status.state == State::Closed
                     || status.passive && status.state == State::SynReceived)
@@ -350,7 +352,7 @@ impl Shared {
     /// A packet comes out of memory.
     pub(crate) fn arrives(&self, packet: &[u8]) {
         if self
-            .act_now(|inner, now| inner.edge.arrives(now, packet))
+            .act_now(|inner, now| inner.endpoint.packet_arrives(now, packet))
             .is_err()
         {
             self.finish(Ended::Panicked);
@@ -359,7 +361,10 @@ impl Shared {
 
     /// Does what is due, on a clock that is not the system's.
     pub(crate) fn timeout(&self) {
-        if self.act_now(|inner, now| inner.edge.timeout(now)).is_err() {
+        if self
+            .act_now(|inner, now| inner.endpoint.timeout(now))
+            .is_err()
+        {
             self.finish(Ended::Panicked);
         }
     }
@@ -371,7 +376,7 @@ impl Shared {
             .lock()
             .ok()
             .filter(|inner| inner.ended.is_none())?;
-        inner.asleep_until = inner.edge.deadline();
+        inner.asleep_until = inner.endpoint.deadline();
         inner.asleep_until
     }
 
@@ -380,7 +385,7 @@ impl Shared {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.ended.get_or_insert(why);
         if !poisoned {
-            inner.edge.flush();
+            inner.endpoint.observer.flush();
         }
         inner.waiters.signal_all();
         let woken = inner.waiters.take_woken(Vec::new());
@@ -408,7 +413,7 @@ impl Inner {
                 self.flush(wire, now);
                 continue;
             };
-            match self.edge.poll_transmit(now, slot) {
+            match self.endpoint.poll_transmit(now, slot) {
                 Some(outgoing) => {
                     self.batch.commit(outgoing.len, outgoing.destination);
                     self.senders.push((outgoing.conn, outgoing.destination));
@@ -417,17 +422,17 @@ impl Inner {
                 None => self.flush(wire, now),
             }
         }
-        while let Some(signal) = self.edge.stack.poll_signal() {
+        while let Some(signal) = self.endpoint.stack.poll_signal() {
             self.waiters.signal(signal);
         }
-        let edge = &self.edge;
-        self.waiters.changed(|id| edge.state(id));
+        let endpoint = &self.endpoint;
+        self.waiters.changed(|id| endpoint.state(id));
     }
 
     /// Hands the batch to the wire and tells the engine what did not go.
     fn flush(&mut self, wire: &Wire, now: Instant) {
         let Inner {
-            edge,
+            endpoint,
             senders,
             unroutable,
             ..
@@ -448,7 +453,7 @@ impl Inner {
                 }
                 _ => TransmitError::Lost,
             };
-            edge.stack.transmit_failed(now, *conn, error);
+            endpoint.stack.transmit_failed(now, *conn, error);
         });
         self.senders.clear();
     }
@@ -518,19 +523,19 @@ fn work(
     }
     for _ in 0..BATCHES_IN_A_ROW {
         let now = now();
-        let edge = &mut inner.edge;
+        let endpoint = &mut inner.endpoint;
         let received = link.receive(|kind, packet| match kind {
-            Kind::Tcp => edge.arrives(now, packet),
-            Kind::Icmp => edge.icmp_arrives(now, packet),
+            Kind::Tcp => endpoint.packet_arrives(now, packet),
+            Kind::Icmp => endpoint.icmp_arrives(now, packet),
         })?;
-        inner.edge.timeout(now);
+        inner.endpoint.timeout(now);
         inner.pump(&shared.wire, now);
         if received == 0 {
             break;
         }
     }
-    inner.edge.flush();
-    inner.asleep_until = inner.edge.deadline();
+    inner.endpoint.observer.flush();
+    inner.asleep_until = inner.endpoint.deadline();
     let deadline = inner.asleep_until;
     *woken = inner.waiters.take_woken(std::mem::take(woken));
     drop(inner);

@@ -1,12 +1,10 @@
 //! A host of our own on one address and a block of ports: where connections come from.
 
-use crate::driver::{self, Net, Shared, Wire};
-use crate::edge::Edge;
+use crate::driver::{self, Endpoint, Net, Shared, Wire};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::link::{Link, LinkOptions};
 use crate::listener::Listener;
-use crate::record::Observer;
 use crate::stream::Stream;
 use std::fmt;
 use std::future::poll_fn;
@@ -20,6 +18,7 @@ use tcpx_proto::id::ConnId;
 use tcpx_proto::script::AppAction;
 use tcpx_proto::stack::{Counters, Stack};
 use tcpx_proto::tcb::Status;
+use tcpx_proto::trace::Observer;
 
 pub use crate::handle::Host;
 
@@ -102,8 +101,8 @@ impl Host {
         fit(&mut options.config.conn, &wire);
         let mut stack = Stack::new(options.config.clone(), seed);
         stack.reserve(wire.address(), wire.ports());
-        let edge = Edge::new(stack, Gate::new(options.faults, seed), options.observers);
-        let shared = Arc::new(Shared::new(wire, edge));
+        let endpoint = Endpoint::new(stack, Gate::new(options.faults, seed), options.observers);
+        let shared = Arc::new(Shared::new(wire, endpoint));
         Host {
             handle: Arc::new(Handle {
                 shared,
@@ -185,7 +184,8 @@ impl Host {
             SocketAddr::new(shared.wire.address(), port),
             self.fitted(config),
         );
-        let id = shared.with(|edge, now| edge.stack.listen(now, local, backlog, &config))??;
+        let id =
+            shared.with(|endpoint, now| endpoint.stack.listen(now, local, backlog, &config))??;
         Ok(Listener::new(Arc::clone(&self.handle), id, local))
     }
 
@@ -193,14 +193,17 @@ impl Host {
     /// kernel quiet, too.
     pub fn vanish(&self) {
         // A host that ended is silent already.
-        _ = self.handle.shared.with(|edge, _| edge.vanish());
+        _ = self.handle.shared.with(|endpoint, _| endpoint.go_silent());
     }
 
     /// Loses every connection and listener without sending a segment, and goes on: a host that
     /// restarted.
     pub fn restart(&self) {
         // A host that ended has none.
-        _ = self.handle.shared.with(|edge, now| edge.stack.restart(now));
+        _ = self
+            .handle
+            .shared
+            .with(|endpoint, now| endpoint.stack.restart(now));
     }
 
     /// Tells the observers what an application did.
@@ -209,22 +212,25 @@ impl Host {
         _ = self
             .handle
             .shared
-            .with(|edge, now| edge.tell_deed(now, conn, did));
+            .with(|endpoint, now| endpoint.observe_app(now, conn, did));
     }
 
     /// Makes the observers write out what they hold.
     pub fn flush(&self) {
         // A host that ended has done so.
-        _ = self.handle.shared.with(|edge, _| edge.flush());
+        _ = self
+            .handle
+            .shared
+            .with(|endpoint, _| endpoint.observer.flush());
     }
 
     /// Aborts every connection: a RST where the peer may know of it. TIME-WAIT is simply over.
     pub fn abort_all(&self) {
         // A host that ended has none, and one that has been let go of already finishes by itself,
         // or ends with the host.
-        _ = self.handle.shared.with(|edge, now| {
-            for id in edge.stack.connections().collect::<Vec<_>>() {
-                _ = edge.stack.abort(now, id);
+        _ = self.handle.shared.with(|endpoint, now| {
+            for id in endpoint.stack.connections().collect::<Vec<_>>() {
+                _ = endpoint.stack.abort(now, id);
             }
         });
     }
@@ -233,14 +239,20 @@ impl Host {
     /// segment with data.
     pub fn add_fault(&self, rule: FaultRule) {
         // A host that ended sends nothing that a rule could be for.
-        _ = self.handle.shared.with(|edge, _| edge.add_rule(rule));
+        _ = self
+            .handle
+            .shared
+            .with(|endpoint, _| endpoint.add_rule(rule));
     }
 
     /// Ends all fault rules, those of [`HostOptions::faults`] and of presets as well; what they
     /// held back goes on.
     pub fn end_faults(&self) {
         // A host that ended holds nothing back.
-        _ = self.handle.shared.with(|edge, _| edge.release_all());
+        _ = self
+            .handle
+            .shared
+            .with(|endpoint, _| endpoint.release_all());
     }
 
     /// Puts back what a preset removed by faults and hold-backs (`third-ack`).
@@ -249,7 +261,7 @@ impl Host {
         _ = self
             .handle
             .shared
-            .with(|edge, now| edge.release(now, preset));
+            .with(|endpoint, now| endpoint.release(now, preset));
     }
 
     /// Waits until every connection is CLOSED, TIME-WAIT included. Cancel-safe. Listeners go on:
@@ -271,10 +283,11 @@ impl Host {
     pub fn connections(&self) -> Vec<Status> {
         self.handle
             .shared
-            .with(|edge, _| {
-                edge.stack
+            .with(|endpoint, _| {
+                endpoint
+                    .stack
                     .connections()
-                    .filter_map(|id| edge.stack.status(id))
+                    .filter_map(|id| endpoint.stack.status(id))
                     .collect()
             })
             .unwrap_or_default()
@@ -284,7 +297,7 @@ impl Host {
     pub fn counters(&self) -> Counters {
         self.handle
             .shared
-            .with(|edge, _| edge.stack.counters())
+            .with(|endpoint, _| endpoint.stack.counters())
             .unwrap_or_default()
     }
 

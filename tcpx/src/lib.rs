@@ -77,7 +77,6 @@
 //! |---|---|
 //! | [`host`], [`stream`], [`listener`] | what a program that speaks tokio sees |
 //! | `driver` | the one loop: packets, calls, timers in; packets, wake-ups, records out |
-//! | `edge` | stack, gate and observers of a host: what happens to a packet between the wire and the engine |
 //! | [`link`] | raw IP socket, ICMP socket, filter, batches |
 //! | [`guard`] | the kernel keeps quiet while we live: reservation of ports, RST suppression |
 //! | [`privileges`] | capabilities, raised for the set-up and dropped after it |
@@ -97,7 +96,6 @@ mod bpf;
 pub mod capability;
 pub mod clock;
 mod driver;
-mod edge;
 pub mod error;
 pub mod guard;
 mod handle;

@@ -80,7 +80,7 @@ impl Stream {
     pub fn status(&self) -> Option<Status> {
         self.handle
             .shared
-            .with(|edge, _| edge.stack.status(self.id))
+            .with(|endpoint, _| endpoint.stack.status(self.id))
             .ok()
             .flatten()
     }
@@ -140,7 +140,7 @@ impl Stream {
             match (
                 self.handle
                     .shared
-                    .with(|edge, now| edge.stack.receive_urgent(now, self.id)),
+                    .with(|endpoint, now| endpoint.stack.receive_urgent(now, self.id)),
                 closed,
             ) {
                 (Ok(Ok(octet)), _) => Poll::Ready(Ok(octet)),
@@ -189,7 +189,7 @@ impl Stream {
         _ = self
             .handle
             .shared
-            .with(|edge, now| edge.tell_deed(now, Some(self.id), did));
+            .with(|endpoint, now| endpoint.observe_app(now, Some(self.id), did));
     }
 
     /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received.
@@ -199,7 +199,7 @@ impl Stream {
         _ = self
             .handle
             .shared
-            .with(|edge, now| edge.stack.close(now, self.id));
+            .with(|endpoint, now| endpoint.stack.close(now, self.id));
     }
 
     /// ABORT (3.10.5): a RST, and CLOSED at once.
@@ -208,7 +208,7 @@ impl Stream {
         _ = self
             .handle
             .shared
-            .with(|edge, now| edge.stack.abort(now, self.id));
+            .with(|endpoint, now| endpoint.stack.abort(now, self.id));
     }
 
     /// Lets go the data and FIN that a removed third ACK holds back on this connection.
@@ -219,7 +219,7 @@ impl Stream {
         Ok(self
             .handle
             .shared
-            .with(|edge, now| edge.stack.release(now, self.id))??)
+            .with(|endpoint, now| endpoint.stack.release(now, self.id))??)
     }
 }
 
@@ -316,7 +316,7 @@ impl AsyncWrite for &Stream {
         match self
             .handle
             .shared
-            .with(|edge, now| edge.stack.shutdown(now, self.id))?
+            .with(|endpoint, now| endpoint.stack.shutdown(now, self.id))?
         {
             Ok(())
             | Err(

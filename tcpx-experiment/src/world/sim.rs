@@ -4,14 +4,12 @@ use super::{Outcome, mark_forged};
 use crate::end::End;
 use crate::experiment::{Expectation, Injection, Plan, Scale, Wanted};
 use crate::trace::Log;
-use anyhow::{Result, anyhow};
-use std::io::{Read, pipe};
-use std::thread;
-use tcpx::record::{Events, Failures, Observer, Outlet, Recorder, Sink, Start};
-use tcpx_cli::Capture;
+use anyhow::Result;
+use serde::Serialize;
 use tcpx_proto::event;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
 use tcpx_proto::time::{Duration, Instant};
+use tcpx_proto::trace::{Observed, Observer, Recorded, Recorder, Sink, Start, pcapng};
 
 /// How long a segment is on its way: a wide network's in the real scale, a cable's on the wire's.
 fn delay(scale: Scale) -> Duration {
@@ -109,11 +107,11 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
 
 /// Whether what an injection waits for, a state, was entered here.
 fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Expectation) -> bool {
-    let (Wanted::State(wanted), Observation::Event { host, event }) = (&rung.wanted, seen) else {
+    let Wanted::State(wanted) = &rung.wanted else {
         return false;
     };
-    host == rung.end.of(&hosts)
-        && matches!(event.what, event::What::State { to, .. } if to == *wanted)
+    let event = seen.of(*rung.end.of(&hosts)).and_then(Observed::event);
+    event.is_some_and(|event| matches!(event.what, event::What::State { to, .. } if to == *wanted))
 }
 
 fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {
@@ -132,68 +130,56 @@ struct Record {
 
 /// Reads a host's trace through the same writers and the same reader as on the wire.
 fn record(sim: &Sim, host: HostId, end: End, plan: &Plan, seed: u64, keep: bool) -> Result<Record> {
-    let settings = &end.of(&plan.hosts).settings;
-    let rules = settings
-        .rules
-        .iter()
-        .map(|rule| rule.text.clone())
-        .collect();
-    let start = Start::new(
-        super::role(end),
-        settings.profile,
-        seed,
-        Duration::ZERO,
-        Duration::ZERO,
-    );
-    let (outlet, events) = drain()?;
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Events::new(outlet, Instant::ZERO, &start))];
-    let mut capture = None;
+    let profile = end.of(&plan.hosts).settings.profile;
+    let mut files = Files::default();
+    files.line(&Start::in_memory(super::role(end), profile, seed));
     if keep {
-        let (outlet, octets) = drain()?;
-        sinks.push(Box::new(Capture::new(outlet, Duration::ZERO)?));
-        capture = Some(octets);
+        files.capture = Some(pcapng::Capture::new(Duration::ZERO)?);
     }
-    let mut recorder = Recorder::new(Instant::ZERO, rules, sinks);
-    for seen in sim.trace() {
-        match seen {
-            Observation::Event { host: at, event } if *at == host => recorder.event(event),
-            Observation::Segment {
-                host: at,
-                record,
-                judgement,
-                packet,
-                ..
-            } if *at == host => recorder.segment(record, judgement, packet),
-            Observation::AppEvent { host: at, deed } if *at == host => recorder.deed(deed),
-            _ => {}
-        }
+    let mut recorder = Recorder::new(Instant::ZERO, files);
+    for observed in sim.trace().iter().filter_map(|seen| seen.of(host)) {
+        recorder.observe(observed);
     }
-    drop(recorder);
-    let unread = |_| anyhow!("the record was not read");
-    let events = String::from_utf8(events.join().map_err(unread)??)?;
-    let capture = capture
-        .map_or(Ok(Ok(Vec::new())), |octets| octets.join())
-        .map_err(unread)??;
-    let mut log = Log::parse(&events)?;
+    let files = recorder.finish();
+    let mut log = Log::parse(&files.events)?;
     mark_forged(plan, end, &mut log);
     Ok(Record {
         log,
-        events,
-        capture,
+        events: std::mem::take(&mut files.events),
+        capture: files
+            .capture
+            .as_mut()
+            .map(pcapng::Capture::take)
+            .unwrap_or_default(),
     })
 }
 
-type Reader = thread::JoinHandle<std::io::Result<Vec<u8>>>;
+/// The files of one host, in memory.
+#[derive(Default)]
+struct Files {
+    events: String,
+    capture: Option<pcapng::Capture>,
+}
 
-/// An outlet, and who reads all that goes into it.
-fn drain() -> Result<(Outlet, Reader)> {
-    let (mut reader, writer) = pipe()?;
-    let octets = thread::spawn(move || {
-        let mut octets = Vec::new();
-        reader.read_to_end(&mut octets).map(|_| octets)
-    });
-    Ok((
-        Outlet::new("the simulation's record", writer, Failures::default())?,
-        octets,
-    ))
+impl Files {
+    fn line(&mut self, line: &impl Serialize) {
+        // These types are all plain: there is nothing that could not be written.
+        self.events += &serde_json::to_string(line).unwrap_or_default();
+        self.events.push('\n');
+    }
+}
+
+impl Sink for Files {
+    fn record(&mut self, recorded: &Recorded<'_>) {
+        self.line(&recorded.entry(Instant::ZERO));
+        if let Some(capture) = &mut self.capture {
+            capture.record(recorded);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.flush();
+        }
+    }
 }

@@ -1,28 +1,27 @@
-//! One host: its TCP, the gate at its edge, and its applications, driven as the crate's page says.
+//! One host: an endpoint and its applications, driven as the crate's page says.
 
 use super::app::{App, HostRequest, World};
 use super::{HostId, Observation};
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::error::CloseReason;
-use crate::event::{Event, SegmentRecord, What};
-use crate::fault::{Direction, FaultRule, Gate, Judgement};
-use crate::id::{ConnId, FourTuple, ListenerId};
-use crate::label::Label;
-use crate::script::{Addresses, AppAction, AppEvent, Script, StepError};
+use crate::event::{Event, What};
+use crate::fault::{FaultRule, Gate};
+use crate::id::{ConnId, ListenerId};
+use crate::script::{Addresses, AppAction, Script, StepError};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
-use crate::wire::{ChecksumPolicy, Icmp, Segment};
+use crate::trace::{Observed, ObservedSegment};
+use crate::wire::Icmp;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 /// What is kept of a connection, also when the stack has forgotten it.
 #[derive(Clone)]
 pub(super) struct Conn {
     pub(super) id: ConnId,
-    local: SocketAddr,
-    remote: SocketAddr,
     pub(super) closed: Option<CloseReason>,
     /// All that an application received on it.
     pub(super) received: Vec<u8>,
@@ -37,7 +36,7 @@ struct Server {
     awake: bool,
 }
 
-/// A packet for the link: where it goes, and with which observation it departs.
+/// A packet for the link: where it goes, and the observation with which it departs.
 pub(super) struct Outgoing {
     pub(super) destination: IpAddr,
     pub(super) departed: usize,
@@ -48,14 +47,12 @@ pub(super) struct Outgoing {
 pub(super) struct Host {
     pub(super) id: HostId,
     pub(super) address: IpAddr,
-    pub(super) stack: Stack,
-    gate: Gate,
+    /// What its observer was told since the last look is not in the trace yet.
+    pub(super) endpoint: Endpoint<Vec<Observed>>,
     servers: Vec<Server>,
     /// In the order in which they were opened.
     pub(super) conns: Vec<Conn>,
     apps: Vec<App>,
-    /// Nothing goes out or comes in any more.
-    silent: bool,
     buffer: Vec<u8>,
 }
 
@@ -68,19 +65,15 @@ impl Host {
         rules: Vec<FaultRule>,
     ) -> Host {
         let mut stack = Stack::new(config, seed);
-        stack.record(true);
         stack.reserve(address, 1..=u16::MAX);
-        let (gate, buffer) = (Gate::new(rules, seed), vec![0; usize::from(u16::MAX)]);
         Host {
             id,
             address,
-            stack,
-            gate,
+            endpoint: Endpoint::new(stack, Gate::new(rules, seed), Vec::new()),
             servers: Vec::new(),
             conns: Vec::new(),
             apps: Vec::new(),
-            silent: false,
-            buffer,
+            buffer: vec![0; usize::from(u16::MAX)],
         }
     }
 
@@ -118,52 +111,21 @@ impl Host {
     pub(super) fn arrives(
         &mut self,
         now: Instant,
-        mut packet: Vec<u8>,
+        packet: &[u8],
         departed: Option<usize>,
         trace: &mut Vec<Observation>,
     ) {
-        if self.silent {
-            return;
+        if Icmp::parse(packet).is_some() {
+            self.endpoint.icmp_arrives(now, packet);
+        } else {
+            self.endpoint.packet_arrives(now, packet);
         }
-        if Icmp::parse(&packet).is_some() {
-            // The gate is for segments.
-            self.stack.icmp_arrives(now, &packet);
-            return;
-        }
-        let judgement = self.gate.offer(now, Direction::In, None, &mut packet);
-        let seen = self.observe(now, None, &judgement, &packet, departed, trace);
-        if judgement.goes_on() {
-            self.enters(now, &packet, seen.map(|(note, _)| note), trace);
-        }
-    }
-
-    /// Hands a packet to the TCP. The note of a SYN then names the connection that it opens, also
-    /// where an earlier one had its four-tuple.
-    fn enters(
-        &mut self,
-        now: Instant,
-        packet: &[u8],
-        note: Option<usize>,
-        trace: &mut [Observation],
-    ) {
-        self.stack.packet_arrives(now, packet);
-        let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {
-            return;
-        };
-        let opened = self.stack.lookup(FourTuple {
-            local: segment.header.destination,
-            remote: segment.header.source,
-        });
-        if let (Some(Observation::Segment { record, .. }), Some(_)) =
-            (note.and_then(|note| trace.get_mut(note)), opened)
-        {
-            record.conn = opened;
-        }
+        self.look(trace, departed);
     }
 
     /// Wakes whoever slept until now.
     pub(super) fn timeout(&mut self, now: Instant) {
-        self.stack.timeout(now);
+        self.endpoint.timeout(now);
         for app in &mut self.apps {
             app.awake |= app.until.is_some_and(|until| until <= now);
         }
@@ -172,60 +134,30 @@ impl Host {
     /// When something is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let asleep = self.apps.iter().filter(|app| !app.awake && !app.is_over());
-        let timers = [self.stack.deadline(), self.gate.deadline()];
-        timers
-            .into_iter()
-            .flatten()
-            .chain(asleep.filter_map(|app| app.until))
-            .min()
+        let alarms = asleep.filter_map(|app| app.until);
+        alarms.chain(self.endpoint.deadline()).min()
     }
 
-    /// Drains the polls and lets the applications do what they can, up to the next packet for the
-    /// link. `None`: all is quiet.
+    /// Lets the endpoint and the applications do what they can, up to the next packet for the link.
+    /// `None`: all is quiet.
     pub(super) fn poll(&mut self, now: Instant, trace: &mut Vec<Observation>) -> Option<Outgoing> {
         loop {
-            while let Some(event) = self.stack.poll_event() {
-                self.follow(now, &event);
-                trace.push(Observation::Event {
-                    host: self.id,
-                    event,
-                });
-            }
-            if let Some(released) = self.gate.poll(now) {
-                let (label, judgement, packet) =
-                    (released.label, released.judgement, released.packet);
-                if self.silent {
-                    continue;
-                }
-                let seen = self.observe(now, label, &judgement, &packet, None, trace);
-                match released.direction {
-                    Direction::In => self.enters(now, &packet, seen.map(|(note, _)| note), trace),
-                    Direction::Out => {
-                        if let Some((departed, destination)) = seen {
-                            return Some(Outgoing {
-                                destination,
-                                departed,
-                                packet,
-                            });
-                        }
-                    }
-                }
-            } else if let Some((label, mut packet)) = self.transmit(now) {
-                if self.silent {
-                    continue;
-                }
-                let judgement = self
-                    .gate
-                    .offer(now, Direction::Out, Some(label), &mut packet);
-                let seen = self.observe(now, Some(label), &judgement, &packet, None, trace);
-                if let Some((departed, destination)) = seen.filter(|_| judgement.goes_on()) {
+            let sent = self.endpoint.poll_transmit(now, &mut self.buffer);
+            self.look(trace, None);
+            if let Some(sent) = sent {
+                // A packet that cannot be read is not observed, and goes nowhere.
+                let packet = self
+                    .buffer
+                    .get(..sent.len)
+                    .filter(|_| departs(trace.last()));
+                if let Some(packet) = packet {
                     return Some(Outgoing {
-                        destination,
-                        departed,
-                        packet,
+                        destination: sent.destination.ip(),
+                        departed: trace.len() - 1,
+                        packet: packet.to_vec(),
                     });
                 }
-            } else if let Some(signal) = self.stack.poll_signal() {
+            } else if let Some(signal) = self.endpoint.stack.poll_signal() {
                 self.wake(signal);
             } else if !self.accept(now) && !self.act(now, trace) {
                 return None;
@@ -233,65 +165,66 @@ impl Host {
         }
     }
 
-    fn transmit(&mut self, now: Instant) -> Option<(Label, Vec<u8>)> {
-        let transmit = self.stack.poll_transmit(now, &mut self.buffer)?;
-        Some((transmit.label, self.buffer.get(..transmit.len)?.to_vec()))
-    }
-
-    /// Keeps the connections known, and the gate informed of their states.
-    fn follow(&mut self, now: Instant, event: &Event) {
-        let Some(id) = event.conn else { return };
-        if let What::Opened { local, remote, .. } = event.what {
-            self.conns.push(Conn {
-                id,
-                local,
-                remote,
-                closed: None,
-                received: Vec::new(),
+    /// Moves what was observed into the trace. `departed` is of a segment that came off a link.
+    fn look(&mut self, trace: &mut Vec<Observation>, mut departed: Option<usize>) {
+        for observed in core::mem::take(&mut self.endpoint.observer) {
+            if let Observed::Event(event) = &observed {
+                self.follow(event);
+            }
+            let arrived = observed.segment().is_some_and(|record| !record.out);
+            trace.push(Observation::Host {
+                host: self.id,
+                departed: if arrived { departed.take() } else { None },
+                observed,
             });
         }
-        let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) else {
-            return;
-        };
+    }
+
+    /// Keeps the connections known.
+    fn follow(&mut self, event: &Event) {
+        let Some(id) = event.conn else { return };
         match event.what {
-            What::State { to, .. } => self.gate.state_changed(now, conn.local, conn.remote, to),
-            What::Closed(reason) => conn.closed = Some(reason),
+            What::Opened { .. } => {
+                return self.conns.push(Conn {
+                    id,
+                    closed: None,
+                    received: Vec::new(),
+                });
+            }
+            What::Closed(reason) => {
+                if let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) {
+                    conn.closed = Some(reason);
+                }
+            }
+            What::State { .. } => {}
             _ => return,
         }
         // No signal tells of a state, nor of the end of what an application has closed: whoever
         // waits for one looks again.
-        self.apps
-            .iter_mut()
-            .filter(|app| app.has(id))
-            .for_each(|app| app.awake = true);
+        self.wake_apps(|app| app.has(id));
+    }
+
+    fn wake_apps(&mut self, whom: impl Fn(&App) -> bool) {
+        for app in self.apps.iter_mut().filter(|app| whom(app)) {
+            app.awake = true;
+        }
     }
 
     fn wake(&mut self, signal: Signal) {
-        let id = match signal {
+        match signal {
             Signal::Acceptable(listener) => {
-                for server in self
-                    .servers
-                    .iter_mut()
-                    .filter(|server| server.listener == listener)
-                {
+                let servers = self.servers.iter_mut();
+                for server in servers.filter(|server| server.listener == listener) {
                     server.awake = true;
                 }
-                self.apps
-                    .iter_mut()
-                    .filter(|app| app.listens_on(listener))
-                    .for_each(|app| app.awake = true);
-                return;
+                self.wake_apps(|app| app.listens_on(listener));
             }
             Signal::Established(id)
             | Signal::Urgent(id)
             | Signal::Readable(id)
             | Signal::Writable(id)
-            | Signal::Closed(id, _) => id,
-        };
-        self.apps
-            .iter_mut()
-            .filter(|app| app.has(id))
-            .for_each(|app| app.awake = true);
+            | Signal::Closed(id, _) => self.wake_apps(|app| app.has(id)),
+        }
     }
 
     /// One accept; `false`: nobody wants to.
@@ -299,7 +232,7 @@ impl Host {
         let Some(server) = self.servers.iter_mut().find(|server| server.awake) else {
             return false;
         };
-        match self.stack.accept(now, server.listener) {
+        match self.endpoint.stack.accept(now, server.listener) {
             Ok(id) => {
                 let script = Arc::clone(&server.script);
                 self.spawn(id, script);
@@ -315,87 +248,48 @@ impl Host {
             return false;
         };
         let mut actions = Vec::new();
-        let (address, stack, conns) = (self.address, &mut self.stack, &self.conns);
         let request = app.act(&mut World {
             now,
-            address,
-            stack,
-            conns,
+            address: self.address,
+            stack: &mut self.endpoint.stack,
+            conns: &self.conns,
             actions: &mut actions,
         });
         for (conn, did) in actions {
-            if let (AppAction::Received(octets), Some(conn)) = (
-                &did,
-                conn.and_then(|id| self.conns.iter_mut().rev().find(|conn| conn.id == id)),
-            ) {
-                conn.received.extend_from_slice(octets);
+            if let (AppAction::Received(bytes), Some(id)) = (&did, conn)
+                && let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id)
+            {
+                conn.received.extend_from_slice(bytes);
             }
-            trace.push(Observation::AppEvent {
-                host: self.id,
-                deed: AppEvent { at: now, conn, did },
-            });
+            self.endpoint.observe_app(now, conn, did);
         }
+        self.look(trace, None);
         match request {
             HostRequest::Nothing => {}
-            HostRequest::GoSilent => self.silent = true,
-            HostRequest::Release => self.release(now),
+            HostRequest::GoSilent => self.endpoint.go_silent(),
+            HostRequest::Release => self.endpoint.release(now, "third-ack"),
             HostRequest::Restart => self.restart(now),
         }
         true
     }
 
-    /// Everything but the applications themselves begins anew.
+    /// Everything but the applications themselves starts again.
     fn restart(&mut self, now: Instant) {
-        self.stack.restart(now);
+        self.endpoint.stack.restart(now);
         self.servers.clear();
         self.apps.iter_mut().for_each(App::forget);
     }
+}
 
-    /// The end of a removed third ACK, for all connections of the host.
-    fn release(&mut self, now: Instant) {
-        self.gate.release("third-ack");
-        for id in self.stack.connections().collect::<Vec<_>>() {
-            // A connection that has ended has nothing held back.
-            let _ = self.stack.release(now, id);
-        }
-    }
-
-    /// Notes a segment when it passes the gate, or is dropped there, and says where the note is and
-    /// where the segment goes.
-    fn observe(
-        &self,
-        at: Instant,
-        label: Option<Label>,
-        judgement: &Judgement,
-        packet: &[u8],
-        departed: Option<usize>,
-        trace: &mut Vec<Observation>,
-    ) -> Option<(usize, IpAddr)> {
-        let segment = Segment::parse(packet, ChecksumPolicy::Ignore)
-            .ok()
-            .filter(|_| !judgement.waits())?;
-        let header = &segment.header;
-        let (local, remote) = if label.is_some() {
-            (header.source, header.destination)
-        } else {
-            (header.destination, header.source)
-        };
-        let last = || {
-            self.conns
-                .iter()
-                .rev()
-                .find(|conn| (conn.local, conn.remote) == (local, remote))
-                .map(|conn| conn.id)
-        };
-        let conn = self.stack.lookup(FourTuple { local, remote }).or_else(last);
-        let record = SegmentRecord::new(at, conn, label, &segment, judgement.retransmission);
-        trace.push(Observation::Segment {
-            host: self.id,
-            record,
-            judgement: judgement.clone(),
-            packet: packet.to_vec(),
-            departed,
-        });
-        Some((trace.len() - 1, header.destination.ip()))
+/// Whether this is a segment on its way to the link.
+fn departs(last: Option<&Observation>) -> bool {
+    let Some(Observation::Host { observed, .. }) = last else {
+        return false;
+    };
+    match observed {
+        Observed::Segment(ObservedSegment {
+            record, judgement, ..
+        }) => record.out && judgement.goes_on(),
+        Observed::Event(_) | Observed::App(_) => false,
     }
 }

@@ -1,16 +1,28 @@
-//! The lines of an events file: one set of types for its writer, its readers and its schema
-//! (`docs/events.schema.json`). With the feature `serde` they read and write JSON.
+//! What happened at an endpoint, observed and written down.
+//!
+//! An [`Observer`] learns of each thing as it happens ([`Observed`]). A [`Recorder`] is an observer
+//! that numbers connections and puts what a segment caused beside it, for any [`Sink`].
+//!
+//! An [`Entry`] is a line of an events file: one type for its writer, its readers and its schema
+//! (`docs/events.schema.json`). With the feature `serde` it reads and writes JSON. With the feature
+//! `pcapng` there is a sink that makes captures.
 
 #[cfg(feature = "serde")]
 mod json;
+mod observed;
+#[cfg(feature = "pcapng")]
+pub mod pcapng;
+mod recorder;
 mod text;
 
+pub use observed::{Observed, ObservedSegment, Observer};
+pub use recorder::{Recorded, Recorder, Sink};
 pub use text::{escape, unescape};
 
 use crate::config::Profile;
 use crate::error::CloseKind;
-use crate::event::{Discard, Event, SegmentRecord, Timer, TimerAction, TimerActionKind, What};
-use crate::fault::{Direction, Judgement, VerdictKind};
+use crate::event::{Discard, Event, Timer, TimerAction, TimerActionKind, What};
+use crate::fault::{Direction, VerdictKind};
 use crate::label::{Carries, Cause};
 use crate::name::names;
 use crate::script::AppAction;
@@ -251,8 +263,9 @@ pub struct Segment {
 pub type Header = (u16, Seq, Seq, u32, Flags);
 
 impl Segment {
-    /// The line of a record; `rule` decided its verdict.
-    pub fn new(record: &SegmentRecord, judgement: &Judgement, rule: Option<&str>) -> Segment {
+    /// The line of an observed segment.
+    pub fn new(observed: &ObservedSegment) -> Segment {
+        let record = &observed.record;
         Segment {
             dir: if record.out {
                 Direction::Out
@@ -269,8 +282,8 @@ impl Segment {
             id: record.id,
             options: record.options,
             retransmission: record.retransmission,
-            verdict: judgement.verdict.kind(),
-            rule: rule.map(ToOwned::to_owned),
+            verdict: observed.judgement.verdict.kind(),
+            rule: observed.rule.clone(),
             forged: false,
         }
     }

@@ -7,11 +7,9 @@ use crate::host::{Host, HostOptions};
 use crate::link::LinkOptions;
 use crate::ports::GuardKind;
 use crate::ports::Ports;
-use crate::record::Observer;
+use crate::record::{Observed, Observer};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use tcpx_proto::config::Config;
-use tcpx_proto::event::{Event, SegmentRecord};
-use tcpx_proto::fault::Judgement;
 use tcpx_proto::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -215,10 +213,9 @@ fn last_handle_dropped_frees_the_port_for_the_kernel() {
 struct Squeamish;
 
 impl Observer for Squeamish {
-    fn event(&mut self, _: &Event) {}
-
-    fn segment(&mut self, record: &SegmentRecord, _: &Judgement, _: &[u8]) {
-        assert_eq!(record.len, 0, "text");
+    fn observe(&mut self, observed: &Observed) {
+        let text = observed.segment().map_or(0, |record| record.len);
+        assert_eq!(text, 0, "text");
     }
 }
 

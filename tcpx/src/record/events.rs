@@ -1,55 +1,40 @@
 //! JSON Lines: one object per event, described by `docs/events.schema.json`.
 
-use super::{Done, Noted, Outlet, Seen, Sink};
+use super::BackgroundWriter;
 use serde::Serialize;
 use std::io::Write;
-use tcpx_proto::time::{Duration, Instant};
-use tcpx_proto::trace::{Body, Entry, Segment, Start};
+use tcpx_proto::time::Instant;
+use tcpx_proto::trace::{Recorded, Sink, Start};
 
 /// Writes an events file, as `docs/events.schema.json` describes it.
 #[derive(Debug)]
 pub struct Events {
-    outlet: Outlet,
+    writer: BackgroundWriter,
     start: Instant,
 }
 
 impl Events {
     /// Writes the first line; `start` is t = 0.
-    pub fn new(outlet: Outlet, start: Instant, first: &Start) -> Events {
-        let mut events = Events { outlet, start };
+    pub fn new(writer: BackgroundWriter, start: Instant, first: &Start) -> Events {
+        let mut events = Events { writer, start };
         events.line(first);
         events
     }
 
     fn line(&mut self, line: &impl Serialize) {
-        // An outlet takes everything, and these types are all plain: neither call can fail.
-        let _infallible = serde_json::to_writer(&mut self.outlet, line);
-        let _infallible = self.outlet.write_all(b"\n");
-    }
-
-    fn entry(&mut self, t: Duration, conn: Option<u64>, body: Body) {
-        let t = t.as_secs_f64();
-        self.line(&Entry { t, conn, body });
+        // The writer takes everything, and these types are all plain: neither call can fail.
+        let _infallible = serde_json::to_writer(&mut self.writer, line);
+        let _infallible = self.writer.write_all(b"\n");
     }
 }
 
 impl Sink for Events {
-    fn segment(&mut self, seen: &Seen<'_>) {
-        let segment = Segment::new(seen.record, seen.judgement, seen.rule);
-        self.entry(seen.t, seen.conn, Body::Segment(segment));
-    }
-
-    fn event(&mut self, noted: &Noted<'_>) {
-        let body = Body::new(noted.event, self.start);
-        self.entry(noted.t, noted.conn, body);
-    }
-
-    fn deed(&mut self, done: &Done<'_>) {
-        self.entry(done.t, done.conn, Body::App(done.did.clone()));
+    fn record(&mut self, recorded: &Recorded<'_>) {
+        self.line(&recorded.entry(self.start));
     }
 
     fn flush(&mut self) {
-        let _never_fails = self.outlet.flush();
+        let _never_fails = self.writer.flush();
     }
 }
 
@@ -57,6 +42,7 @@ impl Sink for Events {
 mod tests {
     use super::*;
     use crate::testing::sample;
+    use std::time::Duration;
     use tcpx_proto::config::Profile;
     use tcpx_proto::trace::Role;
 

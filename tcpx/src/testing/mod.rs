@@ -58,7 +58,7 @@ pub mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use diary::{Diary, Entry};
+pub use diary::Diary;
 pub use isolated::isolated;
 
 #[cfg(doc)]

@@ -1,6 +1,6 @@
 //! For tests of a [`Sink`]: a handshake whose third ACK is dropped, told to it as a host tells it.
 
-use crate::record::{Failures, Observer, Outlet, Recorder, Sink};
+use crate::record::{BackgroundWriter, Failures};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use tcpx_proto::config::Config;
@@ -13,6 +13,7 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::time::{Duration, Instant};
+use tcpx_proto::trace::{Observed, ObservedSegment, Observer, Recorder, Sink};
 use tcpx_proto::wire::{Flags, Header, Options};
 
 /// When the run starts.
@@ -34,11 +35,10 @@ fn remote() -> SocketAddr {
 ///
 /// # Errors
 /// Those of the pipe between them.
-pub fn written(sink: impl FnOnce(Outlet) -> Box<dyn Sink>) -> io::Result<Vec<u8>> {
+pub fn written(sink: impl FnOnce(BackgroundWriter) -> Box<dyn Sink>) -> io::Result<Vec<u8>> {
     let (mut reader, writer) = io::pipe()?;
-    let outlet = Outlet::new("sample", writer, Failures::default())?;
-    let sinks = vec![sink(outlet)];
-    tell(&mut Recorder::new(START, vec![RULE.into()], sinks)).map_err(io::Error::other)?;
+    let writer = BackgroundWriter::new("sample", writer, Failures::default())?;
+    tell(&mut Recorder::new(START, sink(writer))).map_err(io::Error::other)?;
     let mut written = Vec::new();
     reader.read_to_end(&mut written)?;
     Ok(written)
@@ -144,12 +144,12 @@ fn event(
     packet: Option<u64>,
     what: What,
 ) {
-    observer.event(&Event {
+    observer.observe(&Observed::Event(Event {
         at: START + Duration::from_micros(micros),
         conn,
         packet,
         what,
-    });
+    }));
 }
 
 fn out(
@@ -162,11 +162,12 @@ fn out(
     judgement: Judgement,
 ) {
     let record = record(micros, Some(conn), true, Some(label), flags, (seq, ack));
-    observer.segment(
-        &record,
-        &judgement,
-        &packet(local(), remote(), flags, (seq, ack)),
-    );
+    observer.observe(&Observed::Segment(ObservedSegment {
+        record,
+        rule: judgement.rule.map(|_| RULE.to_owned()),
+        judgement,
+        packet: packet(local(), remote(), flags, (seq, ack)).into(),
+    }));
 }
 
 fn incoming(
@@ -177,11 +178,12 @@ fn incoming(
     (seq, ack): (u32, u32),
 ) {
     let record = record(micros, conn, false, None, flags, (seq, ack));
-    observer.segment(
-        &record,
-        &pass(),
-        &packet(remote(), local(), flags, (seq, ack)),
-    );
+    observer.observe(&Observed::Segment(ObservedSegment {
+        record,
+        rule: None,
+        judgement: pass(),
+        packet: packet(remote(), local(), flags, (seq, ack)).into(),
+    }));
 }
 
 /// A SYN offers an MSS and a window scale.

@@ -3,13 +3,13 @@
 use super::*;
 use crate::link::LinkOptions;
 use crate::ports::Ports;
-use crate::record::{Observer, Role, Start};
+use crate::record::{Observed, Observer, Role, Start};
 use crate::{Host, Listener};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv6Addr;
 use tcpx_proto::config::Profile;
-use tcpx_proto::event::{Event, SegmentRecord, What};
-use tcpx_proto::fault::{FaultRule, Judgement};
+use tcpx_proto::event::{Event, What};
+use tcpx_proto::fault::FaultRule;
 use tcpx_proto::state::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -317,7 +317,7 @@ async fn diary_names_rules_and_is_saved_as_lines_with_them() {
     near.write_all(b"hello").await.unwrap();
     far.read_exact(&mut [0; 5]).await.unwrap();
     let dropped = near_diary
-        .until(|entry| matches!(entry, Entry::Segment { rule: Some(_), .. }))
+        .until(|entry| matches!(entry, Observed::Segment(segment) if segment.rule.is_some()))
         .await;
     assert!(
         dropped
@@ -346,14 +346,10 @@ async fn diary_names_rules_and_is_saved_as_lines_with_them() {
 struct Squeamish;
 
 impl Observer for Squeamish {
-    fn event(&mut self, event: &Event) {
-        assert!(
-            !matches!(event.what, What::Accepted { text: 1.., .. }),
-            "text"
-        );
+    fn observe(&mut self, observed: &Observed) {
+        let text = |event: &Event| matches!(event.what, What::Accepted { text: 1.., .. });
+        assert!(!observed.event().is_some_and(text), "text");
     }
-
-    fn segment(&mut self, _: &SegmentRecord, _: &Judgement, _: &[u8]) {}
 }
 
 #[tokio::test(start_paused = true)]
@@ -433,7 +429,7 @@ fn isolated_test_is_root_there_and_the_kernels_client_meets_a_host_of_ours() {
             let mut far = listener.accept().await.unwrap().0;
             far.write_all(b"late").await.unwrap();
             near.read_exact(&mut [0; 4]).await.unwrap();
-            let again = |entry: &Entry| {
+            let again = |entry: &Observed| {
                 entry.segment().is_some_and(|segment| {
                     segment.out && segment.len == 4 && segment.retransmission == 1
                 })

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// How many octets may wait for a slow reader before the outlet is given up.
+/// How many octets may wait for a slow reader before the writer gives up.
 const MOST_WAITING: usize = 64 << 20;
 
 /// How long the end of a run waits for a reader that does not read.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// What could not be written, shared by all outlets of a run.
+/// What could not be written, shared by all writers of a run.
 #[derive(Clone, Default, Debug)]
 pub struct Failures(Arc<Mutex<Vec<String>>>);
 
@@ -41,8 +41,8 @@ impl Failures {
 
 /// Collects what is written until [`flush`](Write::flush), then hands it to the thread. `write`
 /// never fails and never blocks: the first failure goes to [`Failures`], and all that comes after
-/// it is dropped. Dropping the outlet writes out the rest.
-pub struct Outlet {
+/// it is dropped. Dropping it writes out the rest.
+pub struct BackgroundWriter {
     name: String,
     buffer: Vec<u8>,
     /// What is written still goes somewhere.
@@ -53,9 +53,9 @@ pub struct Outlet {
     failures: Failures,
 }
 
-impl fmt::Debug for Outlet {
+impl fmt::Debug for BackgroundWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outlet")
+        f.debug_struct("BackgroundWriter")
             .field("name", &self.name)
             .field("open", &self.open)
             .finish_non_exhaustive()
@@ -83,7 +83,7 @@ impl Queue {
     }
 }
 
-/// A way into an outlet for others: what they put there comes after what was flushed before it.
+/// A way into a writer for others: what they put there comes after what was flushed before it.
 #[derive(Clone)]
 pub struct Slot {
     queue: Arc<Queue>,
@@ -99,13 +99,13 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    /// Whether it was taken: not when the outlet is gone, and not from its own thread.
+    /// Whether it was taken: not when the writer is gone, and not from its own thread.
     pub fn put(&self, octets: &[u8]) -> bool {
         thread::current().id() != self.thread && self.queue.put(octets.to_vec())
     }
 }
 
-impl Outlet {
+impl BackgroundWriter {
     /// Starts the thread. `name` is what a failure calls it.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Outlet {
         name: impl Into<String>,
         into: impl Write + Send + 'static,
         failures: Failures,
-    ) -> io::Result<Outlet> {
+    ) -> io::Result<BackgroundWriter> {
         let name = name.into();
         let (sender, chunks) = channel();
         let (done, finished) = channel();
@@ -123,13 +123,13 @@ impl Outlet {
             waiting: AtomicUsize::new(0),
         });
         let (source, noted, called) = (Arc::clone(&queue), failures.clone(), name.clone());
-        let writer = thread::Builder::new().name("outlet".into()).spawn(move || {
+        let writer = thread::Builder::new().name("writer".into()).spawn(move || {
             if let Err(error) = write_all(into, &chunks, &source) {
                 noted.note(format!("cannot write to {called}: {error}; nothing more goes there, the connection goes on"));
             }
             let _owner_gave_up = done.send(());
         })?;
-        Ok(Outlet {
+        Ok(BackgroundWriter {
             name,
             buffer: Vec::new(),
             open: true,
@@ -158,7 +158,7 @@ fn write_all(mut into: impl Write, chunks: &Receiver<Vec<u8>>, source: &Queue) -
     Ok(())
 }
 
-impl Write for Outlet {
+impl Write for BackgroundWriter {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         if self.open {
             self.buffer.extend_from_slice(octets);
@@ -186,7 +186,7 @@ impl Write for Outlet {
     }
 }
 
-impl Drop for Outlet {
+impl Drop for BackgroundWriter {
     fn drop(&mut self) {
         let _never_fails = self.flush();
         *self.queue.chunks() = None;
@@ -206,15 +206,15 @@ mod tests {
     use std::fs::OpenOptions;
 
     #[test]
-    fn outlet_dropped_has_written_everything_in_order() {
+    fn writer_dropped_has_written_everything_in_order() {
         let (reader, writer) = io::pipe().unwrap();
         let failures = Failures::default();
-        let mut outlet = Outlet::new("pipe", writer, failures.clone()).unwrap();
+        let mut background = BackgroundWriter::new("pipe", writer, failures.clone()).unwrap();
         for n in 0..100 {
-            writeln!(outlet, "{n}").unwrap();
-            outlet.flush().unwrap();
+            writeln!(background, "{n}").unwrap();
+            background.flush().unwrap();
         }
-        drop(outlet);
+        drop(background);
         let expected: String = (0..100).map(|n| format!("{n}\n")).collect();
         assert_eq!(io::read_to_string(reader).unwrap(), expected);
         assert!(!failures.any());
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn what_others_put_into_a_slot_comes_after_what_was_flushed_before() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut outlet = Outlet::new("pipe", writer, Failures::default()).unwrap();
-        let slot = outlet.slot();
+        let mut background = BackgroundWriter::new("pipe", writer, Failures::default()).unwrap();
+        let slot = background.slot();
         for text in ["view\n", "more of it\n"] {
-            outlet.write_all(text.as_bytes()).unwrap();
-            outlet.flush().unwrap();
+            background.write_all(text.as_bytes()).unwrap();
+            background.flush().unwrap();
             assert!(slot.put(b"a line\n"));
         }
-        drop(outlet);
+        drop(background);
         assert!(!slot.put(b"too late\n"));
         assert_eq!(
             io::read_to_string(reader).unwrap(),
@@ -242,12 +242,12 @@ mod tests {
     fn full_disk_is_one_failure_and_writing_goes_on() {
         let failures = Failures::default();
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut outlet = Outlet::new("events.jsonl", full, failures.clone()).unwrap();
+        let mut background = BackgroundWriter::new("events.jsonl", full, failures.clone()).unwrap();
         for _ in 0..100 {
-            outlet.write_all(b"line\n").unwrap();
-            outlet.flush().unwrap();
+            background.write_all(b"line\n").unwrap();
+            background.flush().unwrap();
         }
-        drop(outlet);
+        drop(background);
         let messages = failures.0.lock().unwrap();
         assert_eq!(messages.len(), 1);
         assert!(
@@ -260,13 +260,13 @@ mod tests {
     fn reader_that_stops_is_one_failure_and_nobody_blocks() {
         let (reader, writer) = io::pipe().unwrap();
         let failures = Failures::default();
-        let mut outlet = Outlet::new("pipe", writer, failures.clone()).unwrap();
+        let mut background = BackgroundWriter::new("pipe", writer, failures.clone()).unwrap();
         for _ in 0..3 {
-            outlet.write_all(&vec![0; MOST_WAITING / 2]).unwrap();
-            outlet.flush().unwrap();
+            background.write_all(&vec![0; MOST_WAITING / 2]).unwrap();
+            background.flush().unwrap();
         }
         assert!(failures.any());
         drop(reader);
-        drop(outlet);
+        drop(background);
     }
 }
