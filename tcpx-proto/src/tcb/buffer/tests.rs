@@ -1,3 +1,5 @@
+//! The buffers beside a model that keeps every segment as it came.
+
 use super::*;
 use crate::tcb::assembler::MAX_PIECES;
 use alloc::vec;

@@ -1,3 +1,5 @@
+//! The scoreboard beside a list of bytes.
+
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;
