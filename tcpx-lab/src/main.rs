@@ -257,10 +257,10 @@ fn run(task: Task) -> Result<ExitCode> {
                 .settings()
                 .map_err(|failure| anyhow::anyhow!(failure.message))?;
             player::play(
-                player::Place {
+                player::PlayerConfig {
                     own,
                     peer,
-                    wishes: player::Wishes::of(&settings.config.conn),
+                    options: player::SocketOptions::of(&settings.config.conn),
                 },
                 role,
             )?;

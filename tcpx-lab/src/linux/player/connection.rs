@@ -4,11 +4,12 @@ use super::record::Record;
 use crate::linux::sockets::Timer;
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::Socket;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tcpx::owner::kernel_state;
 use tcpx_proto::error::{CallError, CloseReason};
@@ -23,19 +24,19 @@ pub(super) struct Connection {
     record: Arc<Record>,
     number: u64,
     /// Until the script closes it.
-    socket: Mutex<Option<Arc<Socket>>>,
-    /// We have said everything.
-    shut: AtomicBool,
+    socket: RefCell<Option<Rc<Socket>>>,
+    /// We have sent everything.
+    shut: Cell<bool>,
     /// How it ended, once that is known.
-    reason: Mutex<Option<CloseReason>>,
+    reason: Cell<Option<CloseReason>>,
 }
 
 impl Connection {
     /// A connection that a listener has accepted.
-    pub(super) fn accepted(socket: Socket, record: &Arc<Record>) -> io::Result<Arc<Connection>> {
+    pub(super) fn accepted(socket: Socket, record: &Arc<Record>) -> io::Result<Rc<Connection>> {
         let ends = [socket.local_addr()?, socket.peer_addr()?].map(|end| end.as_socket());
         let [Some(local), Some(remote)] = ends else {
-            return Err(io::Error::other("no address of the Internet"));
+            return Err(io::Error::other("not an Internet address"));
         };
         Connection::opened(socket, (local, remote), true, record)
     }
@@ -45,16 +46,14 @@ impl Connection {
         (local, remote): (SocketAddr, SocketAddr),
         passive: bool,
         record: &Arc<Record>,
-    ) -> io::Result<Arc<Connection>> {
+    ) -> io::Result<Rc<Connection>> {
         let number = record.opened(socket.cookie()?, local, remote, passive);
-        let socket = Mutex::new(Some(Arc::new(socket)));
-        let reason = Mutex::new(None);
-        Ok(Arc::new(Connection {
+        Ok(Rc::new(Connection {
             record: Arc::clone(record),
             number,
-            socket,
-            shut: AtomicBool::new(false),
-            reason,
+            socket: RefCell::new(Some(Rc::new(socket))),
+            shut: Cell::new(false),
+            reason: Cell::new(None),
         }))
     }
 
@@ -63,7 +62,7 @@ impl Connection {
         socket: Socket,
         to: SocketAddr,
         record: &Arc<Record>,
-    ) -> io::Result<Arc<Connection>> {
+    ) -> io::Result<Rc<Connection>> {
         socket.set_nonblocking(true)?;
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
@@ -73,7 +72,7 @@ impl Connection {
         let local = socket
             .local_addr()?
             .as_socket()
-            .ok_or_else(|| io::Error::other("no address of the Internet"))?;
+            .ok_or_else(|| io::Error::other("not an Internet address"))?;
         Connection::opened(socket, (local, to), false, record)
     }
 
@@ -97,9 +96,9 @@ impl Connection {
         error.map_err(|error| self.failed(&error, CloseReason::ConnectTimeout))
     }
 
-    fn socket(&self) -> Result<Arc<Socket>, StepError> {
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.clone().ok_or(StepError::Call(CallError::Closing))
+    fn socket(&self) -> Result<Rc<Socket>, StepError> {
+        let socket = self.socket.borrow().clone();
+        socket.ok_or(StepError::Call(CallError::Closing))
     }
 
     pub(super) fn send(&self, data: &[u8]) -> Result<usize, StepError> {
@@ -121,13 +120,13 @@ impl Connection {
 
     pub(super) fn shutdown(&self) -> Result<(), StepError> {
         let socket = self.socket()?;
-        self.shut.store(true, Ordering::Relaxed);
+        self.shut.set(true);
         socket
             .shutdown(Shutdown::Write)
             .map_err(|error| self.failed(&error, CloseReason::Reset))
     }
 
-    /// close(2). With octets that nobody read it is an ABORT.
+    /// close(2). With unread bytes it is an ABORT.
     pub(super) fn close(&self) -> Result<(), StepError> {
         let socket = self.socket()?;
         if unread(&socket) > 0 {
@@ -135,7 +134,7 @@ impl Connection {
         }
         let before = state(&socket);
         self.let_go(socket);
-        // It may be gone before the next look; but what this did is in Figure 5.
+        // It may be gone before the next look at the sockets; but Figure 5 has what this did.
         match before {
             Some(State::CloseWait) => {
                 self.record
@@ -160,14 +159,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets the kernel forget it without a word.
+    /// Makes the kernel forget it silently.
     pub(super) fn forget(&self) {
         let Ok(socket) = self.socket() else { return };
         self.note(CloseReason::Restarted);
         let on: libc::c_int = 1;
         let length = size_of_val(&on) as libc::socklen_t;
-        // SAFETY: the value is an int of this length and outlives the call. Where the kernel
-        // refuses, a blackhole swallows what it says.
+        // SAFETY: the value is an int of this length and outlives the call. If the kernel refuses, a
+        // blackhole drops what it sends.
         unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),
@@ -180,15 +179,10 @@ impl Connection {
         self.let_go(socket);
     }
 
-    /// The last hand on a socket closes it: nobody else has one while a step is done.
-    fn let_go(&self, socket: Arc<Socket>) {
-        drop(
-            self.socket
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        drop(Arc::into_inner(socket).map(OwnedFd::from));
+    /// Closes the socket: no other call has it.
+    fn let_go(&self, socket: Rc<Socket>) {
+        drop(self.socket.take());
+        drop(Rc::into_inner(socket).map(OwnedFd::from));
     }
 
     /// Waits until it is in this state; an error when it cannot be any more.
@@ -203,14 +197,14 @@ impl Connection {
         }
     }
 
-    /// Waits until it is CLOSED, and says how it ended.
+    /// Waits until it is CLOSED. Returns how it ended.
     pub(super) fn ended(&self) -> CloseReason {
         let last = self.record.wait(self.number, |known| known.gone);
-        if let Some(reason) = *self.reason.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(reason) = self.reason.get() {
             return reason;
         }
         let reason = match self.socket().map(|socket| socket.take_error()) {
-            // A socket that we have tells of every end but a clean one.
+            // A socket that we still have reports every end but a clean one.
             Ok(Ok(None)) => CloseReason::Clean,
             Ok(Ok(Some(error)) | Err(error)) => reason_of(&error, last.timeout()),
             Err(_) => last.likely_end(),
@@ -220,7 +214,7 @@ impl Connection {
 
     /// An error of the connection is its end.
     fn failed(&self, error: &io::Error, timeout: CloseReason) -> StepError {
-        if error.kind() == ErrorKind::BrokenPipe && self.shut.load(Ordering::Relaxed) {
+        if error.kind() == ErrorKind::BrokenPipe && self.shut.get() {
             return StepError::Call(CallError::Closing);
         }
         let known = self.record.known(self.number);
@@ -232,15 +226,13 @@ impl Connection {
 
     /// The first reason counts.
     fn note(&self, reason: CloseReason) -> CloseReason {
-        *self
-            .reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(reason)
+        let first = self.reason.get().unwrap_or(reason);
+        self.reason.set(Some(first));
+        first
     }
 }
 
-/// What an error of a socket says of its connection.
+/// How a connection ended whose socket has this error.
 fn reason_of(error: &io::Error, timeout: CloseReason) -> CloseReason {
     match error.kind() {
         ErrorKind::ConnectionRefused => CloseReason::Refused,
@@ -258,7 +250,7 @@ fn state(socket: &Socket) -> Option<State> {
     let mut length = 1;
     let into = (&raw mut number).cast();
     let length = &raw mut length;
-    // SAFETY: the kernel writes no more than the one octet, with which `struct tcp_info` begins.
+    // SAFETY: the kernel writes no more than the one byte, with which `struct tcp_info` begins.
     let asked = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
@@ -271,12 +263,12 @@ fn state(socket: &Socket) -> Option<State> {
     kernel_state(number).filter(|_| asked == 0)
 }
 
-/// Octets that came and were not read.
+/// The number of unread bytes.
 fn unread(socket: &Socket) -> u64 {
     rustix::io::ioctl_fionread(socket).unwrap_or(0)
 }
 
-/// A call again where a signal came between.
+/// Repeats a call that a signal interrupted.
 fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

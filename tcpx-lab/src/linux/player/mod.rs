@@ -23,6 +23,7 @@ use record::Record;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -32,36 +33,36 @@ use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::script::{Addresses, Call, Machine, Outcome, Script, StepError};
 use tcpx_proto::trace::Role;
 
-/// Where the player is, and what its sockets are asked for.
+/// The player's addresses, and the options of its sockets.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct PlayerConfig {
     /// Its address and port; port 0: any.
     pub own: SocketAddr,
-    /// Whom `connect` means.
+    /// The peer of `connect`.
     pub peer: Option<SocketAddr>,
-    /// What its sockets ask of the kernel.
-    pub wishes: Wishes,
+    /// The options of its sockets.
+    pub options: SocketOptions,
 }
 
-/// What a socket can ask of the kernel that our own TCP has a parameter for.
+/// The options of a kernel's socket for which our own TCP has a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Wishes {
+pub struct SocketOptions {
     keepalive: Option<KeepAlive>,
     user_timeout: Option<Duration>,
     no_delay: bool,
 }
 
-impl Wishes {
-    /// What comes nearest to this; the rest of it is no socket's business.
-    pub fn of(config: &ConnConfig) -> Wishes {
-        Wishes {
+impl SocketOptions {
+    /// The options that come nearest to this configuration.
+    pub fn of(config: &ConnConfig) -> SocketOptions {
+        SocketOptions {
             keepalive: config.keepalive,
             user_timeout: config.user_timeout,
             no_delay: config.nagle == Nagle::Off,
         }
     }
 
-    /// An accepted socket has them from its listener.
+    /// An accepted socket inherits them from its listener.
     fn apply(self, socket: &Socket) -> io::Result<()> {
         if let Some(KeepAlive {
             idle,
@@ -70,13 +71,12 @@ impl Wishes {
         }) = self.keepalive
         {
             // The kernel counts whole seconds.
-            let [idle, interval] = [idle, interval].map(|time| time.max(Duration::from_secs(1)));
-            socket.set_tcp_keepalive(
-                &TcpKeepalive::new()
-                    .with_time(idle)
-                    .with_interval(interval)
-                    .with_retries(probes),
-            )?;
+            let second = Duration::from_secs(1);
+            let keepalive = TcpKeepalive::new()
+                .with_time(idle.max(second))
+                .with_interval(interval.max(second))
+                .with_retries(probes);
+            socket.set_tcp_keepalive(&keepalive)?;
         }
         if self.user_timeout.is_some() {
             socket.set_tcp_user_timeout(self.user_timeout)?;
@@ -89,15 +89,14 @@ impl Wishes {
 ///
 /// # Errors
 /// The script cannot be read or parsed, the kernel does not list its sockets, or stdout is closed.
-pub fn play(place: Place, role: Role) -> Result<()> {
+pub fn play(config: PlayerConfig, role: Role) -> Result<()> {
     let text = input::text_of(io::stdin(), input::SOURCE).context("cannot read the script")?;
     let script =
         Script::parse(&text).map_err(|mistake| anyhow::anyhow!("the script: {mistake}"))?;
     let record = Record::start(role, io::stdout())?;
-    let mut player = Player::new(place, script, record)?;
+    let mut player = Player::new(config, script, record)?;
     if let Err(error) = player.run() {
-        let _nobody_reads_stderr =
-            writeln!(io::stderr(), "tcpx-lab: the script ended early: {error}");
+        let _ignored = writeln!(io::stderr(), "tcpx-lab: the script ended early: {error}");
     }
     // Its sockets live as long as it does.
     loop {
@@ -107,20 +106,20 @@ pub fn play(place: Place, role: Role) -> Result<()> {
 
 /// One host's application.
 struct Player {
-    machine: Machine<Arc<Connection>>,
+    machine: Machine<Rc<Connection>>,
     executor: Executor,
 }
 
 impl Player {
-    fn new(place: Place, script: Script, record: Arc<Record>) -> Result<Player> {
+    fn new(config: PlayerConfig, script: Script, record: Arc<Record>) -> Result<Player> {
         let addresses = Addresses {
-            port: place.own.port(),
-            peer: place.peer,
+            port: config.own.port(),
+            peer: config.peer,
         };
         Ok(Player {
             machine: Machine::new(Arc::new(script), addresses),
             executor: Executor {
-                place,
+                config,
                 record,
                 home: Namespace::current()?,
                 listener: None,
@@ -130,7 +129,7 @@ impl Player {
 
     fn run(&mut self) -> Result<(), StepError> {
         let record = Arc::clone(&self.executor.record);
-        let mut tell = |connection: Option<&Arc<Connection>>, action| {
+        let mut tell = |connection: Option<&Rc<Connection>>, action| {
             record.tell(connection.map(|connection| connection.number()), action);
         };
         loop {
@@ -149,7 +148,7 @@ impl Player {
 
 /// Makes the calls of a script with ordinary sockets.
 struct Executor {
-    place: Place,
+    config: PlayerConfig,
     record: Arc<Record>,
     home: Namespace,
     listener: Option<TcpListener>,
@@ -158,9 +157,9 @@ struct Executor {
 impl Executor {
     fn make(
         &mut self,
-        call: Call<'_, Arc<Connection>>,
-        machine: &Machine<Arc<Connection>>,
-    ) -> Result<Outcome<Arc<Connection>>, StepError> {
+        call: Call<'_, Rc<Connection>>,
+        machine: &Machine<Rc<Connection>>,
+    ) -> Result<Outcome<Rc<Connection>>, StepError> {
         match call {
             Call::Listen { port, backlog } => self.listen(port, backlog).map_err(refused)?,
             Call::StopListening => {
@@ -173,8 +172,8 @@ impl Executor {
                 return accepted.map(Outcome::Opened).map_err(refused);
             }
             Call::Connect { to, from } => {
-                let own = SocketAddr::new(self.place.own.ip(), from);
-                let opened = socket(own, self.place.wishes)
+                let own = SocketAddr::new(self.config.own.ip(), from);
+                let opened = socket(own, self.config.options)
                     .and_then(|socket| Connection::connect(socket, to, &self.record));
                 return opened.map(Outcome::Opened).map_err(refused);
             }
@@ -202,10 +201,10 @@ impl Executor {
     }
 
     fn listen(&mut self, port: u16, backlog: usize) -> io::Result<()> {
-        // The one before goes first: two cannot have the same port.
+        // The one before is closed first: two cannot have the same port.
         self.listener = None;
-        let own = SocketAddr::new(self.place.own.ip(), port);
-        let socket = socket(own, self.place.wishes)?;
+        let own = SocketAddr::new(self.config.own.ip(), port);
+        let socket = socket(own, self.config.options)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         self.listener = Some(socket.into());
         Ok(())
@@ -214,7 +213,7 @@ impl Executor {
     /// Every socket goes silently: our own by TCP_REPAIR, in which the kernel forgets a connection
     /// that is closed. What it would still send for those without a process, and for those that
     /// wait to be accepted, does not get past a blackhole.
-    fn restart(&mut self, machine: &Machine<Arc<Connection>>) -> io::Result<()> {
+    fn restart(&mut self, machine: &Machine<Rc<Connection>>) -> io::Result<()> {
         blackhole(&self.home, true)?;
         machine.connections().for_each(|own| own.forget());
         self.listener = None;
@@ -223,11 +222,11 @@ impl Executor {
     }
 }
 
-/// A socket at an address. A port of which TIME-WAIT is left can be had again.
-fn socket(own: SocketAddr, wishes: Wishes) -> io::Result<Socket> {
+/// A socket at an address. Its port may still have connections in TIME-WAIT.
+fn socket(own: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    wishes.apply(&socket)?;
+    options.apply(&socket)?;
     if own.port() != 0 || own.ip() != Ipv4Addr::UNSPECIFIED {
         socket.bind(&own.into())?;
     }

@@ -1,5 +1,4 @@
-//! What the player tells: an events file, a line at a time, and the states in which its sockets are
-//! seen.
+//! The player's record: an events file, line by line, and the states in which its sockets are seen.
 
 use crate::linux::sockets::{Kernel, Sighting, Timer};
 use crate::linux::{calendar, now, track};
@@ -12,12 +11,12 @@ use std::time::Duration;
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::AppAction;
 use tcpx_proto::state::State;
-use tcpx_proto::trace::{Body, Role};
+use tcpx_proto::trace::{Body, Role, VERSION};
 
 /// How often the kernel is asked.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// The file and what is known of each connection.
+/// The file, and what is known of each connection.
 pub(super) struct Record {
     began: f64,
     inner: Mutex<Inner>,
@@ -26,30 +25,29 @@ pub(super) struct Record {
 
 struct Inner {
     out: Box<dyn Write + Send>,
-    /// The connections, the first one's number being 1.
+    /// The connections, numbered from 1.
     known: Vec<Known>,
 }
 
-/// A connection as it was seen last.
+/// A connection as it was last seen.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     cookie: u64,
     passive: bool,
     /// In the RFC's spelling; the last one before CLOSED.
     pub(super) state: State,
-    /// Since when, seconds of the file.
+    /// Since when, in seconds of the file.
     since: f64,
     pub(super) timer: Option<Timer>,
     rung: u8,
-    /// The kernel does not have it any more.
+    /// The kernel has forgotten it.
     pub(super) gone: bool,
-    /// How long it was in that state when it went, seconds.
+    /// How long it had been in that state by then, in seconds.
     stayed: f64,
 }
 
 impl Record {
-    /// Writes the first line, and looks at the sockets of the calling thread's namespace from now
-    /// on.
+    /// Writes the first line, and begins to watch the sockets of the calling thread's namespace.
     pub(super) fn start(role: Role, out: impl Write + Send + 'static) -> io::Result<Arc<Record>> {
         let began = now();
         let inner = Mutex::new(Inner {
@@ -62,7 +60,15 @@ impl Record {
             changed: Condvar::new(),
         });
         let realtime = began + calendar().as_secs_f64();
-        let start = json!({"event": "start", "version": 1, "role": role, "profile": "kernel", "seed": 0, "monotonic": began, "realtime": realtime});
+        let start = json!({
+            "event": "start",
+            "version": VERSION,
+            "role": role,
+            "profile": "kernel",
+            "seed": 0,
+            "monotonic": began,
+            "realtime": realtime,
+        });
         writeln!(record.lock().out, "{start}")?;
         let mut kernel = Kernel::open()?;
         let watching = Arc::downgrade(&record);
@@ -73,7 +79,7 @@ impl Record {
                     let numbered = record.lock().known.len();
                     match kernel.sockets() {
                         Ok(sockets) => record.saw(numbered, &sockets),
-                        // Who waits for a state would wait for ever.
+                        // A step that waits for a state would wait forever.
                         Err(error) => record.end(&error),
                     }
                     drop(record);
@@ -93,7 +99,7 @@ impl Record {
         self.lock().line(now() - self.began, conn, body);
     }
 
-    /// A connection is there; its number.
+    /// Adds a connection. Returns its number.
     pub(super) fn opened(
         &self,
         cookie: u64,
@@ -127,7 +133,7 @@ impl Record {
         number
     }
 
-    /// A connection went from one state to another, unless a look has shown what came after.
+    /// A connection went from one state to another, unless a later state was seen already.
     pub(super) fn noticed(&self, number: u64, from: State, to: State) {
         let t = now() - self.began;
         let mut inner = self.lock();
@@ -143,7 +149,7 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// Notes what a look showed of the first so many connections.
+    /// Records the states of the first `numbered` connections.
     fn saw(&self, numbered: usize, sockets: &[Sighting]) {
         let mut inner = self.lock();
         let t = now() - self.began;
@@ -166,9 +172,9 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// The kernel does not answer: nobody knows of any connection any more.
+    /// The kernel does not answer: every connection counts as gone.
     fn end(&self, error: &io::Error) {
-        let _nobody_reads_stderr = writeln!(io::stderr(), "tcpx-lab: {error}");
+        let _ignored = writeln!(io::stderr(), "tcpx-lab: {error}");
         self.lock()
             .known
             .iter_mut()
@@ -176,13 +182,13 @@ impl Record {
         self.changed.notify_all();
     }
 
-    /// A connection as it was seen last.
+    /// A connection as it was last seen.
     pub(super) fn known(&self, number: u64) -> Option<Known> {
         let place = usize::try_from(number).ok()?.checked_sub(1)?;
         self.lock().known.get(place).cloned()
     }
 
-    /// Waits until a connection is so.
+    /// Waits until a connection meets a condition.
     pub(super) fn wait(&self, number: u64, so: impl Fn(&Known) -> bool) -> Known {
         let place = usize::try_from(number).unwrap_or(0).saturating_sub(1);
         let inner = self.changed.wait_while(self.lock(), |inner| {
@@ -200,12 +206,12 @@ impl Inner {
         if let Value::Object(body) = body {
             line.extend(body.into_iter().filter(|(_, value)| !value.is_null()));
         }
-        // Who reads us has gone: so do we, when we are told.
-        let _nobody_reads =
+        // The reader has gone, and will terminate this process.
+        let _ignored =
             writeln!(self.out, "{}", Value::Object(line)).and_then(|()| self.out.flush());
     }
 
-    /// Notes a state, if it is another one than before.
+    /// Records a state, if it is a new one.
     fn enters(&mut self, t: f64, number: u64, to: State) {
         let Some(known) = self
             .known
@@ -223,7 +229,7 @@ impl Inner {
         );
     }
 
-    /// Notes that the kernel does not have it any more.
+    /// Records that the kernel has forgotten the connection.
     fn leaves(&mut self, t: f64, number: u64) {
         let Some(known) = self.known.get_mut(number as usize - 1) else {
             return;
@@ -245,7 +251,7 @@ impl Inner {
 }
 
 impl Known {
-    /// Which timeout ends it, where one does.
+    /// The timeout that would end it.
     pub(super) fn timeout(&self) -> CloseReason {
         match (self.state, self.timer) {
             (State::SynSent | State::Closed, _) => CloseReason::ConnectTimeout,
@@ -255,7 +261,7 @@ impl Known {
         }
     }
 
-    /// How a connection ended that is gone, told by how it was seen last: a guess.
+    /// How a connection ended that is gone: a guess from how it was last seen.
     pub(super) fn likely_end(&self) -> CloseReason {
         match self.state {
             State::TimeWait | State::LastAck | State::Closing | State::CloseWait => {
@@ -283,7 +289,7 @@ fn order(state: State) -> u8 {
     }
 }
 
-/// Ends every connection of the calling thread's namespace that has no process any more, or is not
+/// Destroys every connection of the calling thread's namespace that has no process, or is not
 /// accepted yet.
 pub(super) fn destroy_all() -> io::Result<()> {
     let mut kernel = Kernel::open()?;

@@ -44,14 +44,14 @@ impl Pages {
 type Outcome = Result<(), StepError>;
 
 /// A player on a thread of its own inside a namespace.
-fn start(inside: Namespace, place: Place, script: &str) -> (Pages, JoinHandle<Outcome>) {
+fn start(inside: Namespace, config: PlayerConfig, script: &str) -> (Pages, JoinHandle<Outcome>) {
     let pages = Pages::default();
     let script = Script::parse(script).unwrap();
     let own = pages.clone();
     let play = move || {
         inside.run(|| {
             let record = Record::start(Role::Server, own)?;
-            Ok(Player::new(place, script, record).unwrap().run())
+            Ok(Player::new(config, script, record).unwrap().run())
         })
     };
     (pages, thread::spawn(move || play().unwrap()))
@@ -62,20 +62,20 @@ fn between(at_a: &str, at_b: &str) -> Option<[(Log, Outcome); 2]> {
     let (a, b) = plain_pair()?;
     let server = start(
         b,
-        Place {
+        PlayerConfig {
             own: (B, 7).into(),
             peer: None,
-            wishes: Wishes::default(),
+            options: SocketOptions::default(),
         },
         at_b,
     );
     server.0.await_step("accept");
     let client = start(
         a,
-        Place {
+        PlayerConfig {
             own: (A, 0).into(),
             peer: Some((B, 7).into()),
-            wishes: Wishes::default(),
+            options: SocketOptions::default(),
         },
         at_a,
     );
@@ -195,12 +195,12 @@ fn open_does_not_wait_and_the_next_step_does() {
 #[test]
 fn connect_that_is_refused_is_tried_as_often_as_the_script_says() {
     let Some((a, _b)) = plain_pair() else { return };
-    let place = Place {
+    let config = PlayerConfig {
         own: (A, 0).into(),
         peer: Some((B, 7).into()),
-        wishes: Wishes::default(),
+        options: SocketOptions::default(),
     };
-    let (pages, player) = start(a, place, "connect tries 3\nexpect closed reset");
+    let (pages, player) = start(a, config, "connect tries 3\nexpect closed reset");
     assert!(player.join().unwrap().is_err(), "it was refused, not reset");
     assert_eq!(
         deeds(&pages.log()),
@@ -215,36 +215,36 @@ fn wishes_end_a_connection_whose_peer_is_gone() {
         interval: Duration::from_secs(1),
         probes: 1,
     };
-    for (wishes, speaks, end) in [
+    for (options, speaks, end) in [
         (
-            Wishes {
+            SocketOptions {
                 keepalive: Some(keepalive),
-                ..Wishes::default()
+                ..SocketOptions::default()
             },
             "",
             "keepalive-timeout",
         ),
         (
-            Wishes {
+            SocketOptions {
                 user_timeout: Some(Duration::from_millis(500)),
-                ..Wishes::default()
+                ..SocketOptions::default()
             },
             "send \"x\"\n",
             "retransmission-timeout",
         ),
     ] {
         let Some((a, b)) = plain_pair() else { return };
-        let server = Place {
+        let server = PlayerConfig {
             own: (B, 7).into(),
             peer: None,
-            wishes: Wishes::default(),
+            options: SocketOptions::default(),
         };
         let (pages, server) = start(b, server, "listen\naccept\ngo silent");
         pages.await_step("accept");
-        let client = Place {
+        let client = PlayerConfig {
             own: (A, 0).into(),
             peer: Some((B, 7).into()),
-            wishes,
+            options,
         };
         let script =
             format!("connect\nsleep 200ms\n{speaks}receive to end\nexpect closed {end}\nsleep 1ms");
@@ -292,25 +292,25 @@ fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
 fn host_gone_silent_is_not_heard() {
     let Some((a, b)) = plain_pair() else { return };
     let capture = Capture::start(&a).unwrap();
-    let place = Place {
+    let config = PlayerConfig {
         own: (B, 7).into(),
         peer: None,
-        wishes: Wishes::default(),
+        options: SocketOptions::default(),
     };
     let (server, silent) = start(
         b,
-        place,
+        config,
         "listen\naccept\nreceive 1\ngo silent\nsend \"lost\"\nsleep 400ms",
     );
     server.await_step("accept");
-    let place = Place {
+    let config = PlayerConfig {
         own: (A, 0).into(),
         peer: Some((B, 7).into()),
-        wishes: Wishes::default(),
+        options: SocketOptions::default(),
     };
     let (_, client) = start(
         a,
-        place,
+        config,
         "connect\nsend \"a\"\nsleep 300ms\nsend \"b\"\nsleep 10ms\nabort",
     );
     assert_eq!(
@@ -344,10 +344,10 @@ fn wishes_of_a_listener_are_those_of_what_it_accepts() {
         nagle: Nagle::Off,
         ..ConnConfig::default()
     };
-    let wishes = Wishes::of(&config);
-    let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), wishes).unwrap();
+    let options = SocketOptions::of(&config);
+    let listener = socket((Ipv4Addr::LOCALHOST, 0).into(), options).unwrap();
     listener.listen(1).unwrap();
-    let client = socket((Ipv4Addr::UNSPECIFIED, 0).into(), Wishes::default()).unwrap();
+    let client = socket((Ipv4Addr::UNSPECIFIED, 0).into(), SocketOptions::default()).unwrap();
     client.connect(&listener.local_addr().unwrap()).unwrap();
     let (accepted, _) = listener.accept().unwrap();
     let asked = |socket: &Socket| {
