@@ -61,7 +61,8 @@ mod tests {
             sample::written(|writer| Box::new(Capture::new(writer, sample::REALTIME).unwrap()))
                 .unwrap();
         let mut reader = PcapNgReader::new(bytes.as_slice()).unwrap();
-        let (mut interfaces, mut packets) = (Vec::new(), Vec::new());
+        let mut interfaces = Vec::new();
+        let mut packets = Vec::new();
         while let Some(block) = reader.next_block() {
             match block.unwrap().0 {
                 Block::InterfaceDescription(interface) => {

@@ -104,7 +104,8 @@ impl Run {
     }
 
     async fn play_on(&self, host: &Host, script: Script, addresses: Addresses, stay: bool) -> u8 {
-        let (input, silent) = (Box::new(tokio::io::stdin()), self.record_on_stdout());
+        let input = Box::new(tokio::io::stdin());
+        let silent = self.record_on_stdout();
         let ends = if silent {
             Ends {
                 input,

@@ -59,9 +59,11 @@ impl Run {
                 tcpx::host::random_seed().map_err(Failure::io("read the system's random source"))?
             }
         };
-        let (failures, display) = (Failures::default(), Display::default());
+        let failures = Failures::default();
+        let display = Display::default();
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-        let (shared, colour) = (display.clone(), coloured());
+        let shared = display.clone();
+        let colour = coloured();
         // A program that has a subscriber already keeps it.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -89,7 +91,8 @@ impl Run {
             open(self.common.events.as_deref())?,
             open(self.common.pcap.as_deref())?,
         ];
-        let (guard, mark) = (self.common.rst_guard, self.common.mark);
+        let guard = self.common.rst_guard;
+        let mark = self.common.mark;
         let link = Link::open(LinkOptions {
             guard,
             mark,
@@ -106,7 +109,9 @@ impl Run {
                 link.guard_description()
             ));
         }
-        let (config, faults, seed) = (self.config.clone(), self.rules.clone(), Some(self.seed));
+        let config = self.config.clone();
+        let faults = self.rules.clone();
+        let seed = Some(self.seed);
         Ok((
             link,
             HostOptions {

@@ -96,7 +96,9 @@ pub fn with_examples(command: Command, examples: &'static str) -> Command {
 fn assumed_width() -> Option<usize> {
     let columns =
         |fd: BorrowedFd<'_>| isatty(fd).then(|| tcgetwinsize(fd).map_or(0, |size| size.ws_col));
-    let (output, errors, input) = (io::stdout(), io::stderr(), io::stdin());
+    let output = io::stdout();
+    let errors = io::stderr();
+    let input = io::stdin();
     let terminal = [output.as_fd(), errors.as_fd(), input.as_fd()]
         .into_iter()
         .find(|fd| columns(*fd).is_some())?;
@@ -200,7 +202,8 @@ pub fn man(command: &Command, directory: &Path) -> io::Result<()> {
 
 /// A shell's completions.
 pub fn completions(command: &mut Command, shell: Shell) -> Vec<u8> {
-    let (name, mut script) = (command.get_name().to_owned(), Vec::new());
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
     clap_complete::generate(shell, command, name, &mut script);
     script
 }

@@ -142,11 +142,9 @@ fn main() -> ExitCode {
 }
 
 fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
-    let (script, run, port) = (
-        cli::script(path)?,
-        Run::new(&cli.common, Role::Server)?,
-        cli.address.port(),
-    );
+    let script = cli::script(path)?;
+    let run = Run::new(&cli.common, Role::Server)?;
+    let port = cli.address.port();
     let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
     run.play(
         link,

@@ -23,7 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .next()
             .ok_or("usage: tls_client ADDR:PORT NAME CA.pem [FAULT ..]")
     };
-    let (address, name, authority) = (next()?.parse::<SocketAddr>()?, next()?, next()?);
+    let address = next()?.parse::<SocketAddr>()?;
+    let name = next()?;
+    let authority = next()?;
     let faults = arguments
         .map(|line| line.parse())
         .collect::<Result<_, _>>()?;

@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .next()
             .ok_or("usage: tls_server ADDR:PORT CERTIFICATE.pem [FAULT ..]")
     };
-    let (address, path) = (next()?.parse::<SocketAddr>()?, next()?);
+    let address = next()?.parse::<SocketAddr>()?;
+    let path = next()?;
     let faults = arguments
         .map(|line| line.parse())
         .collect::<Result<_, _>>()?;

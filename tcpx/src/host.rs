@@ -151,10 +151,8 @@ impl Host {
         config: &ConnConfig,
     ) -> Result<Stream, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (
-            SocketAddr::new(shared.wire.address(), port),
-            self.fitted(config),
-        );
+        let local = SocketAddr::new(shared.wire.address(), port);
+        let config = self.fitted(config);
         let (id, local) = shared.connect(local, remote, &config)?;
         Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
     }
@@ -180,10 +178,8 @@ impl Host {
         config: &ConnConfig,
     ) -> Result<Listener, Error> {
         let shared = &self.handle.shared;
-        let (local, config) = (
-            SocketAddr::new(shared.wire.address(), port),
-            self.fitted(config),
-        );
+        let local = SocketAddr::new(shared.wire.address(), port);
+        let config = self.fitted(config);
         let id =
             shared.with(|endpoint, now| endpoint.stack.listen(now, local, backlog, &config))??;
         Ok(Listener::new(Arc::clone(&self.handle), id, local))

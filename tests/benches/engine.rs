@@ -128,11 +128,11 @@ struct Smoltcp {
 
 impl Smoltcp {
     fn new() -> Smoltcp {
-        let (there, back, spare) = (Queue::default(), Queue::default(), Queue::default());
-        let (client, server) = (
-            Side::new(1, &back, &there, &spare),
-            Side::new(2, &there, &back, &spare),
-        );
+        let there = Queue::default();
+        let back = Queue::default();
+        let spare = Queue::default();
+        let client = Side::new(1, &back, &there, &spare);
+        let server = Side::new(2, &there, &back, &spare);
         Smoltcp {
             client,
             server,
@@ -189,7 +189,8 @@ impl Smoltcp {
     }
 
     fn bulk(&mut self, chunk: &mut [u8]) {
-        let (mut sent, mut received) = (0, 0);
+        let mut sent = 0;
+        let mut received = 0;
         while received < OCTETS {
             while sent < OCTETS && self.client.tcp().can_send() {
                 let take = chunk.len().min(OCTETS - sent);

@@ -214,7 +214,8 @@ async fn drive(dialer: Dialer, to: SocketAddr, work: Work) -> io::Result<f64> {
         }
         Work::Echo(count) => {
             let mut connection = dialer.connect(to).await?;
-            let (mut times, mut octet) = (Vec::new(), [1]);
+            let mut times = Vec::new();
+            let mut octet = [1];
             for _ in 0..count {
                 let sent = Instant::now();
                 connection.write_all(&octet).await?;

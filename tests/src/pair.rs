@@ -39,7 +39,8 @@ impl Pair {
     /// What the engine answers to `listen`.
     pub fn new(conn: &ConnConfig) -> anyhow::Result<Pair> {
         let config = Profile::Linux.config();
-        let (mut client, mut server) = (Stack::new(config.clone(), 1), Stack::new(config, 2));
+        let mut client = Stack::new(config.clone(), 1);
+        let mut server = Stack::new(config, 2);
         client.reserve(addr(CLIENT).ip(), 10_000..=60_000);
         server.reserve(addr(SERVER).ip(), 7000..=7000);
         let listener = server.listen(Instant::ZERO, addr(SERVER), 128, conn)?;
@@ -105,7 +106,8 @@ impl Pair {
         octets: usize,
         chunk: &mut [u8],
     ) -> anyhow::Result<()> {
-        let (mut sent, mut received) = (0, 0);
+        let mut sent = 0;
+        let mut received = 0;
         while received < octets {
             while sent < octets {
                 let take = chunk.len().min(octets - sent);

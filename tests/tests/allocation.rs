@@ -50,7 +50,8 @@ fn established_bulk_allocates_nothing_after_its_buffers_have_grown() {
     let (client, server) = pair.connect(&conn).unwrap();
     let mut chunk = vec![7; 16_384];
     pair.bulk(client, server, 4 << 20, &mut chunk).unwrap();
-    let (allocations, packets) = (ALLOCATIONS.get(), pair.packets);
+    let allocations = ALLOCATIONS.get();
+    let packets = pair.packets;
     pair.bulk(client, server, 8 << 20, &mut chunk).unwrap();
     assert!(
         pair.packets - packets > 5_000,
@@ -83,7 +84,8 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
     let listener = server
         .listen_with(80, COUNT, &server.config().conn)
         .unwrap();
-    let (mut ours, mut tasks) = (Vec::with_capacity(COUNT), JoinSet::new());
+    let mut ours = Vec::with_capacity(COUNT);
+    let mut tasks = JoinSet::new();
     let before = LIVE.get();
     for _ in 0..COUNT {
         ours.push(client.connect((server.address(), 80).into()).await.unwrap());

@@ -108,7 +108,8 @@ fn specification(
     mark: u32,
     name: &str,
 ) -> Vec<String> {
-    let (low, high) = (ports.start(), ports.end());
+    let low = ports.start();
+    let high = ports.end();
     let text = format!(
         "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} -m comment --comment {name} -j DROP"
     );

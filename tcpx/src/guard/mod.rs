@@ -189,7 +189,8 @@ fn by_listener(reservation: &Reservation) -> Result<Means, Error> {
 
 /// The first of the two ends of the range for which the kernel answers.
 fn answered(probe: &Probe, ports: &RangeInclusive<u16>) -> Result<Option<u16>, Error> {
-    let (low, high) = (*ports.start(), *ports.end());
+    let low = *ports.start();
+    let high = *ports.end();
     if probe.is_answered(low)? {
         return Ok(Some(low));
     }

@@ -120,10 +120,8 @@ fn traffic_of_others_at_our_address_is_no_answer_to_the_probe() {
         // Sent from our own port to the one that the probe uses, as no answer of the kernel's to
         // this probe would be.
         let socket = crate::bpf::open_raw(Protocol::TCP, "send").unwrap();
-        let (from, to) = (
-            SocketAddr::new(LOCALHOST, 7000),
-            SocketAddr::new(LOCALHOST, 6999),
-        );
+        let from = SocketAddr::new(LOCALHOST, 7000);
+        let to = SocketAddr::new(LOCALHOST, 6999);
         let options = Options::default();
         let mut packet = [0; 40];
         let header = Header {

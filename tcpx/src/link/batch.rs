@@ -86,7 +86,8 @@ pub struct SendBatch {
 impl SendBatch {
     /// Room for `count` packets (at least one, at most 64) of up to `bytes` each, the link's MTU.
     pub fn new(count: usize, bytes: u16) -> SendBatch {
-        let (count, slot) = (count.clamp(1, SEND), usize::from(bytes).max(1));
+        let count = count.clamp(1, SEND);
+        let slot = usize::from(bytes).max(1);
         SendBatch {
             bytes: vec![0; count * slot].into(),
             slot,

@@ -191,7 +191,8 @@ impl Link {
     /// # Errors
     /// Outside a tokio runtime with I/O, or when that runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
-        let (tcp, icmp) = (self.tcp.registered()?, self.icmp.registered()?);
+        let tcp = self.tcp.registered()?;
+        let icmp = self.icmp.registered()?;
         tokio::select! {
             ready = tcp.readable() => ready.map(drop),
             ready = icmp.readable() => ready.map(drop),

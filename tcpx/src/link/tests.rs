@@ -103,7 +103,8 @@ fn kernel_syn_to_our_port_arrives_whole_and_readable() {
 fn only_segments_for_our_address_and_ports_arrive() {
     on_a_wire(|| async {
         let link = open(Ports::Block(2), GuardKind::Listener).unwrap();
-        let (low, high) = (*link.ports().start(), *link.ports().end());
+        let low = *link.ports().start();
+        let high = *link.ports().end();
         let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
         for (n, (address, port)) in [
             (LOCALHOST, low - 1),
@@ -360,7 +361,8 @@ fn mtu_and_source_are_those_of_the_interface_with_the_address() {
         sh(
             "ip link add os0 mtu 1400 type veth peer name os1 && ip link set os1 up && ip link set os0 up && ip address add 10.9.9.1/24 dev os0",
         );
-        let (ours, peer) = ("10.9.9.1".parse().unwrap(), "10.9.9.2".parse().unwrap());
+        let ours = "10.9.9.1".parse().unwrap();
+        let peer = "10.9.9.2".parse().unwrap();
         let link = Link::open(LinkOptions::new(ours, Ports::Block(1))).unwrap();
         assert_eq!((link.mtu(), link.address()), (1400, ours));
         assert_eq!(

@@ -55,7 +55,8 @@ impl Cable {
 /// # Errors
 /// Those of [`Namespace::new`]; EOPNOTSUPP where the kernel has no veth.
 pub fn pair(cable: Cable) -> io::Result<(Namespace, Namespace)> {
-    let (a, b) = (Namespace::new()?, Namespace::new()?);
+    let a = Namespace::new()?;
+    let b = Namespace::new()?;
     a.run(|| {
         configure(async |netlink| {
             netlink

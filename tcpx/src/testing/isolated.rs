@@ -63,10 +63,8 @@ pub fn isolated(name: &str, test: impl FnOnce()) -> Result<(), Error> {
     let output = child
         .output()
         .map_err(Error::io("enter a namespace of the test's own"))?;
-    let (said, complained) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
     print!("{said}");
     eprint!("{complained}");
     assert!(

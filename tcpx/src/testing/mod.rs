@@ -133,13 +133,12 @@ pub async fn pair(mut options: PairOptions) -> Result<Pair, Error> {
     let network = Network::new(options.seed)?;
     network.link(NEAR, FAR, options.link);
     network.link(FAR, NEAR, options.link);
-    let (near_diary, far_diary) = (Diary::new(), Diary::new());
+    let near_diary = Diary::new();
+    let far_diary = Diary::new();
     options.near.observers.push(Box::new(near_diary.clone()));
     options.far.observers.push(Box::new(far_diary.clone()));
-    let (near, far) = (
-        network.add_host(NEAR, options.near),
-        network.add_host(FAR, options.far),
-    );
+    let near = network.add_host(NEAR, options.near);
+    let far = network.add_host(FAR, options.far);
     let listener = far.listen_with(PORT, 1, &far.config().conn)?;
     let near = near.connect(SocketAddr::new(FAR, PORT)).await?;
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;

@@ -195,10 +195,8 @@ fn record(
     flags: Flags,
     (seq, ack): (u32, u32),
 ) -> SegmentRecord {
-    let (at, syn) = (
-        START + Duration::from_micros(micros),
-        flags.contains(Flags::SYN),
-    );
+    let at = START + Duration::from_micros(micros);
+    let syn = flags.contains(Flags::SYN);
     let options = Options {
         mss: syn.then_some(1460),
         window_scale: syn.then_some(7),

@@ -28,7 +28,8 @@ async fn echo(mut far: Stream) {
 /// Sends so many bytes through an echo and says that the same came back.
 async fn round_trip(near: &Stream, octets: usize) {
     let sent: Vec<u8> = (0..octets).map(|at| (at % 251) as u8).collect();
-    let (mut reader, mut writer) = (near, near);
+    let mut reader = near;
+    let mut writer = near;
     let mut received = Vec::new();
     let send = async {
         writer.write_all(&sent).await?;
@@ -382,7 +383,8 @@ fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
             .build()
             .unwrap()
     };
-    let (own, other) = (runtime(), runtime());
+    let own = runtime();
+    let other = runtime();
     let mut near = own.block_on(pair(PairOptions::default())).unwrap().near;
     drop(own);
     assert!(other.block_on(near.read(&mut [0])).is_err());

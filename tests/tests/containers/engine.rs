@@ -53,7 +53,8 @@ impl Lan {
     pub(crate) fn new() -> Lan {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         // Of the addresses for benchmarks (RFC 2544), eight for each test.
-        let (pid, nth) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let pid = std::process::id();
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let address = |last| Ipv4Addr::new(198, 18, (pid % 256) as u8, 8 * nth + last);
         let name = format!("tcpx-test-{pid}-{nth}");
         docker(&[

@@ -25,7 +25,8 @@ const ALLOWED: Allowance = Allowance {
 
 /// A run of client and server: what each end logged, what was captured there, and its address.
 fn run(lab: &Lab, client: &[&str], server: &[&str]) -> Option<[(Log, Vec<Packet>, Ipv4Addr); 2]> {
-    let (a, b) = (lab.a.namespace()?, lab.b.namespace()?);
+    let a = lab.a.namespace()?;
+    let b = lab.b.namespace()?;
     let captures = [Capture::start(a).unwrap(), Capture::start(b).unwrap()];
     let files = [lab.file("client.jsonl"), lab.file("server.jsonl")];
     // Without tail-loss probes, so that what the gate delays is not overtaken and left when the
@@ -105,7 +106,8 @@ fn log_that_was_tampered_with_disagrees_at_every_segment() {
                 role: log.role,
                 ..log
             };
-            let (mut wrong, mut less) = (again(), again());
+            let mut wrong = again();
+            let mut less = again();
             let Body::Segment(segment) = &mut wrong.entries[place].body else {
                 unreachable!()
             };
@@ -141,10 +143,8 @@ fn states(story: &Conversation, end: End) -> Vec<&str> {
 fn log_made_of_the_kernels_end_fits_the_binarys() {
     let Some(lab) = Lab::netns() else { return };
     let b = lab.b.namespace().unwrap();
-    let (capture, watch) = (
-        Capture::start(b).unwrap(),
-        Watch::start(b, Duration::from_millis(5)).unwrap(),
-    );
+    let capture = Capture::start(b).unwrap();
+    let watch = Watch::start(b, Duration::from_millis(5)).unwrap();
     let script = b"listen\naccept\nreceive to end\nsend \"welcome\"\nsleep 50ms\nclose\nexpect closed clean\n";
     let began = now();
     let mut play = lab.b.command(built("tcpx-lab"));

@@ -52,10 +52,8 @@ fn events_into_jq_are_json_line_by_line() {
     let (read, said) = events_into(&lab, "jq -r 'select(.event == \"state\") | .to'");
     let states: Vec<&str> = read.lines().collect();
     // The server's FIN may bring the ACK of ours along.
-    let (opens, ends) = (
-        ["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"],
-        ["TIME-WAIT", "CLOSED"],
-    );
+    let opens = ["SYN-SENT", "ESTABLISHED", "FIN-WAIT-1"];
+    let ends = ["TIME-WAIT", "CLOSED"];
     assert!(
         states.starts_with(&opens) && states.ends_with(&ends),
         "{states:?} {said}"
@@ -92,7 +90,9 @@ fn terminal_without_colours_gets_none_from_any_program() {
     }
     let _server = lab.server(&[]);
     let path = |name: &str| built(name).display().to_string();
-    let (client, server, laboratory) = (path("tcpx-client"), path("tcpx-server"), path("tcpx-lab"));
+    let client = path("tcpx-client");
+    let server = path("tcpx-server");
+    let laboratory = path("tcpx-lab");
     let lines = [
         format!("{client} --help"),
         format!("{client} --without nothing 10.77.0.2:7000"),
@@ -110,10 +110,8 @@ fn terminal_without_colours_gets_none_from_any_program() {
     ];
     let mut with = 0;
     for line in &lines {
-        let (plain, free) = (
-            on_a_terminal(&lab, line, true),
-            on_a_terminal(&lab, line, false),
-        );
+        let plain = on_a_terminal(&lab, line, true);
+        let free = on_a_terminal(&lab, line, false);
         assert!(!plain.is_empty() && !coloured(&plain), "{line}: {plain:?}");
         with += usize::from(coloured(&free));
     }

@@ -316,7 +316,8 @@ fn client_that_closes_both_directions_resets_what_still_comes() {
     until("the RST", || stream.write_all(b"!").err());
     client.finish();
     let story = capture.finish().story(lab.a.address);
-    let (fin, rst) = (story.find("a:FA"), story.find("a:R"));
+    let fin = story.find("a:FA");
+    let rst = story.find("a:R");
     assert!(fin.is_some() && fin < rst, "{story}");
 }
 

@@ -70,7 +70,8 @@ fn subcommands(help: &str) -> Vec<String> {
 fn agree(words: &[&str], pages: &Path) -> usize {
     let help = says(&[words, &["--help"]].concat());
     let page = std::fs::read_to_string(pages.join(format!("{}.1", words.join("-")))).unwrap();
-    let (in_help, in_page) = (flags(&help), flags(&plain(&page)));
+    let in_help = flags(&help);
+    let in_page = flags(&plain(&page));
     assert!(
         in_help == in_page,
         "{words:?}: only in one: {:?}",

@@ -117,19 +117,19 @@ fn events_on_stdout_leave_the_peers_data_to_the_output_file() {
 #[test]
 fn capture_on_stdout_is_whole_and_has_no_data_between() {
     let Some(lab) = Lab::netns() else { return };
-    let (record, none) = (&["--pcap", "-"][..], &[][..]);
+    let record = &["--pcap", "-"][..];
+    let none = &[][..];
     let output = lab.file("heard");
     for (server, client, heard) in [
         (none, record, false),
         (none, &[record, &["--output", &output]].concat(), true),
         (record, none, false),
     ] {
-        let (of_server, server) = (
-            server == record,
-            lab.server(&[server, &["--once"]].concat()),
-        );
+        let of_server = server == record;
+        let server = lab.server(&[server, &["--once"]].concat());
         let client = lab.client(&[client, &["--send", "hello", "--msl", "50ms"]].concat());
-        let (client, server) = (client.finish(), server.finish());
+        let client = client.finish();
+        let server = server.finish();
         assert_eq!(
             (client.code, server.code),
             (Some(0), Some(0)),

@@ -239,7 +239,8 @@ fn matches(shows: &str, output: &str) -> bool {
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect()
     };
-    let (shows, output) = (lines(shows), lines(output));
+    let shows = lines(shows);
+    let output = lines(output);
     lines_match(&shows, &output)
 }
 

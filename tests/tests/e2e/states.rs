@@ -15,7 +15,8 @@ struct Crossed {
 /// they started (up to half a second).
 fn cross(lab: &Lab) -> Crossed {
     let capture = lab.capture();
-    let (a, b) = (lab.a.at(7001).to_string(), lab.b.at(7001).to_string());
+    let a = lab.a.at(7001).to_string();
+    let b = lab.b.at(7001).to_string();
     let start = |host, own: &str, other: &str, name| {
         let late = [
             "700ms out syn",
@@ -70,7 +71,8 @@ fn crossing_syns_and_fins_lead_through_the_rarest_states() {
                 .find(|segment| segment.flags.contains(flag))
                 .unwrap()
         };
-        let (ours, theirs) = (first(lab.a.address), first(lab.b.address));
+        let ours = first(lab.a.address);
+        let theirs = first(lab.b.address);
         let knows = |segment: &Segment, other: &Segment| {
             segment.flags.contains('A') && segment.ack == other.seq.wrapping_add(other.len + 1)
         };
