@@ -66,8 +66,11 @@ fn named(tokens: TokenStream, names: &BTreeSet<&str>, found: &mut Vec<String>) {
                 tokens.next_if(|next| next.to_string() == "!");
                 let attribute = tokens.next().map(|group| group.to_string());
                 let test = attribute.is_some_and(|text| text.replace(' ', "") == "[cfg(test)]");
+                if !test {
+                    continue;
+                }
                 // The item that it is about ends with its body, or with a semicolon.
-                while test {
+                loop {
                     match tokens.next() {
                         Some(TokenTree::Group(group)) if group.to_string().starts_with('{') => {
                             break;
