@@ -60,11 +60,10 @@ ladder = ["a ESTABLISHED", "a FIN-WAIT-1", "b CLOSE-WAIT", "b -> FIN,ACK", "a TI
 /// Linear is 4, quadratic 16.
 const MOST: f64 = 8.0;
 
-/// A run of so many connections in a row with so many octets each.
-fn run(connections: usize, octets: usize) -> (Plan, Outcome) {
-    let client =
-        format!("connect; send {octets}; shutdown; receive to end; close; expect closed; ")
-            .repeat(connections);
+/// A run of so many connections in a row with so many bytes each.
+fn run(connections: usize, bytes: usize) -> (Plan, Outcome) {
+    let client = format!("connect; send {bytes}; shutdown; receive to end; close; expect closed; ")
+        .repeat(connections);
     let server = "accept; receive to end; close; expect closed; ".repeat(connections);
     let source = BULK
         .replace("CLIENT", client.trim_end_matches("; "))
@@ -126,13 +125,13 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
             tos: 0,
             id: segment.id,
         };
-        let (mut octets, text) = (vec![0; 1500], vec![0; segment.len as usize]);
-        let length = header.emit((&text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
+        let (mut bytes, text) = (vec![0; 1500], vec![0; segment.len as usize]);
+        let length = header.emit((&text, &[]), &mut bytes).unwrap();
+        bytes.truncate(length);
         Packet {
             at: at + log.monotonic,
             outgoing,
-            octets,
+            bytes,
         }
     };
     let seen = log.entries.iter().filter_map(|entry| match &entry.body {

@@ -62,7 +62,7 @@ fn nobody(address: &[u8]) -> Vec<u8> {
         .iter_mut()
         .skip(1)
         .take(1)
-        .for_each(|octet| *octet = 0xff);
+        .for_each(|byte| *byte = 0xff);
     other
 }
 

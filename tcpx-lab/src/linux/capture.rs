@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tcpx::netns::{DEVICE, Namespace};
 
-/// No capture keeps more octets than this.
+/// No capture keeps more bytes than this.
 pub const LIMIT: usize = 64 << 20;
 /// How long what was counted may take to be there: the kernel writes it at once.
 const PATIENCE: Timespec = Timespec {
@@ -25,7 +25,7 @@ pub struct Packet {
     /// This namespace sent it.
     pub outgoing: bool,
     /// From the IP header on.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 /// A capture that goes on. It ends when it is dropped.
@@ -103,7 +103,7 @@ struct Reader {
     taken: u64,
     /// What is kept.
     packets: Vec<Packet>,
-    octets: usize,
+    bytes: usize,
     limit: usize,
     /// A packet was longer than a frame.
     cut: bool,
@@ -115,7 +115,7 @@ impl Reader {
             ring,
             taken: 0,
             packets: Vec::new(),
-            octets: 0,
+            bytes: 0,
             limit,
             cut: false,
         }
@@ -133,7 +133,7 @@ impl Reader {
                 self.ring.forgive()?;
             }
             self.take();
-            if self.octets > self.limit {
+            if self.bytes > self.limit {
                 return Err(io::Error::other(format!(
                     "the capture ended at its limit of {} octets",
                     self.limit
@@ -175,22 +175,22 @@ impl Reader {
         let Reader {
             ring,
             packets,
-            octets,
+            bytes,
             limit,
             cut,
             ..
         } = self;
         self.taken += ring.take(|frame| {
-            if !wanted(&frame) || *octets > *limit {
+            if !wanted(&frame) || *bytes > *limit {
                 return;
             }
             *cut |= frame.cut;
-            *octets += frame.packet.len();
+            *bytes += frame.packet.len();
             let outgoing = frame.kind == libc::PACKET_OUTGOING;
             packets.push(Packet {
                 at: since_boot(frame.realtime, calendar),
                 outgoing,
-                octets: frame.packet.to_vec(),
+                bytes: frame.packet.to_vec(),
             });
         });
     }
@@ -200,7 +200,7 @@ impl Reader {
 fn wanted(frame: &Frame<'_>) -> bool {
     let ours = [libc::PACKET_HOST, libc::PACKET_OUTGOING].contains(&frame.kind);
     let (version, protocol) = (
-        frame.packet.first().map(|octet| octet >> 4),
+        frame.packet.first().map(|byte| byte >> 4),
         frame.packet.get(9),
     );
     let known = [6, 1].map(Some).contains(&protocol.copied());
@@ -239,14 +239,14 @@ mod tests {
             id,
             ..Sample::SYN
         }
-        .octets()
+        .bytes()
     }
 
     fn ids(packets: &[Packet]) -> Vec<u16> {
         packets
             .iter()
             .map(|packet| {
-                Segment::parse(&packet.octets, ChecksumPolicy::Strict)
+                Segment::parse(&packet.bytes, ChecksumPolicy::Strict)
                     .unwrap()
                     .header
                     .id
@@ -310,28 +310,25 @@ mod tests {
         let packets = packets.unwrap();
         let received = packets
             .iter()
-            .filter(|packet| !packet.outgoing && packet.octets[9] == 6);
-        let octets: usize = received
+            .filter(|packet| !packet.outgoing && packet.bytes[9] == 6);
+        let bytes: usize = received
             .map(|packet| {
-                Segment::parse(&packet.octets, ChecksumPolicy::Strict)
+                Segment::parse(&packet.bytes, ChecksumPolicy::Strict)
                     .unwrap()
                     .payload
                     .len()
             })
             .sum();
-        assert!(octets >= text.len(), "{octets} of {} octets", text.len());
+        assert!(bytes >= text.len(), "{bytes} of {} octets", text.len());
         // The answer to the datagram, whose port nobody has, is ICMP.
         assert_eq!(
-            packets
-                .iter()
-                .filter(|packet| packet.octets[9] == 1)
-                .count(),
+            packets.iter().filter(|packet| packet.bytes[9] == 1).count(),
             1
         );
         assert!(
             packets
                 .iter()
-                .all(|packet| [1, 6].contains(&packet.octets[9]))
+                .all(|packet| [1, 6].contains(&packet.bytes[9]))
         );
     }
 

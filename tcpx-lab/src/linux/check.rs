@@ -545,7 +545,7 @@ mod tests {
     fn ports_of_others_are_not_looked_at() {
         let mut packets = capture();
         let mut other = packet(0.45, true, "S", (1, 0), b"", 5);
-        other.octets[21] = 8;
+        other.bytes[21] = 8;
         packets.push(other);
         assert_eq!(verdict(&log(&capture()), &packets), Ok(()));
     }

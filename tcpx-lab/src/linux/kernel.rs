@@ -118,7 +118,7 @@ pub fn send_all<'a>(
         socket.set_mark(tcpx::link::MARK)?;
         for (nth, packet) in packets.enumerate() {
             let destination: Option<&[u8; 4]> =
-                packet.get(16..20).and_then(|octets| octets.first_chunk());
+                packet.get(16..20).and_then(|bytes| bytes.first_chunk());
             let destination = destination.ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, "not a whole IPv4 header")
             })?;
@@ -204,9 +204,9 @@ mod tests {
                 ..Sample::SYN
             },
         );
-        send(&a, &reset.octets()).unwrap();
+        send(&a, &reset.bytes()).unwrap();
         let seen = |packet: &Packet| {
-            Segment::parse(&packet.octets, ChecksumPolicy::Strict)
+            Segment::parse(&packet.bytes, ChecksumPolicy::Strict)
                 .is_ok_and(|segment| segment.header.id == 78)
         };
         assert!(capture.stop().unwrap().iter().any(seen));
@@ -224,8 +224,8 @@ mod tests {
             ..Sample::SYN
         };
         let stranger = SocketAddr::new(Ipv4Addr::new(10, 77, 0, 99).into(), 4000);
-        send(&a, &syn.octets_from(stranger)).unwrap();
-        send(&a, &syn.octets()).unwrap();
+        send(&a, &syn.bytes_from(stranger)).unwrap();
+        send(&a, &syn.bytes()).unwrap();
         // The answer to the neighbour that is there is a RST: its kernel knows nothing of it.
         let packets = capture.stop().unwrap();
         let from = |packet: &&Packet| !packet.outgoing;
@@ -233,7 +233,7 @@ mod tests {
             .iter()
             .filter(from)
             .map(|packet| {
-                Segment::parse(&packet.octets, ChecksumPolicy::Strict)
+                Segment::parse(&packet.bytes, ChecksumPolicy::Strict)
                     .unwrap()
                     .header
             })

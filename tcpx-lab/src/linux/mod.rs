@@ -4,6 +4,7 @@
 //! | room | its question |
 //! |---|---|
 //! | [`capture`] | which packets passed the cable's end, and when |
+//! | [`reread`] | whether pnet, a second reader, reads those packets alike |
 //! | `ring` | how the kernel hands them over without losing one |
 //! | [`segments`] | those packets as the entries of an events file |
 //! | [`check`] | whether a log says what was captured |
@@ -24,6 +25,7 @@ pub mod log;
 pub mod nft;
 pub mod pcapng;
 pub mod player;
+pub mod reread;
 mod ring;
 #[cfg(test)]
 mod sample;

@@ -91,8 +91,8 @@ pub fn write_merged(
         let block = EnhancedPacketBlock {
             interface_id: u32::try_from(index).unwrap_or(u32::MAX),
             timestamp: calendar + Duration::from_secs_f64(packet.at.max(0.0)),
-            original_len: u32::try_from(packet.octets.len()).unwrap_or(u32::MAX),
-            data: Cow::Borrowed(&packet.octets),
+            original_len: u32::try_from(packet.bytes.len()).unwrap_or(u32::MAX),
+            data: Cow::Borrowed(&packet.bytes),
             options,
         };
         writer.write_pcapng_block(block).map_err(io::Error::other)?;
@@ -161,7 +161,7 @@ mod tests {
         let comment = |packet: &Packet| {
             packet
                 .outgoing
-                .then(|| format!("sent at {}", packet.octets.len()))
+                .then(|| format!("sent at {}", packet.bytes.len()))
         };
         write(
             &mut file,
@@ -197,7 +197,7 @@ mod tests {
             );
             assert_eq!(
                 syn == "True" || syn == "1",
-                packet.octets[33] & 2 != 0,
+                packet.bytes[33] & 2 != 0,
                 "{line}"
             );
             assert!(

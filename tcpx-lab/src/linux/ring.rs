@@ -16,12 +16,12 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Octets of the whole ring.
+/// Bytes of the whole ring.
 const RING: usize = 16 << 20;
-/// Octets that the kernel allocates in one piece; frames are powers of two, so that they fill the
+/// Bytes that the kernel allocates in one piece; frames are powers of two, so that they fill the
 /// pieces without gaps.
 const BLOCK: usize = 128 << 10;
-/// What stands before the packet in a frame: TPACKET_ALIGN(TPACKET2_HDRLEN), and 16 octets that the
+/// What stands before the packet in a frame: TPACKET_ALIGN(TPACKET2_HDRLEN), and 16 bytes that the
 /// kernel leaves for a link header.
 const BEFORE_PACKET: usize = 80;
 /// Where `struct sockaddr_ll` stands in a frame.
@@ -31,7 +31,7 @@ const ADDRESS: usize = size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TP
 pub(super) struct Ring {
     socket: OwnedFd,
     memory: NonNull<u8>,
-    /// Octets of a frame.
+    /// Bytes of a frame.
     frame: usize,
     /// The frame that the kernel fills next but for those that it filled already.
     next: usize,
@@ -111,7 +111,7 @@ impl Ring {
 
     /// Starts: every protocol, for outgoing packets are shown to those alone who want all.
     fn bind(&self, index: u32) -> io::Result<()> {
-        // SAFETY: all-zero octets are a sockaddr_ll.
+        // SAFETY: all-zero bytes are a sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
@@ -185,13 +185,13 @@ impl<'a> Frame<'a> {
     /// there reads as 0.
     fn of(frame: &'a [u8]) -> Frame<'a> {
         use libc::{sockaddr_ll, tpacket2_hdr};
-        let octets = |at: usize| frame.get(at..).and_then(<[u8]>::first_chunk);
-        let word = |at| octets(at).map_or(0, |octets| u32::from_ne_bytes(*octets));
+        let bytes = |at: usize| frame.get(at..).and_then(<[u8]>::first_chunk);
+        let word = |at| bytes(at).map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         let half = |at: usize| {
             frame
                 .get(at..)
                 .and_then(<[u8]>::first_chunk)
-                .map_or([0; 2], |octets| *octets)
+                .map_or([0; 2], |bytes| *bytes)
         };
         let start = usize::from(u16::from_ne_bytes(half(offset_of!(tpacket2_hdr, tp_net))));
         let (kept, whole) = (
@@ -235,7 +235,7 @@ fn set_option<T>(socket: &OwnedFd, name: c_int, value: &T) -> io::Result<()> {
 
 fn get_option<T>(socket: &OwnedFd, level: c_int, name: c_int, value: &mut T) -> io::Result<()> {
     let (value, mut length) = (std::ptr::from_mut(value), size_of::<T>() as libc::socklen_t);
-    // SAFETY: the kernel writes at most `length` octets into the value, which are plain integers.
+    // SAFETY: the kernel writes at most `length` bytes into the value, which are plain integers.
     checked(unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

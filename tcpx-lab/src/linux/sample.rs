@@ -36,8 +36,8 @@ impl Sample {
     };
 
     /// From the IP header on.
-    pub(super) fn octets(&self) -> Vec<u8> {
-        self.octets_from(if self.out {
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.bytes_from(if self.out {
             (A, 9).into()
         } else {
             (B, 7).into()
@@ -45,7 +45,7 @@ impl Sample {
     }
 
     /// The same, as if somebody else had sent it.
-    pub(super) fn octets_from(&self, source: SocketAddr) -> Vec<u8> {
+    pub(super) fn bytes_from(&self, source: SocketAddr) -> Vec<u8> {
         let destination = if self.out {
             (B, 7).into()
         } else {
@@ -70,10 +70,10 @@ impl Sample {
             tos: 0,
             id,
         };
-        let mut octets = vec![0; 1500];
-        let length = header.emit((self.text, &[]), &mut octets).unwrap();
-        octets.truncate(length);
-        octets
+        let mut bytes = vec![0; 1500];
+        let length = header.emit((self.text, &[]), &mut bytes).unwrap();
+        bytes.truncate(length);
+        bytes
     }
 
     /// As the capture of A's end has it.
@@ -81,7 +81,7 @@ impl Sample {
         Packet {
             at: self.at,
             outgoing: self.out,
-            octets: self.octets(),
+            bytes: self.bytes(),
         }
     }
 

@@ -38,7 +38,7 @@ pub fn captured(packets: &[Packet], own: Ipv4Addr) -> Vec<Captured> {
     let mut flows: HashMap<(SocketAddr, SocketAddr), Flow> = HashMap::new();
     let mut seen = Vec::new();
     for packet in packets {
-        let Ok(read) = wire::Segment::parse(&packet.octets, ChecksumPolicy::Ignore) else {
+        let Ok(read) = wire::Segment::parse(&packet.bytes, ChecksumPolicy::Ignore) else {
             continue;
         };
         let header = read.header;
@@ -120,7 +120,7 @@ struct Lane {
 }
 
 impl Flow {
-    /// Takes note of a segment of `len` octets of sequence space; 0, or how often these octets were
+    /// Takes note of a segment of `len` bytes of sequence space; 0, or how often these bytes were
     /// sent before.
     fn see(&mut self, dir: Direction, header: &Header, len: u32) -> u32 {
         let flags = header.flags;

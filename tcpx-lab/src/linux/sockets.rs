@@ -39,9 +39,9 @@ pub struct Sighting {
     pub timer: Option<Timer>,
     /// How often that timer has rung in a row: retransmissions, of a SYN,ACK too, or probes.
     pub rung: u8,
-    /// Octets that the application has not read; connections that a listener's has not accepted.
+    /// Bytes that the application has not read; connections that a listener's has not accepted.
     pub receive_queue: u32,
-    /// Octets that are not acknowledged; for a listener the longest that its queue may be.
+    /// Bytes that are not acknowledged; for a listener the longest that its queue may be.
     pub send_queue: u32,
 }
 
@@ -322,24 +322,24 @@ const COOKIE: usize = 16 + 8 + 4 + 32 + 4;
 
 /// About the IPv4 TCP sockets in any state: everything else is 0.
 fn request(kind: u16, flags: c_int, sequence: u32) -> [u8; REQUEST] {
-    let mut octets = [0; REQUEST];
+    let mut bytes = [0; REQUEST];
     let flags = (libc::NLM_F_REQUEST | flags) as u16;
-    octets[..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
-    octets[4..6].copy_from_slice(&kind.to_ne_bytes());
-    octets[6..8].copy_from_slice(&flags.to_ne_bytes());
-    octets[8..12].copy_from_slice(&sequence.to_ne_bytes());
-    octets[16] = libc::AF_INET as u8;
-    octets[17] = libc::IPPROTO_TCP as u8;
+    bytes[..4].copy_from_slice(&(REQUEST as u32).to_ne_bytes());
+    bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+    bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    bytes[16] = libc::AF_INET as u8;
+    bytes[17] = libc::IPPROTO_TCP as u8;
     // The states, one bit each.
-    octets[20..24].copy_from_slice(&u32::MAX.to_ne_bytes());
-    octets
+    bytes[20..24].copy_from_slice(&u32::MAX.to_ne_bytes());
+    bytes
 }
 
 /// The first netlink message, its type, and what follows it.
-fn message(octets: &[u8]) -> Option<(&[u8], u16, &[u8])> {
-    let length = u32::from_ne_bytes(*octets.first_chunk()?) as usize;
-    let message = octets.get(..length).filter(|message| message.len() >= 16)?;
-    let after = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+fn message(bytes: &[u8]) -> Option<(&[u8], u16, &[u8])> {
+    let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
+    let message = bytes.get(..length).filter(|message| message.len() >= 16)?;
+    let after = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     Some((message, u16::from_ne_bytes([message[4], message[5]]), after))
 }
 
@@ -348,7 +348,7 @@ fn refusal(message: &[u8]) -> io::Error {
     let code = message
         .get(16..)
         .and_then(<[u8]>::first_chunk)
-        .map_or(0, |octets| i32::from_ne_bytes(*octets));
+        .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
     io::Error::from_raw_os_error(-code)
 }
 
@@ -360,14 +360,14 @@ fn sighting(message: &[u8]) -> Option<Sighting> {
         u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
     };
     let end = |port: usize, address: usize| {
-        let octets = [
+        let bytes = [
             answer[address],
             answer[address + 1],
             answer[address + 2],
             answer[address + 3],
         ];
         SocketAddr::new(
-            Ipv4Addr::from(octets).into(),
+            Ipv4Addr::from(bytes).into(),
             u16::from_be_bytes([answer[port], answer[port + 1]]),
         )
     };
@@ -499,7 +499,7 @@ mod tests {
         // To b's own device it comes from nowhere else than the loopback; the answer goes out to
         // the silent host.
         crate::linux::kernel::sysctl(&b, "net.ipv4.conf.all.accept_local", "1").unwrap();
-        crate::linux::kernel::send(&b, &Sample::SYN.octets()).unwrap();
+        crate::linux::kernel::send(&b, &Sample::SYN.bytes()).unwrap();
         let repeats = || crate::linux::kernel::counters(&b).unwrap()["TcpRetransSegs"];
         while repeats() == 0 {
             thread::sleep(EVERY);

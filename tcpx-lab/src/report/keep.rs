@@ -24,9 +24,9 @@ pub fn keep(directory: &Path, reports: &[Report]) -> Result<()> {
             folder(&verdict.arm)
         ));
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let write = |name: &str, octets: &[u8]| {
+        let write = |name: &str, bytes: &[u8]| {
             let path = place.join(name);
-            fs::write(&path, octets).with_context(|| format!("cannot write {}", path.display()))
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
         };
         write(
             "verdict.json",

@@ -31,7 +31,7 @@ impl<'a> Remarks<'a> {
 
     /// Why a packet was sent, or what came of it.
     pub(super) fn on(&self, packet: &Packet) -> Option<String> {
-        let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore)
+        let header = Segment::parse(&packet.bytes, ChecksumPolicy::Ignore)
             .ok()?
             .header;
         let dir = if packet.outgoing {

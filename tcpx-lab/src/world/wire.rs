@@ -4,7 +4,7 @@ use super::process::Process;
 use super::remarks::Remarks;
 use crate::linux::capture::{Capture, Packet};
 use crate::linux::check::{Allowance, check};
-use crate::linux::{kernel, pcapng};
+use crate::linux::{kernel, pcapng, reread};
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -75,7 +75,11 @@ impl Captures {
                 packets
             })
         });
-        Ok([a?, b?])
+        let packets = [a?, b?];
+        for captured in &packets {
+            reread::agree(captured).map_err(|wrong| anyhow!(wrong))?;
+        }
+        Ok(packets)
     }
 }
 
@@ -168,7 +172,7 @@ fn waited(log: &Log, packets: &[Packet]) -> f64 {
 
 /// IP identification and SEG.SEQ.
 fn named(packet: &Packet) -> Option<(u16, u32)> {
-    let header = Segment::parse(&packet.octets, ChecksumPolicy::Ignore)
+    let header = Segment::parse(&packet.bytes, ChecksumPolicy::Ignore)
         .ok()?
         .header;
     Some((header.id, header.seq.0))
@@ -186,14 +190,14 @@ pub(super) fn genuine(plan: &Plan, side: End, packets: &[Packet]) -> Vec<Packet>
 /// Each end's capture as a file, with what that end's record says of each packet.
 pub(super) fn written(logs: &[Log; 2], packets: &[Vec<Packet>; 2]) -> Result<[Vec<u8>; 2]> {
     let one = |end: End| {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let section = format!("tcpx-lab: what passed {end}'s end of the cable");
         let side = pcapng::End {
             name: role(end).name(),
             packets: end.of::<Vec<Packet>>(packets),
         };
         let remarks = Remarks::of(end.of(logs));
-        pcapng::write(&mut octets, &section, side, |packet| remarks.on(packet)).map(|()| octets)
+        pcapng::write(&mut bytes, &section, side, |packet| remarks.on(packet)).map(|()| bytes)
     };
     Ok([one(End::A)?, one(End::B)?])
 }

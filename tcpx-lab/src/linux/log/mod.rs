@@ -9,7 +9,7 @@
 //! show a change and the one that did: states that passed between the two (a SYN came and a SYN,ACK
 //! left: SYN-RECEIVED), the exact time of each change (its segment's), and its event. What the
 //! segments would lead to and no look confirms is not told: a FIN that the kernel has not taken
-//! because octets before it are missing changes nothing. Where the segments do not lead from one
+//! because bytes before it are missing changes nothing. Where the segments do not lead from one
 //! sampled state to the next, the event is the only one that can be between the two, or `?`. A
 //! connection that lived and died between two looks is inferred whole.
 //!
@@ -243,7 +243,7 @@ fn lives(segments: &[Captured], seen: &Seen, packets: &[Packet], restarts: &Rest
     }
     for packet in packets.iter().filter(|packet| !packet.outgoing) {
         let quoted =
-            Icmp::parse(&packet.octets).and_then(|icmp| tuples.get_mut(&(icmp.local, icmp.remote)));
+            Icmp::parse(&packet.bytes).and_then(|icmp| tuples.get_mut(&(icmp.local, icmp.remote)));
         quoted
             .into_iter()
             .for_each(|tuple| tuple.errors.push(packet.at));

@@ -117,7 +117,7 @@ impl<'a> Table<'a> {
     }
 
     /// Narrows what fits to the segments that begin where the first of them began: nothing that
-    /// holds that octet begins before it.
+    /// holds that byte begins before it.
     pub(super) fn begins_like_the_first(&mut self, name: &str, fits: &str, way: Way<'a>) -> String {
         let flow = way.flow();
         let place = format!("{flow} . tcp sequence");

@@ -212,9 +212,9 @@ impl<'a> Table<'a> {
             Kind::Fin => "tcp flags & fin == fin".into(),
             Kind::Rst => "tcp flags & rst == rst".into(),
             Kind::Flags(flags) => format!("tcp flags == {:#x}", flags.0),
-            // There is an octet this far behind the TCP header.
+            // There is an byte this far behind the TCP header.
             Kind::Data => "@ih,0,8 >= 0".into(),
-            Kind::Longer(octets) => format!("@ih,{},8 >= 0", octets * 8),
+            Kind::Longer(bytes) => format!("@ih,{},8 >= 0", bytes * 8),
             Kind::Ack => self.bare_ack()?,
             Kind::ThirdAck => return self.third_ack(way),
             Kind::Idle(_) => {
@@ -378,7 +378,7 @@ fn statements(edit: Edit, own: &Own, into: &mut String) -> Result<(), Refusal> {
         Field::WindowScale => {
             return refuse(
                 Blame::Effect,
-                "nft writes two or four octets of an option, and the shift count has one",
+                "nft writes two or four bytes of an option, and the shift count has one",
             );
         }
     }
