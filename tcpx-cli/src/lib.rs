@@ -25,7 +25,7 @@ pub use flags::Common;
 pub use knobs::Knobs;
 pub use live::{Display, Live};
 pub use script::{script, script_ports};
-pub use setup::{Run, is_stdout};
+pub use setup::{Session, is_stdout};
 pub use signals::await_children;
 pub use spans::Spans;
 pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};

@@ -3,7 +3,7 @@
 use crate::app::{AppError, Ends, Player, signalled};
 use crate::failure::{Failure, underlined};
 use crate::input;
-use crate::setup::Run;
+use crate::setup::Session;
 use std::path::Path;
 use tcpx::Ports;
 use tcpx::host::{Host, HostOptions};
@@ -68,12 +68,12 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
     }
 }
 
-impl Run {
+impl Session {
     /// Starts a host, plays a script on it and waits until every connection is CLOSED, or for a
     /// signal if it is to `stay`. The exit status is that of the script.
     ///
     /// # Errors
-    /// Those of [`host`](Run::host).
+    /// Those of [`host`](Session::host).
     pub fn play(
         &self,
         link: Link,

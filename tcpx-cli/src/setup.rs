@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What the flags request, before anything is opened.
 #[derive(Debug)]
-pub struct Run {
+pub struct Session {
     /// The stack's configuration.
     pub config: Config,
     rules: Vec<FaultRule>,
@@ -40,12 +40,12 @@ pub struct Run {
     pub display: Display,
 }
 
-impl Run {
+impl Session {
     /// Checks the flags.
     ///
     /// # Errors
     /// An unknown rule or a mistake in a fault, underlined; no random seed to be had.
-    pub fn new(common: &Common, role: Role) -> Result<Run, Failure> {
+    pub fn new(common: &Common, role: Role) -> Result<Session, Failure> {
         let Settings {
             profile,
             config,
@@ -70,7 +70,7 @@ impl Run {
             .with_ansi(colour)
             .with_writer(move || shared.clone())
             .try_init();
-        Ok(Run {
+        Ok(Session {
             config,
             rules,
             seed,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tcpx::{Error, Host, Stream};
 use tcpx_cli::app::{AppError, Ends, Player};
-use tcpx_cli::{self as cli, Failure, Run};
+use tcpx_cli::{self as cli, Failure, Session};
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Script, Step};
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
@@ -28,7 +28,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// `--output`, or stdout, or nowhere when a record goes to stdout.
-    pub(crate) fn open(cli: &Cli, run: &Run) -> Result<Output, Failure> {
+    pub(crate) fn open(cli: &Cli, session: &Session) -> Result<Output, Failure> {
         let failed = |what: String| {
             move |error: io::Error| Failure {
                 message: format!("{what}: {error}"),
@@ -36,7 +36,7 @@ impl Output {
             }
         };
         let named = cli.output.as_deref();
-        if named.is_some_and(cli::is_stdout) && run.record_on_stdout() {
+        if named.is_some_and(cli::is_stdout) && session.record_on_stdout() {
             return Err(Failure::usage(
                 "--output and a record would be mixed in stdout: name a file for --output, --events or --pcap",
             ));
@@ -46,7 +46,7 @@ impl Output {
                 .map_err(failed(format!("cannot create {}", path.display())))?;
             return Ok(Output::new(Some(file), false));
         }
-        if run.record_on_stdout() {
+        if session.record_on_stdout() {
             return Ok(Output::new(None, false));
         }
         let stdout = io::stdout()
@@ -122,7 +122,7 @@ impl AsyncWrite for Writer {
     }
 }
 
-fn script(cli: &Cli, run: &Run) -> Script {
+fn script(cli: &Cli, session: &Session) -> Script {
     let ends_at_once = cli.close || cli.abort;
     let mut steps: Vec<Step> = cli
         .send
@@ -132,7 +132,7 @@ fn script(cli: &Cli, run: &Run) -> Script {
     if cli.send.is_none() && ends_at_once {
         steps.push(Step::SendInput);
     }
-    if run.holds_third_ack() {
+    if session.holds_third_ack() {
         steps.extend(cli.hold.map_or([Step::StopReading, Step::Release], |hold| {
             [Step::Sleep(hold), Step::Release]
         }));
@@ -182,8 +182,8 @@ impl tokio::io::AsyncRead for Silence {
 }
 
 /// Every connection that the flags ask for; the exit status of the worst.
-pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8 {
-    let script = Arc::new(script(cli, run));
+pub(crate) async fn all(cli: &Cli, session: &Session, host: &Host, output: Output) -> u8 {
+    let script = Arc::new(script(cli, session));
     let (tell, mut told) = unbounded_channel();
     let mut workers = JoinSet::new();
     for _ in 0..cli.parallel {
@@ -198,12 +198,12 @@ pub(crate) async fn all(cli: &Cli, run: &Run, host: &Host, output: Output) -> u8
     drop(tell);
     let mut worst = 0;
     while let Some(failure) = told.recv().await {
-        worst = worst.max(run.report(host, Err(failure)));
+        worst = worst.max(session.report(host, Err(failure)));
     }
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {
-            worst =
-                worst.max(run.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
+            worst = worst
+                .max(session.report(host, Err(AppError::Own(format!("a task failed: {error}")))));
         }
     }
     worst
@@ -298,7 +298,7 @@ async fn closed(stream: &Stream) -> Result<(), AppError> {
 }
 
 /// A signal: what is open is aborted. After a silence that was asked for, that is a good end.
-pub(crate) fn interrupted(cli: &Cli, run: &Run, host: &Host, code: u8) -> u8 {
-    let code = run.interrupted(host, code);
+pub(crate) fn interrupted(cli: &Cli, session: &Session, host: &Host, code: u8) -> u8 {
+    let code = session.interrupted(host, code);
     if cli.vanish_after.is_some() { 0 } else { code }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tcpx::{Ports, link};
-use tcpx_cli::{self as cli, Common, Failure, Run};
+use tcpx_cli::{self as cli, Common, Failure, Session};
 use tcpx_proto::script::Addresses;
 use tcpx_proto::trace::Role;
 
@@ -156,30 +156,30 @@ fn main() -> ExitCode {
 
 fn connect(cli: &Cli) -> Result<u8, Failure> {
     cli.check()?;
-    let run = Run::new(&cli.common, Role::Client)?;
+    let session = Session::new(&cli.common, Role::Client)?;
     if let Some(path) = &cli.script {
-        return play(cli, &run, path);
+        return play(cli, &session, path);
     }
     let (address, ports) = cli.local()?;
-    let output = connection::Output::open(cli, &run)?;
-    let (link, options) = run.open(address, ports)?;
-    run.host(link, options, async |host| {
+    let output = connection::Output::open(cli, &session)?;
+    let (link, options) = session.open(address, ports)?;
+    session.host(link, options, async |host| {
         let signalled = tcpx_cli::app::signalled().map_err(|error| Failure {
             message: format!("cannot catch signals: {error}"),
             code: 1,
         })?;
         tokio::select! {
-            code = connection::all(cli, &run, host, output) => Ok(code),
-            code = signalled => Ok(connection::interrupted(cli, &run, host, code)),
+            code = connection::all(cli, &session, host, output) => Ok(code),
+            code = signalled => Ok(connection::interrupted(cli, &session, host, code)),
         }
     })
 }
 
-fn play(cli: &Cli, run: &Run, path: &Path) -> Result<u8, Failure> {
+fn play(cli: &Cli, session: &Session, path: &Path) -> Result<u8, Failure> {
     let script = cli::script(path)?;
     let port = cli.bind.map_or(0, |bind| bind.port());
-    let (link, options) = run.open(cli.address()?, cli::script_ports(&script, port)?)?;
-    run.play(
+    let (link, options) = session.open(cli.address()?, cli::script_ports(&script, port)?)?;
+    session.play(
         link,
         options,
         script,

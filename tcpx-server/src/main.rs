@@ -10,7 +10,7 @@ use std::time::Duration;
 use tcpx::Ports;
 use tcpx::{Error, Host, Stream};
 use tcpx_cli::app::{self, AppError, Ends, Player};
-use tcpx_cli::{self as cli, Common, Failure, Run, input};
+use tcpx_cli::{self as cli, Common, Failure, Session, input};
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::script::{Addresses, Script, Step};
 use tcpx_proto::trace::Role;
@@ -143,10 +143,10 @@ fn main() -> ExitCode {
 
 fn play(cli: &Cli, path: &Path) -> Result<u8, Failure> {
     let script = cli::script(path)?;
-    let run = Run::new(&cli.common, Role::Server)?;
+    let session = Session::new(&cli.common, Role::Server)?;
     let port = cli.address.port();
-    let (link, options) = run.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
-    run.play(
+    let (link, options) = session.open(cli.address.ip(), cli::script_ports(&script, port)?)?;
+    session.play(
         link,
         options,
         script,
@@ -160,32 +160,37 @@ fn serve(cli: &Cli) -> Result<u8, Failure> {
         return play(cli, path);
     }
     let script = Arc::new(cli.script()?);
-    let run = Run::new(&cli.common, Role::Server)?;
+    let session = Session::new(&cli.common, Role::Server)?;
     let ports = if cli.address.port() == 0 {
         Ports::Block(1)
     } else {
         Ports::Exact(cli.address.port())
     };
-    let (link, options) = run.open(cli.address.ip(), ports)?;
-    run.host(link, options, async |host| {
+    let (link, options) = session.open(cli.address.ip(), ports)?;
+    session.host(link, options, async |host| {
         let signalled = app::signalled().map_err(|error| Failure {
             message: format!("cannot catch signals: {error}"),
             code: 1,
         })?;
         tokio::select! {
-            served = accept(cli, &run, host, script) => served,
-            code = signalled => Ok(run.interrupted(host, code)),
+            served = accept(cli, &session, host, script) => served,
+            code = signalled => Ok(session.interrupted(host, code)),
         }
     })
 }
 
-async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Result<u8, Failure> {
+async fn accept(
+    cli: &Cli,
+    session: &Session,
+    host: &Host,
+    script: Arc<Script>,
+) -> Result<u8, Failure> {
     let listener = host.listen_with(
         *host.ports().start(),
         cli.backlog as usize,
         &host.config().conn,
     )?;
-    run.say(&format!(
+    session.say(&format!(
         "listening on {} (guard: {})",
         listener.local_addr(),
         host.guard_description()
@@ -195,7 +200,7 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
         let stream = tokio::select! {
             accepted = listener.accept() => accepted?.0,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                run.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                session.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
                 continue;
             }
         };
@@ -208,7 +213,7 @@ async fn accept(cli: &Cli, run: &Run, host: &Host, script: Arc<Script>) -> Resul
         );
         if cli.once {
             drop(listener);
-            return Ok(run.report(host, handling.await));
+            return Ok(session.report(host, handling.await));
         }
         tasks.spawn(handling);
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A capability that tcpx uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Capability {
     /// Raw sockets and SO_MARK.
     NetRaw,

@@ -61,6 +61,7 @@ impl Ends {
 
 /// How a script ended early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AppError {
     /// The connection ended.
     #[error(transparent)]

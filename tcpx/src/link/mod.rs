@@ -87,7 +87,7 @@ pub struct Link {
     mtu: u16,
     receive_buffer: usize,
     buffers: Mutex<batch::ReceiveBuffers>,
-    pierced: AtomicU64,
+    full_ttl_packets: AtomicU64,
     /// Declared last: while our sockets still speak for the ports, the kernel does not.
     guard: Guard,
 }
@@ -142,7 +142,7 @@ impl Link {
             address,
             mtu,
             buffers: Mutex::default(),
-            pierced: AtomicU64::new(0),
+            full_ttl_packets: AtomicU64::new(0),
             guard,
         })
     }
@@ -177,8 +177,8 @@ impl Link {
 
     /// Packets that came with TTL 255 while only a listener with IP_MINTTL guards us: the kernel
     /// may have answered them.
-    pub fn pierced(&self) -> u64 {
-        self.pierced.load(Ordering::Relaxed)
+    pub fn full_ttl_packets(&self) -> u64 {
+        self.full_ttl_packets.load(Ordering::Relaxed)
     }
 
     /// What keeps the kernel quiet, in words.
@@ -210,7 +210,7 @@ impl Link {
         let watch = self.guard.yields_to_full_ttl();
         let segments = self.tcp.receive(&mut buffers, |packet| {
             if watch && packet.get(8) == Some(&255) {
-                self.note_pierced();
+                self.note_full_ttl();
             }
             each(Kind::Tcp, packet);
         })?;
@@ -221,8 +221,8 @@ impl Link {
     }
 
     /// Counts a packet that went past the listener, and warns of the first.
-    fn note_pierced(&self) {
-        if self.pierced.fetch_add(1, Ordering::Relaxed) == 0 {
+    fn note_full_ttl(&self) {
+        if self.full_ttl_packets.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(
                 "the peer sends with TTL 255, which passes the listener guard: the kernel answers it too. Choose the iptables guard"
             );

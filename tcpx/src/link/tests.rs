@@ -286,7 +286,7 @@ fn full_ttl_is_counted_only_where_the_listener_is_all_there_is() {
                 link.send(&segment(PEER, OURS, 1, ttl, b""), OURS).unwrap();
             }
             receive(&link, 3).await;
-            assert_eq!(link.pierced(), expected);
+            assert_eq!(link.full_ttl_packets(), expected);
         });
     }
 }
