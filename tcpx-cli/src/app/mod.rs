@@ -69,13 +69,13 @@ pub enum AppError {
     /// A step of the script could not be done.
     #[error(transparent)]
     Step(StepError),
-    /// The application's own input could not be read, or its output not written.
+    /// The application's own input or output failed.
     #[error("{0}")]
     Own(String),
 }
 
 impl AppError {
-    /// The same in the words that every record of a script uses.
+    /// As the records of all executors spell it.
     fn plainly(&self) -> StepError {
         match self {
             AppError::Connection(Error::Ended(reason)) => {
@@ -231,8 +231,7 @@ impl Executor<'_> {
             }
             Call::Output(bytes) => connection::write_output(&mut self.ends.output, bytes).await?,
             Call::EndOutput => connection::end_output(&mut self.ends.output).await?,
-            // What is rare and large has a room of its own, so that a connection that waits does
-            // not keep it.
+            // Rare and large: boxed, so that a connection that waits does not need room for it.
             Call::Relay(stream) => {
                 Box::pin(connection::relay(stream, self.ends, self.recorded)).await?;
             }

@@ -100,8 +100,8 @@ impl Flow {
         }
     }
 
-    /// Follows a segment: the start of an incarnation, the third ACK and the silence (into `facts`).
-    /// Returns 0 or the number of the retransmission.
+    /// Follows a segment: the start of an incarnation, the third ACK and the silence (into
+    /// `facts`). Returns 0 or the number of the retransmission.
     pub(super) fn see(&mut self, now: Instant, facts: &mut Facts) -> u32 {
         let before = self.seen.replace(now).unwrap_or(now);
         self.silence = self.silence.max(now.since(before));

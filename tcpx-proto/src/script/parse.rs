@@ -406,7 +406,8 @@ mod tests {
 
     #[test]
     fn script_with_names_comments_and_semicolons_is_read_in_order() {
-        let script = "listen 7000 backlog 3 # here\naccept as b; b: send \"a;\\x41#\\n\"\n\n receive to end;sleep 1.5s\nexpect closed reset";
+        let script = "listen 7000 backlog 3 # here\naccept as b; b: send \"a;\\x41#\\n\"\n\n \
+                      receive to end;sleep 1.5s\nexpect closed reset";
         let expected = [
             Step::Listen {
                 port: Some(7000),
@@ -466,8 +467,10 @@ mod tests {
 
     #[test]
     fn step_spelled_out_is_read_back() {
-        let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\nopen as b\na:send \"x\"\nreceive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
-                    relay\nsleep 20ms\nstop reading\nstop listening\nlift\nshutdown\nclose\nabort\ngo silent\nrestart\nexpect \"hi\"\n\
+        let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\nopen as b\na:send \"x\"\n\
+                    receive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
+                    relay\nsleep 20ms\nstop reading\nstop listening\nlift\nshutdown\nclose\n\
+                    abort\ngo silent\nrestart\nexpect \"hi\"\n\
                     expect FIN-WAIT-2\nexpect closed\nexpect closed clean";
         for step in script_steps(&text.replace("a:send", "send")) {
             assert_eq!(script_steps(&step.to_string()), vec![step]);
@@ -531,7 +534,8 @@ mod tests {
 
         #[test]
         fn any_words_of_the_language_are_read_or_refused_within_bounds(
-            text in "((listen|accept|as|connect|send|receive|until|to end|expect|closed|stop|a:|;|\n|\"x|\"|#|é)[ ]?[0-9sA-F]{0,2}){0,12}"
+            text in "((listen|accept|as|connect|send|receive|until|to end|expect|closed|stop|\
+                    a:|;|\n|\"x|\"|#|é)[ ]?[0-9sA-F]{0,2}){0,12}"
         ) {
             if let Err(error) = Script::parse(&text) {
                 prop_assert!(text.get(error.span).is_some());

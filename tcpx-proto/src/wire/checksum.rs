@@ -45,7 +45,11 @@ mod tests {
     proptest! {
         #[test]
         fn sum_is_that_of_the_words_in_network_order(bytes: Vec<u8>, start in 0u64..1 << 20) {
-            let words = bytes.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])));
+            let word = |pair: &[u8]| {
+                let low = pair.get(1).copied().unwrap_or(0);
+                u64::from(u16::from_be_bytes([pair[0], low]))
+            };
+            let words = bytes.chunks(2).map(word);
             let naive: u64 = words.sum::<u64>() + start;
             prop_assert_eq!(fold(sum(start, &bytes)) % 0xffff, fold(naive) % 0xffff);
         }

@@ -367,12 +367,18 @@ mod tests {
     proptest! {
         #[test]
         fn icmp_parse_changed_octets_never_panic(
-            v6: bool, kind: u8, code: u8, rest: u32, cut in 0usize..128, changes: Vec<(prop::sample::Index, u8)>
+            v6: bool,
+            kind: u8,
+            code: u8,
+            rest: u32,
+            cut in 0usize..128,
+            changes: Vec<(prop::sample::Index, u8)>,
         ) {
             let ends = if v6 { V6 } else { V4 };
             let mut quoted = syn(ends);
             quoted.truncate(cut);
-            for (at, value) in changes.iter().filter(|_| !quoted.is_empty()).take(4).collect::<Vec<_>>() {
+            let most = if quoted.is_empty() { 0 } else { 4 };
+            for (at, value) in changes.iter().take(most) {
                 let at = at.index(quoted.len());
                 quoted[at] = *value;
             }

@@ -545,23 +545,37 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spoil_checksum_any_text_is_refused(v6: bool, text in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn spoil_checksum_any_text_is_refused(
+            v6: bool,
+            text in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
             let mut packet = packet(v6, &text);
             spoil_checksum(&mut packet);
-            prop_assert_eq!(Segment::parse(&packet, ChecksumPolicy::Partial).unwrap_err(), ParseError::BadChecksum);
+            let parsed = Segment::parse(&packet, ChecksumPolicy::Partial);
+            prop_assert_eq!(parsed.unwrap_err(), ParseError::BadChecksum);
         }
 
         #[test]
-        fn flip_bit_changes_exactly_one_bit_of_the_text(v6: bool, choice: u64, text in proptest::collection::vec(any::<u8>(), 1..40)) {
+        fn flip_bit_changes_exactly_one_bit_of_the_text(
+            v6: bool,
+            choice: u64,
+            text in proptest::collection::vec(any::<u8>(), 1..40),
+        ) {
             let mut changed = packet(v6, &text);
             flip_bit(&mut changed, choice);
             let after = Segment::parse(&changed, ChecksumPolicy::Ignore).unwrap();
-            let bits: u32 = after.payload.iter().zip(&text).map(|(a, b)| (a ^ b).count_ones()).sum();
+            let pairs = after.payload.iter().zip(&text);
+            let bits: u32 = pairs.map(|(a, b)| (a ^ b).count_ones()).sum();
             prop_assert_eq!(bits, 1);
         }
 
         #[test]
-        fn any_octets_are_changed_without_a_panic(mut packet: Vec<u8>, first: u8, value: u32, choice: u64) {
+        fn any_bytes_are_changed_without_a_panic(
+            mut packet: Vec<u8>,
+            first: u8,
+            value: u32,
+            choice: u64,
+        ) {
             if let Some(byte) = packet.first_mut() {
                 *byte = first;
             }

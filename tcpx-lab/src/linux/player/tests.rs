@@ -34,7 +34,10 @@ impl Pages {
 
     /// Waits for a step to begin.
     fn await_step(&self, step: &str) {
-        let began = |entry: &Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text.starts_with(step));
+        let began = |entry: &Entry| match &entry.body {
+            Body::App(AppAction::Began(text)) => text.starts_with(step),
+            _ => false,
+        };
         while !self.0.lock().unwrap().ends_with(b"\n") || !self.log().entries.iter().any(began) {
             thread::sleep(Duration::from_millis(1));
         }
@@ -99,8 +102,10 @@ fn deeds(log: &Log) -> Vec<String> {
 #[test]
 fn scripts_of_both_ends_talk_and_close() {
     let [(client, sent), (server, echoed)] = match between(
-        "connect from 40000\nexpect ESTABLISHED\nsend \"hello\\n\"\nreceive until \"\\n\"\nshutdown\nreceive to end\nclose\nexpect TIME-WAIT",
-        "listen backlog 4\naccept as one\nexpect \"hello\\n\"\nsend \"hi\\n\"\none: receive to end\nclose\nexpect closed clean\nstop listening",
+        "connect from 40000\nexpect ESTABLISHED\nsend \"hello\\n\"\nreceive until \"\\n\"\n\
+         shutdown\nreceive to end\nclose\nexpect TIME-WAIT",
+        "listen backlog 4\naccept as one\nexpect \"hello\\n\"\nsend \"hi\\n\"\none: receive to end\n\
+         close\nexpect closed clean\nstop listening",
     ) {
         Some(both) => both,
         None => return,
@@ -158,7 +163,8 @@ fn scripts_of_both_ends_talk_and_close() {
 fn abort_ends_a_step_of_the_other_end_with_its_reason() {
     let both = between(
         "connect\nreceive 1\nabort\nexpect closed aborted",
-        "listen\naccept\nsend \"x\"\nreceive to end\nsend \"never\"\nexpect closed reset\nsleep 1ms",
+        "listen\naccept\nsend \"x\"\nreceive to end\nsend \"never\"\n\
+         expect closed reset\nsleep 1ms",
     );
     let Some([(client, aborted), (server, reset)]) = both else {
         return;
@@ -257,7 +263,8 @@ fn wishes_end_a_connection_whose_peer_is_gone() {
 #[test]
 fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
     let both = between(
-        "connect\nsend \"a\"\nreceive 1\nsleep 300ms\nsend \"b\"\nreceive to end\nexpect closed reset",
+        "connect\nsend \"a\"\nreceive 1\nsleep 300ms\nsend \"b\"\nreceive to end\n\
+         expect closed reset",
         "listen\naccept\nreceive 1\nsend \"y\"\nsleep 50ms\nrestart\nlisten\nsleep 600ms",
     );
     let Some([(client, reset), (server, restarted)]) = both else {
@@ -284,7 +291,10 @@ fn restart_says_nothing_and_the_old_connection_is_answered_with_a_reset() {
         .find(|entry| matches!(entry.body, Body::Closed { .. }))
         .unwrap()
         .t;
-    let restart = |entry: &&Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text == "restart");
+    let restart = |entry: &&Entry| match &entry.body {
+        Body::App(AppAction::Began(text)) => text == "restart",
+        _ => false,
+    };
     assert!(gone > server.entries.iter().find(restart).unwrap().t);
 }
 

@@ -970,7 +970,13 @@ enum Act {
 
 fn any_act() -> impl Strategy<Value = Act> {
     let direction = prop_oneof![Just(Direction::Out), Just(Direction::In)];
-    let flags = prop_oneof![4 => Just(0x10u8), 1 => Just(2), 1 => Just(0x12), 1 => Just(0x11), 1 => any::<u8>()];
+    let flags = prop_oneof![
+        4 => Just(0x10u8),
+        1 => Just(2),
+        1 => Just(0x12),
+        1 => Just(0x11),
+        1 => any::<u8>(),
+    ];
     let seq = prop_oneof![8 => 100u32..110, 1 => any::<u32>()];
     let offer = (direction, flags, seq, 0usize..4, 1u16..3).prop_map(
         |(direction, flags, seq, text, port)| Act::Offer {
@@ -981,7 +987,12 @@ fn any_act() -> impl Strategy<Value = Act> {
             port,
         },
     );
-    prop_oneof![12 => offer, 2 => (0usize..11).prop_map(Act::State), 3 => (0u64..4).prop_map(Act::Wait), 1 => Just(Act::Release)]
+    prop_oneof![
+        12 => offer,
+        2 => (0usize..11).prop_map(Act::State),
+        3 => (0u64..4).prop_map(Act::Wait),
+        1 => Just(Act::Release),
+    ]
 }
 
 proptest! {
@@ -1004,7 +1015,8 @@ proptest! {
             match act {
                 Act::Offer { direction, flags, seq, text, port } => {
                     bench.port = port;
-                    let mut packet = bench.packet(direction, Flags(flags), seq, 501, &"abcd"[..text]);
+                    let text = &"abcd"[..text];
+                    let mut packet = bench.packet(direction, Flags(flags), seq, 501, text);
                     let judgement = bench.gate.offer(bench.now, direction, None, &mut packet);
                     offered += 1;
                     passed += usize::from(judgement.goes_on());
@@ -1029,7 +1041,10 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_are_judged_without_a_panic(lines in prop::collection::vec(any_rule(), 1..4), packets: Vec<Vec<u8>>) {
+    fn any_bytes_are_judged_without_a_panic(
+        lines in prop::collection::vec(any_rule(), 1..4),
+        packets: Vec<Vec<u8>>,
+    ) {
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let mut bench = Bench::new(&lines);
         for mut packet in packets {

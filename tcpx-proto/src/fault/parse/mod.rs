@@ -334,7 +334,7 @@ fn segments(word: Word<'_>, direction: Option<Direction>) -> Parsed<(Kind, Which
     if kind.needs_label() && direction != Some(Direction::Out) {
         let message = format!("'{}' works with 'out' only", name.text);
         let help = format!(
-            "write 'out {}': it depends on why a segment was sent, which an incoming one does not show",
+            "write 'out {}': an incoming segment does not show why it was sent",
             name.text
         );
         return Err(name.wrong(message, Some(help)));

@@ -352,7 +352,8 @@ proptest! {
 
     #[test]
     fn any_words_of_the_language_are_read_or_refused_within_bounds(
-        line in "((rate|delay|dup|hold|release|rewrite|strip|mss|drop|out|in|any|data|flags|longer|third-ack|on|after|closed|é)?[ =#.(),%*+-]?[0-9sA-F]{0,2}){0,12}"
+        line in "((rate|delay|dup|hold|release|rewrite|strip|mss|drop|out|in|any|data|flags|\
+                longer|third-ack|on|after|closed|é)?[ =#.(),%*+-]?[0-9sA-F]{0,2}){0,12}"
     ) {
         if let Err(error) = action(&line) {
             prop_assert!(line.get(error.span).is_some());
