@@ -7,12 +7,12 @@ use crate::endpoint::Endpoint;
 use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::fault::{FaultRule, Gate};
-use crate::id::{ConnId, ListenerId};
+use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{Addresses, AppAction, Script, StepError};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
 use crate::trace::{Observed, ObservedSegment};
-use crate::wire::Icmp;
+use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -22,6 +22,7 @@ use core::net::IpAddr;
 #[derive(Clone)]
 pub(super) struct Conn {
     pub(super) id: ConnId,
+    tuple: FourTuple,
     pub(super) closed: Option<CloseReason>,
     /// All that an application received on it.
     pub(super) received: Vec<u8>,
@@ -167,9 +168,13 @@ impl Host {
 
     /// Moves what was observed into the trace. `departed` is of a segment that came off a link.
     fn look(&mut self, trace: &mut Vec<Observation>, mut departed: Option<usize>) {
-        for observed in core::mem::take(&mut self.endpoint.observer) {
-            if let Observed::Event(event) = &observed {
-                self.follow(event);
+        for mut observed in core::mem::take(&mut self.endpoint.observer) {
+            match &mut observed {
+                Observed::Event(event) => self.follow(event),
+                Observed::Segment(segment) if segment.record.conn.is_none() => {
+                    segment.record.conn = self.last_of(segment);
+                }
+                Observed::Segment(_) | Observed::App(_) => {}
             }
             let arrived = observed.segment().is_some_and(|record| !record.out);
             trace.push(Observation::Host {
@@ -180,13 +185,28 @@ impl Host {
         }
     }
 
+    /// The last connection with the four-tuple of a segment, which the stack has forgotten.
+    fn last_of(&self, segment: &ObservedSegment) -> Option<ConnId> {
+        let read = Segment::parse(&segment.packet, ChecksumPolicy::Ignore).ok()?;
+        let header = &read.header;
+        let (local, remote) = if segment.record.out {
+            (header.source, header.destination)
+        } else {
+            (header.destination, header.source)
+        };
+        let tuple = FourTuple { local, remote };
+        let last = self.conns.iter().rev().find(|conn| conn.tuple == tuple)?;
+        Some(last.id)
+    }
+
     /// Keeps the connections known.
     fn follow(&mut self, event: &Event) {
         let Some(id) = event.conn else { return };
         match event.what {
-            What::Opened { .. } => {
+            What::Opened { local, remote, .. } => {
                 return self.conns.push(Conn {
                     id,
+                    tuple: FourTuple { local, remote },
                     closed: None,
                     received: Vec::new(),
                 });
