@@ -131,7 +131,7 @@ impl Sink for Live {
         match recorded.observed {
             Observed::Segment(segment) => self.segment(recorded, segment),
             Observed::Event(event) => self.event(recorded, event),
-            Observed::App(event) => self.app(recorded, &event.did),
+            Observed::App(event) => self.app(recorded, &event.action),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The one record of what happened. Logs, ladders, captures and tests are its readers.
+//! What the engine notes: the one source of logs, ladders, captures and tests.
 
 use crate::error::CloseReason;
 use crate::label::Label;
@@ -18,7 +18,7 @@ use core::net::SocketAddr;
 pub struct Event {
     /// When.
     pub at: Instant,
-    /// To which connection; `None` for what belongs to none (a stranger's segment, a bad checksum).
+    /// The connection; `None` for what belongs to none, such as a segment with a bad checksum.
     pub conn: Option<ConnId>,
     /// The number of the incoming packet that caused it, counted from 1 in the order of
     /// [`packet_arrives`](crate::stack::Stack::packet_arrives); `None` when a call or a timer did.
@@ -30,7 +30,7 @@ pub struct Event {
 /// What can happen.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum What {
-    /// A connection record was made.
+    /// A connection was created.
     Opened {
         /// Our end.
         local: SocketAddr,
@@ -61,7 +61,7 @@ pub enum What {
     Accepted {
         /// SEG.SEQ.
         seq: Seq,
-        /// Octets of text that were new.
+        /// Bytes of text that were new.
         text: u32,
     },
     /// A segment, or all of its text, was not used.
@@ -73,7 +73,7 @@ pub enum What {
         /// What happened to it.
         action: TimerAction,
     },
-    /// An ICMP error was believed, as a soft error (MUST-56) or as the reason of the `Closed` that
+    /// An ICMP error was accepted, as a soft error (MUST-56) or as the reason of the `Closed` that
     /// follows.
     Icmp(IcmpKind),
     /// R1 was reached: the path is doubtful (SHLD-9).
@@ -83,10 +83,10 @@ pub enum What {
     },
     /// Urgent data is announced up to this sequence number (RFC 6093).
     Urgent {
-        /// The octet after the last urgent one.
+        /// The sequence number after the last urgent byte.
         up_to: Seq,
     },
-    /// The connection reached CLOSED; its record goes when the application has let go of it.
+    /// The connection reached CLOSED; its record is freed when the application releases it.
     Closed(CloseReason),
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for Event {
 pub enum Discard {
     /// It could not be read.
     Parse(ParseError),
-    /// It is for an address and port that is not ours to answer for.
+    /// Its address and port are not reserved for this stack.
     NotReserved,
     /// No connection and no listener; a RST was sent unless the rule was removed.
     NoConnection,
@@ -156,7 +156,7 @@ pub enum Discard {
     AckCheck,
     /// No ACK bit where one is needed.
     NoAck,
-    /// It makes no sense in this state.
+    /// It is not valid in this state.
     State,
     /// The backlog is full.
     Backlog,
@@ -166,7 +166,7 @@ pub enum Discard {
     Duplicate,
     /// Out of order, and no room to hold it.
     NoRoom,
-    /// The state does not take text any more.
+    /// The state no longer accepts text.
     AfterClose,
 }
 
@@ -251,16 +251,16 @@ pub enum TimerAction {
     Stopped,
 }
 
-/// Where events go: a queue that stays empty unless somebody records.
+/// The queue of events; empty unless they are recorded.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Record {
-    /// Whether somebody records.
+    /// Whether events are recorded.
     pub on: bool,
     /// The number of the packet that is being handled.
     pub packet: Option<u64>,
-    /// What was not polled yet.
+    /// Not polled yet.
     pub queue: VecDeque<Event>,
-    /// How much was discarded: counted even when nobody records.
+    /// How many segments were discarded, also when events are not recorded.
     pub discarded: u64,
 }
 
@@ -293,7 +293,7 @@ names!(TimerActionKind, "action of a timer", {
 });
 
 impl Record {
-    /// Notes an event; nothing but a count of discards when nobody records.
+    /// Queues an event; only counts a discard when events are not recorded.
     #[inline]
     pub fn note(&mut self, at: Instant, conn: Option<ConnId>, what: What) {
         self.discarded += u64::from(matches!(what, What::Discarded(_)));
@@ -308,10 +308,10 @@ impl Record {
     }
 }
 
-/// One segment as the gate's owner saw it pass, or not pass: the only `segment` record there is.
+/// One segment that passed the gate or was dropped there: the only `segment` record there is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SegmentRecord {
-    /// Really sent or received at.
+    /// When it was really sent or received.
     pub at: Instant,
     /// The connection, where one is known.
     pub conn: Option<ConnId>,
@@ -325,21 +325,20 @@ pub struct SegmentRecord {
     pub seq: Seq,
     /// SEG.ACK.
     pub ack: Seq,
-    /// Octets of text.
+    /// Bytes of text.
     pub len: u32,
-    /// SEG.WND in octets where the scale is known, else as in the header.
+    /// SEG.WND in bytes where the scale is known, else as in the header.
     pub window: u32,
     /// IP identification.
     pub id: u16,
-    /// 0 for the first time, else how often these octets were seen before in this direction.
+    /// 0 for the first time, else how often these bytes passed before in this direction.
     pub retransmission: u32,
     /// The options that tcpx knows.
     pub options: Options,
 }
 
 impl SegmentRecord {
-    /// What the headers say; the rest is known to the gate's owner alone. Only outgoing segments
-    /// have a label.
+    /// Reads the headers; the endpoint knows the rest. Only outgoing segments have a label.
     pub fn new(
         at: Instant,
         conn: Option<ConnId>,

@@ -203,12 +203,12 @@ impl Host {
     }
 
     /// Tells the observers what an application did.
-    pub fn tell(&self, conn: Option<ConnId>, did: AppAction) {
+    pub fn tell(&self, conn: Option<ConnId>, action: AppAction) {
         // A host that ended has none.
         _ = self
             .handle
             .shared
-            .with(|endpoint, now| endpoint.observe_app(now, conn, did));
+            .with(|endpoint, now| endpoint.observe_app(now, conn, action));
     }
 
     /// Makes the observers write out what they hold.

@@ -184,12 +184,12 @@ impl Stream {
     }
 
     /// Tells the host's observers what the application did.
-    pub fn tell(&self, did: AppAction) {
+    pub fn tell(&self, action: AppAction) {
         // A host that ended has none.
         _ = self
             .handle
             .shared
-            .with(|endpoint, now| endpoint.observe_app(now, Some(self.id), did));
+            .with(|endpoint, now| endpoint.observe_app(now, Some(self.id), action));
     }
 
     /// CLOSE of both directions (RFC 9293 section 3.10.4): nothing more can be sent or received.

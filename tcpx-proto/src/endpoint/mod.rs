@@ -65,9 +65,9 @@ pub struct Endpoint<O> {
     gate: Gate,
     /// Nothing goes out or comes in any more: a host that lost its power.
     silent: bool,
-    /// Somebody observes.
+    /// The observer is watching.
     observed: bool,
-    /// The gate looks at every segment: somebody observes, or there are rules.
+    /// The gate looks at every segment: the observer is watching, or there are rules.
     watched: bool,
     /// The connections that live.
     conns: BTreeMap<ConnId, Ends>,
@@ -277,10 +277,10 @@ impl<O: Observer> Endpoint<O> {
     }
 
     /// An application did something.
-    pub fn observe_app(&mut self, at: Instant, conn: Option<ConnId>, did: AppAction) {
+    pub fn observe_app(&mut self, at: Instant, conn: Option<ConnId>, action: AppAction) {
         self.observe_events(at);
         if self.observed {
-            let event = AppEvent { at, conn, did };
+            let event = AppEvent { at, conn, action };
             self.observer.observe(&Observed::App(event));
         }
     }

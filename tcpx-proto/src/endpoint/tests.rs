@@ -53,7 +53,8 @@ impl Pair {
         let mut packet = [0; 1500];
         loop {
             self.now = self.now + Duration::from_micros(1);
-            let (from, to) = (&mut self.client, &mut self.server);
+            let from = &mut self.client;
+            let to = &mut self.server;
             if let Some(outgoing) = from.poll_transmit(self.now, &mut packet) {
                 to.packet_arrives(self.now, &packet[..outgoing.len]);
             } else if let Some(outgoing) = to.poll_transmit(self.now, &mut packet) {

@@ -211,7 +211,7 @@ pub struct AppEvent {
     /// On which connection, where it concerns one.
     pub conn: Option<ConnId>,
     /// What.
-    pub did: AppAction,
+    pub action: AppAction,
 }
 
 /// Why a step could not be done.

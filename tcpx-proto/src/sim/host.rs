@@ -124,7 +124,7 @@ impl Host {
         self.look(trace, departed);
     }
 
-    /// Wakes whoever slept until now.
+    /// Wakes the applications that slept until now.
     pub(super) fn timeout(&mut self, now: Instant) {
         self.endpoint.timeout(now);
         for app in &mut self.apps {
@@ -247,7 +247,7 @@ impl Host {
         }
     }
 
-    /// One accept; `false`: nobody wants to.
+    /// One accept; `false`: no server is awake.
     fn accept(&mut self, now: Instant) -> bool {
         let Some(server) = self.servers.iter_mut().find(|server| server.awake) else {
             return false;
@@ -275,13 +275,13 @@ impl Host {
             conns: &self.conns,
             actions: &mut actions,
         });
-        for (conn, did) in actions {
-            if let (AppAction::Received(bytes), Some(id)) = (&did, conn)
+        for (conn, action) in actions {
+            if let (AppAction::Received(bytes), Some(id)) = (&action, conn)
                 && let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id)
             {
                 conn.received.extend_from_slice(bytes);
             }
-            self.endpoint.observe_app(now, conn, did);
+            self.endpoint.observe_app(now, conn, action);
         }
         self.look(trace, None);
         match request {

@@ -1,4 +1,4 @@
-//! What a link does to a packet: it takes time, and it may lose, copy, damage or overtake it, as
+//! What a link does to a packet: it delays it, and may lose, duplicate, corrupt or reorder it, as
 //! drawn from a seed.
 
 use super::HostId;
@@ -15,23 +15,23 @@ use alloc::vec::Vec;
 /// `Strict`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Link {
-    /// How long a packet takes. Without any delay, two hosts that answer each other for ever never
-    /// let the clock go on.
+    /// How long a packet takes. Without any delay, two hosts that answer each other forever never
+    /// let the clock advance.
     pub delay: Duration,
-    /// So many of a thousand are lost; 1000: the cable is cut.
+    /// Loss, per thousand; 1000: the cable is cut.
     pub loss: u32,
-    /// So many of a thousand come twice.
+    /// Duplication, per thousand.
     pub duplicate: u32,
-    /// So many of a thousand are damaged.
+    /// Corruption, per thousand.
     pub corrupt: u32,
-    /// So many of a thousand are late, and others overtake them.
+    /// Reordering, per thousand: a packet is late, and others overtake it.
     pub reorder: u32,
-    /// By how much those are late at most.
+    /// The most by which a reordered packet is late.
     pub late: Duration,
 }
 
 impl Link {
-    /// A link that takes this long, and nothing goes wrong.
+    /// A link with this delay and no faults.
     pub const fn new(delay: Duration) -> Link {
         Link {
             delay,
@@ -54,9 +54,9 @@ impl Default for Link {
 /// A packet between two hosts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Passage<H = HostId> {
-    /// Whose it is.
+    /// The host that it goes to.
     pub to: H,
-    /// What its owner wants to know of it again; in a [`Sim`](super::Sim) the observation with
+    /// What its owner gets back with it; in a [`Sim`](super::Sim) the observation with
     /// which it departed.
     pub departed: usize,
     /// The IP packet.
@@ -85,12 +85,12 @@ impl<H: Copy + Ord> Net<H> {
         }
     }
 
-    /// What the way from one host to another is like for packets that depart from now on.
+    /// Sets the link from one host to another for packets that depart from now on.
     pub fn set(&mut self, from: H, to: H, link: Link) {
         self.links.insert((from, to), link);
     }
 
-    /// Sends a packet on its way; `false`: it is lost.
+    /// Sends a packet; `false`: it is lost.
     pub fn depart(&mut self, now: Instant, from: H, passage: Passage<H>) -> bool {
         let link = self
             .links
@@ -158,8 +158,8 @@ impl Draws {
 
     fn damage(&mut self, packet: &mut [u8]) {
         let bit = self.draw() % (packet.len() as u64 * 8).max(1);
-        if let Some(octet) = packet.get_mut((bit / 8) as usize) {
-            *octet ^= 1 << (bit % 8);
+        if let Some(byte) = packet.get_mut((bit / 8) as usize) {
+            *byte ^= 1 << (bit % 8);
         }
     }
 }
@@ -235,7 +235,7 @@ mod tests {
         {
             let flipped: u32 = packet
                 .iter()
-                .map(|octet| (octet ^ n as u8).count_ones())
+                .map(|byte| (byte ^ n as u8).count_ones())
                 .sum();
             assert_eq!(flipped, 1);
         }

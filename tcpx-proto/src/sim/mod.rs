@@ -2,9 +2,9 @@
 //! can be repeated.
 //!
 //! A run is its seeds, its configuration and its calls, and nothing else: done again, it leaves the
-//! same trace, octet by octet. The crate's page begins with one.
+//! same trace, byte by byte. The crate's page begins with one.
 //!
-//! An application is a [`Script`] (`docs/scripts.md` has the language), or whoever makes
+//! An application is a [`Script`] (`docs/scripts.md` has the language), or code that makes
 //! [`call`](Sim::call)s. A [`Sim`] is cloned to try what would have happened otherwise.
 
 mod app;
@@ -203,7 +203,7 @@ impl Sim {
         self.settle(host);
     }
 
-    /// A packet that nobody sent arrives at a host: a segment, or an ICMP error about one.
+    /// A forged packet arrives at a host: a segment, or an ICMP error about one.
     pub fn inject(&mut self, host: HostId, packet: Vec<u8>) {
         if let Some(host) = self.hosts.get_mut(host.0) {
             host.arrives(self.now, &packet, None, &mut self.trace);

@@ -123,7 +123,8 @@ fn segment_that_arrives_names_the_one_that_departed() {
 
 #[test]
 fn echo_comes_back_and_both_close() {
-    let (says, hears) = (Step::Send(b"hello".to_vec()), Step::Receive(5));
+    let says = Step::Send(b"hello".to_vec());
+    let hears = Step::Receive(5);
     let client = vec![says.clone(), hears.clone(), says, hears, Step::Close];
     let (sim, ends) = run(client, vec![Step::Echo, Step::Close], MINUTES);
     for (host, conn) in ends {
@@ -229,7 +230,8 @@ fn icmp_error_injected_reaches_the_tcp_and_is_no_segment() {
         let (_, segment) = seen.segment()?;
         Some(segment.packet.clone())
     });
-    let (router, local) = (Ipv4Addr::new(10, 0, 0, 66), Ipv4Addr::new(10, 0, 0, 1));
+    let router = Ipv4Addr::new(10, 0, 0, 66);
+    let local = Ipv4Addr::new(10, 0, 0, 1);
     let before = segments(&sim).len();
     sim.inject(a, icmp_error(router, local, [3, 1], 0, &syn.unwrap()));
     assert_eq!(

@@ -135,7 +135,7 @@ pub enum Body {
         from: State,
         /// After.
         to: State,
-        /// Why; none where a kernel changed it and nobody saw why.
+        /// Why; none where a kernel changed it unobserved.
         #[cfg_attr(
             feature = "serde",
             serde(default, skip_serializing_if = "Option::is_none")
@@ -192,7 +192,7 @@ pub enum Body {
     },
     /// The connection reached CLOSED.
     Closed {
-        /// How it ended; none where a kernel ended it and nobody saw how.
+        /// How it ended; none where a kernel ended it unobserved.
         #[cfg_attr(
             feature = "serde",
             serde(default, skip_serializing_if = "Option::is_none")

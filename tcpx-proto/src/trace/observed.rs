@@ -85,7 +85,7 @@ impl fmt::Display for Observed {
         write!(f, "{t:11.6}  ")?;
         match self {
             Observed::Event(event) => fmt::Display::fmt(event, f),
-            Observed::App(event) => write!(f, "script: {:?}", event.did),
+            Observed::App(event) => write!(f, "script: {:?}", event.action),
             Observed::Segment(segment) => {
                 let record = &segment.record;
                 fmt::Display::fmt(record, f)?;

@@ -35,7 +35,7 @@ impl Recorded<'_> {
             body: match self.observed {
                 Observed::Event(event) => Body::new(event, start),
                 Observed::Segment(segment) => Body::Segment(Segment::new(segment)),
-                Observed::App(event) => Body::App(event.did.clone()),
+                Observed::App(event) => Body::App(event.action.clone()),
             },
         }
     }

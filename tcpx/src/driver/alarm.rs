@@ -17,7 +17,7 @@ impl Alarm {
     pub(super) fn new() -> io::Result<Alarm> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // SAFETY: the AsyncFd owns the descriptor, and nobody replaces it.
+        // SAFETY: the AsyncFd owns the descriptor, and nothing replaces it.
         let timer = unsafe { AsyncFd::register(timer) }?;
         Ok(Alarm { timer, set: None })
     }
@@ -32,7 +32,8 @@ impl Alarm {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        let (seconds, nanos) = (deadline.0 / 1_000_000_000, deadline.0 % 1_000_000_000);
+        let seconds = deadline.0 / 1_000_000_000;
+        let nanos = deadline.0 % 1_000_000_000;
         let it_value = Timespec {
             tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
             tv_nsec: nanos as _,
@@ -58,7 +59,7 @@ impl Alarm {
                     self.set = None;
                     return Ok(());
                 }
-                // It was set anew after it rang.
+                // It was set again after it rang.
                 Err(rustix::io::Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -75,7 +76,8 @@ mod tests {
     #[tokio::test]
     async fn alarm_set_twice_rings_once_at_the_earlier_time() {
         let mut alarm = Alarm::new().unwrap();
-        let (start, late) = (now(), now() + Duration::from_secs(3600));
+        let start = now();
+        let late = now() + Duration::from_secs(3600);
         alarm.set(Some(late)).unwrap();
         alarm.set(Some(start + Duration::from_millis(2))).unwrap();
         alarm.set(Some(late)).unwrap();

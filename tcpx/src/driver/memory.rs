@@ -14,9 +14,9 @@ pub(crate) struct Net {
     start: tokio::time::Instant,
     /// The time of what happens, in nanoseconds since the start: never ahead of tokio's.
     clock: Arc<AtomicU64>,
-    /// The loop must look at its deadline anew, or end.
+    /// The loop must check its deadline again, or end.
     nudge: Arc<Notify>,
-    /// Held by whoever lets things happen.
+    /// Held by the task that advances the network.
     driving: Mutex<()>,
     air: Mutex<sim::Net<IpAddr>>,
     hosts: Mutex<Vec<(IpAddr, Arc<Shared>)>>,
@@ -172,7 +172,7 @@ impl MemoryLink {
         let mut air = lock(&net.air);
         for (packet, to) in batch.drain() {
             if let Some(to) = to {
-                // Whether the link loses it is nobody's business here.
+                // The sender does not learn whether the link loses it.
                 _ = air.depart(
                     now,
                     self.address,

@@ -71,8 +71,8 @@ async fn kernel<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     tokio::task::spawn_blocking(entered).await.unwrap()
 }
 
-fn pattern(octets: usize) -> Vec<u8> {
-    (0..octets).map(|at| (at % 251) as u8).collect()
+fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at % 251) as u8).collect()
 }
 
 #[test]
@@ -107,7 +107,8 @@ fn kernel_client_gets_a_megabyte_back_and_both_ends_close_clean() {
 #[test]
 fn two_hosts_of_ours_exchange_what_was_written_in_parts_and_wait_out_time_wait() {
     on_a_wire(|| async {
-        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let server = host(Ports::Exact(OURS.port()));
+        let client = host(Ports::Block(4));
         let listener = listen(&server);
         let mut near = client.connect(OURS).await.unwrap();
         let (mut far, _) = listener.accept().await.unwrap();
@@ -252,7 +253,8 @@ fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
                 .build()
                 .unwrap()
         };
-        let (own, other) = (runtime(), runtime());
+        let own = runtime();
+        let other = runtime();
         let listener = own.block_on(async { listen(&host(Ports::Exact(OURS.port()))) });
         drop(own);
         assert!(other.block_on(listener.accept()).is_err());
@@ -262,7 +264,8 @@ fn runtime_that_shuts_down_ends_what_waits_elsewhere_with_an_error() {
 #[test]
 fn vanished_host_answers_nothing_and_its_peer_is_left_alone() {
     on_a_wire(|| async {
-        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let server = host(Ports::Exact(OURS.port()));
+        let client = host(Ports::Block(4));
         let listener = listen(&server);
         let mut near = client.connect(OURS).await.unwrap();
         let far = listener.accept().await.unwrap().0;

@@ -119,7 +119,7 @@ impl Waiters {
                 woken.append(&mut handle.state);
             }),
             // What of it is in line arrives by reading; who waits for it alone asks for the status
-            // or for the octet out of band.
+            // or for the out-of-band byte.
             Signal::Urgent(id) => self.note(id, |handle, woken| woken.append(&mut handle.state)),
             Signal::Readable(id) => self.note(id, |handle, woken| woken.extend(handle.read.take())),
             Signal::Writable(id) => {

@@ -31,7 +31,7 @@ impl Wire {
         }
     }
 
-    /// The longest IP packet, octets.
+    /// The longest IP packet, bytes.
     pub(crate) fn mtu(&self) -> u16 {
         match self {
             Wire::Raw(link) => link.mtu(),

@@ -2,7 +2,7 @@
 //!
 //! An [`Observer`] learns everything as it happens, from inside the driver's loop: it must not
 //! block for long, nor call the host, its streams or listeners, which wait until it returns. If it
-//! panics the host ends, and whoever waits on it gets an error. A [`Recorder`] is the observer that
+//! panics the host ends, and everything that waits for it gets an error. A [`Recorder`] is the observer that
 //! numbers connections, puts what a segment caused beside it, and hands both to a [`Sink`]. A file or a terminal may be slow: a [`BackgroundWriter`] writes it from a thread of
 //! its own, so that no timer of TCP's waits for it.
 //!

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// How many octets may wait for a slow reader before the writer gives up.
+/// How many bytes may wait for a slow reader before the writer gives up.
 const MOST_WAITING: usize = 64 << 20;
 
 /// How long the end of a run waits for a reader that does not read.
@@ -100,8 +100,8 @@ impl fmt::Debug for Slot {
 
 impl Slot {
     /// Whether it was taken: not when the writer is gone, and not from its own thread.
-    pub fn put(&self, octets: &[u8]) -> bool {
-        thread::current().id() != self.thread && self.queue.put(octets.to_vec())
+    pub fn put(&self, bytes: &[u8]) -> bool {
+        thread::current().id() != self.thread && self.queue.put(bytes.to_vec())
     }
 }
 
@@ -122,7 +122,9 @@ impl BackgroundWriter {
             chunks: Mutex::new(Some(sender)),
             waiting: AtomicUsize::new(0),
         });
-        let (source, noted, called) = (Arc::clone(&queue), failures.clone(), name.clone());
+        let source = Arc::clone(&queue);
+        let noted = failures.clone();
+        let called = name.clone();
         let writer = thread::Builder::new().name("writer".into()).spawn(move || {
             if let Err(error) = write_all(into, &chunks, &source) {
                 noted.note(format!("cannot write to {called}: {error}; nothing more goes there, the connection goes on"));
@@ -159,11 +161,11 @@ fn write_all(mut into: impl Write, chunks: &Receiver<Vec<u8>>, source: &Queue) -
 }
 
 impl Write for BackgroundWriter {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.open {
-            self.buffer.extend_from_slice(octets);
+            self.buffer.extend_from_slice(bytes);
         }
-        Ok(octets.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -172,7 +174,7 @@ impl Write for BackgroundWriter {
         }
         if self.queue.waiting.load(Ordering::Relaxed) + self.buffer.len() > MOST_WAITING {
             self.failures.note(format!(
-                "{}: its reader is too slow, {MOST_WAITING} octets wait; nothing more goes there",
+                "{}: its reader is too slow, {MOST_WAITING} bytes wait; nothing more goes there",
                 self.name
             ));
             self.open = false;
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_stops_is_one_failure_and_nobody_blocks() {
+    fn reader_that_stops_is_one_failure_and_nothing_blocks() {
         let (reader, writer) = io::pipe().unwrap();
         let failures = Failures::default();
         let mut background = BackgroundWriter::new("pipe", writer, failures.clone()).unwrap();

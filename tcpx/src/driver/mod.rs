@@ -1,8 +1,8 @@
 //! The one loop: packets, calls and timers in; packets, wake-ups and records out.
 //!
-//! Loop and handles share one lock. Whoever changes something under it pumps: what follows goes out
-//! at once, in batches. The loop itself sleeps until a packet, a deadline, or a nudge that says
-//! that there is an earlier deadline or nothing more to do.
+//! Loop and handles share one lock. Each change under it is followed by a pump: the output goes out
+//! at once, in batches. The loop itself sleeps until a packet, a deadline, or a nudge: there is an
+//! earlier deadline, or nothing more to do.
 
 mod alarm;
 mod memory;
@@ -46,7 +46,7 @@ const BATCHES_IN_A_ROW: usize = 4;
 pub(crate) struct Shared {
     pub(crate) wire: Wire,
     inner: Mutex<Inner>,
-    /// The loop must look at its deadline anew, or end.
+    /// The loop must check its deadline again, or end.
     nudge: Arc<Notify>,
 }
 
@@ -60,11 +60,11 @@ struct Inner {
     asleep_until: Option<Instant>,
     /// The last connection for whose segment the kernel knew no way.
     unroutable: Option<ConnId>,
-    /// Nothing happens any more.
+    /// The host has ended.
     ended: Option<Ended>,
 }
 
-/// Why nothing happens any more.
+/// Why the host ended.
 #[derive(Clone, Debug)]
 enum Ended {
     /// The last handle of the host is gone.
@@ -113,13 +113,13 @@ impl Shared {
         }
     }
 
-    /// Does something with the endpoint, then everything that follows from it. An error: a panic has
-    /// ended the host.
+    /// Does something with the endpoint, then everything that follows from it. An error: a panic
+    /// has ended the host.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Endpoint, Instant) -> R) -> Result<R, Error> {
         self.act(|inner, now| f(&mut inner.endpoint, now))
     }
 
-    /// The same with the waiters at hand: whoever leaves a waker in `f` misses nothing.
+    /// The same with the waiters at hand: a waker that `f` leaves misses nothing.
     fn act<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> Result<R, Error> {
         self.wire.catch_up();
         self.act_now(f)
@@ -225,8 +225,8 @@ impl Shared {
                     let status = inner.endpoint.stack.status(id);
                     let handle = inner.waiters.of(id);
                     handle.established = true;
-                    // It may have ended while it waited, when there was nobody to tell: a SEND
-                    // of nothing says how.
+                    // It may have ended while it waited, without a handle: an empty SEND
+                    // returns the reason.
                     if status
                         .as_ref()
                         .is_some_and(|status| status.state == State::Closed)
@@ -340,7 +340,7 @@ impl Shared {
         self.nudge.notify_one();
     }
 
-    /// Nobody drives the host any more: the runtime is gone.
+    /// The runtime that drove the host is gone.
     pub(crate) fn abandon(&self) {
         self.finish(if self.inner.is_poisoned() {
             Ended::Panicked
@@ -369,7 +369,7 @@ impl Shared {
         }
     }
 
-    /// When something is due next; whoever asks sleeps until then, or until the nudge.
+    /// When something is due next; the caller sleeps until then, or until the nudge.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let mut inner = self
             .inner
@@ -394,7 +394,7 @@ impl Shared {
     }
 }
 
-/// After a panic under the lock the loop has to tell everybody.
+/// After a panic under the lock the loop must wake every waiter.
 struct NudgeOnPanic<'a>(&'a Notify);
 
 impl Drop for NudgeOnPanic<'_> {
@@ -406,7 +406,7 @@ impl Drop for NudgeOnPanic<'_> {
 }
 
 impl Inner {
-    /// Sends and tells until there is nothing left to do, and notes whom to wake.
+    /// Sends until there is nothing left to do, and marks the waiters to wake.
     fn pump(&mut self, wire: &Wire, now: Instant) {
         loop {
             let Some(slot) = self.batch.slot() else {
@@ -429,7 +429,7 @@ impl Inner {
         self.waiters.changed(|id| endpoint.state(id));
     }
 
-    /// Hands the batch to the wire and tells the engine what did not go.
+    /// Hands the batch to the wire and reports to the engine the packets that were not sent.
     fn flush(&mut self, wire: &Wire, now: Instant) {
         let Inner {
             endpoint,
@@ -459,8 +459,7 @@ impl Inner {
     }
 }
 
-/// Makes the handles learn that the loop is over, however it ended: returned, panicked, or dropped
-/// with the runtime.
+/// Marks the host as ended when the loop ends: returned, panicked, or dropped with the runtime.
 struct Watch(Arc<Shared>, Ended);
 
 impl Drop for Watch {
@@ -508,8 +507,7 @@ async fn serve(shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes in what waits, does what is due, and says until when to sleep. `woken` only lends its
-/// room.
+/// Handles what arrived and what is due, and returns when to wake up. `woken` is a reused buffer.
 fn work(
     shared: &Shared,
     link: &Link,
