@@ -67,9 +67,10 @@
 //!
 //! # What happened
 //! [`Stack::record`](stack::Stack::record) switches the engine's own [`event`]s on: states, timers,
-//! segments that were not used and why, ends. The segments themselves are recorded by the gate's
-//! owner, once, with the true time and the verdict: [`event::SegmentRecord`]. A [`sim::Sim`] keeps
-//! both in one [`trace`](sim::Sim::trace).
+//! segments that were not used and why, ends. The segments themselves are recorded by the
+//! [`endpoint`], once, with the true time and the verdict: [`event::SegmentRecord`]. Its observer
+//! learns both, and what applications do, as one type: [`trace::Observed`]. A [`sim::Sim`] keeps
+//! them in one [`trace`](sim::Sim::trace).
 //!
 //! # The rooms
 //! | room | its question |
@@ -79,7 +80,8 @@
 //! | [`config`], [`preset`] | every parameter and policy with its source; which rules can be removed, and how |
 //! | [`state`], [`id`], [`label`], [`error`] | the states and Figure 5, names, why a segment is sent, why something is refused or ends |
 //! | [`event`] | the one record of what happened |
-//! | [`trace`], [`name`] | the lines of an events file, and the names of the values in them |
+//! | [`trace`], [`name`] | what was observed, the lines of an events file, and the names of the values in them |
+//! | [`endpoint`] | stack, gate and observer: one end of a network, without I/O |
 //! | [`tcb`] | one connection: RFC 9293 3.10 in its order |
 //! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
 //! | [`fault`] | what the network does to a segment: the gate at the edge |
