@@ -2,14 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check deny bench doctor list rules run quick lab document man completions netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
+.PHONY: help demo test check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export CMD
 .DELETE_ON_ERROR:
 
-PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq procps python3 bats ca-certificates man-db dpkg-dev
+PACKAGES := iptables nftables tshark tcpdump nginx-light curl iproute2 ethtool libcap2-bin jq nodejs procps python3 bats ca-certificates man-db dpkg-dev
 LAB := target/debug/tcpx-lab
 # Root needs no sudo, and a container has none.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo )
@@ -35,7 +35,7 @@ help: ## list the targets
 demo: build ## draw a handshake and close, then a run without the third ACK and one without TIME-WAIT
 	@$(LAB) demo
 
-test: build tools ## run all tests; without root, in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
+test: build tools wasm ## run all tests; without root, in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
 
 check: ## check formatting, lints, documentation and forbidden imports
@@ -44,6 +44,7 @@ check: ## check formatting, lints, documentation and forbidden imports
 	cargo clippy -p tcpx-tests --test containers -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	cargo test -p tcpx-tests --test boundary
+	.ci/wasm check -p tcpx-proto -p tcpx-experiment
 
 deny: $(DENY) ## check the dependencies: licences, bans, sources; ADVISORIES=1: advisories, too
 	PATH="$(CURDIR)/$(dir $(DENY)):$$PATH" cargo deny --workspace check bans licenses sources $(if $(ADVISORIES),advisories)
@@ -84,6 +85,9 @@ man: build ## write manual pages to target/man
 completions: build ## write bash, zsh and fish completions to target/completions
 	@mkdir -p target/completions; for program in tcpx-client tcpx-server tcpx-lab; do for shell in bash zsh fish; do \
 	  target/debug/$$program completions $$shell > target/completions/$$program.$$shell || exit; done; done; ls target/completions
+
+wasm: ## build the experiments as a WebAssembly module: target/wasm32-unknown-unknown/wasm/examples/experiments.wasm
+	@.ci/wasm build --quiet --profile wasm -p tcpx-experiment --example experiments
 
 static: ## build static, stripped programs for any Linux of this architecture in target/static
 	@RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/tcpx --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \

@@ -46,7 +46,7 @@ fn events_into_head_end_without_a_panic_when_it_has_read_enough() {
 fn events_into_jq_are_json_line_by_line() {
     let Some(lab) = Lab::netns() else { return };
     if !installed("jq") {
-        return;
+        return lab.skip("there is no jq");
     }
     let _server = lab.server(&[]);
     let (read, said) = events_into(&lab, "jq -r 'select(.event == \"state\") | .to'");
@@ -86,7 +86,7 @@ fn coloured(text: &str) -> bool {
 fn terminal_without_colours_gets_none_from_any_program() {
     let Some(lab) = Lab::netns() else { return };
     if !installed("script") {
-        return;
+        return lab.skip("there is no script");
     }
     let _server = lab.server(&[]);
     let path = |name: &str| built(name).display().to_string();
@@ -210,7 +210,7 @@ fn error_that_ends_a_run_is_printed_after_the_live_view() {
 fn terminal_without_columns_has_eighty() {
     let Some(lab) = Lab::netns() else { return };
     if !installed("script") {
-        return;
+        return lab.skip("there is no script");
     }
     for program in ["tcpx-lab", "tcpx-client", "tcpx-server"] {
         let line = format!("{} --help", built(program).display());
