@@ -28,7 +28,7 @@ fn open(profile: Profile, passive: bool) -> Bench {
     bench
 }
 
-/// After so many milliseconds the FIN is acknowledged, once. It comes `ahead` of RCV.NXT.
+/// After this many milliseconds the FIN is acknowledged, once. It comes `ahead` of RCV.NXT.
 fn ack_of_fin(bench: &mut Bench, text: &[u8]) -> u64 {
     let since = bench.now;
     let fin = bench.rcv_nxt + text.len() as u32;

@@ -41,7 +41,7 @@ enum App {
     Idle,
     /// Reads at once.
     Read,
-    /// Reads at once, and answers every message of so many bytes with so many, that much later, so
+    /// Reads at once, and answers every message with one of the given size, that much later, so
     /// often.
     Reply {
         message: usize,

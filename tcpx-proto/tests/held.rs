@@ -1,5 +1,5 @@
 //! What is held beyond RCV.NXT, text and FIN: it never outranks what is in order, ends no stream
-//! before its time, and is told by SACK.
+//! before its time, and is reported by SACK.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]

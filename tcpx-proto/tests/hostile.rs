@@ -281,7 +281,7 @@ fn ack_storm_between_two_desynchronized_ends_dies_out() {
                 .sum();
             packets += flying;
         }
-        assert!(packets < 100, "for ever");
+        assert!(packets < 100, "forever");
     }
     assert!(packets <= 4, "{packets}");
 }

@@ -1,5 +1,5 @@
 //! The state table as a golden file and as a graph: `TCPX_BLESS=1 cargo test -p tcpx-proto --test
-//! state_table` writes both anew.
+//! state_table` rewrites both.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What holds for every packet: written and read it is the same, pnet reads and writes it alike,
+//! What holds forevery packet: written and read it is the same, pnet reads and writes it alike,
 //! and nothing that arrives makes the codec panic.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -167,7 +167,7 @@ fn must_21_user_timeout_ends_the_connection() {
 }
 
 #[test]
-fn must_21_user_timeout_begins_anew_with_each_ack_of_new_data() {
+fn must_21_user_timeout_restarts_with_each_ack_of_new_data() {
     let mut bench = open(with(plain(), |conn| conn.user_timeout = Some(secs(20))));
     bench.send(b"ab");
     bench.run(secs(15));
