@@ -226,7 +226,8 @@ mod tests {
             "   0.000010  #1  out S    seq=100 ack=0 len=0 win=64240  call: syn",
             "   0.000500  #1  in  SA   seq=300 ack=101 len=0 win=64240",
             "   0.000500  #1  SYN-SENT -> ESTABLISHED on SYN,ACK",
-            "   0.000510  #1  out A    seq=101 ack=301 len=0 win=64240  ack: ack-of-syn  drop by `drop out ack-of-syn`",
+            "   0.000510  #1  out A    seq=101 ack=301 len=0 win=64240  ack: ack-of-syn  drop by \
+             `drop out ack-of-syn`",
             "   0.000600   -  in  A    seq=7 ack=8 len=0 win=64240",
             "   0.000600   -  discarded: not-reserved",
             "   0.000900  #1  closed: aborted",

@@ -63,7 +63,8 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
             last: *last,
         }),
         _ => Err(Failure::usage(format!(
-            "the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} apart"
+            "the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} \
+             apart"
         ))),
     }
 }

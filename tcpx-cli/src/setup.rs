@@ -257,7 +257,8 @@ impl Session {
             .count();
         if waits > 0 {
             self.say(&format!(
-                "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL (RFC 9293 3.6.1, MUST-13). \
+                "TIME-WAIT cut short for {waits} connection(s): the active closer must stay 2 MSL \
+                 (RFC 9293 3.6.1, MUST-13). \
                  An old segment, or a retransmitted FIN, now reaches a closed port"
             ));
         }

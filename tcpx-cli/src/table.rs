@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn pipe_gets_a_line_for_each_row_with_nothing_cut_and_no_tab_inside_a_cell() {
-        let rows = "syn-lost\t7\ta title that is long enough to be cut\twhat then?\tbecause it can\nfin\t12\tshort\t\t\n";
+        let rows = "syn-lost\t7\ta title that is long enough to be cut\twhat then?\tbecause it \
+            can\nfin\t12\tshort\t\t\n";
         assert_eq!(table().tabbed(false), rows);
         assert_eq!(
             table().tabbed(true),
@@ -376,7 +377,8 @@ fin       12  short
             ("peer", Fit::Whole),
             ("found", Fit::Wrap),
         ]);
-        let found = "a sentence of many words that --goes-on for longer than any terminal is wide, and then some more of it";
+        let found = "a sentence of many words that --goes-on for longer than any terminal is \
+            wide, and then some more of it";
         table.add(["ESTABLISHED".into(), "10.77.0.2:7000".into(), found.into()]);
         for width in [22, 30, 40, 60, 80, 200] {
             let text = plain(&table.aligned(width));

@@ -173,7 +173,8 @@ fn alive() -> io::Result<()> {
     match link::is_open_here()? {
         true => Ok(()),
         false => Err(io::Error::other(
-            "no tcpx is at work in this network namespace: it has not started, has ended, or is elsewhere",
+            "no tcpx is at work in this network namespace: it has not started, has ended, or is \
+             elsewhere",
         )),
     }
 }

@@ -38,7 +38,8 @@ impl Output {
         let named = cli.output.as_deref();
         if named.is_some_and(cli::is_stdout) && session.record_on_stdout() {
             return Err(Failure::usage(
-                "--output and a record would be mixed in stdout: name a file for --output, --events or --pcap",
+                "--output and a record would be mixed in stdout: name a file for --output, \
+                 --events or --pcap",
             ));
         }
         if let Some(path) = named.filter(|path| !cli::is_stdout(path)) {

@@ -96,7 +96,8 @@ impl Cli {
         let fixed = self.bind.is_some_and(|bind| bind.port() != 0);
         if fixed && self.parallel > 1 {
             return Err(Failure::usage(
-                "--parallel needs a port for each connection: omit the port of --bind, or make it 0",
+                "--parallel needs a port for each connection: omit the port of --bind, or make it \
+                 0",
             ));
         }
         if self.send.is_none() && (self.parallel > 1 || self.count > 1) {

@@ -57,7 +57,8 @@ pub const PRESETS: &[Preset] = &[
         name: "time-wait",
         removes: "the active closer stays in TIME-WAIT for 2 MSL",
         requirement: TIME_WAIT,
-        breaks: "the peer's retransmitted FIN gets a RST, and an old segment can land in the next connection on the same ports",
+        breaks: "the peer's retransmitted FIN gets a RST, and an old segment can land in the next \
+            connection on the same ports",
         experiment: "last-ack-lost-no-time-wait",
         changes: &[
             skip_time_wait(State::FinWait2, Trigger::Fin),
@@ -69,7 +70,8 @@ pub const PRESETS: &[Preset] = &[
         name: "third-ack",
         removes: "the active opener acknowledges the peer's SYN",
         requirement: "RFC 9293 3.5, 3.10.7.3",
-        breaks: "the client believes in a connection that the server never has: it is half-open until the server silently gives up",
+        breaks: "the client believes in a connection that the server never has: it is half-open \
+            until the server silently gives up",
         experiment: "third-ack-suppressed",
         changes: &[
             Change::Parameter(|config| config.conn.held_output = HeldOutput::DataAndFin),
@@ -97,7 +99,8 @@ pub const PRESETS: &[Preset] = &[
         name: "2msl-restart",
         removes: "the peer's retransmitted FIN restarts TIME-WAIT's 2 MSL",
         requirement: "RFC 9293 3.10.7.4",
-        breaks: "TIME-WAIT ends while the peer is still retransmitting its FIN, and the next one gets a RST",
+        breaks: "TIME-WAIT ends while the peer is still retransmitting its FIN, and the next one \
+            gets a RST",
         experiment: "last-ack-lost",
         changes: &[Change::Parameter(|config| {
             config.conn.time_wait_restart = TimeWaitRestart::Never
@@ -139,9 +142,11 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "silly-window-avoidance",
-        removes: "a window opens by at least a full segment, and a small window does not cut a segment short",
+        removes: "a window opens by at least a full segment, and a small window does not cut a \
+            segment short",
         requirement: "RFC 9293 3.8.6.2, MUST-38, MUST-39",
-        breaks: "a receiver that reads single bytes offers single bytes: one segment for each, for the rest of the connection",
+        breaks: "a receiver that reads single bytes offers single bytes: one segment for each, \
+            for the rest of the connection",
         experiment: "silly-window",
         changes: &[Change::Parameter(|config| {
             config.conn.silly_window = SillyWindow::Allow
@@ -149,9 +154,11 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "nagle",
-        removes: "a small segment waits while earlier data (in Linux an earlier small segment) is unacknowledged",
+        removes: "a small segment waits while earlier data (in Linux an earlier small segment) is \
+            unacknowledged",
         requirement: "RFC 9293 3.7.4, SHLD-7",
-        breaks: "many small writes become as many small segments, with forty bytes of headers for one byte of data",
+        breaks: "many small writes become as many small segments, with forty bytes of headers for \
+            one byte of data",
         experiment: "many-small-writes",
         changes: &[Change::Parameter(|config| config.conn.nagle = Nagle::Off)],
     },
@@ -167,15 +174,18 @@ pub const PRESETS: &[Preset] = &[
         name: "backoff",
         removes: "each timeout doubles the next one",
         requirement: "RFC 6298 5.5; RFC 9293 3.8.2, MUST-19",
-        breaks: "the sender retransmits at full pace into a network that is already losing segments, and reaches R2 within seconds",
+        breaks: "the sender retransmits at full pace into a network that is already losing \
+            segments, and reaches R2 within seconds",
         experiment: "retransmissions-without-backoff",
         changes: &[Change::Parameter(|config| config.conn.rto.backoff = 1)],
     },
     Preset {
         name: "karn",
-        removes: "a retransmitted segment gives no round-trip time sample, unless a timestamp tells the copies apart",
+        removes: "a retransmitted segment gives no round-trip time sample, unless a timestamp \
+            tells the copies apart",
         requirement: "RFC 6298 3; RFC 9293 3.8.1, MUST-18",
-        breaks: "an ACK of the first copy is timed from the second: the timeout stays below the real round-trip time, and every segment is sent twice",
+        breaks: "an ACK of the first copy is timed from the second: the timeout stays below the \
+            real round-trip time, and every segment is sent twice",
         experiment: "karn-ambiguity",
         changes: &[
             Change::Parameter(|config| config.conn.timestamps = false),
@@ -186,7 +196,8 @@ pub const PRESETS: &[Preset] = &[
         name: "congestion-control",
         removes: "a sender keeps less in flight when the network loses segments",
         requirement: "RFC 5681 3.1; RFC 9293 3.8.2, MUST-19",
-        breaks: "a full window goes into a narrow path at once, most of it is lost, and the same happens again: congestion collapse",
+        breaks: "a full window goes into a narrow path at once, most of it is lost, and the same \
+            happens again: congestion collapse",
         experiment: "congestion-collapse",
         changes: &[Change::Parameter(|config| {
             config.conn.congestion = Congestion::Off
@@ -204,7 +215,8 @@ pub const PRESETS: &[Preset] = &[
         name: "rst-on-closed",
         removes: "a segment for a closed port is answered with a RST",
         requirement: "RFC 9293 3.5.2, 3.10.7.1",
-        breaks: "a peer cannot tell a closed port, or a restarted host, from a lost segment, and waits for its timeouts",
+        breaks: "a peer cannot tell a closed port, or a restarted host, from a lost segment, and \
+            waits for its timeouts",
         experiment: "closed-port",
         changes: &[Change::Parameter(|config| config.rst_on_closed = false)],
     },
@@ -212,7 +224,8 @@ pub const PRESETS: &[Preset] = &[
         name: "fin-retransmit",
         removes: "a FIN is retransmitted until it is acknowledged, like everything that uses a sequence number",
         requirement: "RFC 9293 3.6, 3.8.1",
-        breaks: "after one lost FIN the closer gives up in FIN-WAIT-1, and its peer never learns of the close",
+        breaks: "after one lost FIN the closer gives up in FIN-WAIT-1, and its peer never learns \
+            of the close",
         experiment: "fin-sent-once",
         changes: &[Change::Parameter(|config| {
             config.conn.fin_repeats = FinRepeats::Never
@@ -222,7 +235,8 @@ pub const PRESETS: &[Preset] = &[
         name: "checksum",
         removes: "a segment with a wrong checksum is dropped",
         requirement: "RFC 9293 3.1, MUST-3",
-        breaks: "data that a cable or a network card corrupted is delivered as if the peer had sent it",
+        breaks: "data that a cable or a network card corrupted is delivered as if the peer had \
+            sent it",
         experiment: "bad-checksum",
         changes: &[Change::Parameter(|config| {
             config.checksum = ChecksumPolicy::Ignore
@@ -232,7 +246,8 @@ pub const PRESETS: &[Preset] = &[
         name: "sequence-check",
         removes: "a segment with nothing in the receive window is dropped",
         requirement: "RFC 9293 3.10.7.4 (first check), 3.4",
-        breaks: "an old copy is delivered as the next data, and so is every retransmission that follows",
+        breaks: "an old copy is delivered as the next data, and so is every retransmission that \
+            follows",
         experiment: "old-segment-taken-as-new",
         changes: &[Change::Parameter(|config| {
             config.conn.sequence_check = SequenceCheck::None
@@ -240,7 +255,8 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "backlog-bound",
-        removes: "the number of connections in SYN-RECEIVED is limited, and cookies serve clients beyond the limit",
+        removes: "the number of connections in SYN-RECEIVED is limited, and cookies serve clients \
+            beyond the limit",
         requirement: "RFC 4987 3",
         breaks: "a flood of SYNs fills the memory, and no other client gets a connection",
         experiment: "syn-flood",

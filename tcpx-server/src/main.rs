@@ -200,7 +200,8 @@ async fn accept(
         let stream = tokio::select! {
             accepted = listener.accept() => accepted?.0,
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                session.report(host, ended.unwrap_or_else(|error| Err(AppError::Own(format!("a task failed: {error}")))));
+                let failed = |error| Err(AppError::Own(format!("a task failed: {error}")));
+                session.report(host, ended.unwrap_or_else(failed));
                 continue;
             }
         };

@@ -37,7 +37,8 @@ impl Capability {
         let short = self.short();
         if !rustix::process::geteuid().is_root() && thread::no_new_privs() == Ok(true) {
             return format!(
-                "Run as root with it: this process was started with no_new_privs (Docker: --security-opt no-new-privileges, Kubernetes: \
+                "Run as root with it: this process was started with no_new_privs (Docker: \
+                 --security-opt no-new-privileges, Kubernetes: \
                  allowPrivilegeEscalation: false), which makes void what setcap or --cap-add={short} would give another user"
             );
         }

@@ -240,7 +240,8 @@ const fn ended(reason: CloseReason) -> &'static str {
 const fn ended_hint(reason: CloseReason) -> Option<&'static str> {
     Some(match reason {
         CloseReason::Refused => {
-            "nothing listens there, or a firewall rejects it: check the port, and that the server runs"
+            "nothing listens there, or a firewall rejects it: check the port, and that the server \
+             runs"
         }
         CloseReason::Reset => {
             "the peer's program aborted or crashed, or the peer no longer knows this connection"

@@ -35,7 +35,8 @@ impl Listener {
         self.local
     }
 
-    /// Waits for the next established connection, and gives it with its peer's address. Cancel-safe.
+    /// Waits for the next established connection, and gives it with its peer's address.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// The host has ended.

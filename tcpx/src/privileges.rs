@@ -1,4 +1,5 @@
-//! Capabilities: raised for the setup if the program file grants them, and dropped permanently after
+//! Capabilities: raised for the setup if the program file grants them, and dropped permanently
+//! after
 //! it.
 
 use crate::capability::Capability;

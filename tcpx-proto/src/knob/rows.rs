@@ -110,7 +110,8 @@ pub const KNOBS: &[Knob] = &[
     ),
     broken(
         "no-third-ack",
-        "Never send the third ACK, and hold back data and FIN, until --hold ends, Ctrl-C or a RST; =data sends data anyway",
+        "Never send the third ACK, and hold back data and FIN, until --hold ends, Ctrl-C or a \
+         RST; =data sends data anyway",
         "",
         Effect::ThirdAck,
     ),
@@ -160,7 +161,8 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "keepalive",
         heading: Heading::Timers,
-        help: "Probe a silent peer after IDLE, then every INTERVAL, and give up after PROBES (at least 2), such as 2h,75s,9",
+        help: "Probe a silent peer after IDLE, then every INTERVAL, and give up after PROBES (at \
+            least 2), such as 2h,75s,9",
         source: "RFC 9293 3.8.4",
         effect: Effect::Value {
             placeholder: "IDLE,INTERVAL,PROBES",
@@ -213,7 +215,8 @@ pub const KNOBS: &[Knob] = &[
     // After the two that lower it: a value that was given stays.
     timer(
         "rto-min",
-        "Set the least retransmission timeout; with profile linux the least that it adds to the round-trip time",
+        "Set the least retransmission timeout; with profile linux the least that it adds to the \
+         round-trip time",
         "RFC 6298 2.4",
         |config, word| {
             let rto = &mut config.conn.rto;
@@ -292,7 +295,8 @@ pub const KNOBS: &[Knob] = &[
     },
     timer(
         "challenge-interval",
-        "Send at most one challenge ACK, or other answer to a segment without data and FIN, per connection in this time",
+        "Send at most one challenge ACK, or other answer to a segment without data and FIN, per \
+         connection in this time",
         "RFC 5961 7",
         |config, word| put(&mut config.conn.challenge_interval, duration(word)),
         |config| text(config.conn.challenge_interval),
@@ -319,7 +323,8 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "mss",
         heading: Heading::Connection,
-        help: "Set the maximum segment size to offer, in bytes; with profile linux also the largest to send",
+        help: "Set the maximum segment size to offer, in bytes; with profile linux also the \
+            largest to send",
         source: "RFC 9293 3.7.1",
         effect: Effect::Value {
             placeholder: "BYTES",
@@ -423,7 +428,8 @@ pub const KNOBS: &[Knob] = &[
     },
     choice(
         "checksum",
-        "Choose which checksums to accept; partial also accepts those that a kernel on this machine left to its network card",
+        "Choose which checksums to accept; partial also accepts those that a kernel on this \
+         machine left to its network card",
         "RFC 9293 3.1",
         &[
             Choice {
@@ -461,7 +467,8 @@ pub(super) const WITHOUT: Knob = broken(
 
 pub(super) const FAULT: Knob = broken(
     "fault",
-    "Apply a fault to segments, as a bad network would (repeatable, the first match wins), such as 'drop out fin#1'; docs/faults.md",
+    "Apply a fault to segments, as a bad network would (repeatable, the first match wins), such \
+     as 'drop out fin#1'; docs/faults.md",
     "",
     Effect::Fault,
 );

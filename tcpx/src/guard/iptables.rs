@@ -111,7 +111,8 @@ fn specification(
     let low = ports.start();
     let high = ports.end();
     let text = format!(
-        "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} -m comment --comment {name} -j DROP"
+        "-s {address} -p tcp --sport {low}:{high} --tcp-flags RST RST -m mark ! --mark {mark:#x} \
+         -m comment --comment {name} -j DROP"
     );
     text.split(' ').map(str::to_owned).collect()
 }
@@ -179,7 +180,8 @@ mod tests {
         .join(" ");
         assert_eq!(
             words,
-            "-s 10.0.0.1 -p tcp --sport 7000:7003 --tcp-flags RST RST -m mark ! --mark 0x70 -m comment --comment tcpx-0123456789abcdef -j DROP"
+            "-s 10.0.0.1 -p tcp --sport 7000:7003 --tcp-flags RST RST -m mark ! --mark 0x70 -m \
+             comment --comment tcpx-0123456789abcdef -j DROP"
         );
     }
 

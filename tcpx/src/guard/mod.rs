@@ -149,7 +149,10 @@ impl fmt::Display for Guard {
             write!(f, " (second choice, because {why})")?;
         }
         if self.unproven {
-            f.write_str(" (unproven: the kernel was quiet before, perhaps by a firewall rule that drops our RSTs as well)")?;
+            f.write_str(
+                " (unproven: the kernel was quiet before, perhaps by a firewall rule that \
+                drops our RSTs as well)",
+            )?;
         }
         Ok(())
     }

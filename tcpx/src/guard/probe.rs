@@ -44,7 +44,8 @@ impl Probe {
         socket
             .set_read_timeout(Some(PATIENCE))
             .map_err(Error::io("set a timeout"))?;
-        // A port outside ours. An answer to it does no harm, whichever program has it: it belongs to no
+        // A port outside ours. An answer to it does no harm, whichever program has it: it belongs
+        // to no
         // connection.
         let from = if *ports.start() > 1 {
             ports.start() - 1

@@ -196,10 +196,12 @@ fn sweep_removes_a_stale_rule_and_spares_a_live_neighbour_and_a_stranger() {
     in_namespace(|| {
         let neighbour = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
         sh(
-            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP",
+            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment \
+             tcpx-00000000deadbeef -j DROP",
         );
         sh(
-            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment 'tcpx-mine, not yours' -j DROP",
+            "iptables -A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment \
+             'tcpx-mine, not yours' -j DROP",
         );
         let removed = sweep().unwrap();
         assert!(
@@ -226,7 +228,8 @@ fn opening_any_guard_sweeps_what_a_dead_program_left() {
     ] {
         in_namespace(move || {
             sh(
-                "iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment tcpx-00000000deadbeef -j DROP",
+                "iptables -A OUTPUT -p tcp --sport 7000 --tcp-flags RST RST -m comment --comment \
+                 tcpx-00000000deadbeef -j DROP",
             );
             let link = open(Ports::Exact(7000), kind).unwrap();
             let left = rules();

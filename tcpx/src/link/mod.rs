@@ -224,7 +224,8 @@ impl Link {
     fn note_full_ttl(&self) {
         if self.full_ttl_packets.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(
-                "the peer sends with TTL 255, which passes the listener guard: the kernel answers it too. Choose the iptables guard"
+                "the peer sends with TTL 255, which passes the listener guard: the kernel answers \
+                 it too. Choose the iptables guard"
             );
         }
     }

@@ -359,7 +359,8 @@ fn address_that_is_not_ours_is_refused() {
 fn mtu_and_source_are_those_of_the_interface_with_the_address() {
     in_namespace(|| {
         sh(
-            "ip link add os0 mtu 1400 type veth peer name os1 && ip link set os1 up && ip link set os0 up && ip address add 10.9.9.1/24 dev os0",
+            "ip link add os0 mtu 1400 type veth peer name os1 && ip link set os1 up && ip link \
+             set os0 up && ip address add 10.9.9.1/24 dev os0",
         );
         let ours = "10.9.9.1".parse().unwrap();
         let peer = "10.9.9.2".parse().unwrap();

@@ -120,7 +120,8 @@ impl Drop for Watchdog {
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 rule = self.name,
-                "the firewall rule is still there, because iptables does not finish (which process holds /run/xtables.lock?): a process \
+                "the firewall rule is still there, because iptables does not finish (which \
+                 process holds /run/xtables.lock?): a process \
                  in the background removes it as soon as it can"
             );
         }
@@ -167,7 +168,8 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
                 _ = tell.send(Ok(stdout));
                 match watchdog.wait() {
                     Ok(status) if status.code().is_none() => {
-                        tracing::warn!(rule = order.name, %status, "the watchdog of the firewall rule was killed; another takes its place");
+                        tracing::warn!(rule = order.name, %status, "the watchdog of the firewall \
+                            rule was killed; another takes its place");
                     }
                     Ok(status) if status.success() => return,
                     outcome => {
