@@ -28,7 +28,7 @@ const EXAMPLES: &str = "Examples:
   tcpx-lab explain two-way-handshake-deadlock
       its story, what the RFC says, and the commands to do it by hand";
 
-/// Shows what each rule of TCP is for.
+/// Show what each rule of TCP is for
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -38,30 +38,30 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Shows handshake and close, then what happens without the third ACK and without TIME-WAIT
+    /// Show handshake and close, then what happens without the third ACK and without TIME-WAIT
     Demo,
-    /// Draws a connection from both ends' events files, on two clocks, or from one end's alone
+    /// Draw a connection from both ends' events files, on two clocks, or from one end's alone
     Ladder {
-        /// What the left end recorded with --events, and what the right end did
+        /// Events file of the left end (written with --events), and of the right end
         #[arg(required = true, num_args = 1..=2, value_name = "EVENTS")]
         events: Vec<PathBuf>,
-        /// How to draw
+        /// Choose the format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
-        /// Only the connection of that number, counted from 1
+        /// Draw only this connection, counted from 1
         #[arg(long, value_name = "N")]
         only: Option<usize>,
     },
-    /// Reports what works on this machine and how to fix what does not
+    /// Report what works on this machine and how to fix what does not
     Doctor(TableArguments),
-    /// Lists the experiments: name, group, title, question
+    /// List the experiments: name, group, title, question
     List(TableArguments),
-    /// Tells an experiment's story, what the RFC says, and how to do it by hand
+    /// Explain an experiment: its story, the RFC's text, and how to do it by hand
     Explain {
-        /// Its name, or the path of a file of your own
+        /// Name, or path of a file of your own
         name: String,
     },
-    /// Runs experiments, without the rule and with it, and judges what happened
+    /// Run experiments, without the rule and with it, and judge the results
     #[command(after_help = "Examples:
   tcpx-lab run last-ack-lost-no-time-wait --on all
   tcpx-lab run --all --on sim --format junit > report.xml
@@ -69,53 +69,53 @@ enum Task {
 
 The exit status is 0 only when every verdict is as expected.")]
     Run(RunArguments),
-    /// Drops, duplicates and delays each segment of a run, one at a time and then in pairs, and
-    /// reports which oracles break
+    /// Drop, duplicate and delay each segment of a run, one at a time and then in pairs, and report
+    /// which oracles fail
     Sweep(SweepArguments),
-    /// Writes the documents of all experiments, from their files and from what was observed
+    /// Write the documents of all experiments, from their files and from the recorded observations
     #[command(hide = true)]
     Document {
-        /// Into which directory
+        /// Directory to write to
         directory: PathBuf,
-        /// Update the parts of this README that are made of the same
+        /// Update the generated parts of this README
         #[arg(long, value_name = "FILE")]
         readme: Option<PathBuf>,
-        /// In which language
+        /// Language
         #[arg(long, value_enum, default_value = "en")]
         language: Language,
     },
-    /// Lists the rules that can be removed
+    /// List the rules that can be removed
     Rules(TableArguments),
-    /// Prints fault rules as an nftables table, for a run between two kernels
+    /// Print fault rules as an nftables table, for a run between two kernels
     ///
-    /// The table is for nft -f in both hosts' namespaces: each packet is judged where it arrives. A
-    /// rule that nftables cannot do is refused with the reason; docs/faults.md has all of it.
+    /// Load the table with nft -f in both hosts' namespaces: each packet is judged where it arrives. A
+    /// rule that nftables cannot express is refused with the reason; see docs/faults.md.
     Nft {
-        /// Such as 'drop out fin'; the first match wins
+        /// Rule, such as 'drop out fin'; the first match wins
         #[arg(value_name = "RULE", required = true)]
         rules: Vec<String>,
-        /// The address of the host that the rules are for: out is from there
+        /// Address of the host that the rules are for: its packets go out
         #[arg(long, value_name = "ADDR")]
         address: IpAddr,
-        /// Its port [default: any]
+        /// Port of that host [default: any]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
-    /// Writes the manual pages
+    /// Write the manual pages
     #[command(hide = true)]
     Man {
-        /// Into which directory
+        /// Directory to write to
         directory: PathBuf,
     },
-    /// Writes a shell's completions
+    /// Write a shell's completions
     #[command(hide = true)]
     Completions {
-        /// For which shell
+        /// Shell
         shell: Shell,
     },
-    /// Removes firewall rules of tcpx processes that are gone
+    /// Remove firewall rules of tcpx processes that no longer run
     CleanRules,
-    /// Two namespaces on a cable that stay until they are taken down
+    /// Manage two connected namespaces that stay until they are removed
     Netns {
         #[command(subcommand)]
         task: Netns,
@@ -146,21 +146,21 @@ The exit status is 0 only when every verdict is as expected.")]
 
 #[derive(Subcommand)]
 enum Netns {
-    /// Makes them
+    /// Create them
     Up,
-    /// Runs a command, or a shell, in the client's
+    /// Run a command, or a shell, in the client's
     Client {
-        /// The command and its arguments
+        /// Command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Runs a command, or a shell, in the server's
+    /// Run a command, or a shell, in the server's
     Server {
-        /// The command and its arguments
+        /// Command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Removes them
+    /// Remove them
     Down,
 }
 

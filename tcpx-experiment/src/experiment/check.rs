@@ -61,7 +61,7 @@ impl Experiment {
             (false, true) => "no arm has treatment = true",
             (true, false) => "every arm has treatment = true",
         };
-        let help = "the run without the rule has treatment = true, and the one with it is its control; two that are the same are allowed";
+        let help = "the run without the rule has treatment = true, and the one with it is its control; the two may be identical";
         Err(Wrong::everywhere(format!(
             "{what}: an experiment that does not compare two runs shows nothing"
         ))

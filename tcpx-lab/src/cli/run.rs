@@ -24,13 +24,13 @@ pub struct RunArguments {
     /// Names of built-in experiments, or paths of files of your own
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "tag", "stale"])]
     pub names: Vec<String>,
-    /// All that are built in
+    /// Run all built-in experiments
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// Those that have this tag, such as quick or article
+    /// Run those with this tag, such as quick or article
     #[arg(long, value_name = "TAG", conflicts_with_all = ["names", "all"])]
     pub tag: Option<String>,
-    /// In which worlds
+    /// Choose the worlds
     #[arg(
         long,
         value_name = "WORLD",
@@ -38,7 +38,7 @@ pub struct RunArguments {
         default_value = "sim"
     )]
     pub on: Vec<Place>,
-    /// Decides all chance
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Write events, captures, ladders and verdict of each run below DIR
@@ -47,23 +47,23 @@ pub struct RunArguments {
     /// Draw each run as well
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text")]
     pub ladder: Option<draw::Format>,
-    /// How to report
+    /// Format of the report
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
-    /// Runs at a time on the wire and beside Linux, where they mostly sleep
+    /// Number of runs at a time on the wire and beside Linux, where they mostly sleep
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     /// Stretch limits and upper bounds by this factor, for a loaded machine
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub slow: f64,
-    /// Take what happened on the wire and beside Linux up into FILE, from which the document is
+    /// Add what was observed on the wire and beside Linux to FILE, from which the documents are
     /// made
     #[arg(long, value_name = "FILE", hide = true)]
     pub observe: Option<PathBuf>,
-    /// Those that FILE lacks, or has of another version of their file
+    /// Run those that FILE lacks, or has of another version of their file
     #[arg(long, hide = true, requires = "observe", conflicts_with_all = ["names", "all", "tag"])]
     pub stale: bool,
-    /// Fail where one of these worlds cannot be had here
+    /// Fail if one of these worlds is unavailable here
     #[arg(long, value_name = "WORLD", value_delimiter = ',')]
     pub require: Vec<World>,
 }

@@ -24,16 +24,16 @@ pub struct SweepArguments {
     /// what each arm removes]
     #[arg(long, value_name = "END:RULE", value_parser = removal)]
     pub without: Vec<(End, String)>,
-    /// One mishap at a time only
+    /// Try one fault at a time only
     #[arg(long)]
     pub singles: bool,
-    /// Decides all chance
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Draw each run that breaks an oracle
+    /// Draw each run in which an oracle fails
     #[arg(long, conflicts_with = "format")]
     pub ladder: bool,
-    /// How to report
+    /// Format of the report
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: TableFormat,
 }

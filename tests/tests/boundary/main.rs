@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("tcpx-cli", &["tcpx", "tcpx-proto"]),
     ("tcpx-client", &["tcpx", "tcpx-cli", "tcpx-proto"]),
     ("tcpx-server", &["tcpx", "tcpx-cli", "tcpx-proto"]),
-    ("tcpx-experiment", &["tcpx", "tcpx-cli", "tcpx-proto"]),
+    ("tcpx-experiment", &["tcpx-proto"]),
     (
         "tcpx-lab",
         &["tcpx", "tcpx-cli", "tcpx-experiment", "tcpx-proto"],
