@@ -300,8 +300,7 @@ fn string(word: Word<'_>) -> Parsed<Vec<u8>> {
     let inner = word
         .text
         .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .filter(|_| word.text.len() >= 2);
+        .and_then(|text| text.strip_suffix('"'));
     let Some(inner) = inner else {
         return Err(word.wrong(
             "a text must be in quotes",

@@ -96,7 +96,10 @@ impl App {
         let mut actions = Vec::new();
         let mut record = |id: Option<&ConnId>, action: AppAction| {
             // The end of the script concerns no connection.
-            let id = id.copied().filter(|_| action != AppAction::Over);
+            let id = match action {
+                AppAction::Over => None,
+                _ => id.copied(),
+            };
             actions.push((id, action));
         };
         self.machine.advance(&mut record);

@@ -194,7 +194,10 @@ impl FromStr for Options {
     /// Reads what `Display` writes.
     fn from_str(text: &str) -> Result<Options, UnknownName> {
         let mut options = Options::default();
-        for option in text.split(',').filter(|_| !text.is_empty()) {
+        if text.is_empty() {
+            return Ok(options);
+        }
+        for option in text.split(',') {
             options
                 .add(option)
                 .ok_or_else(|| UnknownName::new("option", option))?;

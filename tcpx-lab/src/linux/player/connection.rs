@@ -260,7 +260,11 @@ fn state(socket: &Socket) -> Option<State> {
             length,
         )
     };
-    kernel_state(number).filter(|_| asked == 0)
+    if asked == 0 {
+        kernel_state(number)
+    } else {
+        None
+    }
 }
 
 /// The number of unread bytes.

@@ -225,10 +225,10 @@ impl Header {
         let tcp_len = header_len + payload.0.len() + payload.1.len();
         let ip_len = ip::header_len(self.source.ip(), self.destination.ip());
         let total = ip_len + tcp_len;
-        let packet = into
-            .get_mut(..total)
-            .filter(|_| total <= 65_535)
-            .ok_or(ParseError::BufferTooShort)?;
+        if total > usize::from(u16::MAX) {
+            return Err(ParseError::BufferTooShort);
+        }
+        let packet = into.get_mut(..total).ok_or(ParseError::BufferTooShort)?;
         let (ip_part, tcp) = packet.split_at_mut(ip_len);
         ip::emit(self, tcp_len as u16, ip_part);
         let (fixed, rest) = tcp
