@@ -93,16 +93,11 @@ impl App {
 
     /// Makes at most one call. Afterwards it is awake if there may be more to do.
     pub(super) fn act(&mut self, world: &mut World<'_>) -> HostRequest {
-        let mut actions = Vec::new();
-        let mut record = |id: Option<&ConnId>, action: AppAction| {
-            // The end of the script concerns no connection.
-            let id = match action {
-                AppAction::Over => None,
-                _ => id.copied(),
-            };
-            actions.push((id, action));
-        };
-        self.machine.advance(&mut record);
+        self.machine.advance(&mut recorder(world.actions));
+        if !world.actions.is_empty() {
+            // A step begins before what its call does.
+            return HostRequest::Nothing;
+        }
         let mut request = HostRequest::Nothing;
         match self.machine.call() {
             None => self.awake = false,
@@ -112,18 +107,17 @@ impl App {
                     Ok(None) => self.awake = false,
                     Ok(Some(outcome)) => {
                         self.until = None;
-                        self.machine.done(outcome, &mut record);
+                        self.machine.done(outcome, &mut recorder(world.actions));
                         request = asked;
                     }
                     Err(error) => {
                         self.until = None;
                         let error = self.precisely(error, world.conns);
-                        self.machine.failed(error, &mut record);
+                        self.machine.failed(error, &mut recorder(world.actions));
                     }
                 }
             }
         }
-        world.actions.append(&mut actions);
         request
     }
 
@@ -138,6 +132,20 @@ impl App {
             }
             (error, _) => error,
         }
+    }
+}
+
+/// Records what the application does.
+fn recorder(
+    actions: &mut Vec<(Option<ConnId>, AppAction)>,
+) -> impl FnMut(Option<&ConnId>, AppAction) {
+    |id, action| {
+        // The end of the script concerns no connection.
+        let id = match action {
+            AppAction::Over => None,
+            _ => id.copied(),
+        };
+        actions.push((id, action));
     }
 }
 
