@@ -1,8 +1,8 @@
 //! One connection, in the RFC's words: its variables, and the one function that changes its state.
 //!
-//! The variables are in [`snd`], [`rcv`], [`stamps`], [`timers`], [`ecn`] and [`transfer`], each
-//! with what can be said and done with it alone. What needs more than one of them is a method of
-//! [`Tcb`]: SEGMENT ARRIVES in the order of the RFC's checks, the calls, the timeouts, the output.
+//! The variables are in `snd`, `rcv`, `stamps`, `timers`, `ecn` and `transfer`, each with the
+//! methods that need it alone. What needs more than one of them is a method of `Tcb`: SEGMENT
+//! ARRIVES in the order of the RFC's checks, the calls, the timeouts, the output.
 
 mod acknowledgment;
 mod assembler;
