@@ -20,7 +20,7 @@ const TAG: &str = "tcpx-";
 
 /// A rule in the kernel's firewall, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct FirewallRule {
     watchdog: Watchdog,
     /// While it is bound, [`sweep`] knows that the rule's owner lives. An abstract name belongs to
     /// the network namespace, as the rule does, and dies with the process; a process id would be
@@ -28,13 +28,13 @@ pub(super) struct Rule {
     _alive: UnixDatagram,
 }
 
-impl Rule {
+impl FirewallRule {
     /// Drops the RSTs that leave from our ports without our mark.
     pub(super) fn install(
         address: IpAddr,
         ports: &RangeInclusive<u16>,
         mark: u32,
-    ) -> Result<Rule, Error> {
+    ) -> Result<FirewallRule, Error> {
         let program = find()?;
         if !Capability::NetAdmin.effective() {
             return Err(Error::lacking(Capability::NetAdmin, "set a firewall rule"));
@@ -42,7 +42,7 @@ impl Rule {
         let name = format!("{TAG}{:016x}", super::random());
         let alive = bind(&name).map_err(Error::io("bind a Unix socket"))?;
         let specification = specification(address, ports, mark, &name);
-        Ok(Rule {
+        Ok(FirewallRule {
             watchdog: Watchdog::start(Order {
                 program,
                 name,

@@ -46,7 +46,7 @@ pub(crate) struct Guard {
 
 #[derive(Debug)]
 enum Means {
-    Iptables(iptables::Rule),
+    Iptables(iptables::FirewallRule),
     Listener { filtered: bool },
     None,
 }
@@ -183,7 +183,7 @@ fn sweep_first() {
 }
 
 fn by_iptables(options: &GuardOptions, ports: &RangeInclusive<u16>) -> Result<Means, Error> {
-    iptables::Rule::install(options.local, ports, options.mark).map(Means::Iptables)
+    iptables::FirewallRule::install(options.local, ports, options.mark).map(Means::Iptables)
 }
 
 fn by_listener(reservation: &Reservation) -> Result<Means, Error> {
