@@ -213,11 +213,15 @@ pub fn completions(command: &mut Command, shell: Shell) -> Vec<u8> {
 fn after_help() -> String {
     let mut text = String::from("Rules that --without removes:\n");
     for preset in PRESETS {
-        let _infallible = writeln!(
-            text,
-            "  {:<14} {} ({}); without it {}",
-            preset.name, preset.removes, preset.requirement, preset.breaks
-        );
+        let Preset {
+            name,
+            removes,
+            requirement,
+            breaks,
+            ..
+        } = preset;
+        push_item(&mut text, &format!("{name}: {removes} ({requirement})"));
+        push_lines(&mut text, &format!("without it: {breaks}"), ["    "; 2]);
     }
     text.push_str("\nWhere the linux profile departs from the RFCs:\n");
     for row in DIFFERENCES.iter().filter(|row| row.is_in(Profile::Linux)) {
@@ -233,9 +237,13 @@ fn after_help() -> String {
 
 /// One item of a list, wrapped, with the continuation indented.
 fn push_item(text: &mut String, item: &str) {
-    for (at, line) in wrapped(item, 94).iter().enumerate() {
-        let indent = if at == 0 { "  " } else { "    " };
-        text.push_str(indent);
+    push_lines(text, item, ["  ", "    "]);
+}
+
+/// Text wrapped for any terminal of 80 columns or more; the first line and the others are indented.
+fn push_lines(text: &mut String, item: &str, [first, others]: [&str; 2]) {
+    for (at, line) in wrapped(item, 76).iter().enumerate() {
+        text.push_str(if at == 0 { first } else { others });
         text.push_str(line);
         text.push('\n');
     }
