@@ -101,8 +101,15 @@ impl Track {
         steps
     }
 
+    /// Takes note of segments that change no state.
+    pub(super) fn note_all(&mut self, segments: &[&Captured]) {
+        for seen in segments {
+            self.note(&seen.segment);
+        }
+    }
+
     /// Remembers the ends of what we sent.
-    pub(super) fn note(&mut self, segment: &Segment) {
+    fn note(&mut self, segment: &Segment) {
         if segment.dir == Direction::In {
             return;
         }
