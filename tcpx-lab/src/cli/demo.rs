@@ -20,7 +20,7 @@ const SCENES: [(&str, bool); 3] = [
 ];
 const SEED: u64 = 1;
 
-/// Runs the scenes in two namespaces, or says why it cannot and runs them in the simulation. It
+/// Runs the scenes in two namespaces, or prints why it cannot and runs them in the simulation. It
 /// must be called before the process has a second thread.
 ///
 /// # Errors
@@ -34,15 +34,14 @@ pub fn run(out: &mut impl Write) -> Result<()> {
         )?;
     }
     for (number, (name, treatment)) in (1..).zip(SCENES) {
-        let experiments = find(&[name.to_owned()])?;
-        let experiment = experiments.first().context("no such experiment")?;
+        let experiment = find(name)?;
         let arm = experiment
             .arms
             .iter()
             .find(|arm| arm.treatment == treatment)
             .context("no such run")?;
         writeln!(out, "\n{number}. {}\n", experiment.title)?;
-        scene(experiment, arm, refused.is_none(), out)
+        scene(&experiment, arm, refused.is_none(), out)
             .with_context(|| format!("scene {number} failed"))?;
     }
     writeln!(

@@ -1,6 +1,7 @@
 //! One experiment in words: the story, the rule and what the RFC says of it, and the commands that
 //! do the same by hand.
 
+use super::{find, say};
 use anyhow::Result;
 use std::fmt::Write as _;
 use tcpx::netns;
@@ -8,11 +9,15 @@ use tcpx_cli::wrapped;
 use tcpx_experiment::experiment::{Arm, Experiment, Plan, Scale, World};
 use tcpx_proto::preset::Preset;
 
-/// For a terminal.
+/// Prints the explanation of the experiment of this name or in this file.
 ///
 /// # Errors
-/// There is none for an experiment that was read.
-pub fn explain(experiment: &Experiment) -> Result<String> {
+/// An unknown name, or a mistake in the file.
+pub fn run(name: &str) -> Result<()> {
+    say(explain(&find(name)?)?.trim_end())
+}
+
+fn explain(experiment: &Experiment) -> Result<String> {
     let mut text = format!(
         "{}\n{}\n\n{}\n\n",
         experiment.title,

@@ -1,6 +1,7 @@
 //! Connections drawn from the events files of both ends, or of one.
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tcpx_cli::input;
@@ -17,11 +18,30 @@ pub fn read(path: &Path) -> Result<Log> {
     Log::parse(&text).with_context(|| format!("{} is not an events file", path.display()))
 }
 
+/// The files and what to draw of them.
+#[derive(Args, Debug)]
+pub struct LadderArguments {
+    /// Events file of the left end (written with --events), and of the right end
+    #[arg(required = true, num_args = 1..=2, value_name = "EVENTS")]
+    events: Vec<PathBuf>,
+    /// Choose the format
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Draw only this connection, counted from 1
+    #[arg(long, value_name = "N")]
+    only: Option<usize>,
+}
+
 /// Draws the conversations of these files, or only one of them.
 ///
 /// # Errors
 /// A file cannot be read, or there is nothing to draw.
-pub fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<()> {
+pub fn run(arguments: &LadderArguments) -> Result<()> {
+    let LadderArguments {
+        events: files,
+        format,
+        only,
+    } = arguments;
     let logs = files
         .iter()
         .map(|file| read(file))
@@ -43,12 +63,12 @@ pub fn ladder(files: &[PathBuf], format: Format, only: Option<usize>) -> Result<
         conversations.len()
     );
     ensure!(
-        wanted.len() == 1 || format != Format::Svg,
+        wanted.len() == 1 || *format != Format::Svg,
         "there are {} connections, and an SVG is one picture: --only N",
         conversations.len()
     );
     for conversation in wanted {
-        writeln!(anstream::stdout(), "{}", draw(conversation, format))?;
+        writeln!(anstream::stdout(), "{}", draw(conversation, *format))?;
     }
     for (log, file) in logs.iter().zip(files).filter(|(log, _)| log.truncated) {
         writeln!(

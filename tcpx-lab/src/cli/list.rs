@@ -1,26 +1,29 @@
 //! The experiments as a table, or as JSON.
 
+use super::{print, say};
+use anyhow::Result;
 use serde::Serialize;
 use tcpx_cli::{Fit, Table, TableFormat};
-use tcpx_experiment::experiment::{Experiment, World};
+use tcpx_experiment::experiment::{self, Experiment, World};
 
-/// For stdout: a line or a JSON object for each experiment, group by group.
+/// Prints a line or a JSON object for each built-in experiment, group by group.
 ///
 /// # Errors
-/// None that an experiment could cause.
-pub fn list(experiments: &[Experiment], format: TableFormat) -> serde_json::Result<String> {
-    let mut sorted: Vec<&Experiment> = experiments.iter().collect();
-    sorted.sort_by_key(|experiment| experiment.group);
+/// The list cannot be printed.
+pub fn run(format: TableFormat) -> Result<()> {
+    let mut experiments = experiment::built_in()?;
+    experiments.sort_by_key(|experiment| experiment.group);
     match format {
-        TableFormat::Text => Ok(table(&sorted)),
-        TableFormat::Json => Ok(serde_json::to_string_pretty(
-            &sorted.into_iter().map(Entry::new).collect::<Vec<_>>(),
-        )? + "\n"),
+        TableFormat::Text => print(&table(&experiments)),
+        TableFormat::Json => {
+            let entries: Vec<Entry<'_>> = experiments.iter().map(Entry::new).collect();
+            say(&serde_json::to_string_pretty(&entries)?)
+        }
     }
 }
 
 /// Name, group, title, question.
-fn table(experiments: &[&Experiment]) -> String {
+fn table(experiments: &[Experiment]) -> String {
     let mut table = Table::new([
         ("name", Fit::Whole),
         ("group", Fit::Whole),
@@ -53,7 +56,7 @@ struct Entry<'a> {
     breaks: Vec<&'static str>,
 }
 
-/// A world, and why the experiment cannot be had there.
+/// A world, and why the experiment cannot run there.
 #[derive(Serialize)]
 struct Place {
     world: World,

@@ -1,27 +1,47 @@
-//! What is asked of experiments on the command line: list them, explain one, run them.
+//! The commands, a file for each: its arguments, and what it prints.
 
+pub mod clean_rules;
 pub mod demo;
 pub mod doctor;
+pub mod document;
 pub mod explain;
 pub mod ladder;
 pub mod list;
+pub mod netns;
+pub mod nft;
+pub mod play;
 pub mod run;
 pub mod sweep;
 
 use anyhow::{Context, Result, bail};
+use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 use tcpx_cli::input;
 use tcpx_experiment::experiment::{self, Experiment};
 
-/// The experiments that these names mean: built-in ones by name, others by the path of their file.
-///
-/// # Errors
-/// A name that nothing has (the nearest is told), a file that cannot be read, or a mistake in one.
-pub fn find(names: &[String]) -> Result<Vec<Experiment>> {
-    names.iter().map(|name| one(name)).collect()
+fn print(text: &str) -> Result<()> {
+    Ok(write!(anstream::stdout(), "{text}")?)
 }
 
-fn one(name: &str) -> Result<Experiment> {
+fn say(text: &str) -> Result<()> {
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
+fn success(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn find_all(names: &[String]) -> Result<Vec<Experiment>> {
+    names.iter().map(|name| find(name)).collect()
+}
+
+/// The built-in experiment of this name, or the one in the file at this path.
+fn find(name: &str) -> Result<Experiment> {
     if let Some(found) = experiment::named(name)? {
         return Ok(found);
     }

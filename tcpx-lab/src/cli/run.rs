@@ -1,6 +1,6 @@
-//! `tcpx-lab run`: runs experiments, shows how far it is, and reports.
+//! Runs experiments, shows the progress and prints the report.
 
-use super::find;
+use super::{find_all, success};
 use crate::document::Observed;
 use crate::report::{self, Format, counts, keep};
 use crate::runner::{self, Options};
@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use tcpx::netns::root;
 use tcpx_cli::input;
 use tcpx_experiment::draw;
@@ -92,12 +93,12 @@ impl Place {
     }
 }
 
-/// Runs them and writes the report to `out`; `true`: every verdict is as expected. It must be
-/// called before the process has a second thread.
+/// Runs them and prints the report. The exit status is 0 only when every verdict is as expected.
+/// It must be called before the process has a second thread.
 ///
 /// # Errors
 /// An unknown name, a mistake in a file, or something that cannot be written.
-pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
+pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<ExitCode> {
     let experiments = chosen(arguments)?;
     let mut worlds: Vec<World> = arguments
         .on
@@ -138,7 +139,7 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<bool> {
     if arguments.format == Format::Text {
         writeln!(out, "{}", counts(&verdicts))?;
     }
-    Ok(verdicts.iter().all(Verdict::is_good))
+    Ok(success(verdicts.iter().all(Verdict::is_good)))
 }
 
 fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
@@ -162,7 +163,7 @@ fn chosen(arguments: &RunArguments) -> Result<Vec<Experiment>> {
                 .filter(|experiment| stale.contains(&experiment.name))
                 .collect()
         }
-        None => find(&arguments.names)?,
+        None => find_all(&arguments.names)?,
     };
     match (&arguments.tag, chosen.is_empty()) {
         (Some(tag), true) => {

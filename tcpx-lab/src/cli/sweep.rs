@@ -1,12 +1,13 @@
 //! `tcpx-lab sweep`: each mishap in turn, with all rules in place and without those that the
 //! experiment removes.
 
-use super::find;
+use super::{find_all, success};
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
 use tcpx_cli::{Cell, Fit, Table, TableFormat};
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::end::End;
@@ -67,14 +68,15 @@ struct Broken {
     evidence: String,
 }
 
-/// Sweeps and reports what was found; `true`: with all rules in place nothing broke.
+/// Sweeps and prints the findings. The exit status is 0 only when nothing broke with all rules in
+/// place.
 ///
 /// # Errors
 /// An unknown name or rule, or something that cannot be written.
-pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<bool> {
+pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<ExitCode> {
     let mut sound = true;
     let mut all = Vec::new();
-    for experiment in find(&arguments.names)? {
+    for experiment in find_all(&arguments.names)? {
         let sets = if arguments.without.is_empty() {
             sets(&experiment)
         } else {
@@ -95,15 +97,17 @@ pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<bool> {
                 continue;
             }
             write!(out, "{}", found.table())?;
-            for broken in swept.breaks.iter().filter(|_| arguments.ladder) {
-                writeln!(out, "\n{}", drawn(&broken.outcome, Format::Text))?;
+            if arguments.ladder {
+                for broken in &swept.breaks {
+                    writeln!(out, "\n{}", drawn(&broken.outcome, Format::Text))?;
+                }
             }
         }
     }
     if arguments.format == TableFormat::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
     }
-    Ok(sound)
+    Ok(success(sound))
 }
 
 /// Nothing, and then what each treatment removes.

@@ -2,6 +2,7 @@
 
 mod environment;
 
+use super::{print, say, success};
 use crate::programs::{find, sibling, to_get};
 use clap::builder::styling::AnsiColor;
 use rustix::process::getuid;
@@ -10,25 +11,25 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use tcpx::GuardKind;
 use tcpx::Ports;
 use tcpx::link::{Link, LinkOptions};
 use tcpx::netns::root::{self, sysctl};
 use tcpx::netns::{self, Cable};
-use tcpx_cli::{Cell, Fit, Table};
+use tcpx_cli::{Cell, Fit, Table, TableFormat};
 
 /// One thing that was tried.
 #[derive(Clone, Serialize, Deserialize, Debug)]
-pub struct Check {
+struct Check {
     /// What.
-    pub name: String,
+    name: String,
     /// Whether it works.
-    pub works: bool,
+    works: bool,
     /// What was found.
-    pub found: String,
+    found: String,
     /// The command that fixes it.
-    pub fix: Option<String>,
+    fix: Option<String>,
 }
 
 impl Check {
@@ -50,9 +51,24 @@ impl Check {
     }
 }
 
+/// Prints what works. The exit status is 1 if neither a pair of namespaces nor a raw socket can be
+/// opened.
+///
+/// # Errors
+/// The report cannot be printed.
+pub fn run(format: TableFormat) -> anyhow::Result<ExitCode> {
+    let checks = examine();
+    match format {
+        TableFormat::Text => print(&table(&checks))?,
+        TableFormat::Json => say(&serde_json::to_string_pretty(&checks)?)?,
+    }
+    let usable = |name: &str| checks.iter().any(|check| check.name == name && check.works);
+    Ok(success(usable("NET_RAW") || usable("network namespaces")))
+}
+
 /// Tries everything. What needs a network namespace is tried by a child, so that nothing changes
 /// here.
-pub fn examine() -> Vec<Check> {
+fn examine() -> Vec<Check> {
     let mut checks = vec![raw_socket(), mark(), net_admin()];
     checks.extend(probe_in_a_child());
     checks.extend(PROGRAMS.iter().map(program));
@@ -62,10 +78,18 @@ pub fn examine() -> Vec<Check> {
     checks
 }
 
+/// Prints, as JSON, what works in namespaces: for a child of [`run`].
+///
+/// # Errors
+/// The report cannot be printed.
+pub fn run_probe() -> anyhow::Result<()> {
+    say(&serde_json::to_string(&probe())?)
+}
+
 /// What needs namespaces: they themselves, the cable, and the guards that keep the kernel quiet,
 /// tried where they can do no harm. It changes the calling process: for a child that does nothing
 /// else, before it has a second thread.
-pub fn probe() -> Vec<Check> {
+fn probe() -> Vec<Check> {
     const NAMESPACES: &str = "network namespaces";
     let root = root::has(CapabilitySet::SYS_ADMIN);
     if let Err(refusal) = root::acquire() {
@@ -248,7 +272,7 @@ fn sysctls() -> Vec<Check> {
 }
 
 /// The checks as a table for people.
-pub fn table(checks: &[Check]) -> String {
+fn table(checks: &[Check]) -> String {
     let mut table = Table::new([
         ("", Fit::Whole),
         ("", Fit::Whole),
