@@ -351,8 +351,9 @@ impl<'a> Walk<'a> {
         {
             steps.push(track.open(self.next, first.at));
         }
-        for index in self.next..end {
-            steps.extend(track.take(index, segments[index]));
+        let shown = segments[..end].iter().enumerate().skip(self.next);
+        for (index, segment) in shown {
+            steps.extend(track.take(index, segment));
             if ends_closed(&steps) {
                 break;
             }
