@@ -185,7 +185,7 @@ mod tests {
     fn hint_is_on_a_line_of_its_own_and_names_our_flags() {
         assert_eq!(
             Failure::from(Error::NoIptables).message,
-            "there is no iptables program here\n\
+            "no iptables program found\n\
              hint: `apt-get install iptables`, or use --rst-guard listener, which needs none"
         );
         let ended = Error::Ended(CloseReason::FinWait2Timeout);

@@ -21,10 +21,10 @@ pub struct Common {
     #[arg(long, value_name = "N", help_heading = CONNECTION)]
     pub seed: Option<u64>,
     /// Choose what keeps this machine's kernel from resetting our connections; auto uses iptables
-    /// if it can, else listener
+    /// if it is available, else listener
     #[arg(long, value_parser = value::guard(), default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]
     pub rst_guard: GuardKind,
-    /// Set the SO_MARK by which the iptables guard tells our RSTs from the kernel's
+    /// Set the SO_MARK that distinguishes our RSTs from the kernel's for the iptables guard
     #[arg(long, value_name = "N", value_parser = value::mark, default_value = "0x70", help_heading = CONNECTION)]
     pub mark: u32,
 
@@ -33,10 +33,10 @@ pub struct Common {
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub events: Option<PathBuf>,
     /// Write every segment as pcapng to FILE (- is stdout, as with --events), with a comment on
-    /// each; segments that a fault dropped are on an interface of their own
+    /// each; segments dropped by a fault are on a separate interface
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub pcap: Option<PathBuf>,
-    /// Show timers, checks and the seed as well
+    /// Also show timers, checks and the seed
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", help_heading = OUTPUT)]
     pub verbose: u8,
     /// Show only errors

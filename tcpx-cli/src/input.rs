@@ -22,10 +22,7 @@ pub fn bytes_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     match reader.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
         true => Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!(
-                "there is more than {} MiB, the most that is read",
-                most / MIB
-            ),
+            format!("it is larger than {} MiB, the limit", most / MIB),
         )),
         false => Ok(bytes),
     }
@@ -37,7 +34,7 @@ pub fn bytes_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// Those of [`bytes_of`]; it is no text.
 pub fn text_of(reader: impl Read, most: u64) -> io::Result<String> {
     String::from_utf8(bytes_of(reader, most)?)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 /// What a file has.
@@ -65,10 +62,7 @@ mod tests {
         let zeros = |bytes| io::repeat(0).take(bytes);
         assert_eq!(bytes_of(zeros(SOURCE), SOURCE).unwrap().len(), 1 << 20);
         let error = bytes_of(zeros(SOURCE + 1), SOURCE).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is more than 1 MiB, the most that is read"
-        );
+        assert_eq!(error.to_string(), "it is larger than 1 MiB, the limit");
     }
 
     #[test]
@@ -79,7 +73,7 @@ mod tests {
         assert_eq!(refused("/").kind(), io::ErrorKind::IsADirectory);
         assert_eq!(
             text_of(&b"\xff"[..], SOURCE).unwrap_err().to_string(),
-            "it is no text in UTF-8"
+            "it is not UTF-8 text"
         );
     }
 }

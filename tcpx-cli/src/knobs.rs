@@ -104,7 +104,7 @@ mod tests {
         common: Common,
     }
 
-    /// What these flags come to, or the error and its exit status.
+    /// The settings that these flags give, or the error and its exit status.
     fn run(flags: &str) -> Result<Settings, (String, u8)> {
         let flags =
             std::iter::once("probe").chain(flags.split(' ').filter(|flag| !flag.is_empty()));

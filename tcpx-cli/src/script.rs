@@ -21,7 +21,7 @@ pub fn script(path: &Path) -> Result<Script, Failure> {
     let name = path.display().to_string();
     let text = input::text_in(path, input::SOURCE).map_err(|error| {
         Failure::usage(format!(
-            "--script: cannot read {name}: {error}. Name a file with a script"
+            "--script: cannot read {name}: {error}. Give the path of a script"
         ))
     })?;
     Script::parse(&text).map_err(|mistake| underlined(&name, &text, &mistake))
@@ -63,8 +63,7 @@ pub fn script_ports(script: &Script, own: u16) -> Result<Ports, Failure> {
             last: *last,
         }),
         _ => Err(Failure::usage(format!(
-            "the script names ports from {first} to {last}: let them be no more than {MOST_PORTS} \
-             apart"
+            "the script's ports span {first} to {last}: keep them within {MOST_PORTS} of each other"
         ))),
     }
 }

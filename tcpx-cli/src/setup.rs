@@ -286,7 +286,7 @@ fn apart(common: &Common) -> Result<(), Failure> {
             pcap.display().to_string()
         };
         return Err(Failure::usage(format!(
-            "--events and --pcap would be mixed in {place}: name another file for one of them"
+            "--events and --pcap would be mixed in {place}: give one of them another file"
         )));
     }
     Ok(())
@@ -308,7 +308,7 @@ fn open(path: Option<&Path>) -> Result<Option<Box<dyn Write + Send>>, Failure> {
         Ok(file) => Ok(Some(Box::new(file))),
         Err(error) => Err(Failure {
             message: format!(
-                "cannot create {}: {error}. Name a file that can be written",
+                "cannot create {}: {error}. Choose a writable file",
                 path.display()
             ),
             code: 1,

@@ -21,7 +21,7 @@ const GAP: usize = 2;
 const INDENT: &str = "    ";
 const HEADING: Style = Style::new().bold();
 
-/// How to print what is a table.
+/// Choose the format what is a table.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TableFormat {
     /// A table on a terminal, tab-separated lines on a pipe
@@ -34,7 +34,7 @@ pub enum TableFormat {
 /// The flags of a command that prints a table.
 #[derive(Args, Clone, Debug)]
 pub struct TableArguments {
-    /// How to print
+    /// Choose the format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: TableFormat,
     /// What this was called before.

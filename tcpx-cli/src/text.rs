@@ -173,7 +173,7 @@ fn alive() -> io::Result<()> {
     match link::is_open_here()? {
         true => Ok(()),
         false => Err(io::Error::other(
-            "no tcpx is at work in this network namespace: it has not started, has ended, or is \
+            "no tcpx is running in this network namespace: it has not started, has exited, or runs \
              elsewhere",
         )),
     }

@@ -39,10 +39,15 @@ pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     match text.parse() {
-        Ok(IpAddr::V4(_)) => return Err(format!("the port is missing: {text}:7000, for instance")),
+        Ok(IpAddr::V4(_)) => {
+            return Err(format!(
+                "the port is missing: write {text}:7000, for \
+            example"
+            ));
+        }
         Ok(IpAddr::V6(_)) => {
             return Err(format!(
-                "an IPv6 address stands in brackets, before its port: [{text}]:7000, for instance"
+                "put an IPv6 address in brackets, before its port, such as [{text}]:7000"
             ));
         }
         Err(_) => {}
@@ -56,9 +61,12 @@ pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
     let port = port
         .parse()
         .map_err(|_| "a port is a number from 0 to 65535")?;
-    let found = (name, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("{error}. An address needs no lookup: 127.0.0.1:{port}"))?;
+    let found = (name, port).to_socket_addrs().map_err(|error| {
+        format!(
+            "{error}. Use an address to avoid the lookup, such as \
+            127.0.0.1:{port}"
+        )
+    })?;
     let found: Vec<SocketAddr> = found.collect();
     found
         .iter()
@@ -82,14 +90,14 @@ pub(super) fn mark(text: &str) -> Result<u32, String> {
 /// The name of a guard.
 pub(super) fn guard() -> impl TypedValueParser<Value = GuardKind> {
     let help = |kind| match kind {
-        GuardKind::Auto => "iptables if it can be used, else listener",
+        GuardKind::Auto => "iptables if it is available, else listener",
         GuardKind::Iptables => {
             "A firewall rule for our ports only, removed when we exit (needs NET_ADMIN)"
         }
         GuardKind::Listener => {
             "A kernel listener that drops segments with a TTL below 255 (needs no privilege)"
         }
-        GuardKind::None => "None: watch the kernel reset the connection",
+        GuardKind::None => "No guard: the kernel resets the connection",
     };
     let named = |name: &str| GuardKind::ALL.into_iter().find(|kind| kind.name() == name);
     PossibleValuesParser::new(

@@ -19,7 +19,7 @@ const MOST_PORTS: u32 = 20_000;
 
 const EXAMPLES: &str = "Examples, with `tcpx-server 127.0.0.1:7000` in another terminal:
   echo hello | tcpx-client 127.0.0.1:7000 --msl 1s
-      like netcat, to a server of any kind; TIME-WAIT takes 2 s, not 60
+      like netcat, with any server; TIME-WAIT takes 2 s, not 60
   tcpx-client 127.0.0.1:7000 --send hello --no-third-ack --hold 5s --msl 1s
       the handshake stays unfinished for 5 s: the peer retransmits its SYN,ACK
   tcpx-client 127.0.0.1:7000 --bind 127.0.0.1:40000 --count 2 --send hi --msl 1s
@@ -45,7 +45,7 @@ pub(crate) struct Cli {
     /// Send TEXT instead of stdin
     #[arg(long, value_name = "TEXT", help_heading = APPLICATION)]
     send: Option<String>,
-    /// Play the script of FILE instead: connect, send, receive, close and more, step by step;
+    /// Play the script of FILE instead: connect, send, receive, close and more, step by step; see
     /// docs/scripts.md
     #[arg(
         long,
@@ -77,7 +77,7 @@ pub(crate) struct Cli {
     /// one waits until a TIME-WAIT ends
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = APPLICATION)]
     count: u32,
-    /// Run N lanes of connections at a time: --parallel times --count in all, from up to 20000
+    /// Run N lanes of connections concurrently: --parallel times --count in total, from up to 20000
     /// reserved ports
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000), help_heading = APPLICATION)]
     parallel: u16,

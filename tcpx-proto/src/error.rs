@@ -41,9 +41,9 @@ impl fmt::Display for CallError {
             CallError::PortsExhausted => {
                 f.write_str("every reserved port is in use towards this peer")
             }
-            CallError::BadRemote => f.write_str("not an address that a connection can go to"),
+            CallError::BadRemote => f.write_str("not a valid remote address"),
             CallError::Limit => f.write_str("a limit of the stack is reached"),
-            CallError::WouldBlock => f.write_str("nothing to do now"),
+            CallError::WouldBlock => f.write_str("the call would block"),
             CallError::Closing => f.write_str("connection closing"),
             CallError::Ended(reason) => write!(f, "the connection ended: {}", reason.name()),
         }

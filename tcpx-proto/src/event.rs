@@ -109,7 +109,7 @@ impl fmt::Display for Event {
                 to,
             } => write!(f, "without {rule} ({requirement}): {to}"),
             What::Accepted { seq, text } => {
-                write!(f, "accepted: seq={}, {text} new octets", seq.0)
+                write!(f, "accepted: seq={}, {text} new bytes", seq.0)
             }
             What::Discarded(reason) => write!(f, "discarded: {reason}"),
             What::Timer { timer, action } => match action {

@@ -1,13 +1,13 @@
 //! What TCP does when a segment, a call or the clock arrives: the whole of RFC 9293 as a state
 //! machine without I/O.
 //!
-//! `no_std`, no `unsafe`, no clock, no chance and no logger: whoever owns a [`Stack`](stack::Stack)
-//! hands everything in and takes everything out. The crate `tcpx` does so on a real wire; [`sim`]
-//! does so for hosts and links on one virtual clock.
+//! `no_std`, no `unsafe`, no clock, no randomness and no logger: the owner of a
+//! [`Stack`](stack::Stack) passes everything in and takes everything out. The crate `tcpx` does so
+//! on a real wire; [`sim`] does so for hosts and links on one virtual clock.
 //!
 //! # A run in a dozen lines
-//! The third ACK of a handshake is lost. What does each side believe, and how is it mended? Three
-//! seconds later we know, without any of them having passed:
+//! The third ACK of a handshake is lost. What does each side believe, and how do they recover?
+//! Three seconds later we know, without any of them having passed:
 //!
 //! ```
 //! use core::time::Duration;
@@ -24,7 +24,7 @@
 //! sim.spawn(client, conn, "sleep 3s; send \"hello\"; close".parse()?);
 //! assert!(sim.run_until(|sim| sim.closed(client, conn).is_some(), Duration::from_secs(600)));
 //!
-//! let accepted = sim.connections(server).next().ok_or("nobody came")?;
+//! let accepted = sim.connections(server).next().ok_or("no connection was accepted")?;
 //! assert_eq!(sim.received(server, accepted), b"hello");
 //! assert_eq!(sim.closed(client, conn), Some(CloseReason::Clean));
 //! let syn_acks: Vec<u64> = sim.segments(server).filter(|s| s.out && s.flags.to_string() == "SA").map(|s| s.at.millis()).collect();
@@ -34,14 +34,14 @@
 //! ```
 //!
 //! # The drive contract
-//! A [`stack::Stack`] does nothing by itself. Whoever owns it hands in packets, calls and the time,
+//! A [`stack::Stack`] does nothing by itself. Its owner passes in packets, calls and the time,
 //! and **after every `&mut` call drains the polls until they say `None`**:
 //! [`poll_transmit`](stack::Stack::poll_transmit) (packets to send, written into the caller's
-//! buffer), [`poll_signal`](stack::Stack::poll_signal) (whom to wake) and
-//! [`poll_event`](stack::Stack::poll_event) (the record; empty unless somebody records). Then it
-//! sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at the deadline
-//! calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config, seed,
-//! [input])` and nothing else: given the same, it does the same. [`stack`] has it as code.
+//! buffer), [`poll_signal`](stack::Stack::poll_signal) (which task to wake) and
+//! [`poll_event`](stack::Stack::poll_event) (the record; empty unless an observer asks for it).
+//! Then it sleeps until the next packet, call or [`deadline`](stack::Stack::deadline), and at the
+//! deadline calls [`timeout`](stack::Stack::timeout). Time never runs backwards. A run is `(config,
+//! seed, [input])` and nothing else: given the same, it does the same. [`stack`] has it as code.
 //!
 //! # Where the knobs are
 //! 1. A parameter or published policy: [`config`], with its default, unit, source and Linux sysctl.
@@ -49,7 +49,8 @@
 //! 2. An edge of the state table that leads elsewhere: [`config::Detour`], recorded as
 //!    [`event::What::Deviated`].
 //! 3. A segment dropped, delayed, copied, held, rewritten or overtaken at the edge: a
-//!    [`fault::FaultRule`], a line of text. The engine cannot tell a [`fault::Gate`] from a bad network.
+//!    [`fault::FaultRule`], a line of text. The engine cannot tell a [`fault::Gate`] from a bad
+//!    network.
 //! 4. What the application does: [`script::Script`], lines of text as well.
 //!
 //! A row of [`preset::PRESETS`] bundles these under the name of the rule of TCP that it removes,
@@ -75,7 +76,7 @@
 //! # The rooms
 //! | room | its question |
 //! |---|---|
-//! | [`seq`], [`time`] | which of two sequence numbers is later; what time is it (somebody says) |
+//! | [`seq`], [`time`] | which of two sequence numbers is later; time as a number that the owner passes in |
 //! | [`wire`] | bytes to segment and back, illegal ones included |
 //! | [`config`], [`preset`] | every parameter and policy with its source; which rules can be removed, and how |
 //! | [`state`], [`id`], [`label`], [`error`] | the states and Figure 5, names, why a segment is sent, why something is refused or ends |
@@ -93,7 +94,7 @@
 //!
 //! # What holds everywhere
 //! Nothing panics, whatever arrives. Time is in nanoseconds since an origin that the owner chose
-//! ([`time::Instant`]), lengths are in octets, sequence numbers are [`seq::Seq`] and compared by
+//! ([`time::Instant`]), lengths are in bytes, sequence numbers are [`seq::Seq`] and compared by
 //! name. Names are the RFC's; "MUST-13" and the like are the numbers of RFC 9293 section 3.11.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -70,7 +70,7 @@ pub const PRESETS: &[Preset] = &[
         name: "third-ack",
         removes: "the active opener acknowledges the peer's SYN",
         requirement: "RFC 9293 3.5, 3.10.7.3",
-        breaks: "the client believes in a connection that the server never has: it is half-open \
+        breaks: "the client has a connection that the server never establishes: it is half-open \
             until the server silently gives up",
         experiment: "third-ack-suppressed",
         changes: &[
@@ -82,7 +82,8 @@ pub const PRESETS: &[Preset] = &[
         name: "three-way",
         removes: "a connection is ESTABLISHED only when each side's SYN has been acknowledged",
         requirement: THREE_WAY,
-        breaks: "an old SYN opens an unwanted connection, and after a lost SYN,ACK both ends wait forever",
+        breaks: "an old SYN opens an unwanted connection, and after a lost SYN,ACK both ends wait \
+            forever",
         experiment: "two-way-handshake-deadlock",
         changes: &[
             Change::Detour(Detour {
@@ -110,7 +111,8 @@ pub const PRESETS: &[Preset] = &[
         name: "random-isn",
         removes: "an outsider cannot compute the initial sequence numbers",
         requirement: "RFC 9293 3.4.1, MUST-9, SHLD-1; RFC 6528",
-        breaks: "an attacker who knows the clock completes a handshake in another host's name without seeing an answer",
+        breaks: "an attacker who knows the clock completes a handshake in another host's name \
+            without seeing an answer",
         experiment: "predictable-isn",
         changes: &[Change::Parameter(|config| config.conn.isn = Isn::Clock)],
     },
@@ -126,7 +128,8 @@ pub const PRESETS: &[Preset] = &[
         name: "challenge-ack",
         removes: "only an exact RST resets; any other RST, and any SYN, gets a challenge ACK",
         requirement: "RFC 5961 3.2, 4.2",
-        breaks: "to kill a connection, a blind attacker needs to hit only the window instead of one number",
+        breaks: "to kill a connection, a blind attacker needs to hit only the window instead of \
+            one number",
         experiment: "blind-rst-or-syn",
         changes: &[Change::Parameter(|config| {
             config.conn.reset_checks = ResetChecks::Rfc793
@@ -157,14 +160,14 @@ pub const PRESETS: &[Preset] = &[
         removes: "a small segment waits while earlier data (in Linux an earlier small segment) is \
             unacknowledged",
         requirement: "RFC 9293 3.7.4, SHLD-7",
-        breaks: "many small writes become as many small segments, with forty bytes of headers for \
-            one byte of data",
+        breaks: "each small write becomes a small segment, with forty bytes of headers for one \
+            byte of data",
         experiment: "many-small-writes",
         changes: &[Change::Parameter(|config| config.conn.nagle = Nagle::Off)],
     },
     Preset {
         name: "delayed-ack",
-        removes: "an ACK waits briefly for data to travel with",
+        removes: "an ACK waits briefly for data that can carry it",
         requirement: "RFC 9293 3.8.6.3, SHLD-18, MUST-40",
         breaks: "every segment gets a bare ACK: twice the packets for the same data",
         experiment: "ack-for-every-segment",
@@ -174,7 +177,7 @@ pub const PRESETS: &[Preset] = &[
         name: "backoff",
         removes: "each timeout doubles the next one",
         requirement: "RFC 6298 5.5; RFC 9293 3.8.2, MUST-19",
-        breaks: "the sender retransmits at full pace into a network that is already losing \
+        breaks: "the sender retransmits at full rate into a network that is already losing \
             segments, and reaches R2 within seconds",
         experiment: "retransmissions-without-backoff",
         changes: &[Change::Parameter(|config| config.conn.rto.backoff = 1)],
@@ -222,7 +225,8 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "fin-retransmit",
-        removes: "a FIN is retransmitted until it is acknowledged, like everything that uses a sequence number",
+        removes: "a FIN is retransmitted until it is acknowledged, like everything that uses a \
+            sequence number",
         requirement: "RFC 9293 3.6, 3.8.1",
         breaks: "after one lost FIN the closer gives up in FIN-WAIT-1, and its peer never learns \
             of the close",

@@ -122,7 +122,7 @@ impl World {
     }
 }
 
-/// The octets of text in each segment that left the gate of a host.
+/// The bytes of text in each segment that left the gate of a host.
 fn texts(world: &World, from: HostId) -> Vec<u32> {
     let of = |seen: &Observation| {
         let (host, segment) = seen.segment()?;

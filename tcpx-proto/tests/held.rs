@@ -70,29 +70,44 @@ const OVERLAPS: &[&str] = &[
     "A 2 BBBBBB > 0 2:8; A 2 XXX > 0 2:5 2:8; A 0 AA > 8; = AABBBBBB ESTABLISHED",
     "A 2 BBBBBB > 0 2:8; A 4 XX > 0 4:6 2:8; A 0 AA > 8; = AABBBBBB ESTABLISHED",
     "A 4 BB > 0 4:6; A 2 XXXXXX > 0 4:6 2:8; A 0 AA > 8; = AAXXXXXX ESTABLISHED",
-    "A 4 BB > 0 4:6; A 8 CC > 0 8:10 4:6; A 2 XXXXXXXXXX > 0 4:6 2:12; A 0 AA > 12; = AAXXXXXXXXXX ESTABLISHED",
+    "A 4 BB > 0 4:6; A 8 CC > 0 8:10 4:6; A 2 XXXXXXXXXX > 0 4:6 2:12; A 0 AA > 12; = AAXXXXXXXXXX \
+     ESTABLISHED",
     "A 4 BBBB > 0 4:8; A 2 XXXX > 0 4:6 2:8; A 0 AA > 8; = AAXXXXBB ESTABLISHED",
     "A 2 BBBB > 0 2:6; A 4 XXXX > 0 4:6 2:8; A 0 AA > 8; = AABBBBXX ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 8 CCCC > 0 8:12 2:6; A 4 XXXXXX > 0 4:6 2:12; A 0 AA > 12; = AABBBBXXXXCC ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 6 CCCC > 0 2:10; A 4 XXXXXXXX > 0 4:10 2:12; A 0 AA > 12; = AABBBBCCCCXX ESTABLISHED",
-    "A 6 CCCC > 0 6:10; A 2 BBBB > 0 2:10; A 4 XXXXXXXX > 0 4:10 2:12; A 0 AA > 12; = AABBBBXXXXXX ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 3 XXXXXXX > 0 3:8 2:10; A 0 AA > 10; = AABBBBXXXX ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 4 CCCCCC > 0 4:6 2:10; A 5 XXXXXXXX > 0 5:10 2:13; A 0 AA > 13; = AABBBBCCCCXXX ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = AABBBBXXXX ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 8 CCCC > 0 8:12 2:6; A 4 XXXXXX > 0 4:6 2:12; A 0 AA > 12; = AABBBBXXXXCC \
+     ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 6 CCCC > 0 2:10; A 4 XXXXXXXX > 0 4:10 2:12; A 0 AA > 12; = AABBBBCCCCXX \
+     ESTABLISHED",
+    "A 6 CCCC > 0 6:10; A 2 BBBB > 0 2:10; A 4 XXXXXXXX > 0 4:10 2:12; A 0 AA > 12; = AABBBBXXXXXX \
+     ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 3 XXXXXXX > 0 3:8 2:10; A 0 AA > 10; = AABBBBXXXX \
+     ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 4 CCCCCC > 0 4:6 2:10; A 5 XXXXXXXX > 0 5:10 2:13; A 0 AA > 13; = \
+     AABBBBCCCCXXX ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = AABBBBXXXX \
+     ESTABLISHED",
     "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XX > 0 2:8; A 0 AA > 8; = AABBXXCC ESTABLISHED",
-    "A 2 BB > 0 2:4; A 6 CCCC > 0 6:10 2:4; A 4 XX > 0 2:10; A 5 YYYYYY > 0 5:10 2:11; A 0 AA > 11; = AABBXXYYYYY ESTABLISHED",
-    "A 2 BBBB > 0 2:6; A 8 CCCC > 0 8:12 2:6; A 0 AAAAAAAAAAAA > 12 2:6; = AAAAAAAAAAAA ESTABLISHED",
+    "A 2 BB > 0 2:4; A 6 CCCC > 0 6:10 2:4; A 4 XX > 0 2:10; A 5 YYYYYY > 0 5:10 2:11; A 0 AA > \
+     11; = AABBXXYYYYY ESTABLISHED",
+    "A 2 BBBB > 0 2:6; A 8 CCCC > 0 8:12 2:6; A 0 AAAAAAAAAAAA > 12 2:6; = AAAAAAAAAAAA \
+     ESTABLISHED",
     "A 2 BBBBBB > 0 2:8; A 0 AAAA > 8 2:4; = AAAABBBB ESTABLISHED",
     "A 0 ab > 2; A 4 BBBB > 2 4:8; A 0 xxAAAA > 8 0:2; = abAAAABB ESTABLISHED",
     "A 4 BBBB > 0 4:8; A 2 XXXXXX > 0 4:8 2:8; A 0 AA > 8; = AAXXXXXX ESTABLISHED",
-    "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 0 AA > 10; = AABBXXXXXX ESTABLISHED",
-    "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > 12; = AABBXXXXXXYY ESTABLISHED",
-    "A 0 abcd > 4; A 8 ij > 4 8:10; A 12 mn > 4 12:14 8:10; A 2 cdefghijklmnop > 16 2:4; = abcdefghijklmnop ESTABLISHED",
+    "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 0 AA > 10; = AABBXXXXXX \
+     ESTABLISHED",
+    "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > \
+     12; = AABBXXXXXXYY ESTABLISHED",
+    "A 0 abcd > 4; A 8 ij > 4 8:10; A 12 mn > 4 12:14 8:10; A 2 cdefghijklmnop > 16 2:4; = \
+     abcdefghijklmnop ESTABLISHED",
     "A 0 abcd > 4; A 6 ghijkl > 4 6:12; A 2 cdefgh > 12 2:4; = abcdefghijkl ESTABLISHED",
-    "A 0 abcd > 4; A 6 ghij > 4 6:10; A 7 h > 4 7:8 6:10; A 8 ijk > 4 8:10 6:11; = abcd ESTABLISHED",
+    "A 0 abcd > 4; A 6 ghij > 4 6:10; A 7 h > 4 7:8 6:10; A 8 ijk > 4 8:10 6:11; = abcd \
+     ESTABLISHED",
     "A 4 ef > 0 4:6; A 8 ij > 0 8:10 4:6; A 0 abcdefghijkl > 12 4:6; = abcdefghijkl ESTABLISHED",
-    "A 4 ef > 0 4:6; A 6 gh > 0 4:8; A 10 kl > 0 10:12 4:8; A 0 abcdefghijklmn > 14 4:8; = abcdefghijklmn ESTABLISHED",
-    "A 0 abcd > 4; A 0 abcd > 4 0:4; A 8 ij > 4 8:10; A 1 bcdefghijk > 11 1:4; A 9 j > 11 9:10; = abcdefghijk ESTABLISHED",
+    "A 4 ef > 0 4:6; A 6 gh > 0 4:8; A 10 kl > 0 10:12 4:8; A 0 abcdefghijklmn > 14 4:8; = \
+     abcdefghijklmn ESTABLISHED",
+    "A 0 abcd > 4; A 0 abcd > 4 0:4; A 8 ij > 4 8:10; A 1 bcdefghijk > 11 1:4; A 9 j > 11 9:10; = \
+     abcdefghijk ESTABLISHED",
 ];
 
 #[test]
@@ -110,15 +125,18 @@ const OVERLAPS_OF_THE_RFC: &[(usize, &str)] = &[
     ),
     (
         13,
-        "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = AABBBBCCXX ESTABLISHED",
+        "A 2 BBBB > 0 2:6; A 4 CCCC > 0 4:6 2:8; A 4 XXXXXX > 0 4:8 2:10; A 0 AA > 10; = \
+         AABBBBCCXX ESTABLISHED",
     ),
     (
         20,
-        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 0 AA > 10; = AABBXXXXXX ESTABLISHED",
+        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 0 AA > 10; = AABBXXXXXX \
+         ESTABLISHED",
     ),
     (
         21,
-        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 5 YYYYYYY > 0 5:10 2:12; A 0 AA > 12; = AABBXXXXXXYY ESTABLISHED",
+        "A 2 BB > 0 2:4; A 6 CC > 0 6:8 2:4; A 4 XXXXXX > 0 6:8 2:10; A 5 YYYYYYY > 0 5:10 2:12; A \
+         0 AA > 12; = AABBXXXXXXYY ESTABLISHED",
     ),
 ];
 
@@ -137,18 +155,25 @@ fn established_rfc_overlaps_of_what_is_held_are_taken_in_the_order_of_their_sequ
 const FINS: &[&str] = &[
     "FA 9 > 0 9:10; FA 0 > 1; FA 0 > 1 0:1; =  CLOSE-WAIT",
     "FA 20 > 0 20:21; FA 10 > 0 10:11 20:21; FA 0 > 1; =  CLOSE-WAIT",
-    "FA 20 > 0 20:21; FA 10 > 0 10:11 20:21; A 0 abcdefghijklmnopqrst > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
+    "FA 20 > 0 20:21; FA 10 > 0 10:11 20:21; A 0 abcdefghijklmnopqrst > 21; = abcdefghijklmnopqrst \
+     CLOSE-WAIT",
     "FA 20 > 0 20:21; FA 10 > 0 10:11 20:21; A 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
     "FA 10 > 0 10:11; FA 20 > 0 20:21 10:11; A 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
-    "FA 10 > 0 10:11; A 0 abcdefghijklmnopqrst > 20 10:11; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "FA 10 > 0 10:11; A 5 fghijklmnopqrst > 0 10:11 5:20; A 0 abcde > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "FA 10 > 0 10:11; A 10 klmnopqrst > 0 10:11 10:20; A 0 abcdefghij > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "A 10 klmnopqrst > 0 10:20; FA 10 > 0 10:11 10:20; A 0 abcdefghij > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "FA 5 fghij > 0 5:11; A 5 fghijklmnopqrst > 0 5:11 5:20; A 0 abcde > 20; = abcdefghijklmnopqrst ESTABLISHED",
+    "FA 10 > 0 10:11; A 0 abcdefghijklmnopqrst > 20 10:11; FA 20 > 21; = abcdefghijklmnopqrst \
+     CLOSE-WAIT",
+    "FA 10 > 0 10:11; A 5 fghijklmnopqrst > 0 10:11 5:20; A 0 abcde > 20; FA 20 > 21; = \
+     abcdefghijklmnopqrst CLOSE-WAIT",
+    "FA 10 > 0 10:11; A 10 klmnopqrst > 0 10:11 10:20; A 0 abcdefghij > 20; FA 20 > 21; = \
+     abcdefghijklmnopqrst CLOSE-WAIT",
+    "A 10 klmnopqrst > 0 10:20; FA 10 > 0 10:11 10:20; A 0 abcdefghij > 20; FA 20 > 21; = \
+     abcdefghijklmnopqrst CLOSE-WAIT",
+    "FA 5 fghij > 0 5:11; A 5 fghijklmnopqrst > 0 5:11 5:20; A 0 abcde > 20; = \
+     abcdefghijklmnopqrst ESTABLISHED",
     "A 10 XXXX > 0 10:14; FA 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
     "A 10 XXXX > 0 10:14; A 0 abcdefghij > 14; FA 10 > 14 10:11; = abcdefghijXXXX ESTABLISHED",
     "FA 10 > 0 10:11; FA 10 > 0 10:11 10:11; A 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
-    "FA 5 fghij > 0 5:11; FA 5 fghij > 0 5:11 5:11; FA 10 > 0 10:11 5:11; A 0 abcde > 11; = abcdefghij CLOSE-WAIT",
+    "FA 5 fghij > 0 5:11; FA 5 fghij > 0 5:11 5:11; FA 10 > 0 10:11 5:11; A 0 abcde > 11; = \
+     abcdefghij CLOSE-WAIT",
     "A 5 fghij > 0 5:10; FA 10 > 0 5:11; A 0 abcde > 11; = abcdefghij CLOSE-WAIT",
     "FA 10 > 0 10:11; A 0 abcdefghijk > 11 10:11; = abcdefghijk ESTABLISHED",
     "A 0 abcde > 5; FA 0 abcdefghij > 11; = abcdefghij CLOSE-WAIT",
@@ -160,10 +185,14 @@ const FINS: &[&str] = &[
 /// Text that is held behind a held FIN shows that the peer goes on: such a FIN counts when it comes
 /// in order, not before. (The kernel ends the stream there.)
 const FINS_BELIED: &[&str] = &[
-    "FA 10 > 0 10:11; A 15 pqrst > 0 15:20 10:11; A 0 abcdefghij > 10 15:20; A 10 klmno > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
-    "A 15 pqrst > 0 15:20; FA 10 > 0 10:11 15:20; A 0 abcdefghij > 10 15:20; FA 10 > 11; = abcdefghij CLOSE-WAIT",
-    "FA 10 > 0 10:11; A 11 lmnopqrst > 0 10:20; A 0 abcdefghijk > 20 10:11; = abcdefghijklmnopqrst ESTABLISHED",
-    "FA 3 defghij > 0 3:11; A 5 fghijklmnopqrst > 0 5:11 3:20; A 0 abc > 20; FA 20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
+    "FA 10 > 0 10:11; A 15 pqrst > 0 15:20 10:11; A 0 abcdefghij > 10 15:20; A 10 klmno > 20; FA \
+     20 > 21; = abcdefghijklmnopqrst CLOSE-WAIT",
+    "A 15 pqrst > 0 15:20; FA 10 > 0 10:11 15:20; A 0 abcdefghij > 10 15:20; FA 10 > 11; = \
+     abcdefghij CLOSE-WAIT",
+    "FA 10 > 0 10:11; A 11 lmnopqrst > 0 10:20; A 0 abcdefghijk > 20 10:11; = abcdefghijklmnopqrst \
+     ESTABLISHED",
+    "FA 3 defghij > 0 3:11; A 5 fghijklmnopqrst > 0 5:11 3:20; A 0 abc > 20; FA 20 > 21; = \
+     abcdefghijklmnopqrst CLOSE-WAIT",
 ];
 
 #[test]
@@ -267,8 +296,8 @@ fn established_fin_behind_text_that_memory_refuses_is_not_taken() {
     }
 }
 
-/// More FINs than can be true are all forged, as far as anybody can tell: none of them counts
-/// before it comes in order.
+/// Of more FINs than can be genuine, any may be forged: none of them counts before it arrives in
+/// order.
 #[test]
 fn established_fin_at_every_byte_ends_no_stream() {
     for profile in Profile::ALL {

@@ -1,6 +1,6 @@
-//! Hostile peers and strangers: floods, holes, storms, forged segments and games with the window.
-//! Nothing panics, answers and memory stay bounded, and a connection lives on that nobody had the
-//! right to end. What only concerns the wire format is tested beside `wire`.
+//! Hostile peers and third hosts: floods, holes, storms, forged segments and manipulated windows.
+//! Nothing panics, answers and memory stay bounded, and no attacker ends a connection. Tests of the
+//! wire format alone are in `wire`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]

@@ -249,7 +249,7 @@ fn any_bad_link() -> impl Strategy<Value = Link> {
     )
 }
 
-/// How many octets of text an end has sent, those included that went again.
+/// How many bytes of text an end has sent, including retransmissions.
 fn octets_sent(trace: &[Observation], end: HostId) -> usize {
     let of = |seen: &Observation| {
         let record = seen.of(end)?.segment()?;
@@ -348,7 +348,7 @@ proptest! {
         for (end, host) in hosts.into_iter().enumerate() {
             let said = run.says[end];
             let sent = octets_sent(&trace, host);
-            prop_assert!(sent <= most * (said + 3000), "end {}: {} octets for {}", end, sent, said);
+            prop_assert!(sent <= most * (said + 3000), "end {}: {} bytes for {}", end, sent, said);
         }
     }
 
@@ -368,7 +368,8 @@ proptest! {
         for (end, host) in [(0, a), (1, b)] {
             let peer = said(&steps[1 - end]);
             for id in sim.connections(host) {
-                prop_assert!(peer.starts_with(sim.received(host, id)), "end {} heard what nobody said", end);
+                prop_assert!(peer.starts_with(sim.received(host, id)), "end {} received data that \
+                    its peer did not send", end);
                 let status = sim.stack(host).unwrap().status(id);
                 let waits = status.as_ref().is_some_and(|status| status.snd_wnd == 0 && status.unacknowledged > 0);
                 prop_assert!(waits || status.as_ref().is_none_or(|status| status.deadline.is_none()), "a timer runs: {:#?}", status);

@@ -1,4 +1,4 @@
-//! What a segment smaller than full waits for: each variant of Nagle's algorithm, beside the
+//! What a segment smaller than full waits for: each variant of Nagle's algorithm, next to the
 //! sender's silly-window avoidance.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -339,7 +339,7 @@ fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
         let (mut bench, sent) = shrunk(config, 1000);
         let una = bench.snd_una;
         let cwnd = bench.status().cwnd;
-        // The first one that goes again is lost, too; the others arrive, and say so.
+        // The first retransmission is lost, too; the others arrive and are acknowledged.
         for (at, sent) in sent.iter().enumerate().skip(1) {
             let mut header = bench.header(bench.rcv_nxt, una, ACK);
             header.options.sack.push(sent.header.seq, sent.end());

@@ -17,8 +17,7 @@ use tcpx_proto::wire::Flags;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// A plain connection in ESTABLISHED, with or without a rule, its window and ours of so many
-/// bytes.
+/// A plain connection in ESTABLISHED, with or without a rule; both windows have this many bytes.
 fn established(rule: Option<&str>, window: u16) -> Bench {
     let mut config = Bench::plain(Profile::Rfc9293);
     config.conn.receive_buffer = window.into();

@@ -197,7 +197,7 @@ fn any_state_flooded_by_old_text_and_fins_answers_each() {
     }
 }
 
-/// Two hosts, a millisecond apart; what anybody may forge arrives at once.
+/// Two hosts, a millisecond apart; forged segments arrive at once.
 struct World {
     hosts: [Stack; 2],
     ids: [Option<ConnId>; 2],

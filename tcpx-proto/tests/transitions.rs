@@ -1,6 +1,6 @@
 //! Every state meets every call, segment and timeout, and does what RFC 9293 section 3.10 says
-//! (`data/rfc9293.tsv`: section, profile, state, what was before, event, replies, next state, what
-//! the user is told). Calls that an application cannot make here (SEND or CLOSE on a listener's
+//! (`data/rfc9293.tsv`: section, profile, state, what was before, event, replies, next state,
+//! signals to the user). Calls that an application cannot make here (SEND or CLOSE on a listener's
 //! embryo, active OPEN of a listener) have no rows. Where the text contradicts itself, the row
 //! follows its sense: no ACK for a bare ACK in TIME-WAIT, a RST for any wrong ACK in SYN-RECEIVED,
 //! RCV.NXT past one FIN only.

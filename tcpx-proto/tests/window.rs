@@ -95,7 +95,7 @@ proptest! {
             if let Some(window) = window(&sent, shift) {
                 prop_assert!(
                     window as usize <= receive_buffer - unread + (1 << shift),
-                    "{window} beside {unread} unread"
+                    "{window} with {unread} unread"
                 );
                 // Less of what the unit adds to the promise is no less of the promise.
                 prop_assert!(

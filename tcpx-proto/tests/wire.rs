@@ -1,5 +1,5 @@
-//! What holds forevery packet: written and read it is the same, pnet reads and writes it alike,
-//! and nothing that arrives makes the codec panic.
+//! Properties of every packet: writing and reading it gives the same packet, pnet reads and writes
+//! it the same way, and no input makes the codec panic.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -43,7 +43,7 @@ fn any_ends() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
     })
 }
 
-/// Any set of options, and of SACK blocks as many as find room beside them.
+/// Any set of options, and as many SACK blocks as fit with them.
 fn any_options() -> impl Strategy<Value = Options> {
     let blocks = vec(any::<(u32, u32)>(), 0..=4);
     (
@@ -164,8 +164,7 @@ fn pnet_checksum(tcp: &TcpPacket<'_>, source: IpAddr, destination: IpAddr) -> u1
     }
 }
 
-/// One option for pnet to write: known or not, of its own length or another, at whatever byte it
-/// comes to stand.
+/// One option for pnet to write: known or unknown, of the right or a wrong length, at any offset.
 fn any_pnet_option() -> impl Strategy<Value = TcpOption> {
     let raw = |number: u8, data: Vec<u8>| TcpOption {
         number: TcpOptionNumber(number),
@@ -268,7 +267,7 @@ proptest! {
         prop_assert_eq!(after.len(), before.len());
         let ends = |segment: &Segment<'_>| (segment.header.source, segment.header.destination);
         prop_assert_eq!(ends(&is), ends(&was));
-        // A stripped option leaves NOPs: nothing moves, and nothing comes to light that was hidden.
+        // A stripped option leaves NOPs: nothing moves, and no hidden option appears.
         prop_assert_eq!(is.options_malformed, was.options_malformed);
         let source = is.header.source.ip();
         let destination = is.header.destination.ip();

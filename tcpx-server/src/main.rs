@@ -41,7 +41,7 @@ struct Cli {
     mode: Mode,
 
     /// Play the script of FILE instead: listen, accept, send, receive, close and more, step by
-    /// step; docs/scripts.md
+    /// step; see docs/scripts.md
     #[arg(
         long,
         value_name = "FILE",
@@ -58,7 +58,7 @@ struct Cli {
     /// Limit the connections in SYN-RECEIVED, and those waiting to be accepted, to N each
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_535), help_heading = APPLICATION)]
     backlog: u32,
-    /// Close each connection DUR after it was accepted, whatever it is doing
+    /// Close each connection DUR after accepting it, in any state
     #[arg(long, value_name = "DUR", value_parser = cli::duration, help_heading = APPLICATION)]
     close_after: Option<Duration>,
     /// Never close: the connection stays in CLOSE-WAIT after the peer's FIN
@@ -78,7 +78,7 @@ struct Mode {
     /// Read and discard
     #[arg(long, help_heading = APPLICATION)]
     discard: bool,
-    /// Answer the first bytes, or the end, with TEXT or the contents of @FILE, and close
+    /// Answer the first bytes, or the peer's FIN, with TEXT or the contents of @FILE, and close
     #[arg(long, value_name = "TEXT|@FILE", help_heading = APPLICATION)]
     respond: Option<String>,
     /// Forward each connection to a real service over the kernel's TCP
@@ -98,7 +98,7 @@ impl Cli {
             let text = match respond.strip_prefix('@') {
                 Some(path) => input::bytes_in(Path::new(path), input::DATA).map_err(|error| {
                     Failure::usage(format!(
-                        "--respond: cannot read {path}: {error}. Name a file that can be read"
+                        "--respond: cannot read {path}: {error}. Choose a readable file"
                     ))
                 })?,
                 None => respond.clone().into_bytes(),

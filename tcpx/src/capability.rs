@@ -39,7 +39,7 @@ impl Capability {
             return format!(
                 "Run as root with it: this process was started with no_new_privs (Docker: \
                  --security-opt no-new-privileges, Kubernetes: \
-                 allowPrivilegeEscalation: false), which makes void what setcap or --cap-add={short} would give another user"
+                 allowPrivilegeEscalation: false), so another user cannot get it by setcap or --cap-add={short}"
             );
         }
         let set = match self {

@@ -66,7 +66,7 @@ pub enum Error {
         remedy: String,
     },
     /// There is no `iptables` to run.
-    #[error("there is no iptables program here")]
+    #[error("no iptables program found")]
     NoIptables,
     /// `iptables` refused.
     #[error("iptables could not {act}: {output}")]
@@ -296,7 +296,7 @@ const fn call_hint(call: CallError) -> Option<&'static str> {
 
 fn not_local(address: &IpAddr) -> &'static str {
     if address.is_unspecified() {
-        "is every address, and a host has exactly one"
+        "means every address, and a host has exactly one"
     } else {
         "is not an address of this machine"
     }
@@ -324,7 +324,8 @@ fn files_hint(ports: u64, files: u64) -> String {
         "raise"
     };
     format!(
-        "{fewer} the limit as root: `ulimit -Hn {files}` in a shell, LimitNOFILE={files} for systemd, --ulimit nofile={files} for Docker"
+        "{fewer} the limit as root: `ulimit -Hn {files}` in a shell, LimitNOFILE={files} for \
+         systemd, --ulimit nofile={files} for Docker"
     )
 }
 

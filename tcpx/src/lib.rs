@@ -54,7 +54,7 @@
 //! far.read_exact(&mut [0; 5]).await?;
 //! let again = near_diary.count(|entry| entry.segment().is_some_and(|segment| segment.retransmission == 1));
 //! assert_eq!(again, 1, "{near_diary}");
-//! assert!(network.elapsed() >= Duration::from_millis(200)); // the least retransmission timeout of Linux
+//! assert!(network.elapsed() >= Duration::from_millis(200)); // Linux's minimum retransmission timeout
 //! # Ok(())
 //! # }
 //! ```

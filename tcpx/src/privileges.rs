@@ -41,8 +41,8 @@ pub(crate) fn lend<T>(start: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// Gives up all but these capabilities of the calling thread, and the chance to gain one by exec,
-/// for good.
+/// Permanently drops all but these capabilities of the calling thread, and the chance to gain one
+/// by exec.
 pub(crate) fn keep_only(capabilities: &[Capability]) {
     let Ok(mut sets) = thread::capabilities(None) else {
         return;

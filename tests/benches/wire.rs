@@ -1,5 +1,5 @@
-//! tcpx on a real wire beside the kernel's TCP: two namespaces, MTU 1500, no offloads, reno, all in
-//! one run. Ratios count, not figures.
+//! tcpx on a real wire compared with the kernel's TCP: two namespaces, MTU 1500, no offloads, reno,
+//! all in one run. Ratios count, not figures.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -22,7 +22,7 @@ const PORT: u16 = 7000;
 /// No SYN is dropped because a server is slow to accept.
 const BACKLOG: i32 = 4096;
 const CHUNK: usize = 64 * 1024;
-/// Each figure is the median of so many runs, the four pairs of ends taking turns.
+/// Each figure is the median of this many runs; the four pairs of ends take turns.
 const ROUNDS: usize = 5;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -37,7 +37,7 @@ enum Work {
     Connections(u32),
     /// Bytes from the client to the server.
     Bulk(usize),
-    /// One byte there and back, so many times.
+    /// One byte there and back, this many times.
     Echo(u32),
 }
 
@@ -242,7 +242,7 @@ fn one_segment_a_packet(namespace: &Namespace) -> io::Result<()> {
     }
 }
 
-/// Loses text at both ends, the kernel's and ours alike, as `tcpx-lab nft` would have it.
+/// Drops text at both ends, the kernel's and ours, with the rules of `tcpx-lab nft`.
 fn lossy(percent: u32) -> io::Result<(Namespace, Namespace)> {
     let ends = netns::pair(Cable::PLAIN)?;
     let rule = fault::FaultRule::parse(&format!("rate={percent}% drop any data"))

@@ -70,7 +70,7 @@ fn established_idle_after_bulk_gives_its_buffers_back() {
     pair.bulk(client, server, 4 << 20, &mut chunk).unwrap();
     pair.advance(Duration::from_secs(1));
     let kept = LIVE.get() - before;
-    assert!(kept < 2 * 4096, "{kept} octets on both sides");
+    assert!(kept < 2 * 4096, "{kept} bytes on both sides");
 }
 
 /// Connections whose peers say nothing, or have said something, and an application that sends back
@@ -94,13 +94,13 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
     let live = || (LIVE.get() - before) / COUNT as isize;
     tokio::time::sleep(Duration::from_secs(1)).await;
     // That is both ends.
-    assert!(live() < 4096, "{} octets before anything was said", live());
+    assert!(live() < 4096, "{} bytes before any data", live());
     for stream in &mut ours {
         stream.write_all(&[7; 10_000]).await.unwrap();
         stream.read_exact(&mut [0; 10_000]).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(live() < 4096, "{} octets after something was said", live());
+    assert!(live() < 4096, "{} bytes after some data", live());
 }
 
 async fn echo(host: Host, stream: Stream) {

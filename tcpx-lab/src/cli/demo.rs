@@ -30,7 +30,8 @@ pub fn run(out: &mut impl Write) -> Result<()> {
     if let Some(refusal) = &refused {
         writeln!(
             out,
-            "No network namespaces here: {refusal}.\nSo what follows is the simulation: the same engine, on a virtual clock."
+            "Network namespaces are not available: {refusal}.\nThe simulation runs instead: the \
+             same engine, on a virtual clock."
         )?;
     }
     for (number, (name, treatment)) in (1..).zip(SCENES) {

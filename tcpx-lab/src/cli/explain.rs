@@ -42,7 +42,7 @@ fn explain(experiment: &Experiment) -> Result<String> {
         .filter_map(|name| Preset::find(&name))
         .collect();
     if !rules.is_empty() {
-        text.push_str("\nThe rules that are removed:\n");
+        text.push_str("\nRules removed:\n");
     }
     for rule in rules {
         let _infallible = writeln!(
@@ -57,7 +57,8 @@ fn explain(experiment: &Experiment) -> Result<String> {
         }
     }
     text.push_str(
-        "\nBy hand, after `tcpx-lab netns up`, each command in a shell of its host (`tcpx-lab netns server`, `tcpx-lab netns client`):\n",
+        "\nBy hand, after `tcpx-lab netns up`, each command in a shell of its host (`tcpx-lab \
+         netns server`, `tcpx-lab netns client`):\n",
     );
     for arm in &experiment.arms {
         by_hand(&mut text, arm, &experiment.checked_plan(arm, Scale::Wire)?);

@@ -28,7 +28,7 @@ pub struct RunArguments {
     /// Run all built-in experiments
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// Run those with this tag, such as quick or article
+    /// Run the experiments with this tag, such as quick or article
     #[arg(long, value_name = "TAG", conflicts_with_all = ["names", "all"])]
     pub tag: Option<String>,
     /// Choose the worlds
@@ -39,29 +39,29 @@ pub struct RunArguments {
         default_value = "sim"
     )]
     pub on: Vec<Place>,
-    /// Seed of all random choices
+    /// Seed all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Write events, captures, ladders and verdict of each run below DIR
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
-    /// Draw each run as well
+    /// Also draw each run
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text")]
     pub ladder: Option<draw::Format>,
-    /// Format of the report
+    /// Choose the format of the report
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
-    /// Number of runs at a time on the wire and beside Linux, where they mostly sleep
+    /// Number of concurrent runs on the wire and against Linux, where they mostly sleep
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
     /// Stretch limits and upper bounds by this factor, for a loaded machine
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub slow: f64,
-    /// Add what was observed on the wire and beside Linux to FILE, from which the documents are
-    /// made
+    /// Add the observations from the wire and from Linux to FILE, from which the documents are
+    /// generated
     #[arg(long, value_name = "FILE", hide = true)]
     pub observe: Option<PathBuf>,
-    /// Run those that FILE lacks, or has of another version of their file
+    /// Run the experiments that FILE lacks or has recorded from another version of their file
     #[arg(long, hide = true, requires = "observe", conflicts_with_all = ["names", "all", "tag"])]
     pub stale: bool,
     /// Fail if one of these worlds is unavailable here

@@ -21,30 +21,30 @@ pub struct SweepArguments {
     /// Names of built-in experiments, or paths of files of your own
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// Remove this rule at this end, such as a:time-wait (repeatable) [default: nothing, and then
+    /// Remove this rule at this end, such as a:time-wait (repeatable) [default: first nothing, then
     /// what each arm removes]
     #[arg(long, value_name = "END:RULE", value_parser = removal)]
     pub without: Vec<(End, String)>,
     /// Try one fault at a time only
     #[arg(long)]
     pub singles: bool,
-    /// Seed of all random choices
+    /// Seed all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Draw each run in which an oracle fails
     #[arg(long, conflicts_with = "format")]
     pub ladder: bool,
-    /// Format of the report
+    /// Choose the format of the report
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: TableFormat,
 }
 
 fn removal(text: &str) -> Result<(End, String), String> {
-    let (end, rule) = text.split_once(':').ok_or("write it like a:time-wait")?;
+    let (end, rule) = text.split_once(':').ok_or("for example: a:time-wait")?;
     match end {
         "a" => Ok((End::A, rule.to_owned())),
         "b" => Ok((End::B, rule.to_owned())),
-        other => Err(format!("'{other}' is no host: a or b")),
+        other => Err(format!("unknown host '{other}': a or b")),
     }
 }
 

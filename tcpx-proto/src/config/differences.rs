@@ -143,8 +143,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         window_edges,
         "RFC 9293 3.10.7.4",
-        "the ACK field is processed of a duplicate that ends at RCV.NXT and of an ACK at the right \
-         edge of the window"
+        "the ACK field of a duplicate that ends at RCV.NXT, and of an ACK at the right edge of the \
+         window, is processed"
     ),
     row!(
         missing_timestamp,
@@ -338,7 +338,7 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
 ];
 
-/// Where the `linux` profile still differs from Linux 6.18, as measured beside it. `--help` prints
+/// Where the `linux` profile still differs from Linux 6.18, as measured against it. `--help` prints
 /// it.
 pub const LINUX_DIFFERENCES: &[&str] = &[
     "a FIN beyond RCV.NXT does not count while text is held behind it; Linux processes it when its \

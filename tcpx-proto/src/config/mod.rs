@@ -182,7 +182,7 @@ pub struct ConnConfig {
     pub time_wait_ack: TimeWaitAck,
     /// What happens to a RST with an old timestamp in TIME-WAIT.
     pub time_wait_old_rst: TimeWaitOldRst,
-    /// Whether TIME-WAIT answers a RST beside RCV.NXT.
+    /// Whether TIME-WAIT answers a RST that is not at RCV.NXT.
     pub time_wait_challenge: TimeWaitChallenge,
     /// Which SYN reopens TIME-WAIT.
     pub time_wait_reopen: TimeWaitReopen,

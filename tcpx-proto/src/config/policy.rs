@@ -91,13 +91,13 @@ pub enum Unacknowledging {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Overlap {
-    /// That of the segment which begins first, and of two that begin alike, of the one that came
-    /// first: what is held is taken in the order of SEG.SEQ, of each segment only what is new (RFC
-    /// 9293 section 3.10.7.4).
+    /// The text of the segment that begins first, or, of two that begin at the same number, of the
+    /// one that arrived first: held segments are processed in the order of SEG.SEQ, and only the
+    /// new part of each counts (RFC 9293 section 3.10.7.4).
     SequenceOrder,
-    /// The same, but of two that begin alike the longer one's, and what continues a held segment is
-    /// one with it: no D-SACK tells what it has in common with those behind it (Linux
-    /// `tcp_data_queue_ofo`).
+    /// The same, but of two that begin at the same number the longer one's, and a segment that
+    /// continues a held one is merged with it: no D-SACK reports its overlap with those behind it
+    /// (Linux `tcp_data_queue_ofo`).
     Linux,
 }
 
@@ -427,7 +427,7 @@ pub enum TimeWaitOldRst {
     Drop,
 }
 
-/// A RST beside RCV.NXT in TIME-WAIT, where [`ResetChecks::Rfc5961`] does not let it reset.
+/// A RST in TIME-WAIT that is not at RCV.NXT, which [`ResetChecks::Rfc5961`] keeps from resetting.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum TimeWaitChallenge {

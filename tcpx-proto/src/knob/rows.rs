@@ -202,7 +202,7 @@ pub const KNOBS: &[Knob] = &[
     ),
     timer(
         "rto-max",
-        "Set the largest retransmission timeout",
+        "Set the maximum retransmission timeout",
         "RFC 6298 2.5",
         |config, word| {
             let rto = &mut config.conn.rto;
@@ -215,16 +215,16 @@ pub const KNOBS: &[Knob] = &[
     // After the two that lower it: a value that was given stays.
     timer(
         "rto-min",
-        "Set the least retransmission timeout; with profile linux the least that it adds to the \
-         round-trip time",
+        "Set the minimum retransmission timeout; with profile linux, the minimum that it adds to \
+         the round-trip time",
         "RFC 6298 2.4",
         |config, word| {
             let rto = &mut config.conn.rto;
             rto.min = duration(word)?;
             if rto.min > rto.max {
                 return Err(word.wrong(
-                    format!("the least timeout is above the largest, {:?}", rto.max),
-                    Some("give a least timeout that is no larger than --rto-max".into()),
+                    format!("the minimum timeout is above the maximum, {:?}", rto.max),
+                    Some("give a minimum no larger than --rto-max".into()),
                 ));
             }
             Ok(())
@@ -284,7 +284,7 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "delayed-ack",
         heading: Heading::Timers,
-        help: "Delay an ACK at most this long, below 500ms, for data to travel with",
+        help: "Delay an ACK at most this long, below 500ms, so that data can carry it",
         source: "RFC 9293 3.8.6.3",
         effect: Effect::Value {
             placeholder: "DUR",
@@ -363,7 +363,7 @@ pub const KNOBS: &[Knob] = &[
     Knob {
         name: "max-connections",
         heading: Heading::Connection,
-        help: "Limit the connections at a time, half-open ones and TIME-WAIT included",
+        help: "Limit concurrent connections, including half-open ones and those in TIME-WAIT",
         source: "",
         effect: Effect::Value {
             placeholder: "N",
@@ -460,15 +460,15 @@ pub(super) const PROFILE: Knob = broken(
 
 pub(super) const WITHOUT: Knob = broken(
     "without",
-    "Remove this rule of TCP (repeatable); the list is below",
+    "Remove this rule of TCP (repeatable); see the list below",
     "",
     Effect::Without,
 );
 
 pub(super) const FAULT: Knob = broken(
     "fault",
-    "Apply a fault to segments, as a bad network would (repeatable, the first match wins), such \
-     as 'drop out fin#1'; docs/faults.md",
+    "Apply a fault to segments, as a bad network would (repeatable, the first match wins), such as \
+     'drop out fin#1'; see docs/faults.md",
     "",
     Effect::Fault,
 );

@@ -90,7 +90,7 @@ pub(super) fn script(text: &str) -> Parsed<Vec<Step>> {
         }
         if bytes > MOST_IN_ALL {
             return long(format!(
-                "the sends of a script have at most {}M in all",
+                "a script sends at most {}M in total",
                 MOST_IN_ALL >> 20
             ));
         }
@@ -132,8 +132,8 @@ fn statement(text: &str, start: usize, steps: &mut Vec<Step>) -> Parsed<()> {
     steps.push(read(word, &mut words)?);
     match words.next() {
         Some(more) => Err(more.wrong(
-            "nothing more is expected here",
-            Some("a step a line, or a ; between two".into()),
+            "expected the end of the line",
+            Some("write one step per line, or separate steps with ;".into()),
         )),
         None => Ok(()),
     }
@@ -284,7 +284,7 @@ fn label(word: Word<'_>) -> Parsed<Arc<str>> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if word.text.is_empty() || !word.text.chars().all(fits) {
         return Err(word.wrong(
-            "a name is letters, digits, - and _",
+            "a name consists of letters, digits, - and _",
             Some("for example: as b".into()),
         ));
     }
@@ -490,10 +490,7 @@ mod tests {
             4
         );
         let bytes = refused("send 16M; send 16M; send 16M; send 16M; send \"x\"");
-        assert_eq!(
-            bytes.message,
-            "the sends of a script have at most 64M in all"
-        );
+        assert_eq!(bytes.message, "a script sends at most 64M in total");
     }
 
     #[test]
@@ -512,7 +509,11 @@ mod tests {
             ),
             ("expect closed rest", "rest", "did you mean 'reset'?"),
             ("stop readin", "readin", "did you mean 'reading'?"),
-            ("close now", "now", "a step a line, or a ; between two"),
+            (
+                "close now",
+                "now",
+                "write one step per line, or separate steps with ;",
+            ),
         ] {
             let error = Script::parse(text).expect_err(text);
             assert_eq!(

@@ -219,8 +219,8 @@ impl Host {
             What::State { .. } => {}
             _ => return,
         }
-        // No signal tells of a state, nor of the end of what an application has closed: whoever
-        // waits for one looks again.
+        // No signal reports a state, or the end of a connection that an application has closed:
+        // applications that wait for one check again.
         self.wake_apps(|app| app.has(id));
     }
 

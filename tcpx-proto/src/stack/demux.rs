@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 impl Stack {
-    /// SEGMENT ARRIVES (3.10.7): a whole IP packet, from anybody, perhaps garbage.
+    /// SEGMENT ARRIVES (3.10.7): a whole IP packet from any source, perhaps invalid.
     pub fn packet_arrives(&mut self, now: Instant, packet: &[u8]) {
         self.counters.packets_in += 1;
         self.record.packet = Some(self.counters.packets_in);

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct Transmit {
-    /// The connection; `None` for an answer to a stranger or a SYN cookie.
+    /// The connection; `None` for an answer to an unknown peer or a SYN cookie.
     pub conn: Option<ConnId>,
     /// Bytes of the IP packet.
     pub len: usize,

@@ -2,8 +2,8 @@
 //! overlap, and which FIN.
 //!
 //! RFC 9293 section 3.10.7.4 takes what is held "in SEG.SEQ order", and of each segment only what
-//! is new. So does Linux, but for two that begin alike ([`Overlap`]). What is in order is no matter
-//! of this room: it counts before all that is held.
+//! is new. So does Linux, except for two that begin at the same number ([`Overlap`]). Text that
+//! arrives in order is not stored here: it takes precedence over all held text.
 
 use super::buffer::is_slack;
 use crate::config::Overlap;
@@ -205,8 +205,8 @@ impl Assembler {
     }
 
     /// RCV.NXT moves to `to`, or to what is held without a hole from there on. Returns to where,
-    /// and whether that is a FIN's place. A FIN behind which text is held is none, as far as
-    /// anybody can tell: the peer goes on.
+    /// and whether that is a FIN's place. A FIN with held text behind it does not count: the peer
+    /// is still sending.
     pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
         let mut to = to;
         let mut passed = 0;

@@ -1,4 +1,4 @@
-//! What a SYN brings beside the SYN: text and a FIN that are queued, and the echo of a timestamp.
+//! What else a SYN carries: text and a FIN that are queued, and the echo of a timestamp.
 
 use super::Tcb;
 use super::context::Context;

@@ -162,7 +162,7 @@ impl Tcb {
             || self.is_mini_orphan()
     }
 
-    /// Where a RST resets beside RCV.NXT, if the policy knows such places: its sender is there.
+    /// Where else than at RCV.NXT a RST resets, if the policy has such places: its sender is there.
     fn is_where_peer_is(&self, seq: Seq) -> bool {
         self.is_before_fin(seq)
             || (self.config.reset_place == ResetPlace::WherePeerIs && self.held_end() == Some(seq))
@@ -225,7 +225,7 @@ impl Tcb {
     }
 
     /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent;
-    /// only of one that passed all checks (5.3 R2, R3), or a stranger could make every later one
+    /// only of one that passed all checks (5.3 R2, R3), or an attacker could make every later one
     /// look old.
     pub(super) fn take_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
         let Some(stamps) = segment.header.options.timestamps else {
@@ -307,7 +307,7 @@ impl Tcb {
             self.ecn.confirm(header.flags);
             self.check_ack(cx, segment)?;
             self.take_text_of_syn_ack(cx, segment)?;
-            // The check for SYN, which would take it for a stranger's, is for later ones.
+            // The check for SYN, which would treat it as an attacker's, is for later ones.
             return Err(Stop::Done);
         }
         let again = self.config.repeated_syn == RepeatedSyn::SynAck

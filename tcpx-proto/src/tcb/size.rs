@@ -20,7 +20,7 @@ impl Tcb {
         u32::from(mtu.saturating_sub(overhead))
     }
 
-    /// At most three SACK blocks beside timestamps, else four (RFC 2018 section 3).
+    /// At most three SACK blocks with timestamps, else four (RFC 2018 section 3).
     pub(super) fn sack_room(&self) -> usize {
         if self.stamps.on { 3 } else { 4 }
     }

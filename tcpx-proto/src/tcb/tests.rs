@@ -71,8 +71,7 @@ impl Bench {
         Some((segment.header, segment.payload.to_vec()))
     }
 
-    /// ESTABLISHED, with this many bytes sent and acknowledged since the SYN, as far as
-    /// anybody can tell.
+    /// ESTABLISHED, as if this many bytes had been sent and acknowledged since the SYN.
     fn after(bytes: u64) -> Bench {
         let mut record = Record::default();
         let mut replies = VecDeque::new();

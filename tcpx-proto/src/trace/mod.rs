@@ -1,7 +1,7 @@
 //! What happened at an endpoint, observed and written down.
 //!
 //! An [`Observer`] learns of each thing as it happens ([`Observed`]). A [`Recorder`] is an observer
-//! that numbers connections and puts what a segment caused beside it, for any [`Sink`].
+//! that numbers connections and puts what a segment caused next to it, for any [`Sink`].
 //!
 //! An [`Entry`] is a line of an events file: one type for its writer, its readers and its schema
 //! (`docs/events.schema.json`). With the feature `serde` it reads and writes JSON. With the feature

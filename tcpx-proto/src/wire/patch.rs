@@ -442,7 +442,7 @@ mod tests {
         assert_eq!(
             changed[32],
             10 << 4 | 6,
-            "the reserved bits beside the data offset"
+            "the reserved bits next to the data offset"
         );
     }
 

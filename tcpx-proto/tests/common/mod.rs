@@ -72,7 +72,8 @@ pub(crate) struct Bench {
     pub(crate) snd_nxt: Seq,
     pub(crate) snd_una: Seq,
     pub(crate) rcv_nxt: Seq,
-    /// Text that the peer sends as soon as the connection is open, and that nobody reads.
+    /// Text that the peer sends as soon as the connection is open, and that the application never
+    /// reads.
     pub(crate) unread: Vec<u8>,
     pub(crate) signals: Vec<Signal>,
     pub(crate) events: Vec<Event>,

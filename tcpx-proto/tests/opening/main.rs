@@ -1,4 +1,4 @@
-//! What a SYN brings beside the SYN: an MSS of 0, text and a FIN, the echo of a timestamp, and the
+//! What else a SYN carries: an MSS of 0, text and a FIN, the echo of a timestamp, and the
 //! TIME-WAIT that it seemed to end. What is said of Linux was measured with 6.18.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is delivered of a SYN with this, and in which state, after the third ACK, which counts
-/// `counted` bytes beside the SYN.
+/// `counted` bytes on the SYN.
 fn listened(
     config: Config,
     flags: Flags,

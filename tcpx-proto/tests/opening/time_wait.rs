@@ -88,9 +88,13 @@ fn may_2_time_wait_comes_back_after_an_old_duplicate_syn_however_that_ends() {
         assert_eq!(
             bench.stack.connections().count(),
             0,
-            "{ending}: nobody knows it"
+            "{ending}: the connection is unknown"
         );
-        assert_eq!(&bench.signals[..], &[][..], "{ending}: nobody knows it");
+        assert_eq!(
+            &bench.signals[..],
+            &[][..],
+            "{ending}: the connection is unknown"
+        );
     }
 }
 

@@ -66,6 +66,6 @@ fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_emp
     assert_eq!(
         ended(&bench),
         Some(CloseReason::KeepAliveTimeout),
-        "but nobody there is noticed"
+        "but a missing peer is detected"
     );
 }

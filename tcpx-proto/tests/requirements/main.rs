@@ -1,6 +1,6 @@
 //! The numbered requirements of RFC 9293, and those of its companions, that the engine alone can
 //! keep: one test each, named by its number. What is a matter of one segment in one state is in
-//! `transitions.rs`, what belongs to the wire format beside `wire`.
+//! `transitions.rs`, those of the wire format in `wire`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod attacks;

@@ -1,5 +1,5 @@
-//! What a script says: the part of packetdrill's language that the scripts beside this file use,
-//! one event a line.
+//! The grammar of scripts: the part of packetdrill's language that the scripts next to this file
+//! use, one event a line.
 //!
 //! The first lines may be comments of the form `// key: values`: `profiles` (those in which the
 //! script holds) and `ecn` (the server's policy).

@@ -13,7 +13,7 @@ fn equal_stacks_are_those_that_will_do_the_same() {
     bench.listen(5);
     let before = bench.stack.clone();
     assert!(before == bench.stack);
-    // A stranger comes and goes: only counters, the record and the next identification know.
+    // An unknown peer comes and goes: only counters, the record and the next identification change.
     bench.say(from(9000, Flags::ACK, 1, 1), &[]);
     assert!(before == bench.stack && hash(&before) == hash(&bench.stack));
     bench.syn(9000);

@@ -70,8 +70,8 @@ impl Net {
         self.start.elapsed()
     }
 
-    /// Lets everything happen that is due by now, each at its own time. Nothing to do while
-    /// somebody is at it: a call from within goes on at the time of what happens.
+    /// Processes everything that is due by now, each at its own time. Does nothing if this is
+    /// already running: a nested call continues at the time of the current event.
     fn catch_up(&self) {
         let _driving = match self.driving.try_lock() {
             Err(TryLockError::WouldBlock) => return,
@@ -88,7 +88,7 @@ impl Net {
 
     /// The next thing, as in a [`sim::Sim`]: an arrival before a timer.
     fn happen(&self, at: Instant) {
-        // The lock is free again before a host is told.
+        // The lock is released before a host is notified.
         let arrived = lock(&self.air).arrive(at);
         match arrived {
             Some(Passage { to, packet, .. }) => {

@@ -441,7 +441,7 @@ impl Inner {
             let Some((conn, destination)) = senders.get(index) else {
                 return;
             };
-            tracing::debug!(%destination, %error, "a packet did not go");
+            tracing::debug!(%destination, %error, "could not send a packet");
             let error = match error.raw_os_error() {
                 Some(libc::EMSGSIZE) => link::mtu_to(destination.ip())
                     .map_or(TransmitError::Lost, |mtu| {

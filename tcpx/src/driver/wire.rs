@@ -39,7 +39,7 @@ impl Wire {
         }
     }
 
-    /// Octets that may arrive before anybody looks.
+    /// Bytes that may arrive before the application reads.
     pub(crate) fn receive_capacity(&self) -> usize {
         match self {
             Wire::Raw(link) => link.receive_capacity(),

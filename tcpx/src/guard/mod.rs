@@ -131,7 +131,7 @@ impl fmt::Display for Guard {
                 rule.name()
             )?,
             Means::Listener { .. } => {
-                f.write_str("listener: a kernel socket takes and drops the segments for")?
+                f.write_str("listener: a kernel socket receives and drops the segments for")?
             }
             Means::None => f.write_str("none: the kernel answers for")?,
         }
@@ -150,8 +150,8 @@ impl fmt::Display for Guard {
         }
         if self.unproven {
             f.write_str(
-                " (unproven: the kernel was quiet before, perhaps by a firewall rule that \
-                drops our RSTs as well)",
+                " (unproven: the kernel sent no RST before the guard, perhaps because a firewall \
+                 rule drops them, and ours as well)",
             )?;
         }
         Ok(())
@@ -168,16 +168,19 @@ pub fn sweep() -> Result<Vec<String>, Error> {
     iptables::sweep()
 }
 
-/// Whatever the guard: a rule that was left would keep the kernel quiet where that is not wanted,
-/// and make a proof impossible. Where the firewall cannot be used a new rule will say so, and
-/// another guard has nothing to say of it.
+/// For every guard: a leftover rule would silence the kernel where it should answer, and make a
+/// proof impossible. If the firewall cannot be used, adding a rule reports that; the other guards
+/// do not need it.
 fn sweep_first() {
     if iptables::is_installed() && Capability::NetAdmin.effective() {
         match iptables::sweep() {
             Ok(removed) => removed.iter().for_each(|rule| {
-                tracing::info!(rule, "removed the firewall rule of a program that is gone")
+                tracing::info!(
+                    rule,
+                    "removed the firewall rule of a program that has exited"
+                )
             }),
-            Err(error) => tracing::debug!(%error, "could not look for stale firewall rules"),
+            Err(error) => tracing::debug!(%error, "cannot check for stale firewall rules"),
         }
     }
 }

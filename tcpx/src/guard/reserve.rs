@@ -139,7 +139,7 @@ fn allow_files(ports: u64, more: u64) -> Result<u64, Error> {
         .map_or(u64::MAX, |maximum| maximum - more - SPARE_FILES))
 }
 
-/// A run of `count` ports from a random base (RFC 6056); `None` where there are not so many.
+/// A run of `count` ports from a random base (RFC 6056); `None` if there are not enough.
 fn pick(count: u16) -> Option<RangeInclusive<u16>> {
     let within = [EPHEMERAL, UNPRIVILEGED]
         .into_iter()

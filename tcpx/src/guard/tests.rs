@@ -92,7 +92,7 @@ fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
     });
 }
 
-/// Runs `work` beside others who never stop.
+/// Runs `work` while others never stop.
 fn beside<const N: usize>(others: [&(dyn Fn() + Sync); N], work: impl FnOnce()) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn beside<const N: usize>(others: [&(dyn Fn() + Sync); N], work: impl FnOnce()) 
                 }
             });
         }
-        // Threads that panic are told of by the scope, which waits for the others.
+        // The scope reports threads that panic, after it has waited for the others.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         over.store(true, Ordering::Relaxed);
         outcome.unwrap();

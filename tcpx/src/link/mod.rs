@@ -99,7 +99,7 @@ struct RawSocket {
     registered: OnceLock<AsyncFd<Arc<Socket>>>,
 }
 
-/// Whether a raw TCP socket, without which no tcpx is at work, is open in this network namespace.
+/// Whether a raw TCP socket, without which no tcpx is running, is open in this network namespace.
 ///
 /// # Errors
 /// The kernel's list of raw sockets cannot be read.

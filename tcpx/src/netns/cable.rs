@@ -108,7 +108,7 @@ fn attach(cable: Cable, own: Ipv4Addr) -> io::Result<()> {
     })
 }
 
-/// Waits until this end runs, and tells it where the peer is, and the stranger, who then is not
+/// Waits until this end runs, and tells it where the peer is, and the third host, which then is not
 /// asked for.
 fn acquaint(peer: Ipv4Addr) -> io::Result<()> {
     await_carrier()?;

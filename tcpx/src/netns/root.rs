@@ -12,12 +12,12 @@ pub struct Refusal {
     /// What the kernel refused, and why as far as that can be told.
     pub reason: String,
     /// The command that fixes it.
-    pub mend: String,
+    pub remedy: String,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (to change that: {})", self.reason, self.mend)
+        write!(f, "{} (to change that: {})", self.reason, self.remedy)
     }
 }
 
@@ -60,7 +60,7 @@ pub fn sysctl(name: &str) -> Option<String> {
 impl Refusal {
     fn of_unshare(error: &io::Error) -> Refusal {
         let off = |name: &str| sysctl(name).as_deref() == Some("0");
-        let (why, mend) = if off("kernel.unprivileged_userns_clone") {
+        let (why, remedy) = if off("kernel.unprivileged_userns_clone") {
             (
                 "kernel.unprivileged_userns_clone is 0",
                 "sudo sysctl -w kernel.unprivileged_userns_clone=1",
@@ -72,20 +72,20 @@ impl Refusal {
             )
         } else {
             (
-                "a container's seccomp profile does that, or a chroot",
+                "a container's seccomp profile or a chroot prevents it",
                 "run as root, or start the container with --privileged",
             )
         };
         Refusal {
             reason: format!("the kernel refuses a user namespace: {error}; {why}"),
-            mend: mend.to_owned(),
+            remedy: remedy.to_owned(),
         }
     }
 
     fn of_act(error: &io::Error) -> Refusal {
         let apparmor =
             sysctl("kernel.apparmor_restrict_unprivileged_userns").as_deref() == Some("1");
-        let (why, mend) = if apparmor {
+        let (why, remedy) = if apparmor {
             (
                 "AppArmor takes its capabilities away",
                 "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
@@ -94,10 +94,8 @@ impl Refusal {
             ("a security module or container forbids it", "run as root")
         };
         Refusal {
-            reason: format!(
-                "a user namespace was given, but nothing may be done in it: {error}; {why}"
-            ),
-            mend: mend.to_owned(),
+            reason: format!("the user namespace has no privileges: {error}; {why}"),
+            remedy: remedy.to_owned(),
         }
     }
 }

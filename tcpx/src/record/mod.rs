@@ -2,8 +2,9 @@
 //!
 //! An [`Observer`] learns everything as it happens, from inside the driver's loop: it must not
 //! block for long, nor call the host, its streams or listeners, which wait until it returns. If it
-//! panics the host ends, and everything that waits for it gets an error. A [`Recorder`] is the observer that
-//! numbers connections, puts what a segment caused beside it, and hands both to a [`Sink`]. A file or a terminal may be slow: a [`BackgroundWriter`] writes it from a thread of
+//! panics the host ends, and everything that waits for it gets an error. A [`Recorder`] is the
+//! observer that numbers connections, puts what a segment caused next to it, and passes both to a
+//! [`Sink`]. A file or a terminal may be slow: a [`BackgroundWriter`] writes it from a thread of
 //! its own, so that no timer of TCP's waits for it.
 //!
 //! ```no_run

@@ -125,12 +125,17 @@ impl BackgroundWriter {
         let source = Arc::clone(&queue);
         let noted = failures.clone();
         let called = name.clone();
-        let writer = thread::Builder::new().name("writer".into()).spawn(move || {
-            if let Err(error) = write_all(into, &chunks, &source) {
-                noted.note(format!("cannot write to {called}: {error}; nothing more goes there, the connection goes on"));
-            }
-            let _owner_gave_up = done.send(());
-        })?;
+        let writer = thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || {
+                if let Err(error) = write_all(into, &chunks, &source) {
+                    noted.note(format!(
+                        "cannot write to {called}: {error}; recording to it stops, the \
+                    connection continues"
+                    ));
+                }
+                let _owner_gave_up = done.send(());
+            })?;
         Ok(BackgroundWriter {
             name,
             buffer: Vec::new(),
@@ -174,7 +179,8 @@ impl Write for BackgroundWriter {
         }
         if self.queue.waiting.load(Ordering::Relaxed) + self.buffer.len() > MOST_WAITING {
             self.failures.note(format!(
-                "{}: its reader is too slow, {MOST_WAITING} bytes wait; nothing more goes there",
+                "{}: its reader is too slow, {MOST_WAITING} bytes are waiting; recording to it \
+                 stops",
                 self.name
             ));
             self.open = false;
@@ -195,7 +201,7 @@ impl Drop for BackgroundWriter {
         if self.finished.recv_timeout(LAST_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
         {
             self.failures.note(format!(
-                "{}: its reader does not read, the rest is lost",
+                "{}: its reader has stalled, the rest is lost",
                 self.name
             ));
         }

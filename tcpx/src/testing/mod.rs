@@ -35,7 +35,7 @@
 //!
 //! | your code meets | |
 //! |---|---|
-//! | a peer that goes silent, or a cable that is cut and mended | `far.host().vanish()`; [`Network::link`] with `loss: 1000` |
+//! | a peer that goes silent, or a cable that is cut and repaired | `far.host().vanish()`; [`Network::link`] with `loss: 1000` |
 //! | a RST | [`far.abort()`](Stream::abort) |
 //! | a peer that restarted and knows nothing any more | `far.host().restart()` |
 //! | the FIN of a half-close, and a full close | `far.shutdown().await`, `drop(far)` |

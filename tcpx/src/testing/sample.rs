@@ -44,7 +44,7 @@ pub fn written(sink: impl FnOnce(BackgroundWriter) -> Box<dyn Sink>) -> io::Resu
     Ok(written)
 }
 
-/// SYN out; SYN,ACK in; the third ACK meets the rule; a stranger's segment; ABORT.
+/// SYN out; SYN,ACK in; the rule drops the third ACK; a segment from an unknown peer; ABORT.
 fn tell(observer: &mut dyn Observer) -> Result<(), CallError> {
     let conn = conn_id()?;
     let mut event = |micros, packet, what| event(observer, micros, Some(conn), packet, what);

@@ -25,7 +25,7 @@ async fn echo(mut far: Stream) {
     far.closed().await.unwrap();
 }
 
-/// Sends so many bytes through an echo and says that the same came back.
+/// Sends this many bytes through an echo and asserts that the same bytes come back.
 async fn round_trip(near: &Stream, octets: usize) {
     let sent: Vec<u8> = (0..octets).map(|at| (at % 251) as u8).collect();
     let mut reader = near;
@@ -97,7 +97,8 @@ async fn abort_and_restart_of_the_far_end_reset_the_near_end() {
         } else {
             far.abort()
         }
-        // A host that restarted answers the first segment with a RST, as to a stranger.
+        // A host that restarted answers the first segment with a RST, as it would an unknown
+        // peer's.
         _ = near.write_all(b"hello").await;
         let error = near.read(&mut [0]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{far_diary}");
@@ -140,7 +141,7 @@ async fn cable_that_is_cut_and_mended_loses_nothing() {
         },
     );
     let echo = tokio::spawn(echo(far));
-    let mend = async {
+    let repair = async {
         near_diary
             .until(|entry| {
                 entry
@@ -150,7 +151,7 @@ async fn cable_that_is_cut_and_mended_loses_nothing() {
             .await;
         network.link(NEAR, FAR, Link::default());
     };
-    tokio::join!(round_trip(&near, 1000), mend);
+    tokio::join!(round_trip(&near, 1000), repair);
     echo.await.unwrap();
 }
 
@@ -368,8 +369,7 @@ async fn panic_at_one_host_ends_it_with_an_error_and_the_other_goes_on() {
     .await
     .unwrap();
     let reader = tokio::spawn(async move { far.read(&mut [0]).await });
-    // The panic strikes whoever lets the segment arrive: here the network's own task, which ends
-    // with it.
+    // The task that delivers the segment panics: here the network's own task, which ends.
     near.write_all(b"text").await.unwrap();
     let error = reader.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("panic"), "{error}");

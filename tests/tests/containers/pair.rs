@@ -52,7 +52,7 @@ fn health_check_is_passed_by_a_server_and_by_nobody_else() {
         .program
         .finish();
     assert!(
-        nobody.code == Some(1) && nobody.stderr.contains("no tcpx is at work"),
+        nobody.code == Some(1) && nobody.stderr.contains("no tcpx is running"),
         "{nobody:?}"
     );
     let server = lan.tcpx_server(NET_RAW_ALONE, TCPX, &[]);

@@ -68,7 +68,7 @@ fn iptables_guard_takes_net_admin_and_iptables_too() {
         WITH_NET_ADMIN,
         TCPX,
         "iptables",
-        &["no iptables program here", "--rst-guard listener"],
+        &["no iptables program found", "--rst-guard listener"],
     );
 }
 

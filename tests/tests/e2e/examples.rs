@@ -115,7 +115,7 @@ fn tls_client_over_our_stream_hears_a_server_on_the_kernels_tcp_on_a_bad_network
     drop(stream);
     assert_eq!(client.succeed(), answer);
 
-    // A name that the certificate is not for: TLS refuses, whoever's TCP carries it.
+    // A name that the certificate is not for: TLS refuses it on any TCP.
     let mut command = lab.a.command(built("examples/tls_client"));
     command
         .arg(lab.b.at(PORT).to_string())

@@ -107,7 +107,7 @@ fn server_killed_in_a_transfer_its_rule_goes_and_a_new_one_serves() {
         await_no_rule(&lab.b);
         let _again = lab.server(&["--rst-guard", guard]);
         echoes(&lab.a.connect(lab.b.at(PORT)));
-        // The first connection is a stranger to the new one, which says so.
+        // The new host does not know the first connection, and resets it.
         let end = until("the end of the first connection", || {
             stream.write_all(b"?").err()
         });
@@ -149,7 +149,8 @@ fn stale_rule_is_swept_and_a_live_neighbours_is_not() {
     let Some(lab) = Lab::netns() else { return };
     let _neighbour = lab.server(&["--rst-guard", "iptables"]);
     let live = iptables_rules(&lab.b);
-    let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-0123456789abcdef -j DROP";
+    let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment \
+        tcpx-0123456789abcdef -j DROP";
     lab.b
         .output("iptables", &stale.split(' ').collect::<Vec<_>>());
     assert_eq!(iptables_rules(&lab.b).len(), 2);

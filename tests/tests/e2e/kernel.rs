@@ -70,7 +70,7 @@ fn kernel_to_server(lab: &Lab) {
     });
     assert!(
         heard == sent,
-        "{} octets came back of {}",
+        "{} bytes came back of {}",
         heard.len(),
         sent.len()
     );
@@ -176,7 +176,7 @@ fn client_that_said_everything_still_hears() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(
         ended.stdout == sent,
-        "{} octets arrived of {}",
+        "{} bytes arrived of {}",
         ended.stdout.len(),
         sent.len()
     );
@@ -249,7 +249,7 @@ fn client_that_vanishes_leaves_the_kernel_alone() {
     client.wait_for("ESTABLISHED");
     let (mut stream, _) = listener.accept().unwrap();
     stream.read_exact(&mut [0; 10]).unwrap();
-    // The kernel repeats itself to nobody, and neither we nor our kernel answer.
+    // The kernel retransmits to a vanished peer: neither we nor our kernel answer.
     until("a second retransmission", || {
         stream.write_all(b"?").unwrap();
         let sockets = lab.b.output("ss", &["-tnoH", &format!("sport = :{PORT}")]);
@@ -297,7 +297,7 @@ fn kernel_that_does_not_read_is_probed_until_it_does() {
     drop(stream);
     assert!(
         heard == sent,
-        "{} octets came of {}",
+        "{} bytes arrived of {}",
         heard.len(),
         sent.len()
     );

@@ -1,4 +1,4 @@
-//! The laboratory's runs on a wire and beside Linux: what it keeps is read by tshark, whose own
+//! The laboratory's runs on a wire and against Linux: what it keeps is read by tshark, whose own
 //! analysis agrees with the story, and a run that goes wrong fails.
 
 use crate::harness::{Lab, built};
@@ -123,7 +123,7 @@ fn lab_installed_alone_takes_the_pair_from_path_and_says_where_it_looked() {
     let missing = run(&lab.path(""));
     assert_eq!(missing.status.code(), Some(1));
     for words in [
-        "no tcpx-server beside tcpx-lab or in PATH",
+        "no tcpx-server next to tcpx-lab or in PATH",
         "cargo install --path tcpx-server",
     ] {
         let said = text(&missing.stdout);

@@ -262,7 +262,7 @@ fn iptables_missing_is_told_and_auto_takes_the_listener() {
     };
     let ended = without_iptables("iptables");
     assert!(
-        ended.code == Some(6) && ended.stderr.contains("no iptables program here"),
+        ended.code == Some(6) && ended.stderr.contains("no iptables program found"),
         "{}",
         ended.stderr
     );
@@ -303,7 +303,8 @@ fn more_ports_than_descriptors_is_refused_with_the_limit() {
     );
     assert!(
         ended.stderr.contains(
-            "this process may have 64\nhint: ask for fewer, or raise the limit as root: `ulimit -Hn 432`"
+            "this process may have 64\nhint: ask for fewer, or raise the limit as root: `ulimit \
+             -Hn 432`"
         ),
         "{}",
         ended.stderr
@@ -345,7 +346,7 @@ fn more_connections_than_ports_can_be_had_take_them_again_when_they_are_free() {
 #[test]
 fn what_has_no_end_or_is_no_file_is_refused_with_the_limit() {
     let Some(lab) = Lab::netns() else { return };
-    let limit = |octets: &str| format!("there is more than {octets} MiB, the most that is read");
+    let limit = |octets: &str| format!("it is larger than {octets} MiB, the limit");
     for (endless, words) in [
         ("/dev/zero", limit("1")),
         ("/dev/full", limit("1")),

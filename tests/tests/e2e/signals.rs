@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP at any moment: the peer is told, nothing is left, and the exit status
-//! says which.
+//! SIGINT, SIGTERM and SIGHUP at any moment: the peer is notified, nothing is left behind, and the
+//! exit status tells which signal it was.
 
 use crate::harness::{Lab, PORT, Program, Signal, iptables_rules};
 use std::io::{ErrorKind, Read, Write};
@@ -109,7 +109,8 @@ fn signal_that_was_ignored_at_the_start_stays_ignored() {
 #[test]
 fn children_that_were_ignored_at_the_start_are_waited_for() {
     let Some(lab) = Lab::netns() else { return };
-    let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment tcpx-0123456789abcdef -j DROP";
+    let stale = "-A OUTPUT -p tcp --sport 9 --tcp-flags RST RST -m comment --comment \
+        tcpx-0123456789abcdef -j DROP";
     lab.b
         .output("iptables", &stale.split(' ').collect::<Vec<_>>());
     let mut server = lab.tcpx(&lab.b, "tcpx-server");

@@ -89,7 +89,7 @@ fn download(lab: &Lab, length: usize, arguments: &[&str]) {
         .map_or(0, |end| end + 4);
     assert!(
         ended.stdout[body..] == noise(length),
-        "{} octets came, of {length}",
+        "{} of {length} bytes arrived",
         ended.stdout.len() - body
     );
     capture.finish().assert_sound(lab.a.address);
@@ -130,7 +130,7 @@ fn forwarded(lab: &Lab, length: usize, arguments: &[&str]) {
     );
     assert!(
         curl.stdout == noise(length),
-        "{} octets came, of {length}",
+        "{} of {length} bytes arrived",
         curl.stdout.len()
     );
     capture.finish().assert_sound(lab.b.address);
@@ -162,7 +162,7 @@ fn upload(lab: &Lab, length: usize, arguments: &[&str]) {
     drop(stream);
     assert!(
         heard == noise(length),
-        "{} octets came, of {length}",
+        "{} of {length} bytes arrived",
         heard.len()
     );
     writer.join().unwrap();

@@ -41,7 +41,8 @@ fn kernel(release: &str) -> Outcome {
     let name = release.to_lowercase();
     if name.contains("wsl2") {
         Ok(format!(
-            "{release}: WSL 2, behind a NAT and Windows' firewall; what is in namespaces or on 127.0.0.1 is not concerned"
+            "{release}: WSL 2, behind a NAT and Windows' firewall; namespaces and 127.0.0.1 are \
+             not affected"
         ))
     } else if name.contains("microsoft") {
         Err((
@@ -50,7 +51,8 @@ fn kernel(release: &str) -> Outcome {
         ))
     } else if name.contains("linuxkit") {
         Ok(format!(
-            "{release}: Docker Desktop's; behind a published port the peer is its proxy, so talk from container to container"
+            "{release}: Docker Desktop's; a published port leads to its proxy, so connect from \
+             container to container"
         ))
     } else {
         Ok(release.to_owned())
@@ -79,9 +81,7 @@ fn rules() -> Option<String> {
 /// Our raw sockets hear what INPUT lets through, and what they send passes OUTPUT.
 fn firewall(rules: Option<&str>) -> Outcome {
     let Some(rules) = rules else {
-        return Ok(
-            "its rules cannot be read here: that takes root, and nft or iptables".to_owned(),
-        );
+        return Ok("cannot read its rules: this needs root, and nft or iptables".to_owned());
     };
     let drops = |line: &str| {
         let ours = line.contains("hook input") || line.contains("hook output");
@@ -89,10 +89,11 @@ fn firewall(rules: Option<&str>) -> Outcome {
             || ["-P INPUT DROP", "-P OUTPUT DROP"].contains(&line.trim())
     };
     match rules.lines().find(|line| drops(line)) {
-        None => Ok("no policy that drops what comes to us or goes out".to_owned()),
+        None => Ok("no policy drops incoming or outgoing packets".to_owned()),
         Some(line) => Err((
-            format!("what no rule allows is dropped: {}", line.trim()),
-            "sudo iptables -I INPUT -p tcp --dport PORT -j ACCEPT; or tcpx-lab netns up, where no rule is".to_owned(),
+            format!("packets that no rule allows are dropped: {}", line.trim()),
+            "sudo iptables -I INPUT -p tcp --dport PORT -j ACCEPT; or use tcpx-lab netns up, which \
+             has no rules".to_owned(),
         )),
     }
 }
@@ -101,7 +102,7 @@ fn firewall(rules: Option<&str>) -> Outcome {
 /// that.
 fn conntrack(liberal: Option<&str>, rules: Option<&str>) -> Outcome {
     let Some(liberal) = liberal else {
-        return Ok("not loaded: nothing is taken for INVALID".to_owned());
+        return Ok("not loaded: no packet is classified as INVALID".to_owned());
     };
     let loose = sysctl("net.netfilter.nf_conntrack_tcp_loose").unwrap_or_default();
     let found = format!("loaded (be_liberal {liberal}, loose {loose})");
@@ -111,10 +112,11 @@ fn conntrack(liberal: Option<&str>, rules: Option<&str>) -> Outcome {
     };
     match rules.and_then(|rules| rules.lines().find(|line| invalid(line))) {
         Some(line) if liberal == "0" => Err((
-            format!("{found}, and what it calls INVALID is dropped: {}", line.trim()),
-            "sudo sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1; or tcpx-lab netns up, where no rule is".to_owned(),
+            format!("{found}, and packets that it classifies as INVALID are dropped: {}", line.trim()),
+            "sudo sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1; or use tcpx-lab netns up, \
+             which has no rules".to_owned(),
         )),
-        _ => Ok(format!("{found}; no rule that was seen drops what it calls INVALID")),
+        _ => Ok(format!("{found}; found no rule that drops INVALID packets")),
     }
 }
 
@@ -134,10 +136,11 @@ fn reverse_path(value: impl Fn(&str) -> Option<String>) -> Outcome {
         [] => Ok("strict on no device".to_owned()),
         [first, ..] => Err((
             format!(
-                "strict on {}: what arrives there, with its answer's way through another device, is dropped",
+                "strict on {}: a packet is dropped if its answer would leave through another \
+                 device",
                 strict.join(", ")
             ),
-            format!("sudo sysctl -w net.ipv4.conf.{first}.rp_filter=2 (loose; it wins over 1)"),
+            format!("sudo sysctl -w net.ipv4.conf.{first}.rp_filter=2 (loose; overrides 1)"),
         )),
     }
 }
@@ -147,9 +150,10 @@ fn offloads() -> String {
     let merges = |device: &String| device != "lo" && netns::device::merges(device).unwrap_or(false);
     let merging: Vec<String> = devices().into_iter().filter(merges).collect();
     match merging.as_slice() {
-        [] => "no device merges what arrives".to_owned(),
+        [] => "no device merges received segments".to_owned(),
         [first, ..] => format!(
-            "GRO on {}: what was merged counts as one segment; to see each: sudo ethtool -K {first} gro off, and tso off gso off at the sender",
+            "GRO on {}: merged segments count as one; to see each: sudo ethtool -K {first} gro \
+             off, and tso off gso off at the sender",
             merging.join(", ")
         ),
     }
@@ -190,7 +194,8 @@ mod tests {
             );
         }
         // Docker's, and not in our way.
-        let forward = "-P INPUT ACCEPT\n-P FORWARD DROP\n type filter hook forward priority filter; policy drop;";
+        let forward = "-P INPUT ACCEPT\n-P FORWARD DROP\n type filter hook forward priority \
+            filter; policy drop;";
         assert!(firewall(Some(forward)).is_ok());
         assert!(firewall(None).is_ok_and(|found| found.contains("cannot be read")));
     }

@@ -93,7 +93,10 @@ fn probe() -> Vec<Check> {
     const NAMESPACES: &str = "network namespaces";
     let root = root::has(CapabilitySet::SYS_ADMIN);
     if let Err(refusal) = root::acquire() {
-        return vec![Check::new(NAMESPACES, Err((refusal.reason, refusal.mend)))];
+        return vec![Check::new(
+            NAMESPACES,
+            Err((refusal.reason, refusal.remedy)),
+        )];
     }
     let how = if root {
         "as root"
@@ -164,10 +167,10 @@ fn probe_in_a_child() -> Vec<Check> {
 const RUN_AS_ROOT: &str = "run as root, or in a user namespace: unshare -Urn";
 
 fn raw_socket() -> Check {
-    let outcome = open_raw().map(|_| "a raw IP socket opens here".to_owned());
+    let outcome = open_raw().map(|_| "can open a raw IP socket".to_owned());
     Check::new(
         "NET_RAW",
-        outcome.map_err(|error| (format!("no raw IP socket: {error}"), grant())),
+        outcome.map_err(|error| (format!("cannot open a raw IP socket: {error}"), grant())),
     )
 }
 
@@ -187,7 +190,7 @@ fn open_raw() -> io::Result<Socket> {
 
 fn mark() -> Check {
     let marked = open_raw().and_then(|socket| socket.set_mark(0x70));
-    let outcome = marked.map(|()| "a socket's packets can be marked".to_owned());
+    let outcome = marked.map(|()| "can mark a socket's packets".to_owned());
     Check::new(
         "SO_MARK",
         outcome.map_err(|error| (error.to_string(), grant())),
@@ -196,10 +199,10 @@ fn mark() -> Check {
 
 fn net_admin() -> Check {
     let outcome = if root::has(CapabilitySet::NET_ADMIN) {
-        Ok("firewall rules can be set here".to_owned())
+        Ok("can set firewall rules".to_owned())
     } else {
         Err((
-            "no firewall rules here: tcpx takes the listener guard".to_owned(),
+            "cannot set firewall rules: tcpx uses the listener guard".to_owned(),
             RUN_AS_ROOT.to_owned(),
         ))
     };
@@ -212,13 +215,13 @@ const PROGRAMS: [(&str, &str, &str); 11] = [
     (
         "tshark",
         "tshark",
-        "the end-to-end tests' independent judge",
+        "checking captures independently in the end-to-end tests",
     ),
     ("tcpdump", "tcpdump", "captures"),
     ("nginx", "nginx-light", "tests against a real server"),
     ("curl", "curl", "tests against a real client"),
-    ("ip", "iproute2", "a look at a namespace"),
-    ("ss", "iproute2", "a look at the kernel's sockets"),
+    ("ip", "iproute2", "inspecting a namespace"),
+    ("ss", "iproute2", "inspecting the kernel's sockets"),
     ("setcap", "libcap2-bin", "running the binaries without root"),
     ("jq", "jq", "reading events files"),
     ("sysctl", "procps", "the recipes"),
@@ -239,11 +242,11 @@ fn program((name, package, purpose): &(&str, &str, &str)) -> Check {
 fn file_capabilities(name: &str) -> Check {
     let outcome = match sibling(name) {
         None => Err((
-            "neither beside tcpx-lab nor in PATH".to_owned(),
+            "neither next to tcpx-lab nor in PATH".to_owned(),
             to_get(name),
         )),
         Some(path) if has_capabilities(&path) => {
-            Ok("starts without root by its file's capabilities".to_owned())
+            Ok("starts without root: the file has capabilities".to_owned())
         }
         Some(_) => {
             Ok("found; has no file capabilities, so it needs root or a user namespace".to_owned())

@@ -127,8 +127,8 @@ pub(super) fn action(line: &str) -> Parsed<Action> {
     };
     match words.next() {
         Some(more) => Err(more.wrong(
-            "nothing more is expected here",
-            Some("write each rule on a line of its own".into()),
+            "expected the end of the line",
+            Some("write each rule on its own line".into()),
         )),
         None => Ok(action),
     }
@@ -421,7 +421,7 @@ fn label(word: Word<'_>) -> Parsed<&str> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if word.text.is_empty() || !word.text.chars().all(fits) {
         return Err(word.wrong(
-            "a name is letters, digits, - and _",
+            "a name consists of letters, digits, - and _",
             Some("for example: hold=old".into()),
         ));
     }

@@ -1,4 +1,4 @@
-//! The buffers beside a model that keeps every segment as it came.
+//! The buffers, compared with a model that keeps every segment as it arrived.
 
 use super::*;
 use crate::tcb::assembler::MAX_PIECES;

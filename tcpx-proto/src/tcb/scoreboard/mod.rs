@@ -352,7 +352,8 @@ impl Scoreboard {
         });
     }
 
-    /// The same where `alike` is true of runs with one fate. Of several times the latest counts.
+    /// Like `join`, for runs with the same fate of which `alike` is true. The latest of their times
+    /// counts.
     fn join_where(&mut self, first: usize, last: usize, alike: impl Fn(&Run, &Run) -> bool) {
         let last = (last + 1).min(self.runs.len());
         let mut kept = first.saturating_sub(1);

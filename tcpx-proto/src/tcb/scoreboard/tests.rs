@@ -1,4 +1,4 @@
-//! The scoreboard beside a list of bytes.
+//! The scoreboard, compared with a list of bytes.
 
 use super::*;
 use alloc::vec::Vec;

@@ -39,8 +39,8 @@ fn packet(ends: [&str; 2], text: &[u8]) -> Vec<u8> {
     built(&syn(ends), text, &Illegal::default())
 }
 
-/// A packet with bytes overwritten, or taken out and put in, and the checksums mended where
-/// there is still a segment.
+/// A packet with bytes overwritten, removed or inserted, and the checksums recomputed if it still
+/// contains a segment.
 fn edited(mut packet: Vec<u8>, edit: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     edit(&mut packet);
     fix_checksums(&mut packet);
@@ -150,7 +150,7 @@ fn parse_hostile_headers_are_refused_with_the_first_reason() {
             Some(BadAddress)
         ),
         (
-            "from nobody (MUST-63)",
+            "from the unspecified address (MUST-63)",
             from("0.0.0.0:40000"),
             Some(BadAddress)
         ),
@@ -170,7 +170,7 @@ fn parse_hostile_headers_are_refused_with_the_first_reason() {
             Some(BadAddress)
         ),
         (
-            "from nobody, IPv6",
+            "from the unspecified address, IPv6",
             packet(["[::]:40000", V6[1]], b""),
             Some(BadAddress)
         ),

@@ -120,9 +120,9 @@ impl Drop for Watchdog {
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(
                 rule = self.name,
-                "the firewall rule is still there, because iptables does not finish (which \
-                 process holds /run/xtables.lock?): a process \
-                 in the background removes it as soon as it can"
+                "cannot remove the firewall rule yet, because iptables does not finish (which \
+                 process holds /run/xtables.lock?): a background process removes it as soon as it \
+                 can"
             );
         }
     }
@@ -135,7 +135,7 @@ fn await_insertion(told: &Receiver<Result<OwnedFd, Error>>) -> Result<(), Error>
         said.clear();
         for line in BufReader::new(File::from(stdout?)).lines() {
             match line
-                .map_err(Error::io("hear the watchdog of the firewall rule"))?
+                .map_err(Error::io("read from the watchdog of the firewall rule"))?
                 .trim()
             {
                 "ok" => return Ok(()),
@@ -151,7 +151,7 @@ fn await_insertion(told: &Receiver<Result<OwnedFd, Error>>) -> Result<(), Error>
     }
     Err(Error::Iptables {
         act: "insert a rule",
-        output: format!("its watchdog ended; /bin/sh said '{said}'"),
+        output: format!("its watchdog exited; /bin/sh printed '{said}'"),
     })
 }
 
@@ -169,7 +169,7 @@ fn keep(order: &Order, lifeline: &PipeReader, tell: &Sender<Result<OwnedFd, Erro
                 match watchdog.wait() {
                     Ok(status) if status.code().is_none() => {
                         tracing::warn!(rule = order.name, %status, "the watchdog of the firewall \
-                            rule was killed; another takes its place");
+                            rule was killed; started another one");
                     }
                     Ok(status) if status.success() => return,
                     outcome => {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// Everything that passed before this was sent is in the file when this is.
 const MARK: &[u8] = b"everything before this has been captured";
 
-/// The discard port, where nobody listens.
+/// The discard port, where nothing listens.
 const DISCARD: u16 = 9;
 
 /// A capture that goes on.
@@ -183,8 +183,8 @@ impl Seen {
         self.0.iter().map(line).collect::<Vec<_>>().join(" ")
     }
 
-    /// A whole connection of so many bytes each way, sound: the segments that RFC 9293's figures 6
-    /// and 12 show, and nothing but those.
+    /// A complete connection with this many bytes each way: the segments that RFC 9293's figures 6
+    /// and 12 show, and no others.
     pub(crate) fn assert_whole_connection(&self, a: Ipv4Addr, b: Ipv4Addr, octets: (u32, u32)) {
         self.assert_sound(a);
         self.assert_sound(b);

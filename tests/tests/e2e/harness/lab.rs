@@ -307,7 +307,7 @@ fn directory() -> PathBuf {
     path
 }
 
-/// A binary of this workspace, beside the directory of this test program.
+/// A binary of this workspace, next to the directory of this test program.
 pub(crate) fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.parent().and_then(Path::parent).unwrap().join(name);
