@@ -86,7 +86,7 @@ fn address_that_is_not_ours_or_not_reachable_is_refused() {
         "tcpx-server",
         &["0.0.0.0:7000"],
         1,
-        &["0.0.0.0 is every address", "exactly one", "ip address"],
+        &["0.0.0.0 means every address", "exactly one", "ip address"],
     );
     fails(
         &lab,
