@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:
   tcpx-lab run last-ack-lost-no-time-wait --on sim --ladder
       one experiment, judged and drawn; --on all needs network namespaces
   tcpx-lab explain two-way-handshake-deadlock
-      its story, what the RFC says, and the commands to do it by hand";
+      its story, the RFC's text, and the commands to reproduce it by hand";
 
 /// Show what each rule of TCP is for
 #[derive(Parser)]
@@ -38,13 +38,13 @@ struct Arguments {
 enum Task {
     /// Show handshake and close, then what happens without the third ACK and without TIME-WAIT
     Demo,
-    /// Draw a connection from both ends' events files, on two clocks, or from one end's alone
+    /// Draw a connection from both ends' events files, on two clocks, or from one end's file
     Ladder(LadderArguments),
     /// Report what works on this machine and how to fix what does not
     Doctor(TableArguments),
     /// List the experiments: name, group, title, question
     List(TableArguments),
-    /// Explain an experiment: its story, the RFC's text, and how to do it by hand
+    /// Explain an experiment: its story, the RFC's text, and how to reproduce it by hand
     Explain {
         /// Name, or path of a file of your own
         name: String,
@@ -67,8 +67,8 @@ The exit status is 0 only when every verdict is as expected.")]
     Rules(TableArguments),
     /// Print fault rules as an nftables table, for a run between two kernels
     ///
-    /// Load the table with nft -f in both hosts' namespaces: each packet is judged where it arrives. A
-    /// rule that nftables cannot express is refused with the reason; see docs/faults.md.
+    /// Load the table with nft -f in both hosts' namespaces: each packet is judged where it
+    /// arrives. A rule that nftables cannot express is refused with the reason; see docs/faults.md.
     Nft(NftArguments),
     /// Write the manual pages
     #[command(hide = true)]

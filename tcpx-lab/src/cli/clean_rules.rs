@@ -12,5 +12,5 @@ pub fn run() -> Result<()> {
     for rule in &removed {
         say(&format!("removed: {rule}"))?;
     }
-    say(&format!("{} left-over rules removed", removed.len()))
+    say(&format!("removed {} leftover rules", removed.len()))
 }

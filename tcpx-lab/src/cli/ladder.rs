@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<Log> {
 /// The files and what to draw of them.
 #[derive(Args, Debug)]
 pub struct LadderArguments {
-    /// Events file of the left end (written with --events), and of the right end
+    /// Events file of the left end (written with --events), then of the right end
     #[arg(required = true, num_args = 1..=2, value_name = "EVENTS")]
     events: Vec<PathBuf>,
     /// Choose the format
@@ -56,7 +56,7 @@ pub fn run(arguments: &LadderArguments) -> Result<()> {
         .zip(&conversations)
         .filter(|(number, _)| only.is_none_or(|only| only == *number));
     let wanted: Vec<&Conversation> = wanted.map(|(_, conversation)| conversation).collect();
-    ensure!(!conversations.is_empty(), "no connection is recorded there");
+    ensure!(!conversations.is_empty(), "no connection is recorded in it");
     ensure!(
         !wanted.is_empty(),
         "there are {} connections",
@@ -64,7 +64,7 @@ pub fn run(arguments: &LadderArguments) -> Result<()> {
     );
     ensure!(
         wanted.len() == 1 || *format != Format::Svg,
-        "there are {} connections, and an SVG is one picture: --only N",
+        "there are {} connections, and an SVG shows one: choose it with --only N",
         conversations.len()
     );
     for conversation in wanted {

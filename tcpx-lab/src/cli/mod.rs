@@ -61,10 +61,12 @@ fn find(name: &str) -> Result<Experiment> {
     }
     match tcpx_proto::lexer::nearest(name, experiment::names()) {
         Some(nearest) => bail!(
-            "there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` has them all"
+            "there is no experiment '{name}'; did you mean '{nearest}'? `tcpx-lab list` shows them \
+             all"
         ),
         None => bail!(
-            "there is no experiment '{name}'; `tcpx-lab list` has them all, and a file of your own is named by its path"
+            "there is no experiment '{name}'; `tcpx-lab list` shows them all; give a file of your \
+             own by its path"
         ),
     }
 }

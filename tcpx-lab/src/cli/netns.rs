@@ -7,21 +7,21 @@ use clap::Subcommand;
 /// What to do with them.
 #[derive(Subcommand, Debug)]
 pub enum NetnsTask {
-    /// Create them
+    /// Create the namespaces
     Up,
-    /// Run a command, or a shell, in the client's
+    /// Run a command, or a shell, in the client's namespace
     Client {
         /// Command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Run a command, or a shell, in the server's
+    /// Run a command, or a shell, in the server's namespace
     Server {
         /// Command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Remove them
+    /// Remove the namespaces
     Down,
 }
 

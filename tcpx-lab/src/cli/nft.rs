@@ -16,7 +16,7 @@ pub struct NftArguments {
     /// Rule, such as 'drop out fin'; the first match wins
     #[arg(value_name = "RULE", required = true)]
     rules: Vec<String>,
-    /// Address of the host that the rules are for: its packets go out
+    /// Address of the host that the rules apply to: its packets are `out`
     #[arg(long, value_name = "ADDR")]
     address: IpAddr,
     /// Port of that host [default: any]

@@ -10,7 +10,7 @@ use tcpx_proto::trace::Role;
 /// The player's end and its options.
 #[derive(Args, Debug)]
 pub struct PlayArguments {
-    /// Its own end; port 0: any
+    /// Local address; port 0: any
     #[arg(long)]
     own: SocketAddr,
     /// The peer to which `connect` connects
