@@ -197,7 +197,7 @@ mod tests {
         let forward = "-P INPUT ACCEPT\n-P FORWARD DROP\n type filter hook forward priority \
             filter; policy drop;";
         assert!(firewall(Some(forward)).is_ok());
-        assert!(firewall(None).is_ok_and(|found| found.contains("cannot be read")));
+        assert!(firewall(None).is_ok_and(|found| found.contains("cannot read")));
     }
 
     #[test]
