@@ -4,7 +4,7 @@
 use crate::oracle::Evidence;
 use crate::trace::{Body, Direction, Log};
 use crate::world::Outcome;
-use tcpx_proto::script::{AppAction, Step};
+use tcpx_proto::script::{AppAction, StepKind};
 use tcpx_proto::state::{State, TRANSITIONS, Transition, Trigger};
 
 /// What the count over all arms of an experiment is called.
@@ -39,7 +39,7 @@ const UNLISTEN: Transition = Transition {
 struct Walk {
     /// By a call, a timer, or a segment of the other TCP.
     own: bool,
-    /// By a segment that nobody sent.
+    /// By an injected segment.
     forged: bool,
 }
 
@@ -60,9 +60,8 @@ impl Walked {
     }
 
     fn read(&mut self, log: &Log) {
-        let stop = Step::StopListening.to_string();
         let mut forged = false;
-        let mut step = "";
+        let mut step = None;
         for entry in &log.entries {
             match &entry.body {
                 Body::Segment(segment) if segment.dir == Direction::In => forged = segment.forged,
@@ -78,13 +77,27 @@ impl Walked {
                     };
                     self.walk(edge, by_packet(*on) && (forged || *on == Trigger::Icmp));
                 }
-                Body::App(AppAction::Began(text)) => step = text,
+                Body::App(AppAction::Began(text)) => step = StepKind::of(text),
                 // A listener has no connection whose state could change.
-                Body::App(AppAction::Done) if step.starts_with("listen") => {
+                Body::App(AppAction::Done) if step == Some(StepKind::Listen) => {
                     self.walk(LISTEN, false);
                 }
-                Body::App(AppAction::Done) if step == stop => self.walk(UNLISTEN, false),
-                _ => {}
+                Body::App(AppAction::Done) if step == Some(StepKind::StopListening) => {
+                    self.walk(UNLISTEN, false);
+                }
+                Body::Segment(_)
+                | Body::State { on: None, .. }
+                | Body::App(_)
+                | Body::Opened { .. }
+                | Body::Accepted { .. }
+                | Body::Closed { .. }
+                | Body::Discarded { .. }
+                | Body::Deviated { .. }
+                | Body::Timer { .. }
+                | Body::Icmp(_)
+                | Body::R1 { .. }
+                | Body::Urgent { .. }
+                | Body::Unknown => {}
             }
         }
     }

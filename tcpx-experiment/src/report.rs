@@ -1,4 +1,4 @@
-//! Runs with their verdicts: in the simulation here, in the other worlds by who has them.
+//! Runs with their verdicts: in the simulation here, in the other worlds by a caller.
 
 use crate::coverage::{self, Walked};
 use crate::experiment::{Arm, Experiment, Plan, World, built_in, named};
@@ -173,7 +173,8 @@ fn edges(experiment: &Experiment, world: World, reports: &[Report]) -> Report {
     let not_run = runs
         .peek()
         .and_then(|report| report.verdict.skipped.clone());
-    let (mut walked, mut any) = (Walked::default(), false);
+    let mut walked = Walked::default();
+    let mut any = false;
     for outcome in runs.filter_map(|report| report.outcome.as_ref()) {
         walked.add(outcome);
         any = true;

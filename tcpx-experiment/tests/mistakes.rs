@@ -71,10 +71,8 @@ fn refused(changes: &[(&str, &str, &[&str], &str)]) {
             .lines()
             .find(|line| line.contains('^'))
             .unwrap_or_default();
-        let (from, length) = (
-            marks.chars().position(|c| c == '^'),
-            marks.matches('^').count(),
-        );
+        let from = marks.chars().position(|c| c == '^');
+        let length = marks.matches('^').count();
         let shown = said
             .lines()
             .take_while(|line| *line != marks)

@@ -1,13 +1,13 @@
-//! Where a TCP is watched: two network namespaces on one machine, and the experiments there.
+//! The laboratory: two network namespaces on one machine, and the experiments there.
 //!
 //! | module | its question |
 //! |---|---|
-//! | [`netns_daemon`] | the same two, kept until they are taken down |
+//! | [`netns_daemon`] | two namespaces that stay until they are removed |
 //! | [`linux`] | what the kernel and the cable saw, independent of the logs; faults by nftables |
-//! | [`world`] | where an experiment is run: on a wire, beside Linux |
+//! | [`world`] | where an experiment runs: on a wire, against Linux |
 //! | [`runner`] | all runs of all experiments, many at a time |
-//! | [`document`] | all of it as documents, a page for each experiment |
-//! | [`report`] | the verdicts, for people and for programs |
+//! | [`document`] | the documents, a page for each experiment |
+//! | [`report`] | the verdicts as text, JSON and JUnit's XML |
 //! | [`cli`] | the commands, a file for each |
 
 pub mod cli;

@@ -80,7 +80,7 @@ pub fn enter(side: usize, command: &[String]) -> Result<()> {
         .with_context(|| format!("cannot run {program}"))
 }
 
-/// Ends the holder, and so the namespaces, once nobody is in them any more.
+/// Ends the holder, and so the namespaces, once no process is in them.
 ///
 /// # Errors
 /// It cannot be ended.
@@ -134,7 +134,7 @@ impl Holder {
     }
 }
 
-/// Where the holder's number is kept: a directory that nobody else may write.
+/// Where the holder's number is kept: a directory that no other user may write.
 fn state_file() -> Result<PathBuf> {
     let uid = getuid().as_raw();
     let directory = match std::env::var_os("XDG_RUNTIME_DIR") {
@@ -149,7 +149,7 @@ fn state_file() -> Result<PathBuf> {
     let owner = fs::symlink_metadata(&directory)?;
     if owner.uid() != uid || !owner.is_dir() || owner.mode() & 0o022 != 0 {
         bail!(
-            "{} belongs to somebody else; remove it, or set XDG_RUNTIME_DIR",
+            "{} belongs to another user; remove it, or set XDG_RUNTIME_DIR",
             directory.display()
         );
     }

@@ -233,7 +233,8 @@ fn experiment(name: &str, text: &str) -> String {
 
 #[test]
 fn run_of_ones_own_file_is_judged_and_reported_in_every_format() {
-    let (file, state) = (&experiment("own", SMALL), &directory("own"));
+    let file = &experiment("own", SMALL);
+    let state = &directory("own");
     assert!(stdout(&lab(&["run", file], state)).contains("2 passed, 0 failed, 0 skipped"));
     let json: Vec<serde_json::Value> =
         serde_json::from_str(&stdout(&lab(&["run", file, "--format", "json"], state))).unwrap();
@@ -389,7 +390,8 @@ fn commands_that_explain_prints_run_as_they_are() {
 
 #[test]
 fn keep_writes_events_captures_ladders_and_the_verdict() {
-    let (file, state) = (&experiment("keep", SMALL), &directory("keep"));
+    let file = &experiment("keep", SMALL);
+    let state = &directory("keep");
     stdout(&lab(&["run", file, "--keep", state], state));
     let place = format!("{state}/small/sim-as-it-is");
     for name in [

@@ -6,7 +6,8 @@ use tcpx_lab::document::{self, Language};
 
 #[test]
 fn documents_and_readme_are_what_the_experiments_make_of_them() {
-    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
+    let experiments = built_in().unwrap();
+    let observed = document::observed().unwrap();
     assert_eq!(
         observed.stale(&experiments),
         Vec::<String>::new(),
@@ -36,7 +37,8 @@ fn documents_and_readme_are_what_the_experiments_make_of_them() {
 /// Names of states, oracles, rules and steps stay as they are; sentences do not.
 #[test]
 fn chinese_pages_have_no_english_sentence_outside_ladders() {
-    let (experiments, observed) = (built_in().unwrap(), document::observed().unwrap());
+    let experiments = built_in().unwrap();
+    let observed = document::observed().unwrap();
     for (name, page) in document::pages(&experiments, &observed, Language::Zh).unwrap() {
         let prose: String = page.split("```").step_by(2).collect();
         let prose: String = prose.split('`').step_by(2).collect();

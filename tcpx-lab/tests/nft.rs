@@ -160,7 +160,8 @@ fn counter(namespace: &Namespace, name: &str) -> u64 {
         .lines()
         .filter(|line| line.starts_with("Tcp:"))
         .map(|line| line.split(' '));
-    let (mut names, mut values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut names = lines.next().unwrap();
+    let mut values = lines.next().unwrap();
     values
         .nth(names.position(|other| other == name).unwrap())
         .unwrap()
@@ -202,7 +203,8 @@ const FIN_WAIT_1: &str = "04";
 
 /// What was negotiated: whether timestamps, SACK, window scaling.
 fn negotiated(stream: &TcpStream) -> [bool; 3] {
-    let (mut info, mut len) = ([0u8; 104], 104);
+    let mut info = [0u8; 104];
+    let mut len = 104;
     // SAFETY: the kernel writes at most `len` octets of its tcp_info.
     let got = unsafe {
         libc::getsockopt(
@@ -371,7 +373,8 @@ fn next_connection_on_the_same_ports_is_counted_anew() {
             socket.connect(&SocketAddr::from((B, PORT)).into())?;
             Ok(socket)
         });
-        let (client, mut server) = (TcpStream::from(client.unwrap()), world.accept());
+        let client = TcpStream::from(client.unwrap());
+        let mut server = world.accept();
         (&client).write_all(b"text").unwrap();
         assert_eq!(
             (heard(&mut server, 4).as_str(), world.hits()),

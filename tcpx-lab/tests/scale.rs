@@ -125,7 +125,8 @@ fn captured(log: &Log, own: SocketAddr, peer: SocketAddr) -> Vec<Packet> {
             tos: 0,
             id: segment.id,
         };
-        let (mut bytes, text) = (vec![0; 1500], vec![0; segment.len as usize]);
+        let mut bytes = vec![0; 1500];
+        let text = vec![0; segment.len as usize];
         let length = header.emit((&text, &[]), &mut bytes).unwrap();
         bytes.truncate(length);
         Packet {

@@ -23,7 +23,8 @@ pub(super) struct Figure<'a> {
 
 impl fmt::Display for Figure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (layout, width) = (self.layout, STATE + self.width + 10);
+        let layout = self.layout;
+        let width = STATE + self.width + 10;
         writeln!(f, "     {:<width$}TCP Peer B", "TCP Peer A")?;
         writeln!(
             f,
@@ -99,7 +100,7 @@ impl<'a> Figure<'a> {
         }
     }
 
-    /// A segment, from whoever sent it.
+    /// A segment, drawn at its sender.
     fn flight(&self, flight: &'a Flight, index: usize) -> String {
         let from = flight.from;
         let arrived = !matches!(self.layout.fate(flight), Fate::Lost(_) | Fate::Unwitnessed)
@@ -118,7 +119,8 @@ impl<'a> Figure<'a> {
             (End::A, false) => (arrow, " X "),
             (End::B, false) => (" X ", arrow),
         };
-        let (header, width) = (header(&flight.segment), self.width);
+        let header = header(&flight.segment);
+        let width = self.width;
         format!(
             "{:<STATE$}{left} {header:<width$} {right}  {:<12}",
             state(End::A),

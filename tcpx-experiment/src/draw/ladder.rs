@@ -224,11 +224,9 @@ impl Sheet {
 
     /// Draws a timer beside its rail, with its words where it ends.
     fn bracket(&mut self, bracket: &Bracket) {
-        let (end, first, last) = (
-            bracket.span.end,
-            self.of_line[bracket.first],
-            self.of_line[bracket.last],
-        );
+        let end = bracket.span.end;
+        let first = self.of_line[bracket.first];
+        let last = self.of_line[bracket.last];
         for (index, row) in self.rows.iter_mut().enumerate().take(last + 1).skip(first) {
             let ch = match index {
                 _ if index == first => '╷',
@@ -299,7 +297,8 @@ impl Sheet {
 
     /// Writes a segment's label at its sending, and what became of it.
     fn label(&mut self, layout: &Layout, flight: &Flight, label: &str) {
-        let (from, to) = (flight.from, flight.from.other());
+        let from = flight.from;
+        let to = flight.from.other();
         let Some(step) = flight.sent.or(flight.received.first().copied()) else {
             return;
         };
@@ -432,10 +431,8 @@ mod tests {
     #[test]
     fn segments_that_cross_are_drawn_crossing() {
         let (client, server) = handshake();
-        let (client, server) = (
-            client.sends(0.5, ("FA", 101, 301, 0), "pass"),
-            server.sends(0.6005, ("FA", 301, 101, 0), "pass"),
-        );
+        let client = client.sends(0.5, ("FA", 101, 301, 0), "pass");
+        let server = server.sends(0.6005, ("FA", 301, 101, 0), "pass");
         let client = client.receives(0.503, ("FA", 301, 101, 0), 2, "pass");
         let lines = drawn(
             &client.log(),
@@ -526,10 +523,8 @@ mod tests {
     #[test]
     fn forged_segment_has_no_sender() {
         let (client, server) = handshake();
-        let (client, server) = (
-            client.receives(0.1, ("R", 301, 0, 0), 7, "pass").forged(),
-            server.receives(0.3, ("R", 101, 0, 0), 7, "pass"),
-        );
+        let client = client.receives(0.1, ("R", 301, 0, 0), 7, "pass").forged();
+        let server = server.receives(0.3, ("R", 101, 0, 0), 7, "pass");
         let lines = drawn(&client.log(), &server.log());
         assert!(
             lines[6].contains("│◀── RST seq 1 ──? forged  "),

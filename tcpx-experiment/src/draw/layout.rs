@@ -35,7 +35,7 @@ pub(super) struct Layout<'a> {
 /// A line of a picture.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Line {
-    /// Nothing happened for so many seconds.
+    /// Nothing happened for this long, seconds.
     Silence(f64),
     /// That step.
     Step(usize),
@@ -71,7 +71,7 @@ pub(super) enum Fate<'a> {
     Unwitnessed,
     /// The peer kept no record: it is taken for received, or for sent.
     Assumed,
-    /// It was received, and somebody else sent it in the sender's name.
+    /// It was received, and a third host sent it with the sender's address.
     Forged,
     /// It was received, and its sending is not recorded.
     Unrecorded,

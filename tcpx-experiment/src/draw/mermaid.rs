@@ -5,8 +5,7 @@ use crate::end::End;
 use crate::trace::{Flight, Step};
 use std::fmt;
 
-/// A segment that is on its way for longer than this, seconds, is told to be: an arrow here has no
-/// slope.
+/// A segment in flight for longer than this, seconds, is marked as such: an arrow here has no slope.
 const LATE: f64 = 0.05;
 
 /// Draws one conversation.
@@ -70,7 +69,8 @@ impl Mermaid<'_> {
         let Some((flight, label)) = self.0.flight_at(index) else {
             return Ok(());
         };
-        let (from, to) = (flight.from, flight.from.other());
+        let from = flight.from;
+        let to = flight.from.other();
         let fate = self.0.fate(flight);
         let arrow = match fate {
             Fate::Lost(_) => "-x",
@@ -92,7 +92,7 @@ impl Mermaid<'_> {
         )
     }
 
-    /// How a segment travelled, where that is not what a straight arrow says.
+    /// How a segment travelled, where a straight arrow does not show it.
     fn way(&self, flight: &Flight) -> Option<String> {
         let at = |step: usize| self.0.conversation.steps[step].at;
         let took = at(*flight.received.first()?) - at(flight.sent?);

@@ -5,9 +5,9 @@ use crate::end::End;
 use crate::trace::{Conversation, Direction, Flight, Remark, Step};
 use std::ops::Range;
 
-/// So many repetitions are worth a word; fewer are drawn.
+/// The fewest repetitions that are summarized; fewer are drawn.
 const ENOUGH: usize = 4;
-/// At most so many steps make up what is repeated: a probe and its answer are four.
+/// The most steps of one repetition: a probe and its answer are four.
 const LONGEST: usize = 8;
 
 /// What stands between the first and the last of several repetitions.
@@ -21,7 +21,7 @@ pub(super) struct Run {
     pub(super) segments: usize,
 }
 
-/// What has to be alike for one step to repeat another.
+/// What must be equal for one step to repeat another.
 #[derive(PartialEq)]
 struct Likeness<'a> {
     end: End,
@@ -137,7 +137,7 @@ mod tests {
     const PROBE: (&str, u32, u32, u32) = ("A", 100, 301, 0);
     const ANSWER: (&str, u32, u32, u32) = ("A", 301, 101, 0);
 
-    /// Client and server with so many probes, a second apart.
+    /// Client and server with this many probes, a second apart.
     fn probed(times: u16, answered: bool) -> (File, File) {
         (0..times).fold(handshake(), |(client, server), number| {
             let t = f64::from(number + 1);

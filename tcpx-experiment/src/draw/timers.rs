@@ -59,8 +59,8 @@ impl Span {
         format!("{name} {outcome}, {:.3} s", self.to - self.from)
     }
 
-    /// How likely it starts with that step: a timer that waits for an answer with a sending, a
-    /// state's timer with that state, and TIME-WAIT's anew with a FIN.
+    /// How likely it starts with that step: a timer that waits for an answer starts with a sending,
+    /// a state's timer with that state, and the TIME-WAIT timer restarts with a FIN.
     pub(super) fn likelihood(&self, step: &Step) -> u8 {
         let (sends, fin) = step.segment.as_ref().map_or((false, false), |segment| {
             let fin = segment.flags.contains(Flags::FIN);

@@ -232,8 +232,8 @@ impl Experiment {
             ));
         }
         let mut earliest = Duration::ZERO;
-        for (rung, line) in plan.ladder.iter().zip(arm.ladder(plan.scale)) {
-            earliest += rung
+        for (expected, line) in plan.ladder.iter().zip(arm.ladder(plan.scale)) {
+            earliest += expected
                 .within
                 .map_or(Duration::ZERO, |(least, _)| Duration::from_secs_f64(least));
             if earliest >= plan.limit {
@@ -252,8 +252,8 @@ impl Experiment {
         for (inject, planned) in self.inject.iter().chain(&arm.inject).zip(&plan.inject) {
             inject.check()?;
             let state = |wanted: &Wanted| matches!(wanted, Wanted::State(_));
-            if let (Some(text), Some(rung)) = (&inject.on, &planned.on)
-                && (!state(&rung.wanted) || rung.within.is_some())
+            if let (Some(text), Some(expected)) = (&inject.on, &planned.on)
+                && (!state(&expected.wanted) || expected.within.is_some())
             {
                 return Err(Wrong::of(
                     text,
@@ -281,18 +281,20 @@ impl Experiment {
     /// Lines that no run can have in this order.
     fn check_ladder(&self, arm: &Arm, plan: &Plan) -> Result<(), Wrong> {
         let lines = arm.ladder(plan.scale);
-        if let (Some(line), Some(rung)) = (
+        if let (Some(line), Some(expected)) = (
             lines.first(),
-            plan.ladder.first().filter(|rung| rung.within.is_some()),
+            plan.ladder
+                .first()
+                .filter(|expected| expected.within.is_some()),
         ) {
-            let start = rung.text.rfind(" in ").map_or(0, |at| at + 1);
+            let start = expected.text.rfind(" in ").map_or(0, |at| at + 1);
             let message =
                 "a bound counts from the line before, and there is no line before it".to_owned();
             return Err(Wrong::part(
                 line,
-                &rung.text,
+                &expected.text,
                 Mistake {
-                    span: start..rung.text.trim_end().len(),
+                    span: start..expected.text.trim_end().len(),
                     message,
                     help: None,
                 },
@@ -304,12 +306,12 @@ impl Experiment {
         {
             let edges = edges(end.of(&plan.hosts));
             let mut before = State::Closed;
-            for (line, rung) in lines
+            for (line, expected) in lines
                 .iter()
                 .zip(&plan.ladder)
-                .filter(|(_, rung)| rung.end == end)
+                .filter(|(_, expected)| expected.end == end)
             {
-                let Wanted::State(state) = rung.wanted else {
+                let Wanted::State(state) = expected.wanted else {
                     continue;
                 };
                 if !leads(&edges, before, state) {
@@ -343,7 +345,7 @@ fn connects(step: &Step) -> bool {
     matches!(step, Step::Connect(connect) if connect.tries.is_some())
 }
 
-/// It connects once, and nobody else opens a connection to it.
+/// It connects once, and no other host opens a connection to it.
 fn has_one_connection(script: &Script) -> bool {
     let tries = |step: &Step| match step {
         Step::Connect(connect) => Some(connect.tries.unwrap_or(1)),

@@ -11,8 +11,8 @@ use std::fmt;
 pub enum Constant {
     /// The same in all.
     Same(String),
-    /// The real one, the one on a wire where nobody waits for minutes, and the one beside Linux,
-    /// which has its own.
+    /// The real one, a shorter one for the wire, and the one for a run against Linux, which has its
+    /// own.
     Scaled {
         /// In the simulation.
         real: String,

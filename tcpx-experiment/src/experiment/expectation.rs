@@ -72,7 +72,7 @@ const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
 const EXAMPLES: &str = "b LAST-ACK · a -> FIN,ACK again in 0.9s..1.3s · a -x ACK · b closed reset · b received \"OLD\"";
 const BOUNDS: &str = "write ..5ms (at most), 5ms.. (at least) or 1ms..5ms (between)";
 
-/// What a line tells of its end.
+/// What a line expects of its end.
 #[derive(Clone, Copy)]
 enum Verb {
     /// A segment leaves; it is lost, or it arrives, or either.
@@ -369,10 +369,10 @@ mod tests {
 
     #[test]
     fn line_of_each_kind_is_read() {
-        let rung =
+        let parsed =
             |line: &str| Expectation::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert_eq!(rung("b LAST-ACK").wanted, Wanted::State(State::LastAck));
-        assert_eq!(rung("b closed reset in ..5s").within, Some((0.0, 5.0)));
+        assert_eq!(parsed("b LAST-ACK").wanted, Wanted::State(State::LastAck));
+        assert_eq!(parsed("b closed reset in ..5s").within, Some((0.0, 5.0)));
         let sent = Pattern {
             control: Flags::FIN | Flags::ACK,
             lost: Some(false),
@@ -381,7 +381,7 @@ mod tests {
             ..Pattern::default()
         };
         assert_eq!(
-            rung("a -> FIN,ACK again seq 12 in 900ms..1.3s").wanted,
+            parsed("a -> FIN,ACK again seq 12 in 900ms..1.3s").wanted,
             Wanted::Sent(sent)
         );
         let sent = Pattern {
@@ -392,15 +392,15 @@ mod tests {
             ..Pattern::default()
         };
         assert_eq!(
-            rung("b -> SYN,ACK with mss,ts without ws").wanted,
+            parsed("b -> SYN,ACK with mss,ts without ws").wanted,
             Wanted::Sent(sent)
         );
         assert_eq!(
-            rung("a icmp unreachable 1 in ..1s").wanted,
+            parsed("a icmp unreachable 1 in ..1s").wanted,
             Wanted::Icmp(IcmpKind::Unreachable(1))
         );
         assert_eq!(
-            rung("a -x ACK").wanted,
+            parsed("a -x ACK").wanted,
             Wanted::Sent(Pattern {
                 control: Flags::ACK,
                 lost: Some(true),
@@ -408,7 +408,7 @@ mod tests {
             })
         );
         assert_eq!(
-            rung("b received \"a b\"").wanted,
+            parsed("b received \"a b\"").wanted,
             Wanted::Received("a b".into())
         );
     }

@@ -1,4 +1,4 @@
-//! Packets that nobody sent, made from what a file says of them.
+//! Injected packets, made as an experiment's file describes them.
 
 use super::mistake::Wrong;
 use super::plan::{Injection, Names};
@@ -9,7 +9,7 @@ use tcpx_proto::lexer::did_you_mean;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Header, Options, Timestamps, icmp_error};
 
-/// Whom nobody knows.
+/// A third host, unknown to both ends.
 const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(end::STRANGER), 40_000);
 
 /// IP identifications of forged segments begin here.
@@ -22,7 +22,8 @@ pub(super) fn injections<'a>(
     all: impl Iterator<Item = &'a Inject>,
     names: &Names,
 ) -> Result<Vec<Injection>, Wrong> {
-    let (mut id, mut count) = (FORGED_ID, 0);
+    let mut id = FORGED_ID;
+    let mut count = 0;
     let one = |inject: &Inject| {
         count += usize::from(*inject.count.get_ref());
         if count > MOST {
@@ -54,7 +55,7 @@ pub(super) fn injections<'a>(
             on: inject
                 .on
                 .as_ref()
-                .map(|text| names.rung(text))
+                .map(|text| names.expectation(text))
                 .transpose()?,
             forged,
             packets,
@@ -63,7 +64,7 @@ pub(super) fn injections<'a>(
     all.map(one).collect()
 }
 
-/// That they are no control bits; what names them has its letters told.
+/// The flags are unknown; where they are names, the help gives their letters.
 fn unknown_flags(flags: &Text) -> Wrong {
     let names = flags.get_ref().split(|c: char| !c.is_ascii_alphabetic());
     let bit = |name: &str| Flags::from_name(&name.to_ascii_uppercase());
@@ -103,7 +104,8 @@ impl Forged {
     /// The `nth` of an injection.
     fn new(inject: &Inject, flags: Flags, nth: u16, id: u16) -> Forged {
         let to = End::from(inject.to);
-        let (receiver, peer) = (*to.of(&ADDRESSES), *to.other().of(&ADDRESSES));
+        let receiver = *to.of(&ADDRESSES);
+        let peer = *to.other().of(&ADDRESSES);
         let from = if inject.stranger { STRANGER } else { peer };
         let port = from
             .port()
@@ -171,8 +173,8 @@ impl Forged {
 }
 
 impl Injection {
-    /// Its packets, when the ISN of this end is by so much larger than its file says: Linux chooses
-    /// its own.
+    /// Rebuilds its packets for an ISN of this end that is larger by `by` than its file has it: Linux
+    /// chooses its own.
     pub fn rebase(&mut self, end: End, by: u32) {
         for forged in &mut self.forged {
             match forged.author {
@@ -267,10 +269,8 @@ mod tests {
             let packets = packets(&format!(
                 "to = \"a\"\nflags = \"S\"\nseq = 7\nicmp = [3, 4]\nmtu = 600\n{from}"
             ));
-            let (local, remote) = (
-                "10.77.0.1:40000".parse().unwrap(),
-                "10.77.0.2:7000".parse().unwrap(),
-            );
+            let local = "10.77.0.1:40000".parse().unwrap();
+            let remote = "10.77.0.2:7000".parse().unwrap();
             let expected = Icmp {
                 kind: IcmpKind::PacketTooBig(600),
                 local,

@@ -70,7 +70,7 @@ pub struct Experiment {
     pub a: Host,
     /// The second one: 10.77.0.2, port 7000.
     pub b: Host,
-    /// Segments that nobody sent, in every arm.
+    /// Injected segments, in every arm.
     #[serde(default)]
     pub inject: Vec<Inject>,
     /// The runs: without the rule, and with it.
@@ -107,7 +107,7 @@ pub enum Group {
     Alive,
     /// What happens to the text.
     Data,
-    /// What somebody else can do to it.
+    /// What a third host can do to it.
     Attack,
 }
 
@@ -154,7 +154,7 @@ pub struct ArmProse {
     /// What it is expected to show.
     #[serde(rename = "says")]
     pub expected: String,
-    /// The same beside Linux, or why it cannot be had there, where the arm says so.
+    /// The same against Linux, or why it cannot run there, where the arm states it.
     pub kernel: Option<String>,
 }
 
@@ -194,7 +194,7 @@ pub struct Arm {
     /// What it changes at B.
     #[serde(default)]
     pub b: Host,
-    /// Segments that nobody sent.
+    /// Injected segments.
     #[serde(default)]
     pub inject: Vec<Inject>,
     /// The oracles that this run breaks.
@@ -219,7 +219,7 @@ pub struct Arm {
 #[derive(Clone, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Beside {
-    /// Why this arm cannot be had there.
+    /// Why this arm cannot run there.
     #[serde(rename = "no")]
     pub reason: Option<String>,
     /// In the fewest words.
@@ -286,11 +286,11 @@ pub enum Tolerance {
     Acks,
     /// How often something is sent again where the network has a hand in it.
     Retransmissions,
-    /// Segments at all: only states and octets are compared.
+    /// Segments at all: only states and bytes are compared.
     Segments,
 }
 
-/// Segments that nobody sent.
+/// Injected segments.
 #[derive(Clone, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Inject {
@@ -298,7 +298,7 @@ pub struct Inject {
     pub to: Side,
     /// When: so long after `on`, or after the start.
     pub after: Option<Text>,
-    /// A rung of the ladder that is waited for.
+    /// The line of the ladder to wait for.
     pub on: Option<Text>,
     /// Control bits as letters, in the order FSRPAUEW.
     pub flags: Spanned<String>,
@@ -327,7 +327,7 @@ pub struct Inject {
     /// An ICMP error of this type and code instead. What it quotes is described by the rest: a
     /// segment that its receiver sent to the peer.
     pub icmp: Option<[u8; 2]>,
-    /// The MTU that it tells of.
+    /// The MTU that it reports.
     pub mtu: Option<Spanned<u16>>,
 }
 
@@ -438,7 +438,7 @@ impl Experiment {
         names
     }
 
-    /// Why an arm cannot be had beside Linux.
+    /// Why an arm cannot run against Linux.
     pub fn unsupported_by_kernel(&self, arm: &Arm) -> Option<String> {
         let reason = |beside: &Beside| beside.reason.clone();
         if let Some(reason) = arm.kernel.as_ref().and_then(reason) {

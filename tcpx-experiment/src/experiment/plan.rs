@@ -1,5 +1,5 @@
-//! One run of an experiment, with every name resolved: what each host is told, and what is
-//! expected.
+//! One run of an experiment, with every name resolved: each host's settings and script, and the
+//! expected result.
 
 use super::expectation::{self, Expectation};
 use super::mistake::Wrong;
@@ -25,7 +25,7 @@ const SCALED_DELAYED_ACK: &str = "--delayed-ack 40ms";
 pub enum Scale {
     /// The real ones.
     Real,
-    /// Those for a wire, on which nobody wants to wait for minutes.
+    /// Shorter ones for the wire.
     Wire,
     /// Those beside Linux, which has its own.
     Kernel,
@@ -44,7 +44,7 @@ pub struct Plan {
     pub limit: Duration,
     /// How many segments both ends together may send.
     pub budget: Option<u32>,
-    /// Segments that nobody sent.
+    /// Injected segments.
     pub inject: Vec<Injection>,
     /// What is seen in this order.
     pub ladder: Vec<Expectation>,
@@ -74,7 +74,7 @@ impl Plan {
     }
 }
 
-/// What a host is told.
+/// A host's settings and script.
 #[derive(Clone, Debug)]
 pub struct HostPlan {
     /// Its address and port.
@@ -87,7 +87,7 @@ pub struct HostPlan {
     pub script_text: String,
     /// The pair's flags.
     pub flags: Vec<String>,
-    /// What those come to.
+    /// The settings that the flags give.
     pub settings: Settings,
 }
 
@@ -135,12 +135,12 @@ impl HostPlan {
     }
 }
 
-/// Segments that nobody sent.
+/// Injected segments.
 #[derive(Clone, Debug)]
 pub struct Injection {
     /// Who receives them.
     pub to: End,
-    /// How long after the rung, or after the start.
+    /// How long after that line of the ladder, or after the start.
     pub after: Duration,
     /// What is waited for.
     pub on: Option<Expectation>,
@@ -150,7 +150,7 @@ pub struct Injection {
     pub(super) forged: Vec<inject::Forged>,
 }
 
-/// The most octets that the texts of one run come to.
+/// The most bytes in the texts of one run.
 const MOST_TEXT: usize = 4 << 20;
 
 /// The constants of one run.
@@ -241,7 +241,7 @@ impl Names {
         count.ok_or_else(|| Wrong::of(text, format!("'{resolved}' is no number of segments")))
     }
 
-    pub(super) fn rung(&self, text: &Text) -> Result<Expectation, Wrong> {
+    pub(super) fn expectation(&self, text: &Text) -> Result<Expectation, Wrong> {
         let resolved = self.resolve(text)?;
         Expectation::parse(&resolved).map_err(|mistake| Wrong::part(text, &resolved, mistake))
     }
@@ -273,7 +273,7 @@ impl Experiment {
             ladder: arm
                 .ladder(scale)
                 .iter()
-                .map(|line| names.rung(line))
+                .map(|line| names.expectation(line))
                 .collect::<Result<_, _>>()?,
             breaks: own(breaks),
             holds: own(holds),
@@ -298,7 +298,8 @@ impl Experiment {
         scale: Scale,
         names: &Names,
     ) -> Result<HostPlan, Wrong> {
-        let (base, change) = (self.host(end), arm.host(end));
+        let base = self.host(end);
+        let change = arm.host(end);
         let script = change.script.as_ref().or(base.script.as_ref());
         let script = script.ok_or_else(|| {
             Wrong::everywhere("a host has no script: write script = \"...\" under [a] and [b]")

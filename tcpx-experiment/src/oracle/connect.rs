@@ -2,13 +2,14 @@
 
 use super::conns::Run;
 use super::finding::Evidence;
+use tcpx_proto::script::StepKind;
 
 /// A connect that failed, or never completed.
 pub(super) fn broken(run: &Run) -> Option<Evidence> {
     let mut connects = run
         .steps
         .iter()
-        .filter(|played| played.step.starts_with("connect"))
+        .filter(|played| played.kind() == Some(StepKind::Connect))
         .peekable();
     if connects.peek().is_none() {
         return Some(Evidence::NoConnect);

@@ -1,11 +1,11 @@
-//! The connections of a run, as either end's record tells them.
+//! The connections of a run, from either end's record.
 
 use super::finding::{Evidence, Reason, Seconds, Which};
 use crate::end::{End, STRANGER};
 use crate::trace::{Body, Direction, Log, Segment};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use tcpx_proto::script::{AppAction, Step};
+use tcpx_proto::script::{AppAction, StepKind};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::wire::Flags;
@@ -82,7 +82,7 @@ pub struct Stay {
     pub length: f64,
 }
 
-/// What tells a SYN from every other.
+/// What identifies a SYN.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Syn {
     /// IP identification: another one in each copy that a TCP sends.
@@ -110,6 +110,13 @@ pub struct PlayedStep {
     pub conn: Option<u64>,
 }
 
+impl PlayedStep {
+    /// What it does; `None` if it is unknown.
+    pub fn kind(&self) -> Option<StepKind> {
+        StepKind::of(&self.step)
+    }
+}
+
 impl Run {
     /// Reads both records up to `end`.
     pub fn new(logs: &[Log; 2], end: f64, patience: f64) -> Run {
@@ -134,10 +141,9 @@ impl Run {
                 .iter()
                 .take_while(|entry| entry.t + log.monotonic - start <= end);
             run.segments[side as usize] = entries.map(|entry| u32::from(sent(&entry.body))).sum();
-            let silence = Step::GoSilent.to_string();
             run.silent[side as usize] = steps
                 .iter()
-                .find(|played| played.step == silence)
+                .find(|played| played.kind() == Some(StepKind::GoSilent))
                 .map(|played| played.began);
             run.conns.extend(conns);
             run.steps.extend(steps);
@@ -319,9 +325,10 @@ fn read(end: End, log: &Log, offset: f64, until: f64) -> (Vec<Conn>, Vec<PlayedS
         if let Body::App(action) = &entry.body {
             play(end, at, action, entry.conn, &mut steps);
         }
-        let syn = match &entry.body {
-            Body::Segment(segment) => syn(segment),
-            _ => None,
+        let syn = if let Body::Segment(segment) = &entry.body {
+            syn(segment)
+        } else {
+            None
         };
         if let Some((Direction::In, syn)) = syn {
             arrived = Some(syn);

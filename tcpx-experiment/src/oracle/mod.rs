@@ -32,7 +32,7 @@ pub enum Oracle {
     Connect,
     /// Every connection that ends does so by two FINs: no RST, no timeout, nothing lost.
     CleanClose,
-    /// Only who closed first is in TIME-WAIT, and no RST ends it.
+    /// Only the end that closed first is in TIME-WAIT, and no RST ends it.
     TimeWait,
     /// Both ends together send no more segments than the experiment's budget.
     Economy,

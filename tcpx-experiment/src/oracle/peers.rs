@@ -30,10 +30,8 @@ pub(super) fn peers(conns: &[Conn]) -> HashMap<(usize, u64), usize> {
     let mut peers = HashMap::new();
     for members in tuples.values() {
         for end in End::BOTH {
-            let (own, theirs) = (
-                &members[end as usize],
-                Actives::of(conns, &members[end.other() as usize]),
-            );
+            let own = &members[end as usize];
+            let theirs = Actives::of(conns, &members[end.other() as usize]);
             let passive = own.iter().copied().filter(|nth| conns[*nth].passive);
             let pairs: Vec<(usize, usize)> = passive
                 .filter_map(|nth| Some((nth, theirs.of_passive(&conns[nth])?)))
@@ -93,7 +91,8 @@ impl<'a> Actives<'a> {
                 .flat_map(move |nth| conns[*nth].syns[way].iter().map(move |syn| (*syn, *nth)))
                 .collect()
         };
-        let (sent, heard) = (syns(0), syns(1));
+        let sent = syns(0);
+        let heard = syns(1);
         let mut by_isn: HashMap<Seq, Vec<usize>> = HashMap::new();
         for nth in &all {
             conns[*nth].syns[0]

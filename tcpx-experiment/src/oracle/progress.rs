@@ -2,10 +2,8 @@
 
 use super::conns::{Conn, PlayedStep, Run, Stay};
 use super::finding::{Evidence, Seconds};
+use tcpx_proto::script::StepKind;
 use tcpx_proto::state::State;
-
-/// In these steps an application waits of its own accord.
-const PATIENT: [&str; 5] = ["sleep", "accept", "stop reading", "go silent", "expect"];
 
 /// An end that is in such a state, or whose application waits in a step, for longer than the
 /// patience.
@@ -54,12 +52,39 @@ fn is_embryo(run: &Run, conn: &Conn, stay: &Stay) -> bool {
     conn.passive && !conn.was(State::Established) && finished
 }
 
+/// Whether an application waits in such a step of its own accord.
+const fn is_patient(step: StepKind) -> bool {
+    match step {
+        StepKind::Accept
+        | StepKind::Sleep
+        | StepKind::StopReading
+        | StepKind::GoSilent
+        | StepKind::Expect => true,
+        StepKind::Listen
+        | StepKind::StopListening
+        | StepKind::Connect
+        | StepKind::Open
+        | StepKind::On
+        | StepKind::Send
+        | StepKind::SendInput
+        | StepKind::Receive
+        | StepKind::ReceiveUntil
+        | StepKind::ReceiveToEnd
+        | StepKind::Echo
+        | StepKind::Relay
+        | StepKind::Release
+        | StepKind::Shutdown
+        | StepKind::Close
+        | StepKind::Abort
+        | StepKind::Restart
+        | StepKind::ExpectText => false,
+    }
+}
+
 fn waits(run: &Run, played: &PlayedStep) -> Option<Evidence> {
     let until = run.counts_until(played.end);
     let length = played.ended.unwrap_or(until).min(until) - played.began;
-    let patient = PATIENT.iter().any(|word| played.step.starts_with(word))
-        && !played.step.starts_with("expect \"");
-    if length <= run.patience || patient {
+    if length <= run.patience || played.kind().is_some_and(is_patient) {
         return None;
     }
     let conn = run

@@ -115,9 +115,11 @@ fn octets_after_an_old_syn_belong_to_the_connection_that_was_established() {
 /// clock, and each end's stamps late by less than what a batch may take. With what the gate does to
 /// the SYNs at the server.
 fn in_a_row(isn: impl Fn(u16) -> u32, verdict: &str) -> (File, File) {
-    let (mut a, mut b) = (File::new("client", 50.0), File::passive(50.0));
+    let mut a = File::new("client", 50.0);
+    let mut b = File::passive(50.0);
     for nth in 1..=5_u16 {
-        let (t, text) = (0.0001 * f64::from(nth), nth.to_string());
+        let t = 0.0001 * f64::from(nth);
+        let text = nth.to_string();
         let syn = ("S", isn(nth), 0, 0);
         a = if nth > 1 { a.next(t) } else { a };
         a = a.sends(t, syn, "pass").app(t, "sent", &text);
@@ -262,10 +264,8 @@ fn clean_close_breaks_on_a_reset_and_on_octets_that_were_lost() {
         judge(Oracle::CleanClose, &client(), &reset).unwrap_err(),
         "b in ESTABLISHED ended: reset"
     );
-    let (a, b) = (
-        closed_client(client().app(0.2, "sent", "hello")),
-        closed_server(server().app(0.3, "received", "hel")),
-    );
+    let a = closed_client(client().app(0.2, "sent", "hello"));
+    let b = closed_server(server().app(0.3, "received", "hel"));
     assert_eq!(
         judge(Oracle::CleanClose, &a, &b).unwrap_err(),
         "b closed clean and missed \"lo\""

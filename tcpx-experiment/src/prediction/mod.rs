@@ -34,7 +34,7 @@ struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    /// The run without what it showed in so many seconds before its end.
+    /// The run without its last `early` seconds.
     fn new(outcome: &Outcome, early: f64) -> Ran<'_> {
         let end = outcome.end - early;
         Ran {
@@ -52,7 +52,7 @@ struct Pair<'a> {
     seen: &'a Conn,
 }
 
-/// What tells a connection of one end in any run: its four-tuple, and which of those on it it is.
+/// What identifies a connection of one end in any run: its four-tuple and its incarnation.
 type Name = ((SocketAddr, SocketAddr), usize);
 
 /// The first difference, if there is one.

@@ -140,7 +140,7 @@ fn is_disturbed(plan: &Plan) -> bool {
     !plan.inject.is_empty() || plan.hosts.iter().any(disturbed)
 }
 
-/// What has to be alike.
+/// What must be equal.
 struct Rules<'a> {
     tolerance: &'a [Tolerance],
     disturbed: bool,
@@ -236,12 +236,12 @@ impl Rules<'_> {
         }
         let unlike = |what: &str,
                       counts: [&BTreeMap<Kind, u32>; 2],
-                      alike: &dyn Fn(Kind, u32, u32) -> bool| {
+                      equal: &dyn Fn(Kind, u32, u32) -> bool| {
             let count =
                 |kind: Kind| counts.map(|counts| counts.get(&kind).copied().unwrap_or_default());
             let found = Kind::ALL.into_iter().find(|kind| {
                 let [ours, theirs] = count(*kind);
-                !(alike(*kind, ours, theirs) || self.busy && theirs > ours)
+                !(equal(*kind, ours, theirs) || self.busy && theirs > ours)
             })?;
             Some(count(found).map(|count| format!("{} {what} {count} times", found.name())))
         };
@@ -282,7 +282,18 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
                 }
             }
             Body::App(AppAction::Received(_)) => content.asked += 1,
-            _ => {}
+            Body::App(_)
+            | Body::State { .. }
+            | Body::Closed { .. }
+            | Body::Timer { .. }
+            | Body::Icmp(_)
+            | Body::Opened { .. }
+            | Body::Accepted { .. }
+            | Body::Discarded { .. }
+            | Body::Deviated { .. }
+            | Body::R1 { .. }
+            | Body::Urgent { .. }
+            | Body::Unknown => {}
         }
     }
     contents

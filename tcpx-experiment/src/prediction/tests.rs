@@ -241,7 +241,8 @@ fn walk(outcome: &mut Outcome, end: usize, from: &str, steps: &[(&str, &str)]) {
 #[test]
 fn record_with_one_thing_changed_is_a_difference() {
     let plan = plan("linux", SCRIPTS[3]);
-    let (predicted, seen) = (run(&plan), run(&dawdling(&plan, 5)));
+    let predicted = run(&plan);
+    let seen = run(&dawdling(&plan, 5));
     assert_eq!(difference(&plan, &predicted, &seen), None);
     let fin = |segment: &Segment| segment.flags.contains(Flags::FIN);
     let text = |segment: &Segment| segment.len > 0;
@@ -361,7 +362,8 @@ fn record_with_one_thing_changed_is_a_difference() {
 #[test]
 fn what_the_network_has_a_hand_in_is_counted() {
     let mut disturbed = plan("linux", SCRIPTS[0]);
-    let (plain, drop) = (run(&disturbed), FaultRule::parse("drop out fin#1").unwrap());
+    let plain = run(&disturbed);
+    let drop = FaultRule::parse("drop out fin#1").unwrap();
     disturbed.hosts[0].settings.rules.push(drop);
     let predicted = run(&disturbed);
     assert_eq!(

@@ -9,7 +9,7 @@
 use super::{Pair, RACE, Ran};
 use crate::oracle::{Conn, PlayedStep, Run};
 use tcpx_proto::config::Detour;
-use tcpx_proto::script::{Expected, Step};
+use tcpx_proto::script::{Expected, Step, StepKind};
 use tcpx_proto::state::{State, TRANSITIONS, Trigger};
 
 /// A change of state.
@@ -20,9 +20,6 @@ struct Change {
     on: Option<Trigger>,
     to: State,
 }
-
-/// What a script's step waits for: the peer's FIN.
-const TO_THE_END: [&str; 3] = ["receive to end", "echo", "relay"];
 
 pub(super) fn difference(
     pair: &Pair<'_>,
@@ -179,17 +176,23 @@ fn is_free(run: &Run, conn: &Conn, margin: f64) -> bool {
             };
             let own =
                 |played: &&PlayedStep| (played.end, played.conn) == (conn.end, Some(conn.number));
+            let closes = |played: &PlayedStep| {
+                matches!(played.kind(), Some(StepKind::Shutdown | StepKind::Close))
+            };
             let before = run
                 .steps
                 .iter()
                 .filter(own)
-                .take_while(|played| !["shutdown", "close"].contains(&played.step.as_str()));
+                .take_while(|played| !closes(played));
             (close - fin).abs() < margin && !before.into_iter().any(waits_for_the_end)
         })
 }
 
 fn waits_for_the_end(played: &PlayedStep) -> bool {
     let close_wait = Step::Expect(Expected::State(State::CloseWait)).to_string();
-    played.failures.is_empty()
-        && (TO_THE_END.contains(&played.step.as_str()) || played.step == close_wait)
+    let to_the_end = matches!(
+        played.kind(),
+        Some(StepKind::ReceiveToEnd | StepKind::Echo | StepKind::Relay)
+    );
+    played.failures.is_empty() && (to_the_end || played.step == close_wait)
 }

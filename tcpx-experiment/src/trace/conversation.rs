@@ -3,11 +3,11 @@
 
 use super::side::{Side, Step, Tick};
 use super::tuples::Tuples;
-use super::{Body, Direction, Effect, Entry, Header, Log, Segment};
+use super::{Direction, Effect, Header, Log, Segment};
 use crate::end::End;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tcpx_proto::script::{AppAction, Step as ScriptStep};
+use tcpx_proto::script::StepKind;
 use tcpx_proto::state::State;
 
 /// How much earlier a receipt may be stamped than its sending, seconds: stamps are taken once for a
@@ -75,8 +75,11 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Conversation> {
     let tuples = Tuples::of(logs);
     let offsets = [0.0, clock_offset(a, b)];
     let entries = End::BOTH.map(|end| tuples.entries(end, logs));
-    let silence = ScriptStep::GoSilent.to_string();
-    let silent = logs.map(|log| log.entries.iter().any(|entry| began(entry, &silence)));
+    let silent = logs.map(|log| {
+        log.entries
+            .iter()
+            .any(|entry| entry.begins(StepKind::GoSilent))
+    });
     let side = |end: End, nth: usize| {
         Side::new(
             logs[end as usize],
@@ -95,15 +98,11 @@ pub fn pair(a: &Log, b: &Log) -> Vec<Conversation> {
         .collect()
 }
 
-/// Whether this step of a script begins here.
-fn began(entry: &Entry, step: &str) -> bool {
-    matches!(&entry.body, Body::App(AppAction::Began(text)) if text == step)
-}
-
 /// What to add to B's times. On one machine the clock since boot is common and exact; between
 /// machines only the calendar is.
 fn clock_offset(a: &Log, b: &Log) -> f64 {
-    let (monotonic, realtime) = (b.monotonic - a.monotonic, b.realtime - a.realtime);
+    let monotonic = b.monotonic - a.monotonic;
+    let realtime = b.realtime - a.realtime;
     if (monotonic - realtime).abs() < 1.0 {
         monotonic
     } else {
@@ -188,10 +187,10 @@ impl Sendings {
 
     /// The sending that a receipt belongs to: the same header, the latest that is not later, rather
     /// one that has not arrived yet. The id tells a retransmission from the original; it wraps, and
-    /// the rest of the header and the time tell those apart. What is known to be forged was sent by
-    /// nobody, however well it is copied, or by one who says so.
+    /// the rest of the header and the time tell those apart. A segment known to be
+    /// forged has no sending, even if it is an exact copy, unless its sender recorded it as forged.
     fn of(&self, received: &Segment, at: f64, flights: &[Flight], steps: &[Step]) -> Option<usize> {
-        let alike = if Effect::of(received.verdict) == Effect::Altered {
+        let matching = if Effect::of(received.verdict) == Effect::Altered {
             self.by_id.get(&received.id)
         } else {
             self.by_header.get(&received.header())
@@ -203,7 +202,7 @@ impl Sendings {
         };
         let honest = |flight: &Flight| flight.forged || !received.forged;
         let fitting = || {
-            alike
+            matching
                 .into_iter()
                 .flatten()
                 .rev()

@@ -13,7 +13,9 @@ pub fn longest(log: &Log, script: &Script) -> f64 {
     let mut timers: HashMap<(Option<u64>, Timer), f64> = HashMap::new();
     // When the last thing happened that a step can wait for, when the present step began, and when
     // it is over if it is a sleep.
-    let (mut news, mut began, mut over) = (0.0_f64, 0.0, None);
+    let mut news = 0.0_f64;
+    let mut began = 0.0;
+    let mut over = None;
     let mut longest = 0.0_f64;
     for entry in &log.entries {
         match &entry.body {
@@ -43,13 +45,21 @@ pub fn longest(log: &Log, script: &Script) -> f64 {
             Body::App(AppAction::Done | AppAction::Failed(_)) => {
                 longest = longest.max(entry.t - over.take().unwrap_or_else(|| news.max(began)));
             }
-            _ => {}
+            Body::Segment(_)
+            | Body::Timer { .. }
+            | Body::App(AppAction::Sent(_) | AppAction::Received(_) | AppAction::Over)
+            | Body::Accepted { .. }
+            | Body::Discarded { .. }
+            | Body::Deviated { .. }
+            | Body::R1 { .. }
+            | Body::Urgent { .. }
+            | Body::Unknown => {}
         }
     }
     longest
 }
 
-/// A step that does nothing for so many seconds.
+/// A sleep as a record spells it, and its length in seconds.
 fn sleep(step: &Step) -> Option<(String, f64)> {
     match step {
         Step::Sleep(time) => Some((step.to_string(), time.as_secs_f64())),

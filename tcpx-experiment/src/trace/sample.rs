@@ -1,4 +1,4 @@
-//! Events files written by hand, for the tests of those who read them.
+//! Events files written by hand, for tests.
 
 use super::{Body, Conversation, Log, pair};
 

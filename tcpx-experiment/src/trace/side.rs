@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use tcpx_proto::error::CloseKind;
 use tcpx_proto::event::{Discard, Timer, TimerActionKind};
-use tcpx_proto::script::{AppAction, Step as ScriptStep};
+use tcpx_proto::script::{AppAction, StepKind};
 use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::trace::escape;
 use tcpx_proto::wire::IcmpKind;
@@ -120,7 +120,7 @@ impl Side {
             Body::State { from, .. } => Some(*from),
             _ => None,
         });
-        // The third host, whom neither file is of, kept none.
+        // Neither file is the third host's: it has no record.
         let last = log
             .entries
             .last()
@@ -299,7 +299,8 @@ fn is_call(on: Trigger) -> bool {
 
 /// Whether a step concerns the host rather than a connection.
 fn befalls_the_host(step: &str) -> bool {
-    [ScriptStep::Restart, ScriptStep::GoSilent]
-        .iter()
-        .any(|known| known.to_string() == step)
+    matches!(
+        StepKind::of(step),
+        Some(StepKind::Restart | StepKind::GoSilent)
+    )
 }

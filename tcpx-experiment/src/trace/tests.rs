@@ -55,7 +55,8 @@ fn handshake_of_two_clocks_is_aligned_by_the_time_since_boot() {
 #[test]
 fn clocks_of_two_machines_are_aligned_by_the_calendar() {
     let (client, server) = handshake();
-    let (client, mut server) = (client.log(), server.log());
+    let client = client.log();
+    let mut server = server.log();
     server.monotonic += 5000.0;
     let conversation = conversation(&client, &server);
     assert_eq!(
@@ -245,10 +246,8 @@ fn host_that_speaks_to_itself_hears_what_it_said() {
 #[test]
 fn forged_segment_is_not_taken_for_the_one_that_it_copies() {
     let (client, server) = handshake();
-    let (client, server) = (
-        client.sends(0.004, ACK, "pass"),
-        server.receives(0.105, ACK, 2, "pass"),
-    );
+    let client = client.sends(0.004, ACK, "pass");
+    let server = server.receives(0.105, ACK, 2, "pass");
     let conversation = conversation(
         &client.log(),
         &server.receives(0.2, ACK, 2, "pass").forged().log(),

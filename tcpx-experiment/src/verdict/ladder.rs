@@ -206,8 +206,7 @@ mod tests {
     use crate::trace::sample::{File, handshake};
     use crate::world::Outcome;
 
-    /// What is missed of a ladder in these records at a scale, when a process waited for so many
-    /// seconds.
+    /// What these records lack of a ladder at a scale, when a process waited for this many seconds.
     fn missed(
         ladder: &str,
         (client, server): &(File, File),
@@ -232,7 +231,9 @@ mod tests {
         let experiment =
             Experiment::parse("x", &source).unwrap_or_else(|mistake| panic!("{mistake}"));
         let plan = experiment.checked_plan(&experiment.arms[0], scale).unwrap();
-        let (events, captures, notes) = (Default::default(), Default::default(), Vec::new());
+        let events = Default::default();
+        let captures = Default::default();
+        let notes = Vec::new();
         super::missed(
             &plan,
             &Outcome {

@@ -47,7 +47,7 @@ impl Outcome {
     }
 }
 
-/// Tells the segments that nobody sent.
+/// Marks the injected segments of a log as forged.
 pub fn mark_forged(plan: &Plan, end: End, log: &mut Log) {
     let forged = plan.forged(end);
     for entry in &mut log.entries {

@@ -1,4 +1,4 @@
-//! Two stacks on a virtual link: the same run every time, in no time, with anybody's privileges.
+//! Two stacks on a virtual link: deterministic, instant, and without privileges.
 
 use super::{Outcome, mark_forged};
 use crate::end::End;
@@ -38,13 +38,14 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     for (from, to) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
         sim.link(from, to, Link::new(delay(plan.scale)));
     }
-    // Who listens does so before anybody connects.
+    // The listener listens before the other end connects.
     for (host, id) in plan.hosts.iter().zip(hosts).rev() {
         sim.play(id, host.script.clone(), host.addresses());
     }
     go(&mut sim, plan, hosts);
     let [a, b] = End::BOTH.map(|end| record(&sim, *end.of(&hosts), end, plan, seed, keep));
-    let (a, b) = (a?, b?);
+    let a = a?;
+    let b = b?;
     Ok(Outcome {
         logs: [a.log, b.log],
         // A nanosecond later: what happens at the very end counts, whichever way its time in a
@@ -78,7 +79,7 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
             let seen = inject
                 .on
                 .as_ref()
-                .is_some_and(|rung| news.iter().any(|seen| shows(seen, hosts, rung)));
+                .is_some_and(|expected| news.iter().any(|seen| shows(seen, hosts, expected)));
             *due = seen.then(|| sim.now() + inject.after);
         }
         looked_at += news.len();
@@ -106,11 +107,11 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
 }
 
 /// Whether what an injection waits for, a state, was entered here.
-fn shows(seen: &Observation, hosts: [HostId; 2], rung: &Expectation) -> bool {
-    let Wanted::State(wanted) = &rung.wanted else {
+fn shows(seen: &Observation, hosts: [HostId; 2], expected: &Expectation) -> bool {
+    let Wanted::State(wanted) = &expected.wanted else {
         return false;
     };
-    let event = seen.of(*rung.end.of(&hosts)).and_then(Observed::event);
+    let event = seen.of(*expected.end.of(&hosts)).and_then(Observed::event);
     event.is_some_and(|event| matches!(event.what, event::What::State { to, .. } if to == *wanted))
 }
 

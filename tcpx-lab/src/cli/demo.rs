@@ -54,9 +54,9 @@ pub fn run(out: &mut impl Write) -> Result<()> {
 
 fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Write) -> Result<()> {
     let plan = experiment.checked_plan(arm, if on_a_wire { Scale::Wire } else { Scale::Real })?;
-    let mut told = String::new();
-    explain::by_hand(&mut told, arm, &plan);
-    writeln!(out, "{}\n{told}", explain::fill(&experiment.story))?;
+    let mut commands = String::new();
+    explain::by_hand(&mut commands, arm, &plan);
+    writeln!(out, "{}\n{commands}", explain::fill(&experiment.story))?;
     let outcome = if on_a_wire {
         wire::run(&plan, SEED, false)?
     } else {

@@ -26,7 +26,8 @@ pub(super) fn index(wanted: &[&Experiment], words: &Words) -> String {
             .map_or("", |first| words.groups[first.group as usize]);
         let _infallible = write!(text, "\n### {heading}\n\n");
         for experiment in group {
-            let (name, title) = (&experiment.name, words.prose(experiment).title);
+            let name = &experiment.name;
+            let title = words.prose(experiment).title;
             let _infallible = writeln!(
                 text,
                 "- [{name}]({name}.md){}{}",
@@ -37,7 +38,8 @@ pub(super) fn index(wanted: &[&Experiment], words: &Words) -> String {
     }
     let _infallible = write!(text, "\n## {}\n\n", words.by_question);
     for experiment in wanted {
-        let (name, question) = (&experiment.name, words.prose(experiment).question);
+        let name = &experiment.name;
+        let question = words.prose(experiment).question;
         let _infallible = writeln!(text, "- {} [{name}]({name}.md)", question.trim());
     }
     text
@@ -112,7 +114,8 @@ pub(super) fn page(experiment: &Experiment, observed: &Observed, words: &Words) 
             .iter()
             .find(|(arm, _)| arm.treatment == treatment)
         {
-            let (arm, ladder) = (words.name(arm), trimmed(ladder, words));
+            let arm = words.name(arm);
+            let ladder = trimmed(ladder, words);
             let _infallible = write!(
                 text,
                 "\n{label}{}{arm}\n\n```text\n{ladder}```\n",

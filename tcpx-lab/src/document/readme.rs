@@ -62,7 +62,8 @@ fn rules() -> String {
 }
 
 fn replaced(text: &str, name: &str, part: &str) -> Result<String> {
-    let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
+    let begin = format!("<!-- {name} -->");
+    let end = format!("<!-- /{name} -->");
     let (before, rest) = text
         .split_once(&begin)
         .with_context(|| format!("there is no {begin}"))?;

@@ -29,12 +29,11 @@ pub fn cable(inside: &Namespace, up: bool) -> io::Result<()> {
 }
 
 /// Makes a host silent and deaf, or ends that. Its kernel, its sockets and their timers go on and
-/// notice nothing but that nobody answers; the other end sees its own segments leave, and nothing
-/// come.
+/// notice only that no answer arrives; the other end sees its own segments leave, and none arrive.
 ///
-/// The device takes another hardware address, so that what the other end sends is for nobody here,
-/// and takes every neighbour to be at its own address (`arp off`), so that what it sends is for
-/// nobody there: IP drops such frames without a word, before any socket, raw ones too. It needs no
+/// The device takes another hardware address, so that no frame of the other end is for this one,
+/// and takes every neighbour to be at its own address (`arp off`), so that no frame of its own is
+/// for the other end: IP drops such frames silently, before any socket, raw ones too. It needs no
 /// firewall. This end's capture still shows what its kernel tries to send; the other end's shows
 /// nothing of it.
 ///
@@ -47,7 +46,7 @@ pub fn blackhole(inside: &Namespace, on: bool) -> io::Result<()> {
         let link = || LinkUnspec::new_with_index(index);
         if on {
             set(link().arp(false))?;
-            return set(link().address(nobody(&address)));
+            return set(link().address(unused(&address)));
         }
         set(link().address(address))?;
         set(link().arp(true))?;
@@ -56,7 +55,7 @@ pub fn blackhole(inside: &Namespace, on: bool) -> io::Result<()> {
 }
 
 /// A hardware address that no end of the cable has.
-fn nobody(address: &[u8]) -> Vec<u8> {
+fn unused(address: &[u8]) -> Vec<u8> {
     let mut other = address.to_vec();
     other
         .iter_mut()
@@ -154,7 +153,7 @@ mod tests {
         );
         assert!(
             ours.len() >= 2,
-            "no retransmission: the kernel noticed that nobody is there: {ours:?}"
+            "no retransmission: the kernel noticed that the peer is gone: {ours:?}"
         );
         assert!(
             theirs.iter().all(|packet| packet.outgoing),

@@ -1,5 +1,5 @@
-//! Which packets passed one end of the cable, and when: read from a packet socket on the device, by
-//! nobody whom they belong to.
+//! Which packets passed one end of the cable, and when: read from a packet socket on the device,
+//! independent of both hosts.
 
 use super::ring::{Frame, Ring};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -36,8 +36,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins: what passes the cable's end after this returned is captured. Packets for somebody
-    /// else's hardware address are not: a host that was made silent is not heard.
+    /// Starts: every packet that passes the cable's end after this returned is captured. Packets for
+    /// another hardware address are not: a host that was made silent is not heard.
     ///
     /// Offloads make one packet of many; the cable should be [`PLAIN`](tcpx::netns::Cable::PLAIN).
     ///
@@ -47,7 +47,7 @@ impl Capture {
         Capture::limited(inside, DEVICE, LIMIT)
     }
 
-    /// The same of what the host says to itself, which no cable shows: each packet is there twice,
+    /// The same of the host's traffic to itself, which no cable shows: each packet is there twice,
     /// as it left and as it came.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        let _nobody_wants_it = self.end();
+        let _unused = self.end();
     }
 }
 
@@ -135,7 +135,7 @@ impl Reader {
             self.take();
             if self.bytes > self.limit {
                 return Err(io::Error::other(format!(
-                    "the capture ended at its limit of {} octets",
+                    "the capture ended at its limit of {} bytes",
                     self.limit
                 )));
             }
@@ -145,7 +145,7 @@ impl Reader {
         }
     }
 
-    /// Takes what the kernel had counted when it was told to stop.
+    /// Reads what the kernel had counted by the stop.
     fn drain(mut self) -> io::Result<Vec<Packet>> {
         let (counted, lost) = self.ring.counted()?;
         while self.taken + lost < counted {
@@ -199,10 +199,8 @@ impl Reader {
 /// Sent by us or to us, IPv4, TCP or ICMP.
 fn wanted(frame: &Frame<'_>) -> bool {
     let ours = [libc::PACKET_HOST, libc::PACKET_OUTGOING].contains(&frame.kind);
-    let (version, protocol) = (
-        frame.packet.first().map(|byte| byte >> 4),
-        frame.packet.get(9),
-    );
+    let version = frame.packet.first().map(|byte| byte >> 4);
+    let protocol = frame.packet.get(9);
     let known = [6, 1].map(Some).contains(&protocol.copied());
     ours && frame.protocol == libc::ETH_P_IP as u16 && version == Some(4) && known
 }
@@ -319,8 +317,8 @@ mod tests {
                     .len()
             })
             .sum();
-        assert!(bytes >= text.len(), "{bytes} of {} octets", text.len());
-        // The answer to the datagram, whose port nobody has, is ICMP.
+        assert!(bytes >= text.len(), "{bytes} of {} bytes", text.len());
+        // The answer to the datagram, whose port is closed, is ICMP.
         assert_eq!(
             packets.iter().filter(|packet| packet.bytes[9] == 1).count(),
             1

@@ -17,7 +17,7 @@ pub struct Allowance {
     /// By how many seconds: the capture stamps a packet at the device, the log when its writer
     /// handled it.
     pub seconds: f64,
-    /// The end's gate may have kept incoming segments for good (`hold`, or `delay` past the end):
+    /// The end's gate may have kept incoming segments forever (`hold`, or `delay` past the end):
     /// they are in no log.
     pub kept: bool,
     /// From when on it was silent, seconds of the log: nothing that came later is in it, and
@@ -41,13 +41,12 @@ impl Default for Allowance {
 
 /// Holds a log of the end at `own` against the capture of that end:
 ///
-/// - What it says went out was captured, and what it says its gate dropped was not.
-/// - What it says came in was captured, also where its gate dropped it. A gate that lets a segment
+/// - What it records as sent was captured, and what it records as dropped by its gate was not.
+/// - What it records as received was captured, also where its gate dropped it. A gate that lets a segment
 ///   go later logs it later; one that rewrites or corrupts a segment logs what it made of it, of
 ///   which either the id or the rest of the header is compared.
 /// - What was captured from or to the ports of its connections is in the log. Excused is what came
-///   in after the last line, for nobody can say whether the writer was still there, and what went
-///   out after the last line of one that was killed.
+///   in after the last line, since the writer may have ended by then, and what went out after the last line of one that was killed.
 ///
 /// The capture must have been started before the end, and stopped after it. Forged packets that
 /// claim to be from `own` are not known as such: the caller takes them out.
@@ -135,7 +134,9 @@ fn rest(segment: &Segment) -> Rest {
 
 impl<'a> Seen<'a> {
     fn of(all: &'a [Captured]) -> Seen<'a> {
-        let (by_header, by_id, by_rest) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let by_header = HashMap::new();
+        let by_id = HashMap::new();
+        let by_rest = HashMap::new();
         let mut seen = Seen {
             all,
             matched: vec![false; all.len()],
@@ -232,7 +233,8 @@ impl Logged<'_> {
         };
         let late = here - seen.all[other].at;
         if late < -allow.seconds || late > allow.seconds && !self.let_go_later() {
-            let (log, capture) = (if late < 0.0 { "earlier" } else { "later" }, late.abs());
+            let log = if late < 0.0 { "earlier" } else { "later" };
+            let capture = late.abs();
             return Err(format!(
                 "{} is {capture:.6} s {log} in the log than it was captured",
                 self.words()
@@ -257,10 +259,11 @@ impl Logged<'_> {
         later && self.segment.dir == Direction::In
     }
 
-    /// That it was not captured, and what was instead: what is most like it.
+    /// It was not captured; the captured segment that is most similar to it.
     fn lost(&self, seen: &Seen<'_>) -> String {
-        let (ours, here) = (self.segment, self.at);
-        let alike = |theirs: &Segment| {
+        let ours = self.segment;
+        let here = self.at;
+        let similarity = |theirs: &Segment| {
             let equal = [
                 ours.id == theirs.id,
                 ours.seq == theirs.seq,
@@ -275,8 +278,8 @@ impl Logged<'_> {
             .filter(|other| other.segment.dir == ours.dir);
         let nearest = same_way.max_by(|x, y| {
             let away = |other: &Captured| (other.at - here).abs();
-            alike(&x.segment)
-                .cmp(&alike(&y.segment))
+            similarity(&x.segment)
+                .cmp(&similarity(&y.segment))
                 .then(away(y).total_cmp(&away(x)))
         });
         let instead = nearest.map(|other| {
@@ -427,7 +430,8 @@ mod tests {
     #[test]
     fn log_that_lacks_or_invents_a_segment_disagrees() {
         for number in 0..6 {
-            let (mut less, mut more) = (log(&capture()), log(&capture()));
+            let mut less = log(&capture());
+            let mut more = log(&capture());
             less.entries.remove(number + 1);
             more.entries
                 .insert(number + 1, more.entries[number + 1].clone());

@@ -1,4 +1,4 @@
-//! What can be asked of the kernel of a namespace, and told to it: sysctls, counters, a forged
+//! Requests to the kernel of a namespace: sysctls, counters, a forged
 //! packet.
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -39,7 +39,8 @@ pub fn counters(inside: &Namespace) -> io::Result<BTreeMap<String, u64>> {
         let text = ["snmp", "netstat"]
             .map(|file| fs::read_to_string(format!("/proc/thread-self/net/{file}")));
         let [snmp, netstat] = text;
-        let (mut all, rest) = (table(&snmp?), table(&netstat?));
+        let mut all = table(&snmp?);
+        let rest = table(&netstat?);
         all.extend(rest);
         Ok(all)
     })
@@ -87,7 +88,7 @@ pub fn difference(
         .collect()
 }
 
-/// Sends an IPv4 packet out of the namespace as it is, whoever it says it is from. The kernel
+/// Sends an IPv4 packet out of the namespace as it is, whatever its source address. The kernel
 /// writes the total length, the header's checksum, and the id where that is 0; and this namespace's
 /// own captures see it as sent.
 ///
@@ -196,14 +197,12 @@ mod tests {
         {
             return skip("there is no iptables");
         }
-        let (capture, reset) = (
-            Capture::start(&b).unwrap(),
-            Sample {
-                flags: "R",
-                id: 78,
-                ..Sample::SYN
-            },
-        );
+        let capture = Capture::start(&b).unwrap();
+        let reset = Sample {
+            flags: "R",
+            id: 78,
+            ..Sample::SYN
+        };
         send(&a, &reset.bytes()).unwrap();
         let seen = |packet: &Packet| {
             Segment::parse(&packet.bytes, ChecksumPolicy::Strict)
@@ -218,7 +217,8 @@ mod tests {
         sysctl(&b, "net.ipv4.conf.all.rp_filter", "0").unwrap();
         sysctl(&b, "net.ipv4.conf.eth0.rp_filter", "0").unwrap();
         let _listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
-        let (capture, before) = (Capture::start(&b).unwrap(), counters(&b).unwrap());
+        let capture = Capture::start(&b).unwrap();
+        let before = counters(&b).unwrap();
         let syn = Sample {
             id: 77,
             ..Sample::SYN

@@ -1,10 +1,10 @@
-//! What somebody else saw: the lab's own witnesses of a TCP in a
+//! Independent observations: the lab's own witnesses of a TCP in a
 //! [`Namespace`](tcpx::netns::Namespace), so that a wrong log cannot pass.
 //!
-//! | room | its question |
+//! | module | its question |
 //! |---|---|
 //! | [`capture`] | which packets passed the cable's end, and when |
-//! | [`reread`] | whether pnet, a second reader, reads those packets alike |
+//! | [`reread`] | whether pnet, a second reader, reads those packets in the same way |
 //! | `ring` | how the kernel hands them over without losing one |
 //! | [`segments`] | those packets as the entries of an events file |
 //! | [`check`] | whether a log says what was captured |
@@ -47,7 +47,8 @@ pub fn calendar() -> Duration {
     // Whoever is interrupted between the two readings reads again: the pair that was read fastest
     // counts.
     let pair = || {
-        let (before, calendar) = (reading(ClockId::Monotonic), reading(ClockId::Realtime));
+        let before = reading(ClockId::Monotonic);
+        let calendar = reading(ClockId::Realtime);
         (
             reading(ClockId::Monotonic) - before,
             calendar.saturating_sub(before),

@@ -82,7 +82,8 @@ impl Ring {
             tp_frame_nr: (RING / frame) as c_uint,
         };
         set_option(&socket, libc::PACKET_RX_RING, &request)?;
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED;
         // SAFETY: a new mapping where the kernel likes, of the size that the ring was just given.
         let memory = unsafe {
             libc::mmap(
@@ -109,7 +110,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Starts: every protocol, for outgoing packets are shown to those alone who want all.
+    /// Starts, for every protocol: a socket for one protocol gets no outgoing packets.
     fn bind(&self, index: u32) -> io::Result<()> {
         // SAFETY: all-zero bytes are a sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
@@ -194,10 +195,8 @@ impl<'a> Frame<'a> {
                 .map_or([0; 2], |bytes| *bytes)
         };
         let start = usize::from(u16::from_ne_bytes(half(offset_of!(tpacket2_hdr, tp_net))));
-        let (kept, whole) = (
-            word(offset_of!(tpacket2_hdr, tp_snaplen)),
-            word(offset_of!(tpacket2_hdr, tp_len)),
-        );
+        let kept = word(offset_of!(tpacket2_hdr, tp_snaplen));
+        let whole = word(offset_of!(tpacket2_hdr, tp_len));
         let seconds = u64::from(word(offset_of!(tpacket2_hdr, tp_sec)));
         Frame {
             kind: frame
@@ -220,7 +219,8 @@ fn mtu(socket: &OwnedFd, device: &str) -> io::Result<usize> {
 }
 
 fn set_option<T>(socket: &OwnedFd, name: c_int, value: &T) -> io::Result<()> {
-    let (value, length) = (std::ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
+    let value = std::ptr::from_ref(value);
+    let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the value is of this length and outlives the call.
     checked(unsafe {
         libc::setsockopt(
@@ -234,7 +234,8 @@ fn set_option<T>(socket: &OwnedFd, name: c_int, value: &T) -> io::Result<()> {
 }
 
 fn get_option<T>(socket: &OwnedFd, level: c_int, name: c_int, value: &mut T) -> io::Result<()> {
-    let (value, mut length) = (std::ptr::from_mut(value), size_of::<T>() as libc::socklen_t);
+    let value = std::ptr::from_mut(value);
+    let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes into the value, which are plain integers.
     checked(unsafe {
         libc::getsockopt(

@@ -1,5 +1,4 @@
-//! Packets made by hand, and a connection of the kernel's, for the tests of those who read
-//! captures.
+//! Packets made by hand, and a connection of the kernel's, for tests of captures.
 
 use super::capture::Packet;
 use std::io::{Read, Write};
@@ -44,7 +43,7 @@ impl Sample {
         })
     }
 
-    /// The same, as if somebody else had sent it.
+    /// The same, from another source address.
     pub(super) fn bytes_from(&self, source: SocketAddr) -> Vec<u8> {
         let destination = if self.out {
             (B, 7).into()
@@ -56,7 +55,9 @@ impl Sample {
             window_scale: self.scale,
             ..Options::default()
         };
-        let (seq, ack, id) = (Seq(self.seq), Seq(self.ack), self.id);
+        let seq = Seq(self.seq);
+        let ack = Seq(self.ack);
+        let id = self.id;
         let header = Header {
             source,
             destination,

@@ -282,7 +282,8 @@ mod tests {
         hello(&a, &b);
         let after = super::super::now();
         let [ours, theirs] = captures.map(|capture| capture.stop().unwrap());
-        let (ours, theirs) = (captured(&ours, A), captured(&theirs, B));
+        let ours = captured(&ours, A);
+        let theirs = captured(&theirs, B);
         let flags: Vec<String> = ours
             .iter()
             .map(|seen| seen.segment.flags.to_string())

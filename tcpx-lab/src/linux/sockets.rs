@@ -37,8 +37,8 @@ pub struct Sighting {
     pub passive: bool,
     /// The timer that runs.
     pub timer: Option<Timer>,
-    /// How often that timer has rung in a row: retransmissions, of a SYN,ACK too, or probes.
-    pub rung: u8,
+    /// How often that timer has expired in a row: retransmissions, of a SYN,ACK too, or probes.
+    pub expirations: u8,
     /// Bytes that the application has not read; connections that a listener's has not accepted.
     pub receive_queue: u32,
     /// Bytes that are not acknowledged; for a listener the longest that its queue may be.
@@ -134,7 +134,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let _nobody_wants_it = self.end();
+        let _unused = self.end();
     }
 }
 
@@ -143,7 +143,7 @@ struct Watcher {
     kernel: Kernel,
     /// The sockets that there were at the last look, by cookie.
     known: HashMap<u64, Sighting>,
-    /// Where somebody has listened.
+    /// Where a socket has listened.
     listened: HashSet<u16>,
     seen: Seen,
 }
@@ -159,7 +159,7 @@ impl Watcher {
             self.look()?;
             next = next.max(Instant::now()) + every;
             if let Ok(done) = order {
-                let _nobody_waits = done.send(());
+                let _unheard = done.send(());
             }
         }
     }
@@ -167,10 +167,8 @@ impl Watcher {
     fn look(&mut self) -> io::Result<()> {
         let began = super::now();
         let sockets = self.kernel.sockets()?;
-        let (at, since) = (
-            super::now(),
-            self.seen.looks.last().map_or(began, |(began, _)| *began),
-        );
+        let at = super::now();
+        let since = self.seen.looks.last().map_or(began, |(began, _)| *began);
         self.seen.looks.push((began, at));
         let there: HashSet<u64> = sockets.iter().map(|socket| socket.cookie).collect();
         let mut gone: Vec<Sighting> = self
@@ -186,7 +184,7 @@ impl Watcher {
                 since,
                 state: State::Closed,
                 timer: None,
-                rung: 0,
+                expirations: 0,
                 ..gone
             }));
         let listening = sockets
@@ -214,7 +212,15 @@ impl Watcher {
 }
 
 fn differ(before: &Sighting, now: &Sighting) -> bool {
-    let facts = |s: &Sighting| (s.state, s.timer, s.rung, s.receive_queue, s.send_queue);
+    let facts = |s: &Sighting| {
+        (
+            s.state,
+            s.timer,
+            s.expirations,
+            s.receive_queue,
+            s.send_queue,
+        )
+    };
     facts(before) != facts(now)
 }
 
@@ -381,7 +387,7 @@ fn sighting(message: &[u8]) -> Option<Sighting> {
         state,
         passive: state == State::Listen,
         timer: timer(answer[18]),
-        rung: answer[19],
+        expirations: answer[19],
         receive_queue: word(72),
         send_queue: word(76),
     })
@@ -423,10 +429,8 @@ mod tests {
     #[test]
     fn connection_is_seen_in_each_state_that_lasts() {
         let Some((a, b)) = plain_pair() else { return };
-        let (client, server) = (
-            Watch::start(&a, EVERY).unwrap(),
-            Watch::start(&b, EVERY).unwrap(),
-        );
+        let client = Watch::start(&a, EVERY).unwrap();
+        let server = Watch::start(&b, EVERY).unwrap();
         let look = || [&client, &server].map(Watch::look);
         let listener = b.run(|| TcpListener::bind((B, 7))).unwrap();
         look();
@@ -514,7 +518,7 @@ mod tests {
             .collect();
         let told: Vec<(bool, Option<Timer>, u8)> = half_open
             .iter()
-            .map(|s| (s.passive, s.timer, s.rung))
+            .map(|s| (s.passive, s.timer, s.expirations))
             .collect();
         assert_eq!(
             told,

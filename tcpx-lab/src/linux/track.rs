@@ -223,7 +223,8 @@ pub(super) fn event(from: State, to: State) -> Option<Trigger> {
 
 /// How a connection ended that a segment ended.
 pub(super) fn ended_by_segment(step: &Step, passive: bool, last: Option<&Sighting>) -> Ending {
-    let given_up = last.is_some_and(|last| last.timer == Some(Timer::KeepAlive) && last.rung > 0);
+    let given_up =
+        last.is_some_and(|last| last.timer == Some(Timer::KeepAlive) && last.expirations > 0);
     let (on, reason) = match (step.on, step.from) {
         // The kernel sends a RST when it gives up on keepalive, too.
         (Some(Trigger::Abort), _) if given_up => {
@@ -247,17 +248,19 @@ pub(super) fn ended_in_silence(state: State, last: &Sighting, unreachable: bool)
         (State::TimeWait, _) => (Some(Trigger::TimeWaitTimeout), Some(CloseKind::Clean)),
         (State::FinWait2, _) => (Some(Trigger::Timeout), Some(CloseKind::FinWait2Timeout)),
         _ if unreachable => (Some(Trigger::Icmp), Some(CloseKind::Unreachable)),
-        (State::SynSent, _) if last.rung == 0 => (Some(Trigger::Close), Some(CloseKind::Aborted)),
-        (State::SynReceived, _) if last.rung > 0 && last.passive => {
+        (State::SynSent, _) if last.expirations == 0 => {
+            (Some(Trigger::Close), Some(CloseKind::Aborted))
+        }
+        (State::SynReceived, _) if last.expirations > 0 && last.passive => {
             (Some(Trigger::Timeout), Some(CloseKind::Dropped))
         }
-        (State::SynSent | State::SynReceived, _) if last.rung > 0 => {
+        (State::SynSent | State::SynReceived, _) if last.expirations > 0 => {
             (Some(Trigger::Timeout), Some(CloseKind::ConnectTimeout))
         }
-        (_, Some(Timer::KeepAlive)) if last.rung > 0 => {
+        (_, Some(Timer::KeepAlive)) if last.expirations > 0 => {
             (Some(Trigger::Timeout), Some(CloseKind::KeepAliveTimeout))
         }
-        (_, Some(Timer::Retransmission | Timer::Probe)) if last.rung > 0 => (
+        (_, Some(Timer::Retransmission | Timer::Probe)) if last.expirations > 0 => (
             Some(Trigger::Timeout),
             Some(CloseKind::RetransmissionTimeout),
         ),

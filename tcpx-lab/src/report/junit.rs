@@ -10,10 +10,8 @@ pub(super) fn junit(verdicts: &[Verdict]) -> String {
         let Some(first) = group.first() else { continue };
         let count =
             |wanted: fn(&Verdict) -> bool| group.iter().filter(|verdict| wanted(verdict)).count();
-        let (failures, skipped) = (
-            count(|verdict| !verdict.is_good()),
-            count(|verdict| verdict.skipped.is_some()),
-        );
+        let failures = count(|verdict| !verdict.is_good());
+        let skipped = count(|verdict| verdict.skipped.is_some());
         let name = escaped(&first.experiment);
         let time: f64 = group.iter().map(|verdict| verdict.took).sum();
         let _infallible = writeln!(

@@ -37,7 +37,8 @@ pub fn run(
             .with_context(|| format!("cannot set {name} to {value}"))?;
     }
     let before = kernel::counters(home)?;
-    let (captures, sockets) = (Captures::start(plan, &spaces)?, Watch::start(home, EVERY)?);
+    let captures = Captures::start(plan, &spaces)?;
+    let sockets = Watch::start(home, EVERY)?;
     let start = |end: End| {
         if end == linux {
             Process::kernel(plan, end, end.of(&spaces))
@@ -45,7 +46,7 @@ pub fn run(
             Process::pair(plan, end, end.of(&spaces), seed)
         }
     };
-    // Who listens does so before anybody connects.
+    // The listener listens before the other end connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
@@ -55,10 +56,8 @@ pub fn run(
     let plan = &mut plan.clone();
     watch(plan, [&mut a, &mut b], &spaces, Some(linux))?;
     // The last look belongs to the run: what the player saw end, it sees end.
-    let (seen, counted) = (
-        sockets.stop()?,
-        kernel::difference(&before, &kernel::counters(home)?),
-    );
+    let seen = sockets.stop()?;
+    let counted = kernel::difference(&before, &kernel::counters(home)?);
     let end = crate::linux::now();
     let packets = captures.stop()?;
     let [(events_a, log_a), (events_b, log_b)] = [a.finish()?, b.finish()?];

@@ -16,7 +16,7 @@ use tcpx_cli::input;
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::Plan;
 use tcpx_experiment::trace::{Body, Direction, Entry, Log};
-use tcpx_proto::script::AppAction;
+use tcpx_proto::script::{AppAction, StepKind};
 use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
@@ -36,8 +36,8 @@ pub(super) struct Process {
     entered: HashSet<State>,
     /// Connections that were opened and are not closed.
     open: BTreeSet<u64>,
-    /// The step that its script is at.
-    step: String,
+    /// The step that its script is at; `None`: it has not begun.
+    step: Option<StepKind>,
     /// Its script is over.
     over: bool,
     ended: bool,
@@ -113,25 +113,22 @@ impl Process {
             .context("no stdin")?
             .write_all(script.as_bytes())
             .with_context(|| format!("{name} takes no script"))?;
-        let (stdout, stderr) = (
-            child.stdout.take().context("no stdout")?,
-            child.stderr.take().context("no stderr")?,
-        );
+        let stdout = child.stdout.take().context("no stdout")?;
+        let stderr = child.stderr.take().context("no stderr")?;
         let said = thread::spawn(move || input::text_of(stderr, input::SOURCE));
         let entered = HashSet::new();
         let open = BTreeSet::new();
         let record = BufReader::new(stdout);
-        let (text, step, syns) = (String::new(), String::new(), Vec::new());
         Ok(Process {
             name,
             child,
             record,
-            text,
+            text: String::new(),
             said: Some(said),
-            syns,
+            syns: Vec::new(),
             entered,
             open,
-            step,
+            step: None,
             over: false,
             ended: false,
         })
@@ -140,7 +137,7 @@ impl Process {
     /// Waits until it listens, or until it does whatever it does first.
     pub(super) fn wait_until_ready(&mut self, plan: &Plan) -> Result<()> {
         let until = Instant::now() + plan.limit.max(Duration::from_secs(20));
-        while self.step.is_empty() || self.step.starts_with("listen") {
+        while matches!(self.step, None | Some(StepKind::Listen)) {
             if self.ended || Instant::now() >= until {
                 let said = self.end()?;
                 bail!("{} ended before it played: {}", self.name, said.trim());
@@ -205,7 +202,7 @@ impl Process {
             }
             (Body::State { to, .. }, _) => _ = self.entered.insert(to),
             (Body::App(AppAction::Over), _) => self.over = true,
-            (Body::App(AppAction::Began(step)), _) => self.step = step,
+            (Body::App(AppAction::Began(step)), _) => self.step = StepKind::of(&step),
             _ => {}
         }
     }

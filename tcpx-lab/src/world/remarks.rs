@@ -65,7 +65,16 @@ impl<'a> Remarks<'a> {
                 let reason = reason.map_or("?", CloseKind::name);
                 Some(format!("closed: {reason}"))
             }
-            _ => None,
+            Body::Opened { .. }
+            | Body::Accepted { .. }
+            | Body::Segment(_)
+            | Body::Deviated { .. }
+            | Body::Timer { .. }
+            | Body::Icmp(_)
+            | Body::R1 { .. }
+            | Body::Urgent { .. }
+            | Body::App(_)
+            | Body::Unknown => None,
         });
         let forged = seen.forged.then(|| "forged by the laboratory".to_owned());
         let said: Vec<String> = seen

@@ -16,7 +16,7 @@ use tcpx_experiment::trace::{Body, Direction, Entry, Log, lateness};
 use tcpx_experiment::world::{Outcome, mark_forged, role};
 use tcpx_proto::config::Isn;
 use tcpx_proto::fault::VerdictKind;
-use tcpx_proto::script::AppAction;
+use tcpx_proto::script::StepKind;
 use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
 /// How far apart a record and the capture of the same end may stamp a packet, seconds: a loaded
@@ -32,7 +32,7 @@ pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
     let spaces = [a, b];
     let captures = Captures::start(plan, &spaces)?;
     let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
-    // Who listens does so before anybody connects.
+    // The listener listens before the other end connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;
     let mut a = start(End::A)?;
@@ -130,7 +130,7 @@ pub(super) fn witnessed(
     packets: &[Packet],
     end: f64,
 ) -> Result<f64> {
-    let silent = |entry: &&Entry| matches!(&entry.body, Body::App(AppAction::Began(text)) if text == "go silent");
+    let silent = |entry: &&Entry| entry.begins(StepKind::GoSilent);
     let silent_from = log.entries.iter().find(silent).map(|entry| entry.t);
     let genuine = genuine(plan, side, packets);
     let waited = waited(log, &genuine);
@@ -155,19 +155,31 @@ fn waited(log: &Log, packets: &[Packet]) -> f64 {
     }
     let waits = log.entries.iter().filter_map(|entry| match &entry.body {
         Body::Segment(segment)
-            if segment.dir == Direction::In
-                && matches!(segment.verdict, VerdictKind::Pass | VerdictKind::Drop) =>
+            if segment.dir == Direction::In && is_recorded_at_once(segment.verdict) =>
         {
-            let (here, same) = (
-                entry.t + log.monotonic,
-                arrivals.get(&(segment.id, segment.seq.0))?,
-            );
+            let here = entry.t + log.monotonic;
+            let same = arrivals.get(&(segment.id, segment.seq.0))?;
             let last = same.partition_point(|at| *at <= here).checked_sub(1)?;
             Some(here - same[last])
         }
         _ => None,
     });
     waits.fold(0.0, f64::max)
+}
+
+/// Whether the record has a segment with this verdict from when it arrived, not from when it was
+/// delivered.
+const fn is_recorded_at_once(verdict: VerdictKind) -> bool {
+    match verdict {
+        VerdictKind::Pass | VerdictKind::Drop => true,
+        VerdictKind::Delay
+        | VerdictKind::Duplicate
+        | VerdictKind::Reorder
+        | VerdictKind::Corrupt
+        | VerdictKind::Trickle
+        | VerdictKind::Rewrite
+        | VerdictKind::Hold => false,
+    }
 }
 
 /// IP identification and SEG.SEQ.
@@ -223,11 +235,14 @@ pub(super) fn watch(
     loop {
         for (nth, due) in waiting.iter_mut().filter(|(_, due)| due.is_none()) {
             let inject = &plan.inject[*nth];
-            let Some(rung) = &inject.on else { continue };
-            let Wanted::State(state) = rung.wanted else {
-                bail!("an injection waits for a state, not for \"{}\"", rung.text)
+            let Some(expected) = &inject.on else { continue };
+            let Wanted::State(state) = expected.wanted else {
+                bail!(
+                    "an injection waits for a state, not for \"{}\"",
+                    expected.text
+                )
             };
-            if ends[rung.end as usize].has_entered(state) {
+            if ends[expected.end as usize].has_entered(state) {
                 *due = Some(Instant::now() + inject.after);
             }
         }

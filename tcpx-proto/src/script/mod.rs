@@ -1,9 +1,11 @@
 //! What an application does and when. The binaries' application flags are shorthand for these
 //! steps; `docs/scripts.md` documents the language. [`Machine`] plays a script.
 
+mod kind;
 mod machine;
 mod parse;
 
+pub use kind::StepKind;
 pub use machine::{Addresses, Call, Machine, Outcome, Recorder};
 
 use crate::error::{CallError, CloseReason};

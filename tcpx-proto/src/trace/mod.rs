@@ -25,7 +25,7 @@ use crate::event::{Discard, Event, Timer, TimerAction, TimerActionKind, What};
 use crate::fault::{Direction, VerdictKind};
 use crate::label::{Carries, Cause};
 use crate::name::names;
-use crate::script::AppAction;
+use crate::script::{AppAction, StepKind};
 use crate::seq::Seq;
 use crate::state::{State, Trigger};
 use crate::time::{Duration, Instant};
@@ -296,7 +296,16 @@ impl Segment {
     /// Whether the receiver's gate rewrote or corrupted it: only the id is sure to be that of the
     /// segment that was sent.
     pub fn is_altered(&self) -> bool {
-        let alters = matches!(self.verdict, VerdictKind::Rewrite | VerdictKind::Corrupt);
+        let alters = match self.verdict {
+            VerdictKind::Rewrite | VerdictKind::Corrupt => true,
+            VerdictKind::Pass
+            | VerdictKind::Drop
+            | VerdictKind::Delay
+            | VerdictKind::Duplicate
+            | VerdictKind::Reorder
+            | VerdictKind::Trickle
+            | VerdictKind::Hold => false,
+        };
         self.dir == Direction::In && alters
     }
 
@@ -304,6 +313,16 @@ impl Segment {
     pub fn fault(&self) -> Option<&str> {
         let name = self.rule.as_deref().unwrap_or(self.verdict.name());
         (self.verdict != VerdictKind::Pass).then_some(name)
+    }
+}
+
+impl Entry {
+    /// Whether a step of this kind begins here.
+    pub fn begins(&self, kind: StepKind) -> bool {
+        match &self.body {
+            Body::App(AppAction::Began(step)) => StepKind::of(step) == Some(kind),
+            _ => false,
+        }
     }
 }
 

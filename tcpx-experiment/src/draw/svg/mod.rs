@@ -38,7 +38,8 @@ pub(super) struct Svg<'a>(pub(super) &'a Layout<'a>);
 impl fmt::Display for Svg<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let sheet = Sheet::new(self.0);
-        let (width, height) = (sheet.width, sheet.bottom + 20.0);
+        let width = sheet.width;
+        let height = sheet.bottom + 20.0;
         writeln!(
             f,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"tcpx\" width=\"{width:.0}\" height=\"{height:.0}\" \
@@ -77,7 +78,7 @@ impl fmt::Display for Svg<'_> {
     }
 }
 
-/// The whole conversation in words, for those who hear it.
+/// The whole conversation in words, for screen readers.
 fn summary(layout: &Layout) -> String {
     let conversation = layout.conversation;
     let lost = conversation
@@ -108,7 +109,8 @@ fn summary(layout: &Layout) -> String {
         .last()
         .map_or(0.0, |step| step.at - layout.start());
     let segments = conversation.flights.len();
-    let (a, b) = (states(End::A), states(End::B));
+    let a = states(End::A);
+    let b = states(End::B);
     format!(
         "{segments} segments in {seconds:.3} s, {lost} of them lost. States of A: {a}. States of B: {b}."
     )
@@ -223,8 +225,10 @@ impl<'a> Sheet<'a> {
         (from, state): (f64, &str),
         to: f64,
     ) -> Result {
-        let (x, height) = (self.rail(end) - HALF, to - from);
-        let (state, wide) = (escape(state), 2.0 * HALF);
+        let x = self.rail(end) - HALF;
+        let height = to - from;
+        let state = escape(state);
+        let wide = 2.0 * HALF;
         writeln!(
             f,
             "<rect class=\"{state}\" x=\"{x:.1}\" y=\"{from:.1}\" width=\"{wide}\" height=\"{height:.1}\" rx=\"2\"><title>{state}</title></rect>"
@@ -244,14 +248,12 @@ impl<'a> Sheet<'a> {
     fn step(&self, f: &mut Formatter<'_>, step: &Step, y: f64) -> Result {
         let end = step.end;
         let time = format!("{:.6}", step.at - self.layout.start());
-        let (x, state) = (
-            *end.of(&self.sides),
-            if step.entered {
-                name_of(step.state)
-            } else {
-                ""
-            },
-        );
+        let x = *end.of(&self.sides);
+        let state = if step.entered {
+            name_of(step.state)
+        } else {
+            ""
+        };
         self.text(f, (x, y + 4.0), outside(end), "state", state)?;
         self.text(
             f,
@@ -281,7 +283,8 @@ impl<'a> Sheet<'a> {
         let [a, b] = self.rails;
         writeln!(f, "<path class=\"silence\" d=\"M{a:.1} {y:.1}H{b:.1}\"/>")?;
         for x in self.rails {
-            let (left, right) = (x - HALF - 3.0, x + HALF + 3.0);
+            let left = x - HALF - 3.0;
+            let right = x + HALF + 3.0;
             writeln!(
                 f,
                 "<path class=\"paper\" d=\"M{left:.1} {:.1}L{right:.1} {:.1}V{:.1}L{left:.1} {:.1}z\"/>\
@@ -308,9 +311,11 @@ impl<'a> Sheet<'a> {
     /// A timer beside its rail, with its words where it ends.
     fn bracket(&self, f: &mut Formatter<'_>, bracket: &Bracket) -> Result {
         let end = bracket.span.end;
-        let (from, to) = (self.rows[bracket.first], self.rows[bracket.last]);
+        let from = self.rows[bracket.first];
+        let to = self.rows[bracket.last];
         let x = self.rail(end) - inward(end) * (HALF + 8.0 + bracket.lane as f64 * LANE);
-        let (near, words) = (x + inward(end) * 5.0, bracket.span.words());
+        let near = x + inward(end) * 5.0;
+        let words = bracket.span.words();
         writeln!(
             f,
             "<path class=\"bracket\" d=\"M{near:.1} {from:.1}H{x:.1}V{to:.1}H{near:.1}\"><title>{}</title></path>",
@@ -334,11 +339,10 @@ impl<'a> Sheet<'a> {
             class(fate, self.layout.kept_by(flight).is_some()),
             escape(&self.told(flight, label))
         )?;
-        let (from, to) = (flight.from, flight.from.other());
-        let (start, goal) = (
-            self.rail(from) + inward(from) * HALF,
-            self.rail(to) + inward(to) * HALF,
-        );
+        let from = flight.from;
+        let to = flight.from.other();
+        let start = self.rail(from) + inward(from) * HALF;
+        let goal = self.rail(to) + inward(to) * HALF;
         let begin = |step: usize| (start, self.of_step(step));
         match (fate, flight.sent.or(flight.received.first().copied())) {
             (Fate::Arrived, Some(sent)) => {
@@ -386,13 +390,14 @@ impl<'a> Sheet<'a> {
 
     /// A segment's name, and what became of it.
     fn words(&self, f: &mut Formatter<'_>, flight: &Flight, label: &str) -> Result {
-        let (from, to) = (flight.from, flight.from.other());
+        let from = flight.from;
+        let to = flight.from.other();
         let fate = self.layout.fate(flight);
         let Some(step) = flight.sent.or(flight.received.first().copied()) else {
             return Ok(());
         };
         let y = self.of_step(step);
-        // One that nobody sent comes from above its receipt.
+        // An injected segment has no sender: its arrow comes from above its receipt.
         let (begin, end) = if flight.sent.is_some() {
             (y, y + SLANT)
         } else {
@@ -538,7 +543,8 @@ fn way(f: &mut Formatter<'_>, (x1, y1): (f64, f64), (x2, y2): (f64, f64), tip: T
         "<path class=\"way\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>"
     )?;
     let length = (x2 - x1).hypot(y2 - y1).max(1.0);
-    let (dx, dy) = ((x2 - x1) / length, (y2 - y1) / length);
+    let dx = (x2 - x1) / length;
+    let dy = (y2 - y1) / length;
     let back =
         |along: f64, across: f64| (x2 - dx * along - dy * across, y2 - dy * along + dx * across);
     match tip {

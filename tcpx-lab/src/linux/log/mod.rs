@@ -153,6 +153,4 @@ fn numbers(calls: &[Entry], lives: &[Life], monotonic: f64) -> HashMap<u64, u64>
 }
 
 #[cfg(test)]
-mod samples;
-#[cfg(test)]
 mod tests;

@@ -85,7 +85,8 @@ impl<'a> Table<'a> {
         stages: Stages,
         way: Way<'a>,
     ) -> Result<String, Refusal> {
-        let (flow, meant) = (way.flow(), self.bit()?);
+        let flow = way.flow();
+        let meant = self.bit()?;
         let sets: Vec<String> = (1..=stages.last.unwrap_or(stages.first))
             .map(|n| self.set(format!("{name}_{n}"), &flow))
             .collect();
@@ -121,10 +122,8 @@ impl<'a> Table<'a> {
     pub(super) fn begins_like_the_first(&mut self, name: &str, fits: &str, way: Way<'a>) -> String {
         let flow = way.flow();
         let place = format!("{flow} . tcp sequence");
-        let (seen, places) = (
-            self.set(format!("{name}_seen"), &flow),
-            self.set(format!("{name}_place"), &place),
-        );
+        let seen = self.set(format!("{name}_seen"), &flow);
+        let places = self.set(format!("{name}_place"), &place);
         self.begins(way)
             .push(format!("delete @{seen} {{ {flow} }}"));
         self.facts.push(format!(
@@ -159,7 +158,8 @@ impl<'a> Table<'a> {
         if let Some(Some(known)) = self.third.get(index) {
             return Ok(known.clone());
         }
-        let (packets, flow) = (way.packets(), way.flow());
+        let packets = way.packets();
+        let flow = way.flow();
         let opened = self.set(format!("opened_{}", way.name()), &flow);
         self.begins(way)
             .push(format!("tcp flags & ack == 0x0 add @{opened} {{ {flow} }}"));
@@ -172,7 +172,8 @@ impl<'a> Table<'a> {
             ));
             third.is_set()
         } else {
-            let (bare, answer) = (self.bare_ack()?, format!("{flow} . tcp ackseq"));
+            let bare = self.bare_ack()?;
+            let answer = format!("{flow} . tcp ackseq");
             let third = self.set("third_out".to_owned(), &answer);
             self.facts.push(format!(
                 "{packets} tcp flags & (syn | ack) == (syn | ack) add @{third} {{ {answer} }}"

@@ -74,12 +74,10 @@ impl Way<'_> {
         } else {
             'd'
         };
-        let (family, address, first, last) = (
-            self.family(),
-            self.own.address,
-            self.own.ports.start(),
-            self.own.ports.end(),
-        );
+        let family = self.family();
+        let address = self.own.address;
+        let first = self.own.ports.start();
+        let last = self.own.ports.end();
         match (first, last) {
             (0 | 1, &u16::MAX) => format!("{family} {side}addr {address} meta l4proto tcp"),
             (first, last) if first == last => {
@@ -130,13 +128,16 @@ struct Table<'a> {
     bits: u32,
     /// The packet has text.
     text: Option<Bit>,
-    /// What tells a third ACK: for `out`, for `in`.
+    /// What identifies a third ACK: for `out`, for `in`.
     third: [Option<String>; 2],
 }
 
 impl<'a> Table<'a> {
     fn new(own: &'a Own) -> Table<'a> {
-        let (sets, chains, facts, verdicts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let sets = Vec::new();
+        let chains = Vec::new();
+        let facts = Vec::new();
+        let verdicts = Vec::new();
         Table {
             own,
             sets,
@@ -434,7 +435,8 @@ mod tests {
 
     #[test]
     fn docs_every_nftables_line_is_translated_and_every_refused_one_is_not() {
-        let (accepted, refused) = (blocks("nftables"), blocks("nftables-refused"));
+        let accepted = blocks("nftables");
+        let refused = blocks("nftables-refused");
         assert!(accepted.len() > 25 && refused.len() > 25);
         for line in accepted {
             assert!(

@@ -64,9 +64,10 @@ impl Connection {
         record: &Arc<Record>,
     ) -> io::Result<Rc<Connection>> {
         socket.set_nonblocking(true)?;
-        match socket.connect(&to.into()) {
-            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
-            _ => {}
+        if let Err(error) = socket.connect(&to.into())
+            && error.raw_os_error() != Some(libc::EINPROGRESS)
+        {
+            return Err(error);
         }
         socket.set_nonblocking(false)?;
         let local = socket

@@ -39,7 +39,7 @@ pub(super) struct Known {
     /// Since when, in seconds of the file.
     since: f64,
     pub(super) timer: Option<Timer>,
-    rung: u8,
+    expirations: u8,
     /// The kernel has forgotten it.
     pub(super) gone: bool,
     /// How long it had been in that state by then, in seconds.
@@ -120,7 +120,7 @@ impl Record {
             state,
             since: t,
             timer: None,
-            rung: 0,
+            expirations: 0,
             gone: false,
             stayed: 0.0,
         });
@@ -163,8 +163,8 @@ impl Record {
             match socket {
                 Some(socket) => {
                     inner.enters(t, number, socket.state);
-                    (inner.known[place].timer, inner.known[place].rung) =
-                        (socket.timer, socket.rung);
+                    (inner.known[place].timer, inner.known[place].expirations) =
+                        (socket.timer, socket.expirations);
                 }
                 None => inner.leaves(t, number),
             }
@@ -257,7 +257,17 @@ impl Known {
             (State::SynSent | State::Closed, _) => CloseReason::ConnectTimeout,
             (State::FinWait2, _) => CloseReason::FinWait2Timeout,
             (_, Some(Timer::KeepAlive)) => CloseReason::KeepAliveTimeout,
-            _ => CloseReason::RetransmissionTimeout,
+            (
+                State::Listen
+                | State::SynReceived
+                | State::Established
+                | State::FinWait1
+                | State::CloseWait
+                | State::Closing
+                | State::LastAck
+                | State::TimeWait,
+                _,
+            ) => CloseReason::RetransmissionTimeout,
         }
     }
 
@@ -269,11 +279,22 @@ impl Known {
             }
             // tcp_fin_timeout is 60 s, and an experiment may have made it shorter.
             State::FinWait2 if self.stayed > 0.5 => CloseReason::FinWait2Timeout,
-            State::Closed | State::SynSent if self.rung == 0 && !self.passive => {
+            State::Closed | State::SynSent if self.expirations == 0 && !self.passive => {
                 CloseReason::Refused
             }
-            _ if self.rung > 0 => self.timeout(),
-            _ => CloseReason::Reset,
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2 => {
+                if self.expirations > 0 {
+                    self.timeout()
+                } else {
+                    CloseReason::Reset
+                }
+            }
         }
     }
 }
@@ -285,7 +306,7 @@ fn order(state: State) -> u8 {
         State::SynSent | State::SynReceived => 1,
         State::Established => 2,
         State::FinWait1 | State::CloseWait => 3,
-        _ => 4,
+        State::FinWait2 | State::Closing | State::LastAck | State::TimeWait => 4,
     }
 }
 

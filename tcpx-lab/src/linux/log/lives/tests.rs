@@ -1,10 +1,10 @@
 //! The log made of packets and sightings written by hand.
 
-use super::super::capture::Packet;
-use super::super::sample::Sample;
-use super::super::sockets::{Seen, Sighting, Timer};
-use super::log;
-use super::tests::story;
+use super::super::log;
+use super::super::tests::story;
+use crate::linux::capture::Packet;
+use crate::linux::sample::Sample;
+use crate::linux::sockets::{Seen, Sighting, Timer};
 use tcpx::netns::{A, B};
 use tcpx_experiment::trace::{Body, Entry, Log};
 use tcpx_proto::script::AppAction;
@@ -17,7 +17,7 @@ fn looked(sightings: &[(f64, State, Option<Timer>, u8)]) -> Seen {
     let looks = (0..100)
         .map(|n| (f64::from(n) * 0.01, f64::from(n) * 0.01 + 0.001))
         .collect();
-    let sighting = |(at, state, timer, rung): &(f64, State, Option<Timer>, u8)| Sighting {
+    let sighting = |(at, state, timer, expirations): &(f64, State, Option<Timer>, u8)| Sighting {
         at: at + 0.001,
         since: at - 0.010,
         cookie: 1,
@@ -26,7 +26,7 @@ fn looked(sightings: &[(f64, State, Option<Timer>, u8)]) -> Seen {
         state: *state,
         passive: true,
         timer: *timer,
-        rung: *rung,
+        expirations: *expirations,
         receive_queue: 0,
         send_queue: 0,
     };

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::net::SocketAddr;
 use std::ops::Range;
-use tcpx_experiment::trace::{Body, Entry};
+use tcpx_experiment::trace::Entry;
 use tcpx_proto::error::CloseKind;
-use tcpx_proto::script::{AppAction, Step as ScriptStep};
+use tcpx_proto::script::StepKind;
 use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::wire::{Flags, Icmp};
 
@@ -33,12 +33,11 @@ pub(super) struct Restarts(Vec<f64>);
 
 impl Restarts {
     pub(super) fn of(calls: &[Entry], monotonic: f64) -> Restarts {
-        let name = ScriptStep::Restart.to_string();
-        let restart = |call: &Entry| match &call.body {
-            Body::App(AppAction::Began(step)) if *step == name => Some(call.t + monotonic),
-            _ => None,
-        };
-        Restarts(calls.iter().filter_map(restart).collect())
+        let restarts = calls
+            .iter()
+            .filter(|call| call.begins(StepKind::Restart))
+            .map(|call| call.t + monotonic);
+        Restarts(restarts.collect())
     }
 }
 
@@ -388,3 +387,6 @@ fn proven(steps: &[Step], from: State, to: State) -> usize {
     };
     exact.or_else(near).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
