@@ -84,7 +84,7 @@
 //! | [`trace`], [`name`] | what was observed, the lines of an events file, and the names of the values in them |
 //! | [`endpoint`] | stack, gate and observer: one end of a network, without I/O |
 //! | [`tcb`] | one connection: RFC 9293 3.10 in its order |
-//! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to strangers |
+//! | [`stack`] | whose segment is this: listeners, four-tuples, SYN backlog, cookies, RST to unknown peers |
 //! | [`fault`] | what the network does to a segment: the gate at the edge |
 //! | [`script`] | what an application does and when |
 //! | [`lexer`] | reads a line of our small languages word by word, with the position of a mistake |

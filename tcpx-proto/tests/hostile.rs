@@ -598,7 +598,7 @@ fn e02_to_e09_sack_blocks_of_all_sorts_acknowledge_nothing() {
                 .unwrap()
                 .text,
             sent[0].text,
-            "the left edge goes again"
+            "the left edge is retransmitted"
         );
     }
 }

@@ -239,7 +239,7 @@ proptest! {
                 sent.extend(bench.arrive(bench.rcv_nxt, una, ACK, b""));
             }
             for sent in sent {
-                // What goes again may be cut elsewhere; a lone byte goes with what follows it.
+                // A retransmission may be cut elsewhere; a lone byte goes with what follows it.
                 small.retain(|end: &Seq| !(end.gt(sent.header.seq) && end.le(sent.end())));
                 if (1..MSS).contains(&sent.text.len()) && sent.end().gt(top) {
                     small.push(sent.end());

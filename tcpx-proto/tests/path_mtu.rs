@@ -232,7 +232,11 @@ fn linux_path_of_552_already_may_be_cut_when_that_is_too_large() {
     let first = bench.icmp(3, 4, 552, bench.snd_una);
     assert!(first.iter().all(|sent| sent.dont_fragment));
     let again = bench.icmp_about(3, 4, 400, bench.snd_una, 552);
-    assert_eq!(lens(&again), [512, 512, 436], "what was lost goes again");
+    assert_eq!(
+        lens(&again),
+        [512, 512, 436],
+        "what was lost is retransmitted"
+    );
     assert!(again.iter().all(|sent| !sent.dont_fragment));
     assert_eq!(bench.icmp_about(3, 4, 400, bench.snd_una, 552), [], "once");
 }
@@ -402,7 +406,7 @@ fn rfc_6928_initial_window_counts_what_the_path_takes() {
     // The path is known before the SYN: the link's own MTU.
     let mut bench = open(with(linux(), |conn| conn.mtu = 552));
     assert_eq!(lens(&bench.send(&text(100_000))), [512; 10]);
-    // A router says so about the SYN.
+    // A router reports it for the SYN.
     for config in configs() {
         let mut bench = Bench::new(config);
         let syn = bench.connect();

@@ -297,7 +297,7 @@ fn act(bench: &mut Bench, symbols: &mut Symbols, row: &Row<'_>) -> Did {
     }
 }
 
-/// What the user was told, in the words of the table.
+/// The user's signals, in the words of the table.
 fn signalled(bench: &Bench) -> String {
     let closed = bench.signals.iter().find_map(|signal| {
         if let Signal::Closed(_, reason) = signal {

@@ -23,8 +23,8 @@ pub(crate) fn open_raw(protocol: Protocol, act: &'static str) -> Result<Socket, 
     Ok(socket)
 }
 
-/// Points a socket at what is wanted. A filter does not purge what came before it, so the socket is
-/// made deaf first, and its queue emptied.
+/// Points a socket at the wanted packets. A filter does not purge what arrived before it, so the
+/// socket is made deaf first, and its queue emptied.
 pub(crate) fn aim(socket: &Socket, filter: &[SockFilter]) -> Result<(), Error> {
     socket
         .attach_filter(&nothing())

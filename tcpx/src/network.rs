@@ -67,7 +67,7 @@ impl Network {
     }
 
     /// Adds a host with all ports of this address, IPv4 or IPv6. A host that has the address
-    /// already hears nothing more. It lives as long as the network.
+    /// already receives nothing more. It lives as long as the network.
     pub fn add_host(&self, address: IpAddr, options: HostOptions) -> Host {
         self.net
             .add(address, options.config.conn.mtu, |wire, seed| {

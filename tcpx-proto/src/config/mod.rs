@@ -126,7 +126,7 @@ pub struct ConnConfig {
     pub timestamps: bool,
     /// Reject old timestamps (RFC 7323 section 5).
     pub paws: bool,
-    /// Offer SACK, and tell by it what came twice (RFC 2018, RFC 2883; `tcp_sack`, `tcp_dsack`).
+    /// Offer SACK, and report duplicates with it (RFC 2018, RFC 2883; `tcp_sack`, `tcp_dsack`).
     pub sack: bool,
     /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
     pub window_scaling: bool,

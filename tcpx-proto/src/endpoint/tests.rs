@@ -7,7 +7,7 @@ use crate::time::Duration;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
-/// The segments that an endpoint's observer was told of, in order.
+/// The segments that an endpoint's observer saw, in order.
 fn segments(endpoint: &Endpoint<Vec<Observed>>) -> Vec<SegmentRecord> {
     let observed = endpoint.observer.iter();
     observed.filter_map(Observed::segment).cloned().collect()

@@ -268,7 +268,7 @@ impl Sim {
         true
     }
 
-    /// Lets things happen until `done` says so (`true`), or until `limit` from now (`false`). The
+    /// Runs until `done` returns true (`true`), or until `limit` from now (`false`). The
     /// clock then stands at the limit.
     pub fn run_until(&mut self, mut done: impl FnMut(&Sim) -> bool, limit: Duration) -> bool {
         let end = self.now + limit;

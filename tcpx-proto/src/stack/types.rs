@@ -40,7 +40,7 @@ pub struct Counters {
     pub not_ours: u64,
     /// SYN cookies sent.
     pub cookies_sent: u64,
-    /// SYN cookies that came back right.
+    /// SYN cookies that came back valid.
     pub cookies_accepted: u64,
     /// SYNs dropped at a full backlog.
     pub backlog_drops: u64,

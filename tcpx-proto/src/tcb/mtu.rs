@@ -71,8 +71,8 @@ impl Tcb {
         }
     }
 
-    /// What is in flight in segments of more than `len` bytes goes again, as far as the windows
-    /// let it.
+    /// What is in flight in segments of more than `len` bytes is retransmitted, as far as the
+    /// windows let it.
     pub(super) fn resend(&mut self, len: u32) {
         self.pending.tail_probe = false;
         if !self.is_selective() {

@@ -88,7 +88,7 @@ impl Tcb {
         }
         self.take_syn(cx.now, segment);
         if !acks_syn {
-            // Simultaneous open: our SYN goes again, now with the ACK of theirs (Figure 7).
+            // Simultaneous open: retransmit our SYN, now with the ACK of theirs (Figure 7).
             self.queue_syn(cx, segment);
             self.pending.syn = Some(Cause::Ack);
             self.change_state(cx, Trigger::Syn, State::SynReceived);

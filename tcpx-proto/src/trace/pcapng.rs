@@ -26,7 +26,7 @@ pub const GATE_DROPPED: u32 = 1;
 pub struct Capture {
     writer: PcapNgWriter<Vec<u8>>,
     realtime: Duration,
-    /// The second interface is described. Before anything was dropped there is none: tcpdump
+    /// The second interface is described. It does not exist until a packet is dropped: tcpdump
     /// (libpcap 1.10) refuses a file with two.
     has_gate: bool,
     /// The changes of state by a call or a timer in this batch: the next segment of the connection
@@ -121,7 +121,7 @@ impl Capture {
     }
 }
 
-/// Whether the comment of a segment tells of it.
+/// Whether the comment of a segment mentions it.
 fn is_comment(event: &Event) -> bool {
     matches!(
         event.what,

@@ -52,7 +52,11 @@ fn syn_ack_that_echoes_nothing_or_the_first_of_several_syns_is_taken_by_linux() 
     let mut bench = stamped(Profile::Linux);
     bench.connect();
     assert_eq!(echo(&mut bench, PEER_ISS, SYN_ACK, 0, b"").len(), 1);
-    assert_eq!(bench.state(), State::Established, "an echo of 0 is none");
+    assert_eq!(
+        bench.state(),
+        State::Established,
+        "an echo of 0 does not count"
+    );
     let mut bench = stamped(Profile::Linux);
     bench.stamp = None;
     bench.connect();

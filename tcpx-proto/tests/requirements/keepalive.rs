@@ -61,7 +61,7 @@ fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_emp
         bench.acknowledge();
     }
     bench.run(millis(11_900));
-    assert_eq!(ended(&bench), None, "one lost probe is none");
+    assert_eq!(ended(&bench), None, "one lost probe does not end it");
     bench.run(secs(60));
     assert_eq!(
         ended(&bench),

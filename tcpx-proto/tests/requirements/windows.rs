@@ -14,7 +14,7 @@ fn must_34_shld_15_to_17_shrunk_window_stops_new_text_and_is_survived() {
     assert_eq!(
         seqs(&sent),
         [(una, 1000)],
-        "SHLD-16: what lies in the window goes again"
+        "SHLD-16: what is in the window is retransmitted"
     );
     bench.window = 65_000;
     let rest = bench.arrive(bench.rcv_nxt, una + 1000, ACK, b"");

@@ -1,5 +1,5 @@
-//! Whose segment is it, and what does a stack say to strangers: demultiplexing, listeners, backlog,
-//! cookies, ports, limits and timers.
+//! Whose segment is it, and what does a stack answer to unknown peers: demultiplexing, listeners,
+//! backlog, cookies, ports, limits and timers.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cookies;

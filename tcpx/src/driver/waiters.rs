@@ -62,7 +62,7 @@ impl Handle {
 }
 
 impl Waiters {
-    /// The entry of a connection; made where there is none.
+    /// The entry of a connection; created if there is none.
     pub(super) fn of(&mut self, id: ConnId) -> &mut Handle {
         self.connections.entry(id).or_default()
     }
@@ -103,7 +103,7 @@ impl Waiters {
         );
     }
 
-    /// Notes whom the engine wants woken.
+    /// Records which tasks the engine wants woken.
     pub(super) fn signal(&mut self, signal: Signal) {
         match signal {
             Signal::Acceptable(listener) => {

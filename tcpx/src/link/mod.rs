@@ -175,7 +175,7 @@ impl Link {
         batch::drops(&self.tcp.socket)
     }
 
-    /// Packets that came with TTL 255 while only a listener with IP_MINTTL guards us: the kernel
+    /// Packets that arrived with TTL 255 while only a listener with IP_MINTTL guards us: the kernel
     /// may have answered them.
     pub fn full_ttl_packets(&self) -> u64 {
         self.full_ttl_packets.load(Ordering::Relaxed)

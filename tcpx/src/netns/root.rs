@@ -9,7 +9,7 @@ use std::io;
 /// Why namespaces cannot be made, and how to fix that.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// What the kernel refused, and why as far as that can be told.
+    /// What the kernel refused, and why, if known.
     pub reason: String,
     /// The command that fixes it.
     pub remedy: String,

@@ -1,5 +1,5 @@
-//! Which privileges a container must be given, what is said without them, and whom they reach: the
-//! table of docs/containers.md.
+//! Which privileges a container must be given, which errors appear without them, and which users
+//! get them: the table of docs/containers.md.
 
 use crate::engine::{Lan, NET_RAW_ALONE, TCPX, TCPX_IPTABLES, WITH_NET_ADMIN};
 

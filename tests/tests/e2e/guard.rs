@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
-/// Says something through an echo and hears it again.
+/// Sends something through an echo and receives it back.
 fn echoes(mut stream: &TcpStream) {
     stream.write_all(b"still there?").unwrap();
     let mut heard = [0; 12];

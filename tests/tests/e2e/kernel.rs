@@ -10,7 +10,7 @@ fn octets(count: usize) -> Vec<u8> {
     (0..count).map(|nth| (nth % 251) as u8).collect()
 }
 
-/// A client of tcpx sends to a program on the kernel's TCP and hears its answer.
+/// A client of tcpx sends to a program on the kernel's TCP and receives its answer.
 fn client_to_kernel(lab: &Lab) {
     let capture = lab.capture();
     let listener = lab.b.listen(PORT);
@@ -52,7 +52,7 @@ fn client_to_a_kernel_listener_over_loopback_speaks_hears_and_closes() {
     client_to_kernel(&lab);
 }
 
-/// A program on the kernel's TCP sends to a server of tcpx and hears the echo.
+/// A program on the kernel's TCP sends to a server of tcpx and receives the echo.
 fn kernel_to_server(lab: &Lab) {
     let capture = lab.capture();
     let server = lab.server(&["--once"]);

@@ -299,7 +299,7 @@ fn isn_and_mss_of_choice_are_on_the_wire() {
     assert_eq!(largest, Some(588));
 }
 
-/// From now on the host hears nothing of TCP.
+/// From now on the host receives no TCP.
 fn deafen(lab: &Lab) {
     lab.b
         .output("iptables", &["-I", "INPUT", "-p", "tcp", "-j", "DROP"]);

@@ -1,5 +1,5 @@
 //! What stands between two TCPs on this machine and can keep an experiment from showing anything;
-//! docs/troubleshooting.md tells of each.
+//! docs/troubleshooting.md explains each.
 
 use super::Check;
 use crate::programs::find;

@@ -101,7 +101,7 @@ fn sieve_of_held_bytes_stays_within_its_bound_and_counts_no_more() {
     assert_eq!(board.bytes, [0; 5]);
 }
 
-/// Karn: of bytes with one time for several transmissions none can be told.
+/// Karn: bytes that share one time for several transmissions give no sample.
 #[test]
 fn rfc_6298_3_bytes_whose_times_were_thrown_together_give_no_sample() {
     let mut board = Scoreboard::default();
