@@ -41,7 +41,7 @@ pub struct Sweep {
 
 /// What varies.
 #[derive(Debug)]
-pub struct Options {
+pub struct SweepOptions {
     /// Rules that are removed besides, and at which end.
     pub without: Vec<(End, String)>,
     /// Pairs, too.
@@ -55,7 +55,7 @@ pub struct Options {
 ///
 /// # Errors
 /// There is no such arm, or an unknown rule.
-pub fn sweep(experiment: &Experiment, options: &Options) -> Result<Sweep> {
+pub fn sweep(experiment: &Experiment, options: &SweepOptions) -> Result<Sweep> {
     let whole = |arm: &&Arm| {
         !arm.treatment
             && End::BOTH

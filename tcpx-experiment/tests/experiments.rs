@@ -122,7 +122,7 @@ fn swept(name: &str, without: &[(End, &str)]) -> sweep::Sweep {
         .collect();
     sweep::sweep(
         &find(name),
-        &sweep::Options {
+        &sweep::SweepOptions {
             without,
             pairs: true,
             seed: 1,

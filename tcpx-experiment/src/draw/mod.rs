@@ -26,7 +26,7 @@ pub enum Format {
     Text,
     /// As RFC 9293 draws a connection: a line for each segment
     Figure,
-    /// For a browser: one SVG, complete in itself
+    /// For a browser: one self-contained SVG
     Svg,
     /// For Markdown: a sequence diagram that GitHub draws
     Mermaid,

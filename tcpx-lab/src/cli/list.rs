@@ -51,14 +51,14 @@ struct Entry<'a> {
     group: &'a str,
     modes: &'a [String],
     tags: &'a [String],
-    worlds: Vec<Place>,
+    worlds: Vec<Availability>,
     arms: Vec<&'a str>,
     breaks: Vec<&'static str>,
 }
 
 /// A world, and why the experiment cannot run there.
 #[derive(Serialize)]
-struct Place {
+struct Availability {
     world: World,
     #[serde(rename = "no")]
     reason: Option<String>,
@@ -82,7 +82,7 @@ impl<'a> Entry<'a> {
             modes: &experiment.modes,
             tags: &experiment.tags,
             worlds: World::ALL
-                .map(|world| Place {
+                .map(|world| Availability {
                     world,
                     reason: experiment.unsupported(world),
                 })

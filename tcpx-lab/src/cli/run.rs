@@ -3,7 +3,7 @@
 use super::{find_all, success};
 use crate::document::Observed;
 use crate::report::{self, Format, counts, keep};
-use crate::runner::{self, Options};
+use crate::runner::{self, RunOptions};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,7 +38,7 @@ pub struct RunArguments {
         value_delimiter = ',',
         default_value = "sim"
     )]
-    pub on: Vec<Place>,
+    pub on: Vec<Selection>,
     /// Seed all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -71,7 +71,7 @@ pub struct RunArguments {
 
 /// A world, or all of them.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Debug)]
-pub enum Place {
+pub enum Selection {
     /// Two hosts on a virtual clock
     Sim,
     /// The two binaries in two network namespaces
@@ -82,13 +82,13 @@ pub enum Place {
     All,
 }
 
-impl Place {
+impl Selection {
     fn worlds(self) -> Vec<World> {
         match self {
-            Place::Sim => vec![World::Sim],
-            Place::Wire => vec![World::Wire],
-            Place::Kernel => vec![World::Kernel],
-            Place::All => World::ALL.to_vec(),
+            Selection::Sim => vec![World::Sim],
+            Selection::Wire => vec![World::Wire],
+            Selection::Kernel => vec![World::Kernel],
+            Selection::All => World::ALL.to_vec(),
         }
     }
 }
@@ -112,7 +112,7 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<ExitCode> {
     } else {
         root::acquire().err()
     };
-    let options = Options {
+    let options = RunOptions {
         worlds,
         refused: refused.map(|refusal| refusal.to_string()),
         seed: arguments.seed,
@@ -197,7 +197,7 @@ fn demand(verdicts: &mut [Verdict], required: &[World]) {
     }
 }
 
-fn with_progress(experiments: &[Experiment], options: &Options) -> Vec<Report> {
+fn with_progress(experiments: &[Experiment], options: &RunOptions) -> Vec<Report> {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {bar:30} {elapsed} {msg}") {
         bar.set_style(style);

@@ -13,7 +13,7 @@ use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::Experiment;
 use tcpx_experiment::oracle::Oracle;
-use tcpx_experiment::sweep::{Break, Options, Sweep, sweep};
+use tcpx_experiment::sweep::{Break, Sweep, SweepOptions, sweep};
 
 /// What to sweep over.
 #[derive(Args, Clone, Debug)]
@@ -83,7 +83,7 @@ pub fn run(arguments: &SweepArguments, out: &mut impl Write) -> Result<ExitCode>
             vec![arguments.without.clone()]
         };
         for without in sets {
-            let options = Options {
+            let options = SweepOptions {
                 without,
                 pairs: !arguments.singles,
                 seed: arguments.seed,

@@ -21,7 +21,7 @@ const MOST_REPEATS: usize = 5;
 
 /// How to run.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RunOptions {
     /// In which worlds.
     pub worlds: Vec<World>,
     /// Why this machine has no world but the simulation.
@@ -48,7 +48,7 @@ struct Made {
 /// that ends. The order of the reports is that of the experiments.
 pub fn run(
     experiments: &[Experiment],
-    options: &Options,
+    options: &RunOptions,
     done: impl Fn(usize, usize, &Verdict) + Sync,
 ) -> Vec<Report> {
     let cases = Case::all(experiments, &options.worlds);
@@ -100,7 +100,7 @@ fn repeat(made: &mut Made, mut again: impl FnMut(usize) -> Made) {
 }
 
 /// Makes one run, which was made `repeated` times before.
-fn make(case: Case<'_>, options: &Options, repeated: usize) -> Made {
+fn make(case: Case<'_>, options: &RunOptions, repeated: usize) -> Made {
     let sure = |report: Report| Made {
         report,
         doubtful: false,
@@ -145,7 +145,7 @@ fn make(case: Case<'_>, options: &Options, repeated: usize) -> Made {
 /// Runs and judges; with what the simulation predicted, where that was compared.
 fn judged(
     case: Case<'_>,
-    options: &Options,
+    options: &RunOptions,
     repeated: usize,
     verdict: &mut Verdict,
 ) -> Result<(Outcome, Option<Outcome>)> {
