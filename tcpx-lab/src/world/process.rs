@@ -51,7 +51,7 @@ impl Process {
         let (program, arguments) = words.split_first().context("no command")?;
         let path = sibling(program).with_context(|| {
             format!(
-                "no {program} beside tcpx-lab or in PATH; {}",
+                "no {program} next to tcpx-lab or in PATH; {}",
                 to_get(program)
             )
         })?;
