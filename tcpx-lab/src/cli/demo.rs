@@ -66,7 +66,7 @@ fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Wri
     let (_, wrong, happened) = judge(&plan, &outcome, 1.0);
     writeln!(
         out,
-        "Expected: {}.\nHappened: {}.",
+        "Expected: {}.\nObserved: {}.",
         plan.expected,
         joined(&happened)
     )?;

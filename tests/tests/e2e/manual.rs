@@ -154,7 +154,7 @@ fn examples_on_the_first_screen_of_the_labs_help_work_when_pasted() {
     let Some(lab) = Lab::netns() else { return };
     for (example, shows) in examples("tcpx-lab")
         .iter()
-        .zip(["Happened: ", "TIME-WAIT", "RFC 9293"])
+        .zip(["Observed: ", "TIME-WAIT", "RFC 9293"])
     {
         let shown = Program::start(&mut lab.b.shell(example)).succeed();
         assert!(shown.contains(shows), "{example}: {shown}");
