@@ -13,10 +13,10 @@ pub const RECORD: u64 = 256 * MIB;
 
 const MIB: u64 = 1 << 20;
 
-/// Everything that comes from `reader`, if that is no more than `most` bytes.
+/// Reads `reader` to its end, but not more than `most` bytes.
 ///
 /// # Errors
-/// It cannot be read, or it is more.
+/// A read fails, or there are more than `most` bytes.
 pub fn bytes_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match reader.take(most + 1).read_to_end(&mut bytes)? as u64 > most {
@@ -31,7 +31,7 @@ pub fn bytes_of(reader: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// The same as text.
 ///
 /// # Errors
-/// Those of [`bytes_of`]; it is no text.
+/// Those of [`bytes_of`]; the bytes are not UTF-8.
 pub fn text_of(reader: impl Read, most: u64) -> io::Result<String> {
     String::from_utf8(bytes_of(reader, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))

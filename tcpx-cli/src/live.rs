@@ -65,7 +65,7 @@ impl fmt::Debug for Live {
 impl Live {
     /// `writer` leads to `display`; `verbose` adds timers and the engine's checks.
     pub fn new(writer: BackgroundWriter, display: Display, verbose: bool) -> Live {
-        // A display that has a view already goes on after that one.
+        // If the display already has a view, it keeps that one.
         _ = display.view.set(writer.slot());
         Live {
             writer,

@@ -68,6 +68,18 @@ struct Broken {
     evidence: String,
 }
 
+impl Broken {
+    /// Its mishaps in one line.
+    fn mishaps(&self) -> String {
+        let line: Vec<String> = self
+            .mishaps
+            .iter()
+            .map(|(end, rule)| format!("{end}: {rule}"))
+            .collect();
+        line.join("; ")
+    }
+}
+
 /// Sweeps and prints the findings. The exit status is 0 only when nothing broke with all rules in
 /// place.
 ///
@@ -160,59 +172,58 @@ impl Found {
         } else {
             named.join(", ")
         };
-        let watched = self
-            .watched
-            .iter()
-            .map(|oracle| oracle.name())
-            .collect::<Vec<_>>()
-            .join(", ");
-        let mishaps = |broken: &Broken| {
-            broken
-                .mishaps
-                .iter()
-                .map(|(end, rule)| format!("{end}: {rule}"))
-                .collect::<Vec<_>>()
-                .join("; ")
-        };
-        if !stdout().is_terminal() {
-            let mut table = Table::new(
-                [
-                    "experiment",
-                    "rules",
-                    "runs",
-                    "watched",
-                    "breaks",
-                    "mishaps",
-                    "evidence",
-                ]
-                .map(|name| (name, Fit::Whole)),
-            );
-            let common =
-                [&self.experiment, &rules, &self.runs.to_string(), &watched].map(String::clone);
-            let mut row = |oracle: &str, mishaps: String, evidence: String| {
-                let [experiment, rules, runs, watched] = common.clone().map(Cell::from);
-                table.add([
-                    experiment,
-                    rules,
-                    runs,
-                    watched,
-                    oracle.into(),
-                    mishaps.into(),
-                    evidence.into(),
-                ]);
-            };
-            self.breaks.iter().for_each(|broken| {
-                row(
-                    broken.oracle.name(),
-                    mishaps(broken),
-                    broken.evidence.clone(),
-                )
-            });
-            if self.breaks.is_empty() {
-                row("nothing", String::new(), String::new());
-            }
-            return table.on_stdout();
+        let watched: Vec<&str> = self.watched.iter().map(|oracle| oracle.name()).collect();
+        let watched = watched.join(", ");
+        if stdout().is_terminal() {
+            self.on_terminal(rules, &watched)
+        } else {
+            self.on_pipe(rules, watched)
         }
+    }
+
+    fn on_pipe(&self, rules: String, watched: String) -> String {
+        let columns = [
+            "experiment",
+            "rules",
+            "runs",
+            "watched",
+            "breaks",
+            "mishaps",
+            "evidence",
+        ];
+        let mut table = Table::new(columns.map(|name| (name, Fit::Whole)));
+        let common = [
+            self.experiment.clone(),
+            rules,
+            self.runs.to_string(),
+            watched,
+        ];
+        let mut row = |oracle: &str, mishaps: String, evidence: String| {
+            let [experiment, rules, runs, watched] = common.clone().map(Cell::from);
+            table.add([
+                experiment,
+                rules,
+                runs,
+                watched,
+                oracle.into(),
+                mishaps.into(),
+                evidence.into(),
+            ]);
+        };
+        for broken in &self.breaks {
+            row(
+                broken.oracle.name(),
+                broken.mishaps(),
+                broken.evidence.clone(),
+            );
+        }
+        if self.breaks.is_empty() {
+            row("nothing", String::new(), String::new());
+        }
+        table.on_stdout()
+    }
+
+    fn on_terminal(&self, rules: String, watched: &str) -> String {
         let mut head = Table::new([("", Fit::Whole), ("", Fit::Wrap), ("", Fit::Below)]);
         let runs = format!("{} runs, watched: {watched}", self.runs);
         head.add([
@@ -228,7 +239,7 @@ impl Found {
             );
             table.add([
                 oracle,
-                mishaps(broken).into(),
+                broken.mishaps().into(),
                 broken.evidence.as_str().into(),
             ]);
         }

@@ -73,7 +73,7 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         syn_retries,
         "MUST-23",
-        "a SYN is given up after 10 retransmissions (134 s) instead of 8 (3 min or more)"
+        "gives up a SYN after 10 retransmissions (134 s) instead of 8 (3 min or more)"
     ),
     row!(
         syn_linear,
@@ -83,7 +83,7 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         synack_retries,
         "RFC 9293 3.8.3",
-        "a SYN,ACK is given up after 5 retransmissions instead of 8"
+        "gives up a SYN,ACK after 5 retransmissions instead of 8"
     ),
     row!(
         lost_syns,
@@ -93,37 +93,37 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         syn_text,
         "RFC 9293 3.10.7.2",
-        "text or a FIN on a SYN or SYN,ACK is dropped instead of queued; SYN,FIN to a listener is \
-         dropped as a whole"
+        "drops text or a FIN on a SYN or SYN,ACK instead of queueing it; a listener drops all of a \
+         SYN,FIN"
     ),
     row!(
         syn_sent_ack,
         "RFC 9293 3.10.7.3",
-        "an unacceptable ACK in SYN-SENT is answered with a RST and, the first time, with another \
+        "answers an unacceptable ACK in SYN-SENT with a RST and, the first time, also with another \
          SYN at once"
     ),
     row!(
         syn_echo,
         "RFC 7323 3.2",
-        "a SYN,ACK with a TSecr that none of our SYNs carried is answered with a RST, a third ACK \
-         with such a TSecr is answered with an ACK"
+        "answers a SYN,ACK with a RST, and a third ACK with an ACK, if its TSecr is none that our \
+         SYNs or SYN,ACKs carried"
     ),
     row!(
         repeated_syn,
         "RFC 9293 3.10.7.4",
-        "a retransmitted SYN in SYN-RECEIVED is answered with the SYN,ACK again instead of an ACK"
+        "answers a retransmitted SYN in SYN-RECEIVED with the SYN,ACK again instead of an ACK"
     ),
     row!(
         request_ack,
         "RFC 7323 5.3",
-        "in SYN-RECEIVED of a passive opener a wrong ACK is answered with a RST whatever its \
-         timestamp and sequence number"
+        "a passive opener in SYN-RECEIVED answers a wrong ACK with a RST, whatever its timestamp \
+         and sequence number"
     ),
     row!(
         request_syn,
         "RFC 9293 3.10.7.4",
-        "another SYN in the window of a passive opener in SYN-RECEIVED is answered with a RST \
-         instead of nothing"
+        "a passive opener in SYN-RECEIVED answers another SYN in its window with a RST instead of \
+         nothing"
     ),
     row!(
         handshake_icmp,
@@ -138,24 +138,24 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         unacknowledging,
         "RFC 9293 3.10.7.4",
-        "a segment without ACK, RST and SYN is dropped before any other check"
+        "drops a segment without ACK, RST and SYN before any other check"
     ),
     row!(
         window_edges,
         "RFC 9293 3.10.7.4",
-        "the ACK field of a duplicate that ends at RCV.NXT, and of an ACK at the right edge of the \
-         window, is processed"
+        "processes the ACK field of a duplicate that ends at RCV.NXT, and of an ACK at the right \
+         edge of the window"
     ),
     row!(
         missing_timestamp,
         "RFC 7323 3.2",
-        "a segment without the negotiated timestamp is accepted"
+        "accepts a segment without the negotiated timestamp"
     ),
     row!(
         reset_checks,
         "RFC 5961 3.2, 4.2",
-        "any RST in the window resets the connection, a SYN in the window is answered with a RST, \
-         and there is no challenge ACK"
+        "resets the connection on any RST in the window, answers a SYN in the window with a RST, \
+         and sends no challenge ACK"
     ),
     row!(
         reset_place,

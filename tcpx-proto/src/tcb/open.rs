@@ -93,15 +93,32 @@ impl Tcb {
         iss: Seq,
         ts_offset: u32,
     ) -> Tcb {
+        let mut tcb = Tcb::opened(cx, config, tuple, iss, ts_offset, false);
+        tcb.ensure_transfer(false);
+        tcb.pending.syn = Some(Cause::Call);
+        tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
+        tcb
+    }
+
+    /// A connection whose opening is recorded: in CLOSED, or in LISTEN if a SYN opened it.
+    fn opened(
+        cx: &mut Context<'_>,
+        config: Arc<ConnConfig>,
+        tuple: FourTuple,
+        iss: Seq,
+        ts_offset: u32,
+        passive: bool,
+    ) -> Tcb {
         let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
         cx.note(What::Opened {
             local: tuple.local,
             remote: tuple.remote,
-            passive: false,
+            passive,
         });
-        tcb.ensure_transfer(false);
-        tcb.pending.syn = Some(Cause::Call);
-        tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
+        if passive {
+            tcb.passive = true;
+            tcb.state = State::Listen;
+        }
         tcb
     }
 
@@ -114,14 +131,7 @@ impl Tcb {
         iss: Seq,
         ts_offset: u32,
     ) -> Tcb {
-        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
-        cx.note(What::Opened {
-            local: tuple.local,
-            remote: tuple.remote,
-            passive: true,
-        });
-        tcb.passive = true;
-        tcb.state = State::Listen;
+        let mut tcb = Tcb::opened(cx, config, tuple, iss, ts_offset, true);
         tcb.take_syn(cx.now, syn);
         tcb.queue_syn(cx, syn);
         tcb.pending.syn = Some(Cause::Ack);
@@ -140,14 +150,7 @@ impl Tcb {
         ts_offset: u32,
     ) -> Tcb {
         let iss = ack.header.ack.back(1);
-        let mut tcb = Tcb::new(cx.now, config, tuple, iss, ts_offset);
-        cx.note(What::Opened {
-            local: tuple.local,
-            remote: tuple.remote,
-            passive: true,
-        });
-        tcb.passive = true;
-        tcb.state = State::Listen;
+        let mut tcb = Tcb::opened(cx, config, tuple, iss, ts_offset, true);
         let mut syn = Segment {
             payload: &[],
             ..*ack
