@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
+.PHONY: help demo test rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -37,6 +37,12 @@ demo: build ## draw a handshake and close, then a run without the third ACK and 
 
 test: build tools wasm ## run all tests; without root, in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
+
+rfc: ## print which requirements of the RFCs are tagged at code and tests; VERBOSE=1: each place; ID=MUST-13,5961-3: these
+	@cargo run -q -p tcpx-tests --example rfc -- coverage
+
+rfc-prove: ## break COUNT=10 tagged places, chosen by SEED=, in a copy, and show that the tests of their requirements fail; ID=, too
+	@$(IN_NAMESPACES) cargo run -q -p tcpx-tests --example rfc -- prove
 
 check: ## check formatting, lints, documentation and forbidden imports
 	cargo fmt --all --check
