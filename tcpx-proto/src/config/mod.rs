@@ -251,6 +251,7 @@ pub struct KeepAlive {
 impl Default for KeepAlive {
     fn default() -> KeepAlive {
         KeepAlive {
+            //= MUST-28
             idle: secs(7200),
             interval: secs(75),
             probes: 9,

@@ -84,23 +84,29 @@ impl ConnConfig {
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
             rto: rto(secs(1), Variance::Rfc6298),
+            //= MUST-23
             syn_retries: 8,
             syn_linear: 0,
             synack_retries: 8,
+            //= SHLD-10
             r1: 3,
+            //= SHLD-11
             r2: 15,
             orphan_retries: 15,
             user_timeout: None,
+            //= MUST-25
             keepalive: None,
             persist: Some(Persist {
                 min: secs(1),
                 max: secs(60),
             }),
+            //= MUST-40
             delayed_ack: Some(millis(200)),
             ack_pace: AckPace::Rfc9293,
             quick_acks: 0,
             nagle: Nagle::Rfc896,
             silly_window: SillyWindow::Avoid,
+            //= MUST-38
             sws_override: millis(500),
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,

@@ -35,6 +35,7 @@ impl Stack {
             local: icmp.local,
             remote: icmp.remote,
         }) {
+            //= MUST-54
             self.with(now, id, |tcb, cx| tcb.icmp_arrives(cx, &icmp));
         }
     }
@@ -46,6 +47,7 @@ impl Stack {
         })?;
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
         let tuple = tuple_of(&segment.header);
+        //= MUST-42
         if let Some(id) = self.table.route(tuple) {
             return self.deliver(now, id, &segment);
         }
@@ -149,6 +151,7 @@ impl Stack {
         } else {
             None
         };
+        //= 4987-3
         let Some(mss) = mss else {
             self.reset(segment);
             return Err(Discard::AckCheck);
@@ -191,8 +194,10 @@ impl Stack {
         if listener.config.syn_text == SynText::Drop && header.flags.contains(Flags::FIN) {
             return Err(Discard::State);
         }
+        //= 4987-1
         let backlog_full = listener.embryonic >= listener.bound && iss.is_none();
         let accept_full = listener.accept_full();
+        //= 4987-3
         if backlog_full && !accept_full && self.config.overflow == Overflow::Cookies {
             self.send_cookie(now, id, segment);
             return Ok(());
@@ -246,6 +251,7 @@ impl Stack {
             source: syn.destination,
             destination: syn.source,
             seq: self.cookies.make(now, &request, mss),
+            //= 4987-5
             ack: syn.seq + 1,
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(config.receive_buffer).unwrap_or(u16::MAX),

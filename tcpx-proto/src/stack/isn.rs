@@ -24,8 +24,10 @@ impl IsnGenerator {
     /// ISN = M + F(four-tuple, secret), M a clock of 4 µs (RFC 6528 section 3, MUST-8, MUST-9,
     /// SHLD-1).
     pub(super) fn iss(&self, policy: Isn, now: Instant, tuple: FourTuple) -> Seq {
+        //= MUST-8, 6528-3
         let clock = Seq((now.micros() / 4) as u32);
         match policy {
+            //= MUST-9, SHLD-1, 6528-1
             Isn::Rfc6528 => clock + self.isn.tuple(tuple, 0) as u32,
             Isn::Clock => clock,
             Isn::Fixed(seq) => seq,
@@ -35,6 +37,7 @@ impl IsnGenerator {
     /// What is added to the timestamp clock: the same for each incarnation of a four-tuple, so that
     /// a later one has later timestamps (RFC 7323 section 7.1, RFC 6191).
     pub(super) fn stamp_offset(&self, tuple: FourTuple) -> u32 {
+        //= 7323-17
         self.stamps.tuple(tuple, 0) as u32
     }
 }

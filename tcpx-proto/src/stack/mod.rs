@@ -157,6 +157,7 @@ impl Stack {
 
     /// Switches the record on or off (off at the start).
     pub fn record(&mut self, on: bool) {
+        //= SHLD-20
         self.record.on = on;
     }
 
@@ -189,6 +190,7 @@ impl Stack {
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
         }
+        //= MUST-41
         if self.listeners.at(local).is_some() {
             return Err(CallError::InUse(State::Listen));
         }
@@ -214,6 +216,7 @@ impl Stack {
         config: &ConnConfig,
     ) -> Result<ConnId, CallError> {
         let FourTuple { local, remote } = tuple.plain();
+        //= MUST-46
         if !is_unicast(remote.ip()) || remote.port() == 0 || local.is_ipv4() != remote.is_ipv4() {
             return Err(CallError::BadRemote);
         }
@@ -225,6 +228,7 @@ impl Stack {
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
         }
+        //= MUST-43
         let tuple = FourTuple { local, remote };
         if let Some(entry) = self.table.find(tuple).and_then(|id| self.table.get(id)) {
             return Err(CallError::InUse(entry.tcb.state));
@@ -244,12 +248,14 @@ impl Stack {
         if count == 0 {
             return Err(CallError::NotReserved);
         }
+        //= 6056-1
         let start = self.random.below(count);
         let free = |local: &SocketAddr| {
             let tuple = FourTuple {
                 local: *local,
                 remote,
             };
+            //= 6056-1
             self.listeners.at(*local).is_none() && self.table.find(tuple).is_none()
         };
         let mut candidates = self

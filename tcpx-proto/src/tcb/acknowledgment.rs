@@ -23,6 +23,7 @@ impl Tcb {
         if self.state == State::SynReceived {
             self.check_ack_of_syn(cx, segment)?;
         }
+        //= 5961-7, MAY-12
         if header.ack.gt(self.snd.nxt) || self.is_too_old(header.ack) {
             self.challenge(cx.now);
             return Err(Stop::Discard(Discard::AckCheck));
@@ -92,6 +93,7 @@ impl Tcb {
     /// SND.UNA leaves ISS: the first sample, and no more retransmission of the SYN.
     pub(super) fn on_syn_acked(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         self.take_sample(cx.now, segment, &AckSummary::default());
+        //= 5681-4
         self.snd.una = self.snd.iss + 1;
         if self.passive {
             // Linux counts the SYN of an active opener among what was acknowledged.
@@ -112,6 +114,7 @@ impl Tcb {
         summary: &AckSummary,
     ) -> u32 {
         let ack = segment.header.ack;
+        //= 7323-11
         self.take_sample(cx.now, segment, summary);
         let fin_now = self.snd.fin.is_some_and(|fin| ack.gt(fin)) && !self.snd.is_fin_acked();
         let acked = ack.since(self.snd.una);
@@ -122,6 +125,7 @@ impl Tcb {
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
+            //= 2018-7
             transfer.send.release(text as usize);
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
@@ -129,11 +133,13 @@ impl Tcb {
                 && transfer.congestion.acked(text, ack, flight, &path) == Reaction::Retransmit;
         }
         self.timers.stop(cx, Timer::Override);
+        //= 6298-11
         if flight == 0 {
             self.timers.stop(cx, Timer::Retransmission);
             self.timers.stop(cx, Timer::User);
         } else {
             self.timers
+                //= 6298-10, 6298-11
                 .start(cx, Timer::Retransmission, self.estimator.rto());
             if let Some(timeout) = self.config.user_timeout {
                 self.timers.start(cx, Timer::User, timeout);
@@ -210,6 +216,7 @@ impl Tcb {
         }
         if self.timers.is_running(Timer::Persist) {
             // MUST-37: an answered probe is no reason to give up.
+            //= MUST-37
             self.snd.retransmissions = 0;
         }
     }

@@ -265,11 +265,13 @@ impl Assembler {
             let Some(run) = self
                 .runs()
                 .filter(|run| run.touched < before)
+                //= 2018-4
                 .max_by_key(|run| run.touched)
             else {
                 break;
             };
             before = run.touched;
+            //= 2018-6
             sack.push(rcv_nxt + run.start, rcv_nxt + run.end);
         }
     }

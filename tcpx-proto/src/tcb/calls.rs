@@ -61,6 +61,7 @@ impl Tcb {
     /// An error for every call once the connection has ended.
     pub(super) fn check_open(&self) -> Result<(), CallError> {
         self.ended
+            //= MUST-12
             .map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
     }
 
@@ -110,6 +111,7 @@ impl Tcb {
                 self.change_state(cx, Trigger::Close, State::Closed);
                 self.end(cx, CloseReason::Aborted);
             }
+            //= SHLD-3
             _ if self.unread() > 0 => self.reset(cx, CloseReason::Aborted),
             _ => {
                 self.snd.closing = true;
@@ -192,6 +194,7 @@ impl Tcb {
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);
         let gain = self.next_edge().since(self.rcv.edge);
+        //= MUST-39
         if gain > 0 && gain >= self.config.silly_window.least(offered) {
             self.pending.ack = Some(Cause::Call);
         }

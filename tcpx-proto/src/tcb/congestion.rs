@@ -44,6 +44,7 @@ impl CongestionController {
         iss: Seq,
         syn_lost: bool,
     ) -> CongestionController {
+        //= 5681-3
         let cwnd = if syn_lost {
             mss
         } else {
@@ -51,6 +52,7 @@ impl CongestionController {
         };
         let policy = config.congestion;
         let ssthresh = u32::MAX;
+        //= 6582-1
         let recover = iss;
         let cubic = Cubic::default();
         CongestionController {
@@ -100,10 +102,12 @@ impl CongestionController {
             // A full acknowledgment: out of recovery without a burst (RFC 6582 section 3.2, step 3,
             // the careful choice).
             self.in_recovery = false;
+            //= 6582-4
             self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
             return Reaction::Nothing;
         }
         // A partial one: the next hole, and a window deflated by what left the network.
+        //= 6582-3
         self.cwnd = self.cwnd.saturating_sub(acked).max(mss);
         if acked >= mss {
             self.cwnd += mss;
@@ -119,6 +123,7 @@ impl CongestionController {
             self.go_on(acked, una, flight, path);
             return false;
         }
+        //= 6675-4
         self.in_recovery = !self.is_past(una);
         !self.in_recovery
     }
@@ -136,7 +141,9 @@ impl CongestionController {
     /// Slow start by bytes, then congestion avoidance: one segment per round trip (RFC 5681
     /// section 3.1), or CUBIC's curve.
     fn grow(&mut self, acked: u32, flight: u32, path: &Path) {
+        //= MUST-19
         if self.cwnd < self.ssthresh {
+            //= MUST-19, 5681-5
             self.cwnd = self.cwnd.saturating_add(acked.min(path.mss));
             return;
         }
@@ -145,6 +152,7 @@ impl CongestionController {
             return;
         }
         self.credit = self.credit.saturating_add(acked);
+        //= MUST-19, 5681-6
         if self.credit >= self.cwnd {
             self.credit -= self.cwnd;
             self.cwnd = self.cwnd.saturating_add(path.mss);
@@ -165,14 +173,17 @@ impl CongestionController {
         if self.in_recovery {
             // Not more than what was in flight can leave the network (RFC 5681 section 3.2, against
             // forged duplicates).
+            //= 5681-12
             if self.duplicates.saturating_mul(mss) <= self.recover.since(una) {
                 self.cwnd = self.cwnd.saturating_add(mss);
             }
             return Reaction::Nothing;
         }
+        //= 5681-11, 3042-1
         self.limited = self.duplicates.min(2).saturating_mul(mss);
         // RFC 6582 section 3.2, step 2: duplicates of bytes that were sent before the last loss
         // was noticed are no news.
+        //= 5681-10, 6582-2
         if self.duplicates != threshold || !self.is_past(una) {
             return Reaction::Nothing;
         }
@@ -197,6 +208,7 @@ impl CongestionController {
     /// steps 4.1 and 4.2).
     pub(crate) fn lost(&mut self, nxt: Seq, flight: u32, mss: u32) {
         self.in_recovery = true;
+        //= 6582-1
         self.recover = nxt.back(1);
         // A mark and a loss in one window are one event (RFC 3168 section 6.1.2).
         if self.marked.take().is_none() {
@@ -246,18 +258,23 @@ impl CongestionController {
         let left = if self.policy == Congestion::Cubic {
             self.cubic.reduce(self.cwnd, flight)
         } else {
+            //= 5681-7
             flight / 2
         };
+        //= 5681-7
         left.max(2 * mss)
     }
 
     /// The retransmission timer expired. `again`: for the same bytes as the last time.
     pub(crate) fn timed_out(&mut self, nxt: Seq, flight: u32, mss: u32, again: bool) {
         if !again {
+            //= 5681-15
             self.ssthresh = self.reduced(flight, mss);
         }
         self.cubic.timed_out();
+        //= MUST-19, 5681-8
         self.cwnd = mss;
+        //= 6582-5
         self.recover = nxt.back(1);
         self.in_recovery = false;
         self.duplicates = 0;
@@ -268,6 +285,7 @@ impl CongestionController {
 
     /// Nothing was sent for longer than an RTO (RFC 5681 section 4.1).
     pub(crate) fn idle(&mut self, segments: u32, mss: u32) {
+        //= 5681-13
         self.cwnd = self.cwnd.min(initial_window(segments, mss));
         self.cubic.pause();
     }
@@ -278,6 +296,7 @@ impl CongestionController {
 fn initial_window(segments: u32, mss: u32) -> u32 {
     let window = segments.saturating_mul(mss);
     if segments == 10 {
+        //= 5681-2
         window.min(14_600.max(2 * mss))
     } else {
         window.max(mss)

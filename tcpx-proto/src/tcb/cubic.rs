@@ -49,12 +49,14 @@ impl Cubic {
         // Section 5.8: while the application or the peer's window limits, nothing is learnt about
         // the path.
         if flight.saturating_add(acked).saturating_mul(2) < cwnd {
+            //= 9438-4
             epoch.start = epoch.start + silence;
             return cwnd;
         }
         epoch.be_friendly(cwnd, acked, prior, path.mss);
         let t = path.now.since(epoch.start);
         if epoch.curve(t, path.mss) < u64::from(epoch.w_est) {
+            //= 9438-2
             return cwnd.max(epoch.w_est);
         }
         let target = epoch
@@ -72,12 +74,14 @@ impl Cubic {
         // Fast convergence: a flow that did not get back to where it was makes way for others,
         // W_max = cwnd * (1 + beta) / 2.
         self.w_max = if cwnd < self.w_max {
+            //= 9438-3
             part(cwnd, 17, 20)
         } else {
             cwnd
         };
         self.prior = cwnd;
         self.epoch = None;
+        //= 9438-1
         part(flight, 7, 10)
     }
 
@@ -136,6 +140,7 @@ impl Epoch {
         let t = u64::try_from(t.as_millis()).unwrap_or(u64::MAX);
         let off = t.abs_diff(self.k).min(MOST);
         // In 1024ths of a segment: C / 10^9 ms^3 = 4096 / 10^13.
+        //= 9438-5
         let segments = off * off * off * 4 / 10_000 * 1024 / 1_000_000;
         let bytes = segments * u64::from(mss) / 1024;
         let origin = u64::from(self.origin);

@@ -57,7 +57,9 @@ impl Notification {
     pub(super) fn setup_flags(&self, policy: Ecn, ack: bool, cause: Cause) -> Flags {
         let first = !matches!(cause, Cause::Retransmission(_));
         match ack {
+            //= SHLD-8, 3168-1
             true if self.on => Flags::ECE,
+            //= SHLD-8, 3168-1
             false if policy == Ecn::On && first => Flags::ECE | Flags::CWR,
             _ => Flags::empty(),
         }
@@ -69,6 +71,7 @@ impl Notification {
         if self.on && self.echoing {
             flags |= Flags::ECE;
         }
+        //= 3168-2
         if self.on && self.reduced && new {
             flags |= Flags::CWR;
         }
@@ -79,7 +82,9 @@ impl Notification {
     /// or a probe (sections 6.1.1, 6.1.4 to 6.1.6).
     pub(super) fn tos(&self, tos: u8, new: bool) -> u8 {
         match (self.on, new) {
+            //= SHLD-8, 8311-1
             (true, true) => tos & !BITS | ECT_0,
+            //= 3168-3
             (true, false) => tos & !BITS,
             (false, _) => tos,
         }
@@ -92,8 +97,10 @@ impl Notification {
             return false;
         }
         let before = self.echoing;
+        //= 3168-2
         self.echoing &= !segment.header.flags.contains(Flags::CWR);
         let marked = segment.header.tos & BITS == CE && !segment.payload.is_empty();
+        //= SHLD-8, 3168-2
         self.echoing |= marked;
         marked && !before
     }
@@ -113,6 +120,7 @@ impl Notification {
 
     /// New text with CWR tells the peer.
     pub(super) fn on_sent(&mut self, flags: Flags) {
+        //= 3168-2
         self.reduced &= !flags.contains(Flags::CWR);
     }
 }
@@ -124,6 +132,7 @@ impl Tcb {
         let ack = segment.header.ack;
         self.ecn.until = self.ecn.until.filter(|until| ack.le(*until));
         let flight = self.snd.flight() + acked;
+        //= 3168-2
         if !self.ecn.is_echo(segment.header.flags) || self.ecn.until.is_some() || flight == 0 {
             return;
         }

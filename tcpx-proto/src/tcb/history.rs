@@ -79,6 +79,7 @@ impl SendHistory {
         for (left, right) in header.options.sack.from(snd.una) {
             // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by
             // it.
+            //= 2018-8
             let credible = left.lt(right) && left.gt(snd.una.max(header.ack)) && right.le(snd.nxt);
             if credible {
                 summary.newly_held |= board.held(left, right, |run| {
@@ -106,6 +107,7 @@ impl SendHistory {
         // Small segments in a row: too few bytes to be sure by IsLost, but as many ACKs as it
         // takes (RFC 6675 section 5, step 1).
         let repeated = congestion.duplicates() >= threshold;
+        //= 8985-6
         if recovery == Recovery::Rack {
             let many = board.bytes(Mark::Held) >= threshold.saturating_mul(path.mss);
             let certain = repeated || many || congestion.in_recovery();
@@ -129,6 +131,7 @@ impl SendHistory {
         path: &Path,
     ) {
         self.rack.probe = None;
+        //= 2018-5
         if !keep || self.board.is_reneged() {
             self.board.forget_held();
         }
@@ -170,7 +173,9 @@ impl SendHistory {
 /// Whether the first block is a D-SACK (RFC 2883 section 4): below the ACK, or within the second.
 fn reports_duplicate(sack: &SackBlocks, ack: Seq) -> bool {
     match *sack.as_slice() {
+        //= 2883-2
         [(left, right), ..] if left.lt(right) && right.le(ack) => true,
+        //= 2883-2
         [(left, right), (outer, end), ..] => left.lt(right) && outer.le(left) && right.le(end),
         _ => false,
     }

@@ -158,6 +158,7 @@ impl Tcb {
         if lost > 0 && self.estimator.srtt.is_none() {
             // RFC 6298 5.7: a lost SYN and no sample yet: 3 s.
             self.estimator = Estimator::new(&Rto {
+                //= 6298-13
                 initial: self.config.rto.initial.max(Duration::from_secs(3)),
                 ..self.config.rto
             });
@@ -174,6 +175,7 @@ impl Tcb {
     fn enter_time_wait(&mut self, cx: &mut Context<'_>) {
         self.timers.stop_all(cx);
         self.timers
+            //= MUST-13
             .start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
         self.compact();
     }
@@ -212,6 +214,7 @@ impl Tcb {
     /// To CLOSED by an event that may come in any state.
     fn fail(&mut self, cx: &mut Context<'_>, on: Trigger, reason: CloseReason) {
         self.ended = Some(reason);
+        //= MUST-11
         let back_to_listen = self.passive && self.state == State::SynReceived;
         self.change_state(
             cx,

@@ -25,6 +25,7 @@ const MIN_MSS: u16 = 48;
 
 /// What is sent to a peer that offered no MSS (MUST-15): 536 over IPv4, 1220 over IPv6.
 const fn default_mss(remote: SocketAddr) -> u16 {
+    //= MUST-15
     if remote.is_ipv4() { 536 } else { 1220 }
 }
 
@@ -180,18 +181,23 @@ impl Tcb {
         match options.window_scale {
             Some(shift) if self.config.window_scaling => {
                 self.snd.scaled = true;
+                //= 7323-1, 7323-3
                 self.snd.shift = shift.min(14);
             }
             _ => {
                 self.snd.shift = 0;
+                //= 7323-1
                 self.rcv.shift = 0;
             }
         }
+        //= 2018-2
         self.rcv.sack = self.config.sack && options.sack_permitted;
         self.ecn = Notification::agreed(self.config.ecn, header);
+        //= 7323-6
         if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
             self.stamps.enable(now, stamps.value);
         }
+        //= 7323-2
         self.snd.wnd = u32::from(header.window);
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = header.seq;

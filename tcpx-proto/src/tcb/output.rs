@@ -47,6 +47,7 @@ impl Tcb {
 
     /// RFC 5681 section 4.1.
     fn restart_after_idle(&mut self, now: Instant) {
+        //= 5681-13
         let idle =
             self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
         if idle && self.may_send_text() {
@@ -71,6 +72,7 @@ impl Tcb {
         let ack = plan.flags.contains(Flags::ACK);
         let new = self.is_new(plan);
         Header {
+            //= MUST-45
             source: self.tuple.local,
             destination: self.tuple.remote,
             seq: plan.seq,
@@ -81,9 +83,12 @@ impl Tcb {
                 plan.flags | self.ecn.flags(new)
             },
             window: self.window_field(plan.flags.contains(Flags::SYN)),
+            //= SHLD-13
             urgent: 0,
             options: self.options(now, plan),
+            //= MUST-49
             ttl: self.config.ttl,
+            //= MUST-48, SHLD-22
             tos: self.ecn.tos(self.config.tos, new),
             id,
         }
@@ -98,12 +103,15 @@ impl Tcb {
         let ack = plan.flags.contains(Flags::ACK);
         let stamps = Timestamps {
             value: self.stamps.value(now),
+            //= 7323-7
             echo: if ack { self.stamps.recent } else { 0 },
         };
         match plan.kind {
+            //= 7323-6
             Kind::Syn if ack => {
                 self.syn_options(stamps, [self.stamps.on, self.snd.scaled, self.rcv.sack])
             }
+            //= MUST-65, 2018-1
             Kind::Syn => self.syn_options(
                 stamps,
                 [
@@ -112,7 +120,9 @@ impl Tcb {
                     self.config.sack,
                 ],
             ),
+            //= MUST-65, 2018-1
             _ => Options {
+                //= 7323-6
                 timestamps: self.stamps.on.then_some(stamps),
                 sack: self.sack_blocks(self.rcv.duplicate),
                 ..Options::default()
@@ -123,6 +133,7 @@ impl Tcb {
     /// The options of a SYN that offers these, or of a SYN,ACK that accepts them.
     fn syn_options(&self, stamps: Timestamps, [stamped, scaled, sack]: [bool; 3]) -> Options {
         Options {
+            //= SHLD-5, MAY-3
             mss: Some(offered_mss(&self.config, self.tuple.remote)),
             window_scale: scaled.then_some(self.rcv.shift),
             sack_permitted: sack,
@@ -134,6 +145,7 @@ impl Tcb {
     /// What came again, and what is held beyond RCV.NXT.
     fn sack_blocks(&self, duplicate: Option<(Seq, Seq)>) -> SackBlocks {
         match &self.transfer {
+            //= 2018-2
             Some(transfer) if self.rcv.sack => {
                 transfer
                     .receive
@@ -168,6 +180,7 @@ impl Tcb {
         let full = u32::from(offered_mss(&self.config, self.tuple.remote))
             .min((self.config.receive_buffer / 2) as u32);
         let least = self.config.silly_window.least(full);
+        //= MUST-39, SHLD-14
         if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least {
             candidate
         } else {
@@ -185,8 +198,10 @@ impl Tcb {
         let window = if syn {
             self.config.receive_buffer as u32
         } else {
+            //= 7323-4
             self.rcv.window() >> self.rcv.shift
         };
+        //= 7323-2
         u16::try_from(window).unwrap_or(u16::MAX)
     }
 
@@ -221,6 +236,7 @@ impl Tcb {
                 let text = plan.kind != Kind::Bare && plan.len > 0;
                 self.pace.on_ack_sent(&self.config, cx.now, text);
                 self.pending.ack = None;
+                //= 2883-1
                 self.rcv.duplicate = None;
             }
             self.rcv.acked = self.rcv.nxt;
@@ -267,6 +283,7 @@ impl Tcb {
             if plan.small {
                 self.snd.small = Some(end);
             }
+            //= 6298-8
             if plan.seq.ge(self.snd.una) && self.snd.timed.is_none() && self.snd.cursor.is_none() {
                 self.snd.timed = Some((plan.seq, cx.now));
             }
@@ -283,6 +300,7 @@ impl Tcb {
         self.snd.last_sent = cx.now;
         self.timers.stop(cx, Timer::Override);
         let probing = plan.kind == Kind::Bare;
+        //= 6298-11
         if !probing && (!self.timers.is_running(Timer::Retransmission) || plan.kind == Kind::Fast) {
             self.timers
                 .start(cx, Timer::Retransmission, self.estimator.rto());
@@ -302,6 +320,7 @@ impl Tcb {
             return;
         }
         if let Some(timeout) = self.config.user_timeout {
+            //= MUST-21
             self.timers.start(cx, Timer::User, timeout);
         }
     }

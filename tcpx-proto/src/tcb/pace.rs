@@ -224,6 +224,7 @@ impl Tcb {
     fn check_ack_due(&mut self, cx: &mut Context<'_>, at_once: bool) {
         let waiting = self.rcv.nxt.since(self.rcv.acked);
         let (full, quick) = match self.config.ack_pace {
+            //= SHLD-19
             AckPace::Rfc9293 => (waiting >= 2 * self.pace.full, self.pace.quick > 0),
             AckPace::Linux => (
                 waiting > self.pace.full,
@@ -231,6 +232,7 @@ impl Tcb {
             ),
         };
         match self.config.delayed_ack {
+            //= SHLD-18, MUST-40, MAY-13, 5681-9
             Some(base) if !(at_once || full || quick) => self.delay_ack(cx, base),
             _ => self.acknowledge(Cause::Ack),
         }

@@ -118,6 +118,7 @@ impl Tcb {
         } else {
             self.text_end()
         };
+        //= 5681-1, 3042-1
         let window = self.snd.wnd.min(transfer.congestion.window());
         Candidate {
             from,
@@ -171,6 +172,7 @@ impl Tcb {
         };
         let left = ahead(from, end.min(until));
         let mss = self.effective_mss(self.sack_len());
+        //= MUST-34, SHLD-15, SHLD-16, MAY-16, 5681-1
         let len = left.min(candidate.room).min(mss);
         let fin = from + len == end && candidate.room > len && self.may_send_fin(from, until);
         if len == 0 && !fin {
@@ -182,6 +184,7 @@ impl Tcb {
             return None;
         }
         let mut flags = Flags::ACK;
+        //= MUST-61, SHLD-27
         if len > 0 && from + len == end {
             flags |= Flags::PSH;
         }
@@ -223,19 +226,23 @@ impl Tcb {
     /// The sender's silly-window avoidance (MUST-38, RFC 9293 3.8.6.2.1), with Nagle's algorithm
     /// for its bracketed conditions.
     fn is_worth_sending(&self, len: u32, mss: u32, left: u32) -> bool {
+        //= SHLD-28
         if len == mss || (self.pending.small && len > 0) {
             return true;
         }
         if len < left && len >= self.config.silly_window.least(u32::MAX) {
             return true;
         }
+        //= MUST-38
         (len == left || len >= self.snd.max_wnd / 2) && !self.is_small_held()
     }
 
     /// Whether a segment smaller than full has to wait for an ACK (SHLD-7).
     fn is_small_held(&self) -> bool {
         match self.config.nagle {
+            //= MUST-17
             Nagle::Off => false,
+            //= SHLD-7
             Nagle::Rfc896 => self.snd.una != self.snd.nxt,
             Nagle::Minshall => self.snd.small.is_some(),
         }
@@ -266,6 +273,7 @@ impl Tcb {
     fn plan_bare(&self, cause: Cause) -> Plan {
         let seq = match cause {
             Cause::Probe => self.snd.una.back(1),
+            //= SHLD-12
             Cause::KeepAlive => self.snd.nxt.back(1),
             _ => self.snd.nxt,
         };
@@ -318,5 +326,6 @@ impl Tcb {
 
 /// How many bytes `to` lies ahead of `from`; none if it lies behind.
 fn ahead(from: Seq, to: Seq) -> u32 {
+    //= MUST-34
     if from.lt(to) { to.since(from) } else { 0 }
 }

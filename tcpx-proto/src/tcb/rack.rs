@@ -90,6 +90,7 @@ impl Rack {
     pub(crate) fn duplicate_reported(&mut self, nxt: Seq) {
         if self.dsack_round.is_none() {
             self.dsack_round = Some(nxt);
+            //= 8985-2
             self.quarters = self.quarters.saturating_add(1);
             self.persist = PERSIST;
         }
@@ -115,6 +116,7 @@ impl Rack {
             return Duration::ZERO;
         }
         let least = self.min_rtt.unwrap_or(Duration::ZERO);
+        //= 8985-2
         (least.saturating_mul(u32::from(self.quarters)) / 4).min(srtt)
     }
 
@@ -157,10 +159,13 @@ impl Rack {
     /// The probe timeout (section 7.2); `single`: one segment is in flight.
     pub(crate) fn probe_timeout(srtt: Option<Duration>, single: bool) -> Duration {
         let Some(srtt) = srtt else {
+            //= 8985-3
             return FIRST_PROBE_TIMEOUT;
         };
+        //= 8985-3
         let timeout = srtt.saturating_mul(2).max(MIN_PROBE_TIMEOUT);
         if single {
+            //= 8985-3
             timeout + MAX_ACK_DELAY
         } else {
             timeout
@@ -182,6 +187,7 @@ impl Rack {
 
     /// Section 7.2: not with something held, lost, or a probe on its way.
     pub(crate) fn may_probe(&self, board: &Scoreboard) -> bool {
+        //= 8985-4
         self.probe.is_none()
             && board.bytes(Mark::Held) == 0
             && board.bytes(Mark::Lost) == 0

@@ -52,6 +52,7 @@ impl Rcv {
     /// the edge to the left.
     pub(super) fn window(&self) -> u32 {
         let unit = 1u32 << self.shift;
+        //= SHLD-14, 7323-5
         self.edge.since(self.nxt).div_ceil(unit).min(65_535) << self.shift
     }
 
@@ -71,6 +72,7 @@ impl Rcv {
             (0, 0) => seq == self.nxt,
             (0, _) => seq.in_window(self.nxt, window),
             // MUST-66: the text has no room, its ACK, RST and URG are processed all the same.
+            //= MUST-66
             (_, 0) => seq == self.nxt,
             _ => seq.in_window(self.nxt, window) || (seq + (len - 1)).in_window(self.nxt, window),
         }
@@ -93,6 +95,7 @@ impl Rcv {
     pub(super) fn take_challenge(&mut self, now: Instant, interval: Duration) -> bool {
         let free = self
             .last_challenge
+            //= 5961-9, 5961-10
             .is_none_or(|last| now.since(last) >= interval);
         if free {
             self.last_challenge = Some(now);
@@ -102,6 +105,7 @@ impl Rcv {
 
     /// When the next keepalive probe is due (lazily: the timer finds out when it fires).
     pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
+        //= MUST-27
         self.last_heard + keepalive.idle
     }
 }

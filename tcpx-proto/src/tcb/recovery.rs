@@ -108,6 +108,7 @@ impl Tcb {
             return;
         };
         let losses = history.detect_losses(self.config.recovery, threshold, una, &path, congestion);
+        //= 6675-5
         let begins = !congestion.in_recovery() && congestion.is_past(una);
         if (losses.found || reneged) && begins {
             congestion.lost(nxt, nxt.since(una), path.mss);
@@ -116,6 +117,7 @@ impl Tcb {
             self.ecn.on_window_reduced(nxt);
         }
         match losses.next {
+            //= 8985-2
             Some(left) => self.timers.start(cx, Timer::Reordering, left),
             None => self.timers.stop(cx, Timer::Reordering),
         }
@@ -147,6 +149,7 @@ impl Tcb {
         let (from, until) = transfer.history.board.next_lost()?;
         let whole = until.since(from).min(self.effective_mss(self.sack_len()));
         let forced = self.pending.retransmission;
+        //= 6675-3
         if !forced && self.congestion_room(transfer) < whole {
             return None;
         }
@@ -161,6 +164,7 @@ impl Tcb {
     /// 8985 section 9.2).
     pub(super) fn next_doubtful(&self, transfer: &Transfer) -> Option<NextSegment> {
         let mss = self.effective_mss(self.sack_len());
+        //= 8985-6
         if self.config.recovery != Recovery::Rfc6675
             || !transfer.congestion.in_recovery()
             || self.congestion_room(transfer) < mss
@@ -170,6 +174,7 @@ impl Tcb {
         let history = &transfer.history;
         let (from, until) = match history.board.next_doubtful() {
             Some(stretch) => stretch,
+            //= 6675-3
             None if history.rescued => return None,
             None => history.board.last(mss)?,
         };
@@ -186,6 +191,7 @@ impl Tcb {
         let nxt = self.snd.nxt;
         let end = self.text_end();
         let new = nxt.lt(end) || self.snd.is_fin_unsent();
+        //= 8985-4
         if new && nxt.lt(self.snd.una + self.snd.wnd) {
             return NextSegment {
                 from: nxt,
@@ -241,6 +247,7 @@ impl Tcb {
         }
         let single = transfer.history.newest.le(self.snd.una);
         let rto = self.timers.at(Timer::Retransmission).since(now);
+        //= 8985-3
         Some(Rack::probe_timeout(self.estimator.srtt, single).min(rto))
     }
 

@@ -30,6 +30,7 @@ impl Estimator {
             peak: zero,
             peaks: zero,
             round: Seq(0),
+            //= 6298-2
             rto: config.initial,
         }
     }
@@ -43,9 +44,11 @@ impl Estimator {
     /// (sections 2.2, 2.3, 3), from an ACK of everything before `una`. Ends the back-off.
     pub(crate) fn sample(&mut self, config: &Rto, rtt: Duration, una: Seq, nxt: Seq) {
         let rto = match config.variance {
+            //= 6298-1, 6298-5
             Variance::Rfc6298 => self.rfc_6298(rtt).max(config.min),
             Variance::Linux => self.linux(config.min, rtt, una, nxt),
         };
+        //= 6298-6
         self.rto = rto.min(config.max);
     }
 
@@ -53,8 +56,10 @@ impl Estimator {
         // The variance first, from the old mean (section 2.3).
         self.rttvar = self
             .srtt
+            //= 6298-3, 6298-4
             .map_or(rtt / 2, |srtt| (self.rttvar * 3 + srtt.abs_diff(rtt)) / 4);
         let srtt = self.smooth(rtt);
+        //= 6298-3, 6298-9
         srtt.saturating_add(GRANULARITY.max(self.rttvar.saturating_mul(4)))
     }
 
@@ -84,6 +89,7 @@ impl Estimator {
     }
 
     fn smooth(&mut self, rtt: Duration) -> Duration {
+        //= 6298-3, 6298-4
         let srtt = self.srtt.map_or(rtt, |srtt| (srtt * 7 + rtt) / 8);
         self.srtt = Some(srtt);
         srtt
@@ -93,6 +99,7 @@ impl Estimator {
     pub(crate) fn back_off(&mut self, config: &Rto) {
         self.rto = self
             .rto
+            //= 6298-12
             .saturating_mul(config.backoff.max(1))
             .min(config.max);
     }

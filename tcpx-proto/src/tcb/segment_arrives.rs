@@ -77,6 +77,7 @@ impl Tcb {
         }
         if flags.contains(Flags::RST) {
             // RFC 5961 3.2: only a RST that acknowledges our SYN counts.
+            //= 5961-4
             if !acks_syn {
                 return Err(Stop::Discard(Discard::RstCheck));
             }
@@ -91,6 +92,7 @@ impl Tcb {
             // Simultaneous open: retransmit our SYN, now with the ACK of theirs (Figure 7).
             self.queue_syn(cx, segment);
             self.pending.syn = Some(Cause::Ack);
+            //= MUST-10
             self.change_state(cx, Trigger::Syn, State::SynReceived);
             return Err(Stop::Done);
         }
@@ -196,15 +198,18 @@ impl Tcb {
         let flags = segment.header.flags;
         let Some(stamps) = segment.header.options.timestamps else {
             let accepted = self.config.missing_timestamp == MissingTimestamp::Accept;
+            //= 7323-8
             return if accepted || flags.contains(Flags::RST) {
                 Ok(())
             } else {
                 Err(Stop::Discard(Discard::TimestampMissing))
             };
         };
+        //= 7323-14
         let exempt = flags.contains(Flags::RST)
             && (self.state != State::TimeWait
                 || self.config.time_wait_old_rst == TimeWaitOldRst::Accept);
+        //= 7323-13
         if self.stamps.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
             if !flags.contains(Flags::RST) {
                 self.answer(cx.now, segment);
@@ -233,6 +238,7 @@ impl Tcb {
         };
         if self.stamps.on
             && !self.stamps.is_old(now, stamps.value)
+            //= 7323-10
             && segment.header.seq.le(self.rcv.acked)
         {
             self.stamps.set_recent(now, stamps.value);
@@ -271,6 +277,7 @@ impl Tcb {
         if self.is_acceptable(segment) {
             return Ok(());
         }
+        //= 5961-1
         if rst {
             return Err(Stop::Discard(Discard::OutOfWindow));
         }
@@ -329,10 +336,12 @@ impl Tcb {
         if !segment.header.flags.contains(Flags::RST) {
             return Ok(());
         }
+        //= 1337-2
         if self.state == State::TimeWait && self.config.time_wait_rst == TimeWaitRst::Ignore {
             return Err(Stop::Discard(Discard::RstCheck));
         }
         let exact = segment.header.seq == self.rcv.nxt || self.is_where_peer_is(segment.header.seq);
+        //= 5961-3
         if self.config.reset_checks == ResetChecks::Rfc5961 && !exact {
             if self.state != State::TimeWait
                 || self.config.time_wait_challenge == TimeWaitChallenge::Send
@@ -342,10 +351,12 @@ impl Tcb {
             return Err(Stop::Discard(Discard::RstCheck));
         }
         let reason = match self.state {
+            //= MUST-11
             State::SynReceived if !self.passive => CloseReason::Refused,
             State::TimeWait => CloseReason::Clean,
             _ => CloseReason::Reset,
         };
+        //= SHLD-2, 5961-2, 5961-6
         self.fail(cx, Trigger::Rst, reason);
         Err(Stop::Done)
     }
@@ -362,6 +373,7 @@ impl Tcb {
             self.fail(cx, Trigger::Syn, CloseReason::Dropped);
             return Err(Stop::Done);
         }
+        //= 5961-5
         if self.config.reset_checks == ResetChecks::Rfc5961 {
             self.challenge(cx.now);
             return Err(Stop::Discard(Discard::SynCheck));
@@ -381,6 +393,7 @@ impl Tcb {
 
     /// Notes that an ACK goes out at the next turn.
     pub(super) fn acknowledge(&mut self, cause: Cause) {
+        //= MUST-58, MUST-59, 5681-14
         self.pending.ack.get_or_insert(cause);
     }
 

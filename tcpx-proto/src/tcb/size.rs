@@ -9,6 +9,7 @@ impl Tcb {
     /// them. At least 1.
     pub(super) fn effective_mss(&self, more: u32) -> u32 {
         let path = u32::from(self.snd.mss) + u32::from(headers(self.tuple.remote));
+        //= MUST-16
         self.segment_within(self.snd.path_mtu.min(path.try_into().unwrap_or(u16::MAX)))
             .saturating_sub(more)
             .max(1)
@@ -16,12 +17,14 @@ impl Tcb {
 
     /// Bytes of text in a packet of `mtu` bytes.
     pub(super) fn segment_within(&self, mtu: u16) -> u32 {
+        //= MUST-16
         let overhead = headers(self.tuple.remote) + self.stamps.len();
         u32::from(mtu.saturating_sub(overhead))
     }
 
     /// At most three SACK blocks with timestamps, else four (RFC 2018 section 3).
     pub(super) fn sack_room(&self) -> usize {
+        //= 2018-4
         if self.stamps.on { 3 } else { 4 }
     }
 
@@ -43,6 +46,7 @@ impl Tcb {
 
 /// The MSS option (MUST-14, MUST-67): what fits into the link's MTU, or less if so configured.
 pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
+    //= MUST-67
     let fits = config.mtu.saturating_sub(headers(remote));
     config.mss.map_or(fits, |mss| mss.min(fits))
 }

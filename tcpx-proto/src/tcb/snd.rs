@@ -130,17 +130,20 @@ impl Snd {
 
     /// SEG.WND as the peer means it; a SYN's is not scaled (RFC 7323 section 2.2).
     pub(super) fn window_of(&self, header: &Header) -> u32 {
+        //= 7323-2
         let shift = if header.flags.contains(Flags::SYN) {
             0
         } else {
             self.shift
         };
+        //= 7323-4, REC-1
         u32::from(header.window) << shift
     }
 
     /// Takes SND.WND from a segment.
     pub(super) fn take_window(&mut self, header: &Header) {
         self.wnd = self.window_of(header);
+        //= 5961-8
         self.max_wnd = self.max_wnd.max(self.wnd);
         self.wl1 = header.seq;
         self.wl2 = header.ack;
@@ -150,6 +153,7 @@ impl Snd {
     /// same window.
     pub(super) fn is_duplicate_ack(&self, header: &Header, empty: bool) -> bool {
         let window = u32::from(header.window) << self.shift;
+        //= 5681-16
         header.ack == self.una && self.una.lt(self.nxt) && empty && window == self.wnd && window > 0
     }
 
@@ -157,6 +161,7 @@ impl Snd {
     /// (Karn, RFC 6298 section 3).
     pub(super) fn time_again(&mut self, samples: Samples, now: Instant, seq: Seq) {
         match samples {
+            //= MUST-18, 6298-7
             Samples::Unambiguous => self.timed = None,
             Samples::All if seq == self.una => self.timed = Some((seq, now)),
             Samples::All => {}
@@ -166,6 +171,7 @@ impl Snd {
     /// SND.UNA advances to this ACK.
     pub(super) fn advance(&mut self, ack: Seq) {
         self.una = ack;
+        //= 5961-7, 5961-8
         self.oldest = self.oldest.max(ack.back(self.max_wnd));
         self.small = self.small.filter(|end| end.gt(ack));
         self.retransmissions = 0;

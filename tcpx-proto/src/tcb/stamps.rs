@@ -41,18 +41,21 @@ impl Stamps {
 
     /// TSval: milliseconds, from an offset of its own per connection.
     pub(super) fn value(&self, now: Instant) -> u32 {
+        //= 7323-15
         (now.millis() as u32).wrapping_add(self.offset)
     }
 
     /// The TSecr of a segment, if it echoes one of ours.
     pub(super) fn echo(&self, header: &Header) -> Option<u32> {
         let echo = header.options.timestamps?.echo;
+        //= 7323-9
         (self.on && echo != 0).then_some(echo)
     }
 
     /// Earlier than TS.Recent, unless that is so old that it is meaningless (RFC 7323
     /// sections 5.2, 5.5).
     pub(super) fn is_old(&self, now: Instant, value: u32) -> bool {
+        //= 7323-16
         now.since(self.recent_at) < STAMP_LIFE && is_later(self.recent, value)
     }
 

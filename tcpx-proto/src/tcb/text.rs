@@ -41,6 +41,7 @@ impl Tcb {
             && (!segment.payload.is_empty() || segment.header.flags.contains(Flags::FIN));
         // SHLD-3: no application will ever read this.
         let unread =
+            //= SHLD-3, MAY-1
             self.orphaned && more && matches!(self.state, State::FinWait1 | State::FinWait2);
         let over_fin = self.rcv.fin_reached && start.lt(self.rcv.nxt) && end.gt(self.rcv.nxt);
         if unread || (over_fin && self.config.text_over_fin == TextOverFin::Reset) {

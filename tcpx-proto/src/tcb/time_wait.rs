@@ -32,18 +32,24 @@ impl Tcb {
         let by_rfc = self.config.time_wait_reopen == TimeWaitReopen::Rfc6191;
         let later = header.seq.gt(self.rcv.nxt) || (by_rfc && header.seq == self.rcv.nxt);
         let newer = match (self.stamps.on, header.options.timestamps) {
+            //= 6191-1, 6191-2
             (true, Some(stamps)) if stamps.value != self.stamps.recent => {
+                //= 6191-1, 7323-18
                 self.stamps.is_newer(stamps.value)
             }
+            //= 6191-4
             (false, Some(_)) if by_rfc => true,
+            //= 6191-2, 6191-3, 6191-5
             _ => later,
         };
         if !newer {
+            //= 6191-6
             if self.config.time_wait_refused == TimeWaitRefused::Acknowledge {
                 self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::SynCheck));
         }
+        //= SHLD-4, MAY-2
         Err(Stop::Reopen(self.snd.nxt + 65_537))
     }
 
@@ -69,6 +75,7 @@ impl Tcb {
         segment: &Segment<'_>,
     ) -> Check {
         self.restart_time_wait(cx, segment);
+        //= 1337-1
         if !segment.is_empty() {
             self.acknowledge(Cause::Ack);
         }

@@ -23,6 +23,7 @@ impl Tcb {
                 Timer::TimeWait => self.change_state(cx, Trigger::TimeWaitTimeout, State::Closed),
                 Timer::FinWait2 => self.fail(cx, Trigger::Timeout, CloseReason::FinWait2Timeout),
                 Timer::User => self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout),
+                //= MUST-60, MUST-38
                 Timer::Override => self.pending.small = true,
                 Timer::Reordering => self.detect_losses(cx, false),
                 Timer::TailLoss => self.on_tail_loss_timeout(cx),
@@ -37,10 +38,12 @@ impl Tcb {
         let limit = if syn && self.state == State::SynReceived {
             self.config.synack_retries
         } else if syn {
+            //= MUST-22, MUST-23
             self.config.syn_retries
         } else {
             self.data_retries()
         };
+        //= MUST-20, MUST-22
         if self.snd.retransmissions >= limit {
             let reason = match (syn, self.passive) {
                 (true, true) => CloseReason::Dropped,
@@ -52,6 +55,7 @@ impl Tcb {
         let again = self.snd.retransmissions > 0;
         self.snd.retransmissions += 1;
         self.snd.timed = None;
+        //= SHLD-9, SHLD-10
         if self.snd.retransmissions == self.config.r1 {
             cx.note(What::R1 {
                 retransmissions: self.config.r1,
@@ -61,6 +65,7 @@ impl Tcb {
             && self.state == State::SynSent
             && self.snd.retransmissions <= self.config.syn_linear)
         {
+            //= MUST-18, MUST-19, 6298-12
             self.estimator.back_off(&self.config.rto);
         }
         if syn {
@@ -71,6 +76,7 @@ impl Tcb {
             self.doubt_everything(cx.now);
             self.pending.retransmission = true;
         } else {
+            //= 6298-12
             self.snd.cursor = Some(self.snd.una);
         }
         let nxt = self.snd.nxt;
@@ -87,6 +93,7 @@ impl Tcb {
         if self.orphaned {
             self.config.orphan_retries
         } else {
+            //= SHLD-11
             self.config.r2
         }
     }
@@ -102,6 +109,7 @@ impl Tcb {
         }
         self.snd.retransmissions += 1;
         self.snd.probes += 1;
+        //= MUST-35, MUST-36
         self.pending.ack = Some(Cause::Probe);
     }
 
@@ -109,10 +117,12 @@ impl Tcb {
     /// (SHLD-29, SHLD-30).
     pub(super) fn persist_interval(&self) -> Option<Duration> {
         let persist = self.config.persist?;
+        //= SHLD-29
         let backoff = self
             .config
             .rto
             .backoff
+            //= SHLD-30
             .saturating_pow(self.snd.probes.min(16));
         Some(
             self.estimator
@@ -124,21 +134,26 @@ impl Tcb {
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
     fn on_keepalive_timeout(&mut self, cx: &mut Context<'_>) {
+        //= MUST-24
         let Some(keepalive) = self.config.keepalive else {
             return;
         };
         let due = self.rcv.keepalive_due(&keepalive);
+        //= MUST-26
         let busy = self.snd.una != self.snd.nxt || self.unacknowledged() > 0;
+        //= MUST-26
         if self.rcv.keepalive_probes == 0 && due > cx.now {
             return self.timers.start(cx, Timer::KeepAlive, due.since(cx.now));
         }
         if busy {
             return self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
         }
+        //= MUST-29
         if self.rcv.keepalive_probes >= keepalive.probes.max(2) {
             return self.reset(cx, CloseReason::KeepAliveTimeout);
         }
         self.rcv.keepalive_probes += 1;
+        //= MAY-5
         self.pending.ack = Some(Cause::KeepAlive);
         self.timers.start(cx, Timer::KeepAlive, keepalive.interval);
     }
@@ -159,12 +174,15 @@ impl Tcb {
         }
         let waiting =
             self.unacknowledged() > 0 || (self.snd.is_fin_unsent()) || self.snd.una != self.snd.nxt;
+        //= MUST-36
         let stuck = waiting
             && self.snd.wnd == 0
             && !self.snd.is_syn_outstanding()
             && !self.is_output_held()
             && self.may_send_text();
+        //= SHLD-17
         if stuck {
+            //= 8985-5
             for timer in [Timer::Retransmission, Timer::TailLoss, Timer::Reordering] {
                 self.timers.stop(cx, timer);
             }
@@ -192,6 +210,7 @@ impl Tcb {
             && self.snd.una == self.snd.nxt
         {
             self.timers
+                //= MUST-38
                 .start(cx, Timer::Override, self.config.sws_override);
         }
         if self.snd.una != self.snd.nxt && !self.timers.is_running(Timer::Retransmission) {

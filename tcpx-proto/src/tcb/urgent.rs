@@ -30,6 +30,7 @@ impl Tcb {
         if self.rcv.fin_reached {
             return;
         }
+        //= MUST-30
         if segment.header.flags.contains(Flags::URG) {
             self.on_urgent_announced(cx, &segment.header);
         }
@@ -42,7 +43,9 @@ impl Tcb {
         } else {
             header.urgent
         };
+        //= MUST-62
         let up_to = header.seq + u32::from(pointer);
+        //= MUST-31
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known.up_to)) {
             // Only what RECEIVE stands before is left out permanently: there is one mark, and it
             // moves on.
@@ -52,6 +55,7 @@ impl Tcb {
                 byte: Byte::Awaited,
             });
             cx.note(What::Urgent { up_to });
+            //= MUST-32
             self.wake.urgent = true;
         }
     }
@@ -83,6 +87,7 @@ impl Tcb {
             .back(u32::from(self.rcv.fin_reached))
             .back(u32::try_from(self.unread()).ok()?);
         let up_to = self.rcv.urgent?.up_to;
+        //= MUST-33
         up_to.gt(next).then(|| up_to.since(next) as usize)
     }
 

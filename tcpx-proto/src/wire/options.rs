@@ -140,6 +140,7 @@ impl Options {
     /// One option. Unknown kinds, and known ones of another length, are skipped (MUST-6).
     fn take(&mut self, kind: u8, value: &[u8]) {
         match (kind, value) {
+            //= MUST-4, MUST-14
             (MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
             (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift),
             (SACK_PERMITTED, []) => self.sack_permitted = true,
@@ -163,6 +164,7 @@ impl Options {
     pub(super) fn emit(&self, area: &mut [u8; MAX_OPTIONS_LEN]) -> usize {
         let mut out = Area { area, len: 0 };
         if let Some(mss) = self.mss {
+            //= MUST-14
             out.put(&[MSS, 4], &mss.to_be_bytes());
         }
         if let Some(stamps) = self.timestamps {
@@ -269,8 +271,11 @@ impl Iterator for Walk<'_> {
     fn next(&mut self) -> Option<OptionSpan> {
         loop {
             match *self.area.get(self.at..).unwrap_or_default() {
+                //= MUST-4
                 [] | [END, ..] => return None,
+                //= MUST-4, MUST-64
                 [NOP, ..] => self.at += 1,
+                //= MUST-6, MUST-68
                 [kind, len, ..] if len >= 2 && self.at + usize::from(len) <= self.area.len() => {
                     let place = OptionSpan {
                         kind,
@@ -281,6 +286,7 @@ impl Iterator for Walk<'_> {
                     return Some(place);
                 }
                 _ => {
+                    //= MUST-7
                     self.cut = true;
                     return None;
                 }

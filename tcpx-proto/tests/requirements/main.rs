@@ -9,7 +9,6 @@ mod closing;
 #[path = "../common/mod.rs"]
 mod common;
 mod congestion;
-mod coverage;
 mod extensions;
 mod keepalive;
 mod link;
@@ -17,8 +16,6 @@ mod opening;
 mod pair;
 mod retransmission;
 mod segments;
-#[expect(dead_code, reason = "`make rfc` uses the rest")]
-mod tags;
 mod urgent;
 mod windows;
 

@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 /// # Errors
 /// [`Error::NoRoute`] when it knows no way there.
 pub fn source_for(remote: SocketAddr) -> Result<IpAddr, Error> {
+    //= MUST-44
     routed(remote.ip())
         .map(|socket| socket.local_addr())
         .map_err(no_route(remote.ip()))?

@@ -175,6 +175,7 @@ impl ReceiveBuffer {
         self.assembler.cover_fins(offset, end);
         let new = end - offset - self.assembler.covered(offset, end);
         if offset > 0 {
+            //= SHLD-31
             let Some(from) = self.assembler.hold(offset, end, fin, overlap) else {
                 return Inserted {
                     refused: true,
@@ -254,8 +255,10 @@ impl ReceiveBuffer {
     ) -> SackBlocks {
         let mut sack = SackBlocks::default();
         if let Some((left, right)) = duplicate {
+            //= 2883-1
             sack.push(left, right);
         }
+        //= 2018-3
         self.assembler.tell(rcv_nxt, most, &mut sack);
         sack
     }

@@ -144,6 +144,7 @@ impl Scoreboard {
             else {
                 continue;
             };
+            //= 8985-1
             run.at = now;
             run.again = true;
             run.blurred = false;
@@ -192,6 +193,7 @@ impl Scoreboard {
             if let Some(run) = self.runs.get(index).filter(|run| run.mark != Mark::Held) {
                 deliver(run);
                 news = true;
+                //= 6675-1
                 self.remark(index, Mark::Held);
             }
         }
@@ -209,6 +211,7 @@ impl Scoreboard {
         let mut blocks = 0;
         let mut bytes = 0;
         let mut index = self.runs.len();
+        //= 6675-2
         while blocks < threshold && bytes <= threshold.saturating_sub(1).saturating_mul(mss) {
             let Some(run) = index.checked_sub(1).and_then(|below| self.runs.get(below)) else {
                 return false;

@@ -135,10 +135,12 @@ impl<'a> Segment<'a> {
         if source_port == 0 || destination_port == 0 {
             return Err(ParseError::PortZero);
         }
+        //= MUST-57, MUST-63
         if !ip::is_unicast(ip.source) || !ip::is_unicast(ip.destination) {
             return Err(ParseError::BadAddress);
         }
         let (options, options_malformed) =
+            //= MUST-5
             Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
         let header = Header {
             source: SocketAddr::new(ip.source, source_port),
@@ -189,6 +191,7 @@ pub(in crate::wire) fn check(
     if policy == ChecksumPolicy::Partial && field == checksum::fold(pseudo) {
         return Some(ChecksumKind::Partial);
     }
+    //= MUST-3
     (checksum::fold(checksum::sum(pseudo, tcp)) == 0xffff).then_some(ChecksumKind::Full)
 }
 
@@ -216,6 +219,7 @@ impl Header {
         illegal: &Illegal<'_>,
         into: &mut [u8],
     ) -> Result<usize, ParseError> {
+        //= MUST-69
         let mut area = [0; MAX_OPTIONS_LEN];
         let options_len = match illegal.options {
             Some(raw) => copy_raw(raw, &mut area),
@@ -241,6 +245,7 @@ impl Header {
         let (first, second) = text.split_at_mut(payload.0.len());
         first.copy_from_slice(payload.0);
         second.copy_from_slice(payload.1);
+        //= MUST-2
         let field = illegal.checksum.unwrap_or_else(|| {
             let pseudo =
                 ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
@@ -260,6 +265,7 @@ impl Header {
         into[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
         into[12] = data_offset << 4;
         into[13] = self.flags.0;
+        //= MUST-1
         into[14..16].copy_from_slice(&self.window.to_be_bytes());
         into[16..18].copy_from_slice(&[0, 0]);
         into[18..20].copy_from_slice(&self.urgent.to_be_bytes());
