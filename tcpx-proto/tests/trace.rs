@@ -18,7 +18,9 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::state::{State, Trigger};
 use tcpx_proto::time::Duration;
 use tcpx_proto::trace::{Body, Entry, Role, Segment, Start};
-use tcpx_proto::wire::{Flags, IcmpKind, IcmpName, Options, SackBlocks, Timestamps};
+use tcpx_proto::wire::{
+    FastOpenCookie, Flags, IcmpKind, IcmpName, Options, SackBlocks, Timestamps,
+};
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("../../docs/events.schema.json")).unwrap()
@@ -57,6 +59,7 @@ fn segment() -> Segment {
             sack_permitted: true,
             sack,
             timestamps: Some(Timestamps { value: 5, echo: 0 }),
+            fast_open: FastOpenCookie::new(&[0x59, 0x8c, 0xf8, 0x5a]),
         },
         retransmission: 2,
         verdict: VerdictKind::Drop,
@@ -397,13 +400,15 @@ proptest! {
         sack_permitted: bool,
         blocks in prop::collection::vec(any::<(u32, u32)>(), 0..5),
         stamps: Option<(u32, u32)>,
+        cookie in prop::collection::vec(any::<u8>(), 0..=16),
     ) {
+        let fast_open = FastOpenCookie::new(&cookie);
         let mut sack = SackBlocks::NONE;
         for (left, right) in blocks {
             sack.push(Seq(left), Seq(right));
         }
         let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
-        let options = Options { mss, window_scale, sack_permitted, sack, timestamps };
+        let options = Options { mss, window_scale, sack_permitted, sack, timestamps, fast_open };
         prop_assert_eq!(options.to_string().parse(), Ok(options));
     }
 

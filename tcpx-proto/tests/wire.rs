@@ -17,8 +17,9 @@ use tcpx_proto::fault::{Direction, FaultRule, Gate, Verdict};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{
-    ChecksumKind, ChecksumPolicy, Field, Flags, Header, Icmp, Illegal, OptionKind, Options,
-    SackBlocks, Segment, Timestamps, fix_checksums, flip_bit, patch, spoil_checksum, strip,
+    ChecksumKind, ChecksumPolicy, FastOpenCookie, Field, Flags, Header, Icmp, Illegal, OptionKind,
+    Options, SackBlocks, Segment, Timestamps, fix_checksums, flip_bit, patch, spoil_checksum,
+    strip,
 };
 
 /// Both ends, of one family, neither of which is refused.
@@ -52,28 +53,38 @@ fn any_options() -> impl Strategy<Value = Options> {
         any::<bool>(),
         blocks,
         option::of(any::<(u32, u32)>()),
+        option::of(vec(any::<u8>(), 0..=16)),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, blocks, stamps)| {
-            let padded = 4 * usize::from(mss.is_some()) + 4 * usize::from(window_scale.is_some());
-            let others = padded
-                + if stamps.is_some() {
-                    12
-                } else {
-                    4 * usize::from(sack_permitted)
-                };
-            let mut sack = SackBlocks::default();
-            for (left, right) in blocks.into_iter().take((40 - others - 4) / 8) {
-                assert!(sack.push(Seq(left), Seq(right)));
-            }
-            let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
-            Options {
-                mss,
-                window_scale,
-                sack_permitted,
-                sack,
-                timestamps,
-            }
-        })
+        .prop_map(
+            |(mss, window_scale, sack_permitted, blocks, stamps, cookie)| {
+                let fast_open = cookie.and_then(|cookie| FastOpenCookie::new(&cookie));
+                let cookie = fast_open.map_or(0, |cookie| {
+                    (2 + cookie.as_slice().len()).next_multiple_of(4)
+                });
+                let padded =
+                    4 * usize::from(mss.is_some()) + 4 * usize::from(window_scale.is_some());
+                let others = padded
+                    + cookie
+                    + if stamps.is_some() {
+                        12
+                    } else {
+                        4 * usize::from(sack_permitted)
+                    };
+                let mut sack = SackBlocks::default();
+                for (left, right) in blocks.into_iter().take(36usize.saturating_sub(others) / 8) {
+                    assert!(sack.push(Seq(left), Seq(right)));
+                }
+                let timestamps = stamps.map(|(value, echo)| Timestamps { value, echo });
+                Options {
+                    mss,
+                    window_scale,
+                    sack_permitted,
+                    sack,
+                    timestamps,
+                    fast_open,
+                }
+            },
+        )
 }
 
 fn any_header() -> impl Strategy<Value = Header> {
@@ -145,6 +156,9 @@ fn meaning(list: &[TcpOption]) -> Options {
                     echo: be32(&stamps[4..]),
                 });
             }
+            (34, cookie) => {
+                options.fast_open = FastOpenCookie::new(cookie).or(options.fast_open);
+            }
             _ => {}
         }
     }
@@ -211,6 +225,7 @@ fn any_edit() -> impl Strategy<Value = String> {
         "strip=wscale",
         "strip=sack",
         "strip=timestamps",
+        "strip=fast-open",
     ]);
     prop_oneof![
         8 => number,
@@ -320,6 +335,7 @@ proptest! {
                 is.options.sack == SackBlocks::NONE && !is.options.sack_permitted,
             ),
             ("strip=timestamps", is.options.timestamps.is_none()),
+            ("strip=fast-open", is.options.fast_open.is_none()),
         ] {
             prop_assert!(gone || !edits.contains(name), "{name} left something");
         }

@@ -68,7 +68,7 @@ pub struct Pattern {
 /// The longest time that a file may name: a month of 31 days.
 pub(super) const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 /// As [`tcpx_proto::wire::Options::names`] has them.
-const OPTIONS: [&str; 5] = ["mss", "sackOK", "ts", "ws", "sack"];
+const OPTIONS: [&str; 6] = ["mss", "sackOK", "ts", "ws", "sack", "tfo"];
 const EXAMPLES: &str = "b LAST-ACK · a -> FIN,ACK again in 0.9s..1.3s · a -x ACK · b closed reset · b received \"OLD\"";
 const BOUNDS: &str = "write ..5ms (at most), 5ms.. (at least) or 1ms..5ms (between)";
 

@@ -196,6 +196,10 @@ pub enum Kind {
     Syn,
     /// SYN and ACK.
     SynAck,
+    /// SYN, with or without ACK, and text.
+    SynData,
+    /// SYN, with or without ACK, and the Fast Open option.
+    FastOpen,
     /// With FIN.
     Fin,
     /// With RST.
@@ -238,6 +242,8 @@ impl Kind {
             Kind::Segment
             | Kind::Syn
             | Kind::SynAck
+            | Kind::SynData
+            | Kind::FastOpen
             | Kind::Fin
             | Kind::Rst
             | Kind::Ack
@@ -261,6 +267,8 @@ impl Kind {
             Kind::Segment
             | Kind::Syn
             | Kind::SynAck
+            | Kind::SynData
+            | Kind::FastOpen
             | Kind::Fin
             | Kind::Data
             | Kind::Longer(_)
@@ -284,6 +292,10 @@ impl Kind {
             Kind::Segment => true,
             Kind::Syn => flags.contains(Flags::SYN) && !flags.contains(Flags::ACK),
             Kind::SynAck => flags.contains(Flags::SYN | Flags::ACK),
+            Kind::SynData => flags.contains(Flags::SYN) && facts.text > 0,
+            Kind::FastOpen => {
+                flags.contains(Flags::SYN) && facts.header.options.fast_open.is_some()
+            }
             Kind::Fin => flags.contains(Flags::FIN),
             Kind::Rst => flags.contains(Flags::RST),
             Kind::Ack => facts.is_bare_ack(),

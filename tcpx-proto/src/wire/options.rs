@@ -1,8 +1,9 @@
-//! TCP options: MSS, window scale, SACK, timestamps; others are skipped (RFC 9293 MUST-4 to MUST-7,
-//! MUST-64, MUST-68).
+//! TCP options: MSS, window scale, SACK, timestamps, Fast Open; others are skipped (RFC 9293 MUST-4
+//! to MUST-7, MUST-64, MUST-68).
 
 use crate::name::UnknownName;
 use crate::seq::Seq;
+use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
@@ -56,6 +57,70 @@ impl SackBlocks {
     }
 }
 
+/// A Fast Open cookie (RFC 7413 section 4.1.1): 4 to 16 bytes, an even number of them; or none,
+/// which asks for one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FastOpenCookie {
+    bytes: [u8; FastOpenCookie::MAX_LEN],
+    len: u8,
+}
+
+impl FastOpenCookie {
+    /// The longest, bytes.
+    pub const MAX_LEN: usize = 16;
+
+    /// Asks for a cookie.
+    pub const REQUEST: FastOpenCookie = FastOpenCookie {
+        bytes: [0; FastOpenCookie::MAX_LEN],
+        len: 0,
+    };
+
+    /// A cookie, or the request for one; `None`: a length that is not allowed.
+    pub fn new(cookie: &[u8]) -> Option<FastOpenCookie> {
+        let allowed = matches!(cookie.len(), 0 | 4..=16) && cookie.len() % 2 == 0;
+        let mut bytes = [0; FastOpenCookie::MAX_LEN];
+        bytes.get_mut(..cookie.len())?.copy_from_slice(cookie);
+        let len = u8::try_from(cookie.len()).ok()?;
+        allowed.then_some(FastOpenCookie { bytes, len })
+    }
+
+    /// Its bytes; none: it asks for a cookie.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Whether it asks for a cookie.
+    pub fn is_request(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl FromStr for FastOpenCookie {
+    type Err = UnknownName;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<FastOpenCookie, UnknownName> {
+        let byte = |at: usize| {
+            let digits = text.get(at..at + 2)?;
+            let hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            u8::from_str_radix(digits, 16).ok().filter(|_| hexadecimal)
+        };
+        let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
+        bytes
+            .and_then(|bytes| FastOpenCookie::new(&bytes))
+            .ok_or_else(|| UnknownName::new("Fast Open cookie", text))
+    }
+}
+
+impl fmt::Display for FastOpenCookie {
+    /// Two hexadecimal digits a byte.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_slice()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The options of one segment, as far as tcpx knows them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Options {
@@ -69,6 +134,8 @@ pub struct Options {
     pub sack: SackBlocks,
     /// Timestamps (kind 8).
     pub timestamps: Option<Timestamps>,
+    /// A Fast Open cookie, or the request for one (kind 34, RFC 7413).
+    pub fast_open: Option<FastOpenCookie>,
 }
 
 impl Options {
@@ -85,6 +152,7 @@ impl Options {
             ("ts", self.timestamps.is_some()),
             ("ws", self.window_scale.is_some()),
             ("sack", !self.sack.as_slice().is_empty()),
+            ("tfo", self.fast_open.is_some()),
         ];
         all.into_iter()
             .filter(|(_, there)| *there)
@@ -105,6 +173,7 @@ impl Options {
                 });
             }
             "ws" => self.window_scale = Some(value.parse().ok()?),
+            "tfo" => self.fast_open = Some(value.parse().ok()?),
             "sack" => {
                 for block in value.split(' ') {
                     let (left, right) = block.split_once('-')?;
@@ -155,6 +224,10 @@ impl Options {
                     echo: be32(stamps, 4),
                 });
             }
+            // Of a length that is not allowed it is ignored (RFC 7413 section 4.1.1).
+            (FAST_OPEN, cookie) => {
+                self.fast_open = FastOpenCookie::new(cookie).or(self.fast_open);
+            }
             _ => {}
         }
     }
@@ -186,6 +259,9 @@ impl Options {
             out.put(&[NOP, WINDOW_SCALE, 3, shift], &[]);
         }
         out.put_sack(self.sack.as_slice());
+        if let Some(cookie) = self.fast_open {
+            out.put_fast_open(cookie.as_slice());
+        }
         out.len
     }
 }
@@ -210,7 +286,8 @@ impl FromStr for Options {
 
 impl fmt::Display for Options {
     /// The options in the order and the words of tcpdump: `mss 1460,sackOK,ts 5:0,ws
-    /// 7`; SACK blocks as `sack 105-110 120-125`.
+    /// 7`; SACK blocks as `sack 105-110 120-125`; a Fast Open cookie as `tfo 598cf85a`, the request
+    /// for one as `tfo`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         let mut item = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
@@ -235,6 +312,12 @@ impl fmt::Display for Options {
                 .as_slice()
                 .iter()
                 .try_for_each(|(left, right)| write!(f, " {}-{}", left.0, right.0))?;
+        }
+        if let Some(cookie) = self.fast_open {
+            item(f, format_args!("tfo"))?;
+            if !cookie.is_request() {
+                write!(f, " {cookie}")?;
+            }
         }
         Ok(())
     }
@@ -325,6 +408,19 @@ impl Area<'_> {
     }
 }
 
+impl Area<'_> {
+    /// The cookie, with NOPs behind it, as Linux has them.
+    fn put_fast_open(&mut self, cookie: &[u8]) {
+        let len = 2 + cookie.len();
+        let padding: &[u8] = if len % 4 == 0 { &[] } else { &[NOP, NOP] };
+        if self.len + len + padding.len() > MAX_OPTIONS_LEN {
+            return;
+        }
+        self.put(&[FAST_OPEN, len as u8], cookie);
+        self.put(padding, &[]);
+    }
+}
+
 /// Four bytes from `at` on; 0 if there are none.
 fn be32(bytes: &[u8], at: usize) -> u32 {
     bytes
@@ -340,12 +436,12 @@ pub(super) const WINDOW_SCALE: u8 = 3;
 pub(super) const SACK_PERMITTED: u8 = 4;
 pub(super) const SACK: u8 = 5;
 pub(super) const TIMESTAMPS: u8 = 8;
+pub(super) const FAST_OPEN: u8 = 34;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::string::ToString;
-    use alloc::vec::Vec;
 
     fn read(area: &[u8]) -> Options {
         let (options, malformed) = Options::parse(area);
@@ -367,8 +463,8 @@ mod tests {
     #[test]
     fn options_parse_each_kind_is_read_at_any_octet() {
         let area = [
-            1, 2, 4, 5, 180, 3, 3, 7, 4, 2, 1, 1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 5, 10, 0, 0, 0,
-            1, 0, 0, 0, 9,
+            34, 6, 9, 9, 9, 9, 2, 4, 5, 180, 3, 3, 7, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 5, 10,
+            0, 0, 0, 1, 0, 0, 0, 9,
         ];
         let mut sack = SackBlocks::default();
         assert!(sack.push(Seq(1), Seq(9)));
@@ -378,6 +474,7 @@ mod tests {
             sack_permitted: true,
             sack,
             timestamps: Some(STAMPS),
+            fast_open: FastOpenCookie::new(&[9; 4]),
         };
         for shift in 0..4 {
             let mut shifted = alloc::vec![NOP; shift];
@@ -423,7 +520,52 @@ mod tests {
             ..Options::default()
         };
         assert_eq!(written(&data), [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(written(&Options::default()), []);
+        assert!(written(&Options::default()).is_empty());
+    }
+
+    /// 7413-2.
+    #[test]
+    fn options_parse_a_fast_open_cookie_of_another_length_is_ignored() {
+        for len in 0..=30u8 {
+            let mut area = alloc::vec![3, 3, 7, 34, 2 + len];
+            area.extend((0..len).map(|byte| byte + 100));
+            let allowed = matches!(len, 0 | 4..=16) && len % 2 == 0;
+            let cookie = FastOpenCookie::new(&area[5..]);
+            assert_eq!(cookie.is_some(), allowed, "{len} bytes");
+            let options = read(&area);
+            assert_eq!((options.fast_open, options.window_scale), (cookie, Some(7)));
+        }
+    }
+
+    /// What Linux 6.18 sends, by tcpdump: the option last, NOPs behind it.
+    #[test]
+    fn options_emit_a_fast_open_cookie_is_the_last_as_in_linux() {
+        let with = |fast_open| Options {
+            mss: Some(1460),
+            window_scale: Some(10),
+            fast_open,
+            ..Options::default()
+        };
+        let request = written(&with(Some(FastOpenCookie::REQUEST)));
+        assert_eq!(request[8..], [34, 2, 1, 1]);
+        let cookie = FastOpenCookie::new(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(
+            written(&with(cookie))[8..],
+            [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1]
+        );
+        let even = FastOpenCookie::new(&[7; 6]);
+        assert_eq!(written(&with(even))[8..], [34, 8, 7, 7, 7, 7, 7, 7]);
+        for fast_open in [request, written(&with(cookie)), written(&with(even))] {
+            assert_eq!(written(&read(&fast_open)), fast_open);
+        }
+        // The longest still fits beside all that a SYN has.
+        let full = Options {
+            sack_permitted: true,
+            timestamps: Some(STAMPS),
+            ..with(FastOpenCookie::new(&[5; 16]))
+        };
+        assert_eq!(written(&full).len(), MAX_OPTIONS_LEN);
+        assert_eq!(read(&written(&full)), full);
     }
 
     #[test]
@@ -455,6 +597,21 @@ mod tests {
             "ws 0"
         );
         assert_eq!(Options::default().to_string(), "");
+        for (cookie, text) in [
+            (&[][..], "tfo"),
+            (&[0x59, 0x8c, 0xf8, 0x0a], "tfo 598cf80a"),
+        ] {
+            let fast_open = FastOpenCookie::new(cookie);
+            let options = Options {
+                fast_open,
+                ..Options::default()
+            };
+            assert_eq!(options.to_string(), text);
+            assert_eq!(text.parse::<Options>().unwrap(), options);
+        }
+        for text in ["tfo 5", "tfo 59", "tfo é1", "tfo 598cf80", "tfo +1+1+1+1"] {
+            assert!(text.parse::<Options>().is_err(), "{text}");
+        }
     }
 
     #[test]

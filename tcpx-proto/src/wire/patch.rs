@@ -3,7 +3,9 @@
 //!
 //! What is not an IP packet with a whole TCP header stays as it is.
 
-use super::options::{MSS, NOP, OptionSpan, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk};
+use super::options::{
+    FAST_OPEN, MSS, NOP, OptionSpan, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk,
+};
 use super::segment::{TCP_HEADER, check};
 use super::{ChecksumPolicy, checksum, ip};
 use core::net::IpAddr;
@@ -111,15 +113,18 @@ pub enum OptionKind {
     Sack,
     /// Timestamps.
     Timestamps,
+    /// Fast Open.
+    FastOpen,
 }
 
 impl OptionKind {
     /// All of them.
-    pub const ALL: [OptionKind; 4] = [
+    pub const ALL: [OptionKind; 5] = [
         OptionKind::Mss,
         OptionKind::WindowScale,
         OptionKind::Sack,
         OptionKind::Timestamps,
+        OptionKind::FastOpen,
     ];
 
     fn is(self, kind: u8) -> bool {
@@ -128,6 +133,7 @@ impl OptionKind {
             OptionKind::WindowScale => kind == WINDOW_SCALE,
             OptionKind::Sack => kind == SACK_PERMITTED || kind == SACK,
             OptionKind::Timestamps => kind == TIMESTAMPS,
+            OptionKind::FastOpen => kind == FAST_OPEN,
         }
     }
 }
@@ -290,7 +296,8 @@ fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Flags, Header, Illegal, Options, ParseError, SackBlocks, Segment, Timestamps,
+        FastOpenCookie, Flags, Header, Illegal, Options, ParseError, SackBlocks, Segment,
+        Timestamps,
     };
     use super::*;
     use crate::seq::Seq;
@@ -308,6 +315,7 @@ mod tests {
             value: 0x1020_3040,
             echo: 0x5060_7080,
         }),
+        fast_open: Some(FastOpenCookie::REQUEST),
     };
 
     fn header(v6: bool) -> Header {
@@ -441,7 +449,7 @@ mod tests {
         );
         assert_eq!(
             changed[32],
-            10 << 4 | 6,
+            11 << 4 | 6,
             "the reserved bits next to the data offset"
         );
     }

@@ -210,6 +210,8 @@ impl<'a> Table<'a> {
             Kind::Segment => return Ok(packets),
             Kind::Syn => "tcp flags & (syn | ack) == syn".into(),
             Kind::SynAck => "tcp flags & (syn | ack) == (syn | ack)".into(),
+            Kind::SynData => "tcp flags & syn == syn @ih,0,8 >= 0".into(),
+            Kind::FastOpen => "tcp flags & syn == syn tcp option 34 exists".into(),
             Kind::Fin => "tcp flags & fin == fin".into(),
             Kind::Rst => "tcp flags & rst == rst".into(),
             Kind::Flags(flags) => format!("tcp flags == {:#x}", flags.0),
@@ -350,6 +352,7 @@ fn statements(edit: Edit, own: &Own, into: &mut String) -> Result<(), Refusal> {
                 OptionKind::WindowScale => &["window"],
                 OptionKind::Sack => &["sack-perm", "sack"],
                 OptionKind::Timestamps => &["timestamp"],
+                OptionKind::FastOpen => &["34"],
             };
             names
                 .iter()

@@ -6,7 +6,7 @@ use crate::label::{Carries, Cause};
 use crate::seq::Seq;
 use crate::state::State;
 use crate::time::Instant;
-use crate::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
+use crate::wire::{ChecksumPolicy, FastOpenCookie, Flags, Header, Options, Segment};
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::net::SocketAddr;
@@ -23,6 +23,7 @@ struct Bench {
     gate: Gate,
     now: Instant,
     port: u16,
+    options: Options,
 }
 
 impl Bench {
@@ -35,6 +36,7 @@ impl Bench {
             gate: Gate::new(rules, 7),
             now: Instant(1_000_000_000),
             port: 40_000,
+            options: Options::default(),
         }
     }
 
@@ -59,7 +61,7 @@ impl Bench {
         } else {
             (remote, local)
         };
-        let options = Options::default();
+        let options = self.options;
         let seq = Seq(seq);
         let ack = Seq(ack);
         let header = Header {
@@ -75,8 +77,9 @@ impl Bench {
             tos: 0,
             id: 1,
         };
-        let mut packet = alloc::vec![0; 40 + text.len()];
-        header.emit((text.as_bytes(), &[]), &mut packet).unwrap();
+        let mut packet = alloc::vec![0; 80 + text.len()];
+        let len = header.emit((text.as_bytes(), &[]), &mut packet).unwrap();
+        packet.truncate(len);
         packet
     }
 
@@ -379,6 +382,8 @@ fn matches_each_fits_its_segment_and_no_other() {
         ("flags=A", [0, 0, 1, 1, 0, 0, 0, 0]),
         ("longer=0", [0, 0, 0, 1, 0, 1, 0, 0]),
         ("longer=1", [0; 8]),
+        ("syn-data", [0; 8]),
+        ("fast-open", [0; 8]),
     ] {
         for (index, (flags, text)) in offers.into_iter().enumerate() {
             for direction in ["out", "in"] {
@@ -392,6 +397,26 @@ fn matches_each_fits_its_segment_and_no_other() {
                     "{direction} {word}: {flags} {text}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn matches_of_fast_open_fit_a_syn_with_the_option_or_with_data() {
+    for (flags, cookie, text, fits) in [
+        (S, Some(&[][..]), "", ["drop", "pass"]),
+        (S | A, Some(&[1, 2, 3, 4]), "", ["drop", "pass"]),
+        (S, Some(&[1, 2, 3, 4]), "x", ["drop", "drop"]),
+        (S, None, "x", ["pass", "drop"]),
+        (S | A, None, "x", ["pass", "drop"]),
+        // Elsewhere the option means nothing (RFC 7413 section 4.1.1).
+        (A, Some(&[1, 2, 3, 4]), "x", ["pass", "pass"]),
+    ] {
+        for (word, verdict) in ["fast-open", "syn-data"].into_iter().zip(fits) {
+            let mut bench = Bench::new(&[&format!("drop any {word}")]);
+            bench.options.fast_open = cookie.and_then(FastOpenCookie::new);
+            let verdicts = [bench.out(flags, 101, text), bench.comes(flags, 501, text)];
+            assert_eq!(verdicts, [verdict; 2], "{word}: {flags} {cookie:?} {text}");
         }
     }
 }

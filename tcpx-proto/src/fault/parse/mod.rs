@@ -23,6 +23,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("segment", Kind::Segment),
     ("syn", Kind::Syn),
     ("syn-ack", Kind::SynAck),
+    ("syn-data", Kind::SynData),
+    ("fast-open", Kind::FastOpen),
     ("fin", Kind::Fin),
     ("rst", Kind::Rst),
     ("ack", Kind::Ack),
@@ -74,6 +76,7 @@ const OPTIONS: &[(&str, OptionKind)] = &[
     ("wscale", OptionKind::WindowScale),
     ("sack", OptionKind::Sack),
     ("timestamps", OptionKind::Timestamps),
+    ("fast-open", OptionKind::FastOpen),
 ];
 
 /// The fields that no rule may rewrite, and why.

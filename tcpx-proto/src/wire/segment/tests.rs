@@ -1,7 +1,7 @@
 //! Segments written, read back, and read by pnet; illegal ones.
 
 use super::*;
-use crate::wire::{SackBlocks, Timestamps, fix_checksums};
+use crate::wire::{FastOpenCookie, SackBlocks, Timestamps, fix_checksums};
 use alloc::vec::Vec;
 
 const V4: [&str; 2] = ["10.77.0.1:40000", "10.77.0.2:7000"];
@@ -289,7 +289,15 @@ fn parse_hostile_options_leave_what_stood_before_them() {
             none,
             false,
         ),
-        ("a fast open request", &[34, 2, 3, 3, 7, 1], shift(7), false),
+        (
+            "a fast open request",
+            &[34, 2, 3, 3, 7, 1],
+            Options {
+                fast_open: Some(FastOpenCookie::REQUEST),
+                ..shift(7)
+            },
+            false,
+        ),
         (
             "an echo on a SYN",
             &[8, 10, 0, 0, 0, 1, 0, 0, 0, 9, 1, 1],
