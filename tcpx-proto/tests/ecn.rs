@@ -75,6 +75,7 @@ fn marked(bench: &mut Bench, flags: Flags, tos: u8, text: &[u8]) -> Vec<Sent> {
     bench.say(header, text)
 }
 
+/// Proves 3168-1, SHLD-8.
 #[test]
 fn rfc_3168_6_1_1_syn_asks_with_both_bits_and_the_answer_has_one() {
     for (ecn, syn, answer) in [
@@ -155,6 +156,7 @@ fn rfc_3168_6_1_1_1_syn_that_goes_again_asks_for_nothing() {
     );
 }
 
+/// Proves 3168-2, SHLD-8.
 #[test]
 fn rfc_3168_6_1_3_mark_is_echoed_until_cwr_and_only_one_on_text() {
     let mut bench = capable();
@@ -183,6 +185,7 @@ fn rfc_3168_6_1_3_mark_is_echoed_until_cwr_and_only_one_on_text() {
     );
 }
 
+/// Proves 3168-2.
 #[test]
 fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_says_so() {
     let mut bench = capable();
@@ -215,6 +218,7 @@ fn rfc_3168_6_1_2_window_falls_once_in_a_window_of_text_and_the_next_new_text_sa
     );
 }
 
+/// Proves 3168-3.
 #[test]
 fn rfc_3168_6_1_5_retransmissions_and_probes_are_not_capable() {
     let mut bench = capable();
@@ -344,4 +348,23 @@ fn not_capable_marks_and_echoes_mean_nothing() {
     let before = bench.status().cwnd;
     bench.arrive(bench.rcv_nxt, bench.snd_una + MSS, ACK | Flags::ECE, b"");
     assert!(bench.status().cwnd >= before);
+}
+
+/// Proves 8311-1, SHLD-8, 3168-3.
+#[test]
+fn rfc_8311_4_2_new_text_is_ect_0_and_all_else_is_not_capable_whatever_was_asked_for() {
+    let config = common::with(Profile::Rfc9293.config(), |conn| {
+        conn.ecn = Ecn::On;
+        conn.tos = 0xb9;
+        conn.delayed_ack = None;
+    });
+    let mut bench = Bench::new(config);
+    bench.connect();
+    let answer = Flags::SYN | Flags::ACK | Flags::ECE;
+    bench.arrive(PEER_ISS, bench.snd_nxt, answer, b"");
+    assert_eq!(bench.send(b"new")[0].header.tos, 0xba);
+    let ack = bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"x");
+    assert_eq!(ack[0].header.tos, 0xb8, "a bare ACK");
+    let again = bench.run(Duration::from_secs(2));
+    assert_eq!(again[0].header.tos, 0xb8, "a retransmission");
 }

@@ -41,6 +41,7 @@ fn profiles_have_the_variant_of_their_source() {
     assert_eq!(variants, [Nagle::Minshall, Nagle::Rfc896, Nagle::Rfc896]);
 }
 
+/// Proves MUST-17, SHLD-7.
 #[test]
 fn must_17_shld_7_small_segment_waits_for_a_small_one_unless_switched_off() {
     for nagle in ALL {
@@ -55,6 +56,7 @@ fn must_17_shld_7_small_segment_waits_for_a_small_one_unless_switched_off() {
     }
 }
 
+/// Proves SHLD-28.
 #[test]
 fn shld_7_full_segments_wait_for_nothing() {
     for nagle in [Nagle::Rfc896, Nagle::Minshall] {

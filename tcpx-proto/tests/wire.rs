@@ -390,6 +390,7 @@ proptest! {
         prop_assert!(Segment::parse(&packet, ChecksumPolicy::Strict).is_err());
     }
 
+    /// Proves MUST-2.
     #[test]
     fn pnet_reads_what_we_write(header in any_header(), text in any_text()) {
         let packet = written(&header, &text);

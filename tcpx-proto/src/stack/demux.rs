@@ -47,7 +47,6 @@ impl Stack {
         })?;
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
         let tuple = tuple_of(&segment.header);
-        //= MUST-42
         if let Some(id) = self.table.route(tuple) {
             return self.deliver(now, id, &segment);
         }
@@ -56,6 +55,7 @@ impl Stack {
             return Err(Discard::NotReserved);
         }
         match self.listeners.at(tuple.local) {
+            //= MUST-42
             Some(listener) => self.arrives_in_listen(now, listener, &segment),
             None => self.arrives_in_closed(&segment),
         }

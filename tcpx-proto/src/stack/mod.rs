@@ -225,10 +225,10 @@ impl Stack {
         } else {
             local
         };
+        //= MUST-43
         if !self.ports.contain(local) {
             return Err(CallError::NotReserved);
         }
-        //= MUST-43
         let tuple = FourTuple { local, remote };
         if let Some(entry) = self.table.find(tuple).and_then(|id| self.table.get(id)) {
             return Err(CallError::InUse(entry.tcb.state));

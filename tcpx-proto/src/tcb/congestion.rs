@@ -332,6 +332,7 @@ mod tests {
         with(Congestion::NewReno)
     }
 
+    /// Proves 5681-2.
     #[test]
     fn control_starts_with_ten_segments_or_one_after_a_lost_syn() {
         assert_eq!(control().window(), 10 * MSS);
@@ -364,6 +365,7 @@ mod tests {
         assert_eq!(control.window(), 4000 + 3 * MSS + MSS);
     }
 
+    /// Proves 6582-3, 6582-4.
     #[test]
     fn control_partial_ack_retransmits_and_full_ack_deflates() {
         let mut control = control();
@@ -379,6 +381,7 @@ mod tests {
         assert_eq!(control.window(), 2 * MSS);
     }
 
+    /// Proves MUST-19, 5681-6.
     #[test]
     fn control_timeout_leaves_one_segment_and_slow_start_to_half() {
         let mut control = control();
@@ -408,6 +411,39 @@ mod tests {
                 core::array::from_fn(|_| control.duplicate_ack(una, una + 9000, 9000, MSS, 3));
             assert_eq!(reactions[2], Reaction::Retransmit, "{gibibytes} GiB");
         }
+    }
+
+    /// Proves 5681-15.
+    #[test]
+    fn control_loss_of_a_retransmission_halves_again() {
+        let mut control = control();
+        for _ in 0..3 {
+            control.duplicate_ack(Seq(1001), Seq(9001), 8000, MSS, 3);
+        }
+        assert_eq!(control.ssthresh, 4000);
+        control.timed_out(Seq(9001), 6000, MSS, false);
+        assert_eq!(control.ssthresh, 3000);
+    }
+
+    /// Proves 6582-1.
+    #[test]
+    fn control_recovers_from_what_was_sent_when_the_loss_was_noticed() {
+        let iss = Seq(5000);
+        let mut control = CongestionController::new(&ConnConfig::default(), MSS, iss, false);
+        assert!(!control.is_past(iss) && control.is_past(iss + 1));
+        control.lost(Seq(9001), 4000, MSS);
+        assert!(!control.is_past(Seq(9000)) && control.is_past(Seq(9001)));
+    }
+
+    /// Proves 6675-4.
+    #[test]
+    fn control_with_sack_stays_in_recovery_until_all_of_it_is_acknowledged() {
+        let mut control = control();
+        control.lost(Seq(9001), 8000, MSS);
+        assert!(!control.advanced(1000, Seq(2001), 7000, &PATH));
+        assert!(control.in_recovery());
+        assert!(control.advanced(7000, Seq(9001), 0, &PATH));
+        assert!(!control.in_recovery());
     }
 
     #[test]

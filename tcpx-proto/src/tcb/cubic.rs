@@ -232,6 +232,7 @@ mod tests {
 
     /// RFC 9438 section 4.2: concave up to W_max at K, then convex. K = cbrt(0.3 * 1000 / 0.4) =
     /// 9.08 s.
+    /// Proves 9438-1, 9438-5.
     #[test]
     fn rfc_9438_4_2_window_is_back_at_w_max_after_k_and_grows_on() {
         let windows = after_loss(1_000_000, 12);
@@ -248,6 +249,7 @@ mod tests {
     }
 
     /// Section 4.3: where CUBIC's own curve is flat, the window grows as fast as Reno's.
+    /// Proves 9438-2.
     #[test]
     fn rfc_9438_4_3_small_window_grows_by_9_17ths_of_a_segment_a_round_and_then_by_one() {
         let mut cubic = Cubic::default();
@@ -269,6 +271,7 @@ mod tests {
         assert_eq!(cwnd, 30 * MSS);
     }
 
+    /// Proves 9438-3.
     #[test]
     fn rfc_9438_4_7_second_loss_below_w_max_lets_others_have_more() {
         let mut cubic = Cubic::default();
@@ -289,6 +292,7 @@ mod tests {
         assert!(cwnd < ssthresh + 10 * MSS, "{cwnd}: K is 0, not 9 s");
     }
 
+    /// Proves 9438-4.
     #[test]
     fn rfc_9438_5_8_time_in_which_the_application_had_nothing_does_not_count() {
         let mut cubic = Cubic::default();

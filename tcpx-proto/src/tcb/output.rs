@@ -120,7 +120,6 @@ impl Tcb {
                     self.config.sack,
                 ],
             ),
-            //= MUST-65, 2018-1
             _ => Options {
                 //= 7323-6
                 timestamps: self.stamps.on.then_some(stamps),
@@ -196,12 +195,12 @@ impl Tcb {
 
     fn window_field(&self, syn: bool) -> u16 {
         let window = if syn {
+            //= 7323-2
             self.config.receive_buffer as u32
         } else {
             //= 7323-4
             self.rcv.window() >> self.rcv.shift
         };
-        //= 7323-2
         u16::try_from(window).unwrap_or(u16::MAX)
     }
 

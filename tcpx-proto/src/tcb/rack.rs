@@ -199,6 +199,7 @@ impl Rack {
 mod tests {
     use super::*;
 
+    /// Proves 8985-2.
     #[test]
     fn rfc_8985_6_2_duplicate_widens_the_window_once_a_round_however_long_ago_the_last_one_was() {
         for gibibytes in 0..=4u32 {

@@ -89,7 +89,7 @@ impl Estimator {
     }
 
     fn smooth(&mut self, rtt: Duration) -> Duration {
-        //= 6298-3, 6298-4
+        //= 6298-4
         let srtt = self.srtt.map_or(rtt, |srtt| (srtt * 7 + rtt) / 8);
         self.srtt = Some(srtt);
         srtt
@@ -133,6 +133,7 @@ mod tests {
         estimator
     }
 
+    /// Proves 6298-3.
     #[test]
     fn estimator_first_sample_gives_three_times_the_rtt() {
         assert_eq!(Estimator::new(&CONFIG).rto(), Duration::from_secs(1));
@@ -144,6 +145,7 @@ mod tests {
         }
     }
 
+    /// Proves 6298-4.
     #[test]
     fn estimator_second_sample_takes_the_variance_before_the_mean() {
         // RTTVAR = 3/4 * 50 + 1/4 * 80 = 57.5, SRTT = 7/8 * 100 + 1/8 * 180 = 110, RTO = 110 + 230.
@@ -159,6 +161,12 @@ mod tests {
         }
         estimator.sample(&CONFIG, millis(1), Seq(1), Seq(1));
         assert_eq!(estimator.rto(), CONFIG.min);
+    }
+
+    /// Proves 6298-9.
+    #[test]
+    fn estimator_without_variance_still_adds_the_granularity() {
+        assert_eq!(after(&CONFIG, &[500; 200]).rto(), millis(501));
     }
 
     #[test]

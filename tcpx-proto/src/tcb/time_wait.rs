@@ -32,7 +32,7 @@ impl Tcb {
         let by_rfc = self.config.time_wait_reopen == TimeWaitReopen::Rfc6191;
         let later = header.seq.gt(self.rcv.nxt) || (by_rfc && header.seq == self.rcv.nxt);
         let newer = match (self.stamps.on, header.options.timestamps) {
-            //= 6191-1, 6191-2
+            //= 6191-1
             (true, Some(stamps)) if stamps.value != self.stamps.recent => {
                 //= 6191-1, 7323-18
                 self.stamps.is_newer(stamps.value)
@@ -42,8 +42,8 @@ impl Tcb {
             //= 6191-2, 6191-3, 6191-5
             _ => later,
         };
+        //= 6191-6
         if !newer {
-            //= 6191-6
             if self.config.time_wait_refused == TimeWaitRefused::Acknowledge {
                 self.answer(cx.now, segment);
             }

@@ -460,6 +460,7 @@ mod tests {
         echo: 0x0506_0708,
     };
 
+    /// Proves MUST-4, MUST-64.
     #[test]
     fn options_parse_each_kind_is_read_at_any_octet() {
         let area = [
@@ -483,6 +484,7 @@ mod tests {
         }
     }
 
+    /// Proves MUST-4.
     #[test]
     fn options_parse_nothing_counts_after_the_end_of_the_list() {
         assert_eq!(

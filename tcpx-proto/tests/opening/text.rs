@@ -69,6 +69,7 @@ fn text_queued_comes_before_that_of_the_third_segment_and_counts_once() {
     );
 }
 
+/// Proves 4987-5.
 #[test]
 fn text_queued_is_bounded_by_the_window_the_memory_and_the_backlog() {
     let flood = |config: Config, text: &[u8]| {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves 2018-8.
 #[test]
 fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
@@ -45,6 +46,7 @@ fn rfc_2018_8_reneging_peer_gets_everything_again() {
     assert_eq!(bench.acknowledge(), []);
 }
 
+/// Proves 2018-5.
 #[test]
 fn rfc_2018_8_reneging_beyond_a_hole_is_found_out_by_the_timeout() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
@@ -85,6 +87,7 @@ fn honest(bench: &mut Bench, mut heard: Seq, end: Seq) -> Seq {
     heard
 }
 
+/// Proves 2883-2.
 #[test]
 fn rfc_2883_duplicate_reported_by_a_first_block_is_no_loss() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {

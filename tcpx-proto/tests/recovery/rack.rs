@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves 8985-2.
 #[test]
 fn rfc_8985_6_2_loss_is_told_by_a_later_segment_that_arrived_and_a_quarter_of_the_round_trip() {
     let (mut bench, first) = measured(Recovery::Rack);
@@ -35,6 +36,7 @@ fn rfc_8985_6_2_late_original_shows_reordering_and_the_window_stays() {
     assert_eq!(which(first, &bench.run(millis(100))), [3]);
 }
 
+/// Proves 8985-6.
 #[test]
 fn rfc_8985_6_2_after_reordering_three_duplicates_are_no_proof_either() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
@@ -80,6 +82,7 @@ fn rfc_8985_6_2_two_new_blocks_in_one_ack_are_no_reordering() {
     );
 }
 
+/// Proves 8985-1.
 #[test]
 fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
@@ -105,4 +108,14 @@ fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
             .iter()
             .all(|cause| *cause != Cause::Retransmission(1))
     );
+}
+
+/// Proves 8985-6.
+#[test]
+fn rfc_8985_9_2_no_rescue_retransmission_by_rfc_6675() {
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 10);
+    let sent: Vec<_> = (2..=9)
+        .flat_map(|held| which(first, &sack(&mut bench, first, 0, &[(1, held)])))
+        .collect();
+    assert_eq!(sent, [0], "with RFC 6675 the last one follows");
 }

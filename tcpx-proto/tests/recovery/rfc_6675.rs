@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves 6675-1, 6675-2.
 #[test]
 fn rfc_6675_5_third_sack_begins_recovery_and_only_the_hole_goes_again() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
@@ -20,6 +21,7 @@ fn rfc_6675_5_third_sack_begins_recovery_and_only_the_hole_goes_again() {
     assert_eq!(bench.run(Duration::from_secs(10)), []);
 }
 
+/// Proves 6675-3, 6675-2.
 #[test]
 fn rfc_6675_4_discontiguous_holes_all_go_again_in_one_round_trip() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
@@ -94,6 +96,7 @@ fn rfc_6675_4_rule_3_without_new_text_the_doubtful_go_again_once() {
     assert_eq!(bench.status().cwnd, 5 * MSS);
 }
 
+/// Proves 6675-3.
 #[test]
 fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
@@ -135,6 +138,7 @@ fn rfc_6675_5_1_after_a_timeout_held_bytes_are_not_sent_again_by_linux_and_are_b
     }
 }
 
+/// Proves 6675-5.
 #[test]
 fn rfc_6675_5_1_no_second_recovery_before_what_was_in_flight_at_the_timeout_is_acknowledged() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);

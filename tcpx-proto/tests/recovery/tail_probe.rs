@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves 8985-3.
 #[test]
 fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer() {
     let (mut bench, first) = measured(Recovery::Rack);
@@ -21,6 +22,7 @@ fn rfc_8985_7_2_lost_tail_is_probed_after_two_round_trips_and_told_by_the_answer
     assert_eq!(bench.run(Duration::from_secs(100)), []);
 }
 
+/// Proves 8985-3.
 #[test]
 fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
     let (mut bench, first) = measured(Recovery::Rack);
@@ -55,6 +57,7 @@ fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe(
     assert_eq!(probe.at.since(start), srtt * 2);
 }
 
+/// Proves 8985-4.
 #[test]
 fn rfc_8985_7_3_new_text_is_the_better_probe() {
     let (mut bench, first) = measured(Recovery::Rack);
@@ -162,4 +165,18 @@ fn rfc_8985_7_2_ack_of_the_fin_alone_leaves_nothing_to_probe() {
     sack_bytes(&mut bench, fin.header.seq + 1, &[]);
     assert_eq!(bench.state(), State::FinWait2);
     assert_eq!(bench.status().timer, None);
+}
+
+/// Proves 8985-5.
+#[test]
+fn rfc_8985_8_window_that_closes_leaves_no_timer_but_that_of_its_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&[7; 3 * MSS as usize]);
+    assert_eq!(bench.status().timer, Some(Timer::TailLoss));
+    bench.window = 0;
+    sack(&mut bench, first, 0, &[]);
+    assert_eq!(bench.status().timer, Some(Timer::Persist));
+    let sent = bench.run(Duration::from_secs(5));
+    assert!(!sent.is_empty());
+    assert!(causes(&sent).iter().all(|cause| *cause == Cause::Probe));
 }

@@ -213,3 +213,29 @@ proptest! {
         }
     }
 }
+
+/// Proves SHLD-3.
+#[test]
+fn shld_3_close_with_text_that_nobody_read_resets() {
+    let mut bench = open(plain());
+    bench.text(b"unread");
+    bench.stack.close(bench.now, bench.conn()).unwrap();
+    let sent = bench.drain();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].header.flags.contains(Flags::RST));
+    assert_eq!(bench.state(), State::Closed);
+}
+
+/// Proves SHLD-3, MAY-1.
+#[test]
+fn shld_3_may_1_text_that_comes_after_a_close_of_both_directions_resets() {
+    let mut bench = open(plain());
+    bench.stack.close(bench.now, bench.conn()).unwrap();
+    bench.drain();
+    bench.acknowledge();
+    assert_eq!(bench.state(), State::FinWait2);
+    let sent = bench.text(b"too late");
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].header.flags.contains(Flags::RST));
+    assert_eq!(bench.state(), State::Closed);
+}

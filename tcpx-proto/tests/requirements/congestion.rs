@@ -2,12 +2,14 @@
 
 use super::*;
 
+/// Proves 5681-4.
 #[test]
 fn must_19_rfc_6928_initial_window_is_ten_segments() {
     let mut bench = open(plain());
     assert_eq!(bench.send(&text(20 * MSS)).len(), 10);
 }
 
+/// Proves MUST-19, 5681-5.
 #[test]
 fn must_19_slow_start_adds_what_was_acknowledged() {
     let mut bench = open(plain());
@@ -33,6 +35,7 @@ fn must_19_slow_start_adds_what_was_acknowledged() {
     );
 }
 
+/// Proves MUST-19, 5681-8.
 #[test]
 fn must_19_timeout_leaves_a_window_of_one_segment() {
     let mut bench = open(plain());
@@ -49,6 +52,7 @@ fn must_19_timeout_leaves_a_window_of_one_segment() {
     );
 }
 
+/// Proves 5681-10, 5681-7.
 #[test]
 fn rfc_5681_3_2_third_duplicate_ack_sends_the_missing_segment_at_once() {
     let mut bench = open(plain());
@@ -63,6 +67,7 @@ fn rfc_5681_3_2_third_duplicate_ack_sends_the_missing_segment_at_once() {
     assert_eq!(bench.status().cwnd as usize, 5 * MSS + 3 * MSS);
 }
 
+/// Proves 6582-2, 6582-5.
 #[test]
 fn rfc_6582_3_2_duplicates_of_what_a_timeout_sends_again_start_no_recovery() {
     let mut bench = open(plain());
@@ -81,6 +86,7 @@ fn rfc_6582_3_2_duplicates_of_what_a_timeout_sends_again_start_no_recovery() {
     assert!(bench.status().cwnd as usize <= 3 * MSS);
 }
 
+/// Proves 3042-1, 5681-11.
 #[test]
 fn rfc_3042_first_two_duplicate_acks_let_a_new_segment_out_each() {
     let mut bench = open(plain());
@@ -114,6 +120,7 @@ fn rfc_5681_3_2_loss_that_an_ack_of_the_same_batch_disproves_sends_nothing_again
     assert_eq!(bench.send(b"next").len(), 1);
 }
 
+/// Proves 5681-16.
 #[test]
 fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
     let mut bench = open(plain());
@@ -130,6 +137,7 @@ fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
     }
 }
 
+/// Proves 6582-3.
 #[test]
 fn rfc_6582_partial_ack_sends_the_next_hole_and_a_full_one_ends_recovery() {
     let mut bench = open(plain());
@@ -149,6 +157,7 @@ fn rfc_6582_partial_ack_sends_the_next_hole_and_a_full_one_ends_recovery() {
     );
 }
 
+/// Proves 5681-13.
 #[test]
 fn rfc_5681_4_1_after_idling_the_window_is_the_initial_one_again() {
     let mut bench = open(plain());
@@ -161,6 +170,7 @@ fn rfc_5681_4_1_after_idling_the_window_is_the_initial_one_again() {
     assert_eq!(bench.send(&text(40 * MSS)).len(), 10);
 }
 
+/// Proves 5681-3.
 #[test]
 fn rfc_5681_3_1_a_lost_syn_makes_the_initial_window_one_segment() {
     let mut bench = Bench::new(plain());
@@ -168,4 +178,19 @@ fn rfc_5681_3_1_a_lost_syn_makes_the_initial_window_one_segment() {
     bench.run(secs(2));
     bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
     assert_eq!(bench.send(&text(20 * MSS)).len(), 1);
+}
+
+/// Proves 5681-12.
+#[test]
+fn rfc_5681_3_2_duplicates_inflate_the_window_by_a_segment_each_and_no_further_than_the_flight() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    let duplicate = |bench: &mut Bench| {
+        bench.arrive(bench.rcv_nxt, una, ACK, b"");
+        bench.status().cwnd as usize / MSS
+    };
+    let windows: Vec<usize> = (0..20).map(|_| duplicate(&mut bench)).collect();
+    assert_eq!(windows[2..6], [8, 9, 10, 11]);
+    assert_eq!(windows[9..], [windows[9]; 11], "ten were in flight");
 }

@@ -2,12 +2,14 @@
 
 use super::*;
 
+/// Proves MUST-25.
 #[test]
 fn must_25_keepalive_is_off_by_default() {
     let mut bench = open(rfc());
     assert_eq!(bench.run(secs(30 * 24 * 3600)), []);
 }
 
+/// Proves MUST-27, MUST-28, MAY-5.
 #[test]
 fn must_24_27_28_keepalive_waits_two_hours_or_what_is_asked_for() {
     let first = |keepalive| {
@@ -25,6 +27,7 @@ fn must_24_27_28_keepalive_waits_two_hours_or_what_is_asked_for() {
     );
 }
 
+/// Proves MUST-26.
 #[test]
 fn must_26_keepalive_waits_while_something_is_outstanding_or_arrives() {
     let keepalive = KeepAlive {
@@ -46,6 +49,7 @@ fn must_26_keepalive_waits_while_something_is_outstanding_or_arrives() {
     );
 }
 
+/// Proves MUST-29, SHLD-12.
 #[test]
 fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_empty() {
     let keepalive = KeepAlive {
@@ -68,4 +72,14 @@ fn must_29_shld_12_answered_or_single_lost_probes_end_nothing_and_probes_are_emp
         Some(CloseReason::KeepAliveTimeout),
         "but a missing peer is detected"
     );
+}
+
+/// Proves MUST-24.
+#[test]
+fn must_24_keepalive_is_a_matter_of_each_connection() {
+    for on in [true, false] {
+        let keepalive = on.then(KeepAlive::default);
+        let mut bench = open(with(plain(), |conn| conn.keepalive = keepalive));
+        assert_eq!(bench.run(secs(8000)).is_empty(), !on);
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves MUST-1.
 #[test]
 fn must_1_window_of_16_bits_is_unsigned() {
     let mut bench = Bench::new(plain());
@@ -10,6 +11,7 @@ fn must_1_window_of_16_bits_is_unsigned() {
     assert_eq!(bench.status().snd_wnd, 65_535);
 }
 
+/// Proves MUST-8.
 #[test]
 fn must_8_isn_advances_with_a_clock_of_4_microseconds() {
     let isn = |at: u64| {
@@ -20,6 +22,7 @@ fn must_8_isn_advances_with_a_clock_of_4_microseconds() {
     assert_eq!(isn(1000).since(isn(0)), 250_000);
 }
 
+/// Proves MUST-9, SHLD-1, 6528-1.
 #[test]
 fn must_9_isn_depends_on_the_four_tuple_and_a_secret() {
     let isn = |seed: u64, port: u16| {
@@ -46,6 +49,7 @@ fn must_9_isn_depends_on_the_four_tuple_and_a_secret() {
     );
 }
 
+/// Proves MUST-10.
 #[test]
 fn must_10_simultaneous_open_establishes_in_every_profile() {
     for profile in Profile::ALL {
@@ -80,6 +84,7 @@ fn figure_13_simultaneous_close_ends_in_two_time_waits_that_are_silent() {
     }
 }
 
+/// Proves MUST-12.
 #[test]
 fn must_12_application_tells_a_fin_from_a_rst() {
     let mut bench = open(plain());
@@ -90,6 +95,7 @@ fn must_12_application_tells_a_fin_from_a_rst() {
     assert_eq!(other.receive(10), Err(CallError::Ended(CloseReason::Reset)));
 }
 
+/// Proves MUST-13.
 #[test]
 fn must_13_active_closer_waits_2_msl_and_again_after_another_fin() {
     let mut bench = Bench::new(plain());
@@ -107,6 +113,7 @@ fn must_13_active_closer_waits_2_msl_and_again_after_another_fin() {
     assert_eq!(bench.state(), State::Closed);
 }
 
+/// Proves MUST-41.
 #[test]
 fn must_41_another_passive_open_disturbs_nobody() {
     let mut bench = open(plain());
@@ -118,6 +125,7 @@ fn must_41_another_passive_open_disturbs_nobody() {
     assert_eq!(bench.text(b"still here")[0].header.ack, PEER_ISS + 11);
 }
 
+/// Proves MUST-42.
 #[test]
 fn must_42_listen_on_a_port_with_an_active_open() {
     let mut bench = Bench::new(plain());
@@ -130,4 +138,60 @@ fn must_42_listen_on_a_port_with_an_active_open() {
     };
     assert_eq!(bench.say(header, b"")[0].header.flags, SYN_ACK);
     assert_eq!(bench.state(), State::SynSent);
+}
+
+/// Proves MUST-11.
+#[test]
+fn must_11_reset_in_syn_received_means_what_its_open_was() {
+    for (state, reason) in [
+        ("SYN-RECEIVED(active)", Some(CloseReason::Refused)),
+        ("SYN-RECEIVED(passive)", None),
+    ] {
+        let mut bench = Bench::new(plain());
+        bench.enter(state);
+        bench.signals.clear();
+        bench.events.clear();
+        bench.arrive(bench.rcv_nxt, Seq(0), Flags::RST, b"");
+        assert_eq!(ended(&bench), reason, "{state}: what the application hears");
+        let to = bench.events.iter().find_map(|event| match event.what {
+            What::State { to, .. } => Some(to),
+            _ => None,
+        });
+        let back = if reason.is_some() {
+            State::Closed
+        } else {
+            State::Listen
+        };
+        assert_eq!(to, Some(back), "{state}");
+    }
+}
+
+/// Proves MUST-43.
+#[test]
+fn must_43_open_takes_one_of_our_local_addresses_and_no_other() {
+    let mut stack = Stack::new(plain(), 7);
+    for last in [1, 2] {
+        stack.reserve([10, 0, 0, last].into(), 7000..=7001);
+    }
+    let mut open = |last| {
+        let tuple = FourTuple {
+            local: ([10, 0, 0, last], 0).into(),
+            remote: ([10, 0, 0, 9], 9000).into(),
+        };
+        let id = stack.connect(Instant::ZERO, tuple, &plain().conn)?;
+        Ok(stack.status(id).unwrap().local.ip())
+    };
+    assert_eq!(open(1), Ok([10, 0, 0, 1].into()));
+    assert_eq!(open(2), Ok([10, 0, 0, 2].into()));
+    assert_eq!(open(3), Err(CallError::NotReserved));
+    let mut stack = Stack::new(plain(), 7);
+    stack.reserve([10, 0, 0, 1].into(), 7000..=7001);
+    let foreign = FourTuple {
+        local: ([10, 0, 0, 3], 7000).into(),
+        remote: ([10, 0, 0, 9], 9000).into(),
+    };
+    assert_eq!(
+        stack.connect(Instant::ZERO, foreign, &plain().conn),
+        Err(CallError::NotReserved)
+    );
 }

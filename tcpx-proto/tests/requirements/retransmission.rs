@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves MUST-18, MUST-19, 6298-2, 6298-12.
 #[test]
 fn must_18_first_timeout_is_one_second_and_doubles() {
     let mut bench = Bench::new(plain());
@@ -13,6 +14,7 @@ fn must_18_first_timeout_is_one_second_and_doubles() {
     );
 }
 
+/// Proves 6298-1, 6298-5.
 #[test]
 fn must_18_timeout_never_falls_below_one_second() {
     let mut bench = open(plain());
@@ -26,6 +28,7 @@ fn must_18_timeout_never_falls_below_one_second() {
     assert_eq!(times(start, &bench.run(secs(2))), [1000]);
 }
 
+/// Proves 6298-6.
 #[test]
 fn must_18_timeout_never_exceeds_its_maximum() {
     let mut bench = open(with(plain(), |conn| conn.rto.max = secs(60)));
@@ -40,6 +43,7 @@ fn must_18_timeout_never_exceeds_its_maximum() {
     );
 }
 
+/// Proves MUST-18, 6298-7.
 #[test]
 fn must_18_karn_an_ack_of_a_retransmission_is_no_sample() {
     let mut bench = open(plain());
@@ -84,6 +88,7 @@ fn rfc_7323_4_timestamps_make_a_sample_of_a_retransmission() {
     );
 }
 
+/// Proves 6298-10, 6298-11.
 #[test]
 fn rfc_6298_5_1_timer_counts_from_the_oldest_and_restarts_on_new_acks() {
     let mut bench = open(plain());
@@ -97,6 +102,7 @@ fn rfc_6298_5_1_timer_counts_from_the_oldest_and_restarts_on_new_acks() {
     assert_eq!(sent[0].text.as_slice(), &b"two"[..]);
 }
 
+/// Proves 6298-11.
 #[test]
 fn rfc_6298_5_2_timer_stops_when_all_is_acknowledged() {
     let mut bench = open(plain());
@@ -105,6 +111,7 @@ fn rfc_6298_5_2_timer_stops_when_all_is_acknowledged() {
     assert_eq!(bench.run(secs(600)), []);
 }
 
+/// Proves 6298-12.
 #[test]
 fn rfc_6298_5_4_timeout_sends_the_earliest_again() {
     let mut bench = open(plain());
@@ -115,6 +122,7 @@ fn rfc_6298_5_4_timeout_sends_the_earliest_again() {
     assert_eq!(sent[0].label.cause, Cause::Retransmission(1));
 }
 
+/// Proves 6298-13.
 #[test]
 fn rfc_6298_5_7_a_lost_syn_makes_the_first_timeout_three_seconds() {
     let mut bench = Bench::new(plain());
@@ -126,6 +134,7 @@ fn rfc_6298_5_7_a_lost_syn_makes_the_first_timeout_three_seconds() {
     assert_eq!(times(start, &bench.run(secs(4))), [3000]);
 }
 
+/// Proves MUST-20, SHLD-9, SHLD-10, SHLD-11.
 #[test]
 fn must_20_shld_10_11_r1_tells_and_r2_ends_after_at_least_100_seconds() {
     let mut bench = open(plain());
@@ -154,6 +163,7 @@ fn must_20_shld_10_11_r1_tells_and_r2_ends_after_at_least_100_seconds() {
     );
 }
 
+/// Proves MUST-21.
 #[test]
 fn must_21_user_timeout_ends_the_connection() {
     let mut bench = open(with(plain(), |conn| conn.user_timeout = Some(secs(20))));
@@ -199,6 +209,7 @@ fn must_21_user_timeout_counts_what_waits_for_a_window() {
     }
 }
 
+/// Proves MUST-22, MUST-23.
 #[test]
 fn must_22_23_syn_is_tried_for_at_least_three_minutes() {
     let mut bench = Bench::new(rfc());
@@ -217,4 +228,17 @@ fn must_22_23_syn_is_tried_for_at_least_three_minutes() {
     );
     assert!(sent.iter().all(|sent| sent.header.flags == Flags::SYN));
     assert_eq!(ended(&bench), Some(CloseReason::ConnectTimeout));
+}
+
+/// Proves 6298-8.
+#[test]
+fn rfc_6298_3_each_round_trip_gives_a_sample() {
+    let mut bench = open(plain());
+    for _ in 0..60 {
+        bench.send(&text(3 * MSS));
+        bench.now = bench.now + millis(299);
+        bench.acknowledge();
+    }
+    let srtt = bench.status().srtt.unwrap();
+    assert!((millis(295)..=millis(301)).contains(&srtt), "{srtt:?}");
 }

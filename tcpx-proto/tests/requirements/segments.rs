@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves MUST-14, MUST-67, SHLD-5, MAY-3.
 #[test]
 fn must_14_67_mss_is_offered_and_fits_the_link() {
     for (mtu, mss) in [(1500, 1460), (576, 536), (9000, 8960)] {
@@ -10,12 +11,14 @@ fn must_14_67_mss_is_offered_and_fits_the_link() {
     }
 }
 
+/// Proves MUST-15.
 #[test]
 fn must_15_without_the_option_segments_have_536_bytes() {
     let mut bench = open_to(plain(), Options::default());
     assert_eq!(bench.send(&text(2000))[0].text.len(), 536);
 }
 
+/// Proves MUST-15.
 #[test]
 fn must_15_without_the_option_segments_have_1220_bytes_over_ipv6() {
     let mut bench = Bench::new(plain());
@@ -27,6 +30,7 @@ fn must_15_without_the_option_segments_have_1220_bytes_over_ipv6() {
     assert_eq!(bench.send(&text(4000))[0].text.len(), 1220);
 }
 
+/// Proves MUST-16, MUST-14.
 #[test]
 fn must_16_effective_mss_is_the_smallest_of_peer_path_and_options() {
     let mss = |config, options| open_to(config, options).send(&text(20_000))[0].text.len();
@@ -148,6 +152,7 @@ fn must_65_mss_outside_a_syn_is_ignored_and_never_sent() {
     );
 }
 
+/// Proves MUST-61, SHLD-27.
 #[test]
 fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
     let mut bench = open(plain());
@@ -159,6 +164,7 @@ fn must_60_61_last_segment_of_what_is_buffered_carries_psh() {
     assert_eq!(pushed, [false, false, true]);
 }
 
+/// Proves MUST-3.
 #[test]
 fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
     let mut bench = open(plain());
@@ -178,4 +184,86 @@ fn must_3_segment_with_a_wrong_checksum_is_dropped_and_counted() {
             .iter()
             .any(|event| matches!(event.what, What::Discarded(Discard::Parse(_))))
     );
+}
+
+/// Proves MUST-6, MUST-68.
+#[test]
+fn must_6_unknown_options_are_skipped_by_their_length() {
+    for unknown in [&[253, 2][..], &[254, 4, 2, 4], &[77, 7, 2, 4, 1, 1, 1]] {
+        let mut bench = Bench::new(plain());
+        bench.listen();
+        let options = [unknown, &[2, 4, 2, 0]].concat();
+        let illegal = tcpx_proto::wire::Illegal {
+            options: Some(&options),
+            ..Default::default()
+        };
+        let mut packet = [0; 100];
+        let len = bench
+            .header(PEER_ISS, Seq(0), Flags::SYN)
+            .emit_illegal((b"", b""), &illegal, &mut packet)
+            .unwrap();
+        bench.stack.packet_arrives(bench.now, &packet[..len]);
+        bench.drain();
+        assert_eq!(bench.status().mss, 512, "{unknown:?}");
+    }
+}
+
+/// What a connection sends in its life: SYN, text, ACKs, a retransmission, FIN, the last ACK.
+fn life(config: Config) -> Vec<Sent> {
+    let mut bench = Bench::new(config);
+    let mut sent = bench.connect();
+    sent.extend(bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b""));
+    sent.extend(bench.send(&text(3000)));
+    sent.extend(bench.run(secs(5)));
+    sent.extend(bench.acknowledge());
+    sent.extend(bench.text(b"x"));
+    sent.extend(bench.run(secs(1)));
+    bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+    sent.extend(bench.drain());
+    sent.extend(bench.acknowledge());
+    sent.extend(bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b""));
+    assert!(sent.len() >= 7, "{sent:?}");
+    sent
+}
+
+/// Proves MUST-45.
+#[test]
+fn must_45_all_segments_come_from_the_address_of_the_open() {
+    let local = Bench::new(rfc()).local;
+    assert!(life(rfc()).iter().all(|sent| sent.header.source == local));
+}
+
+/// Proves MUST-48, SHLD-22.
+#[test]
+fn must_48_shld_22_dscp_that_was_asked_for_is_on_every_segment() {
+    let sent = life(with(rfc(), |conn| conn.tos = 0xb8));
+    assert!(sent.iter().all(|sent| sent.header.tos == 0xb8));
+}
+
+/// Proves MUST-49.
+#[test]
+fn must_49_ttl_that_was_asked_for_is_on_every_segment() {
+    let sent = life(with(rfc(), |conn| conn.ttl = 7));
+    assert!(sent.iter().all(|sent| sent.header.ttl == 7));
+}
+
+/// Proves SHLD-13.
+#[test]
+fn shld_13_nothing_is_ever_sent_as_urgent() {
+    let quiet = |sent: &Sent| !sent.header.flags.contains(Flags::URG) && sent.header.urgent == 0;
+    assert!(life(rfc()).iter().all(quiet));
+}
+
+/// Proves MAY-16.
+#[test]
+fn may_16_text_that_waits_goes_in_one_segment() {
+    let mut bench = open(with(rfc(), |conn| {
+        conn.nagle = tcpx_proto::config::Nagle::Rfc896
+    }));
+    bench.send(b"first");
+    assert_eq!(bench.send(b"second"), []);
+    assert_eq!(bench.send(b"third"), []);
+    let sent = bench.acknowledge();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].text, b"secondthird");
 }

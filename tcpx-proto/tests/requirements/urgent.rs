@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves MUST-30, MUST-62.
 #[test]
 fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
     for urgent in [1, 5, 60_000] {
@@ -20,6 +21,7 @@ fn must_30_31_32_urgent_data_is_announced_wherever_it_ends_and_stays_in_line() {
     }
 }
 
+/// Proves MUST-32, MUST-33.
 #[test]
 fn must_32_33_rfc_6093_application_is_told_of_urgent_data_and_how_much_remains() {
     let mut bench = open(plain());
@@ -192,4 +194,23 @@ fn urgent_byte_alone_is_nothing_to_read_and_ends_with_the_stream() {
     assert_eq!(bench.status().urgent, None);
     bench.stack.close(bench.now, bench.conn()).unwrap();
     assert_eq!(bench.state(), State::LastAck, "nothing was left unread");
+}
+
+/// Proves MUST-31.
+#[test]
+fn must_31_urgent_data_goes_on_as_long_as_the_peer_moves_its_end() {
+    let mut bench = open(plain());
+    let start = bench.rcv_nxt;
+    for round in 1..=40 {
+        urge(&mut bench, 0, &text(1000), Some(60_000));
+        let up_to = start + (round - 1) * 1000 + 60_000;
+        assert!(
+            bench
+                .events
+                .iter()
+                .any(|event| event.what == What::Urgent { up_to })
+        );
+        assert_eq!(bench.receive(1000).unwrap().len(), 1000);
+    }
+    assert_eq!(bench.status().urgent, Some(59_000));
 }

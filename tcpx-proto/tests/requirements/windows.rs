@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves MUST-34, SHLD-15, SHLD-16.
 #[test]
 fn must_34_shld_15_to_17_shrunk_window_stops_new_text_and_is_survived() {
     let mut bench = open(plain());
@@ -21,6 +22,7 @@ fn must_34_shld_15_to_17_shrunk_window_stops_new_text_and_is_survived() {
     assert!(!rest.is_empty(), "and the rest once there is room");
 }
 
+/// Proves MUST-35.
 #[test]
 fn must_35_window_shrunk_to_nothing_is_probed() {
     let mut bench = open(plain());
@@ -33,6 +35,7 @@ fn must_35_window_shrunk_to_nothing_is_probed() {
     assert_eq!(sent[0].label.cause, Cause::Probe);
 }
 
+/// Proves MUST-36, SHLD-29, SHLD-30.
 #[test]
 fn must_36_shld_29_30_probes_come_after_one_rto_and_then_exponentially() {
     let mut bench = stuck(plain());
@@ -76,6 +79,7 @@ fn must_36_byte_that_a_probe_delivered_counts() {
     assert_eq!(next.text.as_slice(), &text(100)[1..2]);
 }
 
+/// Proves MUST-37.
 #[test]
 fn must_37_probes_answered_never_abort() {
     for profile in [Profile::Rfc9293, Profile::Linux] {
@@ -100,6 +104,7 @@ fn must_37_probes_answered_never_abort_after_close() {
     assert_eq!(bench.state(), State::FinWait1);
 }
 
+/// Proves MUST-38, MUST-60.
 #[test]
 fn must_38_sender_waits_for_a_useful_window_or_the_override() {
     let mut bench = open(plain());
@@ -135,6 +140,7 @@ fn must_38_half_of_the_largest_window_is_useful() {
     );
 }
 
+/// Proves MUST-39.
 #[test]
 fn must_39_receiver_opens_its_window_by_a_segment_or_half_the_buffer_only() {
     let mut bench = open(with(plain(), |conn| conn.receive_buffer = 10_000));
@@ -154,6 +160,7 @@ fn must_39_receiver_opens_its_window_by_a_segment_or_half_the_buffer_only() {
     assert!(updates[0] >= 1460);
 }
 
+/// Proves MUST-40, SHLD-18.
 #[test]
 fn must_40_shld_18_ack_of_one_segment_waits_less_than_half_a_second() {
     let mut bench = open(rfc());
@@ -164,6 +171,7 @@ fn must_40_shld_18_ack_of_one_segment_waits_less_than_half_a_second() {
     assert!((1..500).contains(&times(start, &sent)[0]));
 }
 
+/// Proves SHLD-19.
 #[test]
 fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
     let mut bench = open(rfc());
@@ -171,6 +179,7 @@ fn shld_19_every_second_full_segment_is_acknowledged_at_once() {
     assert_eq!(answers, [0, 1, 0, 1, 0, 1]);
 }
 
+/// Proves MUST-58, MUST-59.
 #[test]
 fn must_58_59_what_arrives_together_is_acknowledged_once() {
     let mut bench = open(plain());
@@ -187,6 +196,7 @@ fn must_58_59_what_arrives_together_is_acknowledged_once() {
     );
 }
 
+/// Proves MUST-66.
 #[test]
 fn must_66_ack_of_a_segment_is_taken_though_its_text_has_no_room() {
     let mut bench = Bench::new(with(plain(), |conn| conn.receive_buffer = 1000));
@@ -199,6 +209,7 @@ fn must_66_ack_of_a_segment_is_taken_though_its_text_has_no_room() {
 }
 
 proptest! {
+    /// Proves SHLD-14.
     #[test]
     fn shld_14_right_edge_never_moves_left(
         buffer in 1000usize..300_000,
@@ -257,5 +268,66 @@ proptest! {
             let sent = bench.run(millis(wait));
             check(&bench, sent);
         }
+    }
+}
+
+/// Proves SHLD-17.
+#[test]
+fn shld_17_text_beyond_a_window_that_shrank_ends_nothing() {
+    let mut bench = open(plain());
+    bench.send(&text(3 * MSS));
+    bench.window = 0;
+    for _ in 0..500 {
+        bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        bench.run(secs(60));
+    }
+    assert_eq!(ended(&bench), None);
+    bench.window = 65_000;
+    bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+    bench.acknowledge();
+    assert_eq!(bench.status().unacknowledged, 0);
+}
+
+/// Proves 5681-1.
+#[test]
+fn rfc_5681_2_the_smaller_of_the_two_windows_limits_what_is_in_flight() {
+    for (window, segments) in [(3 * MSS, 3), (65_000, 10)] {
+        let mut bench = Bench::new(plain());
+        bench.window = window as u16;
+        bench.enter("ESTABLISHED");
+        let sent = bench.send(&text(30 * MSS));
+        assert_eq!(sent.len(), segments);
+        assert_eq!(bench.run(millis(500)), []);
+    }
+}
+
+/// Proves 5681-14.
+#[test]
+fn rfc_5681_4_2_no_segment_gets_two_acks() {
+    let mut bench = open(rfc());
+    let mut acks = 0;
+    for (ahead, len) in [
+        (0, MSS),
+        (0, MSS),
+        (5000, 10),
+        (5000, 10),
+        (0, 5000),
+        (0, 10),
+    ] {
+        let sent = bench.arrive(bench.rcv_nxt + ahead, bench.snd_nxt, ACK, &text(len));
+        assert!(sent.len() <= 1, "{ahead} {len}: {}", sent.len());
+        acks += sent.len();
+    }
+    acks += bench.run(secs(1)).len();
+    assert_eq!(acks, 5);
+}
+
+/// Proves MUST-40.
+#[test]
+fn must_40_ack_waits_less_than_half_a_second_in_every_profile() {
+    for profile in Profile::ALL {
+        let delay = profile.config().conn.delayed_ack;
+        let within = |delay: Duration| (millis(1)..millis(500)).contains(&delay);
+        assert!(delay.is_none_or(within), "{}", profile.name());
     }
 }

@@ -13,6 +13,7 @@ fn with_cookie(config: Config, mss: Option<u16>) -> (Bench, ListenerId, Header) 
     (bench, listener, cookie)
 }
 
+/// Proves 4987-3.
 #[test]
 fn backlog_full_cookie_comes_back_as_a_connection_with_its_mss() {
     for (offered, kept) in [
@@ -138,6 +139,7 @@ fn cookie_keeps_window_scale_and_sack_in_the_timestamp_and_without_one_loses_the
     }
 }
 
+/// Proves 4987-3.
 #[test]
 fn cookie_that_is_wrong_or_old_gets_the_rst_of_any_ack() {
     let (mut bench, _, cookie) = with_cookie(Config::default(), None);

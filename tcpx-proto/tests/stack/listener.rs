@@ -70,6 +70,7 @@ fn close_listener_resets_whom_nobody_accepted() {
     assert_eq!(bench.stack.connections().collect::<Vec<_>>(), [accepted]);
 }
 
+/// Proves MUST-11.
 #[test]
 fn syn_received_rst_goes_back_to_listen_and_tells_nobody() {
     let mut bench = Bench::new(Config::default());
@@ -83,6 +84,7 @@ fn syn_received_rst_goes_back_to_listen_and_tells_nobody() {
     assert_eq!(bench.stack.counters().cookies_sent, 0);
 }
 
+/// Proves 4987-1.
 #[test]
 fn backlog_full_drops_a_syn_and_goes_on_when_there_is_room() {
     let mut bench = Bench::new(Config {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Proves 6528-3.
 #[test]
 fn isn_of_the_same_four_tuple_grows_with_the_clock() {
     let mut bench = Bench::new(Config::default());
@@ -45,6 +46,7 @@ fn isn_of_another_four_tuple_or_seed_lies_elsewhere_unless_fixed() {
     assert_eq!(iss(Isn::Fixed(Seq(5)), 1, 40_000), Seq(5));
 }
 
+/// Proves 6056-1.
 #[test]
 fn connect_picks_each_reserved_port_once_in_another_order_for_each_seed() {
     let order = |seed| {
@@ -88,6 +90,7 @@ fn connect_picks_each_reserved_port_once_in_another_order_for_each_seed() {
     );
 }
 
+/// Proves 6056-1.
 #[test]
 fn connect_finds_the_last_free_port_of_all_without_delay() {
     let mut bench = Bench::new(Config::default());
@@ -115,6 +118,7 @@ fn connect_finds_the_last_free_port_of_all_without_delay() {
     assert!(!ports.contains(&1));
 }
 
+/// Proves MUST-46.
 #[test]
 fn connect_to_what_is_no_host_is_refused() {
     let mut bench = Bench::new(Config::default());

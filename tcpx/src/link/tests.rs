@@ -355,6 +355,7 @@ fn address_that_is_not_ours_is_refused() {
     });
 }
 
+/// Proves MUST-44.
 #[test]
 fn mtu_and_source_are_those_of_the_interface_with_the_address() {
     in_namespace(|| {

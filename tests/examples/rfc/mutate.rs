@@ -118,6 +118,10 @@ impl Finder<'_> {
             self.binding(item);
         } else if is(first, "if") || is(first, "while") {
             self.condition(trees);
+        } else if is(first, "for") {
+            if let Some(body) = trees.iter().find_map(block) {
+                self.add(body.span().byte_range(), "{}");
+            }
         } else if let Some(arrow) = arrow(trees, parent) {
             self.arm(trees, arrow);
         } else if is(first, "&") || is(first, "|") {
@@ -297,7 +301,10 @@ impl Finder<'_> {
         self.expression(trees);
         if !number {
             self.add(at.clone(), "Default::default()");
-            self.add(at, format!("!({source})"));
+            self.add(at.clone(), format!("!({source})"));
+            for value in ["None", "Ok(())", "false"] {
+                self.add(at.clone(), value);
+            }
         }
     }
 
@@ -325,6 +332,8 @@ impl Finder<'_> {
                 ">=" => "<",
                 "&&" => "||",
                 "||" => "&&",
+                "<<" => ">>",
+                ">>" => "<<",
                 _ => continue,
             };
             self.add(both, other);
@@ -356,6 +365,10 @@ impl Finder<'_> {
                 "false" => "true",
                 "any" => "all",
                 "all" => "any",
+                "local" => "remote",
+                "remote" => "local",
+                "una" => "nxt",
+                "nxt" => "una",
                 _ => continue,
             };
             self.add(range(tree), other);
@@ -369,9 +382,9 @@ impl Finder<'_> {
                 TokenTree::Literal(literal) => {
                     let digits = literal.to_string().replace('_', "");
                     if let Ok(number) = digits.parse::<u64>() {
+                        self.add(at.clone(), "0");
                         self.add(at.clone(), (number * 2 + 1).to_string());
-                        self.add(at.clone(), (number + 1).to_string());
-                        self.add(at, "0");
+                        self.add(at, (number + 1).to_string());
                     }
                 }
                 TokenTree::Punct(punct) => {

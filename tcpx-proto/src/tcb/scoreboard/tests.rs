@@ -30,6 +30,7 @@ fn spelt(board: &Scoreboard) -> Vec<(u32, u32, Mark)> {
         .collect()
 }
 
+/// Proves 6675-2.
 #[test]
 fn rfc_6675_4_is_lost_below_three_blocks_or_more_than_two_segments() {
     let mut three = board();

@@ -139,8 +139,8 @@ impl<'a> Segment<'a> {
         if !ip::is_unicast(ip.source) || !ip::is_unicast(ip.destination) {
             return Err(ParseError::BadAddress);
         }
+        //= MUST-5
         let (options, options_malformed) =
-            //= MUST-5
             Options::parse(tcp.get(TCP_HEADER..header_len).unwrap_or_default());
         let header = Header {
             source: SocketAddr::new(ip.source, source_port),

@@ -52,6 +52,7 @@ fn refusal(packet: &[u8]) -> Option<ParseError> {
 }
 
 /// What broke other stacks, each by the name of the one it broke where that is known.
+/// Proves MUST-57, MUST-63.
 #[test]
 fn parse_hostile_headers_are_refused_with_the_first_reason() {
     use ParseError::{
@@ -208,6 +209,7 @@ fn parse_ipv4_options_are_skipped() {
 }
 
 /// The option area of a SYN, what is left of it, and whether it was cut short.
+/// Proves MUST-7, MUST-68.
 #[test]
 fn parse_hostile_options_leave_what_stood_before_them() {
     let none = Options::default();
@@ -442,6 +444,7 @@ fn parse_both_zeros_of_a_checksum_are_one() {
     }
 }
 
+/// Proves MUST-69.
 #[test]
 fn emit_illegal_options_are_cut_at_forty_octets_and_filled_with_zeros() {
     for (len, expected) in [(1, 4), (4, 4), (5, 8), (39, 40), (41, 40)] {
