@@ -2,7 +2,7 @@
 //! that remove it.
 
 use crate::config::{
-    Config, Congestion, Detour, FinRepeats, HeldOutput, Isn, Nagle, Overflow, ResetChecks, Samples,
+    Config, Congestion, Detour, FinRepeats, HeldOutput, Isn, Overflow, ResetChecks, Samples,
     SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
 use crate::fault::FaultRule;
@@ -163,7 +163,7 @@ pub const PRESETS: &[Preset] = &[
         breaks: "each small write becomes a small segment, with forty bytes of headers for one \
             byte of data",
         experiment: "many-small-writes",
-        changes: &[Change::Parameter(|config| config.conn.nagle = Nagle::Off)],
+        changes: &[Change::Parameter(|config| config.conn.no_delay = true)],
     },
     Preset {
         name: "delayed-ack",

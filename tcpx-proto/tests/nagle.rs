@@ -14,10 +14,18 @@ use tcpx_proto::seq::Seq;
 use tcpx_proto::wire::{Flags, Options};
 
 const MSS: usize = 1460;
-const ALL: [Nagle; 3] = [Nagle::Off, Nagle::Rfc896, Nagle::Minshall];
+const ALL: [Option<Nagle>; 3] = [None, Some(Nagle::Rfc896), Some(Nagle::Minshall)];
 
-fn open(nagle: Nagle) -> Bench {
-    let mut bench = Bench::new(with(plain(), |conn| conn.nagle = nagle));
+/// A connection with this variant, or with `TCP_NODELAY`.
+fn configured(nagle: Option<Nagle>) -> Bench {
+    Bench::new(with(plain(), |conn| {
+        conn.no_delay = nagle.is_none();
+        conn.nagle = nagle.unwrap_or(conn.nagle);
+    }))
+}
+
+fn open(nagle: impl Into<Option<Nagle>>) -> Bench {
+    let mut bench = configured(nagle.into());
     bench.enter("ESTABLISHED");
     bench
 }
@@ -50,7 +58,7 @@ fn must_17_shld_7_small_segment_waits_for_a_small_one_unless_switched_off() {
         let waiting = [bench.send(b"b"), bench.send(b"c")].map(|sent| sent.len());
         let released = bench.acknowledge();
         match nagle {
-            Nagle::Off => assert_eq!((waiting, released), ([1, 1], vec![])),
+            None => assert_eq!((waiting, released), ([1, 1], vec![])),
             _ => assert_eq!((waiting, released[0].text.as_slice()), ([0, 0], &b"bc"[..])),
         }
     }
@@ -171,6 +179,7 @@ fn fin_takes_the_small_tail_along_whatever_waits() {
 fn minshall_options_that_take_room_count_as_full() {
     let mut config = plain();
     config.conn.nagle = Nagle::Minshall;
+    config.conn.no_delay = false;
     config.conn.timestamps = true;
     let mut bench = Bench::new(config).with_timestamps(1);
     bench.syn_options = Options {
@@ -188,11 +197,11 @@ fn minshall_options_that_take_room_count_as_full() {
 #[test]
 fn must_38_half_of_the_largest_window_goes_without_waiting_for_an_ack_where_small_segments_do() {
     for nagle in ALL {
-        let mut bench = Bench::new(with(plain(), |conn| conn.nagle = nagle));
+        let mut bench = configured(nagle);
         bench.window = 2000;
         bench.enter("ESTABLISHED");
         bench.send(&text(900));
-        let expected: &[usize] = if nagle == Nagle::Off { &[1100] } else { &[] };
+        let expected: &[usize] = if nagle.is_none() { &[1100] } else { &[] };
         assert_eq!(lens(&bench.send(&text(4 * MSS))), expected, "{nagle:?}");
     }
 }
@@ -201,6 +210,7 @@ fn must_38_half_of_the_largest_window_goes_without_waiting_for_an_ack_where_smal
 fn minshall_segment_cut_for_the_blocks_of_an_ack_is_full() {
     let mut config = plain();
     config.conn.nagle = Nagle::Minshall;
+    config.conn.no_delay = false;
     config.conn.sack = true;
     let mut bench = Bench::new(config);
     bench.syn_options = Options {

@@ -107,6 +107,7 @@ pub mod netns;
 #[cfg(not(feature = "netns"))]
 mod netns;
 pub mod network;
+mod option;
 pub mod owner;
 pub mod ports;
 pub mod privileges;
@@ -122,7 +123,7 @@ pub use ports::{GuardKind, Ports};
 pub use stream::Stream;
 /// The engine.
 pub use tcpx_proto as proto;
-pub use tcpx_proto::config::{Config, ConnConfig, Profile};
+pub use tcpx_proto::config::{Config, ConnConfig, KeepAlive, Profile, SocketOption};
 pub use tcpx_proto::error::{CallError, CloseReason};
 pub use tcpx_proto::event::{Event, SegmentRecord};
 pub use tcpx_proto::fault::{FaultRule, Judgement};

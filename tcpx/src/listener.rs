@@ -1,5 +1,6 @@
 //! Where connections arrive, for code that speaks tokio.
 
+use crate::driver::Shared;
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::stream::Stream;
@@ -28,6 +29,14 @@ impl fmt::Debug for Listener {
 impl Listener {
     pub(crate) fn new(handle: Arc<Handle>, id: ListenerId, local: SocketAddr) -> Listener {
         Listener { handle, id, local }
+    }
+
+    pub(crate) fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
     }
 
     /// Our end.

@@ -1,6 +1,6 @@
 //! A connection, for code that speaks tokio.
 
-use crate::driver::Wait;
+use crate::driver::{Shared, Wait};
 use crate::error::Error;
 use crate::handle::{Handle, Host};
 use std::fmt;
@@ -105,6 +105,46 @@ impl Stream {
             },
         )
         .await
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// Waits for data and copies it without taking it: the next read has it again. Returns how many
+    /// bytes; 0: the peer's FIN came after all that was read, or `buffer` is empty. The window does
+    /// not open, and urgent data stays where it is. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        poll_fn(|context| self.poll_peek(context, &mut buffer)).await
+    }
+
+    /// [`peek`](Stream::peek) as a poll.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub fn poll_peek(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let call =
+            self.handle
+                .shared
+                .poll_call(self.id, Wait::Read, context.waker(), |stack, now| {
+                    stack.peek(now, self.id, buffer.initialize_unfilled())
+                });
+        match call {
+            None => Poll::Pending,
+            Some(Ok(copied)) => {
+                buffer.advance(copied);
+                Poll::Ready(Ok(copied))
+            }
+            Some(Err(error)) => Poll::Ready(Err(error.into())),
+        }
     }
 
     /// Waits until the peer has announced urgent data whose end was not read yet, and says how many

@@ -61,6 +61,13 @@ pub(super) async fn receive(mut stream: &Stream, most: usize) -> Result<Vec<u8>,
     some(&mut stream, most).await.map_err(connection)
 }
 
+pub(super) async fn peek(stream: &Stream, most: usize) -> Result<Vec<u8>, AppError> {
+    let mut bytes = vec![0; most.min(CHUNK)];
+    let got = stream.peek(&mut bytes).await.map_err(connection)?;
+    bytes.truncate(got);
+    Ok(bytes)
+}
+
 pub(super) async fn shutdown(mut stream: &Stream) -> Result<(), AppError> {
     stream.shutdown().await.map_err(connection)
 }

@@ -225,6 +225,16 @@ impl Executor<'_> {
                 let bytes = connection::receive(stream, most).await;
                 return bytes.map(Outcome::Bytes);
             }
+            Call::Peek(stream, most) => {
+                return connection::peek(stream, most).await.map(Outcome::Bytes);
+            }
+            Call::Set(stream, option) => {
+                stream.set_option(option).map_err(AppError::Connection)?;
+            }
+            Call::SetListener(option) => {
+                let listener = self.listener.as_ref().ok_or(not_listening)?;
+                listener.set_option(option).map_err(AppError::Connection)?;
+            }
             Call::Input => {
                 let bytes = connection::read_input(&mut self.ends.input).await;
                 return bytes.map(Outcome::Bytes);

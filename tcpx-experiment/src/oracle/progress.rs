@@ -72,6 +72,8 @@ const fn is_patient(step: StepKind) -> bool {
         | StepKind::ReceiveToEnd
         | StepKind::Echo
         | StepKind::Relay
+        | StepKind::Peek
+        | StepKind::Set
         | StepKind::Release
         | StepKind::Shutdown
         | StepKind::Close

@@ -205,6 +205,12 @@ pub const DIFFERENCES: &[Difference] = &[
          small one"
     ),
     row!(
+        user_timeout_from,
+        "MUST-21",
+        "the user timeout counts from the first retransmission or zero-window probe, and a new \
+         value from the next one"
+    ),
+    row!(
         sws_override,
         "MUST-38",
         "silly-window avoidance is overridden after 200 ms instead of 500 ms"

@@ -4,17 +4,20 @@
 //! timer off.
 
 mod differences;
+mod option;
 mod policy;
 mod profile;
 
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
+pub use option::SocketOption;
 pub use policy::{
     AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
     MissingTimestamp, MssLimits, Nagle, Orphan, Overlap, Recovery, RepeatedSyn, RequestAck,
     RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath,
     SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
     TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
-    TimeoutSack, Unacknowledging, UrgentData, Variance, WindowEdges, ZeroWindowProbe,
+    TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
+    ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -70,7 +73,7 @@ pub struct ConnConfig {
     /// Whether a RST ends TIME-WAIT (RFC 1337; `tcp_rfc1337`).
     pub time_wait_rst: TimeWaitRst,
     /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s); `None`:
-    /// forever.
+    /// forever; zero: not at all, and a CLOSE there sends a RST (`TCP_LINGER2` below 0).
     pub fin_wait_2: Option<Duration>,
     /// The retransmission timer (RFC 6298).
     pub rto: Rto,
@@ -93,6 +96,8 @@ pub struct ConnConfig {
     /// The longest that sent data or our SYN may stay unacknowledged (MUST-21; `TCP_USER_TIMEOUT`);
     /// `None`: R2 alone decides.
     pub user_timeout: Option<Duration>,
+    /// From when that counts.
+    pub user_timeout_from: UserTimeoutFrom,
     /// Keepalive (RFC 9293 section 3.8.4), off by default (MUST-25).
     pub keepalive: Option<KeepAlive>,
     /// Zero-window probes, between these intervals (MUST-36, SHLD-29, SHLD-30); `None`: never.
@@ -103,8 +108,10 @@ pub struct ConnConfig {
     pub ack_pace: AckPace,
     /// How many of a connection's first ACKs are not delayed, at most (`TCP_MAX_QUICKACKS`: 16).
     pub quick_acks: u32,
-    /// What a segment smaller than full waits for (SHLD-7, MUST-17; `TCP_NODELAY`).
+    /// What a segment smaller than full waits for (SHLD-7).
     pub nagle: Nagle,
+    /// It waits for nothing (MUST-17; `TCP_NODELAY`).
+    pub no_delay: bool,
     /// Silly-window avoidance, the sender's and the receiver's.
     pub silly_window: SillyWindow,
     /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).

@@ -17,17 +17,29 @@ pub enum AckPace {
     Linux,
 }
 
-/// Nagle's algorithm: what a segment smaller than full waits for.
+/// Nagle's algorithm: what a segment smaller than full waits for, unless
+/// [`ConnConfig::no_delay`](super::ConnConfig::no_delay) is set.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Nagle {
-    /// Nothing (MUST-17; `TCP_NODELAY`).
-    Off,
     /// Until everything before it is acknowledged (RFC 896; RFC 9293 section 3.7.4, SHLD-7).
     Rfc896,
     /// Until every smaller segment before it is acknowledged (draft-minshall-nagle-01; Linux's
     /// `tcp_minshall_check`): the last part of a message of more than a segment follows at once.
     Minshall,
+}
+
+/// What the user timeout counts from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum UserTimeoutFrom {
+    /// The first transmission of the oldest byte that is not acknowledged, or the moment at which
+    /// it began to wait for a window (RFC 9293 section 3.9.1.1).
+    Transmission,
+    /// Its first retransmission, or the first zero-window probe; a change of the timeout counts
+    /// when the retransmission timer fires next (Linux `retransmits_timed_out`,
+    /// `tcp_clamp_rto_to_user_timeout`, `tcp_probe_timer`).
+    Retransmission,
 }
 
 /// Silly-window avoidance (RFC 9293 section 3.8.6.2).

@@ -6,8 +6,8 @@ use super::{
     Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
     SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
     TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData, Variance,
-    WindowEdges, ZeroWindowProbe,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData,
+    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -94,6 +94,7 @@ impl ConnConfig {
             r2: 15,
             orphan_retries: 15,
             user_timeout: None,
+            user_timeout_from: UserTimeoutFrom::Transmission,
             //= MUST-25
             keepalive: None,
             persist: Some(Persist {
@@ -105,6 +106,7 @@ impl ConnConfig {
             ack_pace: AckPace::Rfc9293,
             quick_acks: 0,
             nagle: Nagle::Rfc896,
+            no_delay: false,
             silly_window: SillyWindow::Avoid,
             //= MUST-38
             sws_override: millis(500),
@@ -179,6 +181,7 @@ impl ConnConfig {
             ack_pace: AckPace::Linux,
             quick_acks: 16,
             nagle: Nagle::Minshall,
+            user_timeout_from: UserTimeoutFrom::Retransmission,
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
             sws_override: millis(200),

@@ -36,6 +36,8 @@ pub enum StepKind {
     Sleep,
     /// Do nothing from then on.
     StopReading,
+    /// Change an option.
+    Set,
     /// Release a third ACK.
     Release,
     /// CLOSE of one direction.
@@ -50,6 +52,8 @@ pub enum StepKind {
     Restart,
     /// Wait for a text from the peer.
     ExpectText,
+    /// Wait for a text from the peer, and leave it there.
+    Peek,
     /// Wait for a state or an end.
     Expect,
 }
@@ -70,6 +74,7 @@ names!(StepKind, "step", {
     StepKind::Relay => "relay",
     StepKind::Sleep => "sleep",
     StepKind::StopReading => "stop reading",
+    StepKind::Set => "set",
     StepKind::Release => "lift",
     StepKind::Shutdown => "shutdown",
     StepKind::Close => "close",
@@ -77,6 +82,7 @@ names!(StepKind, "step", {
     StepKind::GoSilent => "go silent",
     StepKind::Restart => "restart",
     StepKind::ExpectText => "expect text",
+    StepKind::Peek => "peek",
     StepKind::Expect => "expect",
 });
 
@@ -122,6 +128,7 @@ impl Step {
             Step::Relay => StepKind::Relay,
             Step::Sleep(_) => StepKind::Sleep,
             Step::StopReading => StepKind::StopReading,
+            Step::Set(_) | Step::SetListener(_) => StepKind::Set,
             Step::Release => StepKind::Release,
             Step::Shutdown => StepKind::Shutdown,
             Step::Close => StepKind::Close,
@@ -129,6 +136,7 @@ impl Step {
             Step::GoSilent => StepKind::GoSilent,
             Step::Restart => StepKind::Restart,
             Step::Expect(Expected::Text(_)) => StepKind::ExpectText,
+            Step::Peek(_) => StepKind::Peek,
             Step::Expect(Expected::State(_) | Expected::Closed(_)) => StepKind::Expect,
         }
     }
@@ -146,6 +154,7 @@ mod tests {
         let script = "listen 7 backlog 2; stop listening; accept; accept as x; connect; \
             connect 10.0.0.1:7 tries 3; open; send \"receive\"; send 5000; send input; receive 3; \
             receive until \"x\"; receive to end; echo; relay; sleep 1us; stop reading; lift; \
+            set no-delay on; set listener ttl 9; peek \"x\"; \
             shutdown; close; abort; go silent; restart; expect \"x\"; expect CLOSE-WAIT; \
             expect FIN-WAIT-2; expect closed; expect closed reset";
         let mut steps = Script::parse(script).unwrap().steps;

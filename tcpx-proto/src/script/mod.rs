@@ -3,11 +3,13 @@
 
 mod kind;
 mod machine;
+mod options;
 mod parse;
 
 pub use kind::StepKind;
 pub use machine::{Addresses, Call, Machine, Outcome, Recorder};
 
+use crate::config::SocketOption;
 use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::lexer::Mistake;
@@ -63,6 +65,13 @@ pub enum Step {
     Sleep(Duration),
     /// Do nothing from then on: the connection stays as it is, and nothing is read.
     StopReading,
+    /// Wait until something has come, which must be these bytes or their beginning, and leave it
+    /// there to be received.
+    Peek(Vec<u8>),
+    /// Change an option of the connection.
+    Set(SocketOption),
+    /// Change an option of the connections that the listener makes from then on.
+    SetListener(SocketOption),
     /// Release what a removed third ACK holds back.
     Release,
     /// CLOSE of our direction alone.
@@ -272,6 +281,8 @@ impl fmt::Display for Step {
             Step::Relay => f.write_str("relay"),
             Step::Sleep(duration) => write!(f, "sleep {duration:?}"),
             Step::StopReading => f.write_str("stop reading"),
+            Step::Set(option) => write!(f, "set {option}"),
+            Step::SetListener(option) => write!(f, "set listener {option}"),
             Step::Release => f.write_str("lift"),
             Step::Shutdown => f.write_str("shutdown"),
             Step::Close => f.write_str("close"),
@@ -279,6 +290,7 @@ impl fmt::Display for Step {
             Step::GoSilent => f.write_str("go silent"),
             Step::Restart => f.write_str("restart"),
             Step::Expect(Expected::Text(text)) => write!(f, "expect {}", Quoted(text)),
+            Step::Peek(text) => write!(f, "peek {}", Quoted(text)),
             Step::Expect(Expected::State(state)) => write!(f, "expect {}", state.name()),
             Step::Expect(Expected::Closed(reason)) => {
                 f.write_str("expect closed")?;

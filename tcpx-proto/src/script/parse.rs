@@ -1,6 +1,6 @@
 //! Reads the language of scripts, statement by statement.
 
-use super::{Connect, Expected, Step};
+use super::{Connect, Expected, Step, options};
 use crate::error::CloseKind;
 use crate::lexer::{
     LONGEST, Mistake, Parsed, Word, Words, did_you_mean, duration, number, one_of, size,
@@ -51,6 +51,11 @@ const STEPS: &[(&str, Read)] = &[
     }),
     ("go", |_, rest| two(rest, &[("silent", Step::GoSilent)])),
     ("restart", |_, _| Ok(Step::Restart)),
+    ("set", |_, rest| options::set(rest)),
+    ("peek", |_, rest| {
+        let word = rest.expect("a text", "for example: peek \"hello\"")?;
+        string(word).map(Step::Peek)
+    }),
     ("lift", |_, _| Ok(Step::Release)),
     ("shutdown", |_, _| Ok(Step::Shutdown)),
     ("close", |_, _| Ok(Step::Close)),
@@ -468,7 +473,10 @@ mod tests {
     fn step_spelled_out_is_read_back() {
         let text = "listen 7000 backlog 8\naccept as a\nconnect from 5000\nopen as b\na:send \"x\"\n\
                     receive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
-                    relay\nsleep 20ms\nstop reading\nstop listening\nlift\nshutdown\nclose\n\
+                    relay\nsleep 20ms\nstop reading\nstop listening\nset no-delay off\n\
+                    set keepalive 10s 1s 3\nset keepalive off\nset user-timeout 2s\n\
+                    set user-timeout off\nset linger2 0s\nset listener tos 0x28\nset ttl 9\n\
+                    peek \"hi\"\nlift\nshutdown\nclose\n\
                     abort\ngo silent\nrestart\nexpect \"hi\"\n\
                     expect FIN-WAIT-2\nexpect closed\nexpect closed clean";
         for step in script_steps(&text.replace("a:send", "send")) {

@@ -200,6 +200,18 @@ fn make(
                 Outcome::Bytes(bytes)
             })
         }
+        Call::Peek(id, most) => {
+            let mut bytes = vec![0; most.min(CHUNK)];
+            stack.peek(now, *id, &mut bytes).map(|got| {
+                bytes.truncate(got);
+                Outcome::Bytes(bytes)
+            })
+        }
+        Call::Set(id, option) => done(stack.set_option(now, *id, option)),
+        Call::SetListener(option) => {
+            let listener = listener.ok_or(StepError::NotListening)?;
+            done(stack.set_listener_option(now, listener, option))
+        }
         Call::Sleep(duration, _) if now < *until.get_or_insert(now + duration) => {
             Err(CallError::WouldBlock)
         }

@@ -317,3 +317,31 @@ fn events_come_in_the_order_of_time() {
         .flat_map(|host| sim.events(host));
     assert!(events.any(closed));
 }
+
+#[test]
+fn script_sets_options_of_its_connection_and_of_its_listener_and_peeks() {
+    let (mut sim, client, server) = pair();
+    let server_script: Script = "listen 7000; set listener tos 0x28; accept; peek \"hello\"; \
+        receive 5; set ttl 9; send \"hi\"; receive to end; close"
+        .parse()
+        .unwrap();
+    let client_script: Script = "connect 10.0.0.2:7000; set no-delay on; set user-timeout 9s; \
+        set keepalive 10s 1s 3; send \"hello\"; expect \"hi\"; peek \"!\""
+        .parse()
+        .unwrap();
+    sim.play(server, server_script, Addresses::default());
+    sim.play(client, client_script, Addresses::default());
+    sim.run_until(|_| false, MINUTES);
+    let accepted = sim.connections(server).next().unwrap();
+    let config = sim.stack(server).unwrap().config_of(accepted).unwrap();
+    assert_eq!((config.tos, config.ttl), (0x28, 9));
+    let conn = sim.connections(client).next().unwrap();
+    let config = sim.stack(client).unwrap().config_of(conn).unwrap();
+    assert!(
+        config.no_delay
+            && config
+                .keepalive
+                .is_some_and(|keepalive| keepalive.probes == 3)
+    );
+    assert_eq!(sim.received(server, accepted), b"hello", "once");
+}

@@ -73,7 +73,7 @@ use crate::error::{CallError, TransmitError};
 use crate::id::{ConnId, FourTuple, ListenerId, plain};
 use crate::tcb::{Reply, Status, Tcb};
 
-use crate::config::{Config, ConnConfig, Overflow};
+use crate::config::{Config, ConnConfig, Overflow, SocketOption};
 use crate::event::{Event, Record};
 use crate::state::State;
 use crate::time::Instant;
@@ -289,13 +289,7 @@ impl Stack {
             return;
         }
         let unaccepted = [Ownership::Embryonic(listener), Ownership::Waiting(listener)];
-        let ids: Vec<ConnId> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| unaccepted.contains(&entry.ownership))
-            .map(|(id, _)| id)
-            .collect();
-        for id in ids {
+        for id in self.owned_by(&unaccepted) {
             self.with(now, id, Tcb::abort);
         }
     }
@@ -321,6 +315,82 @@ impl Stack {
         into: &mut [u8],
     ) -> Result<usize, CallError> {
         self.call(now, id, |tcb, _| tcb.receive(into))?
+    }
+
+    /// What [`receive`](Stack::receive) would return now, without taking it (`MSG_PEEK`): the window
+    /// does not open, and urgent data stays where it is.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Ended`, `NoConnection`.
+    pub fn peek(&mut self, now: Instant, id: ConnId, into: &mut [u8]) -> Result<usize, CallError> {
+        self.call(now, id, |tcb, _| tcb.peek(into))?
+    }
+
+    /// Changes an option of a connection, with effect at once.
+    ///
+    /// # Errors
+    /// `Ended`, `NoConnection`.
+    pub fn set_option(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        option: SocketOption,
+    ) -> Result<(), CallError> {
+        let config = self.config_of(id).ok_or(CallError::NoConnection)?;
+        let config = self.changed(config.clone(), option);
+        self.call(now, id, |tcb, cx| tcb.set_option(cx, option, config))?
+    }
+
+    /// Changes an option of the connections that this listener makes, those in SYN-RECEIVED
+    /// included. Those that wait to be accepted keep what they have, as in Linux.
+    ///
+    /// # Errors
+    /// `NoConnection` when the listener is closed.
+    pub fn set_listener_option(
+        &mut self,
+        now: Instant,
+        listener: ListenerId,
+        option: SocketOption,
+    ) -> Result<(), CallError> {
+        let config = self
+            .config_of_listener(listener)
+            .ok_or(CallError::NoConnection)?;
+        let config = self.changed(config.clone(), option);
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            listener.config = Arc::clone(&config);
+        }
+        for id in self.owned_by(&[Ownership::Embryonic(listener)]) {
+            let config = Arc::clone(&config);
+            // One that ended meanwhile needs no option.
+            _ = self.with(now, id, |tcb, cx| tcb.set_option(cx, option, config));
+        }
+        Ok(())
+    }
+
+    /// The configuration of a connection; `None` once it is forgotten.
+    pub fn config_of(&self, id: ConnId) -> Option<&ConnConfig> {
+        self.table.get(id).map(|entry| &*entry.tcb.config)
+    }
+
+    /// The configuration of a listener; `None` once it is closed.
+    pub fn config_of_listener(&self, listener: ListenerId) -> Option<&ConnConfig> {
+        self.listeners
+            .get(listener)
+            .map(|listener| &*listener.config)
+    }
+
+    fn changed(&mut self, mut config: ConnConfig, option: SocketOption) -> Arc<ConnConfig> {
+        option.apply(&mut config);
+        self.share(&config)
+    }
+
+    /// The connections that are one of these.
+    fn owned_by(&self, owners: &[Ownership]) -> Vec<ConnId> {
+        self.table
+            .iter()
+            .filter(|(_, entry)| owners.contains(&entry.ownership))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// The last byte of urgent data where that is taken out of the stream

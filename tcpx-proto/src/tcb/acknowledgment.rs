@@ -103,7 +103,7 @@ impl Tcb {
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;
         self.timers.stop(cx, Timer::Retransmission);
-        self.timers.stop(cx, Timer::User);
+        self.stop_user_timeout(cx);
     }
 
     /// SND.UNA advances. Returns by how many bytes; a FIN counts.
@@ -136,14 +136,13 @@ impl Tcb {
         //= 6298-11
         if flight == 0 {
             self.timers.stop(cx, Timer::Retransmission);
-            self.timers.stop(cx, Timer::User);
+            self.stop_user_timeout(cx);
         } else {
             self.timers
                 //= 6298-10, 6298-11
                 .start(cx, Timer::Retransmission, self.estimator.rto());
-            if let Some(timeout) = self.config.user_timeout {
-                self.timers.start(cx, Timer::User, timeout);
-            }
+            self.stop_user_timeout(cx);
+            self.count_user_timeout(cx);
         }
         acked
     }

@@ -8,6 +8,7 @@ use crate::error::{CallError, CloseReason};
 use crate::event::What;
 use crate::label::Cause;
 use crate::state::{State, Trigger};
+use crate::time::Duration;
 use core::mem;
 
 impl Tcb {
@@ -53,6 +54,24 @@ impl Tcb {
         }
         if self.rcv.fin_reached {
             return Ok(0);
+        }
+        self.check_open()?;
+        Err(CallError::WouldBlock)
+    }
+
+    /// What RECEIVE would return, without taking it: the window and urgent data stay as they are.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> Result<usize, CallError> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        let (skip, most) = self.readable_part(into.len());
+        let copied = self.transfer.as_ref().map_or(0, |transfer| {
+            transfer
+                .receive
+                .peek(skip, into.get_mut(..most).unwrap_or_default())
+        });
+        if copied > 0 || self.rcv.fin_reached {
+            return Ok(copied);
         }
         self.check_open()?;
         Err(CallError::WouldBlock)
@@ -113,6 +132,9 @@ impl Tcb {
             }
             //= SHLD-3
             _ if self.unread() > 0 => self.reset(cx, CloseReason::Aborted),
+            State::FinWait2 if self.config.fin_wait_2 == Some(Duration::ZERO) => {
+                self.reset(cx, CloseReason::Aborted);
+            }
             _ => {
                 self.snd.closing = true;
                 self.snd.cause = Cause::Call;

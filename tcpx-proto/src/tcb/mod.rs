@@ -17,6 +17,7 @@ mod history;
 mod icmp;
 mod mtu;
 mod open;
+mod option;
 mod orphan;
 mod output;
 mod pace;

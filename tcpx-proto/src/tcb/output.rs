@@ -263,7 +263,7 @@ impl Tcb {
         if !self.snd.is_syn_outstanding() {
             return;
         }
-        self.start_user_timeout(cx);
+        self.count_user_timeout(cx);
         if !(self.timers.is_running(Timer::Retransmission) && plan.cause == Cause::Ack) {
             self.timers
                 .start(cx, Timer::Retransmission, self.estimator.rto());
@@ -310,17 +310,6 @@ impl Tcb {
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
             self.schedule_tail_probe(cx);
         }
-        self.start_user_timeout(cx);
-    }
-
-    /// MUST-21, from the oldest byte, or the SYN, that is not acknowledged.
-    pub(super) fn start_user_timeout(&mut self, cx: &mut Context<'_>) {
-        if self.timers.is_running(Timer::User) {
-            return;
-        }
-        if let Some(timeout) = self.config.user_timeout {
-            //= MUST-21
-            self.timers.start(cx, Timer::User, timeout);
-        }
+        self.count_user_timeout(cx);
     }
 }

@@ -239,9 +239,11 @@ impl Tcb {
 
     /// Whether a segment smaller than full has to wait for an ACK (SHLD-7).
     fn is_small_held(&self) -> bool {
-        match self.config.nagle {
+        if self.config.no_delay {
             //= MUST-17
-            Nagle::Off => false,
+            return false;
+        }
+        match self.config.nagle {
             //= SHLD-7
             Nagle::Rfc896 => self.snd.una != self.snd.nxt,
             Nagle::Minshall => self.snd.small.is_some(),

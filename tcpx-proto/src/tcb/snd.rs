@@ -53,6 +53,8 @@ pub(crate) struct Snd {
     /// Without timestamps: the byte that is timed, and since when (Karn).
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) last_sent: Instant,
+    /// What the user timeout counts from, once it counts.
+    pub(super) stalled_since: Option<Instant>,
     /// Why the next text goes out, if it goes out for the first time.
     pub(super) cause: Cause,
 }
@@ -84,6 +86,7 @@ impl Snd {
             probes: 0,
             timed: None,
             last_sent: now,
+            stalled_since: None,
             cause: Cause::Call,
         }
     }

@@ -111,6 +111,7 @@ impl Tcb {
         self.snd.probes += 1;
         //= MUST-35, MUST-36
         self.pending.ack = Some(Cause::Probe);
+        self.count_user_timeout(cx);
     }
 
     /// The interval to the next probe: one RTO, then doubled whether they are answered or not
@@ -193,14 +194,14 @@ impl Tcb {
                 self.timers.start(cx, Timer::Persist, interval);
                 // The timeout is for all that was submitted (3.9.1.1); what waits for a window is.
                 // Linux counts it, too.
-                self.start_user_timeout(cx);
+                self.count_user_timeout(cx);
             }
             return;
         }
         if self.timers.is_running(Timer::Persist) {
             self.timers.stop(cx, Timer::Persist);
             if self.snd.una == self.snd.nxt {
-                self.timers.stop(cx, Timer::User);
+                self.stop_user_timeout(cx);
             }
             self.snd.retransmissions = 0;
             self.snd.probes = 0;

@@ -114,6 +114,16 @@ impl Tcb {
             .map_or(wanted, |left| wanted.min(left - 1))
     }
 
+    /// Where the next RECEIVE of `wanted` bytes would begin, and how many it might give, by
+    /// [`before_mark`](Tcb::before_mark).
+    pub(super) fn readable_part(&self, wanted: usize) -> (usize, usize) {
+        match self.urgent_left().filter(|_| self.is_out_of_band()) {
+            None => (0, wanted),
+            Some(1) if self.unread() > 1 || self.rcv.fin_reached => (1, wanted),
+            Some(left) => (0, wanted.min(left - 1)),
+        }
+    }
+
     /// Leaves out the byte that is out of band, if RECEIVE stands before it and it is there.
     fn pass_mark(&mut self) {
         if !self.is_out_of_band() || self.urgent_left() != Some(1) || self.unread() == 0 {

@@ -5,7 +5,7 @@ pub(crate) mod inputs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, ConnConfig, Nagle, Profile};
+use tcpx_proto::config::{Config, ConnConfig, Profile};
 use tcpx_proto::error::CallError;
 use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
@@ -113,7 +113,7 @@ impl Bench {
         config.conn.timestamps = false;
         config.conn.window_scaling = false;
         config.conn.sack = false;
-        config.conn.nagle = Nagle::Off;
+        config.conn.no_delay = true;
         config.conn.delayed_ack = None;
         config
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{ACK, Bench, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, Congestion, ConnConfig, FinRepeats, Nagle, Profile, Recovery, Rto, TimeoutSack,
+    Config, Congestion, ConnConfig, FinRepeats, Profile, Recovery, Rto, TimeoutSack,
 };
 use tcpx_proto::event::Timer;
 use tcpx_proto::label::Cause;

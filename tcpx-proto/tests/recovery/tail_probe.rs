@@ -42,7 +42,7 @@ fn rfc_8985_7_2_probe_of_a_single_segment_waits_for_a_delayed_ack() {
 #[test]
 fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe() {
     let mut config = config(Recovery::Rack);
-    config.conn.nagle = Nagle::Off;
+    config.conn.no_delay = true;
     let (mut bench, first) = measured_with(config);
     bench.send(&[7; 10]);
     bench.send(&[8; 10]);

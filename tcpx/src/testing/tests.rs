@@ -458,3 +458,63 @@ fn isolated_test_of_a_wrong_name_is_no_success() {
         panic!("there is no test of namespaces here");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn options_change_read_back_and_pass_from_a_listener_to_what_it_accepts() {
+    let network = Network::new(1).unwrap();
+    let [client, server] = ["10.0.0.1", "10.0.0.2"]
+        .map(|ip| network.add_host(ip.parse().unwrap(), HostOptions::default()));
+    let listener = server.listen(80).unwrap();
+    listener.set_nodelay(true).unwrap();
+    listener.set_tos(0x28).unwrap();
+    let near = client
+        .connect("10.0.0.2:80".parse().unwrap())
+        .await
+        .unwrap();
+    let (far, _) = listener.accept().await.unwrap();
+    assert_eq!((far.nodelay().unwrap(), far.tos().unwrap()), (true, 0x28));
+    assert_eq!((near.nodelay().unwrap(), near.tos().unwrap()), (false, 0));
+    let keepalive = crate::KeepAlive {
+        idle: Duration::from_secs(10),
+        interval: Duration::from_secs(1),
+        probes: 3,
+    };
+    near.set_keepalive(Some(keepalive)).unwrap();
+    near.set_user_timeout(Some(Duration::from_secs(3))).unwrap();
+    near.set_linger2(Duration::from_secs(2)).unwrap();
+    near.set_ttl(9).unwrap();
+    assert_eq!(near.keepalive().unwrap(), Some(keepalive));
+    assert_eq!(near.user_timeout().unwrap(), Some(Duration::from_secs(3)));
+    assert_eq!(
+        (near.linger2().unwrap(), near.ttl().unwrap()),
+        (Duration::from_secs(2), 9)
+    );
+    server.vanish();
+    assert_eq!(near.closed().await.unwrap(), CloseReason::KeepAliveTimeout);
+    assert_eq!(network.elapsed().as_secs(), 13);
+    assert!(near.set_nodelay(true).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn peek_waits_for_data_and_the_next_read_has_it_again() {
+    let network = Network::new(1).unwrap();
+    let [client, server] = ["10.0.0.1", "10.0.0.2"]
+        .map(|ip| network.add_host(ip.parse().unwrap(), HostOptions::default()));
+    let listener = server.listen(80).unwrap();
+    let mut near = client
+        .connect("10.0.0.2:80".parse().unwrap())
+        .await
+        .unwrap();
+    let (mut far, _) = listener.accept().await.unwrap();
+    let mut seen = [0; 9];
+    let (peeked, ()) = tokio::join!(far.peek(&mut seen), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        near.write_all(b"hello").await.unwrap();
+        near.shutdown().await.unwrap();
+    });
+    assert_eq!((peeked.unwrap(), &seen[..5]), (5, &b"hello"[..]));
+    let mut heard = String::new();
+    far.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "hello");
+    assert_eq!(far.peek(&mut seen).await.unwrap(), 0, "the end");
+}

@@ -1,17 +1,20 @@
 //! A connection of the kernel, and the calls that a script makes on it.
 
+use super::options;
 use super::record::Record;
 use crate::linux::sockets::Timer;
 use rustix::event::{PollFd, PollFlags, poll};
 use socket2::Socket;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tcpx::owner::kernel_state;
+use tcpx_proto::config::SocketOption;
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::script::StepError;
 use tcpx_proto::state::State;
@@ -117,6 +120,24 @@ impl Connection {
             .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
         bytes.truncate(got);
         Ok(bytes)
+    }
+
+    /// Waits until there is something to receive, and leaves it there; none: the end.
+    pub(super) fn peek(&self, most: usize) -> Result<Vec<u8>, StepError> {
+        let socket = self.socket()?;
+        let mut bytes = vec![MaybeUninit::uninit(); most.min(CHUNK)];
+        let got = again(|| socket.peek(&mut bytes))
+            .map_err(|error| self.failed(&error, CloseReason::RetransmissionTimeout))?;
+        // SAFETY: the kernel wrote that many bytes.
+        let seen = bytes
+            .iter()
+            .take(got)
+            .map(|byte| unsafe { byte.assume_init() });
+        Ok(seen.collect())
+    }
+
+    pub(super) fn set(&self, option: SocketOption) -> Result<(), StepError> {
+        options::set(&*self.socket()?, option).map_err(super::refused)
     }
 
     pub(super) fn shutdown(&self) -> Result<(), StepError> {

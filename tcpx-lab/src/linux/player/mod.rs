@@ -14,22 +14,23 @@
 //! - The player has no input: `send input` sends nothing, and `relay` sends the FIN at once.
 
 mod connection;
+mod options;
 mod record;
+
+pub use options::SocketOptions;
 
 use super::cable::blackhole;
 use anyhow::{Context, Result};
 use connection::Connection;
 use record::Record;
-use socket2::{Domain, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 use tcpx::netns::Namespace;
 use tcpx_cli::input;
-use tcpx_proto::config::{ConnConfig, KeepAlive, Nagle};
 use tcpx_proto::script::{Addresses, Call, Machine, Outcome, Script, StepError};
 use tcpx_proto::trace::Role;
 
@@ -42,47 +43,6 @@ pub struct PlayerConfig {
     pub peer: Option<SocketAddr>,
     /// The options of its sockets.
     pub options: SocketOptions,
-}
-
-/// The options of a kernel's socket for which our own TCP has a parameter.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct SocketOptions {
-    keepalive: Option<KeepAlive>,
-    user_timeout: Option<Duration>,
-    no_delay: bool,
-}
-
-impl SocketOptions {
-    /// The options that come nearest to this configuration.
-    pub fn of(config: &ConnConfig) -> SocketOptions {
-        SocketOptions {
-            keepalive: config.keepalive,
-            user_timeout: config.user_timeout,
-            no_delay: config.nagle == Nagle::Off,
-        }
-    }
-
-    /// An accepted socket inherits them from its listener.
-    fn apply(self, socket: &Socket) -> io::Result<()> {
-        if let Some(KeepAlive {
-            idle,
-            interval,
-            probes,
-        }) = self.keepalive
-        {
-            // The kernel counts whole seconds.
-            let second = Duration::from_secs(1);
-            let keepalive = TcpKeepalive::new()
-                .with_time(idle.max(second))
-                .with_interval(interval.max(second))
-                .with_retries(probes);
-            socket.set_tcp_keepalive(&keepalive)?;
-        }
-        if self.user_timeout.is_some() {
-            socket.set_tcp_user_timeout(self.user_timeout)?;
-        }
-        socket.set_tcp_nodelay(self.no_delay)
-    }
 }
 
 /// Plays the script on stdin in this process's namespace, and stays until it is terminated.
@@ -181,6 +141,12 @@ impl Executor {
             Call::Send(connection, data) => return connection.send(data).map(Outcome::Sent),
             Call::Receive(connection, most) => {
                 return connection.receive(most).map(Outcome::Bytes);
+            }
+            Call::Peek(connection, most) => return connection.peek(most).map(Outcome::Bytes),
+            Call::Set(connection, option) => connection.set(option)?,
+            Call::SetListener(option) => {
+                let listener = self.listener.as_ref().ok_or(StepError::NotListening)?;
+                options::set(&SockRef::from(listener), option).map_err(refused)?;
             }
             Call::Sleep(duration, _) => thread::sleep(duration),
             Call::StopReading(connection) => _ = connection.ended(),

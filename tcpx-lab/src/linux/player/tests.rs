@@ -6,12 +6,15 @@ use crate::linux::segments::captured;
 use crate::pair::plain_pair;
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tcpx::netns::{A, B};
 use tcpx_experiment::trace::{Body, Direction, Entry, Log};
+use tcpx_proto::config::{ConnConfig, KeepAlive};
 use tcpx_proto::script::AppAction;
 use tcpx_proto::state::State;
 use tcpx_proto::trace::Role;
 use tcpx_proto::trace::escape;
+use tcpx_proto::wire::{ChecksumPolicy, Segment};
 
 /// A record in memory.
 #[derive(Clone, Default)]
@@ -351,7 +354,7 @@ fn wishes_of_a_listener_are_those_of_what_it_accepts() {
     let config = ConnConfig {
         keepalive: Some(keepalive),
         user_timeout: Some(Duration::from_secs(9)),
-        nagle: Nagle::Off,
+        no_delay: true,
         ..ConnConfig::default()
     };
     let options = SocketOptions::of(&config);
@@ -376,4 +379,34 @@ fn wishes_of_a_listener_are_those_of_what_it_accepts() {
         (true, [3, 1], 4, Some(Duration::from_secs(9)), true)
     );
     assert!(!asked(&client).0 && !asked(&client).4);
+}
+
+#[test]
+fn options_of_a_script_are_those_of_the_sockets_and_peek_leaves_what_it_saw() {
+    let Some((a, b)) = plain_pair() else { return };
+    let config = |own: SocketAddr, peer| PlayerConfig {
+        own,
+        peer,
+        options: SocketOptions::default(),
+    };
+    let server = config((B, 7).into(), None);
+    let script = "listen\nset listener tos 0x28\naccept\npeek \"hello\"\nreceive 5\nset ttl 9\n\
+                  set linger2 0s\nsend \"hi\"\nreceive to end\nclose";
+    let (server_pages, server) = start(b, server, script);
+    server_pages.await_step("accept");
+    let script = "connect\nset no-delay on\nset keepalive 10s 1s 3\nset keepalive off\n\
+                  set user-timeout 9s\nsend \"hello\"\nexpect \"hi\"\nshutdown\nreceive to end";
+    let client = config((A, 0).into(), Some((B, 7).into()));
+    let capture = Capture::start(&a).unwrap();
+    let (_pages, client) = start(a, client, script);
+    assert_eq!(client.join().unwrap(), Ok(()));
+    assert_eq!(server.join().unwrap(), Ok(()));
+    let packets = capture.stop().unwrap();
+    let seen: Vec<(u8, u8)> = packets
+        .iter()
+        .filter_map(|packet| Segment::parse(&packet.bytes, ChecksumPolicy::Partial).ok())
+        .filter(|segment| segment.header.source.port() == 7 && !segment.payload.is_empty())
+        .map(|segment| (segment.header.tos, segment.header.ttl))
+        .collect();
+    assert_eq!(seen, [(0x28, 9)]);
 }

@@ -7,6 +7,7 @@
 //! executor decides how to make a call and how to wait.
 
 use super::{AppAction, Expected, Script, Step, StepError};
+use crate::config::SocketOption;
 use crate::error::{CallError, CloseReason};
 use crate::state::State;
 use crate::time::Duration;
@@ -52,6 +53,8 @@ pub enum Call<'a, C> {
     Send(&'a C, &'a [u8]),
     /// RECEIVE at most this many bytes: [`Outcome::Bytes`], empty at the peer's FIN.
     Receive(&'a C, usize),
+    /// Look at what RECEIVE of at most this many bytes would return: [`Outcome::Bytes`].
+    Peek(&'a C, usize),
     /// Read the application's own input: [`Outcome::Bytes`], empty at its end.
     Input,
     /// Write to the application's own output.
@@ -64,6 +67,10 @@ pub enum Call<'a, C> {
     Sleep(Duration, Option<&'a C>),
     /// Leave the connection as it is.
     StopReading(&'a C),
+    /// Change an option of the connection.
+    Set(&'a C, SocketOption),
+    /// Change an option of the connections that the listener makes from then on.
+    SetListener(SocketOption),
     /// Release what a removed third ACK holds back.
     Release,
     /// CLOSE of our direction.
@@ -241,6 +248,9 @@ impl<C> Machine<C> {
             Step::Relay => self.on(|connection| self.plan_relay(connection)),
             Step::Sleep(duration) => Make(Call::Sleep(*duration, self.current.as_ref())),
             Step::StopReading => self.on(|connection| Make(Call::StopReading(connection))),
+            Step::Peek(text) => self.on(|connection| Make(Call::Peek(connection, text.len()))),
+            Step::Set(option) => self.on(|connection| Make(Call::Set(connection, *option))),
+            Step::SetListener(option) => Make(Call::SetListener(*option)),
             Step::Release => Make(Call::Release),
             Step::Shutdown => self.on(|connection| Make(Call::Shutdown(connection))),
             Step::Close => self.on(|connection| Make(Call::Close(connection))),
@@ -515,6 +525,12 @@ impl<C: Clone> Machine<C> {
     }
 
     fn received(&mut self, bytes: Vec<u8>, record: Recorder<'_, C>) {
+        if let Some(Step::Peek(text)) = self.step() {
+            return match !bytes.is_empty() && text.starts_with(&bytes) {
+                true => self.finish(record),
+                false => self.failed(unexpected(text, &bytes), record),
+            };
+        }
         let is_end = bytes.is_empty();
         let is_input = matches!(self.step(), Some(Step::SendInput));
         if !is_end && !is_input {

@@ -231,18 +231,29 @@ impl ReceiveBuffer {
 
     /// Moves bytes in order into `into`; returns how many.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
-        let taken = into.len().min(self.readable);
-        let (front, back) = self.bytes.as_slices();
-        let split = taken.min(front.len());
-        let (head, tail) = into.split_at_mut(split);
-        head.copy_from_slice(front.get(..split).unwrap_or_default());
-        if let (Some(tail), Some(back)) = (tail.get_mut(..taken - split), back.get(..taken - split))
-        {
-            tail.copy_from_slice(back);
-        }
+        let taken = self.peek(0, into);
         self.bytes.drain(..taken);
         self.readable -= taken;
         taken
+    }
+
+    /// Copies what can be read, but for the first `skip` bytes. Returns how many bytes.
+    pub(crate) fn peek(&self, skip: usize, into: &mut [u8]) -> usize {
+        let copied = into.len().min(self.readable.saturating_sub(skip));
+        let (front, back) = self.bytes.as_slices();
+        let first = front.get(skip..).unwrap_or_default();
+        let second = back
+            .get(skip.saturating_sub(front.len())..)
+            .unwrap_or_default();
+        let split = copied.min(first.len());
+        let (head, tail) = into.split_at_mut(split);
+        head.copy_from_slice(first.get(..split).unwrap_or_default());
+        if let (Some(tail), Some(second)) =
+            (tail.get_mut(..copied - split), second.get(..copied - split))
+        {
+            tail.copy_from_slice(second);
+        }
+        copied
     }
 
     /// What came again (RFC 2883 section 4), then what is held beyond `rcv_nxt`, at most `most`

@@ -1,11 +1,6 @@
 //! The window that we offer, in the units of its scale: never more than there is room for, and all
 //! of it can be used.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-#[expect(dead_code, reason = "each test binary uses its part")]
-mod common;
-
-use common::{ACK, Bench, PEER_ISS, Sent, with};
+use super::common::{ACK, Bench, PEER_ISS, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::Profile;
 use tcpx_proto::wire::Options;
