@@ -25,10 +25,20 @@ pub(super) fn report_on_signal(
     Ok(async move {
         loop {
             asked.arrives().await;
-            let (count, table) = table(host.connections(), tcpx::clock::now());
-            say(format!("{count}\n{}", table.on_stderr()).trim_end());
+            let connections = host.connections();
+            let details = details(&connections);
+            let (count, table) = table(connections, tcpx::clock::now());
+            say(format!("{count}\n{}{details}", table.on_stderr()).trim_end());
         }
     })
+}
+
+/// A line for each connection with what `TCP_INFO` has, in the words of `ss -i`.
+fn details(connections: &[Status]) -> String {
+    let mut sorted: Vec<&Status> = connections.iter().collect();
+    sorted.sort_by_key(|status| (status.opened, status.local, status.remote));
+    let line = |status: &&Status| format!("{} {}: {status}\n", status.local, status.remote);
+    sorted.iter().map(line).collect()
 }
 
 /// How many there are, and a row for each, the oldest first.

@@ -127,6 +127,7 @@ impl Tcb {
             let before = transfer.send.room();
             //= 2018-7
             transfer.send.release(text as usize);
+            transfer.counts.bytes_acked += u64::from(text);
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
             self.pending.retransmission = !selective

@@ -69,6 +69,16 @@ impl CongestionController {
         }
     }
 
+    /// The slow start threshold, bytes; `None`: nothing was lost yet.
+    pub(crate) fn threshold(&self) -> Option<u32> {
+        (self.ssthresh != u32::MAX).then_some(self.ssthresh)
+    }
+
+    /// The window fell for a mark, and what was in flight then is not all acknowledged.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked.is_some()
+    }
+
     /// How many bytes may be in flight; without congestion control any number.
     pub(crate) fn window(&self) -> u32 {
         if self.policy == Congestion::Off {

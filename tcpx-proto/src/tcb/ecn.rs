@@ -46,6 +46,11 @@ impl Notification {
         }
     }
 
+    /// Whether both ends are capable.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// In a simultaneous open the peer's SYN,ACK comes after its SYN, and takes back what that
     /// agreed to if it got a SYN of ours that asked for nothing.
     pub(super) fn confirm(&mut self, flags: Flags) {

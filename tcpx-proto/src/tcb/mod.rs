@@ -10,6 +10,7 @@ mod buffer;
 mod calls;
 mod congestion;
 mod context;
+mod counts;
 mod cubic;
 mod ecn;
 mod handshake;
@@ -48,7 +49,7 @@ pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use open::{peer_mss, window_shift};
 pub(crate) use reply::reset_to;
 pub(crate) use size::offered_mss;
-pub use status::Status;
+pub use status::{RecoveryState, Status};
 
 use crate::config::{ConnConfig, Detour, Rto};
 use crate::error::CloseReason;
@@ -61,6 +62,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::CongestionController;
+use counts::Counts;
 use ecn::Notification;
 use handshake::Queued;
 use history::SendHistory;
@@ -252,6 +254,7 @@ impl Tcb {
                     syn_lost,
                 ),
                 history: SendHistory::new(self.snd.iss),
+                counts: Counts::default(),
             }));
         } else {
             let control = CongestionController::new(
@@ -305,36 +308,5 @@ impl Tcb {
         self.transfer
             .as_ref()
             .map_or(0, |transfer| transfer.send.len())
-    }
-
-    /// STATUS (3.10.6).
-    pub(crate) fn status(&self) -> Status {
-        Status {
-            state: self.state,
-            local: self.tuple.local,
-            remote: self.tuple.remote,
-            passive: self.passive,
-            iss: self.snd.iss,
-            snd_una: self.snd.una,
-            snd_nxt: self.snd.nxt,
-            snd_wnd: self.snd.wnd,
-            cwnd: self
-                .transfer
-                .as_ref()
-                .map_or(0, |transfer| transfer.congestion.window()),
-            irs: self.rcv.irs,
-            rcv_nxt: self.rcv.nxt,
-            rcv_wnd: self.rcv.edge.since(self.rcv.nxt),
-            mss: u16::try_from(self.effective_mss(0)).unwrap_or(u16::MAX),
-            srtt: self.estimator.srtt,
-            rto: self.estimator.rto(),
-            retransmissions: self.snd.retransmissions,
-            unacknowledged: self.unacknowledged(),
-            unread: self.unread(),
-            urgent: self.urgent_left(),
-            deadline: self.deadline(),
-            timer: self.timers.earliest(),
-            opened: self.opened,
-        }
     }
 }

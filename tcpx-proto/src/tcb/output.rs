@@ -230,6 +230,12 @@ impl Tcb {
     }
 
     fn on_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+        let again = plan.kind != Kind::Syn
+            && (plan.len > 0 || plan.flags.contains(Flags::FIN))
+            && plan.seq.lt(self.snd.nxt);
+        if let Some(transfer) = &mut self.transfer {
+            transfer.counts.sent(plan.len, again);
+        }
         if plan.flags.contains(Flags::ACK) {
             if plan.kind != Kind::Syn {
                 let text = plan.kind != Kind::Bare && plan.len > 0;

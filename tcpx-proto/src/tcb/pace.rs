@@ -62,6 +62,11 @@ impl Pace {
         }
     }
 
+    /// The peer's full segment, bytes, an estimate.
+    pub(super) fn full(&self) -> u32 {
+        self.full
+    }
+
     /// The SYN limits how large the peer's segments may be (`tcp_initialize_rcv_mss`).
     pub(super) fn expect(&mut self, mss: u32, window: u32) {
         self.full = mss.min(window / 2).clamp(FULL_IF_NOT, FULL_IF_PUSHED);

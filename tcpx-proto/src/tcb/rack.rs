@@ -61,6 +61,16 @@ impl Rack {
         }
     }
 
+    /// The shortest round-trip time of what was delivered.
+    pub(crate) fn min_rtt(&self) -> Option<Duration> {
+        self.min_rtt
+    }
+
+    /// Something was delivered out of order.
+    pub(crate) fn has_seen_reordering(&self) -> bool {
+        self.reordering_seen
+    }
+
     /// These bytes arrived (section 6.2, steps 1 to 3). `original`: timestamps tell that it was
     /// not the last transmission that did.
     pub(crate) fn delivered(&mut self, now: Instant, run: &Run, original: bool) {

@@ -59,6 +59,7 @@ impl Tcb {
         let Some(Transfer {
             history,
             congestion,
+            counts,
             ..
         }) = self.transfer.as_deref_mut()
         else {
@@ -77,6 +78,9 @@ impl Tcb {
             history.board.forget_held();
         }
         let repeated = acked == 0 && segment.is_empty() && !summary.newly_held;
+        if summary.duplicate {
+            counts.duplicates_reported = counts.duplicates_reported.wrapping_add(1);
+        }
         let probe_lost =
             history
                 .rack

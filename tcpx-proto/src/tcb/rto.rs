@@ -35,6 +35,16 @@ impl Estimator {
         }
     }
 
+    /// RTTVAR, once there was a sample.
+    pub(crate) fn variation(&self, config: &Rto) -> Option<Duration> {
+        let unit = if config.variance == Variance::Linux {
+            4
+        } else {
+            1
+        };
+        self.srtt.map(|_| self.rttvar / unit)
+    }
+
     /// The timeout now, back-off included.
     pub(crate) fn rto(&self) -> Duration {
         self.rto

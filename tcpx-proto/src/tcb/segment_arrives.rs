@@ -48,6 +48,9 @@ impl Tcb {
             }
             Err(Stop::Reopen(iss)) => Outcome::Reopen(iss),
         };
+        if let Some(transfer) = &mut self.transfer {
+            transfer.counts.heard(cx.now, !segment.payload.is_empty());
+        }
         self.arm(cx);
         outcome
     }

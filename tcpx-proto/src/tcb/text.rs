@@ -140,13 +140,16 @@ impl Tcb {
         fin: bool,
     ) -> Option<(Inserted, bool)> {
         let overlap = self.config.overlap;
-        let receive = &mut self.transfer.as_mut()?.receive;
+        let transfer = self.transfer.as_mut()?;
+        let receive = &mut transfer.receive;
         if (text.is_empty() && !fin) || receive.growth(offset, text.len()) > memory_left {
             return None;
         }
         let had_holes = receive.has_holes();
         let inserted = receive.insert(offset, text, fin, overlap);
-        Some((inserted, had_holes || receive.has_holes()))
+        let holes = had_holes || receive.has_holes();
+        transfer.counts.bytes_received += u64::from(inserted.advanced);
+        Some((inserted, holes))
     }
 
     /// Eighth: the FIN, once everything before it is there.

@@ -2,6 +2,7 @@
 
 use super::buffer::{ReceiveBuffer, SendBuffer};
 use super::congestion::CongestionController;
+use super::counts::Counts;
 use super::history::SendHistory;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -11,6 +12,7 @@ pub(super) struct Transfer {
     pub(super) congestion: CongestionController,
     /// Empty without SACK.
     pub(super) history: SendHistory,
+    pub(super) counts: Counts,
 }
 
 impl Transfer {

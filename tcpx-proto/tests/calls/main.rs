@@ -7,4 +7,5 @@
 mod common;
 mod options;
 mod peek;
+mod status;
 mod window;
