@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
+.PHONY: help demo test test-guard limits rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -43,6 +43,14 @@ rfc: ## print which requirements of the RFCs are tagged at code and tests; VERBO
 
 rfc-prove: ## break COUNT=10 tagged places, chosen by SEED=, in a copy, and show that the tests of their requirements fail; ID=, too
 	@$(IN_NAMESPACES) cargo run -q -p tcpx-tests --example rfc -- prove
+
+limits: ## measure memory and floods, and update docs/limits.md (minutes); COUNT=100000 connections of each kind
+	@cargo build --release --bins
+	@$(IN_NAMESPACES) UPDATE=1 COUNT=$(or $(COUNT),100000) cargo test -q --release -p tcpx-tests --test allocation memory -- --nocapture
+	@$(IN_NAMESPACES) UPDATE=1 cargo test -q --release -p tcpx-tests --test e2e floods -- --nocapture
+
+test-guard: build ## kill programs at COUNT (100) random moments and look for firewall rules that stay; SEED=N repeats a choice
+	@$(IN_NAMESPACES) COUNT=$(or $(COUNT),100) SEED=$(SEED) cargo test -q -p tcpx-tests --test e2e guard::kills -- --nocapture
 
 check: ## check formatting, lints, documentation and forbidden imports
 	cargo fmt --all --check

@@ -279,3 +279,77 @@ fn orphan_s_answers_are_throttled_and_its_time_runs_on() {
     bench.run(Duration::from_secs(58));
     assert_eq!(bench.state(), State::Closed, "60 s after CLOSE");
 }
+
+/// CLOSE, and silence: how often the FIN is repeated, and after how many seconds the connection is
+/// gone.
+fn unheard(profile: Profile, state: &str) -> (usize, u64) {
+    let mut bench = Bench::new(profile.config());
+    bench.enter(state);
+    let since = bench.now;
+    bench.stack.close(bench.now, bench.conn()).unwrap();
+    let mut sent = bench.drain();
+    while bench.stack.status(bench.conn()).is_some() {
+        sent.extend(bench.run(Duration::from_millis(100)));
+        assert!(bench.now.since(since) < Duration::from_secs(7200));
+    }
+    assert!(sent.iter().all(|sent| sent.header.flags == FIN_ACK));
+    (sent.len() - 1, bench.now.since(since).as_secs())
+}
+
+/// Linux: 107.3 s in FIN-WAIT-1, 107.7 s in LAST-ACK, by a timer wheel that is up to a tenth late.
+#[test]
+fn fin_never_acknowledged_ends_after_the_retries_of_an_orphan() {
+    for state in ["ESTABLISHED", "CLOSE-WAIT"] {
+        let (repeats, seconds) = unheard(Profile::Linux, state);
+        assert_eq!(repeats, 8, "{state}");
+        assert!((100..=108).contains(&seconds), "{state}: {seconds} s");
+        // R2 is at least 100 s (SHLD-11).
+        let (repeats, seconds) = unheard(Profile::Rfc9293, state);
+        assert_eq!(repeats, 15, "{state}");
+        assert!((1100..=1300).contains(&seconds), "{state}: {seconds} s");
+    }
+}
+
+/// CLOSE with text that a zero window holds back, each probe answered: whether the connection is
+/// gone within so many seconds, and after how many.
+fn stuck(profile: Profile, seconds: u64) -> Option<u64> {
+    let mut bench = Bench::new(profile.config());
+    bench.enter("ESTABLISHED");
+    bench.window = 0;
+    bench.text(b"and I do not read");
+    bench.receive(100).unwrap();
+    bench.send(b"nor do I get");
+    let since = bench.now;
+    bench.stack.close(bench.now, bench.conn()).unwrap();
+    while bench.stack.status(bench.conn()).is_some() {
+        let passed = bench.now.since(since).as_secs();
+        if passed > seconds {
+            assert_eq!(bench.state(), State::FinWait1);
+            return None;
+        }
+        if !bench.run(Duration::from_millis(100)).is_empty() {
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+    }
+    Some(bench.now.since(since).as_secs())
+}
+
+/// Linux: 338 s, when the doubled timeout of 208 ms has reached 120 s.
+#[test]
+fn closed_zero_window_that_answers_probes_ends_in_linux_alone() {
+    let seconds = stuck(Profile::Linux, 7200).unwrap();
+    assert!((300..=360).contains(&seconds), "{seconds} s");
+    assert_eq!(stuck(Profile::Rfc9293, 7200), None);
+    // With an application it is probed for ever by Linux, too (MUST-37).
+    let mut bench = Bench::new(Profile::Linux.config());
+    bench.enter("ESTABLISHED");
+    bench.window = 0;
+    bench.text(b"and I do not read");
+    bench.send(b"nor do I get");
+    for _ in 0..72_000 {
+        if !bench.run(Duration::from_millis(100)).is_empty() {
+            bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"");
+        }
+    }
+    assert_eq!(bench.state(), State::Established);
+}

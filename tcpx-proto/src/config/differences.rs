@@ -230,6 +230,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"
     ),
     row!(
+        orphan_probes,
+        "MUST-37",
+        "a closed connection whose peer keeps its window at zero ends once the doubled timeout \
+         reaches 120 s (after 5 to 6 min) instead of being probed for ever"
+    ),
+    row!(
         rto.variance,
         "RFC 6298 2.3",
         "the retransmission timeout is SRTT plus the largest deviation of the last round trips \

@@ -12,12 +12,12 @@ pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
     AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
-    MissingTimestamp, MssLimits, Nagle, Orphan, Overlap, Recovery, RepeatedSyn, RequestAck,
-    RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath,
-    SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
-    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
-    TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
-    ZeroWindowProbe,
+    MissingTimestamp, MssLimits, Nagle, Orphan, OrphanProbes, Overlap, Recovery, RepeatedSyn,
+    RequestAck, RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow,
+    SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck,
+    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
+    TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance,
+    WindowEdges, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -44,9 +44,19 @@ pub struct Config {
     /// The most connection records of all kinds, 1 to 2^24. A SYN past it is dropped, a connect
     /// fails.
     pub max_connections: usize,
-    /// The most bytes in all send and receive buffers together (`tcp_mem`). Past it windows do not
-    /// open and SEND takes nothing.
+    /// The most connections that the application has closed and the peer has not, TIME-WAIT not
+    /// included (`tcp_max_orphans`). Past it CLOSE resets the connection.
+    pub max_orphans: usize,
+    /// The most connections in TIME-WAIT, and in FIN-WAIT-2 as [`Orphan::Mini`]
+    /// (`tcp_max_tw_buckets`). Past it one that gets there ends at once.
+    pub max_time_wait: usize,
+    /// The most bytes in all send and receive buffers together (`tcp_mem`). Past it a connection
+    /// takes no more text than [`least_memory`](Config::least_memory) has room for, and CLOSE
+    /// resets one whose text the peer has not acknowledged.
     pub max_memory: usize,
+    /// Bytes that the buffers of each connection may take, whatever the others have (`tcp_rmem` and
+    /// `tcp_wmem`, the first value).
+    pub least_memory: usize,
 }
 
 /// What a listener does with a SYN when its backlog is full (RFC 4987).
@@ -173,6 +183,8 @@ pub struct ConnConfig {
     pub time_wait_syn: TimeWaitSyn,
     /// What remains of a connection in FIN-WAIT-2 after CLOSE.
     pub orphan: Orphan,
+    /// How long a zero window is probed after CLOSE.
+    pub orphan_probes: OrphanProbes,
     /// What the end of a listener means for its connections in SYN-RECEIVED.
     pub listener_end: ListenerEnd,
     /// What an unacceptable ACK in SYN-SENT causes.

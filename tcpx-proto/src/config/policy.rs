@@ -167,6 +167,17 @@ pub enum Orphan {
     Mini,
 }
 
+/// A zero window after CLOSE, which the peer answers each probe with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum OrphanProbes {
+    /// They go on for as long as they are answered (RFC 9293 section 3.8.6.1, MUST-37).
+    WhileAnswered,
+    /// They end, and with them the connection, when there were as many as R2 is after CLOSE and the
+    /// doubled timeout has reached the largest one (Linux `tcp_probe_timer`).
+    ToMaximum,
+}
+
 /// A listener that is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -2,8 +2,8 @@
 
 use super::{
     AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FinRepeats, HandshakeIcmp, HeldOutput,
-    Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan, Overflow, Overlap, Persist,
-    Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
+    Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan, OrphanProbes, Overflow, Overlap,
+    Persist, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
     SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
     TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
     TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData,
@@ -71,7 +71,10 @@ impl Profile {
             rst_on_closed: true,
             overflow: Overflow::Cookies,
             max_connections: 65_536,
+            max_orphans: 16_384,
+            max_time_wait: 32_768,
             max_memory: 1 << 30,
+            least_memory: 4096,
         }
     }
 }
@@ -137,6 +140,7 @@ impl ConnConfig {
             syn_echo: SynEcho::Any,
             time_wait_syn: TimeWaitSyn::Return,
             orphan: Orphan::Connection,
+            orphan_probes: OrphanProbes::WhileAnswered,
             listener_end: ListenerEnd::Reset,
             fin_repeats: FinRepeats::UntilAcknowledged,
             syn_sent_ack: SynSentAck::Reset,
@@ -193,6 +197,7 @@ impl ConnConfig {
             syn_echo: SynEcho::Ours,
             time_wait_syn: TimeWaitSyn::Forget,
             orphan: Orphan::Mini,
+            orphan_probes: OrphanProbes::ToMaximum,
             listener_end: ListenerEnd::Forget,
             overlap: Overlap::Linux,
             text_over_fin: TextOverFin::Reset,

@@ -96,6 +96,28 @@ const fn retries(
     }
 }
 
+const fn bound(
+    name: &'static str,
+    help: &'static str,
+    source: &'static str,
+    set: Set,
+    get: Get,
+) -> Knob {
+    let effect = Effect::Value {
+        placeholder: "N",
+        range: "1 to 16777216",
+        set,
+        get,
+    };
+    Knob {
+        name,
+        heading: Heading::Connection,
+        help,
+        source,
+        effect,
+    }
+}
+
 /// The options, in the order of a list of them. Each is applied after those above it, but for
 /// [`Effect::Profile`], which comes first, and rules and faults, which come last.
 pub const KNOBS: &[Knob] = &[
@@ -360,21 +382,28 @@ pub const KNOBS: &[Knob] = &[
             },
         },
     },
-    Knob {
-        name: "max-connections",
-        heading: Heading::Connection,
-        help: "Limit concurrent connections, including half-open ones and those in TIME-WAIT",
-        source: "",
-        effect: Effect::Value {
-            placeholder: "N",
-            range: "1 to 16777216",
-            set: |config, word| {
-                let most = number(word, 1, 1 << 24).map(|most| most as usize);
-                put(&mut config.max_connections, most)
-            },
-            get: |config| config.max_connections.to_string(),
-        },
-    },
+    bound(
+        "max-connections",
+        "Limit concurrent connections, including half-open ones and those in TIME-WAIT",
+        "",
+        |config, word| put(&mut config.max_connections, count(word)),
+        |config| config.max_connections.to_string(),
+    ),
+    bound(
+        "max-orphans",
+        "Limit the connections that the application has closed and the peer has not; past it, \
+         closing resets a connection",
+        "tcp_max_orphans",
+        |config, word| put(&mut config.max_orphans, count(word)),
+        |config| config.max_orphans.to_string(),
+    ),
+    bound(
+        "max-time-wait",
+        "Limit the connections in TIME-WAIT; past it, TIME-WAIT ends at once",
+        "tcp_max_tw_buckets",
+        |config, word| put(&mut config.max_time_wait, count(word)),
+        |config| config.max_time_wait.to_string(),
+    ),
     choice(
         "congestion",
         "Choose how the congestion window grows and shrinks",
@@ -477,6 +506,11 @@ pub(super) const FAULT: Knob = broken(
 fn put<T>(place: &mut T, read: Parsed<T>) -> Parsed<()> {
     *place = read?;
     Ok(())
+}
+
+/// A bound on connections.
+fn count(word: Word<'_>) -> Parsed<usize> {
+    number(word, 1, 1 << 24).map(|most| most as usize)
 }
 
 /// A duration as [`duration`] reads it.

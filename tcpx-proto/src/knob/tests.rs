@@ -84,6 +84,8 @@ fn timer_or_limit_given_changes_that_one_alone() {
         config.overflow = Overflow::Drop
     });
     changed("--max-connections 1", |config| config.max_connections = 1);
+    changed("--max-orphans 1", |config| config.max_orphans = 1);
+    changed("--max-time-wait 1", |config| config.max_time_wait = 1);
     changed("--congestion newreno", |config| {
         config.conn.congestion = Congestion::NewReno
     });

@@ -71,7 +71,7 @@ pub use types::{Counters, Signal, Transmit};
 
 use crate::error::{CallError, TransmitError};
 use crate::id::{ConnId, FourTuple, ListenerId, plain};
-use crate::tcb::{Reply, Status, Tcb};
+use crate::tcb::{Reply, Status, Tcb, Usage};
 
 use crate::config::{Config, ConnConfig, Overflow, SocketOption};
 use crate::event::{Event, Record};
@@ -118,8 +118,8 @@ pub struct Stack {
     signals: VecDeque<Signal>,
     record: Record,
     counters: Counters,
-    /// Bytes of all buffers.
-    memory: usize,
+    /// What all connections take of what is bounded in total.
+    used: Usage,
     /// The IP identification of the next packet.
     ip_id: u16,
 }
@@ -144,7 +144,7 @@ impl Stack {
             signals: VecDeque::new(),
             record: Record::default(),
             counters: Counters::default(),
-            memory: 0,
+            used: Usage::default(),
             ip_id: poll::following(random.draw() as u16),
             random,
         }
@@ -520,7 +520,7 @@ impl fmt::Debug for Stack {
             .collect();
         f.debug_struct("Stack")
             .field("connections", &connections)
-            .field("memory", &self.memory)
+            .field("used", &self.used)
             .field("counters", &self.counters())
             .finish_non_exhaustive()
     }

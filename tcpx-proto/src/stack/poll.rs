@@ -8,7 +8,7 @@ use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::stack::Signal;
 use crate::state::State;
-use crate::tcb::{Context, Reply, Tcb, Wake};
+use crate::tcb::{Context, Reply, Tcb, Usage, Wake};
 use crate::time::Instant;
 use core::mem;
 
@@ -20,11 +20,10 @@ impl Stack {
         ownership: Ownership,
         build: impl FnOnce(&mut Context<'_>) -> Tcb,
     ) -> Result<ConnId, CallError> {
-        let memory_left = self.config.max_memory.saturating_sub(self.memory);
-        let within = self.table.len() < self.config.max_connections && memory_left > 0;
-        if !within {
+        if self.table.len() >= self.config.max_connections {
             return Err(CallError::Limit);
         }
+        let left = self.used.left(&self.config, None);
         let id = self.table.vacancy().ok_or(CallError::Limit)?;
         let record = &mut self.record;
         let replies = &mut self.replies;
@@ -35,9 +34,9 @@ impl Stack {
             replies,
             listener: false,
             accept_full: false,
-            memory_left,
+            left,
         });
-        self.memory += tcb.memory();
+        self.used.change(Usage::default(), tcb.usage());
         self.table
             .insert(id, Entry::new(tcb, ownership, self.record.packet));
         if let Ownership::Embryonic(listener) = ownership {
@@ -80,8 +79,8 @@ impl Stack {
         act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let vacant = self.table.len() < self.config.max_connections;
-        let memory_left = self.config.max_memory.saturating_sub(self.memory);
         let entry = self.table.get_mut(id)?;
+        let before = entry.tcb.usage();
         // Looked up where it matters: the one in TIME-WAIT, the other in SYN-RECEIVED.
         let next = if entry.tcb.state == State::TimeWait {
             self.listeners.at(entry.tcb.tuple.local)
@@ -89,13 +88,13 @@ impl Stack {
             None
         };
         // The next incarnation takes the place of this record, unless the application still has it.
-        let room = (vacant || entry.tcb.orphaned) && memory_left > 0;
+        let room = vacant || entry.tcb.orphaned;
         let listener = next.is_some_and(|listener| room && !self.listeners.accept_full(listener));
         let accept_full = match entry.ownership {
             Ownership::Embryonic(listener) => self.listeners.accept_full(listener),
             _ => false,
         };
-        let before = entry.tcb.memory();
+        let left = self.used.left(&self.config, Some(before));
         let record = &mut self.record;
         let replies = &mut self.replies;
         let result = act(
@@ -107,10 +106,10 @@ impl Stack {
                 replies,
                 listener,
                 accept_full,
-                memory_left,
+                left,
             },
         );
-        self.memory = self.memory.saturating_sub(before) + entry.tcb.memory();
+        self.used.change(before, entry.tcb.usage());
         self.follow_up(now, id);
         Some(result)
     }
@@ -162,7 +161,7 @@ impl Stack {
         let Some(entry) = self.table.remove(id) else {
             return;
         };
-        self.memory = self.memory.saturating_sub(entry.tcb.memory());
+        self.used.change(entry.tcb.usage(), Usage::default());
         match entry.ownership {
             Ownership::Embryonic(listener) => self.listeners.syn_received_ends(listener),
             Ownership::Waiting(listener) => self.listeners.dequeue(listener, id),
@@ -193,7 +192,7 @@ impl Stack {
             return;
         };
         tcb.note_return(&mut self.record, now, id);
-        self.memory += tcb.memory();
+        self.used.change(Usage::default(), tcb.usage());
         self.table
             .insert(id, Entry::new(tcb, Ownership::Past, None));
         self.follow_up(now, id);

@@ -24,7 +24,7 @@ impl Tcb {
         let room = transfer
             .send
             .room()
-            .min(cx.memory_left.saturating_add(transfer.send.spare()));
+            .min(cx.left.memory.saturating_add(transfer.send.spare()));
         if room == 0 && !data.is_empty() {
             return Err(CallError::WouldBlock);
         }
@@ -131,7 +131,9 @@ impl Tcb {
                 self.end(cx, CloseReason::Aborted);
             }
             //= SHLD-3
-            _ if self.unread() > 0 => self.reset(cx, CloseReason::Aborted),
+            _ if self.unread() > 0 || self.is_one_orphan_too_many(cx) => {
+                self.reset(cx, CloseReason::Aborted);
+            }
             State::FinWait2 if self.config.fin_wait_2 == Some(Duration::ZERO) => {
                 self.reset(cx, CloseReason::Aborted);
             }

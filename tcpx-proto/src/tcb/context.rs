@@ -1,5 +1,6 @@
 //! What a connection takes from its stack and gives back while it handles one input.
 
+use super::usage::Left;
 use crate::error::CloseReason;
 use crate::event::{Record, What};
 use crate::id::ConnId;
@@ -23,8 +24,8 @@ pub(crate) struct Context<'a> {
     pub(crate) listener: bool,
     /// The listener that this connection came from has no room for another established one.
     pub(crate) accept_full: bool,
-    /// Bytes by which all buffers together may still grow.
-    pub(crate) memory_left: usize,
+    /// What the bounds of the stack leave for it.
+    pub(crate) left: Left,
 }
 
 impl Context<'_> {

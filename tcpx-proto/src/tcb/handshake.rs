@@ -31,7 +31,7 @@ impl Tcb {
         let flags = syn.header.flags;
         let more =
             flags.contains(Flags::FIN) || flags.contains(Flags::URG) || !syn.payload.is_empty();
-        let fits = syn.payload.len() <= cx.memory_left.min(self.rcv.window() as usize);
+        let fits = syn.payload.len() <= cx.left.memory.min(self.rcv.window() as usize);
         if self.config.syn_text == SynText::Queue && more && fits {
             self.queued = Some(Box::new(Queued {
                 header: syn.header,

@@ -41,6 +41,7 @@ mod timeouts;
 mod timers;
 mod transfer;
 mod urgent;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub(crate) use open::{peer_mss, window_shift};
 pub(crate) use reply::reset_to;
 pub(crate) use size::offered_mss;
 pub use status::{RecoveryState, Status};
+pub(crate) use usage::Usage;
 
 use crate::config::{ConnConfig, Detour, Rto};
 use crate::error::CloseReason;
@@ -177,9 +179,13 @@ impl Tcb {
     /// 2 MSL begin, every other timer ends (RFC 9293 3.10.7.4, eighth step).
     fn enter_time_wait(&mut self, cx: &mut Context<'_>) {
         self.timers.stop_all(cx);
-        self.timers
+        let wait = if cx.left.time_wait {
             //= MUST-13
-            .start(cx, Timer::TimeWait, self.config.msl.saturating_mul(2));
+            self.config.msl.saturating_mul(2)
+        } else {
+            Duration::ZERO
+        };
+        self.timers.start(cx, Timer::TimeWait, wait);
         self.compact();
     }
 
@@ -189,6 +195,8 @@ impl Tcb {
         if let (State::FinWait2, true, Some(limit)) =
             (self.state, self.orphaned, self.config.fin_wait_2)
         {
+            let full = self.is_mini_orphan() && !cx.left.time_wait;
+            let limit = if full { Duration::ZERO } else { limit };
             self.timers.start(cx, Timer::FinWait2, limit);
         }
     }
@@ -281,7 +289,7 @@ impl Tcb {
     }
 
     /// Bytes of buffers.
-    pub(crate) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         let queued = self.queued.as_ref().map_or(0, |queued| queued.memory());
         queued + self.transfer.as_deref().map_or(0, Transfer::memory)
     }

@@ -1,6 +1,7 @@
 //! A connection alone, without a stack.
 
 use super::*;
+use crate::config::Config;
 use crate::event::Record;
 use crate::id::ConnId;
 use crate::seq::Seq;
@@ -31,7 +32,7 @@ impl Bench {
                 replies,
                 listener: false,
                 accept_full: false,
-                memory_left: usize::MAX,
+                left: Usage::default().left(&Config::default(), None),
             },
         )
     }
@@ -94,7 +95,7 @@ impl Bench {
             replies: &mut replies,
             listener: false,
             accept_full: false,
-            memory_left: usize::MAX,
+            left: Usage::default().left(&Config::default(), None),
         };
         let tcb = Tcb::active(&mut cx, config, tuple, Seq(100), 0);
         let mut bench = Bench {

@@ -107,7 +107,7 @@ impl Tcb {
         let inside = if cut { &text[..fits] } else { text };
         // With text a FIN may lie right behind the window, as in Linux.
         let fin = fin && !cut && offset as usize + text.len() <= window as usize;
-        let Some((inserted, holes)) = self.insert(cx.memory_left, offset, inside, fin) else {
+        let Some((inserted, holes)) = self.insert(cx.left.memory, offset, inside, fin) else {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));
         };

@@ -2,6 +2,7 @@
 
 use super::Tcb;
 use super::context::Context;
+use crate::config::OrphanProbes;
 use crate::error::{CloseReason, TransmitError};
 use crate::event::{Timer, What};
 use crate::label::Cause;
@@ -104,7 +105,11 @@ impl Tcb {
         if self.snd.wnd > 0 {
             return;
         }
-        if self.snd.retransmissions >= self.data_retries() {
+        let tired = self.orphaned
+            && self.config.orphan_probes == OrphanProbes::ToMaximum
+            && self.backed_off() >= self.config.rto.max
+            && self.snd.probes >= self.config.orphan_retries;
+        if self.snd.retransmissions >= self.data_retries() || tired {
             return self.fail(cx, Trigger::Timeout, CloseReason::RetransmissionTimeout);
         }
         self.snd.retransmissions += 1;
@@ -119,18 +124,21 @@ impl Tcb {
     pub(super) fn persist_interval(&self) -> Option<Duration> {
         let persist = self.config.persist?;
         //= SHLD-29
+        Some(
+            self.backed_off()
+                .clamp(persist.min, persist.max.max(persist.min)),
+        )
+    }
+
+    /// The RTO, doubled with each probe.
+    fn backed_off(&self) -> Duration {
         let backoff = self
             .config
             .rto
             .backoff
             //= SHLD-30
             .saturating_pow(self.snd.probes.min(16));
-        Some(
-            self.estimator
-                .rto()
-                .saturating_mul(backoff)
-                .clamp(persist.min, persist.max.max(persist.min)),
-        )
+        self.estimator.rto().saturating_mul(backoff)
     }
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).

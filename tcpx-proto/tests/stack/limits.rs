@@ -39,9 +39,84 @@ fn limits_of_connections_and_memory_refuse_a_connect() {
     let room =
         std::iter::from_fn(|| bench.stack.send(bench.now, id, &[0; 1000]).ok()).sum::<usize>();
     assert!((1..=20_000).contains(&room), "{room}");
-    assert_eq!(bench.connect(0, peer()), Err(CallError::Limit));
+    // Others may still have a little: one that takes all must not stop them.
+    bench.drain();
+    let other = bench.enter(9001);
+    let least = bench.stack.config().least_memory;
+    assert_eq!(bench.stack.send(bench.now, other, &[0; 10_000]), Ok(least));
+    assert_eq!(
+        bench.stack.send(bench.now, other, &[0]),
+        Err(CallError::WouldBlock)
+    );
     bench.stack.abort(bench.now, id).unwrap();
-    assert!(bench.connect(0, peer()).is_ok());
+    assert!(bench.stack.send(bench.now, other, &[0]).is_ok());
+}
+
+#[test]
+fn memory_that_is_used_up_resets_a_connection_that_closes_with_text() {
+    let mut bench = Bench::new(Config {
+        max_memory: 10_000,
+        ..Config::default()
+    });
+    bench.listen(5);
+    let [first, second] = [9000, 9001].map(|port| bench.enter(port));
+    while bench.stack.send(bench.now, first, &[0; 1000]).is_ok() {}
+    bench.drain();
+    bench.stack.close(bench.now, second).unwrap();
+    assert_eq!(bench.state(second), Some(State::FinWait1));
+    bench.drain();
+    bench.stack.close(bench.now, first).unwrap();
+    assert_eq!(bench.state(first), None);
+    assert!(bench.drain().iter().any(|sent| sent.flags == RST_ACK));
+}
+
+/// Closed by us, and not by the peer.
+#[test]
+fn orphans_past_their_limit_are_reset_and_those_that_ended_do_not_count() {
+    let mut bench = Bench::new(Config {
+        max_orphans: 2,
+        ..Config::default()
+    });
+    bench.listen(9);
+    let ids = [9000, 9001, 9002, 9003].map(|port| bench.enter(port));
+    let mut fins = Vec::new();
+    for id in &ids[..2] {
+        bench.stack.close(bench.now, *id).unwrap();
+        assert_eq!(bench.state(*id), Some(State::FinWait1));
+        fins.extend(bench.drain());
+    }
+    bench.stack.close(bench.now, ids[2]).unwrap();
+    assert_eq!(bench.state(ids[2]), None);
+    assert_eq!(bench.drain()[0].flags, RST_ACK);
+    // The ACK of a FIN makes an orphan as little as a TIME-WAIT is.
+    bench.say(from(9000, Flags::ACK, 101, fins[0].seq.0 + 1), &[]);
+    assert_eq!(bench.state(ids[0]), Some(State::FinWait2));
+    bench.stack.close(bench.now, ids[3]).unwrap();
+    assert_eq!(bench.state(ids[3]), Some(State::FinWait1));
+}
+
+#[test]
+fn time_wait_past_its_limit_ends_at_once() {
+    for max_time_wait in [1, 2] {
+        let mut bench = Bench::new(Config {
+            max_time_wait,
+            ..Config::default()
+        });
+        bench.listen(9);
+        let ids = [9000, 9001].map(|port| bench.enter(port));
+        for (id, port) in ids.into_iter().zip(9000..) {
+            bench.stack.close(bench.now, id).unwrap();
+            let fin = bench.drain()[0];
+            let sent = bench.say(from(port, FIN_ACK, 101, fin.seq.0 + 1), &[]);
+            assert_eq!(sent[0].flags, Flags::ACK);
+        }
+        bench.wait(Duration::ZERO);
+        assert_eq!(bench.state(ids[0]), Some(State::TimeWait));
+        let second = (max_time_wait > 1).then_some(State::TimeWait);
+        assert_eq!(bench.state(ids[1]), second);
+        bench.wait(Duration::from_secs(60));
+        assert_eq!(bench.stack.connections().count(), 0);
+    }
 }
 
 #[test]

@@ -271,7 +271,7 @@ impl Drop for Lab {
 }
 
 /// Says why a test does not run, and panics if REQUIRE names its placement.
-fn skip(placement: &str, reason: &str) {
+pub(crate) fn skip(placement: &str, reason: &str) {
     let required = std::env::var("REQUIRE")
         .is_ok_and(|list| list.split(',').any(|one| one.trim() == placement));
     assert!(!required, "REQUIRE names {placement}, and {reason}");

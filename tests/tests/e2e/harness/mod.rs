@@ -9,7 +9,7 @@ mod process;
 
 pub(crate) use capture::{Capture, Seen, Segment};
 pub(crate) use kernel::{await_socket, iptables_rules, sockets};
-pub(crate) use lab::{Host, Lab, PORT, built, installed};
+pub(crate) use lab::{Host, Lab, PORT, built, installed, skip};
 pub(crate) use process::{Ended, Program, Signal};
 
 use std::time::{Duration, Instant};
@@ -28,16 +28,20 @@ pub(crate) const PATIENT: [&str; 6] = [
 ];
 
 /// Looks again and again until there is something to see.
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    try_until(look).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain for {what}"))
+}
+
+/// The same; None: not within [`PATIENCE`].
+pub(crate) fn try_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look() {
-            return seen;
+            return Some(seen);
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain for {what}"
-        );
+        if Instant::now() >= deadline {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

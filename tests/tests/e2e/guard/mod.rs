@@ -1,10 +1,10 @@
 //! The kernel is kept quiet on our ports, on no others, and for no longer than we live.
 
+mod kills;
+
 use crate::harness::{Host, Lab, PORT, Program, Signal, iptables_rules, until};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
-use std::time::Duration;
 
 /// Sends something through an echo and receives it back.
 fn echoes(mut stream: &TcpStream) {
@@ -47,51 +47,6 @@ fn rule_is_gone_after_the_clients_clean_end() {
     lab.client(&["--send", "x", "--msl", "50ms", "--rst-guard", "iptables"])
         .succeed();
     assert_eq!(iptables_rules(&lab.a), Vec::<String>::new());
-}
-
-/// Waits until no process is left on a host.
-fn await_no_process(host: &Host) {
-    use std::os::fd::AsRawFd;
-    let own = host.namespace().unwrap().fd().as_raw_fd();
-    let own = std::fs::read_link(format!("/proc/self/fd/{own}")).unwrap();
-    let somebody = |process: std::fs::DirEntry| {
-        std::fs::read_link(process.path().join("ns/net")).is_ok_and(|there| there == own)
-    };
-    let none = || {
-        !std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(Result::ok)
-            .any(somebody)
-    };
-    until("the last process to be gone", || none().then_some(()));
-}
-
-#[test]
-fn server_killed_at_any_moment_of_its_start_leaves_no_rule() {
-    let Some(lab) = Lab::netns() else { return };
-    for nth in 0..30 {
-        let mut command = lab.tcpx(&lab.b, "tcpx-server");
-        command
-            .arg(lab.b.at(PORT).to_string())
-            .args(["--rst-guard", "iptables"])
-            .process_group(0);
-        let server = Program::start(&mut command);
-        // The moment is what is tried; whatever it is, no rule may be left.
-        std::thread::sleep(Duration::from_millis(4 * nth));
-        let signal = [Signal::KILL, Signal::TERM, Signal::KILL, Signal::INT][nth as usize % 4];
-        match nth % 3 {
-            0 => rustix::process::kill_process_group(server.pid(), signal).unwrap(),
-            _ => server.signal(signal),
-        }
-        server.finish();
-        await_no_process(&lab.b);
-        assert_eq!(
-            iptables_rules(&lab.b),
-            Vec::<String>::new(),
-            "{signal:?} after {} ms",
-            4 * nth
-        );
-    }
 }
 
 #[test]

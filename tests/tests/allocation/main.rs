@@ -2,6 +2,8 @@
 //! an acknowledgment; an idle one is small, and one that carried much gives its buffers back.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod memory;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
