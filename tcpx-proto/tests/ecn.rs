@@ -146,6 +146,7 @@ fn rfc_3168_6_1_1_client_is_capable_if_the_answer_has_ece_alone() {
     assert_eq!(bits(&off.connect()), [(0, Flags::SYN)]);
 }
 
+/// Proves 3168-1, SHLD-8.
 #[test]
 fn rfc_3168_6_1_1_1_syn_that_goes_again_asks_for_nothing() {
     let mut bench = Bench::new(config(Ecn::On));

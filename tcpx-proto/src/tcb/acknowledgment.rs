@@ -139,8 +139,8 @@ impl Tcb {
             self.timers.stop(cx, Timer::Retransmission);
             self.stop_user_timeout(cx);
         } else {
+            //= 6298-10, 6298-11
             self.timers
-                //= 6298-10, 6298-11
                 .start(cx, Timer::Retransmission, self.estimator.rto());
             self.stop_user_timeout(cx);
             self.count_user_timeout(cx);

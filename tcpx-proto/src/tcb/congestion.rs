@@ -284,7 +284,7 @@ impl CongestionController {
         self.cubic.timed_out();
         //= MUST-19, 5681-8
         self.cwnd = mss;
-        //= 6582-5
+        //= 6582-5, 6675-5
         self.recover = nxt.back(1);
         self.in_recovery = false;
         self.duplicates = 0;
@@ -443,6 +443,30 @@ mod tests {
         assert!(!control.is_past(iss) && control.is_past(iss + 1));
         control.lost(Seq(9001), 4000, MSS);
         assert!(!control.is_past(Seq(9000)) && control.is_past(Seq(9001)));
+    }
+
+    /// Proves 6675-5, 6582-5.
+    #[test]
+    fn control_after_a_timeout_all_that_was_sent_before_it_is_past_before_a_loss_counts() {
+        let mut control = control();
+        control.timed_out(Seq(10_001), 10_000, MSS, false);
+        assert!(!control.is_past(Seq(10_000)) && control.is_past(Seq(10_001)));
+        assert!(!control.in_recovery());
+    }
+
+    /// Proves 5681-6, MUST-19.
+    #[test]
+    fn control_in_congestion_avoidance_grows_by_a_segment_a_round_trip() {
+        let mut control = control();
+        control.slow_down(20 * MSS, MSS);
+        let before = control.window();
+        let segments = before / MSS;
+        for acked in 1..=3 * segments {
+            control.acked(MSS, Seq(2001), 0, &PATH);
+            assert!(control.window() <= before + acked.div_ceil(segments) * MSS);
+        }
+        let grown = control.window() - before;
+        assert!((2 * MSS..=3 * MSS).contains(&grown), "{grown}");
     }
 
     /// Proves 6675-4.

@@ -180,3 +180,27 @@ fn reports_duplicate(sack: &SackBlocks, ack: Seq) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves 2883-2.
+    #[test]
+    fn first_block_below_the_ack_or_within_the_second_reports_a_duplicate() {
+        let reports = |blocks: &[(u32, u32)]| {
+            let mut sack = SackBlocks::default();
+            for (left, right) in blocks {
+                assert!(sack.push(Seq(*left), Seq(*right)));
+            }
+            reports_duplicate(&sack, Seq(100))
+        };
+        assert!(reports(&[(50, 60)]));
+        assert!(reports(&[(50, 100), (200, 300)]));
+        assert!(reports(&[(200, 210), (150, 300)]));
+        assert!(!reports(&[]));
+        assert!(!reports(&[(150, 160)]));
+        assert!(!reports(&[(150, 160), (200, 300)]));
+        assert!(!reports(&[(60, 50)]));
+    }
+}

@@ -21,6 +21,7 @@ impl Tcb {
         config: Arc<ConnConfig>,
     ) -> Result<(), CallError> {
         self.check_open()?;
+        //= SHLD-21
         self.config = config;
         match option {
             SocketOption::NoDelay(_) => self.snd.cause = Cause::Call,

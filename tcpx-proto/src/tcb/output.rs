@@ -179,7 +179,7 @@ impl Tcb {
         let full = u32::from(offered_mss(&self.config, self.tuple.remote))
             .min((self.config.receive_buffer / 2) as u32);
         let least = self.config.silly_window.least(full);
-        //= MUST-39, SHLD-14
+        //= MUST-39
         if candidate.gt(self.rcv.edge) && candidate.since(self.rcv.edge) >= least {
             candidate
         } else {
@@ -305,7 +305,6 @@ impl Tcb {
         self.snd.last_sent = cx.now;
         self.timers.stop(cx, Timer::Override);
         let probing = plan.kind == Kind::Bare;
-        //= 6298-11
         if !probing && (!self.timers.is_running(Timer::Retransmission) || plan.kind == Kind::Fast) {
             self.timers
                 .start(cx, Timer::Retransmission, self.estimator.rto());

@@ -237,7 +237,7 @@ impl Tcb {
             ),
         };
         match self.config.delayed_ack {
-            //= SHLD-18, MUST-40, MAY-13, 5681-9
+            //= SHLD-18, MUST-40
             Some(base) if !(at_once || full || quick) => self.delay_ack(cx, base),
             _ => self.acknowledge(Cause::Ack),
         }

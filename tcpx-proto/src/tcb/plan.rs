@@ -133,6 +133,7 @@ impl Tcb {
         if self.pending.tail_probe {
             return Some(self.candidate(transfer, self.next_probe(transfer), Kind::Tail));
         }
+        //= 6675-3
         if transfer.history.board.bytes(Mark::Lost) > 0 {
             let lost = self.next_lost(transfer)?;
             let kind = if lost.forced { Kind::Fast } else { Kind::Text };

@@ -112,7 +112,6 @@ impl Tcb {
             return;
         };
         let losses = history.detect_losses(self.config.recovery, threshold, una, &path, congestion);
-        //= 6675-5
         let begins = !congestion.in_recovery() && congestion.is_past(una);
         if (losses.found || reneged) && begins {
             congestion.lost(nxt, nxt.since(una), path.mss);
@@ -153,7 +152,6 @@ impl Tcb {
         let (from, until) = transfer.history.board.next_lost()?;
         let whole = until.since(from).min(self.effective_mss(self.sack_len()));
         let forced = self.pending.retransmission;
-        //= 6675-3
         if !forced && self.congestion_room(transfer) < whole {
             return None;
         }

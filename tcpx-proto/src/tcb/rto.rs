@@ -58,7 +58,6 @@ impl Estimator {
             Variance::Rfc6298 => self.rfc_6298(rtt).max(config.min),
             Variance::Linux => self.linux(config.min, rtt, una, nxt),
         };
-        //= 6298-6
         self.rto = rto.min(config.max);
     }
 
@@ -111,6 +110,7 @@ impl Estimator {
             .rto
             //= 6298-12
             .saturating_mul(config.backoff.max(1))
+            //= 6298-6
             .min(config.max);
     }
 }

@@ -24,7 +24,6 @@ impl Tcb {
 
     /// At most three SACK blocks with timestamps, else four (RFC 2018 section 3).
     pub(super) fn sack_room(&self) -> usize {
-        //= 2018-4
         if self.stamps.on { 3 } else { 4 }
     }
 

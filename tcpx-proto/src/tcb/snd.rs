@@ -174,7 +174,7 @@ impl Snd {
     /// SND.UNA advances to this ACK.
     pub(super) fn advance(&mut self, ack: Seq) {
         self.una = ack;
-        //= 5961-7, 5961-8
+        //= 5961-7
         self.oldest = self.oldest.max(ack.back(self.max_wnd));
         self.small = self.small.filter(|end| end.gt(ack));
         self.retransmissions = 0;

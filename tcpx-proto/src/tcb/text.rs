@@ -122,6 +122,7 @@ impl Tcb {
         }
         // A FIN whose turn it is has an ACK of its own.
         if inserted.advanced > 0 || !inserted.fin {
+            //= MAY-13, 5681-9
             let at_once = holes || inserted.new == 0 || cut;
             self.plan_ack(cx, segment, inserted.advanced, at_once);
         }

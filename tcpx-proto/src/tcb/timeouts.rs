@@ -218,8 +218,8 @@ impl Tcb {
             && !self.timers.is_running(Timer::Override)
             && self.snd.una == self.snd.nxt
         {
+            //= MUST-38
             self.timers
-                //= MUST-38
                 .start(cx, Timer::Override, self.config.sws_override);
         }
         if self.snd.una != self.snd.nxt && !self.timers.is_running(Timer::Retransmission) {

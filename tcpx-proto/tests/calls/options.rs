@@ -146,6 +146,7 @@ fn must_21_linux_user_timeout_counts_from_the_first_retransmission() {
     );
 }
 
+/// Proves SHLD-21.
 #[test]
 fn established_tos_and_ttl_change_the_next_segment_and_retransmissions() {
     let mut bench = established(Profile::Linux);

@@ -87,7 +87,6 @@ fn honest(bench: &mut Bench, mut heard: Seq, end: Seq) -> Seq {
     heard
 }
 
-/// Proves 2883-2.
 #[test]
 fn rfc_2883_duplicate_reported_by_a_first_block_is_no_loss() {
     for recovery in [Recovery::Rfc6675, Recovery::Rack] {
@@ -237,4 +236,34 @@ proptest! {
         prop_assert_eq!(honest(&mut bench, una, end), end);
         prop_assert_eq!(bench.run(Duration::from_secs(600)), []);
     }
+}
+
+/// Proves 2018-7.
+#[test]
+fn rfc_2018_8_what_was_reported_as_held_is_kept_and_goes_again_as_it_was() {
+    let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 1);
+    sack(&mut bench, first, 1, &[]);
+    let first = first + MSS;
+    let text: Vec<u8> = (0..5 * MSS).map(|at| (at % 251) as u8).collect();
+    bench.send(&text);
+    sack(&mut bench, first, 0, &[(2, 5)]);
+    sack(&mut bench, first, 1, &[(2, 5)]);
+    // The peer has dropped it all the same.
+    let mut got = vec![None; text.len()];
+    for _ in 0..20 {
+        for sent in bench.run(Duration::from_secs(2)) {
+            let at = sent.header.seq.since(first) as usize;
+            for (place, byte) in got[at..].iter_mut().zip(&sent.text) {
+                *place = Some(*byte);
+            }
+        }
+        let there = got[MSS as usize..].iter().position(Option::is_none);
+        let next = there.unwrap_or(text.len() - MSS as usize) as u32;
+        sack_bytes(&mut bench, first + MSS + next, &[]);
+    }
+    let got: Vec<u8> = got[MSS as usize..]
+        .iter()
+        .map(|byte| byte.unwrap())
+        .collect();
+    assert!(got == text[MSS as usize..]);
 }

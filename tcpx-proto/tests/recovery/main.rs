@@ -12,7 +12,7 @@ mod tail_probe;
 
 use std::time::Duration;
 
-use common::{ACK, Bench, Sent};
+use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{
     Config, Congestion, ConnConfig, FinRepeats, Profile, Recovery, Rto, TimeoutSack,

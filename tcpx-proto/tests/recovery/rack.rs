@@ -110,7 +110,7 @@ fn rfc_8985_3_retransmission_that_is_lost_goes_again_without_a_timeout() {
     );
 }
 
-/// Proves 8985-6.
+/// Proves 8985-6, 8985-1.
 #[test]
 fn rfc_8985_9_2_no_rescue_retransmission_by_rfc_6675() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 10);

@@ -122,6 +122,7 @@ fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
     assert_eq!(bench.acknowledge(), []);
 }
 
+/// Proves 2018-5.
 #[test]
 fn rfc_6675_5_1_after_a_timeout_held_bytes_are_not_sent_again_by_linux_and_are_by_the_letter() {
     for (profile, again) in [(Profile::Linux, vec![0, 3]), (Profile::Rfc9293, vec![0, 1])] {

@@ -180,3 +180,19 @@ fn rfc_8985_8_window_that_closes_leaves_no_timer_but_that_of_its_probe() {
     assert!(!sent.is_empty());
     assert!(causes(&sent).iter().all(|cause| *cause == Cause::Probe));
 }
+
+/// Proves 8985-3.
+#[test]
+fn rfc_8985_7_2_without_a_round_trip_time_the_probe_comes_after_a_second() {
+    let mut bench = Bench::new(config(Recovery::Rack));
+    bench.syn_options.sack_permitted = true;
+    bench.connect();
+    bench.run(Duration::from_secs(2));
+    bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+    assert_eq!(bench.status().srtt, None, "the SYN went twice");
+    bench.send(&[7; 1000]);
+    let start = bench.now;
+    let sent = bench.run(Duration::from_secs(2));
+    assert_eq!(causes(&sent), [Cause::TailLossProbe]);
+    assert_eq!(sent[0].at.since(start), Duration::from_secs(1));
+}

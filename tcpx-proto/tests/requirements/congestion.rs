@@ -6,6 +6,7 @@ use super::*;
 #[test]
 fn must_19_rfc_6928_initial_window_is_ten_segments() {
     let mut bench = open(plain());
+    assert_eq!(bench.status().cwnd as usize, 10 * MSS, "as it was at first");
     assert_eq!(bench.send(&text(20 * MSS)).len(), 10);
 }
 

@@ -24,7 +24,10 @@ fn rfc_7323_2_2_windows_are_scaled_only_if_both_syns_said_so_and_never_in_a_syn(
     let sent = bench.text(&text(1000));
     assert_eq!(sent.len() + bench.run(secs(1)).len(), 1);
     assert_eq!(bench.status().rcv_wnd, 262_144 - 1000);
-    assert_eq!(open(rfc()).status().snd_wnd, 65_000);
+    let mut bench = open(with(rfc(), |conn| conn.delayed_ack = None));
+    assert_eq!(bench.status().snd_wnd, 65_000);
+    let sent = bench.text(b"x");
+    assert_eq!(u32::from(sent[0].header.window), bench.status().rcv_wnd);
     assert_eq!(
         open_to(
             with(rfc(), |conn| conn.window_scaling = false),

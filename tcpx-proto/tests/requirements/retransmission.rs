@@ -108,6 +108,7 @@ fn rfc_6298_5_2_timer_stops_when_all_is_acknowledged() {
     let mut bench = open(plain());
     bench.send(b"x");
     bench.acknowledge();
+    assert_eq!(bench.status().timer, None);
     assert_eq!(bench.run(secs(600)), []);
 }
 
@@ -241,4 +242,20 @@ fn rfc_6298_3_each_round_trip_gives_a_sample() {
     }
     let srtt = bench.status().srtt.unwrap();
     assert!((millis(295)..=millis(301)).contains(&srtt), "{srtt:?}");
+}
+
+/// Proves MUST-18, 6298-7.
+#[test]
+fn must_18_karn_what_went_again_by_fast_retransmit_is_no_sample_either() {
+    let mut bench = open(plain());
+    let una = bench.snd_una;
+    bench.send(&text(10 * MSS));
+    for _ in 0..3 {
+        bench.arrive(bench.rcv_nxt, una, ACK, b"");
+    }
+    let srtt = bench.status().srtt;
+    bench.now = bench.now + millis(700);
+    bench.acknowledge();
+    assert_eq!(bench.status().unacknowledged, 0);
+    assert_eq!(bench.status().srtt, srtt);
 }

@@ -113,7 +113,7 @@ fn must_38_sender_waits_for_a_useful_window_or_the_override() {
     bench.send(&text(6 * MSS));
     bench.window = 10;
     bench.acknowledge();
-    bench.send(&text(1000));
+    assert_eq!(bench.send(&text(1000)), []);
     let start = bench.now;
     let sent = bench.run(secs(2));
     assert_eq!(sent[0].text.len(), 10);
@@ -124,6 +124,7 @@ fn must_38_sender_waits_for_a_useful_window_or_the_override() {
     );
 }
 
+/// Proves MUST-38.
 #[test]
 fn must_38_half_of_the_largest_window_is_useful() {
     let mut bench = Bench::new(plain());

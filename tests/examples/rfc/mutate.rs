@@ -282,29 +282,27 @@ impl Finder<'_> {
         }
         let at = span(trees);
         let source = self.source(trees).to_owned();
-        let number = matches!(trees, [TokenTree::Literal(_)]);
-        if !number {
-            if is_boolean(trees, &source) {
-                self.add(at.clone(), format!("!({source})"));
-            }
-            for value in ["false", "None", "Ok(())"] {
-                let fits = source.starts_with(match value {
-                    "None" => "Some",
-                    "Ok(())" => "Err",
-                    _ => "true",
-                });
-                if fits {
-                    self.add(at.clone(), value);
-                }
-            }
+        if matches!(trees, [TokenTree::Literal(_)]) {
+            return self.arithmetic(trees);
         }
-        self.expression(trees);
-        if !number {
-            self.add(at.clone(), "Default::default()");
+        if is_boolean(trees, &source) {
             self.add(at.clone(), format!("!({source})"));
-            for value in ["None", "Ok(())", "false"] {
+        }
+        for (start, value) in [("true", "false"), ("Some", "None"), ("Err", "Ok(())")] {
+            if source.starts_with(start) {
                 self.add(at.clone(), value);
             }
+        }
+        if source == "None" {
+            return self.add(at, "Some(Default::default())");
+        }
+        self.operators(trees);
+        self.words(trees);
+        self.add(at.clone(), "Default::default()");
+        self.expression(trees);
+        self.add(at.clone(), format!("!({source})"));
+        for value in ["None", "Ok(())", "false"] {
+            self.add(at.clone(), value);
         }
     }
 

@@ -255,15 +255,17 @@ impl Workshop {
             return failed;
         };
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        // A broken program may not take the machine's memory.
+        let limit = if names.is_empty() {
+            ""
+        } else {
+            "ulimit -v 4194304; "
+        };
+        let mut command = Command::new("sh");
         command
-            .args([
-                "test",
-                "--offline",
-                "--quiet",
-                "--config",
-                "profile.dev.debug=0",
-            ])
+            .args(["-c", &format!("{limit}exec \"$@\""), "sh"])
+            .arg(cargo)
+            .args(["test", "--offline", "--config", "profile.dev.debug=0"])
             .args(target)
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.build)
@@ -271,7 +273,7 @@ impl Workshop {
             .stderr(Stdio::null())
             .process_group(0);
         if !names.is_empty() {
-            command.args(["--", "--format", "pretty"]).args(names);
+            command.arg("--").args(names);
         }
         let Ok(mut child) = self.start(&mut command) else {
             return failed;

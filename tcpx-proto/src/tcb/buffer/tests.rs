@@ -6,7 +6,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-/// Proves 2018-7.
 #[test]
 fn send_buffer_gives_what_was_pushed_and_not_released() {
     let mut buffer = SendBuffer::new(8);

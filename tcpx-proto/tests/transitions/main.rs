@@ -1,5 +1,5 @@
 //! Every state meets every call, segment and timeout, and does what RFC 9293 section 3.10 says
-//! (`data/rfc9293.tsv`: section, profile, state, what was before, event, replies, next state,
+//! (`../data/rfc9293.tsv`: section, profile, state, what was before, event, replies, next state,
 //! signals to the user). Calls that an application cannot make here (SEND or CLOSE on a listener's
 //! embryo, active OPEN of a listener) have no rows. Where the text contradicts itself, the row
 //! follows its sense: no ACK for a bare ACK in TIME-WAIT, a RST for any wrong ACK in SYN-RECEIVED,
@@ -7,7 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "each test binary uses its part")]
+#[path = "../common/mod.rs"]
 mod common;
+mod conformance;
+#[expect(dead_code, reason = "each test binary uses its part")]
+#[path = "../requirements/tags.rs"]
+mod tags;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,7 +28,7 @@ use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
 use tcpx_proto::wire::{Flags, Timestamps};
 
-const TABLE: &str = include_str!("data/rfc9293.tsv");
+const TABLE: &str = include_str!("../data/rfc9293.tsv");
 
 /// The last timestamp of the peer, where it has them.
 const STAMP: u32 = 1000;
@@ -345,18 +350,45 @@ fn state(bench: &mut Bench, asked: &str) -> String {
     }
 }
 
-/// `None` when tcpx does what the row says.
-fn judge(profile: Profile, row: &Row<'_>) -> Option<String> {
+/// What tcpx made of a row.
+struct Outcome {
+    symbols: Symbols,
+    sent: Vec<common::Sent>,
+    next: String,
+    told: String,
+}
+
+/// Runs a row; the error: its state was not reached.
+fn outcome(profile: Profile, row: &Row<'_>) -> Result<Outcome, String> {
     let mut bench = prepare(profile, row);
     let before = state(&mut bench, row.state);
     if before != row.state {
-        return Some(format!("the bench is in {before}"));
+        return Err(format!("the bench is in {before}"));
     }
     let mut symbols = Symbols::of(&bench);
     let (sent, answer) = act(&mut bench, &mut symbols, row);
-    let expected = symbols.replies(row.reply);
     let next = state(&mut bench, row.next);
     let told = answer.unwrap_or_else(|| signalled(&bench));
+    Ok(Outcome {
+        symbols,
+        sent,
+        next,
+        told,
+    })
+}
+
+/// `None` when tcpx does what the row says.
+fn judge(profile: Profile, row: &Row<'_>) -> Option<String> {
+    let Outcome {
+        symbols,
+        sent,
+        next,
+        told,
+    } = match outcome(profile, row) {
+        Ok(outcome) => outcome,
+        Err(what) => return Some(what),
+    };
+    let expected = symbols.replies(row.reply);
     if agrees(&expected, &sent) && next == row.next && told == row.user {
         return None;
     }
@@ -367,10 +399,9 @@ fn judge(profile: Profile, row: &Row<'_>) -> Option<String> {
     ))
 }
 
-#[test]
-fn every_state_meets_every_event_and_does_what_the_rfc_says() {
-    let mut failures = Vec::new();
-    for line in TABLE.lines().skip(1) {
+/// The rows of the table, each with the profiles that it is for.
+fn rows() -> impl Iterator<Item = (&'static str, Row<'static>)> {
+    TABLE.lines().skip(1).map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         let [section, profiles, state, given, event, reply, next, user] = columns[..] else {
             panic!("bad row {line}")
@@ -384,15 +415,26 @@ fn every_state_meets_every_event_and_does_what_the_rfc_says() {
             next,
             user,
         };
+        (profiles, row)
+    })
+}
+
+#[test]
+fn every_state_meets_every_event_and_does_what_the_rfc_says() {
+    let mut failures = Vec::new();
+    for (profiles, row) in rows() {
         for profile in [Profile::Rfc9293, Profile::Rfc793] {
             if profiles != "both" && profiles != profile.name() {
                 continue;
             }
             if let Some(what) = judge(profile, &row) {
                 failures.push(format!(
-                    "{} {} | {state} [{given}] | {event}: {what}",
+                    "{} {} | {} [{}] | {}: {what}",
                     profile.name(),
-                    row.section
+                    row.section,
+                    row.state,
+                    row.given,
+                    row.event
                 ));
             }
         }
