@@ -288,11 +288,16 @@ fn states(text: &mut String) {
          rfc9293` and in\n`--profile linux`; the Linux column is what 6.18 was measured to do \
          (without what the application hears).\n",
     );
-    let mut last = "";
-    for (profiles, row) in rows() {
-        if profiles == "rfc793" {
-            continue;
+    let mut states: Vec<&str> = Vec::new();
+    for (_, row) in rows() {
+        if !states.contains(&row.state) {
+            states.push(row.state);
         }
+    }
+    let mut rows: Vec<_> = rows().filter(|(for_, _)| *for_ != "rfc793").collect();
+    rows.sort_by_key(|(_, row)| states.iter().position(|state| *state == row.state));
+    let mut last = "";
+    for (_, row) in rows {
         if row.state != last {
             last = row.state;
             write!(
