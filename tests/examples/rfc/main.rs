@@ -35,25 +35,6 @@ fn main() -> ExitCode {
             }
             ExitCode::from(u8::from(!problems.is_empty()))
         }
-        Some("list") => {
-            for place in &tags.code {
-                let text = std::fs::read_to_string(root.join(&place.file)).unwrap_or_default();
-                let after: usize = text
-                    .split_inclusive('\n')
-                    .take(place.line)
-                    .map(str::len)
-                    .sum();
-                let list: Vec<_> = mutate::mutations(&text, after)
-                    .into_iter()
-                    .map(|m| serde_json::json!([m.at.start, m.at.end, m.with]))
-                    .collect();
-                println!(
-                    "{}",
-                    serde_json::json!({"file": place.file, "line": place.line, "ids": place.ids, "list": list})
-                );
-            }
-            ExitCode::SUCCESS
-        }
         Some("prove") => prove::main(root, &tags),
         _ => {
             eprintln!("usage: rfc coverage | prove");
