@@ -77,7 +77,7 @@ impl FastOpenCookie {
 
     /// A cookie, or the request for one; `None`: a length that is not allowed.
     pub fn new(cookie: &[u8]) -> Option<FastOpenCookie> {
-        let allowed = matches!(cookie.len(), 0 | 4..=16) && cookie.len() % 2 == 0;
+        let allowed = matches!(cookie.len(), 0 | 4..=16) && cookie.len().is_multiple_of(2);
         let mut bytes = [0; FastOpenCookie::MAX_LEN];
         bytes.get_mut(..cookie.len())?.copy_from_slice(cookie);
         let len = u8::try_from(cookie.len()).ok()?;
@@ -412,7 +412,11 @@ impl Area<'_> {
     /// The cookie, with NOPs behind it, as Linux has them.
     fn put_fast_open(&mut self, cookie: &[u8]) {
         let len = 2 + cookie.len();
-        let padding: &[u8] = if len % 4 == 0 { &[] } else { &[NOP, NOP] };
+        let padding: &[u8] = if len.is_multiple_of(4) {
+            &[]
+        } else {
+            &[NOP, NOP]
+        };
         if self.len + len + padding.len() > MAX_OPTIONS_LEN {
             return;
         }
