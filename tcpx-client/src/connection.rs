@@ -256,10 +256,14 @@ async fn one(
     script: Arc<Script>,
     output: &Output,
 ) -> Result<Arc<Stream>, AppError> {
-    let stream = host
-        .connect_with(port, cli.remote, &host.config().conn)
-        .await
+    let config = &host.config().conn;
+    // Stdin feeds one connection only, before which there is no cookie.
+    let first = cli.send.as_deref().filter(|_| config.fast_open);
+    let first = first.unwrap_or_default().as_bytes();
+    let (stream, taken) = host
+        .start_connect_with_data(port, cli.remote, config, first)
         .map_err(AppError::Connection)?;
+    stream.established().await.map_err(AppError::Connection)?;
     let stream = Arc::new(stream);
     let at_once = cli.close || cli.abort || script.steps.contains(&Step::Release);
     let output = output
@@ -269,7 +273,7 @@ async fn one(
         input: input(cli, at_once),
         output: Box::new(output),
     };
-    let mut player = Player::on(host, script, Arc::clone(&stream), ends);
+    let mut player = Player::on(host, script, Arc::clone(&stream), ends).ahead(taken);
     let steps = player.play();
     let ended = match cli.vanish_after {
         None => steps.await,

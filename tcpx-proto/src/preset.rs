@@ -2,8 +2,8 @@
 //! that remove it.
 
 use crate::config::{
-    Config, Congestion, Detour, FinRepeats, HeldOutput, Isn, Overflow, ResetChecks, Samples,
-    SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
+    Config, Congestion, Detour, FastOpenRepeats, FinRepeats, HeldOutput, Isn, Overflow,
+    ResetChecks, Samples, SequenceCheck, SillyWindow, SynAcknowledged, TimeWaitRestart,
 };
 use crate::fault::FaultRule;
 use crate::state::{State, Trigger};
@@ -255,6 +255,17 @@ pub const PRESETS: &[Preset] = &[
         experiment: "old-segment-taken-as-new",
         changes: &[Change::Parameter(|config| {
             config.conn.sequence_check = SequenceCheck::None
+        })],
+    },
+    Preset {
+        name: "fast-open-fallback",
+        removes: "a SYN that is retransmitted carries neither the Fast Open option nor data",
+        requirement: "RFC 7413 4.1.3",
+        breaks: "a client whose network drops such SYNs never connects, although an ordinary SYN \
+            would pass",
+        experiment: "fast-open-swallowed",
+        changes: &[Change::Parameter(|config| {
+            config.conn.fast_open_repeats = FastOpenRepeats::EverySyn
         })],
     },
     Preset {

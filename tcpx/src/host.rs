@@ -150,11 +150,62 @@ impl Host {
         remote: SocketAddr,
         config: &ConnConfig,
     ) -> Result<Stream, Error> {
+        self.start_connect_with_data(port, remote, config, &[])
+            .map(|(stream, _)| stream)
+    }
+
+    /// Active OPEN and SEND in one, as `MSG_FASTOPEN` (RFC 7413): with
+    /// [`fast_open`](ConnConfig::fast_open) and a cookie that this peer gave before, the SYN
+    /// carries as much of the data as fits, and the peer may answer one round trip earlier;
+    /// otherwise the data waits for the handshake. Gives the connection at once, in SYN-SENT, and
+    /// how many bytes were taken. The peer may get the data of a SYN twice: use it only for
+    /// requests that are idempotent (RFC 7413 section 6.1).
+    ///
+    /// # Errors
+    /// Those of [`start_connect`](Host::start_connect).
+    ///
+    /// ```
+    /// use tcpx::{HostOptions, network::Network};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut options = [HostOptions::default(), HostOptions::default()];
+    /// options.iter_mut().for_each(|options| options.config.conn.fast_open = true);
+    /// let [near, far] = options;
+    /// let network = Network::new(1)?;
+    /// let client = network.add_host("10.0.0.1".parse()?, near);
+    /// let server = network.add_host("10.0.0.2".parse()?, far);
+    /// let listener = server.listen(80)?;
+    /// let peer = listener.local_addr();
+    /// // The first connection brings the cookie, the second one uses it.
+    /// client.connect(peer).await?;
+    /// listener.accept().await?;
+    /// let config = client.config().conn.clone();
+    /// let (mut stream, taken) = client.start_connect_with_data(0, peer, &config, b"hello")?;
+    /// assert_eq!(taken, 5);
+    /// let (mut accepted, _) = listener.accept().await?;
+    /// let mut heard = [0; 5];
+    /// accepted.read_exact(&mut heard).await?;
+    /// accepted.write_all(&heard).await?; // before the third ACK
+    /// stream.read_exact(&mut heard).await?;
+    /// assert_eq!(server.counters().fast_opens, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_connect_with_data(
+        &self,
+        port: u16,
+        remote: SocketAddr,
+        config: &ConnConfig,
+        data: &[u8],
+    ) -> Result<(Stream, usize), Error> {
         let shared = &self.handle.shared;
         let local = SocketAddr::new(shared.wire.address(), port);
         let config = self.fitted(config);
-        let (id, local) = shared.connect(local, remote, &config)?;
-        Ok(Stream::new(Arc::clone(&self.handle), id, local, remote))
+        let (id, local, taken) = shared.connect(local, remote, &config, data)?;
+        let stream = Stream::new(Arc::clone(&self.handle), id, local, remote);
+        Ok((stream, taken))
     }
 
     /// Passive OPEN on one of our ports, with the host's configuration and a backlog of 128.

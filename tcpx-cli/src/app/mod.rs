@@ -139,6 +139,15 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// The connection's active OPEN took this many bytes of the first step's text.
+    #[must_use]
+    pub fn ahead(self, bytes: usize) -> Player<'a> {
+        Player {
+            machine: self.machine.ahead(bytes),
+            ..self
+        }
+    }
+
     /// Does the steps in order, each to its end. The connections are left as the last step leaves
     /// them.
     ///
@@ -208,12 +217,14 @@ impl Executor<'_> {
                 let (stream, _) = listener.accept().await.map_err(AppError::Connection)?;
                 return Ok(Outcome::Opened(Arc::new(stream)));
             }
-            Call::Connect { to, from } => {
+            Call::Connect { to, from, data } => {
                 let config = &self.host.config().conn;
-                let stream = self.host.start_connect(from, to, config);
-                return Ok(Outcome::Opened(Arc::new(
-                    stream.map_err(AppError::Connection)?,
-                )));
+                let data = if config.fast_open { data } else { &[] };
+                let (stream, taken) = self
+                    .host
+                    .start_connect_with_data(from, to, config, data)
+                    .map_err(AppError::Connection)?;
+                return Ok(Outcome::OpenedWith(Arc::new(stream), taken));
             }
             Call::Established(stream) => {
                 stream.established().await.map_err(AppError::Connection)?;

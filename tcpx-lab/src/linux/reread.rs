@@ -8,7 +8,7 @@ use pnet::ipv4::Ipv4Packet;
 use pnet::tcp::{TcpOption, TcpPacket};
 use std::net::{IpAddr, SocketAddr};
 use tcpx_proto::seq::Seq;
-use tcpx_proto::wire::{ChecksumPolicy, Flags, Options, Segment, Timestamps};
+use tcpx_proto::wire::{ChecksumPolicy, FastOpenCookie, Flags, Options, Segment, Timestamps};
 
 /// What both readers can tell of a TCP segment.
 #[derive(Clone, PartialEq, Debug)]
@@ -150,6 +150,9 @@ fn meaning(list: &[TcpOption]) -> Options {
                     value: number(value),
                     echo: number(echo),
                 });
+            }
+            (34, cookie) if matches!(cookie.len(), 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16) => {
+                options.fast_open = FastOpenCookie::new(cookie);
             }
             _ => {}
         }

@@ -97,6 +97,11 @@ pub const DIFFERENCES: &[Difference] = &[
          SYN,FIN"
     ),
     row!(
+        fast_open_refused,
+        "RFC 7413 4.1.3.1",
+        "tries Fast Open again with a peer that did not take part in it the last time"
+    ),
+    row!(
         syn_sent_ack,
         "RFC 9293 3.10.7.3",
         "answers an unacceptable ACK in SYN-SENT with a RST and, the first time, also with another \

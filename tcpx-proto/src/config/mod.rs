@@ -11,13 +11,13 @@ mod profile;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, Congestion, Ecn, FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
-    MissingTimestamp, MssLimits, Nagle, Orphan, OrphanProbes, Overlap, Recovery, RepeatedSyn,
-    RequestAck, RequestSyn, ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow,
-    SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck,
-    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
-    TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance,
-    WindowEdges, ZeroWindowProbe,
+    AbortRst, AckPace, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
+    HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan,
+    OrphanProbes, Overlap, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace,
+    Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
+    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData,
+    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -177,6 +177,19 @@ pub struct ConnConfig {
     pub text_over_fin: TextOverFin,
     /// What happens to text and a FIN on a SYN.
     pub syn_text: SynText,
+    /// TCP Fast Open (RFC 7413; `tcp_fastopen`, `TCP_FASTOPEN`), off by default: an active opener
+    /// asks its peer for a cookie, and with that cookie sends the first data on its SYN; a listener
+    /// gives cookies and serves a SYN with a valid one before the third ACK. Only for data that may
+    /// arrive twice (section 6.1).
+    pub fast_open: bool,
+    /// The most connections of a listener that are served before their third ACK, those that a RST
+    /// ended less than a minute ago included (RFC 7413 section 5.1; the `qlen` of `TCP_FASTOPEN`).
+    /// Beyond it a SYN gets an ordinary handshake.
+    pub fast_open_pending: usize,
+    /// Which SYNs have the Fast Open option and text.
+    pub fast_open_repeats: FastOpenRepeats,
+    /// What follows from a peer that did not take part in Fast Open.
+    pub fast_open_refused: FastOpenRefused,
     /// Which echo of our SYN's timestamp a handshake takes.
     pub syn_echo: SynEcho,
     /// What happens to a TIME-WAIT whose four-tuple a SYN reopened.

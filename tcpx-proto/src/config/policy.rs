@@ -134,6 +134,29 @@ pub enum SynText {
     Drop,
 }
 
+/// The Fast Open option and text on our SYN, once that SYN was not answered in time (RFC 7413).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum FastOpenRepeats {
+    /// The SYN that is retransmitted has neither: the network may drop what has them (RFC 7413
+    /// section 4.1.3; Linux).
+    FirstSynOnly,
+    /// Every SYN has both.
+    EverySyn,
+}
+
+/// A peer that did not take part in Fast Open: it gave no cookie, did not acknowledge the text of
+/// our SYN, or answered only a SYN without the option.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum FastOpenRefused {
+    /// It is not asked again for an hour (RFC 7413 section 4.1.3.1).
+    Remember,
+    /// The next connection asks again, or uses the cookie that is known (Linux with
+    /// `tcp_fastopen_blackhole_timeout_sec=0`, its default).
+    AskAgain,
+}
+
 /// The TSecr of what acknowledges our SYN (RFC 7323 section 3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

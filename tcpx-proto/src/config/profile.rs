@@ -1,13 +1,14 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FinRepeats, HandshakeIcmp, HeldOutput,
-    Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan, OrphanProbes, Overflow, Overlap,
-    Persist, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples,
-    SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
-    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData,
-    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
+    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FastOpenRefused, FastOpenRepeats,
+    FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
+    Orphan, OrphanProbes, Overflow, Overlap, Persist, Recovery, RepeatedSyn, RequestAck,
+    RequestSyn, ResetChecks, ResetPlace, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
+    SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
+    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
+    TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
+    ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -137,6 +138,10 @@ impl ConnConfig {
             overlap: Overlap::SequenceOrder,
             text_over_fin: TextOverFin::Ignore,
             syn_text: SynText::Queue,
+            fast_open: false,
+            fast_open_pending: 128,
+            fast_open_repeats: FastOpenRepeats::FirstSynOnly,
+            fast_open_refused: FastOpenRefused::Remember,
             syn_echo: SynEcho::Any,
             time_wait_syn: TimeWaitSyn::Return,
             orphan: Orphan::Connection,
@@ -194,6 +199,7 @@ impl ConnConfig {
             unacknowledging: Unacknowledging::Drop,
             ecn: Ecn::WhenAsked,
             syn_text: SynText::Drop,
+            fast_open_refused: FastOpenRefused::AskAgain,
             syn_echo: SynEcho::Ours,
             time_wait_syn: TimeWaitSyn::Forget,
             orphan: Orphan::Mini,

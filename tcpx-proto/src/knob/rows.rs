@@ -455,6 +455,32 @@ pub const KNOBS: &[Knob] = &[
         source: "RFC 3168",
         effect: Effect::Switch(|config| config.conn.ecn = Ecn::On),
     },
+    Knob {
+        name: "fast-open",
+        heading: Heading::Connection,
+        help: "Use TCP Fast Open: a client puts the first text that it sends on its SYN once the \
+            peer has given it a cookie, and a listener gives cookies and delivers that text before \
+            the third ACK; the text may arrive twice, so use it only for requests that are \
+            idempotent",
+        source: "RFC 7413",
+        effect: Effect::Switch(|config| config.conn.fast_open = true),
+    },
+    Knob {
+        name: "fast-open-pending",
+        heading: Heading::Connection,
+        help: "Serve at most N connections of a listener before their third ACK with --fast-open; \
+            beyond that a SYN gets an ordinary handshake",
+        source: "RFC 7413 5.1",
+        effect: Effect::Value {
+            placeholder: "N",
+            range: "0 to 65535",
+            set: |config, word| {
+                let most = number(word, 0, 65_535).map(|most| most as usize);
+                put(&mut config.conn.fast_open_pending, most)
+            },
+            get: |config| config.conn.fast_open_pending.to_string(),
+        },
+    },
     choice(
         "checksum",
         "Choose which checksums to accept; partial also accepts those that a kernel on this \

@@ -185,11 +185,14 @@ fn make(
             let listener = listener.ok_or(StepError::NotListening)?;
             stack.accept(now, listener).map(Outcome::Opened)
         }
-        Call::Connect { to, from } => {
+        Call::Connect { to, from, data } => {
             let local = SocketAddr::new(world.address, from);
             let config = stack.config().conn.clone();
             let tuple = FourTuple { local, remote: to };
-            stack.connect(now, tuple, &config).map(Outcome::Opened)
+            let data = if config.fast_open { data } else { &[] };
+            stack
+                .connect_with_data(now, tuple, &config, data)
+                .map(|(id, taken)| Outcome::OpenedWith(id, taken))
         }
         Call::Established(id) => established(world, *id),
         Call::Send(id, data) => stack.send(now, *id, data).map(Outcome::Sent),

@@ -190,7 +190,7 @@ impl Stack {
         iss: Option<Seq>,
     ) -> Result<(), Discard> {
         let header = &segment.header;
-        let listener = self.listeners.get(id).ok_or(Discard::NoConnection)?;
+        let listener = self.listeners.get_mut(id).ok_or(Discard::NoConnection)?;
         if listener.config.syn_text == SynText::Drop && header.flags.contains(Flags::FIN) {
             return Err(Discard::State);
         }
@@ -208,9 +208,18 @@ impl Stack {
         }
         let config = Arc::clone(&listener.config);
         let tuple = tuple_of(header);
+        let grant = if config.fast_open {
+            let room = listener.pending.have_room(now, config.fast_open_pending);
+            let client = tuple.remote.ip();
+            self.mint.grant(now, client, &header.options, room)
+        } else {
+            None
+        };
+        self.counters.fast_opens += u64::from(grant.is_some_and(|grant| grant.served));
         let iss = iss.unwrap_or_else(|| self.isns.iss(config.isn, now, tuple));
         let offset = self.isns.stamp_offset(tuple);
-        let build = |cx: &mut Context<'_>| Tcb::passive(cx, config, tuple, segment, iss, offset);
+        let numbers = (iss, offset);
+        let build = |cx: &mut Context<'_>| Tcb::passive(cx, config, tuple, segment, numbers, grant);
         self.open(now, Ownership::Embryonic(id), build)
             .map(|_| ())
             .map_err(|_| Discard::Limit)

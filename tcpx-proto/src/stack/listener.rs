@@ -1,6 +1,7 @@
 //! Passive OPENs: who waits for a SYN where, and how many connections each may have before they are
 //! accepted.
 
+use super::fast_open::PendingRequests;
 use crate::config::ConnConfig;
 use crate::id::{ConnId, ListenerId};
 use crate::time::Instant;
@@ -18,6 +19,8 @@ pub(super) struct Listener {
     pub(super) embryonic: usize,
     /// Established connections that are not accepted yet, oldest first.
     pub(super) waiting: VecDeque<ConnId>,
+    /// Connections that are served before their third ACK (RFC 7413).
+    pub(super) pending: PendingRequests,
     /// Until when a SYN cookie of ours may come back; `None` before the first.
     pub(super) cookies_until: Option<Instant>,
 }
@@ -30,6 +33,7 @@ impl Listener {
             bound,
             embryonic: 0,
             waiting: VecDeque::new(),
+            pending: PendingRequests::default(),
             cookies_until: None,
         }
     }
@@ -101,6 +105,20 @@ impl Listeners {
     pub(super) fn syn_received_ends(&mut self, id: ListenerId) {
         if let Some(listener) = self.get_mut(id) {
             listener.embryonic = listener.embryonic.saturating_sub(1);
+        }
+    }
+
+    /// A connection of this listener is served before its third ACK.
+    pub(super) fn pending_begins(&mut self, id: ListenerId) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.pending.begins();
+        }
+    }
+
+    /// Its third ACK came, or it ended without.
+    pub(super) fn pending_ends(&mut self, id: ListenerId, now: Instant, by_reset: bool) {
+        if let Some(listener) = self.get_mut(id) {
+            listener.pending.ends(now, by_reset);
         }
     }
 

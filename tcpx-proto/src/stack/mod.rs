@@ -58,6 +58,7 @@
 
 mod cookie;
 mod demux;
+mod fast_open;
 mod isn;
 mod listener;
 mod poll;
@@ -86,6 +87,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
+use fast_open::{CookieMint, Peers};
 use isn::IsnGenerator;
 use listener::{Listener, Listeners};
 use ports::Ports;
@@ -108,6 +110,10 @@ pub struct Stack {
     listeners: Listeners,
     isns: IsnGenerator,
     cookies: Cookies,
+    /// The Fast Open cookies that our listeners give,
+    mint: CookieMint,
+    /// and those that peers gave.
+    peers: Peers,
     random: Random,
     timers: Timers,
     /// Connections that may have something to send.
@@ -137,6 +143,8 @@ impl Stack {
             listeners: Listeners::default(),
             isns: IsnGenerator::new(seed),
             cookies: Cookies::new(seed),
+            mint: CookieMint::new(seed),
+            peers: Peers::default(),
             timers: Timers::default(),
             output: VecDeque::new(),
             replies: VecDeque::new(),
@@ -215,6 +223,24 @@ impl Stack {
         tuple: FourTuple,
         config: &ConnConfig,
     ) -> Result<ConnId, CallError> {
+        self.connect_with_data(now, tuple, config, &[])
+            .map(|(id, _)| id)
+    }
+
+    /// Active OPEN and SEND in one (`MSG_FASTOPEN`): with
+    /// [`fast_open`](ConnConfig::fast_open) and a cookie of this peer's, the SYN carries as much of
+    /// the data as fits (RFC 7413); otherwise the data waits for the handshake as ever. Returns how
+    /// many bytes were taken. The peer may get what a SYN carried twice (section 6.1).
+    ///
+    /// # Errors
+    /// Those of [`connect`](Stack::connect).
+    pub fn connect_with_data(
+        &mut self,
+        now: Instant,
+        tuple: FourTuple,
+        config: &ConnConfig,
+        data: &[u8],
+    ) -> Result<(ConnId, usize), CallError> {
         let FourTuple { local, remote } = tuple.plain();
         //= MUST-46
         if !is_unicast(remote.ip()) || remote.port() == 0 || local.is_ipv4() != remote.is_ipv4() {
@@ -236,9 +262,17 @@ impl Stack {
         let config = self.share(config);
         let iss = self.isns.iss(config.isn, now, tuple);
         let offset = self.isns.stamp_offset(tuple);
-        self.open(now, Ownership::Owned, |cx| {
-            Tcb::active(cx, config, tuple, iss, offset)
-        })
+        let offer = self.peers.offer(now, &config, remote.ip());
+        let mut taken = 0;
+        let id = self.open(now, Ownership::Owned, |cx| {
+            let mut tcb = Tcb::active(cx, config, tuple, iss, offset, offer);
+            if !data.is_empty() {
+                // Without room for it, it is for SEND.
+                taken = tcb.send(cx, data).unwrap_or(0);
+            }
+            tcb
+        })?;
+        Ok((id, taken))
     }
 
     /// A reserved port at random, that no listener has and no connection to this peer, TIME-WAIT
@@ -450,6 +484,8 @@ impl Stack {
         let seed = u64::from(self.random.draw()) << 32 | u64::from(self.random.draw());
         self.isns = IsnGenerator::new(seed);
         self.cookies = Cookies::new(seed);
+        self.mint = CookieMint::new(seed);
+        self.peers = Peers::default();
     }
 
     /// STATUS (3.10.6); `None` once the connection is forgotten.
@@ -498,7 +534,13 @@ impl Stack {
     /// All that decides what the stack does next.
     fn essence(&self) -> impl PartialEq + Hash {
         let rooms = (&self.config, &self.ports, &self.table, &self.listeners);
-        let secrets = (&self.isns, &self.cookies, &self.random);
+        let secrets = (
+            &self.isns,
+            &self.cookies,
+            &self.mint,
+            &self.peers,
+            &self.random,
+        );
         (
             rooms,
             secrets,

@@ -118,9 +118,17 @@ impl Stack {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
-        if let (Ownership::Embryonic(listener), true) =
-            (entry.ownership, entry.tcb.wake.established)
-        {
+        if let Some(lesson) = entry.tcb.take_lesson() {
+            let config = &entry.tcb.config;
+            let peer = entry.tcb.tuple.remote.ip();
+            self.peers.learn(now, config, peer, lesson);
+        }
+        let acceptable = mem::take(&mut entry.tcb.wake.acceptable);
+        if let (Ownership::Embryonic(listener), true) = (entry.ownership, acceptable) {
+            if entry.tcb.is_served_early() {
+                entry.pending = Some(listener);
+                self.listeners.pending_begins(listener);
+            }
             entry.ownership = Ownership::Waiting(listener);
             entry.before = None;
             self.listeners.syn_received_ends(listener);
@@ -128,6 +136,13 @@ impl Stack {
             if !self.signals.contains(&Signal::Acceptable(listener)) {
                 self.signals.push_back(Signal::Acceptable(listener));
             }
+        }
+        if let Some(listener) = entry
+            .pending
+            .take_if(|_| entry.tcb.snd.syn_acked || entry.tcb.is_over())
+        {
+            let by_reset = !entry.tcb.snd.syn_acked && entry.tcb.ended == Some(CloseReason::Reset);
+            self.listeners.pending_ends(listener, now, by_reset);
         }
         // An embryonic connection that ends never was there, for the application (3.10.7.4, second
         // check).

@@ -13,6 +13,7 @@ pub(super) enum Purpose {
     Stamps,
     Cookies,
     Draws,
+    FastOpen,
 }
 
 /// A key of SipHash.
@@ -30,6 +31,14 @@ impl Secret {
     pub(super) fn tuple(&self, tuple: FourTuple, more: u64) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
         feed(&mut hasher, tuple);
+        hasher.write(&more.to_le_bytes());
+        hasher.finish()
+    }
+
+    /// An address and `more`, by SipHash-2-4: for what a peer sees.
+    pub(super) fn address(&self, address: IpAddr, more: u64) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
+        hasher.write(&bits(address).to_le_bytes());
         hasher.write(&more.to_le_bytes());
         hasher.finish()
     }

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) timer_at: Option<Instant>,
     /// The number of the packet behind what it sends next.
     pub(super) caused_by: Option<u64>,
+    /// It counts among the pending Fast Open requests of this listener (RFC 7413 section 5.1).
+    pub(super) pending: Option<ListenerId>,
     /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old
     /// duplicate.
     pub(super) before: Option<Box<Tcb>>,
@@ -50,6 +52,7 @@ impl Entry {
             wake_queued: false,
             timer_at: None,
             caused_by,
+            pending: None,
             before: None,
         }
     }

@@ -42,6 +42,8 @@ pub struct Counters {
     pub cookies_sent: u64,
     /// SYN cookies that came back valid.
     pub cookies_accepted: u64,
+    /// SYNs with a valid Fast Open cookie, which were served before the third ACK.
+    pub fast_opens: u64,
     /// SYNs dropped at a full backlog.
     pub backlog_drops: u64,
     /// Packets that could not be sent.

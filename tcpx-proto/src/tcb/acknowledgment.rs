@@ -20,6 +20,7 @@ impl Tcb {
         if !header.flags.contains(Flags::ACK) {
             return Err(Stop::Discard(Discard::NoAck));
         }
+        self.count_syn_text(header.ack);
         if self.state == State::SynReceived {
             self.check_ack_of_syn(cx, segment)?;
         }

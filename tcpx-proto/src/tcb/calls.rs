@@ -114,7 +114,7 @@ impl Tcb {
         }
     }
 
-    fn ensure_buffers(&mut self) {
+    pub(super) fn ensure_buffers(&mut self) {
         if self.transfer.is_none() {
             self.ensure_transfer(false);
         }
@@ -153,7 +153,7 @@ impl Tcb {
         match self.state {
             State::Closed | State::Listen => self.compact(),
             State::SynReceived
-                if self.passive && self.config.listener_end == ListenerEnd::Forget =>
+                if self.is_request() && self.config.listener_end == ListenerEnd::Forget =>
             {
                 self.fail(cx, Trigger::Abort, CloseReason::Aborted);
             }

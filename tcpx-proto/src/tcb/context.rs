@@ -68,6 +68,8 @@ pub(crate) enum Outcome {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub(crate) struct Wake {
     pub(crate) established: bool,
+    /// The application may accept it: it is established, or served before that (RFC 7413).
+    pub(crate) acceptable: bool,
     pub(crate) readable: bool,
     pub(crate) urgent: bool,
     pub(crate) writable: bool,

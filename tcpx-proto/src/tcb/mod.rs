@@ -13,6 +13,7 @@ mod context;
 mod counts;
 mod cubic;
 mod ecn;
+mod fast_open;
 mod handshake;
 mod history;
 mod icmp;
@@ -47,6 +48,7 @@ mod usage;
 mod tests;
 
 pub(crate) use context::{Context, Outcome, Reply, Wake};
+pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};
 pub(crate) use open::{peer_mss, window_shift};
 pub(crate) use reply::reset_to;
 pub(crate) use size::offered_mss;
@@ -66,6 +68,7 @@ use buffer::{ReceiveBuffer, SendBuffer};
 use congestion::CongestionController;
 use counts::Counts;
 use ecn::Notification;
+use fast_open::FastOpen;
 use handshake::Queued;
 use history::SendHistory;
 use pace::Pace;
@@ -118,6 +121,7 @@ pub(crate) struct Tcb {
     transfer: Option<Box<Transfer>>,
     /// What came with the peer's SYN, until ours is acknowledged.
     queued: Option<Box<Queued>>,
+    fast_open: Option<Box<FastOpen>>,
 }
 
 impl Tcb {
@@ -170,6 +174,7 @@ impl Tcb {
         }
         self.snd.retransmissions = 0;
         self.wake.established = true;
+        self.wake.acceptable = !self.is_served_early();
         self.wake.writable = true;
         if let Some(keepalive) = self.config.keepalive {
             self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
@@ -178,6 +183,7 @@ impl Tcb {
 
     /// 2 MSL begin, every other timer ends (RFC 9293 3.10.7.4, eighth step).
     fn enter_time_wait(&mut self, cx: &mut Context<'_>) {
+        self.fast_open = None;
         self.timers.stop_all(cx);
         let wait = if cx.left.time_wait {
             //= MUST-13
@@ -224,6 +230,7 @@ impl Tcb {
 
     /// To CLOSED by an event that may come in any state.
     fn fail(&mut self, cx: &mut Context<'_>, on: Trigger, reason: CloseReason) {
+        self.on_offer_unanswered(reason);
         self.ended = Some(reason);
         //= MUST-11
         let back_to_listen = self.passive && self.state == State::SynReceived;

@@ -2,6 +2,7 @@
 
 use super::context::{Context, Wake};
 use super::ecn::Notification;
+use super::fast_open::{FastOpen, FastOpenGrant, FastOpenOffer};
 use super::pace::Pace;
 use super::rcv::Rcv;
 use super::rto::Estimator;
@@ -83,6 +84,7 @@ impl Tcb {
             timers: Timers::new(),
             transfer: None,
             queued: None,
+            fast_open: None,
         }
     }
 
@@ -93,8 +95,10 @@ impl Tcb {
         tuple: FourTuple,
         iss: Seq,
         ts_offset: u32,
+        offer: Option<FastOpenOffer>,
     ) -> Tcb {
         let mut tcb = Tcb::opened(cx, config, tuple, iss, ts_offset, false);
+        tcb.fast_open = offer.map(FastOpen::offered);
         tcb.ensure_transfer(false);
         tcb.pending.syn = Some(Cause::Call);
         tcb.change_state(cx, Trigger::ActiveOpen, State::SynSent);
@@ -123,18 +127,24 @@ impl Tcb {
         tcb
     }
 
-    /// A SYN to a listener (3.10.7.2): LISTEN to SYN-RECEIVED, without buffers.
+    /// A SYN to a listener (3.10.7.2): LISTEN to SYN-RECEIVED, without buffers unless Fast Open
+    /// serves it at once.
     pub(crate) fn passive(
         cx: &mut Context<'_>,
         config: Arc<ConnConfig>,
         tuple: FourTuple,
         syn: &Segment<'_>,
-        iss: Seq,
-        ts_offset: u32,
+        (iss, ts_offset): (Seq, u32),
+        grant: Option<FastOpenGrant>,
     ) -> Tcb {
         let mut tcb = Tcb::opened(cx, config, tuple, iss, ts_offset, true);
+        tcb.fast_open = grant.map(FastOpen::granted);
         tcb.take_syn(cx.now, syn);
-        tcb.queue_syn(cx, syn);
+        if tcb.is_served_early() {
+            tcb.take_text_early(cx, syn);
+        } else {
+            tcb.queue_syn(cx, syn);
+        }
         tcb.pending.syn = Some(Cause::Ack);
         tcb.change_state(cx, Trigger::Syn, State::SynReceived);
         tcb

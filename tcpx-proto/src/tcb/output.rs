@@ -61,7 +61,9 @@ impl Tcb {
     }
 
     fn payload(&self, plan: &Plan) -> Payload<'_> {
-        let offset = plan.seq.since(self.snd.text_start()) as usize;
+        // The text of a SYN comes after it.
+        let seq = plan.seq + u32::from(plan.kind == Kind::Syn);
+        let offset = seq.since(self.snd.text_start()) as usize;
         match &self.transfer {
             Some(transfer) if plan.len > 0 => transfer.send.slices(offset, plan.len as usize),
             _ => (&[], &[]),
@@ -96,7 +98,8 @@ impl Tcb {
 
     /// Whether it has text, all of which goes out for the first time.
     fn is_new(&self, plan: &Plan) -> bool {
-        plan.len > 0 && plan.kind != Kind::Bare && plan.seq.ge(self.snd.nxt)
+        let text = !matches!(plan.kind, Kind::Bare | Kind::Syn);
+        plan.len > 0 && text && plan.seq.ge(self.snd.nxt)
     }
 
     fn options(&self, now: Instant, plan: &Plan) -> Options {
@@ -108,18 +111,22 @@ impl Tcb {
         };
         match plan.kind {
             //= 7323-6
-            Kind::Syn if ack => {
-                self.syn_options(stamps, [self.stamps.on, self.snd.scaled, self.rcv.sack])
-            }
+            Kind::Syn if ack => Options {
+                fast_open: self.fast_open_option(plan),
+                ..self.syn_options(stamps, [self.stamps.on, self.snd.scaled, self.rcv.sack])
+            },
             //= MUST-65, 2018-1
-            Kind::Syn => self.syn_options(
-                stamps,
-                [
-                    self.config.timestamps,
-                    self.config.window_scaling,
-                    self.config.sack,
-                ],
-            ),
+            Kind::Syn => Options {
+                fast_open: self.fast_open_option(plan),
+                ..self.syn_options(
+                    stamps,
+                    [
+                        self.config.timestamps,
+                        self.config.window_scaling,
+                        self.config.sack,
+                    ],
+                )
+            },
             _ => Options {
                 //= 7323-6
                 timestamps: self.stamps.on.then_some(stamps),
@@ -194,7 +201,9 @@ impl Tcb {
     }
 
     fn window_field(&self, syn: bool) -> u16 {
-        let window = if syn {
+        let window = if syn && self.is_served_early() {
+            self.rcv.edge.since(self.rcv.nxt)
+        } else if syn {
             //= 7323-2
             self.config.receive_buffer as u32
         } else {
@@ -257,6 +266,7 @@ impl Tcb {
 
     fn on_syn_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
         self.pending.syn = None;
+        self.note_syn_text(plan);
         self.snd.syn_stamp = self.snd.syn_stamp.or(Some(self.stamps.value(cx.now)));
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;

@@ -77,6 +77,7 @@ impl Tcb {
             Flags::SYN
         };
         Plan {
+            len: self.syn_text_len(),
             flags: flags | self.ecn.setup_flags(self.config.ecn, ack, cause),
             kind: Kind::Syn,
             ..Plan::bare(self.snd.iss, flags, cause)
@@ -192,11 +193,18 @@ impl Tcb {
         if fin {
             flags |= Flags::FIN;
         }
+        let again = !repeated && self.syn_text_end().is_some_and(|end| from.lt(end));
+        let cause = if again {
+            // The SYN,ACK did not acknowledge the text of our SYN.
+            Cause::FastRetransmission
+        } else {
+            self.cause_of(candidate.kind, repeated)
+        };
         Some(Plan {
             seq: from,
             len,
             flags,
-            cause: self.cause_of(candidate.kind, repeated),
+            cause,
             kind: candidate.kind,
             small: len < mss,
         })
@@ -215,7 +223,8 @@ impl Tcb {
     /// lies before `until`.
     fn may_send_fin(&self, from: Seq, until: Seq) -> bool {
         let Some(fin) = self.snd.fin else {
-            return self.snd.closing;
+            // With text before it, it is queued until ESTABLISHED (3.10.4).
+            return self.snd.closing && self.state != State::SynReceived;
         };
         // The peer may hold our FIN and miss what comes before it.
         self.snd.closing
@@ -246,7 +255,7 @@ impl Tcb {
         }
         match self.config.nagle {
             //= SHLD-7
-            Nagle::Rfc896 => self.snd.una != self.snd.nxt,
+            Nagle::Rfc896 => self.snd.text_start() != self.snd.nxt,
             Nagle::Minshall => self.snd.small.is_some(),
         }
     }
@@ -302,10 +311,14 @@ impl Tcb {
                 | State::Closing
                 | State::LastAck
         );
+        // RFC 7413 section 4.2.2: the answer does not wait for the third ACK.
+        let early = self.state == State::SynReceived
+            && self.is_served_early()
+            && self.snd.is_syn_outstanding();
         // Our SYN comes first, but for the FIN of a CLOSE in SYN-RECEIVED (3.10.4).
         let turn =
             self.snd.syn_acked || (self.state == State::FinWait1 && self.snd.is_syn_outstanding());
-        state && turn && !self.is_output_held()
+        ((state && turn) || early) && !self.is_output_held()
     }
 
     /// Whether application data and FIN still wait for [`release`](Tcb::release).

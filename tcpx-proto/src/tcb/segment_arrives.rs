@@ -59,7 +59,7 @@ impl Tcb {
     fn check_in_syn_sent(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let header = &segment.header;
         let flags = header.flags;
-        let acks_syn = self.snd.acks_syn(header);
+        let acks_syn = self.acks_syn(header);
         if flags.contains(Flags::ACK) && !acks_syn {
             if !flags.contains(Flags::RST) {
                 self.reply_reset_to(cx, segment);
@@ -99,11 +99,14 @@ impl Tcb {
             self.change_state(cx, Trigger::Syn, State::SynReceived);
             return Err(Stop::Done);
         }
+        self.count_syn_text(header.ack);
         self.on_syn_acked(cx, segment);
+        self.on_answer_to_offer(segment);
         if self.config.syn_acknowledged == SynAcknowledged::ByAck {
             self.pending.ack = Some(Cause::Ack);
         }
         self.change_state(cx, Trigger::SynAck, State::Established);
+        self.on_syn_text_acked(header.ack);
         self.begin_close(cx);
         self.take_text_of_syn_ack(cx, segment)
     }
@@ -162,9 +165,7 @@ impl Tcb {
 
     /// In a state that Linux keeps less of than a connection, and checks by rules of its own.
     fn is_mini(&self) -> bool {
-        self.state == State::TimeWait
-            || (self.state == State::SynReceived && self.passive)
-            || self.is_mini_orphan()
+        self.state == State::TimeWait || self.is_request() || self.is_mini_orphan()
     }
 
     /// Where else than at RCV.NXT a RST resets, if the policy has such places: its sender is there.
@@ -222,7 +223,7 @@ impl Tcb {
         let again = flags.contains(Flags::SYN)
             && !flags.contains(Flags::ACK)
             && segment.header.seq == self.rcv.irs;
-        let request = self.state == State::SynReceived && self.passive && !again;
+        let request = self.is_request() && !again;
         if request && !self.echoes_our_syn(segment, self.snd.last_sent) {
             if !flags.contains(Flags::RST) {
                 self.answer(cx.now, segment);
@@ -252,7 +253,7 @@ impl Tcb {
     /// else.
     fn check_request(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let flags = segment.header.flags;
-        let request = self.state == State::SynReceived && self.passive;
+        let request = self.is_request();
         if self.config.request_ack == RequestAck::InOrder
             || !request
             || !flags.contains(Flags::ACK)
@@ -369,7 +370,7 @@ impl Tcb {
         if !segment.header.flags.contains(Flags::SYN) {
             return Ok(());
         }
-        if self.state == State::SynReceived && self.passive {
+        if self.is_request() {
             if self.config.request_syn == RequestSyn::Reset {
                 self.reply_reset_to(cx, segment);
             }

@@ -13,7 +13,7 @@ pub(crate) struct Snd {
     pub(super) syn_stamp: Option<u32>,
     /// Our SYN is acknowledged. From then on SND.UNA may have any distance from ISS, none again
     /// after 4 GiB.
-    pub(super) syn_acked: bool,
+    pub(crate) syn_acked: bool,
     pub(crate) una: Seq,
     /// One past the last byte ever sent.
     pub(crate) nxt: Seq,
@@ -118,11 +118,6 @@ impl Snd {
         } else {
             self.iss + 1
         }
-    }
-
-    /// Whether an ACK acknowledges our SYN and nothing that was not sent.
-    pub(super) fn acks_syn(&self, header: &Header) -> bool {
-        header.flags.contains(Flags::ACK) && header.ack.gt(self.iss) && header.ack.le(self.nxt)
     }
 
     /// Whether a segment is not older than the one that SND.WND was last taken from.

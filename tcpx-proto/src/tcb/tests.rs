@@ -97,7 +97,7 @@ impl Bench {
             accept_full: false,
             left: Usage::default().left(&Config::default(), None),
         };
-        let tcb = Tcb::active(&mut cx, config, tuple, Seq(100), 0);
+        let tcb = Tcb::active(&mut cx, config, tuple, Seq(100), 0, None);
         let mut bench = Bench {
             tcb,
             record,

@@ -47,9 +47,9 @@ impl Tcb {
         //= MUST-20, MUST-22
         if self.snd.retransmissions >= limit {
             let reason = match (syn, self.passive) {
-                (true, true) => CloseReason::Dropped,
+                (true, true) if self.is_request() => CloseReason::Dropped,
                 (true, false) => CloseReason::ConnectTimeout,
-                (false, _) => CloseReason::RetransmissionTimeout,
+                (false, _) | (true, true) => CloseReason::RetransmissionTimeout,
             };
             return self.fail(cx, Trigger::Timeout, reason);
         }

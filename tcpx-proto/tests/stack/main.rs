@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cookies;
+mod fast_open;
 mod invariants;
 mod limits;
 mod listener;

@@ -186,15 +186,17 @@ impl Shared {
         local: SocketAddr,
         remote: SocketAddr,
         config: &ConnConfig,
-    ) -> Result<(ConnId, SocketAddr), Error> {
+        data: &[u8],
+    ) -> Result<(ConnId, SocketAddr, usize), Error> {
         self.act(|inner, now| {
             if let Some(ended) = &inner.ended {
                 return Err(ended.error());
             }
-            let id = inner
+            let tuple = FourTuple { local, remote };
+            let (id, taken) = inner
                 .endpoint
                 .stack
-                .connect(now, FourTuple { local, remote }, config)?;
+                .connect_with_data(now, tuple, config, data)?;
             let local = inner
                 .endpoint
                 .stack
@@ -209,7 +211,7 @@ impl Shared {
                 return Err(Error::NoRoute(remote.ip()));
             }
             inner.waiters.of(id);
-            Ok((id, local))
+            Ok((id, local, taken))
         })?
     }
 

@@ -131,11 +131,15 @@ impl Executor {
                 let accepted = Connection::accepted(stream.into(), &self.record);
                 return accepted.map(Outcome::Opened).map_err(refused);
             }
-            Call::Connect { to, from } => {
+            Call::Connect { to, from, data } => {
                 let own = SocketAddr::new(self.config.own.ip(), from);
+                let fast_open = self.config.options.fast_open;
+                let data = fast_open.then_some(data).filter(|data| !data.is_empty());
                 let opened = socket(own, self.config.options)
-                    .and_then(|socket| Connection::connect(socket, to, &self.record));
-                return opened.map(Outcome::Opened).map_err(refused);
+                    .and_then(|socket| Connection::connect(socket, to, data, &self.record));
+                return opened
+                    .map(|(connection, taken)| Outcome::OpenedWith(connection, taken))
+                    .map_err(refused);
             }
             Call::Established(connection) => connection.established()?,
             Call::Send(connection, data) => return connection.send(data).map(Outcome::Sent),
@@ -171,6 +175,9 @@ impl Executor {
         self.listener = None;
         let own = SocketAddr::new(self.config.own.ip(), port);
         let socket = socket(own, self.config.options)?;
+        if self.config.options.fast_open {
+            options::serve_early(&socket)?;
+        }
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         self.listener = Some(socket.into());
         Ok(())

@@ -12,6 +12,7 @@ pub struct SocketOptions {
     pub(super) keepalive: Option<KeepAlive>,
     pub(super) user_timeout: Option<Duration>,
     pub(super) no_delay: bool,
+    pub(super) fast_open: bool,
 }
 
 impl SocketOptions {
@@ -21,6 +22,7 @@ impl SocketOptions {
             keepalive: config.keepalive,
             user_timeout: config.user_timeout,
             no_delay: config.no_delay,
+            fast_open: config.fast_open,
         }
     }
 
@@ -60,14 +62,24 @@ pub(super) fn set(socket: &Socket, option: SocketOption) -> io::Result<()> {
 }
 
 fn set_linger2(socket: &Socket, seconds: libc::c_int) -> io::Result<()> {
-    let length = size_of_val(&seconds) as libc::socklen_t;
+    set_int(socket, libc::TCP_LINGER2, seconds)
+}
+
+/// Lets a listener take the text of a SYN with a valid cookie (RFC 7413), where the namespace's
+/// `tcp_fastopen` permits it.
+pub(super) fn serve_early(socket: &Socket) -> io::Result<()> {
+    set_int(socket, libc::TCP_FASTOPEN, 128)
+}
+
+fn set_int(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the value is an int of this length and outlives the call.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
-            libc::TCP_LINGER2,
-            (&raw const seconds).cast(),
+            option,
+            (&raw const value).cast(),
             length,
         )
     };

@@ -15,6 +15,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::net::SocketAddr;
 
 /// What a program was given for the steps that name no port or peer.
@@ -40,12 +41,15 @@ pub enum Call<'a, C> {
     StopListening,
     /// Wait for a connection and accept it: [`Outcome::Opened`].
     Accept,
-    /// Active OPEN without waiting: [`Outcome::Opened`].
+    /// Active OPEN without waiting: [`Outcome::Opened`], or [`Outcome::OpenedWith`] where the host
+    /// uses Fast Open.
     Connect {
         /// The peer.
         to: SocketAddr,
         /// The local port; 0: any.
         from: u16,
+        /// What the next step sends.
+        data: &'a [u8],
     },
     /// Wait until the connection is established.
     Established(&'a C),
@@ -96,6 +100,8 @@ pub enum Outcome<C> {
     Done,
     /// A connection was accepted, or its active OPEN has begun.
     Opened(C),
+    /// Its active OPEN has begun, and took this many bytes of the data.
+    OpenedWith(C, usize),
     /// This many bytes were sent.
     Sent(usize),
     /// These bytes came; none: the end.
@@ -117,6 +123,8 @@ pub struct Machine<C> {
     is_recorded: bool,
     /// The index of the step.
     at: usize,
+    /// Bytes of the next step's text that the active OPEN has taken.
+    ahead: usize,
     progress: Progress,
     /// The connection that must become established first.
     opening: Option<C>,
@@ -165,6 +173,7 @@ impl<C> Machine<C> {
             has_streams: false,
             is_recorded: true,
             at: 0,
+            ahead: 0,
             progress: Progress::default(),
             opening: None,
             connections: Vec::new(),
@@ -188,6 +197,15 @@ impl<C> Machine<C> {
     pub fn unrecorded(self) -> Machine<C> {
         Machine {
             is_recorded: false,
+            ..self
+        }
+    }
+
+    /// The connection's active OPEN took this many bytes of the first step's text.
+    #[must_use]
+    pub fn ahead(self, bytes: usize) -> Machine<C> {
+        Machine {
+            ahead: bytes,
             ..self
         }
     }
@@ -235,6 +253,10 @@ impl<C> Machine<C> {
                 Some(to) => Make(Call::Connect {
                     to,
                     from: connect.from.unwrap_or(self.addresses.port),
+                    data: match self.script.steps.get(self.at + 1) {
+                        Some(Step::Send(data)) => data,
+                        _ => &[],
+                    },
                 }),
                 None => Plan::Fail(StepError::NoPeer),
             },
@@ -401,7 +423,8 @@ impl<C: Clone> Machine<C> {
     pub fn done(&mut self, outcome: Outcome<C>, record: Recorder<'_, C>) {
         match outcome {
             Outcome::Done => self.completed(record),
-            Outcome::Opened(connection) => self.opened(connection, record),
+            Outcome::Opened(connection) => self.opened(connection, 0, record),
+            Outcome::OpenedWith(connection, bytes) => self.opened(connection, bytes, record),
             Outcome::Sent(bytes) => self.sent(bytes, record),
             Outcome::Bytes(bytes) => self.received(bytes, record),
             Outcome::Closed(reason) => self.closed(reason, record),
@@ -439,6 +462,9 @@ impl<C: Clone> Machine<C> {
 
     fn begin(&mut self, record: Recorder<'_, C>) {
         self.progress.began = true;
+        if let Some(Step::Send(_)) = self.step() {
+            self.progress.sent = mem::take(&mut self.ahead);
+        }
         if let Some(step) = self.step() {
             self.tell(record, || AppAction::Began(step.to_string()));
         }
@@ -479,8 +505,15 @@ impl<C: Clone> Machine<C> {
         }
     }
 
-    fn opened(&mut self, connection: C, record: Recorder<'_, C>) {
+    fn opened(&mut self, connection: C, ahead: usize, record: Recorder<'_, C>) {
         self.progress.attempts += 1;
+        self.ahead = ahead;
+        if let (1.., Some(Step::Send(data))) = (ahead, self.script.steps.get(self.at + 1)) {
+            let sent = data.get(..ahead).unwrap_or_default().to_vec();
+            if self.is_recorded {
+                record(Some(&connection), AppAction::Sent(sent));
+            }
+        }
         match self.step() {
             Some(Step::Connect(connect)) if connect.tries.is_some() => {
                 self.current = Some(connection.clone());

@@ -69,7 +69,7 @@ fn steps_are_called_in_order_and_recorded_with_their_connection() {
     let expected = [
         "Listen { port: 7, backlog: 8 }",
         "Accept",
-        "Connect { to: 10.0.0.2:80, from: 7 }",
+        "Connect { to: 10.0.0.2:80, from: 7, data: [] }",
         "Close(1)",
     ];
     assert_eq!(calls, expected);
