@@ -447,9 +447,13 @@ fn plain(segment: &Segment, ours: Seq, theirs: Seq) -> String {
     text
 }
 
-/// The options that the peer's SYN offered and this SYN,ACK leaves out.
+/// The options that the peer's SYN offered and this SYN,ACK leaves out. One that acknowledges the
+/// SYN's text takes its cookie without a word.
 fn refused(answer: &Segment, syn: Option<&Segment>) -> String {
-    let left_out = |name: &&str| answer.options.names().all(|option| option != *name);
+    let taken = syn.is_some_and(|syn| syn.len > 0 && answer.ack == syn.seq + 1 + syn.len);
+    let left_out = |name: &&str| {
+        answer.options.names().all(|option| option != *name) && !(taken && *name == "tfo")
+    };
     let answers = answer.flags.contains(Flags::SYN | Flags::ACK);
     let names: Vec<&str> = syn
         .filter(|_| answers)
