@@ -3,16 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tcpx_proto::config::{Config, Congestion, Isn, Profile, Recovery, Rto};
+use tcpx_proto::config::{Config, Congestion, FastOpenRefused, Isn, Profile, Recovery, Rto};
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Event, What};
 use tcpx_proto::fault::FaultRule;
 use tcpx_proto::id::ConnId;
 use tcpx_proto::label::Cause;
 use tcpx_proto::preset::PRESETS;
-use tcpx_proto::script::{Script, Step};
+use tcpx_proto::script::{Addresses, Script, Step};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::sim::{HostId, Link, Observation, Sim};
 use tcpx_proto::state::State;
@@ -503,4 +505,72 @@ fn slow_reader_closes_the_window_and_probes_find_it_open() {
         let probes = labels.filter(|label| label.cause == Cause::Probe);
         assert!(probes.count() > 3, "{}", profile.name());
     }
+}
+
+/// The second connection of two, with Fast Open, over the same bad links; how many SYNs were
+/// served before their third ACK.
+fn with_fast_open(run: &Run) -> Result<u64, TestCaseError> {
+    let config = |end| {
+        let mut config = run.config(end);
+        config.conn.fast_open = true;
+        config.conn.fast_open_refused = FastOpenRefused::AskAgain;
+        config
+    };
+    let mut sim = Sim::new(run.seed);
+    let a = sim.add_host(A, config(0), run.seed ^ 1, Vec::new());
+    let b = sim.add_host(B, config(1), run.seed ^ 2, Vec::new());
+    sim.link(a, b, run.there);
+    sim.link(b, a, run.back);
+    let script = |text: &str, end: usize| {
+        let mut script: Script = text.parse().unwrap();
+        for step in &mut script.steps {
+            if let Step::Send(said) = step {
+                *said = run.text(end);
+            }
+        }
+        script
+    };
+    let asks = "connect from 4000; shutdown; receive to end; close; \
+                connect from 4001; send 1; shutdown; receive to end; close";
+    let answers = "listen 7000; accept; receive to end; close; \
+                   accept; send 1; shutdown; receive to end; close";
+    let addresses = |peer| Addresses { port: 0, peer };
+    sim.play(b, script(answers, 1), addresses(None));
+    sim.play(a, script(asks, 0), addresses(Some(server())));
+    prop_assert!(sim.run_until(Sim::is_over, HOUR), "a script does not end");
+    let opened = |host: HostId, port: u16| {
+        sim.events(host).find_map(|event| match event.what {
+            What::Opened { local, remote, .. } if [local.port(), remote.port()].contains(&port) => {
+                event.conn
+            }
+            _ => None,
+        })
+    };
+    let ends = [a, b];
+    for (me, peer) in [(0, 1), (1, 0)] {
+        let id = opened(ends[me], 4001).unwrap();
+        prop_assert_eq!(sim.failed(ends[me], id), None);
+        prop_assert!(
+            sim.received(ends[me], id) == run.text(peer),
+            "end {} heard something else",
+            me
+        );
+    }
+    Ok(sim.stack(b).unwrap().counters().fast_opens)
+}
+
+/// Whatever becomes of the SYN, of its text and of the SYN,ACK: text that went with a SYN is
+/// delivered once.
+#[test]
+fn fast_open_over_any_link_each_stream_arrives_once() {
+    let served = Cell::new(0);
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(60));
+    let runs = any_run().prop_filter("something to say", |run| run.says[0] > 0);
+    runner
+        .run(&runs, |run| {
+            served.set(served.get() + with_fast_open(&run)?);
+            Ok(())
+        })
+        .unwrap();
+    assert!(served.get() > 10, "only {} were served early", served.get());
 }

@@ -8,6 +8,7 @@ mod harness;
 mod ci;
 mod evidence;
 mod examples;
+mod fast_open;
 mod guard;
 mod habits;
 mod kernel;
