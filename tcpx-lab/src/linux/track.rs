@@ -2,6 +2,7 @@
 
 use super::segments::Captured;
 use super::sockets::{Sighting, Timer};
+use std::ops::RangeInclusive;
 use tcpx_experiment::trace::{Direction, Segment};
 use tcpx_proto::error::CloseKind;
 use tcpx_proto::seq::Seq;
@@ -41,8 +42,9 @@ pub(super) struct Track {
     /// The sequence number after our SYN, and after our FIN.
     after_syn: Option<Seq>,
     after_fin: Option<Seq>,
-    /// A SYN that came while nothing was there: which, when, and the number after it.
-    asked: Option<(usize, f64, Seq)>,
+    /// A SYN that came while nothing was there: which, when, and the numbers
+    /// that acknowledge it, with any of its text.
+    asked: Option<(usize, f64, RangeInclusive<Seq>)>,
 }
 
 impl Track {
@@ -75,8 +77,8 @@ impl Track {
         let mut steps = Vec::new();
         // One segment can be two events: the ACK of our SYN and a FIN.
         while let Some((from, to, on)) = self.moves(index, seen) {
-            let (begins, at) = match (self.asked, to) {
-                (Some((index, at, _)), State::SynReceived) => (index, at),
+            let (begins, at) = match (&self.asked, to) {
+                (Some((index, at, _)), State::SynReceived) => (*index, *at),
                 _ => (index, seen.at),
             };
             // The SYN that ends TIME-WAIT belongs to the next connection.
@@ -141,11 +143,15 @@ impl Track {
                 to(State::SynSent, Trigger::ActiveOpen)
             }
             (State::Closed, false) if syn && !has(Flags::ACK) => {
-                self.asked = Some((index, seen.at, segment.seq + 1));
+                let after = segment.seq + 1;
+                self.asked = Some((index, seen.at, after..=after + segment.len));
                 None
             }
             (State::Closed, true) if syn => {
-                let answers = self.asked.is_some_and(|(_, _, after)| after == segment.ack);
+                // With Fast Open it acknowledges text of the SYN, too.
+                let answers = self.asked.as_ref().is_some_and(|(_, _, after)| {
+                    after.start().le(segment.ack) && segment.ack.le(*after.end())
+                });
                 answers.then_some((State::Listen, State::SynReceived, Trigger::Syn))
             }
             (State::Closed, _) => None,
@@ -291,7 +297,7 @@ mod tests {
             for bits in 0..=u8::MAX {
                 for dir in [Direction::In, Direction::Out] {
                     for ack in [Seq(0), SYN, FIN] {
-                        for asked in [None, Some((0, 0.0, ack))] {
+                        for asked in [None, Some((0, 0.0, ack..=ack))] {
                             let mut track = Track {
                                 state,
                                 after_syn: Some(SYN),
