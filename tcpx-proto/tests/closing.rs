@@ -18,7 +18,7 @@ const DELAY: u64 = 40;
 
 /// By which peer a connection is opened.
 fn open(profile: Profile, passive: bool) -> Bench {
-    let mut bench = Bench::new(profile.config());
+    let mut bench = Bench::new(Bench::exact(profile));
     if passive {
         bench.enter("ESTABLISHED");
     } else {
@@ -55,7 +55,7 @@ fn ack_of_a_fin_before_any_text_waits_for_a_tick_in_linux() {
             "what we sent is not text that we got"
         );
     }
-    let mut third = Bench::new(Profile::Linux.config());
+    let mut third = Bench::new(Bench::exact(Profile::Linux));
     third.enter("SYN-RECEIVED(passive)");
     assert_eq!(ack_of_fin(&mut third, b""), TICK);
 }

@@ -18,7 +18,7 @@ fn millis(n: u64) -> Duration {
 
 /// Linux without timestamps and SACK, as its peer in the measurement was.
 fn linux() -> Config {
-    let config = Profile::Linux.config();
+    let config = Bench::exact(Profile::Linux);
     with(config, |conn| {
         conn.timestamps = false;
         conn.window_scaling = false;

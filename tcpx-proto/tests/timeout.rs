@@ -9,7 +9,12 @@ use std::time::Duration;
 
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Persist, Profile, Variance};
+use tcpx_proto::config::{
+    Config, ConnConfig, GiveUp, KeepAlive, Persist, ProbeInterval, Profile, TimerGranularity,
+    Variance,
+};
+use tcpx_proto::error::CloseReason;
+use tcpx_proto::event::{Event, What};
 use tcpx_proto::label::Cause;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::Options;
@@ -164,6 +169,173 @@ fn rto_min_asked_for_bounds_what_the_profile_bounds() {
         variances,
         [Variance::Linux, Variance::Rfc6298, Variance::Rfc6298]
     );
+}
+
+/// A bench whose peer permits no SACK, 20 ms away, with such a connection.
+fn near(change: impl FnOnce(&mut ConnConfig)) -> Bench {
+    open(with(linux(), change), millis(20))
+}
+
+/// When the connection ended, counted from `since`.
+fn end(bench: &Bench, since: Instant) -> (u128, CloseReason) {
+    let ends = |event: &Event| match event.what {
+        What::Closed(reason) => Some((event.at.since(since).as_millis(), reason)),
+        _ => None,
+    };
+    bench.events.iter().find_map(ends).unwrap()
+}
+
+/// Measured with Linux 6.18: 1.5 s after the first retransmission, not after the first
+/// transmission.
+#[test]
+fn linux_user_timeout_counts_from_the_first_retransmission() {
+    let mut bench = near(|conn| conn.user_timeout = Some(millis(1500)));
+    let since = bench.now;
+    assert_eq!(
+        repetitions(&mut bench, millis(3000)),
+        [220, 660, 1540],
+        "as without it"
+    );
+    assert_eq!(end(&bench, since), (1720, CloseReason::UserTimeout));
+    let mut rfc = open(
+        with(Bench::plain(Profile::Rfc9293), |conn| {
+            conn.user_timeout = Some(millis(1500))
+        }),
+        millis(20),
+    );
+    let since = rfc.now;
+    repetitions(&mut rfc, millis(3000));
+    assert_eq!(end(&rfc, since), (1500, CloseReason::UserTimeout));
+}
+
+#[test]
+fn linux_user_timeout_of_a_syn_counts_from_the_first_one() {
+    let mut bench = Bench::new(with(linux(), |conn| conn.user_timeout = Some(millis(2500))));
+    bench.connect();
+    let since = bench.now;
+    assert_eq!(times(since, &bench.run(millis(4000))), [1000, 2000]);
+    assert_eq!(end(&bench, since), (2500, CloseReason::UserTimeout));
+}
+
+#[test]
+fn linux_user_timeout_limits_zero_window_probes_from_the_first_one_answered_or_not() {
+    for answered in [false, true] {
+        let mut bench = near(|conn| conn.user_timeout = Some(millis(1500)));
+        bench.window = 0;
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+        bench.send(b"stuck");
+        let since = bench.now;
+        let mut probes = Vec::new();
+        for _ in 0..3000 {
+            let sent = bench.run(millis(1));
+            probes.extend(times(since, &sent));
+            if answered && !sent.is_empty() {
+                bench.say(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK), b"");
+            }
+        }
+        assert_eq!(probes, [220, 660, 1540], "{answered}");
+        assert_eq!(end(&bench, since), (1720, CloseReason::UserTimeout));
+    }
+}
+
+#[test]
+fn linux_interval_of_zero_window_probes_counts_from_the_answer() {
+    for (interval, expected) in [
+        (ProbeInterval::FromAnswer, [220, 760, 1740]),
+        (ProbeInterval::FromProbe, [220, 660, 1540]),
+    ] {
+        let mut bench = near(|conn| conn.probe_interval = interval);
+        bench.window = 0;
+        bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+        bench.send(b"stuck");
+        let since = bench.now;
+        let mut probes = Vec::new();
+        for _ in 0..3 {
+            let probe = loop {
+                let sent = bench.run(millis(1));
+                if !sent.is_empty() {
+                    break sent;
+                }
+            };
+            probes.extend(times(since, &probe));
+            bench.run(millis(100));
+            bench.say(bench.header(bench.rcv_nxt, bench.snd_nxt, ACK), b"");
+        }
+        assert_eq!(probes, expected, "{interval:?}");
+    }
+}
+
+#[test]
+fn linux_keepalive_heeds_the_user_timeout_instead_of_the_number_of_probes() {
+    let keepalive = KeepAlive {
+        idle: millis(1000),
+        interval: millis(1000),
+        probes: 9,
+    };
+    for (give_up, expected) in [(GiveUp::Time, 3000), (GiveUp::Count, 10_000)] {
+        let mut bench = near(|conn| {
+            conn.keepalive = Some(keepalive);
+            conn.user_timeout = Some(millis(2500));
+            conn.give_up = give_up;
+        });
+        let since = bench.now;
+        bench.run(Duration::from_secs(20));
+        assert_eq!(
+            end(&bench, since),
+            (expected, CloseReason::KeepAliveTimeout)
+        );
+    }
+}
+
+/// `tcp_model_timeout`: with R2 = 3 it is 3 s, whatever the timeouts are.
+#[test]
+fn linux_r2_is_a_time_from_the_first_retransmission_on() {
+    for (rtt, retransmissions, expected) in [(20, 3, 3300), (300, 2, 6300)] {
+        let mut bench = open(with(linux(), |conn| conn.r2 = 3), millis(rtt));
+        let since = bench.now;
+        let sent = repetitions(&mut bench, Duration::from_secs(60));
+        assert_eq!(sent.len(), retransmissions, "{rtt}: {sent:?}");
+        let reason = CloseReason::RetransmissionTimeout;
+        assert_eq!(end(&bench, since), (expected, reason), "{rtt}");
+    }
+}
+
+#[test]
+fn linux_override_of_a_small_window_comes_after_a_timeout() {
+    let mut bench = near(|conn| conn.no_delay = false);
+    exchange(&mut bench, millis(20));
+    bench.window = 100;
+    bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+    assert_eq!(bench.send(&[7; 1000]), []);
+    let since = bench.now;
+    let sent = bench.run(millis(300));
+    assert_eq!(times(since, &sent), [220]);
+    assert_eq!(sent[0].text.len(), 100);
+}
+
+/// Both are due in the same slot, as a probe never waits longer than the timeout.
+#[test]
+fn linux_probe_of_a_tail_comes_in_the_place_of_a_timeout_that_a_slot_joins_with_it() {
+    let wheel = with(linux(), |conn| {
+        conn.sack = true;
+        conn.timer_granularity = TimerGranularity::Wheel;
+    });
+    for start in 0..256 {
+        let mut bench = Bench::new(wheel.clone());
+        bench.now = bench.now + millis(start);
+        bench.syn_options.sack_permitted = true;
+        bench.connect();
+        bench.now = bench.now + millis(19);
+        bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+        bench.send(&[7; 10]);
+        let since = bench.now;
+        let sent = bench.run(millis(600));
+        let causes: Vec<Cause> = sent.iter().map(|sent| sent.label.cause).collect();
+        let expected = [Cause::TailLossProbe, Cause::Retransmission(1)];
+        assert_eq!(causes, expected, "{start}");
+        let first = times(since, &sent)[0];
+        assert!((220..=224).contains(&first), "{start}: {first}");
+    }
 }
 
 proptest! {

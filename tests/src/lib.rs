@@ -2,5 +2,6 @@
 
 pub mod limits;
 pub mod pair;
+pub mod schedule;
 pub mod skip;
 pub mod tun;

@@ -218,7 +218,10 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         sws_override,
         "MUST-38",
-        "silly-window avoidance is overridden after 200 ms instead of 500 ms"
+        "silly-window avoidance is overridden after one RTO instead of 500 ms",
+        |config| config
+            .sws_override
+            .map_or("one RTO".into(), |time| shown(&time))
     ),
     row!(
         persist,
@@ -228,6 +231,11 @@ pub const DIFFERENCES: &[Difference] = &[
             persist.min,
             persist.max
         ))
+    ),
+    row!(
+        probe_interval,
+        "SHLD-29",
+        "the interval to the next zero-window probe counts from the answer to the last one"
     ),
     row!(
         zero_window_probe,
@@ -250,6 +258,18 @@ pub const DIFFERENCES: &[Difference] = &[
         rto.min,
         "RFC 6298 2.4",
         "the lower bound of the retransmission timeout is 200 ms instead of 1 s"
+    ),
+    row!(
+        timer_granularity,
+        "not in the RFC",
+        "timers fire at the slots of a timer wheel: up to 4 ms late below 252 ms, up to 32 ms below \
+         2 s, up to an eighth of their time in all"
+    ),
+    row!(
+        give_up,
+        "MUST-20",
+        "R2 is the time that as many retransmissions take which begin at 200 ms, counted from the \
+         first one; a user timeout takes its place, and that of the number of keepalive probes"
     ),
     row!(
         congestion,
@@ -369,7 +389,6 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
     "a shutdown in SYN-SENT waits for ESTABLISHED; Linux ends the connection",
     "slow start counts segments, and recovery starts with a burst; Linux counts bytes and uses PRR \
      (RFC 9937)",
-    "timers fire when they are due; Linux's timer wheel fires up to a tenth later",
     "ACKs do not become quick when the window grows, and half of a small window does not limit a \
      segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \

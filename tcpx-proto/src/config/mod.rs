@@ -11,13 +11,14 @@ mod profile;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
+    AbortRst, AckPace, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp,
     HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan,
-    OrphanProbes, Overlap, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace,
-    Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText,
-    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, Unacknowledging, UrgentData,
-    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
+    OrphanProbes, Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
+    ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged,
+    SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
+    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack,
+    TimerGranularity, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
+    ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -108,6 +109,10 @@ pub struct ConnConfig {
     pub user_timeout: Option<Duration>,
     /// From when that counts.
     pub user_timeout_from: UserTimeoutFrom,
+    /// When R2 is reached.
+    pub give_up: GiveUp,
+    /// When a timer fires that is due.
+    pub timer_granularity: TimerGranularity,
     /// Keepalive (RFC 9293 section 3.8.4), off by default (MUST-25).
     pub keepalive: Option<KeepAlive>,
     /// Zero-window probes, between these intervals (MUST-36, SHLD-29, SHLD-30); `None`: never.
@@ -124,8 +129,11 @@ pub struct ConnConfig {
     pub no_delay: bool,
     /// Silly-window avoidance, the sender's and the receiver's.
     pub silly_window: SillyWindow,
-    /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38).
-    pub sws_override: Duration,
+    /// The override timeout of the sender's silly-window avoidance, 0.1 to 1 s (MUST-38); `None`:
+    /// one RTO, after which Linux probes a window that is too small, too.
+    pub sws_override: Option<Duration>,
+    /// When the interval to the next zero-window probe begins.
+    pub probe_interval: ProbeInterval,
     /// Congestion control (MUST-19).
     pub congestion: Congestion,
     /// How losses are detected and repaired where SACK was negotiated.

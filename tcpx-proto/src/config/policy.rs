@@ -386,6 +386,41 @@ pub enum Variance {
     Linux,
 }
 
+/// When a timer fires that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum TimerGranularity {
+    /// At its time.
+    Exact,
+    /// At a slot of Linux's timer wheel at 250 Hz: up to 4 ms late below 252 ms, up to 32 ms late
+    /// below 2 s, up to 256 ms late below 16 s, and so on (`calc_wheel_index`). The retransmission
+    /// timeout is a number of such jiffies (`__tcp_set_rto`).
+    Wheel,
+}
+
+/// From when on the interval to the next zero-window probe counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ProbeInterval {
+    /// From the last probe.
+    FromProbe,
+    /// From the last ACK that left the window closed (`tcp_ack_probe`).
+    FromAnswer,
+}
+
+/// When R2 is reached (RFC 9293 section 3.8.3), and keepalive's own limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum GiveUp {
+    /// After R2 retransmissions; after the number of keepalive probes.
+    Count,
+    /// When a retransmission is due, and since the first one the time has passed that R2
+    /// retransmissions take which begin at the least timeout; not at all while a user timeout is
+    /// set (`retransmits_timed_out`, `tcp_model_timeout`). Unanswered keepalive probes end a
+    /// connection after a user timeout, if one is set (`tcp_keepalive_timer`).
+    Time,
+}
+
 /// Which segments a round-trip time is taken from.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -2,13 +2,13 @@
 
 use super::{
     AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FastOpenRefused, FastOpenRepeats,
-    FinRepeats, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
-    Orphan, OrphanProbes, Overflow, Overlap, Persist, Recovery, RepeatedSyn, RequestAck,
-    RequestSyn, ResetChecks, ResetPlace, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
-    SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
-    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
-    TimeoutSack, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
-    ZeroWindowProbe,
+    FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits,
+    Nagle, Orphan, OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn,
+    RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples, SequenceCheck, SillyWindow,
+    SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck,
+    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
+    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UrgentData,
+    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -99,6 +99,8 @@ impl ConnConfig {
             orphan_retries: 15,
             user_timeout: None,
             user_timeout_from: UserTimeoutFrom::Transmission,
+            give_up: GiveUp::Count,
+            timer_granularity: TimerGranularity::Exact,
             //= MUST-25
             keepalive: None,
             persist: Some(Persist {
@@ -113,7 +115,8 @@ impl ConnConfig {
             no_delay: false,
             silly_window: SillyWindow::Avoid,
             //= MUST-38
-            sws_override: millis(500),
+            sws_override: Some(millis(500)),
+            probe_interval: ProbeInterval::FromProbe,
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,
             initial_window: 10,
@@ -182,6 +185,8 @@ impl ConnConfig {
             syn_linear: 4,
             synack_retries: 5,
             orphan_retries: 8,
+            give_up: GiveUp::Time,
+            timer_granularity: TimerGranularity::Wheel,
             persist: Some(Persist {
                 min: millis(200),
                 max: secs(120),
@@ -193,7 +198,8 @@ impl ConnConfig {
             user_timeout_from: UserTimeoutFrom::Retransmission,
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
-            sws_override: millis(200),
+            sws_override: None,
+            probe_interval: ProbeInterval::FromAnswer,
             small_path: SmallPath::Fragment,
             window_edges: WindowEdges::Inclusive,
             unacknowledging: Unacknowledging::Drop,

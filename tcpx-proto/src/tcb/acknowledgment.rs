@@ -5,7 +5,7 @@ use super::congestion::Reaction;
 use super::context::Context;
 use super::history::AckSummary;
 use super::segment_arrives::{Check, Stop};
-use crate::config::{ResetChecks, Samples};
+use crate::config::{ProbeInterval, ResetChecks, Samples};
 use crate::event::{Discard, Timer};
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -38,7 +38,7 @@ impl Tcb {
             self.snd.retransmissions = 0;
         }
         self.on_ack(cx, segment);
-        self.update_window(segment);
+        self.update_window(cx, segment);
         self.on_fin_acked(cx)
     }
 
@@ -141,8 +141,7 @@ impl Tcb {
             self.stop_user_timeout(cx);
         } else {
             //= 6298-10, 6298-11
-            self.timers
-                .start(cx, Timer::Retransmission, self.estimator.rto());
+            self.start_retransmission_timer(cx);
             self.stop_user_timeout(cx);
             self.count_user_timeout(cx);
         }
@@ -201,7 +200,7 @@ impl Tcb {
     }
 
     /// SND.WND, from a segment that is not older than the one it was last taken from.
-    fn update_window(&mut self, segment: &Segment<'_>) {
+    fn update_window(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         if !self.snd.is_window_fresh(&segment.header) {
             return;
         }
@@ -219,6 +218,9 @@ impl Tcb {
             // MUST-37: an answered probe is no reason to give up.
             //= MUST-37
             self.snd.retransmissions = 0;
+            if self.config.probe_interval == ProbeInterval::FromAnswer && self.snd.wnd == 0 {
+                self.restart_persist(cx);
+            }
         }
     }
 

@@ -166,11 +166,12 @@ impl Tcb {
         self.ensure_transfer(lost >= self.config.lost_syns.max(1));
         if lost > 0 && self.estimator.srtt.is_none() {
             // RFC 6298 5.7: a lost SYN and no sample yet: 3 s.
-            self.estimator = Estimator::new(&Rto {
+            let rto = Rto {
                 //= 6298-13
                 initial: self.config.rto.initial.max(Duration::from_secs(3)),
                 ..self.config.rto
-            });
+            };
+            self.estimator = Estimator::new(&rto, self.config.timer_granularity);
         }
         self.snd.retransmissions = 0;
         self.wake.established = true;

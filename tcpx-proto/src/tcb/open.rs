@@ -63,8 +63,9 @@ impl Tcb {
     fn new(now: Instant, config: Arc<ConnConfig>, tuple: FourTuple, iss: Seq, offset: u32) -> Tcb {
         let snd = Snd::new(now, iss, default_mss(tuple.remote), config.mtu);
         let rcv = Rcv::new(now, window_shift(&config));
-        let estimator = Estimator::new(&config.rto);
+        let estimator = Estimator::new(&config.rto, config.timer_granularity);
         let pace = Pace::new(&config, now);
+        let timers = Timers::new(config.timer_granularity);
         Tcb {
             config,
             tuple,
@@ -81,7 +82,7 @@ impl Tcb {
             estimator,
             pace,
             pending: Pending::default(),
-            timers: Timers::new(),
+            timers,
             transfer: None,
             queued: None,
             fast_open: None,

@@ -56,26 +56,21 @@ impl Tcb {
         let Some(since) = self.snd.stalled_since else {
             return;
         };
-        let due = match self.config.user_timeout_from {
-            UserTimeoutFrom::Transmission => since + timeout,
-            UserTimeoutFrom::Retransmission => [Timer::Retransmission, Timer::Persist]
-                .into_iter()
-                .filter(|timer| self.timers.is_running(*timer))
-                .map(|timer| self.timers.at(timer))
-                .fold(since + timeout, Ord::max),
-        };
-        self.timers.start(cx, Timer::User, due.since(cx.now));
+        if self.config.user_timeout_from == UserTimeoutFrom::Transmission {
+            let due = since + timeout;
+            self.timers.start(cx, Timer::User, due.since(cx.now));
+        }
     }
 
     /// The user timeout begins to count (MUST-21), unless it does already.
     pub(super) fn count_user_timeout(&mut self, cx: &mut Context<'_>) {
-        let early = self.config.user_timeout_from == UserTimeoutFrom::Retransmission
-            && self.snd.retransmissions == 0;
+        let timer = self.config.user_timeout_from == UserTimeoutFrom::Transmission;
+        let early = !timer && self.snd.retransmissions == 0 && !self.snd.is_syn_outstanding();
         if early || self.snd.stalled_since.is_some() {
             return;
         }
         self.snd.stalled_since = Some(cx.now);
-        if let Some(timeout) = self.config.user_timeout {
+        if let Some(timeout) = self.config.user_timeout.filter(|_| timer) {
             //= MUST-21
             self.timers.start(cx, Timer::User, timeout);
         }

@@ -281,8 +281,7 @@ impl Tcb {
         }
         self.count_user_timeout(cx);
         if !(self.timers.is_running(Timer::Retransmission) && plan.cause == Cause::Ack) {
-            self.timers
-                .start(cx, Timer::Retransmission, self.estimator.rto());
+            self.start_retransmission_timer(cx);
         }
     }
 
@@ -315,9 +314,9 @@ impl Tcb {
         self.snd.last_sent = cx.now;
         self.timers.stop(cx, Timer::Override);
         let probing = plan.kind == Kind::Bare;
+        self.count_user_timeout(cx);
         if !probing && (!self.timers.is_running(Timer::Retransmission) || plan.kind == Kind::Fast) {
-            self.timers
-                .start(cx, Timer::Retransmission, self.estimator.rto());
+            self.start_retransmission_timer(cx);
         }
         if self.is_selective() {
             // A zero-window probe is not what the bytes that it repeats wait for.
@@ -325,6 +324,5 @@ impl Tcb {
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
             self.schedule_tail_probe(cx);
         }
-        self.count_user_timeout(cx);
     }
 }

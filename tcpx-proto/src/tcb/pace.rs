@@ -13,8 +13,6 @@ use crate::wire::{Flags, Segment};
 const LONGEST: Duration = Duration::from_millis(200);
 /// The same for a peer whose segments are full (`HZ / 2`); [`LONGEST`] bounds it in the end.
 const LONGEST_OF_FULL: Duration = Duration::from_millis(500);
-/// What a timer of Linux that is due at once waits on average (HZ is 250).
-const TICK: Duration = Duration::from_millis(2);
 /// The least of a segment that may be a peer's full one: with PSH `TCP_MSS_DEFAULT`, without it
 /// `TCP_MIN_MSS`.
 const FULL_IF_PUSHED: u32 = 536;
@@ -116,7 +114,7 @@ impl Pace {
         } else {
             self.wait
         };
-        wait.min(base.max(LONGEST)).max(TICK)
+        wait.min(base.max(LONGEST))
     }
 
     /// A delayed ACK is due in Linux: nothing came to take it along, so that the next one waits
@@ -197,16 +195,19 @@ impl Tcb {
         let most = u32::from(offered_mss(&self.config, self.tuple.remote));
         self.pace.measure(len, [stamps, sack], most, header.flags);
         let window = self.rcv.edge.since(self.rcv.acked);
-        let gap = cx.now.since(self.pace.heard);
+        let granularity = self.config.timer_granularity;
+        let gap = granularity
+            .clock(cx.now)
+            .since(granularity.clock(self.pace.heard));
         let wait = self.pace.wait;
         let rto = self.estimator.rto();
         if wait == Duration::ZERO {
             self.pace.quicken(window, self.config.quick_acks);
             self.pace.wait = base;
         } else if gap <= base / 2 {
-            self.pace.wait = wait / 2 + base / 2;
+            self.pace.wait = granularity.cut(wait / 2) + base / 2;
         } else if gap < wait {
-            self.pace.wait = (wait / 2 + gap).min(rto);
+            self.pace.wait = (granularity.cut(wait / 2) + gap).min(rto);
         } else if gap > rto {
             self.pace.quicken(window, self.config.quick_acks);
         }
@@ -247,13 +248,17 @@ impl Tcb {
     fn delay_ack(&mut self, cx: &mut Context<'_>, base: Duration) {
         let wait = match self.config.ack_pace {
             AckPace::Rfc9293 => base,
-            AckPace::Linux => self.pace.delay(base, self.estimator.srtt),
+            AckPace::Linux => {
+                let wait = self.pace.delay(base, self.estimator.srtt);
+                wait.max(self.config.timer_granularity.soonest())
+            }
         };
         if !self.timers.is_running(Timer::DelayedAck) {
             return self.timers.start(cx, Timer::DelayedAck, wait);
         }
-        let left = self.timers.at(Timer::DelayedAck).since(cx.now);
-        if self.config.ack_pace == AckPace::Linux && left < wait / 4 {
+        let left = self.timers.left(cx.now, Timer::DelayedAck);
+        let granularity = self.config.timer_granularity;
+        if self.config.ack_pace == AckPace::Linux && left <= granularity.cut(wait / 4) {
             self.acknowledge(Cause::Ack);
         } else if wait < left {
             self.timers.start(cx, Timer::DelayedAck, wait);

@@ -11,8 +11,7 @@ const PERSIST: u8 = 16;
 /// TLP.max_ack_delay (section 7.2): how long the peer may hold back the ACK of a single segment.
 /// Linux's TCP_DELACK_MAX.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
-/// No probe sooner than that: a busy peer is no lost segment (Linux adds two jiffies, which is 8 ms
-/// at 250 Hz).
+/// No probe sooner than that: a busy peer is no lost segment.
 const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(10);
 /// The probe timeout before the first sample (section 7.2).
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -166,19 +165,18 @@ impl Rack {
         board.lose_late(|run| now.since(run.at) >= patience);
     }
 
-    /// The probe timeout (section 7.2); `single`: one segment is in flight.
-    pub(crate) fn probe_timeout(srtt: Option<Duration>, single: bool) -> Duration {
+    /// The probe timeout (section 7.2). `single`: one segment is in flight; `slack`: what a coarse
+    /// timer adds otherwise.
+    pub(crate) fn probe_timeout(srtt: Option<Duration>, single: bool, slack: Duration) -> Duration {
         let Some(srtt) = srtt else {
-            //= 8985-3
             return FIRST_PROBE_TIMEOUT;
         };
-        //= 8985-3
-        let timeout = srtt.saturating_mul(2).max(MIN_PROBE_TIMEOUT);
+        let timeout = srtt.saturating_mul(2);
         if single {
             //= 8985-3
-            timeout + MAX_ACK_DELAY
+            timeout.saturating_add(MAX_ACK_DELAY)
         } else {
-            timeout
+            timeout.saturating_add(slack).max(MIN_PROBE_TIMEOUT)
         }
     }
 

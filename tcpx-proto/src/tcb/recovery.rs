@@ -248,9 +248,10 @@ impl Tcb {
             return None;
         }
         let single = transfer.history.newest.le(self.snd.una);
-        let rto = self.timers.at(Timer::Retransmission).since(now);
+        let rto = self.timers.left(now, Timer::Retransmission);
+        let slack = self.config.timer_granularity.slack();
         //= 8985-3
-        Some(Rack::probe_timeout(self.estimator.srtt, single).min(rto))
+        Some(Rack::probe_timeout(self.estimator.srtt, single, slack).min(rto))
     }
 
     /// The probe timeout expired (section 7.3); the RTO is next.
@@ -261,8 +262,7 @@ impl Tcb {
             .is_some_and(|transfer| transfer.history.may_probe());
         if self.snd.una.lt(self.snd.nxt) && self.snd.wnd > 0 && may_probe {
             self.pending.tail_probe = true;
-            self.timers
-                .start(cx, Timer::Retransmission, self.estimator.rto());
+            self.start_retransmission_timer(cx);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The retransmission timeout: RFC 6298.
 
-use crate::config::{Rto, Variance};
+use crate::config::{Rto, TimerGranularity, Variance};
 use crate::seq::Seq;
 use crate::time::Duration;
 
@@ -19,10 +19,11 @@ pub(crate) struct Estimator {
     /// SND.NXT when this round trip began.
     round: Seq,
     rto: Duration,
+    granularity: TimerGranularity,
 }
 
 impl Estimator {
-    pub(crate) fn new(config: &Rto) -> Estimator {
+    pub(crate) fn new(config: &Rto, granularity: TimerGranularity) -> Estimator {
         let zero = Duration::ZERO;
         Estimator {
             srtt: None,
@@ -32,6 +33,7 @@ impl Estimator {
             round: Seq(0),
             //= 6298-2
             rto: config.initial,
+            granularity,
         }
     }
 
@@ -58,7 +60,7 @@ impl Estimator {
             Variance::Rfc6298 => self.rfc_6298(rtt).max(config.min),
             Variance::Linux => self.linux(config.min, rtt, una, nxt),
         };
-        self.rto = rto.min(config.max);
+        self.rto = self.granularity.round(rto).min(config.max);
     }
 
     fn rfc_6298(&mut self, rtt: Duration) -> Duration {
@@ -136,7 +138,7 @@ mod tests {
 
     /// One that took these round-trip times, one segment each.
     fn after(config: &Rto, rtts: &[u64]) -> Estimator {
-        let mut estimator = Estimator::new(config);
+        let mut estimator = Estimator::new(config, TimerGranularity::Exact);
         rtts.iter()
             .zip(1..)
             .for_each(|(rtt, n)| estimator.sample(config, millis(*rtt), Seq(n), Seq(n)));
@@ -146,7 +148,10 @@ mod tests {
     /// Proves 6298-3.
     #[test]
     fn estimator_first_sample_gives_three_times_the_rtt() {
-        assert_eq!(Estimator::new(&CONFIG).rto(), Duration::from_secs(1));
+        assert_eq!(
+            Estimator::new(&CONFIG, TimerGranularity::Exact).rto(),
+            Duration::from_secs(1)
+        );
         for variance in [Variance::Rfc6298, Variance::Linux] {
             assert_eq!(
                 after(&Rto { variance, ..CONFIG }, &[100]).rto(),
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn estimator_back_off_doubles_up_to_the_maximum_and_a_sample_ends_it() {
-        let mut estimator = Estimator::new(&CONFIG);
+        let mut estimator = Estimator::new(&CONFIG, TimerGranularity::Exact);
         for seconds in [2, 4, 8, 16, 32, 64, 120, 120] {
             estimator.back_off(&CONFIG);
             assert_eq!(estimator.rto(), Duration::from_secs(seconds));
@@ -185,7 +190,7 @@ mod tests {
             backoff: 1,
             ..CONFIG
         };
-        let mut estimator = Estimator::new(&config);
+        let mut estimator = Estimator::new(&config, TimerGranularity::Exact);
         estimator.back_off(&config);
         assert_eq!(estimator.rto(), config.initial);
     }

@@ -2,12 +2,12 @@
 
 use super::Tcb;
 use super::context::Context;
-use crate::config::OrphanProbes;
+use crate::config::{GiveUp, KeepAlive, OrphanProbes, Rto, UserTimeoutFrom};
 use crate::error::{CloseReason, TransmitError};
 use crate::event::{Timer, What};
 use crate::label::Cause;
 use crate::state::{State, Trigger};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 impl Tcb {
     /// Fires every timer that is due.
@@ -17,6 +17,11 @@ impl Tcb {
                 continue;
             }
             match timer {
+                // One timer in Linux: a probe comes before the timeout that may be due with it.
+                Timer::Retransmission if self.timers.is_running(Timer::TailLoss) => {
+                    self.timers.stop(cx, Timer::TailLoss);
+                    self.on_tail_loss_timeout(cx);
+                }
                 Timer::Retransmission => self.on_retransmission_timeout(cx),
                 Timer::Persist => self.on_persist_timeout(cx),
                 Timer::DelayedAck => self.on_delayed_ack_timeout(),
@@ -45,16 +50,12 @@ impl Tcb {
             self.data_retries()
         };
         //= MUST-20, MUST-22
-        if self.snd.retransmissions >= limit {
-            let reason = match (syn, self.passive) {
-                (true, true) if self.is_request() => CloseReason::Dropped,
-                (true, false) => CloseReason::ConnectTimeout,
-                (false, _) | (true, true) => CloseReason::RetransmissionTimeout,
-            };
+        if let Some(reason) = self.reason_to_give_up(cx.now, limit) {
             return self.fail(cx, Trigger::Timeout, reason);
         }
         let again = self.snd.retransmissions > 0;
         self.snd.retransmissions += 1;
+        self.count_user_timeout(cx);
         self.snd.timed = None;
         //= SHLD-9, SHLD-10
         if self.snd.retransmissions == self.config.r1 {
@@ -89,6 +90,59 @@ impl Tcb {
         self.ecn.on_window_reduced(self.snd.nxt);
     }
 
+    /// Starts it for one RTO, or for what is left of the user timeout where that comes first.
+    pub(super) fn start_retransmission_timer(&mut self, cx: &mut Context<'_>) {
+        let rto = self.estimator.rto();
+        let left = self.user_timeout_left(cx.now).unwrap_or(rto);
+        self.timers.start(cx, Timer::Retransmission, rto.min(left));
+    }
+
+    /// What is left of the user timeout where it counts from the first retransmission or probe: it
+    /// is no timer of its own there. A SYN,ACK has none.
+    fn user_timeout_left(&self, now: Instant) -> Option<Duration> {
+        let none = self.config.user_timeout_from == UserTimeoutFrom::Transmission
+            || (self.snd.retransmissions == 0 && self.snd.probes == 0)
+            || (self.passive && self.snd.is_syn_outstanding());
+        let timeout = self.config.user_timeout.filter(|_| !none)?;
+        Some(timeout.saturating_sub(now.since(self.snd.stalled_since?)))
+    }
+
+    /// Why no more is sent again: the user timeout, or R2 (`limit`).
+    fn reason_to_give_up(&self, now: Instant, limit: u32) -> Option<CloseReason> {
+        let syn = self.snd.is_syn_outstanding();
+        let left = self.user_timeout_left(now);
+        if left.is_some_and(|left| left.is_zero()) {
+            return Some(CloseReason::UserTimeout);
+        }
+        let enough = if syn || self.config.give_up == GiveUp::Count {
+            self.snd.retransmissions >= limit
+        } else {
+            let since = self.snd.stalled_since.filter(|_| left.is_none());
+            since.is_some_and(|since| now.since(since) >= self.time_of(limit))
+        };
+        let reason = match (syn, self.passive) {
+            (true, true) if self.is_request() => CloseReason::Dropped,
+            (true, false) => CloseReason::ConnectTimeout,
+            (false, _) | (true, true) => CloseReason::RetransmissionTimeout,
+        };
+        enough.then_some(reason)
+    }
+
+    /// How long so many retransmissions take that begin at the least timeout (Linux's
+    /// `tcp_model_timeout`).
+    fn time_of(&self, retransmissions: u32) -> Duration {
+        let Rto {
+            min, max, backoff, ..
+        } = self.config.rto;
+        let doubled = retransmissions.min(31);
+        (0..=doubled)
+            .map(|nth| min.saturating_mul(backoff.saturating_pow(nth)).min(max))
+            .fold(
+                max.saturating_mul(retransmissions - doubled),
+                Duration::saturating_add,
+            )
+    }
+
     /// R2 for text and FIN.
     fn data_retries(&self) -> u32 {
         if self.orphaned {
@@ -104,6 +158,12 @@ impl Tcb {
     fn on_persist_timeout(&mut self, cx: &mut Context<'_>) {
         if self.snd.wnd > 0 {
             return;
+        }
+        if self
+            .user_timeout_left(cx.now)
+            .is_some_and(|left| left.is_zero())
+        {
+            return self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout);
         }
         let tired = self.orphaned
             && self.config.orphan_probes == OrphanProbes::ToMaximum
@@ -121,13 +181,14 @@ impl Tcb {
 
     /// The interval to the next probe: one RTO, then doubled whether they are answered or not
     /// (SHLD-29, SHLD-30).
-    pub(super) fn persist_interval(&self) -> Option<Duration> {
+    pub(super) fn persist_interval(&self, now: Instant) -> Option<Duration> {
         let persist = self.config.persist?;
         //= SHLD-29
-        Some(
-            self.backed_off()
-                .clamp(persist.min, persist.max.max(persist.min)),
-        )
+        let interval = self
+            .backed_off()
+            .clamp(persist.min, persist.max.max(persist.min));
+        let left = self.user_timeout_left(now).unwrap_or(interval);
+        Some(interval.min(left))
     }
 
     /// The RTO, doubled with each probe.
@@ -139,6 +200,13 @@ impl Tcb {
             //= SHLD-30
             .saturating_pow(self.snd.probes.min(16));
         self.estimator.rto().saturating_mul(backoff)
+    }
+
+    /// The interval to the next zero-window probe begins.
+    pub(super) fn restart_persist(&mut self, cx: &mut Context<'_>) {
+        if let Some(interval) = self.persist_interval(cx.now) {
+            self.timers.start(cx, Timer::Persist, interval);
+        }
     }
 
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
@@ -158,13 +226,23 @@ impl Tcb {
             return self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
         }
         //= MUST-29
-        if self.rcv.keepalive_probes >= keepalive.probes.max(2) {
+        if self.is_peer_gone(cx.now, &keepalive) {
             return self.reset(cx, CloseReason::KeepAliveTimeout);
         }
         self.rcv.keepalive_probes += 1;
         //= MAY-5
         self.pending.ack = Some(Cause::KeepAlive);
         self.timers.start(cx, Timer::KeepAlive, keepalive.interval);
+    }
+
+    /// Enough probes went unanswered; where the user timeout counts for them, too, enough time.
+    fn is_peer_gone(&self, now: Instant, keepalive: &KeepAlive) -> bool {
+        match self.config.user_timeout {
+            Some(timeout) if self.config.give_up == GiveUp::Time => {
+                self.rcv.keepalive_probes > 0 && now.since(self.rcv.last_heard) >= timeout
+            }
+            _ => self.rcv.keepalive_probes >= keepalive.probes.max(2),
+        }
     }
 
     /// A packet of ours could not be sent: a smaller path, or loss.
@@ -196,7 +274,7 @@ impl Tcb {
                 self.timers.stop(cx, timer);
             }
             if let (Some(interval), false) = (
-                self.persist_interval(),
+                self.persist_interval(cx.now),
                 self.timers.is_running(Timer::Persist),
             ) {
                 self.timers.start(cx, Timer::Persist, interval);
@@ -218,13 +296,13 @@ impl Tcb {
             && !self.timers.is_running(Timer::Override)
             && self.snd.una == self.snd.nxt
         {
+            let rto = self.estimator.rto();
+            let wait = self.config.sws_override.unwrap_or(rto);
             //= MUST-38
-            self.timers
-                .start(cx, Timer::Override, self.config.sws_override);
+            self.timers.start(cx, Timer::Override, wait);
         }
         if self.snd.una != self.snd.nxt && !self.timers.is_running(Timer::Retransmission) {
-            self.timers
-                .start(cx, Timer::Retransmission, self.estimator.rto());
+            self.start_retransmission_timer(cx);
         }
     }
 }

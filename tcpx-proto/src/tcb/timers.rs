@@ -1,25 +1,102 @@
 //! The timers of one connection: when each fires.
 
 use super::context::Context;
+use crate::config::TimerGranularity;
 use crate::event::{Timer, TimerAction, What};
 use crate::time::{Duration, Instant};
 
 /// Later than every time there is: a timer that does not run.
 const NEVER: Instant = Instant(u64::MAX);
+/// A jiffy, Linux's unit of timers, where CONFIG_HZ is 250: in nanoseconds.
+const NANOS: u64 = 4_000_000;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Timers([Instant; Timer::ALL.len()]);
+pub(super) struct Timers {
+    /// When each fires.
+    due: [Instant; Timer::ALL.len()],
+    /// What was asked for.
+    asked: [Instant; Timer::ALL.len()],
+    granularity: TimerGranularity,
+}
+
+impl TimerGranularity {
+    /// When a timer fires that is to run for `after` from now on.
+    fn due(self, now: Instant, after: Duration) -> Instant {
+        match self {
+            TimerGranularity::Exact => now + after,
+            TimerGranularity::Wheel => slot(now, after),
+        }
+    }
+
+    /// The clock that timers see.
+    pub(super) fn clock(self, now: Instant) -> Instant {
+        match self {
+            TimerGranularity::Exact => now,
+            TimerGranularity::Wheel => now - Duration::from_nanos(now.0 % NANOS),
+        }
+    }
+
+    /// A time in the unit that timers count in, rounded down.
+    pub(super) fn cut(self, time: Duration) -> Duration {
+        self.clock(Instant::ZERO + time).since(Instant::ZERO)
+    }
+
+    /// What Linux adds to a short time where an early timer would do harm: two jiffies
+    /// (`TCP_TIMEOUT_MIN`).
+    pub(super) fn slack(self) -> Duration {
+        match self {
+            TimerGranularity::Exact => Duration::ZERO,
+            TimerGranularity::Wheel => Duration::from_nanos(2 * NANOS),
+        }
+    }
+
+    /// How long a timer runs that is due at once: with a wheel until its next slot, which is half a
+    /// jiffy on average.
+    pub(super) fn soonest(self) -> Duration {
+        match self {
+            TimerGranularity::Exact => Duration::from_nanos(NANOS / 2),
+            TimerGranularity::Wheel => Duration::ZERO,
+        }
+    }
+
+    /// A time in the unit that timers count in, rounded up.
+    pub(super) fn round(self, time: Duration) -> Duration {
+        match self {
+            TimerGranularity::Exact => time,
+            TimerGranularity::Wheel => Duration::from_nanos(jiffies(time).saturating_mul(NANOS)),
+        }
+    }
+}
+
+fn jiffies(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(u128::from(NANOS))).unwrap_or(u64::MAX)
+}
+
+/// Linux's `calc_wheel_index`: each ring has 64 slots, which are eight times as long as those of
+/// the ring before; a timer goes to the first ring that reaches far enough, and to the slot after
+/// its time, so that it never fires early.
+fn slot(now: Instant, after: Duration) -> Instant {
+    let delta = jiffies(after);
+    let ring = (0..8).find(|ring| delta < 63 << (3 * ring)).unwrap_or(8);
+    let slot = ((now.0 / NANOS).saturating_add(delta) >> (3 * ring)) + 1;
+    Instant(slot.saturating_mul(NANOS << (3 * ring)))
+}
 
 impl Timers {
-    pub(super) fn new() -> Timers {
-        Timers([NEVER; Timer::ALL.len()])
+    pub(super) fn new(granularity: TimerGranularity) -> Timers {
+        Timers {
+            due: [NEVER; Timer::ALL.len()],
+            asked: [NEVER; Timer::ALL.len()],
+            granularity,
+        }
     }
 
     /// Starts or restarts a timer.
     pub(super) fn start(&mut self, cx: &mut Context<'_>, timer: Timer, after: Duration) {
-        let until = cx.now + after;
+        let until = self.granularity.due(cx.now, after);
+        self.asked[timer as usize] = self.granularity.clock(cx.now) + self.granularity.round(after);
         if self.at(timer) != until {
-            self.0[timer as usize] = until;
+            self.due[timer as usize] = until;
             cx.note(What::Timer {
                 timer,
                 action: TimerAction::Started { until },
@@ -28,7 +105,7 @@ impl Timers {
     }
 
     pub(super) fn stop(&mut self, cx: &mut Context<'_>, timer: Timer) {
-        if core::mem::replace(&mut self.0[timer as usize], NEVER) != NEVER {
+        if core::mem::replace(&mut self.due[timer as usize], NEVER) != NEVER {
             cx.note(What::Timer {
                 timer,
                 action: TimerAction::Stopped,
@@ -46,7 +123,7 @@ impl Timers {
     pub(super) fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) -> bool {
         let due = self.is_running(timer) && self.at(timer) <= cx.now;
         if due {
-            self.0[timer as usize] = NEVER;
+            self.due[timer as usize] = NEVER;
             cx.note(What::Timer {
                 timer,
                 action: TimerAction::Fired,
@@ -61,12 +138,17 @@ impl Timers {
 
     /// When a timer fires; later than every time if it does not run.
     pub(super) fn at(&self, timer: Timer) -> Instant {
-        self.0[timer as usize]
+        self.due[timer as usize]
+    }
+
+    /// What is left of the time that a timer was to run for.
+    pub(super) fn left(&self, now: Instant, timer: Timer) -> Duration {
+        self.asked[timer as usize].since(self.granularity.clock(now))
     }
 
     /// When the earliest timer fires.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let first = self.0.iter().fold(NEVER, |first, at| first.min(*at));
+        let first = self.due.iter().fold(NEVER, |first, at| first.min(*at));
         (first != NEVER).then_some(first)
     }
 
@@ -76,5 +158,72 @@ impl Timers {
             .into_iter()
             .filter(|timer| self.is_running(*timer))
             .min_by_key(|timer| self.at(*timer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    /// How late the earliest and the latest of timers that start a millisecond apart are.
+    fn lateness(after: Duration) -> [Duration; 2] {
+        let late = |start: u64| {
+            let now = Instant(1_000_000 * start + 500_000);
+            slot(now, after).since(now + after)
+        };
+        let all = (0..40_000).map(late);
+        [
+            all.clone().min().unwrap_or_default(),
+            all.max().unwrap_or_default(),
+        ]
+    }
+
+    #[test]
+    fn wheel_fires_never_early_and_late_by_a_slot_of_its_ring_at_most() {
+        for (after, slot) in [
+            (0, 4),
+            (40, 4),
+            (200, 4),
+            (248, 4),
+            (252, 32),
+            (1000, 32),
+            (2012, 32),
+            (2016, 256),
+            (10_000, 256),
+            (60_000, 2048),
+            (120_000, 2048),
+        ] {
+            let [least, most] = lateness(millis(after));
+            assert!(least <= millis(4), "{after} ms: {least:?}");
+            assert!(most <= millis(slot), "{after} ms: {most:?}");
+            assert!(most + millis(1) > millis(slot), "{after} ms: {most:?}");
+        }
+    }
+
+    #[test]
+    fn wheel_takes_any_time() {
+        for after in [Duration::MAX, Duration::from_secs(1 << 40)] {
+            assert_eq!(slot(Instant(5), after), NEVER);
+        }
+        assert_eq!(slot(NEVER, Duration::ZERO), NEVER);
+        let round = TimerGranularity::Wheel.round(Duration::MAX);
+        assert!(round >= Duration::from_nanos(u64::MAX - NANOS));
+    }
+
+    #[test]
+    fn wheel_counts_in_jiffies() {
+        let wheel = TimerGranularity::Wheel;
+        assert_eq!(wheel.round(millis(201)), millis(204));
+        assert_eq!(wheel.cut(millis(203)), millis(200));
+        assert_eq!(
+            wheel.clock(Instant(11_999_999)),
+            Instant(8_000_000),
+            "the last tick"
+        );
+        assert_eq!(TimerGranularity::Exact.round(millis(201)), millis(201));
     }
 }

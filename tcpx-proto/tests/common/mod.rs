@@ -5,7 +5,7 @@ pub(crate) mod inputs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, ConnConfig, Profile};
+use tcpx_proto::config::{Config, ConnConfig, Profile, TimerGranularity};
 use tcpx_proto::error::CallError;
 use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
@@ -107,15 +107,23 @@ impl Bench {
         }
     }
 
-    /// A profile without options and delays, so that each segment is a matter of the state alone.
+    /// A profile without options and delays, so that each segment is a matter of the state alone,
+    /// with exact timers.
     pub(crate) fn plain(profile: Profile) -> Config {
-        let mut config = profile.config();
+        let mut config = Bench::exact(profile);
         config.conn.timestamps = false;
         config.conn.window_scaling = false;
         config.conn.sack = false;
         config.conn.no_delay = true;
         config.conn.delayed_ack = None;
         config
+    }
+
+    /// A profile whose timers fire when they are due.
+    pub(crate) fn exact(profile: Profile) -> Config {
+        with(profile.config(), |conn| {
+            conn.timer_granularity = TimerGranularity::Exact
+        })
     }
 
     /// Both sides use timestamps; the peer's begins at `value`.

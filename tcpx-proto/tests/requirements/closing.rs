@@ -16,7 +16,7 @@ fn half_close_lets_the_peer_go_on() {
 #[test]
 fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
     let fin = |profile: Profile| {
-        let mut bench = open(profile.config());
+        let mut bench = open(Bench::exact(profile));
         bench.text(b"text");
         bench.run(secs(1));
         bench.receive(4).unwrap();
@@ -53,13 +53,13 @@ fn linux_ack_of_a_fin_waits_and_travels_with_the_fin_of_who_closes_at_once() {
 
 #[test]
 fn linux_ack_of_a_fin_with_text_waits_too_unless_something_is_missing() {
-    let mut bench = open(Profile::Linux.config());
+    let mut bench = open(Bench::exact(Profile::Linux));
     assert_eq!(
         bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"last words"),
         []
     );
     assert_eq!(bench.run(millis(40))[0].header.ack, PEER_ISS + 12);
-    let mut bench = open(Profile::Linux.config());
+    let mut bench = open(Bench::exact(Profile::Linux));
     assert_eq!(
         bench
             .arrive(bench.rcv_nxt + 4, bench.snd_nxt, FIN_ACK, b"words")
