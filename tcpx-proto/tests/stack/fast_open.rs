@@ -436,7 +436,7 @@ fn syn_that_is_not_answered_comes_again_without_option_and_text() {
     for profile in Profile::ALL {
         let (mut bench, _) = client(profile);
         let ((syn, _), ..) = bench.open(40_001, b"hello");
-        let sent = bench.run(Duration::from_millis(1001));
+        let sent = bench.run(Duration::from_millis(1032));
         assert_eq!(sent.len(), 1, "{profile:?}");
         let (again, text) = &sent[0];
         assert_eq!((again.flags, again.seq), (Flags::SYN, syn.seq));
