@@ -9,6 +9,7 @@ mod ci;
 mod evidence;
 mod examples;
 mod fast_open;
+mod floods;
 mod guard;
 mod habits;
 mod kernel;
