@@ -6,12 +6,9 @@ use std::path::Path;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
 
-/// How many, by the environment's COUNT.
-pub fn count(otherwise: usize) -> usize {
-    let count = std::env::var("COUNT").ok();
-    count
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
+/// A number of the environment.
+pub fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// Whether the document is written.

@@ -365,8 +365,10 @@ fn floods_do_not_stop_the_client_beside_them_nor_grow_the_server() {
         Ok(())
     });
     let mut crowd = Crowd::new(tun, lab.b.at(PORT));
+    // SCALE: a part of the size in the document.
+    let scale = limits::number("SCALE").unwrap_or(if limits::is_updated() { 1 } else { 1000 });
     let mut table = String::from(
-        "| flood | size | segments/s | requests answered | ms before: median / p99 | ms beside it | \
+        "| flood | size | segments/s | requests answered | ms before: median / p99 | ms beside the flood | \
          server's RSS, MB: before / peak / after | replies per segment |\n\
          |---|---:|---:|---|---|---|---|---:|\n",
     );
@@ -381,11 +383,7 @@ fn floods_do_not_stop_the_client_beside_them_nor_grow_the_server() {
             server = Some(lab.server_at(&address, &["--quiet"]));
         }
         let Some(server) = &server else { return };
-        let count = if limits::is_updated() {
-            flood.count
-        } else {
-            (flood.count / 1000).max(20)
-        };
+        let count = (flood.count / scale).max(20);
         let (row, wrong) = beside(&lab, server, &mut crowd, &flood, count);
         eprintln!("{row}");
         _ = writeln!(table, "{row}");
