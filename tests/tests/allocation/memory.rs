@@ -190,7 +190,7 @@ struct Row {
     bound: &'static str,
 }
 
-const RECORD: usize = 1_100;
+const RECORD: usize = 1_500;
 const OPEN: usize = 2_300;
 const BUFFER: usize = 1 << 18;
 
