@@ -228,7 +228,8 @@ fn differ(before: &Sighting, now: &Sighting) -> bool {
 ///
 /// The messages are read here and not by netlink-packet-sock-diag, which leaves out how many probes
 /// were sent.
-pub(super) struct Kernel {
+#[derive(Debug)]
+pub struct Kernel {
     socket: Socket,
     sequence: u32,
 }
@@ -247,7 +248,10 @@ const PATIENCE: Timespec = Timespec {
 
 impl Kernel {
     /// In the calling thread's namespace.
-    pub(super) fn open() -> io::Result<Kernel> {
+    ///
+    /// # Errors
+    /// Those of opening a netlink socket.
+    pub fn open() -> io::Result<Kernel> {
         let socket = Socket::new(
             Domain::from(libc::AF_NETLINK),
             Type::DGRAM,
@@ -261,7 +265,10 @@ impl Kernel {
 
     /// Every IPv4 TCP socket in any state. Request sockets are shown as SYN-RECEIVED, those of
     /// TIME-WAIT in the state that they stand for.
-    pub(super) fn sockets(&mut self) -> io::Result<Vec<Sighting>> {
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn sockets(&mut self) -> io::Result<Vec<Sighting>> {
         self.sequence += 1;
         self.socket.write_all(&request(
             SOCK_DIAG_BY_FAMILY,
@@ -297,7 +304,10 @@ impl Kernel {
 
     /// Ends a socket (tcp_abort): with a RST where the RFC's ABORT sends one. One that is gone
     /// already is no error.
-    pub(super) fn destroy(&mut self, socket: &Sighting) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The kernel refuses: EPERM without CAP_NET_ADMIN.
+    pub fn destroy(&mut self, socket: &Sighting) -> io::Result<()> {
         self.sequence += 1;
         let mut request = request(SOCK_DESTROY, libc::NLM_F_ACK, self.sequence);
         let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (socket.local, socket.remote) else {

@@ -1,0 +1,156 @@
+//! Where two runs of a case differ.
+
+use super::case::Case;
+use super::peer::{Field, Reply};
+use super::side::{End, Followed, Outcome, Pace, Run};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tcpx_proto::wire::Flags;
+
+/// The first thing that differs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// The step that it followed.
+    pub step: usize,
+    /// What differs.
+    pub what: What,
+}
+
+/// What differs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum What {
+    /// What was sent.
+    Replies,
+    /// Only bare ACKs, which may wait for a timer: such a case is played again slowly.
+    Acks,
+    /// What a call returned.
+    Outcome,
+    /// The state.
+    State,
+    /// Whether or when something is sent again.
+    Repetition,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::Replies => "the replies differ",
+            What::Acks => "the ACKs differ",
+            What::Outcome => "the calls return different results",
+            What::State => "the states differ",
+            What::Repetition => "the repetitions differ",
+        })
+    }
+}
+
+/// The first difference between a run of the kernel's and one of tcpx.
+pub fn difference(_case: &Case, pace: Pace, kernel: &Run, tcpx: &Run) -> Option<Difference> {
+    let steps = kernel.iter().zip(tcpx);
+    let found = steps.enumerate().find_map(|(step, (kernel, tcpx))| {
+        let what = at_step(pace, kernel, tcpx)?;
+        Some(Difference { step, what })
+    });
+    if found.is_some() || pace == Pace::Fast {
+        return found;
+    }
+    let last = kernel.len().checked_sub(1)?;
+    repetitions(kernel.last()?, tcpx.last()?).then_some(Difference {
+        step: last,
+        what: What::Repetition,
+    })
+}
+
+fn at_step(pace: Pace, kernel: &Followed, tcpx: &Followed) -> Option<What> {
+    let first = |followed: &Followed| -> Vec<Shown> {
+        followed
+            .replies
+            .iter()
+            .filter(|reply| !reply.repeated)
+            .map(|reply| Shown::of(reply, pace))
+            .collect()
+    };
+    let (one, other) = (first(kernel), first(tcpx));
+    let without_acks = |shown: &[Shown]| -> Vec<Shown> {
+        let others = shown.iter().filter(|shown| !shown.is_bare_ack());
+        others.cloned().collect()
+    };
+    if one != other {
+        Some(match without_acks(&one) == without_acks(&other) {
+            true => What::Acks,
+            false => What::Replies,
+        })
+    } else if !same_outcome(kernel.outcome.as_ref(), tcpx.outcome.as_ref()) {
+        Some(What::Outcome)
+    } else if kernel.state != tcpx.state {
+        Some(What::State)
+    } else {
+        None
+    }
+}
+
+/// What comes so late waited for a timer.
+const DELAYED: Duration = Duration::from_millis(20);
+
+/// What must be the same of a reply.
+#[derive(Clone, PartialEq, Debug)]
+struct Shown {
+    reply: Reply,
+}
+
+impl Shown {
+    fn of(reply: &Reply, pace: Pace) -> Shown {
+        let mut reply = reply.clone();
+        // Nothing that a host does at once takes so long, and nothing that it delays so little.
+        reply.after = match pace != Pace::Fast && reply.after >= DELAYED {
+            true => DELAYED,
+            false => Duration::ZERO,
+        };
+        // Another helper's: the exact window and the order of a SYN's options.
+        reply.window = u16::from(reply.window > 0);
+        if reply.flags.contains(Flags::SYN) {
+            reply
+                .options
+                .retain(|field| !matches!(field, Field::Nop | Field::Scale(_)));
+            reply.options.sort_by_key(|field| format!("{field:?}"));
+        }
+        Shown { reply }
+    }
+}
+
+impl Shown {
+    fn is_bare_ack(&self) -> bool {
+        self.reply.flags == Flags::ACK && self.reply.text.is_empty()
+    }
+}
+
+/// Whether a call did the same. What `shutdown` returns is tokio's contract and not Linux's, and an
+/// error of a connection that has ended is reported by every call instead of the first.
+fn same_outcome(kernel: Option<&Outcome>, tcpx: Option<&Outcome>) -> bool {
+    match (kernel, tcpx) {
+        (Some(Outcome::Refused(_)), Some(Outcome::Refused(_))) => true,
+        (Some(Outcome::Refused(io::ErrorKind::NotConnected)), Some(Outcome::Done)) => true,
+        (Some(Outcome::Read(one, End::Fin)), Some(Outcome::Read(other, End::Error(_)))) => {
+            one == other
+        }
+        _ => kernel == tcpx,
+    }
+}
+
+/// Whether, after the last step, one host sends again what the other does not, or at another time:
+/// a tenth and 30 ms are allowed.
+fn repetitions(kernel: &Followed, tcpx: &Followed) -> bool {
+    let times = |followed: &Followed| -> Vec<Duration> {
+        followed
+            .replies
+            .iter()
+            .filter(|reply| reply.repeated)
+            .map(|reply| reply.after)
+            .collect()
+    };
+    let (kernel, tcpx) = (times(kernel), times(tcpx));
+    let near = |(a, b): (&Duration, &Duration)| {
+        a.abs_diff(*b) <= Duration::from_millis(30) + (*a).max(*b) / 10
+    };
+    kernel.len() != tcpx.len() || !kernel.iter().zip(&tcpx).all(near)
+}

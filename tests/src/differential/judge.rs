@@ -1,0 +1,387 @@
+//! The whole comparison: cases are drawn, played to both hosts and compared; what differs three
+//! times is shrunk and reported.
+
+use super::case::Case;
+use super::compare::{Difference, What, difference};
+use super::kernel::Kernel;
+use super::known;
+use super::shrink;
+use super::side::{Followed, Pace, Run, SLOTS, Side, play_slowly};
+use super::tcpx::Tcpx;
+use crate::tun::Tun;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Cases played at a time where no timer may expire.
+const FAST: usize = 48;
+/// The MTU of the devices.
+const MTU: u16 = 1500;
+/// Time between two steps, and after the last one, where timers may expire.
+pub const SLOW: Pace = Pace::Slow(Duration::from_millis(100), Duration::from_millis(1500));
+/// A difference counts if it shows this many times more.
+const REPLAYS: usize = 3;
+/// Of each kind of difference so many are repeated and shrunk.
+const OF_A_KIND: usize = 2;
+
+/// Both hosts.
+#[derive(Debug)]
+pub struct Judge {
+    kernel: Side<Kernel>,
+    tcpx: Side<Tcpx>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// What both hosts did in a case.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// The case.
+    pub case: Case,
+    /// How fast.
+    pub pace: Pace,
+    /// The kernel's run.
+    pub kernel: Run,
+    /// The run of tcpx.
+    pub tcpx: Run,
+    /// Where they differ first.
+    pub difference: Option<Difference>,
+}
+
+/// A difference that shows every time, as short as it gets.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The case that was drawn.
+    pub number: u64,
+    /// The shortest one.
+    pub played: Played,
+    /// Cases that differ in this way.
+    pub count: usize,
+}
+
+/// What a run of many cases gave.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Cases that were played.
+    pub cases: u64,
+    /// Differences that showed once and never again.
+    pub passing: usize,
+    /// Cases that are yet to be played slowly.
+    pub doubtful: usize,
+    /// Known differences, by name, with the number of cases.
+    pub known: BTreeMap<&'static str, usize>,
+    /// The others.
+    pub findings: Vec<Finding>,
+}
+
+impl Judge {
+    /// Both hosts in namespaces of their own. The calling thread enters that of the kernel.
+    ///
+    /// # Errors
+    /// Those of making namespaces and devices.
+    pub fn new() -> io::Result<Judge> {
+        // The loop of tcpx has a thread of its own.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let (kernels, kernels_tun) = Tun::alone(MTU)?;
+        let (ours, our_tun) = Tun::alone(MTU)?;
+        let inside = runtime.enter();
+        let host = Tcpx::new(&ours)?;
+        drop(inside);
+        move_into_link_name_space(kernels.fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(Judge {
+            kernel: Side::new(Kernel::new(&kernels)?, kernels_tun),
+            tcpx: Side::new(host, our_tun),
+            _runtime: runtime,
+        })
+    }
+
+    /// Plays at most [`SLOTS`] cases at a time to both hosts.
+    ///
+    /// # Errors
+    /// A host or a device fails.
+    pub fn play(&mut self, cases: &[Case], pace: Pace) -> io::Result<Vec<Played>> {
+        let Judge { kernel, tcpx, .. } = self;
+        let (kernel, tcpx) = match pace {
+            // One after the other, so that less time passes between two steps.
+            Pace::Fast => (kernel.play(cases)?, tcpx.play(cases)?),
+            Pace::Slow(apart, rest) => play_slowly((kernel, tcpx), cases, (apart, rest))?,
+        };
+        Ok(cases
+            .iter()
+            .zip(kernel.into_iter().zip(tcpx))
+            .map(|(case, (kernel, tcpx))| Played {
+                difference: difference(case, pace, &kernel, &tcpx),
+                case: case.clone(),
+                pace,
+                kernel,
+                tcpx,
+            })
+            .collect())
+    }
+
+    /// Plays these cases in as many rounds as it takes.
+    fn play_all(&mut self, cases: &[Case], pace: Pace) -> io::Result<Vec<Played>> {
+        let at_a_time = if pace == Pace::Fast { FAST } else { SLOTS };
+        let mut played = Vec::new();
+        for some in cases.chunks(at_a_time) {
+            played.extend(self.play(some, pace)?);
+        }
+        Ok(played)
+    }
+
+    /// Whether a case differs each time, and how the last time.
+    fn again(&mut self, case: &Case, pace: Pace) -> io::Result<Option<Played>> {
+        let mut last = None;
+        for _ in 0..REPLAYS {
+            let played = self.play(std::slice::from_ref(case), pace)?.pop();
+            last = played.filter(|played| played.difference.is_some());
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// The shortest case that still differs, without becoming a known difference. A step of
+    /// shrinking must show on three connections at a time.
+    fn shrunk(&mut self, mut best: Played) -> io::Result<Played> {
+        let kind = best.alike();
+        loop {
+            let weight = shrink::weight(&best.case);
+            let mut simpler = shrink::simpler(&best.case);
+            simpler.retain(|case| shrink::weight(case) < weight);
+            let copies: Vec<Case> = simpler
+                .iter()
+                .flat_map(|case| std::iter::repeat_n(case.clone(), REPLAYS))
+                .collect();
+            let played = self.play_all(&copies, best.pace)?;
+            let next = played
+                .chunks(REPLAYS)
+                .filter(|copies| copies.iter().all(|played| played.alike() == kind))
+                .filter_map(<[Played]>::last)
+                .min_by_key(|played| shrink::weight(&played.case));
+            match next {
+                Some(next) => best = next.clone(),
+                None => return Ok(best),
+            }
+        }
+    }
+
+    /// Repeats and shrinks what differs among these.
+    fn report(&mut self, played: Vec<(u64, Played)>, report: &mut Report) -> io::Result<()> {
+        for (number, played) in played {
+            report.cases += 1;
+            if played.difference.is_none() {
+                continue;
+            }
+            if let Some(name) = played.known() {
+                *report.known.entry(name).or_default() += 1;
+                continue;
+            }
+            let kind = played.kind();
+            let like = |finding: &&mut Finding| finding.played.kind() == kind;
+            if report.findings.iter_mut().filter(like).count() >= OF_A_KIND {
+                if let Some(finding) = report.findings.iter_mut().find(like) {
+                    finding.count += 1;
+                }
+                continue;
+            }
+            let Some(again) = self.again(&played.case, played.pace)? else {
+                report.passing += 1;
+                continue;
+            };
+            let shrunk = self.shrunk(again)?;
+            let shrunk = self.again(&shrunk.case, shrunk.pace)?.unwrap_or(shrunk);
+            match shrunk.known() {
+                Some(name) => *report.known.entry(name).or_default() += 1,
+                None => {
+                    let same = |finding: &&mut Finding| finding.played.case == shrunk.case;
+                    match report.findings.iter_mut().find(same) {
+                        Some(finding) => finding.count += 1,
+                        None => {
+                            println!(
+                                "\n== case {number} of the seed, as short as it gets\n{shrunk}"
+                            );
+                            report.findings.push(Finding {
+                                number,
+                                played: shrunk,
+                                count: 1,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws and plays cases from a seed until `more`, which is asked before each round, says no.
+    ///
+    /// # Errors
+    /// A host or a device fails.
+    pub fn run(&mut self, seed: u64, mut more: impl FnMut(&Report) -> bool) -> io::Result<Report> {
+        let mut report = Report::default();
+        let mut next = 0;
+        let mut doubtful = Vec::new();
+        for round in 0.. {
+            let going_on = more(&report);
+            // One round in twenty, which holds more cases, leaves time to the timers; so does one
+            // with all cases in which only the ACKs differed.
+            let fresh = round % 20 == 19 && going_on;
+            if doubtful.len() >= SLOTS / 2 || fresh || !going_on {
+                let mut some: Vec<u64> = std::mem::take(&mut doubtful);
+                report.cases -= some.len() as u64;
+                if fresh {
+                    let count = (SLOTS - some.len()) as u64;
+                    some.extend(next..next + count);
+                    next += count;
+                }
+                self.round(seed, &some, SLOW, &mut report)?;
+            }
+            if !going_on {
+                break;
+            }
+            let numbers: Vec<u64> = (next..).take(FAST).collect();
+            next += FAST as u64;
+            doubtful.extend(self.round(seed, &numbers, Pace::Fast, &mut report)?);
+            report.doubtful = doubtful.len();
+        }
+        Ok(report)
+    }
+
+    /// Plays the cases with these numbers and reports on them, except on those in which only the
+    /// ACKs differ while no timer had the time to expire: their numbers are returned.
+    fn round(
+        &mut self,
+        seed: u64,
+        numbers: &[u64],
+        pace: Pace,
+        report: &mut Report,
+    ) -> io::Result<Vec<u64>> {
+        let cases: Vec<Case> = numbers
+            .iter()
+            .map(|number| super::generate::case(seed, *number))
+            .collect();
+        let played = self.play(&cases, pace)?;
+        let acks_only = |played: &Played| {
+            pace == Pace::Fast
+                && played.difference.as_ref().map(|at| at.what) == Some(What::Acks)
+                && played.known().is_none()
+        };
+        let (doubtful, rest): (Vec<_>, Vec<_>) =
+            (numbers.iter().copied().zip(played)).partition(|(_, played)| acks_only(played));
+        report.cases += doubtful.len() as u64;
+        self.report(rest, report)?;
+        Ok(doubtful.into_iter().map(|(number, _)| number).collect())
+    }
+}
+
+impl Played {
+    fn known(&self) -> Option<&'static str> {
+        let difference = self.difference.as_ref()?;
+        known::name(&self.case, difference, &self.kernel, &self.tcpx)
+    }
+
+    /// What shrinking must keep.
+    fn alike(&self) -> Option<(Option<&'static str>, What, Vec<String>, Vec<String>)> {
+        let (what, _, kernel, tcpx) = self.kind()?;
+        Some((self.known(), what, kernel, tcpx))
+    }
+
+    /// What is alike in differences of one kind.
+    fn kind(&self) -> Option<(What, String, Vec<String>, Vec<String>)> {
+        let Difference { step, what } = self.difference.clone()?;
+        let replies = |run: &Run| -> Vec<String> {
+            let Followed { replies, state, .. } = &run[step];
+            let first = replies.iter().filter(|reply| !reply.repeated);
+            let controls = first.map(|reply| reply.control().to_string());
+            controls.chain([state.to_string()]).collect()
+        };
+        let before = step
+            .checked_sub(1)
+            .map_or_else(String::new, |before| self.kernel[before].state.to_string());
+        Some((what, before, replies(&self.kernel), replies(&self.tcpx)))
+    }
+}
+
+impl fmt::Display for Played {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |followed: Option<&Followed>| -> String {
+            followed.map_or_else(String::new, |followed| {
+                let outcome = followed.outcome.iter().map(ToString::to_string);
+                let replies = followed.replies.iter().map(|reply| match self.pace {
+                    Pace::Fast => reply.to_string(),
+                    Pace::Slow(..) => format!("{reply} after {:.0?}", reply.after),
+                });
+                let parts: Vec<String> = outcome.chain(replies).collect();
+                format!("{} {}", followed.state, parts.join("; "))
+            })
+        };
+        writeln!(f, "{}", self.case.offers)?;
+        if self.case.no_delay {
+            writeln!(f, "nodelay")?;
+        }
+        for (nth, step) in self.case.steps.iter().enumerate() {
+            writeln!(f, "{step}")?;
+            let (kernel, tcpx) = (side(self.kernel.get(nth)), side(self.tcpx.get(nth)));
+            writeln!(f, "    # kernel: {kernel}")?;
+            let differs = self.difference.as_ref().filter(|at| at.step == nth);
+            match differs {
+                Some(difference) => writeln!(f, "    # tcpx:   {tcpx}   <-- {}", difference.what)?,
+                None if kernel != tcpx => writeln!(f, "    # tcpx:   {tcpx}")?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line for each so many cases.
+#[derive(Debug)]
+pub struct Progress {
+    began: Instant,
+    next: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        let began = Instant::now();
+        Progress {
+            began,
+            next: began + Duration::from_secs(10),
+        }
+    }
+}
+
+impl Progress {
+    /// Seconds since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Prints how far it is, every ten seconds.
+    pub fn show(&mut self, report: &Report) {
+        if Instant::now() >= self.next {
+            self.next += Duration::from_secs(10);
+            eprintln!("{}", self.line(report));
+        }
+    }
+
+    /// How far it is.
+    pub fn line(&self, report: &Report) -> String {
+        let seconds = self.elapsed().as_secs_f64();
+        format!(
+            "{} cases in {seconds:.0} s, {:.0}/s; {} unexplained differences, {} known, {} that did \
+             not repeat",
+            report.cases,
+            report.cases as f64 / seconds,
+            report.findings.len(),
+            report.known.values().sum::<usize>(),
+            report.passing
+        )
+    }
+}
