@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tcpx::link;
-use tcpx_proto::config::{DIFFERENCES, LINUX_DIFFERENCES, Profile};
+use tcpx_proto::config::{DIFFERENCES, LINUX_DIFFERENCES, NAMED_DIFFERENCES, Profile};
 use tcpx_proto::preset::{PRESETS, Preset};
 
 /// The exit statuses of both binaries, as the end of their help.
@@ -230,6 +230,9 @@ fn after_help() -> String {
     text.push_str("\nWhere the linux profile still differs from Linux 6.18:\n");
     for difference in LINUX_DIFFERENCES {
         push_item(&mut text, difference);
+    }
+    for (_, reason) in NAMED_DIFFERENCES {
+        push_item(&mut text, reason);
     }
     let _infallible = write!(text, "\n{}", exit_codes());
     text

@@ -10,7 +10,9 @@ use std::fmt::Write;
 use common::inputs::{STATES, any_input, keep_the_invariants};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use tcpx_proto::config::{Config, DIFFERENCES, Difference, LINUX_DIFFERENCES, Profile};
+use tcpx_proto::config::{
+    Config, DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES, Profile,
+};
 
 fn any_profile() -> impl Strategy<Value = Profile> {
     prop::sample::select(Profile::ALL.to_vec())
@@ -97,6 +99,10 @@ fn document() -> String {
     text.push_str("\n## Where `linux` still differs from Linux 6.18\n\n");
     for difference in LINUX_DIFFERENCES {
         writeln!(text, "- {difference}").unwrap();
+    }
+    text.push_str("\nThese stay; `make differential` knows them by their names:\n\n");
+    for (name, reason) in NAMED_DIFFERENCES {
+        writeln!(text, "- `{name}`: {reason}").unwrap();
     }
     text
 }

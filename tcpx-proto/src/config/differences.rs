@@ -396,6 +396,43 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
     "the bits of AccECN are ignored",
 ];
 
+/// Differences from Linux that stay, by the name that `make differential` gives to what it finds, with
+/// the reason.
+pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
+    (
+        "send-before-established",
+        "SEND before ESTABLISHED queues the text, as RFC 9293 3.10.2 has it; Linux waits",
+    ),
+    (
+        "accept-before-established",
+        "a connection can be accepted in ESTABLISHED; Linux accepts one that is still in \
+         SYN-RECEIVED after a SYN,ACK with text",
+    ),
+    (
+        "abort-in-time-wait",
+        "ABORT ends TIME-WAIT, as RFC 9293 3.10.5 has it; Linux's TIME-WAIT is no socket's any more",
+    ),
+    (
+        "listener-end",
+        "a connection in SYN-RECEIVED ends with its listener; Linux keeps it until its timer expires, \
+         and answers its ACK with a RST",
+    ),
+    (
+        "simultaneous-ack",
+        "in a simultaneous open an ACK must acknowledge our SYN; Linux takes SEG.ACK = ISS, too",
+    ),
+    (
+        "simultaneous-options",
+        "the SYN,ACK of a simultaneous open has the options that both ends offer; Linux's has all that \
+         its SYN had",
+    ),
+    (
+        "simultaneous-shutdown",
+        "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4); Linux \
+         sends none before the socket is closed",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

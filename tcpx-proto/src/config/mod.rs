@@ -8,8 +8,8 @@ mod option;
 mod policy;
 mod profile;
 
-pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES};
 pub use option::SocketOption;
+pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
 pub use policy::{
     AbortRst, AckPace, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp,
     HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan,

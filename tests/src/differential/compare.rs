@@ -22,8 +22,9 @@ pub struct Difference {
 pub enum What {
     /// What was sent.
     Replies,
-    /// Only bare ACKs, which may wait for a timer: such a case is played again slowly.
-    Acks,
+    /// Only bare ACKs, or how much new text, both of which may wait for a timer: such a case is
+    /// played again slowly.
+    Timed,
     /// What a call returned.
     Outcome,
     /// The state.
@@ -36,7 +37,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             What::Replies => "the replies differ",
-            What::Acks => "the ACKs differ",
+            What::Timed => "the ACKs, or the amounts of text, differ",
             What::Outcome => "the calls return different results",
             What::State => "the states differ",
             What::Repetition => "the repetitions differ",
@@ -71,13 +72,9 @@ fn at_step(pace: Pace, kernel: &Followed, tcpx: &Followed) -> Option<What> {
             .collect()
     };
     let (one, other) = (first(kernel), first(tcpx));
-    let without_acks = |shown: &[Shown]| -> Vec<Shown> {
-        let others = shown.iter().filter(|shown| !shown.is_bare_ack());
-        others.cloned().collect()
-    };
     if one != other {
-        Some(match without_acks(&one) == without_acks(&other) {
-            true => What::Acks,
+        Some(match is_timed(&one, &other) {
+            true => What::Timed,
             false => What::Replies,
         })
     } else if !same_outcome(kernel.outcome.as_ref(), tcpx.outcome.as_ref()) {
@@ -102,10 +99,15 @@ impl Shown {
     fn of(reply: &Reply, pace: Pace) -> Shown {
         let mut reply = reply.clone();
         // Nothing that a host does at once takes so long, and nothing that it delays so little.
-        reply.after = match pace != Pace::Fast && reply.after >= DELAYED {
+        let bare = reply.flags == Flags::ACK && reply.text.is_empty();
+        reply.after = match pace != Pace::Fast && bare && reply.after >= DELAYED {
             true => DELAYED,
             false => Duration::ZERO,
         };
+        // The last segment of each burst that Linux builds at once has PSH, whatever its end is.
+        if !reply.text.is_empty() {
+            reply.flags -= Flags::PSH;
+        }
         // Another helper's: the exact window and the order of a SYN's options.
         reply.window = u16::from(reply.window > 0);
         if reply.flags.contains(Flags::SYN) {
@@ -116,6 +118,25 @@ impl Shown {
         }
         Shown { reply }
     }
+}
+
+/// Whether only bare ACKs and new text at the end tell the two apart.
+fn is_timed(one: &[Shown], other: &[Shown]) -> bool {
+    let settled = |shown: &[Shown]| -> Vec<Shown> {
+        let settled = shown.iter().filter(|shown| !shown.is_bare_ack());
+        settled.cloned().collect()
+    };
+    let (one, other) = (settled(one), settled(other));
+    let both = one.len().min(other.len());
+    let (more, rest) = if one.len() > both {
+        (&one, &other)
+    } else {
+        (&other, &one)
+    };
+    more[..both] == rest[..]
+        && more[both..]
+            .iter()
+            .all(|shown| !shown.reply.text.is_empty())
 }
 
 impl Shown {

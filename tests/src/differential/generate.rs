@@ -209,15 +209,16 @@ impl Writer {
     }
 
     fn any_call(&mut self) -> Call {
-        let bytes = self.draw.one(&[1, 5, 100, 1460, 3000, 20_000]);
+        let bytes = self.draw.one(&[1, 5, 100, 1460, 3000, 8000]);
         let early = matches!(self.opening, Opening::Listen | Opening::SynReceived);
+        let connecting = matches!(self.opening, Opening::SynSent | Opening::Simultaneous);
         if early && self.draw.chance(60) {
             return Call::Accept;
         }
         self.draw.weighed(&[
             (6, Call::Read(0)),
             (3, Call::Read(7)),
-            (10, Call::Write(bytes)),
+            (if connecting { 1 } else { 10 }, Call::Write(bytes)),
             (4, Call::Shutdown),
             (4, Call::Close),
             (1, Call::Abort),

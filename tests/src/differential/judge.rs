@@ -267,13 +267,13 @@ impl Judge {
             .map(|number| super::generate::case(seed, *number))
             .collect();
         let played = self.play(&cases, pace)?;
-        let acks_only = |played: &Played| {
+        let timed = |played: &Played| {
             pace == Pace::Fast
-                && played.difference.as_ref().map(|at| at.what) == Some(What::Acks)
+                && played.difference.as_ref().map(|at| at.what) == Some(What::Timed)
                 && played.known().is_none()
         };
         let (doubtful, rest): (Vec<_>, Vec<_>) =
-            (numbers.iter().copied().zip(played)).partition(|(_, played)| acks_only(played));
+            (numbers.iter().copied().zip(played)).partition(|(_, played)| timed(played));
         report.cases += doubtful.len() as u64;
         self.report(rest, report)?;
         Ok(doubtful.into_iter().map(|(number, _)| number).collect())

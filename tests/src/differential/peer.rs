@@ -12,7 +12,8 @@ use tcpx_proto::wire::{Flags, Header, Options, Segment};
 const IRS: Seq = Seq(0xffff_fc00);
 /// The peer's clock at the beginning.
 const CLOCK: u32 = 1000;
-/// Numbers that are farther away are shown relative to the right edge of the host's window.
+/// Numbers that are farther away are shown relative to the peer's last segment that was as far, as
+/// the windows of two hosts have different edges.
 const NEAR: u32 = 20_000;
 
 /// What the peer of a connection knows.
@@ -24,6 +25,10 @@ pub struct Peer {
     rcv_nxt: Seq,
     acked: Seq,
     edge: Seq,
+    /// Where the peer's last segment that was not near began.
+    far: Seq,
+    /// The control bits of the host's last SYN.
+    syn: Flags,
     snd_nxt: Seq,
     snd_una: Seq,
     scale: u8,
@@ -62,8 +67,8 @@ pub struct Reply {
 pub enum Relative {
     /// To its initial sequence number.
     Irs(i32),
-    /// To the right edge of the host's window.
-    Edge(i32),
+    /// To the peer's last segment that was far from there.
+    Far(i32),
 }
 
 /// An option as it stands in a header.
@@ -97,6 +102,8 @@ impl Peer {
             rcv_nxt: IRS,
             acked: IRS,
             edge: IRS + 1,
+            far: IRS,
+            syn: Flags::empty(),
             snd_nxt: Seq(0),
             snd_una: Seq(0),
             scale: 0,
@@ -154,6 +161,9 @@ impl Peer {
             tos: arrival.tos,
             id: 0,
         };
+        if (seq.since(IRS) as i32).unsigned_abs() > NEAR {
+            self.far = seq;
+        }
         let end = seq + (u32::from(arrival.text) + header.control_len());
         let in_window = self.edge.since(self.acked) >= end.since(self.acked);
         if !arrival.flags.contains(Flags::RST)
@@ -225,7 +235,11 @@ impl Peer {
             self.snd_nxt = header.seq;
         }
         let end = header.seq + segment.len();
-        let repeated = !segment.is_empty() && end.le(self.snd_nxt);
+        let answers = syn && self.syn != flags;
+        let repeated = !segment.is_empty() && end.le(self.snd_nxt) && !answers;
+        if syn {
+            self.syn = flags;
+        }
         if !reset && self.iss.is_some() {
             self.snd_nxt = self.snd_nxt.max(end);
         }
@@ -235,7 +249,7 @@ impl Peer {
         if syn {
             self.scale = offers.scale.and(header.options.window_scale).unwrap_or(0);
         }
-        let edge = self.edge;
+        let far = self.far;
         if flags.contains(Flags::ACK) && !reset {
             if self.acked.lt(header.ack) {
                 self.acked = header.ack;
@@ -248,7 +262,7 @@ impl Peer {
         }
         let relative = |seq: Seq| match seq.since(IRS) as i32 {
             near if near.unsigned_abs() <= NEAR => Relative::Irs(near),
-            _ => Relative::Edge(seq.since(edge) as i32),
+            _ => Relative::Far(seq.since(far) as i32),
         };
         // A RST may echo a number near 0.
         let origin = match self.iss {
@@ -334,7 +348,7 @@ impl fmt::Display for Relative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Relative::Irs(offset) => offset.fmt(f),
-            Relative::Edge(offset) => write!(f, "edge{offset:+}"),
+            Relative::Far(offset) => write!(f, "far{offset:+}"),
         }
     }
 }
