@@ -8,17 +8,17 @@ mod option;
 mod policy;
 mod profile;
 
-pub use option::SocketOption;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
+pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp,
-    HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, Orphan,
-    OrphanProbes, Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
-    ResetChecks, ResetPlace, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged,
-    SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
-    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack,
-    TimerGranularity, Unacknowledging, UrgentData, UserTimeoutFrom, Variance, WindowEdges,
-    ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
+    GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
+    OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery,
+    RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck,
+    SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText,
+    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
+    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -220,7 +220,20 @@ pub struct ConnConfig {
     pub missing_timestamp: MissingTimestamp,
     /// Whether TIME-WAIT checks the ACK field.
     pub time_wait_ack: TimeWaitAck,
-    /// What happens to a RST with an old timestamp in TIME-WAIT.
+    /// What happens to a segment with an old timestamp.
+    pub old_timestamp: OldTimestamp,
+    /// Whether the timestamp of an ACK before SND.UNA counts.
+    pub old_ack_timestamp: OldAckTimestamp,
+    /// What happens to text that ends beyond the window.
+    pub beyond_window: BeyondWindow,
+    /// What happens to unread text when the connection ends with an error.
+    pub unread_text: UnreadText,
+    /// What CLOSE of the sending direction does in SYN-SENT.
+    pub syn_sent_shutdown: SynSentShutdown,
+    /// The TOS field of a RST that answers a segment.
+    pub reset_tos: ResetTos,
+    /// What happens to a RST with an old timestamp in TIME-WAIT, and at a passive opener in
+    /// SYN-RECEIVED.
     pub time_wait_old_rst: TimeWaitOldRst,
     /// Whether TIME-WAIT answers a RST that is not at RCV.NXT.
     pub time_wait_challenge: TimeWaitChallenge,

@@ -105,11 +105,13 @@ pub enum Unacknowledging {
 pub enum Overlap {
     /// The text of the segment that begins first, or, of two that begin at the same number, of the
     /// one that arrived first: held segments are processed in the order of SEG.SEQ, and only the
-    /// new part of each counts (RFC 9293 section 3.10.7.4).
+    /// new part of each counts (RFC 9293 section 3.10.7.4). A held FIN with text behind it does not
+    /// count: one of the two is forged.
     SequenceOrder,
     /// The same, but of two that begin at the same number the longer one's, and a segment that
     /// continues a held one is merged with it: no D-SACK reports its overlap with those behind it
-    /// (Linux `tcp_data_queue_ofo`).
+    /// (Linux `tcp_data_queue_ofo`). A held FIN counts when its turn comes, whatever is held behind
+    /// it (Linux `tcp_ofo_queue`).
     Linux,
 }
 
@@ -498,13 +500,78 @@ pub enum TimeWaitAck {
     Ignore,
 }
 
-/// A RST with an old timestamp in TIME-WAIT.
+/// A segment with an old timestamp, in the states that have a whole connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum OldTimestamp {
+    /// It is dropped and answered with an ACK (RFC 7323 section 5.3, R1).
+    Answer,
+    /// One tick is not old, and 0 is no TS.Recent; a bare ACK that repeats the last one is
+    /// accepted if it is not a timeout older, and one before RCV.NXT gets no answer (Linux
+    /// `tcp_paws_check`, `tcp_disordered_ack_check`).
+    Linux,
+}
+
+/// The timestamp of an ACK before SND.UNA.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum OldAckTimestamp {
+    /// It becomes TS.Recent, if the segment is in the window and begins where it must (RFC 7323
+    /// section 5.3, R3).
+    Take,
+    /// It does not (Linux `tcp_ack`).
+    Ignore,
+}
+
+/// Text or a FIN that begins in the window and ends beyond it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum BeyondWindow {
+    /// What lies beyond is cut off (RFC 9293 section 3.10.7.4, first check).
+    Cut,
+    /// The segment counts whole while no text is unread, and is unacceptable otherwise (Linux
+    /// `tcp_sequence`).
+    Whole,
+}
+
+/// Text that the application has not read when the connection ends with an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum UnreadText {
+    /// It is flushed (RFC 9293 section 3.10.7.4, second check).
+    Flush,
+    /// It can be read before the error is reported (Linux `tcp_reset`, `tcp_recvmsg`).
+    Keep,
+}
+
+/// CLOSE of the sending direction in SYN-SENT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SynSentShutdown {
+    /// The FIN follows once the connection is established, as in SYN-RECEIVED (RFC 9293 section
+    /// 3.10.4).
+    Queue,
+    /// It ends the attempt (Linux `inet_shutdown`).
+    End,
+}
+
+/// The TOS field of a RST that answers a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ResetTos {
+    /// 0.
+    Zero,
+    /// The DSCP of that segment (Linux `tcp_v4_send_reset`).
+    Reflected,
+}
+
+/// A RST with an old timestamp in TIME-WAIT, and at a passive opener in SYN-RECEIVED.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum TimeWaitOldRst {
     /// PAWS never drops a RST (RFC 7323 section 5.3, R1).
     Accept,
-    /// PAWS drops it (Linux `tcp_timewait_state_process`).
+    /// PAWS drops it (Linux `tcp_paws_reject`).
     Drop,
 }
 

@@ -1,14 +1,15 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, Config, Congestion, ConnConfig, Ecn, FastOpenRefused, FastOpenRepeats,
-    FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits,
-    Nagle, Orphan, OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn,
-    RequestAck, RequestSyn, ResetChecks, ResetPlace, Rto, Samples, SequenceCheck, SillyWindow,
-    SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynText, TextOverFin, TimeWaitAck,
+    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused,
+    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
+    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
+    Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
+    ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
+    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
     TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
-    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UrgentData,
-    UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
+    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
+    UrgentData, UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -157,6 +158,12 @@ impl ConnConfig {
             request_syn: RequestSyn::Return,
             missing_timestamp: MissingTimestamp::Drop,
             time_wait_ack: TimeWaitAck::Check,
+            old_timestamp: OldTimestamp::Answer,
+            old_ack_timestamp: OldAckTimestamp::Take,
+            beyond_window: BeyondWindow::Cut,
+            unread_text: UnreadText::Flush,
+            syn_sent_shutdown: SynSentShutdown::Queue,
+            reset_tos: ResetTos::Zero,
             time_wait_old_rst: TimeWaitOldRst::Accept,
             time_wait_challenge: TimeWaitChallenge::Send,
             time_wait_reopen: TimeWaitReopen::Rfc6191,
@@ -223,6 +230,12 @@ impl ConnConfig {
             request_syn: RequestSyn::Reset,
             missing_timestamp: MissingTimestamp::Accept,
             time_wait_ack: TimeWaitAck::Ignore,
+            old_timestamp: OldTimestamp::Linux,
+            old_ack_timestamp: OldAckTimestamp::Ignore,
+            beyond_window: BeyondWindow::Whole,
+            unread_text: UnreadText::Keep,
+            syn_sent_shutdown: SynSentShutdown::End,
+            reset_tos: ResetTos::Reflected,
             time_wait_old_rst: TimeWaitOldRst::Drop,
             time_wait_challenge: TimeWaitChallenge::Silent,
             time_wait_reopen: TimeWaitReopen::Linux,

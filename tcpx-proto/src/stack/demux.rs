@@ -286,7 +286,7 @@ impl Stack {
     fn reset(&mut self, segment: &Segment<'_>) {
         self.replies.push_back(reset_to(
             segment,
-            self.config.conn.ttl,
+            &self.config.conn,
             None,
             self.record.packet,
         ));

@@ -5,7 +5,7 @@ use super::congestion::Reaction;
 use super::context::Context;
 use super::history::AckSummary;
 use super::segment_arrives::{Check, Stop};
-use crate::config::{ProbeInterval, ResetChecks, Samples};
+use crate::config::{OldAckTimestamp, ProbeInterval, ResetChecks, Samples};
 use crate::event::{Discard, Timer};
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -29,7 +29,10 @@ impl Tcb {
             self.challenge(cx.now);
             return Err(Stop::Discard(Discard::AckCheck));
         }
-        self.take_timestamp(cx.now, segment);
+        let old = header.ack.lt(self.snd.una);
+        if !old || self.config.old_ack_timestamp == OldAckTimestamp::Take {
+            self.take_timestamp(cx.now, segment);
+        }
         if self.state == State::TimeWait {
             return self.check_ack_in_time_wait(cx, segment);
         }

@@ -87,7 +87,10 @@ impl Assembler {
 
     /// There is text in place of a FIN, from `start` to `end`: one of the two is forged. A true FIN
     /// will come in order.
-    pub(super) fn cover_fins(&mut self, start: u32, end: u32) {
+    pub(super) fn cover_fins(&mut self, start: u32, end: u32, overlap: Overlap) {
+        if overlap == Overlap::Linux {
+            return;
+        }
         self.drop_fins(|place| (start..end).contains(&place));
     }
 
@@ -102,7 +105,7 @@ impl Assembler {
         overlap: Overlap,
     ) -> Option<u32> {
         // Nor does one count where text is held already.
-        let fin = fin && self.covered(end, end + 1) == 0;
+        let fin = fin && (overlap == Overlap::Linux || self.covered(end, end + 1) == 0);
         if fin
             && self
                 .pieces
@@ -205,9 +208,9 @@ impl Assembler {
     }
 
     /// RCV.NXT moves to `to`, or to what is held without a hole from there on. Returns to where,
-    /// and whether that is a FIN's place. A FIN with held text behind it does not count: the peer
-    /// is still sending.
-    pub(super) fn advance(&mut self, to: u32) -> (u32, bool) {
+    /// and whether that is a FIN's place. A FIN with held text behind it does not count, where the
+    /// policy is so: the peer is still sending.
+    pub(super) fn advance(&mut self, to: u32, overlap: Overlap) -> (u32, bool) {
         let mut to = to;
         let mut passed = 0;
         let reach = self.reach();
@@ -218,7 +221,7 @@ impl Assembler {
             passed += 1;
             if piece.end > to {
                 to = piece.text_end();
-                if piece.fin && reach <= to {
+                if piece.fin && (reach <= to || overlap == Overlap::Linux) {
                     self.clear();
                     return (to, true);
                 }

@@ -3,7 +3,7 @@
 use super::Tcb;
 use super::congestion::CongestionController;
 use super::context::Context;
-use crate::config::{HeldOutput, ListenerEnd};
+use crate::config::{HeldOutput, ListenerEnd, SynSentShutdown};
 use crate::error::{CallError, CloseReason};
 use crate::event::What;
 use crate::label::Cause;
@@ -89,6 +89,10 @@ impl Tcb {
         self.check_open()?;
         if self.snd.closing {
             return Err(CallError::Closing);
+        }
+        if self.state == State::SynSent && self.config.syn_sent_shutdown == SynSentShutdown::End {
+            self.fail(cx, Trigger::Close, CloseReason::Aborted);
+            return Ok(());
         }
         self.snd.closing = true;
         self.snd.cause = Cause::Call;

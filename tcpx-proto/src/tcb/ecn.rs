@@ -31,14 +31,15 @@ impl Notification {
     /// What the peer's SYN or SYN,ACK agrees to (section 6.1.1). Both bits on a SYN,ACK are a peer
     /// that reflects whatever it gets; a SYN that is marked as capable, which none may be, has met
     /// something that writes those bits (Linux `tcp_ecn_create_request`).
-    pub(super) fn agreed(policy: Ecn, header: &Header) -> Notification {
+    pub(super) fn agreed(policy: Ecn, header: &Header, passive: bool) -> Notification {
         let flags = header.flags;
         let asks = flags.contains(Flags::ECE | Flags::CWR) && header.tos & BITS == 0;
         let answers = flags.contains(Flags::ECE) && !flags.contains(Flags::CWR);
         let on = if flags.contains(Flags::ACK) {
             answers && policy == Ecn::On
         } else {
-            asks && policy != Ecn::Off
+            // In a simultaneous open only the end that asked, too, grants it (Linux `tcp_ecn_rcv_syn`).
+            asks && (policy == Ecn::On || (policy == Ecn::WhenAsked && passive))
         };
         Notification {
             on: on && flags.contains(Flags::SYN),

@@ -55,7 +55,7 @@ pub(crate) use size::offered_mss;
 pub use status::{RecoveryState, Status};
 pub(crate) use usage::Usage;
 
-use crate::config::{ConnConfig, Detour, Rto};
+use crate::config::{BeyondWindow, ConnConfig, Detour, Rto, UnreadText};
 use crate::error::CloseReason;
 use crate::event::{Timer, What};
 use crate::id::FourTuple;
@@ -123,6 +123,9 @@ pub(crate) struct Tcb {
     queued: Option<Box<Queued>>,
     fast_open: Option<Box<FastOpen>>,
 }
+
+/// No segment has more text, bytes.
+const LARGEST_TEXT: usize = 65_535;
 
 impl Tcb {
     /// The one function that changes the state: takes the edge of the table, or the detour that
@@ -223,7 +226,7 @@ impl Tcb {
             ..self.wake
         };
         cx.note(What::Closed(reason));
-        if reason != CloseReason::Clean {
+        if reason != CloseReason::Clean && self.config.unread_text == UnreadText::Flush {
             self.transfer = None;
         }
         self.compact();
@@ -259,7 +262,11 @@ impl Tcb {
         if self.transfer.is_none() {
             // The offered window is rounded up to the scale's unit, so the buffer holds a unit
             // more.
-            let limit = self.config.receive_buffer + (1 << self.rcv.shift);
+            let beyond = match self.config.beyond_window {
+                BeyondWindow::Cut => 0,
+                BeyondWindow::Whole => LARGEST_TEXT,
+            };
+            let limit = self.config.receive_buffer + (1 << self.rcv.shift) + beyond;
             self.transfer = Some(Box::new(Transfer {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),

@@ -203,7 +203,7 @@ impl Tcb {
         }
         //= 2018-2
         self.rcv.sack = self.config.sack && options.sack_permitted;
-        self.ecn = Notification::agreed(self.config.ecn, header);
+        self.ecn = Notification::agreed(self.config.ecn, header, self.passive);
         //= 7323-6
         if let (Some(stamps), true) = (options.timestamps, self.config.timestamps) {
             self.stamps.enable(now, stamps.value);

@@ -83,7 +83,7 @@ impl Rcv {
     pub(super) fn note_duplicate(&mut self, segment: &Segment<'_>) -> bool {
         let left = segment.header.seq;
         let right = (left + segment.len()).min(self.nxt);
-        let old = left.lt(right) && !segment.header.flags.contains(Flags::SYN);
+        let old = left.lt(self.nxt) && left.lt(right) && !segment.header.flags.contains(Flags::SYN);
         if old {
             self.duplicate = Some((left, right));
         }

@@ -3,11 +3,14 @@
 use super::Tcb;
 use super::context::{Context, Reply};
 use super::plan::Plan;
-use crate::config::AbortRst;
+use crate::config::{AbortRst, ConnConfig, ResetTos};
 use crate::id::ConnId;
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
 use crate::wire::{Flags, Header, Options, Segment};
+
+/// The bits of the TOS field that are not DSCP (RFC 3168 section 5).
+const ECN: u8 = 0b11;
 
 impl Tcb {
     /// The last ACK of a connection that is gone: it leaves without it.
@@ -38,7 +41,7 @@ impl Tcb {
 
     /// The RST that answers a segment which cannot belong to this connection.
     pub(super) fn reply_reset_to(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
-        let reply = reset_to(segment, self.config.ttl, Some(cx.id), cx.record.packet);
+        let reply = reset_to(segment, &self.config, Some(cx.id), cx.record.packet);
         cx.replies.push_back(reply);
     }
 }
@@ -47,7 +50,7 @@ impl Tcb {
 /// sequence number from the segment's ACK, or acknowledges the segment where that has none.
 pub(crate) fn reset_to(
     segment: &Segment<'_>,
-    ttl: u8,
+    config: &ConnConfig,
     conn: Option<ConnId>,
     packet: Option<u64>,
 ) -> Reply {
@@ -70,8 +73,11 @@ pub(crate) fn reset_to(
         window: 0,
         urgent: 0,
         options: Options::default(),
-        ttl,
-        tos: 0,
+        ttl: config.ttl,
+        tos: match config.reset_tos {
+            ResetTos::Zero => 0,
+            ResetTos::Reflected => got.tos & !ECN,
+        },
         id: 0,
     };
     Reply {

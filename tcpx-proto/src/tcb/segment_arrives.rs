@@ -5,9 +5,9 @@
 use super::Tcb;
 use super::context::{Context, Outcome};
 use crate::config::{
-    MissingTimestamp, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, SequenceCheck,
-    SynAcknowledged, SynSentAck, SynText, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
-    TimeWaitRst, Unacknowledging, WindowEdges,
+    BeyondWindow, MissingTimestamp, OldTimestamp, RepeatedSyn, RequestAck, RequestSyn, ResetChecks,
+    ResetPlace, SequenceCheck, SynAcknowledged, SynSentAck, SynText, TimeWaitAck,
+    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRst, Unacknowledging, WindowEdges,
 };
 use crate::error::CloseReason;
 use crate::event::{Discard, Timer, What};
@@ -127,8 +127,11 @@ impl Tcb {
         if self.state == State::TimeWait && self.config.time_wait_ack == TimeWaitAck::Ignore {
             if segment.is_empty() && segment.header.seq == self.rcv.nxt {
                 self.take_timestamp(cx.now, segment);
+            } else {
+                self.restart_time_wait(cx, segment);
+                self.answer(cx.now, segment);
             }
-            return self.check_ack_in_time_wait(cx, segment);
+            return Err(Stop::Discard(Discard::State));
         }
         self.check_ack(cx, segment)?;
         self.take_queued(cx, segment)?;
@@ -211,11 +214,22 @@ impl Tcb {
         };
         //= 7323-14
         let exempt = flags.contains(Flags::RST)
-            && (self.state != State::TimeWait
-                || self.config.time_wait_old_rst == TimeWaitOldRst::Accept);
+            && (!self.is_mini() || self.config.time_wait_old_rst == TimeWaitOldRst::Accept);
+        let old = match self.config.old_timestamp {
+            OldTimestamp::Linux if !self.is_mini() => {
+                self.is_old_for_linux(cx.now, segment, stamps.value)
+            }
+            _ => self.stamps.is_old(cx.now, stamps.value),
+        };
         //= 7323-13
-        if self.stamps.is_old(cx.now, stamps.value) && self.config.paws && !exempt {
-            if !flags.contains(Flags::RST) {
+        if old && self.config.paws && !exempt {
+            let silent = self.config.old_timestamp == OldTimestamp::Linux
+                && !self.is_mini()
+                && is_bare_ack(segment)
+                && segment.header.seq.lt(self.rcv.nxt);
+            if flags.contains(Flags::SYN) && !self.is_mini() {
+                self.challenge(cx.now);
+            } else if !flags.contains(Flags::RST) && !silent {
                 self.answer(cx.now, segment);
             }
             return Err(Stop::Discard(Discard::Paws));
@@ -231,6 +245,19 @@ impl Tcb {
             return Err(Stop::Discard(Discard::EchoCheck));
         }
         Ok(())
+    }
+
+    /// Whether a timestamp is old for [`OldTimestamp::Linux`]: by more than a tick, and not that of
+    /// a bare ACK which says nothing new and is not a timeout older.
+    fn is_old_for_linux(&self, now: Instant, segment: &Segment<'_>, value: u32) -> bool {
+        let age = self.stamps.age(now, value);
+        let header = &segment.header;
+        let repeats = is_bare_ack(segment)
+            && header.seq == self.rcv.nxt
+            && header.ack == self.snd.una
+            && !self.snd.is_window_fresh(header);
+        let replay = (self.estimator.rto() * 6 / 5).as_millis();
+        age > 1 && !(repeats && u128::from(age) <= replay)
     }
 
     /// RFC 7323 section 4.3: the stamp to echo is that of the segment that covers Last.ACK.sent;
@@ -301,6 +328,14 @@ impl Tcb {
             len > 0 && !flags.contains(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
         let behind =
             len == 0 && seq == self.rcv.nxt + self.rcv.window() && self.state != State::TimeWait;
+        let right = self.rcv.nxt + self.rcv.window();
+        if self.config.beyond_window == BeyondWindow::Whole
+            && !self.is_mini()
+            && seq.le(right)
+            && (seq + len).gt(right)
+        {
+            return self.unread() == 0;
+        }
         let touches = self.config.window_edges == WindowEdges::Inclusive && (old || behind);
         touches
             || (flags.contains(Flags::RST) && self.is_before_fin(seq))
@@ -420,4 +455,9 @@ impl Tcb {
             self.pending.ack = Some(Cause::Challenge);
         }
     }
+}
+
+/// An ACK without text, SYN or FIN.
+fn is_bare_ack(segment: &Segment<'_>) -> bool {
+    segment.header.flags.contains(Flags::ACK) && segment.is_empty()
 }

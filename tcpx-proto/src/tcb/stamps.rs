@@ -59,6 +59,15 @@ impl Stamps {
         now.since(self.recent_at) < STAMP_LIFE && is_later(self.recent, value)
     }
 
+    /// How much earlier than TS.Recent, where that is not 0 or so old that it is meaningless.
+    pub(super) fn age(&self, now: Instant, value: u32) -> u32 {
+        if self.is_old(now, value) && self.recent != 0 {
+            self.recent.wrapping_sub(value)
+        } else {
+            0
+        }
+    }
+
     /// Whether this timestamp is later than TS.Recent.
     pub(super) fn is_newer(&self, value: u32) -> bool {
         is_later(value, self.recent)

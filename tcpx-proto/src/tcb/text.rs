@@ -4,7 +4,7 @@ use super::Tcb;
 use super::buffer::Inserted;
 use super::context::Context;
 use super::segment_arrives::{Check, Stop};
-use crate::config::{SequenceCheck, TextOverFin};
+use crate::config::{BeyondWindow, SequenceCheck, TextOverFin};
 use crate::error::CloseReason;
 use crate::event::{Discard, What};
 use crate::label::Cause;
@@ -102,11 +102,17 @@ impl Tcb {
         let nxt = self.rcv.nxt;
         let offset = seq.since(nxt);
         let window = self.rcv.window();
-        let fits = window.saturating_sub(offset) as usize;
+        // Linux looks at where it begins, and has room for as much as a packet holds.
+        let whole = self.config.beyond_window == BeyondWindow::Whole && offset < window;
+        let fits = if whole {
+            text.len()
+        } else {
+            window.saturating_sub(offset) as usize
+        };
         let cut = text.len() > fits;
         let inside = if cut { &text[..fits] } else { text };
         // With text a FIN may lie right behind the window, as in Linux.
-        let fin = fin && !cut && offset as usize + text.len() <= window as usize;
+        let fin = fin && !cut && (whole || offset as usize + text.len() <= window as usize);
         let Some((inserted, holes)) = self.insert(cx.left.memory, offset, inside, fin) else {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));

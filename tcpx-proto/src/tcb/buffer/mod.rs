@@ -172,7 +172,7 @@ impl ReceiveBuffer {
         let duplicate = self
             .assembler
             .duplicate(offset, end + u32::from(fin), overlap);
-        self.assembler.cover_fins(offset, end);
+        self.assembler.cover_fins(offset, end, overlap);
         let new = end - offset - self.assembler.covered(offset, end);
         if offset > 0 {
             //= SHLD-31
@@ -198,7 +198,7 @@ impl ReceiveBuffer {
         let (advanced, fin) = if fin {
             (end, true)
         } else {
-            self.assembler.advance(end)
+            self.assembler.advance(end, overlap)
         };
         self.readable += advanced as usize;
         if fin {

@@ -81,7 +81,10 @@ impl Model {
 
     fn arrives(&mut self, seq: u32, text: &[u8], fin: bool, overlap: Overlap) {
         if seq <= self.next() {
-            self.drop_fins(|place| (seq..seq + text.len() as u32).contains(&place));
+            let end = seq + text.len() as u32;
+            self.drop_fins(|place| {
+                overlap == Overlap::SequenceOrder && (seq..end).contains(&place)
+            });
             self.take(seq, text, fin);
             while let Some(at) = self
                 .held
@@ -94,18 +97,19 @@ impl Model {
                     .iter()
                     .filter(|(_, text, _)| !text.is_empty())
                     .map(|(start, text, _)| start + text.len() as u32);
-                let fin = fin && reach.max().unwrap_or(0) <= seq + text.len() as u32;
+                let last = reach.max().unwrap_or(0) <= seq + text.len() as u32;
+                let fin = fin && (last || overlap == Overlap::Linux);
                 self.take(seq, &text, fin);
             }
             return;
         }
         let end = seq + text.len() as u32;
-        self.drop_fins(|place| (seq..end).contains(&place));
-        let fin = fin
-            && !self
-                .held
-                .iter()
-                .any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
+        self.drop_fins(|place| overlap == Overlap::SequenceOrder && (seq..end).contains(&place));
+        let covered = self
+            .held
+            .iter()
+            .any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
+        let fin = fin && (overlap == Overlap::Linux || !covered);
         if text.is_empty() && !fin {
             return;
         }
