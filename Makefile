@@ -70,6 +70,11 @@ bench: ## compare the speed with smoltcp in memory and with the kernel in namesp
 schedule: ## compare the times of tcpx's timers with the kernel's; LONG=1: those that take minutes, too (6 min); CASE=TLP: only these
 	@$(IN_NAMESPACES) cargo test -p tcpx-tests --test schedule -- --nocapture
 
+differential: ## play random segments and calls to the kernel and to tcpx: SEED=, COUNT=, DURATION=10m, CASE=file; prints what differs
+	@cargo build --quiet -p tcpx-tests --bin differential
+	@runner=$$(.ci/rootless --check); \
+	  $$runner target/debug/differential SEED=$(SEED) COUNT=$(COUNT) DURATION=$(DURATION) CASE=$(CASE) SLOW=$(SLOW)
+
 doctor: build ## report what works on this machine and how to fix what does not
 	@$(LAB) doctor
 

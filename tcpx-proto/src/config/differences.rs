@@ -168,6 +168,11 @@ pub const DIFFERENCES: &[Difference] = &[
         "the timestamp of an ACK before SND.UNA is not taken"
     ),
     row!(
+        window_update,
+        "RFC 9293 3.10.7.4",
+        "an ACK with the numbers of the last one changes the window only to 0 or to a larger one"
+    ),
+    row!(
         beyond_window,
         "RFC 9293 3.10.7.4",
         "text that ends beyond the window counts whole while no text is unread, and is unacceptable \
@@ -414,8 +419,7 @@ pub const DIFFERENCES: &[Difference] = &[
 pub const LINUX_DIFFERENCES: &[&str] = &[
     "slow start counts segments, and recovery starts with a burst; Linux counts bytes and uses PRR \
      (RFC 9937)",
-    "ACKs do not become quick when the window grows, and half of a small window does not limit a \
-     segment",
+    "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",
     "the bits of AccECN are ignored",
@@ -449,12 +453,40 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     (
         "simultaneous-options",
         "the SYN,ACK of a simultaneous open has the options that both ends offer; Linux's has all that \
-         its SYN had",
+         its SYN had, and its windows stay scaled",
     ),
     (
         "simultaneous-shutdown",
         "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4); Linux \
          sends none before the socket is closed",
+    ),
+    (
+        "error-kind",
+        "an error says who ended the connection: refused in SYN-RECEIVED of an active open, as RFC \
+         9293 3.10.7.4 has it, and aborted after a call of our own; Linux says reset, or broken pipe",
+    ),
+    (
+        "sack-of-purged",
+        "the ACK of a FIN does not report the text held behind it, which counts no more; Linux's \
+         does, for the last time",
+    ),
+    (
+        "shrunk-window",
+        "text beyond a window that the peer took back is probed for, and ACKs have SEG.SEQ = SND.NXT; \
+         Linux sends that text again, and its ACKs lie in the window",
+    ),
+    (
+        "bursts",
+        "a segment reports a D-SACK once, and has PSH where the text ends; Linux builds several \
+         segments at once, each with the same D-SACK, the last with PSH",
+    ),
+    (
+        "syn-fin-in-time-wait",
+        "a SYN,FIN leaves TIME-WAIT as it is; Linux ends it, and then drops the segment",
+    ),
+    (
+        "quick-acks",
+        "ACKs do not become quick when the window grows",
     ),
 ];
 

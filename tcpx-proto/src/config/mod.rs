@@ -11,14 +11,7 @@ mod profile;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
-    GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
-    OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery,
-    RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck,
-    SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText,
-    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
-    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -224,6 +217,8 @@ pub struct ConnConfig {
     pub old_timestamp: OldTimestamp,
     /// Whether the timestamp of an ACK before SND.UNA counts.
     pub old_ack_timestamp: OldAckTimestamp,
+    /// Which ACKs change SND.WND.
+    pub window_update: WindowUpdate,
     /// What happens to text that ends beyond the window.
     pub beyond_window: BeyondWindow,
     /// What happens to unread text when the connection ends with an error.

@@ -523,6 +523,17 @@ pub enum OldAckTimestamp {
     Ignore,
 }
 
+/// Which ACKs change SND.WND.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum WindowUpdate {
+    /// Those that are not older than the last that did (RFC 9293 section 3.10.7.4, fifth check).
+    Rfc9293,
+    /// The same, but one with the same numbers only to 0 or to a larger window (Linux
+    /// `tcp_may_update_window`).
+    NotSmaller,
+}
+
 /// Text or a FIN that begins in the window and ends beyond it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -1,15 +1,7 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused,
-    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
-    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
-    Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
-    ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
-    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
-    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
-    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
-    UrgentData, UserTimeoutFrom, Variance, WindowEdges, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -160,6 +152,7 @@ impl ConnConfig {
             time_wait_ack: TimeWaitAck::Check,
             old_timestamp: OldTimestamp::Answer,
             old_ack_timestamp: OldAckTimestamp::Take,
+            window_update: WindowUpdate::Rfc9293,
             beyond_window: BeyondWindow::Cut,
             unread_text: UnreadText::Flush,
             syn_sent_shutdown: SynSentShutdown::Queue,
@@ -232,6 +225,7 @@ impl ConnConfig {
             time_wait_ack: TimeWaitAck::Ignore,
             old_timestamp: OldTimestamp::Linux,
             old_ack_timestamp: OldAckTimestamp::Ignore,
+            window_update: WindowUpdate::NotSmaller,
             beyond_window: BeyondWindow::Whole,
             unread_text: UnreadText::Keep,
             syn_sent_shutdown: SynSentShutdown::End,

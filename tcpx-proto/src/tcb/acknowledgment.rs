@@ -88,6 +88,10 @@ impl Tcb {
             return Err(Stop::Discard(Discard::Backlog));
         }
         self.on_syn_acked(cx, segment);
+        if self.passive {
+            // What was answered before is another's in Linux, too: the request's.
+            self.rcv.last_challenge = None;
+        }
         self.snd.take_window(&segment.header);
         self.change_state(cx, Trigger::AckOfSyn, State::Established);
         self.begin_close(cx);
@@ -203,8 +207,16 @@ impl Tcb {
     }
 
     /// SND.WND, from a segment that is not older than the one it was last taken from.
+<<<<<<< HEAD
     fn update_window(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
         if !self.snd.is_window_fresh(&segment.header) {
+=======
+    fn update_window(&mut self, segment: &Segment<'_>) {
+        if !self
+            .snd
+            .is_window_fresh(&segment.header, self.config.window_update)
+        {
+>>>>>>> 0551510 (differential: the test with a fixed seed, make differential; more differences with their reasons; which ACKs change SND.WND)
             return;
         }
         let before = self.snd.wnd;

@@ -25,7 +25,7 @@ pub(crate) struct Rcv {
     pub(super) duplicate: Option<(Seq, Seq)>,
     pub(super) urgent: Option<Urgent>,
     pub(super) last_heard: Instant,
-    last_challenge: Option<Instant>,
+    pub(super) last_challenge: Option<Instant>,
     pub(super) keepalive_probes: u32,
 }
 

@@ -255,7 +255,7 @@ impl Tcb {
         let repeats = is_bare_ack(segment)
             && header.seq == self.rcv.nxt
             && header.ack == self.snd.una
-            && !self.snd.is_window_fresh(header);
+            && !self.snd.is_window_fresh(header, self.config.window_update);
         let replay = (self.estimator.rto() * 6 / 5).as_millis();
         age > 1 && !(repeats && u128::from(age) <= replay)
     }

@@ -1,6 +1,6 @@
 //! SND.*, and what else belongs to sending.
 
-use crate::config::Samples;
+use crate::config::{Samples, WindowUpdate};
 use crate::label::Cause;
 use crate::seq::Seq;
 use crate::time::Instant;
@@ -121,8 +121,19 @@ impl Snd {
     }
 
     /// Whether a segment is not older than the one that SND.WND was last taken from.
-    pub(super) fn is_window_fresh(&self, header: &Header) -> bool {
-        let fresh = self.wl1.lt(header.seq) || (self.wl1 == header.seq && self.wl2.le(header.ack));
+    pub(super) fn is_window_fresh(&self, header: &Header, policy: WindowUpdate) -> bool {
+        let window = self.window_of(header);
+        let fresh = match policy {
+            WindowUpdate::NotSmaller => {
+                let changes = window > self.wnd || window == 0;
+                self.wl2.lt(header.ack)
+                    || self.wl1.lt(header.seq)
+                    || (self.wl1 == header.seq && changes)
+            }
+            WindowUpdate::Rfc9293 => {
+                self.wl1.lt(header.seq) || (self.wl1 == header.seq && self.wl2.le(header.ack))
+            }
+        };
         fresh && !header.ack.lt(self.una)
     }
 

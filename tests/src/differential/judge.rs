@@ -190,7 +190,8 @@ impl Judge {
                 }
                 continue;
             }
-            let Some(again) = self.again(&played.case, played.pace)? else {
+            let again = self.again(&played.case, played.pace)?;
+            let Some(again) = again.filter(|again| !again.waits_for_a_timer()) else {
                 report.passing += 1;
                 continue;
             };
@@ -267,13 +268,8 @@ impl Judge {
             .map(|number| super::generate::case(seed, *number))
             .collect();
         let played = self.play(&cases, pace)?;
-        let timed = |played: &Played| {
-            pace == Pace::Fast
-                && played.difference.as_ref().map(|at| at.what) == Some(What::Timed)
-                && played.known().is_none()
-        };
-        let (doubtful, rest): (Vec<_>, Vec<_>) =
-            (numbers.iter().copied().zip(played)).partition(|(_, played)| timed(played));
+        let (doubtful, rest): (Vec<_>, Vec<_>) = (numbers.iter().copied().zip(played))
+            .partition(|(_, played)| played.waits_for_a_timer());
         report.cases += doubtful.len() as u64;
         self.report(rest, report)?;
         Ok(doubtful.into_iter().map(|(number, _)| number).collect())
@@ -284,6 +280,13 @@ impl Played {
     fn known(&self) -> Option<&'static str> {
         let difference = self.difference.as_ref()?;
         known::name(&self.case, difference, &self.kernel, &self.tcpx)
+    }
+
+    /// Whether only what may wait for a timer differs, where none had the time to expire.
+    fn waits_for_a_timer(&self) -> bool {
+        self.pace == Pace::Fast
+            && self.difference.as_ref().map(|at| at.what) == Some(What::Timed)
+            && self.known().is_none()
     }
 
     /// What shrinking must keep.

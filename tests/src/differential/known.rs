@@ -1,10 +1,12 @@
 //! Differences that are known and stay: how to tell them by what shows, each as narrowly as it can
 //! be. [`NAMED_DIFFERENCES`](tcpx_proto::config::NAMED_DIFFERENCES) has their reasons.
 
-use super::case::{Call, Case, Step};
+use super::case::{Base, Call, Case, Step};
 use super::compare::{Difference, What};
-use super::side::{Followed, Outcome, Run};
+use super::peer::{Field, Reply};
+use super::side::{End, Followed, Outcome, Run};
 use std::io::ErrorKind;
+use std::time::Duration;
 use tcpx_proto::state::State;
 use tcpx_proto::wire::Flags;
 
@@ -51,12 +53,69 @@ const KNOWN: &[(&str, Matcher)] = &[
     ("simultaneous-options", |seen| {
         is_simultaneous(seen)
             && seen.what == What::Replies
-            && [seen.kernel, seen.tcpx].map(sends_syn_ack) == [true, true]
+            && ([seen.kernel, seen.tcpx].map(sends_syn_ack) == [true, true]
+                || is_at_edge(seen.step))
     }),
     ("simultaneous-shutdown", |seen| {
         is_simultaneous(seen)
             && seen.before == State::SynReceived
             && *seen.step == Step::Call(Call::Shutdown)
+    }),
+    ("error-kind", |seen| {
+        let errors = [seen.kernel, seen.tcpx].map(|side| match &side.outcome {
+            Some(Outcome::Refused(_)) => true,
+            Some(Outcome::Read(_, end)) => matches!(end, End::Error(_)),
+            _ => false,
+        });
+        seen.what == What::Outcome && errors == [true, true]
+    }),
+    ("sack-of-purged", |seen| {
+        let bare = |followed: &Followed| -> Vec<Reply> {
+            let mut replies = followed.replies.clone();
+            for reply in &mut replies {
+                reply.after = Duration::ZERO;
+                reply.window = 0;
+                let sack = |field: &Field| matches!(field, Field::Sack(_) | Field::Nop);
+                reply.options.retain(|field| !sack(field));
+            }
+            replies
+        };
+        let fin = matches!(seen.step, Step::Arrive(it) if it.flags.contains(Flags::FIN));
+        fin && bare(seen.kernel) == bare(seen.tcpx)
+            && matches!(seen.kernel.state, State::TimeWait | State::Closing)
+    }),
+    ("shrunk-window", |seen| {
+        let small = matches!(seen.step, Step::Arrive(it) if it.window <= 2000);
+        let acks = |followed: &Followed| -> Vec<i32> {
+            let bare = followed.replies.iter().filter(|it| it.text.is_empty());
+            bare.map(|reply| reply.seq).collect()
+        };
+        let again = seen.kernel.replies.iter().any(|reply| reply.repeated);
+        small && (again || acks(seen.kernel) != acks(seen.tcpx))
+    }),
+    ("bursts", |seen| {
+        let repeats = |followed: &Followed| {
+            let sacks = followed.replies.iter().filter(|reply| {
+                let sack = |field: &Field| matches!(field, Field::Sack(_));
+                !reply.text.is_empty() && reply.options.iter().any(sack)
+            });
+            sacks.count()
+        };
+        seen.what == What::Replies && repeats(seen.kernel) > repeats(seen.tcpx).max(1)
+    }),
+    ("syn-fin-in-time-wait", |seen| {
+        let both = Flags::SYN | Flags::FIN;
+        matches!(seen.step, Step::Arrive(it) if it.flags.contains(both))
+            && (seen.kernel.state, seen.tcpx.state) == (State::Closed, State::TimeWait)
+    }),
+    ("quick-acks", |seen| {
+        let acks = |followed: &Followed| -> Vec<_> {
+            let replies = followed.replies.iter().filter(|reply| !reply.repeated);
+            replies
+                .map(|reply| (reply.flags, reply.seq, reply.ack))
+                .collect()
+        };
+        seen.what == What::Timed && acks(seen.kernel) == acks(seen.tcpx)
     }),
 ];
 
@@ -68,6 +127,11 @@ fn is_simultaneous(seen: &Seen<'_>) -> bool {
                 .earlier
                 .iter()
                 .any(|followed| followed.state == State::SynReceived))
+}
+
+/// The window that Linux offers after a simultaneous open without window scaling is still scaled.
+fn is_at_edge(step: &Step) -> bool {
+    matches!(step, Step::Arrive(arrival) if arrival.seq.base == Base::Edge)
 }
 
 fn acks_iss(step: &Step) -> bool {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tcpx::link::{Link, LinkOptions};
 use tcpx::netns::Namespace;
 use tcpx::{GuardKind, HostOptions, Listener, Ports, Stream};
-use tcpx_proto::config::{ConnConfig, Nagle, Profile};
+use tcpx_proto::config::{ConnConfig, Profile};
 use tcpx_proto::state::State;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -54,9 +54,7 @@ impl Tcpx {
 
     fn config(&self, case: &Case) -> ConnConfig {
         let mut config = self.host.config().conn.clone();
-        if case.no_delay {
-            config.nagle = Nagle::Off;
-        }
+        config.no_delay = case.no_delay;
         config
     }
 }
