@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-guard limits rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule
+.PHONY: help demo test test-guard limits differential rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin

@@ -11,7 +11,14 @@ mod profile;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
+    GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
+    OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery,
+    RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck,
+    SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText,
+    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
+    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
 };
 pub use profile::Profile;
 

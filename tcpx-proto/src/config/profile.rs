@@ -1,7 +1,15 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused,
+    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
+    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
+    Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
+    ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
+    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
+    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
+    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
+    UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;

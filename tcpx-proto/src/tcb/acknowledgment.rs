@@ -207,16 +207,11 @@ impl Tcb {
     }
 
     /// SND.WND, from a segment that is not older than the one it was last taken from.
-<<<<<<< HEAD
     fn update_window(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
-        if !self.snd.is_window_fresh(&segment.header) {
-=======
-    fn update_window(&mut self, segment: &Segment<'_>) {
         if !self
             .snd
             .is_window_fresh(&segment.header, self.config.window_update)
         {
->>>>>>> 0551510 (differential: the test with a fixed seed, make differential; more differences with their reasons; which ACKs change SND.WND)
             return;
         }
         let before = self.snd.wnd;
