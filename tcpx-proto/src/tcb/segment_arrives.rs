@@ -332,11 +332,16 @@ impl Tcb {
         if self.config.beyond_window == BeyondWindow::Whole
             && !self.is_mini()
             && seq.le(right)
-            && (seq + len).gt(right)
+            && (seq + (len - u32::from(flags.contains(Flags::FIN)))).gt(right)
         {
             return self.unread() == 0;
         }
-        let touches = self.config.window_edges == WindowEdges::Inclusive && (old || behind);
+        let fin_at_edge = self.config.beyond_window == BeyondWindow::Whole
+            && !self.is_mini()
+            && seq == right
+            && len == u32::from(flags.contains(Flags::FIN));
+        let touches =
+            fin_at_edge || self.config.window_edges == WindowEdges::Inclusive && (old || behind);
         touches
             || (flags.contains(Flags::RST) && self.is_before_fin(seq))
             || self.rcv.is_in_window(segment)

@@ -102,6 +102,10 @@ impl Tcb {
         let nxt = self.rcv.nxt;
         let offset = seq.since(nxt);
         let window = self.rcv.window();
+        if self.config.beyond_window == BeyondWindow::Whole && offset > 0 && offset >= window {
+            self.acknowledge(Cause::Ack);
+            return Err(Stop::Discard(Discard::NoRoom));
+        }
         // Linux looks at where it begins, and has room for as much as a packet holds.
         let whole = self.config.beyond_window == BeyondWindow::Whole && offset < window;
         let fits = if whole {
