@@ -210,7 +210,11 @@ impl Tcb {
 
     /// CLOSED for this reason; an ACK that is still owed leaves without the connection.
     fn end(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
-        if let Some(cause) = self.pending.ack.take() {
+        // The FIN that ended it is acknowledged; where a RST ended it, or is the answer, an ACK that
+        // was due is not sent.
+        if let Some(cause) = self.pending.ack.take()
+            && reason == CloseReason::Clean
+        {
             self.reply_ack(cx, cause);
         }
         self.timers.stop_all(cx);
