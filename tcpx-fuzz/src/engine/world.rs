@@ -50,7 +50,7 @@ impl World {
         let ends = [0, 1].map(|side| {
             let (config, without) = config(bytes);
             removed |= without;
-            End::new(side, config, record, now)
+            End::new(side, config, record, without, now)
         });
         World {
             ends,
@@ -235,7 +235,7 @@ impl World {
         for _ in 0..MOST_ROUNDS {
             self.read_all();
             self.drain();
-            if self.is_delivered() {
+            if !self.honest || self.is_delivered() {
                 return;
             }
             let more = self.advance_to_next();
