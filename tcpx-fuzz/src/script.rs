@@ -4,7 +4,7 @@ use crate::fault::is_in;
 use std::net::IpAddr;
 use std::time::Duration;
 use tcpx_proto::config::{Config, ConnConfig};
-use tcpx_proto::script::{Addresses, Script, Step};
+use tcpx_proto::script::{Addresses, Expected, Script, Step};
 use tcpx_proto::sim::Sim;
 
 /// The most things that happen in a run.
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     let written: String = script.steps.iter().map(written).collect();
     match Script::parse(&written) {
         Ok(read) => assert_eq!(short(&read), short(&script), "{written:?}"),
-        Err(mistake) => panic!("{mistake}: {written:?}"),
+        Err(mistake) => assert!(script.steps.iter().any(is_long), "{mistake}: {written:?}"),
     }
     let texts = script.steps.iter().map(|step| match step {
         Step::Send(text) => text.len(),
@@ -41,6 +41,14 @@ fn written(step: &Step) -> String {
     match step {
         Step::On(_) => format!("{step} "),
         _ => format!("{step}\n"),
+    }
+}
+
+/// Whether it is written with the length of its text alone, which cannot be read.
+fn is_long(step: &Step) -> bool {
+    match step {
+        Step::ReceiveUntil(text) | Step::Expect(Expected::Text(text)) => text.len() > 40,
+        _ => false,
     }
 }
 

@@ -224,9 +224,16 @@ impl End {
         };
         let mut into = [0; 4096];
         let most = most.min(into.len());
+        let mut seen = [0; 100];
+        let peeked = self.call(|stack| stack.peek(now, conn.id, &mut seen));
         let Ok(taken) = self.call(|stack| stack.receive(now, conn.id, &mut into[..most])) else {
             return;
         };
+        let both = seen.len().min(taken);
+        assert!(
+            peeked.is_ok() && seen[..both] == into[..both],
+            "peek: {peeked:?}"
+        );
         if let (Some(sent), true) = (peer_sent, conn.path < PATHS) {
             let expected = |at: usize| text(1 - self.side, conn.path, conn.read + at);
             assert!(

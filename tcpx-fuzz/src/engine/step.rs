@@ -4,6 +4,7 @@ use super::end::{address, tuple};
 use super::world::{Call, PATHS, Packet, World};
 use crate::bytes::Bytes;
 use std::time::Duration;
+use tcpx_proto::config::{KeepAlive, SocketOption};
 use tcpx_proto::seq::Seq;
 use tcpx_proto::stack::Stack;
 use tcpx_proto::wire::{
@@ -46,6 +47,7 @@ pub(super) fn step(world: &mut World, bytes: &mut Bytes<'_>) {
             world.read(side, nth, usize::from(bytes.short()));
         }
         16 | 17 => call(world, side, bytes),
+        18 if bytes.byte() & 1 == 0 => set_option(world, side, bytes),
         18 => listen(world, side),
         19 => restart(world, side),
         20 | 21 => lose(world, bytes),
@@ -72,6 +74,30 @@ fn call(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
     let end = &mut world.ends[side];
     if let Some(conn) = end.conns.get(nth).copied() {
         let _refused = end.call(|stack| which(stack, now, conn.id));
+    }
+}
+
+/// An option that changes after OPEN.
+fn set_option(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
+    let nth = connection(world, side, bytes);
+    let value = bytes.byte();
+    let time = Duration::from_millis(u64::from(bytes.short()));
+    let option = match bytes.below(6) {
+        0 => SocketOption::NoDelay(value & 1 == 1),
+        1 => SocketOption::KeepAlive((value & 1 == 1).then(|| KeepAlive {
+            idle: time,
+            interval: time,
+            probes: u32::from(value >> 1),
+        })),
+        2 => SocketOption::UserTimeout((value & 1 == 1).then_some(time)),
+        3 => SocketOption::Linger2(time),
+        4 => SocketOption::Tos(value),
+        _ => SocketOption::Ttl(value),
+    };
+    let now = world.now;
+    let end = &mut world.ends[side];
+    if let Some(conn) = end.conns.get(nth).copied() {
+        let _refused = end.call(|stack| stack.set_option(now, conn.id, option));
     }
 }
 
