@@ -223,7 +223,7 @@ impl End {
             return;
         };
         let mut into = [0; 4096];
-        let most = most.min(into.len());
+        let most = most.clamp(1, into.len());
         let mut seen = [0; 100];
         let peeked = self.call(|stack| stack.peek(now, conn.id, &mut seen));
         let Ok(taken) = self.call(|stack| stack.receive(now, conn.id, &mut into[..most])) else {
