@@ -46,7 +46,7 @@ pub const TARGETS: [Target; 7] = [
         name: "engine",
         run: engine::run,
         more_seeds: &[],
-        short: 10_000,
+        short: 4000,
     },
     Target {
         name: "fault",
@@ -58,13 +58,13 @@ pub const TARGETS: [Target; 7] = [
         name: "script",
         run: script::run,
         more_seeds: &[],
-        short: 10_000,
+        short: 4000,
     },
     Target {
         name: "experiment",
         run: experiment::run,
         more_seeds: &["tcpx-experiment/experiments"],
-        short: 400,
+        short: 250,
     },
     Target {
         name: "events",
@@ -76,7 +76,7 @@ pub const TARGETS: [Target; 7] = [
         name: "capture",
         run: capture::run,
         more_seeds: &[],
-        short: 4000,
+        short: 1500,
     },
 ];
 
