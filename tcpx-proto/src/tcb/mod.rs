@@ -25,6 +25,7 @@ mod output;
 mod pace;
 mod path;
 mod plan;
+mod prr;
 mod rack;
 mod rcv;
 mod recovery;
@@ -34,6 +35,7 @@ mod scoreboard;
 mod segment_arrives;
 mod size;
 mod snd;
+mod spurious;
 mod stamps;
 mod status;
 mod text;
@@ -41,8 +43,10 @@ mod time_wait;
 mod timeouts;
 mod timers;
 mod transfer;
+mod undo;
 mod urgent;
 mod usage;
+mod validation;
 
 #[cfg(test)]
 mod tests;
