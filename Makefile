@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-guard limits differential rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule
+.PHONY: help demo test test-all fuzz soak mutants test-guard limits rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule differential
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -24,6 +24,9 @@ TREE := target/tree-$(shell cksum <<<"$(PACKAGES)" | cut -d ' ' -f 1).tar
 # Records runs for the documents' observed columns.
 OBSERVE := --on wire,kernel --observe tcpx-lab/observed.jsonl
 DENY := target/tools/bin/cargo-deny
+FUZZ := target/tools/bin/cargo-fuzz
+MUTANTS := target/tools/bin/cargo-mutants
+FUZZ_TARGETS := parser engine fault script experiment events capture
 VALIDATOR := target/kubernetes-validate/bin/kubernetes-validate
 # For an ordinary user cargo runs each test program in its own namespaces; the build itself stays outside.
 IN_NAMESPACES = runner=$$(.ci/rootless --check); \
@@ -37,6 +40,23 @@ demo: build ## draw a handshake and close, then a run without the third ACK and 
 
 test: build tools wasm ## run all tests; without root, in a user namespace; REQUIRE=netns,loopback makes a skipped placement a failure
 	@$(IN_NAMESPACES) cargo test --workspace --no-fail-fast
+
+test-all: ## run all tests: make test, what it leaves out, every experiment in every world; as root also packages and containers
+	@$(MAKE) --no-print-directory test REQUIRE=netns,loopback
+	@$(MAKE) --no-print-directory test-guard
+	@$(MAKE) --no-print-directory lab ARGS='--require all'
+	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory test-packages container-deps test-containers BIN=target/debug OUT=target/tried
+
+fuzz: $(FUZZ) ## search for inputs that break what must hold, with libFuzzer: TARGET=engine DURATION=10m SEED=; SANITIZER=address
+	@[ -z "$(SANITIZER)" ] && cargo +nightly --version >/dev/null 2>&1 && echo "SANITIZER=address is possible: nightly is installed" || true
+	@printf '%-12s %-20s %12s %12s %9s\n' target seed inputs inputs/min findings
+	@.ci/fuzz $(or $(DURATION),1m) $(or $(SEED),$$RANDOM) $(or $(TARGET),$(FUZZ_TARGETS))
+
+soak: $(FUZZ) ## run everything that is random for DURATION=1h, and print a table: fuzz targets, kills of programs, the kernel beside tcpx
+	@.ci/soak $(or $(DURATION),1h) $(SEED)
+
+mutants: $(MUTANTS) ## change tcpx-proto in COUNT=200 places, chosen by SEED, and list the changes that no test notices
+	@PATH="$(CURDIR)/$(dir $(MUTANTS)):$$PATH" .ci/mutants $(or $(SEED),$$RANDOM) $(or $(COUNT),200)
 
 rfc: ## print which requirements of the RFCs are tagged at code and tests; VERBOSE=1: each place; ID=MUST-13,5961-3: these
 	@cargo run -q -p tcpx-tests --example rfc -- coverage
@@ -142,6 +162,12 @@ $(TREE):
 
 $(DENY):
 	@cargo install --quiet --locked --root target/tools cargo-deny@0.20.2
+
+$(FUZZ):
+	@cargo install --quiet --locked --root target/tools cargo-fuzz@0.13.2
+
+$(MUTANTS):
+	@cargo install --quiet --locked --root target/tools cargo-mutants@27.1.0
 
 $(VALIDATOR):
 	@python3 -m venv target/kubernetes-validate && target/kubernetes-validate/bin/pip install -q kubernetes-validate==1.37.0

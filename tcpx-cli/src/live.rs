@@ -107,6 +107,7 @@ impl Live {
             What::Opened { .. } => Style::new(),
             What::State { .. } | What::Closed(_) => STATE,
             What::Deviated { .. } | What::Discarded(_) | What::Icmp(_) | What::R1 { .. } => FAULT,
+            What::Undone { .. } => DETAIL,
             What::Accepted { .. } | What::Timer { .. } | What::Urgent { .. } if self.verbose => {
                 DETAIL
             }

@@ -45,9 +45,11 @@ impl Spans {
                 info!("{event}")
             }
             What::Accepted { .. } | What::Timer { .. } => trace!("{event}"),
-            What::Discarded(_) | What::Icmp(_) | What::R1 { .. } | What::Urgent { .. } => {
-                debug!("{event}")
-            }
+            What::Discarded(_)
+            | What::Icmp(_)
+            | What::R1 { .. }
+            | What::Urgent { .. }
+            | What::Undone { .. } => debug!("{event}"),
         });
         if let (What::Closed(_), Some(conn)) = (&event.what, conn) {
             self.open.remove(&conn);

@@ -97,6 +97,7 @@ impl Walked {
                 | Body::Icmp(_)
                 | Body::R1 { .. }
                 | Body::Urgent { .. }
+                | Body::Undone { .. }
                 | Body::Unknown => {}
             }
         }

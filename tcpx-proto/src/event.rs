@@ -86,6 +86,13 @@ pub enum What {
         /// The sequence number after the last urgent byte.
         up_to: Seq,
     },
+    /// A loss was none, and the reduction of the congestion window for it is taken back (RFC 4015).
+    Undone {
+        /// What proves it.
+        evidence: Evidence,
+        /// The congestion window then, bytes.
+        cwnd: u32,
+    },
     /// The connection reached CLOSED; its record is freed when the application releases it.
     Closed(CloseReason),
 }
@@ -126,10 +133,32 @@ impl fmt::Display for Event {
                 "R1 reached after {retransmissions} retransmissions: the path is doubtful"
             ),
             What::Urgent { up_to } => write!(f, "urgent data up to seq={}", up_to.0),
+            What::Undone { evidence, cwnd } => {
+                write!(f, "nothing was lost ({evidence}): cwnd={cwnd}")
+            }
             What::Closed(reason) => write!(f, "closed: {}", reason.name()),
         }
     }
 }
+
+/// What proves that nothing was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Evidence {
+    /// An echoed timestamp that is older than the first retransmission (Eifel detection, RFC 3522),
+    /// or nothing was retransmitted.
+    Timestamps,
+    /// Each retransmitted byte was reported as a duplicate (D-SACK, RFC 3708).
+    Duplicates,
+    /// What was sent before the retransmission timeout, and not again, arrived after it (F-RTO, RFC
+    /// 5682).
+    NeverResent,
+}
+
+names!(Evidence, "evidence", {
+    Evidence::Timestamps => "timestamps",
+    Evidence::Duplicates => "d-sack",
+    Evidence::NeverResent => "f-rto",
+});
 
 /// Why a segment, or the text of one, was not used.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -339,7 +339,9 @@ fn rfc_5681_3_1_window_is_as_many_segments_as_before_the_path_shrank() {
 
 #[test]
 fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
-    for config in configs() {
+    // RACK would tell that the retransmission is lost, too, which is congestion.
+    let blind = |config: &Config| config.conn.recovery != Recovery::Rack || !config.conn.sack;
+    for config in configs().filter(blind) {
         let (mut bench, sent) = shrunk(config, 1000);
         let una = bench.snd_una;
         let cwnd = bench.status().cwnd;
@@ -363,6 +365,22 @@ fn path_that_shrank_is_no_congestion_and_its_losses_begin_no_recovery() {
             "{} after {cwnd}",
             bench.status().cwnd
         );
+    }
+}
+
+#[test]
+fn path_that_shrank_and_then_lost_a_retransmission_is_congestion_by_rack() {
+    let rack = |config: &Config| config.conn.recovery == Recovery::Rack && config.conn.sack;
+    for config in configs().filter(rack) {
+        let (mut bench, sent) = shrunk(config, 1000);
+        let cwnd = bench.status().cwnd;
+        for sent in sent.iter().skip(1) {
+            let mut header = bench.header(bench.rcv_nxt, bench.snd_una, ACK);
+            header.options.sack.push(sent.header.seq, sent.end());
+            bench.now = bench.now + Duration::from_millis(1);
+            bench.say(header, b"");
+        }
+        assert!(bench.status().cwnd < cwnd);
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 use tcpx_proto::config::Profile;
 use tcpx_proto::error::CloseKind;
-use tcpx_proto::event::{Discard, Timer, TimerActionKind};
+use tcpx_proto::event::{Discard, Evidence, Timer, TimerActionKind};
 use tcpx_proto::fault::{Direction, VerdictKind};
 use tcpx_proto::label::{Carries, Cause};
 use tcpx_proto::name::UnknownName;
@@ -87,6 +87,10 @@ fn bodies() -> Vec<Body> {
         },
         Body::R1 { retransmissions: 3 },
         Body::Urgent { up_to: Seq(9) },
+        Body::Undone {
+            evidence: Evidence::Timestamps,
+            cwnd: 14_600,
+        },
         Body::Segment(Segment {
             cause: None,
             carries: None,
@@ -294,6 +298,10 @@ fn lists_of_the_schema_are_those_of_the_types() {
         ),
         ("/$defs/timer/properties/timer/enum", named(Timer::ALL)),
         (
+            "/$defs/undone/properties/evidence/enum",
+            named(Evidence::ALL),
+        ),
+        (
             "/$defs/timer/properties/action/enum",
             named(TimerActionKind::ALL),
         ),
@@ -355,6 +363,7 @@ fn names_are_read_back_and_unknown_ones_are_errors_that_have_the_word() {
     round_trip(Direction::ALL, "direction");
     round_trip(Discard::ALL, "reason to discard");
     round_trip(Timer::ALL, "timer");
+    round_trip(Evidence::ALL, "evidence");
     round_trip(TimerActionKind::ALL, "action of a timer");
     round_trip(AppActionKind::ALL, "action of an application");
     round_trip(IcmpName::ALL, "ICMP error");

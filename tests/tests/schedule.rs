@@ -1,7 +1,6 @@
 //! When a silent peer is asked again, and when it gets its ACK: tcpx with profile linux beside this
 //! machine's kernel. `make schedule` prints the table; LONG=1 adds the schedules that take minutes,
 //! CASE=TLP chooses by name.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use tcpx_tests::schedule::{Place, Row, cases};
 use tcpx_tests::skip::or_skip;

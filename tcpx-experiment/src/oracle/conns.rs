@@ -369,6 +369,7 @@ impl Conn {
             | Body::Icmp(_)
             | Body::R1 { .. }
             | Body::Urgent { .. }
+            | Body::Undone { .. }
             | Body::App(_)
             | Body::Unknown => {}
         }

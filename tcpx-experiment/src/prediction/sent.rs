@@ -293,6 +293,7 @@ fn contents(ran: &Ran<'_>, end: End) -> HashMap<Option<u64>, Content> {
             | Body::Deviated { .. }
             | Body::R1 { .. }
             | Body::Urgent { .. }
+            | Body::Undone { .. }
             | Body::Unknown => {}
         }
     }

@@ -53,6 +53,7 @@ pub fn longest(log: &Log, script: &Script) -> f64 {
             | Body::Deviated { .. }
             | Body::R1 { .. }
             | Body::Urgent { .. }
+            | Body::Undone { .. }
             | Body::Unknown => {}
         }
     }

@@ -184,6 +184,7 @@ impl Walk {
             | Body::Timer { .. }
             | Body::R1 { .. }
             | Body::Urgent { .. }
+            | Body::Undone { .. }
             | Body::Unknown => {}
         }
     }

@@ -73,6 +73,7 @@ impl<'a> Remarks<'a> {
             | Body::Icmp(_)
             | Body::R1 { .. }
             | Body::Urgent { .. }
+            | Body::Undone { .. }
             | Body::App(_)
             | Body::Unknown => None,
         });

@@ -319,10 +319,35 @@ pub const DIFFERENCES: &[Difference] = &[
         "losses are detected by time (RACK-TLP, RFC 8985) where the peer permits SACK"
     ),
     row!(
+        cwnd_reduction,
+        "RFC 6675 5",
+        "the congestion window falls in proportion to what is delivered (PRR, RFC 9937) instead \
+         of at once"
+    ),
+    row!(
+        spurious_loss,
+        "RFC 5681 3.2",
+        "a reduction of the congestion window is undone when timestamps (RFC 3522), D-SACK (RFC \
+         3708) or F-RTO (RFC 5682) prove that nothing was lost"
+    ),
+    row!(
+        slow_start,
+        "RFC 5681 3.1",
+        "slow start opens the congestion window by all bytes that an ACK acknowledges instead of \
+         one segment"
+    ),
+    row!(
+        window_use,
+        "RFC 5681 3.1, 4.1",
+        "a congestion window that is not used does not grow, and falls by half for each \
+         retransmission timeout without text; a loss leaves a part of it instead of FlightSize; \
+         the initial window is 10 segments of any size"
+    ),
+    row!(
         timeout_sack,
         "RFC 2018 8",
         "after a retransmission timeout, what SACK reported as held is not sent again before \
-         SND.UNA has reached it"
+         SND.UNA has reached it; SND.UNA at such a range brings the timeout forward"
     ),
     row!(
         ecn,
@@ -417,8 +442,9 @@ pub const DIFFERENCES: &[Difference] = &[
 /// Where the `linux` profile still differs from Linux 6.18, as measured against it. `--help` prints
 /// it.
 pub const LINUX_DIFFERENCES: &[&str] = &[
-    "slow start counts segments, and recovery starts with a burst; Linux counts bytes and uses PRR \
-     (RFC 9937)",
+    "the congestion window counts bytes; Linux counts segments, a small one as a whole",
+    "slow start ends at the first loss or mark; Linux's CUBIC also ends it where round trips get \
+     longer (HyStart)",
     "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",

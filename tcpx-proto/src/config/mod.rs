@@ -11,14 +11,15 @@ mod profile;
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, BeyondWindow, Congestion, Ecn, FastOpenRefused, FastOpenRepeats, FinRepeats,
-    GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
-    OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, Recovery,
-    RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck,
-    SillyWindow, SmallPath, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText,
-    TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
-    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Congestion, CwndReduction, Ecn, FastOpenRefused,
+    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
+    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
+    Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace,
+    ResetTos, Samples, SequenceCheck, SillyWindow, SlowStart, SmallPath, SpuriousLoss,
+    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
+    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
+    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
+    UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -138,6 +139,14 @@ pub struct ConnConfig {
     pub congestion: Congestion,
     /// How losses are detected and repaired where SACK was negotiated.
     pub recovery: Recovery,
+    /// How fast the congestion window falls when something is lost or marked.
+    pub cwnd_reduction: CwndReduction,
+    /// What happens when a loss turns out to be none.
+    pub spurious_loss: SpuriousLoss,
+    /// By how much slow start opens the congestion window.
+    pub slow_start: SlowStart,
+    /// What becomes of a congestion window that is not used (`tcp_slow_start_after_idle`).
+    pub window_use: WindowUse,
     /// Initial congestion window, segments, at least 1 (RFC 6928: 10).
     pub initial_window: u32,
     /// The number of retransmissions of our SYN from which the initial window is one segment (RFC

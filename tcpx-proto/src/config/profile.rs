@@ -1,15 +1,16 @@
 //! The three profiles: every parameter and policy with its value.
 
 use super::{
-    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, Ecn, FastOpenRefused,
-    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
-    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
-    Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn,
-    ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow, SmallPath,
-    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
-    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
-    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
-    UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, Config, Congestion, ConnConfig, CwndReduction, Ecn,
+    FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn,
+    ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan,
+    OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, Recovery, RepeatedSyn, RequestAck,
+    RequestSyn, ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck, SillyWindow,
+    SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown,
+    SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused,
+    TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity,
+    Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate,
+    WindowUse, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -120,6 +121,10 @@ impl ConnConfig {
             probe_interval: ProbeInterval::FromProbe,
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,
+            cwnd_reduction: CwndReduction::AtOnce,
+            spurious_loss: SpuriousLoss::Ignore,
+            slow_start: SlowStart::PerAck,
+            window_use: WindowUse::Ignored,
             initial_window: 10,
             lost_syns: 1,
             dup_ack_threshold: 3,
@@ -206,6 +211,10 @@ impl ConnConfig {
             user_timeout_from: UserTimeoutFrom::Retransmission,
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
+            cwnd_reduction: CwndReduction::Proportional,
+            spurious_loss: SpuriousLoss::Undo,
+            slow_start: SlowStart::PerByte,
+            window_use: WindowUse::Counted,
             sws_override: None,
             probe_interval: ProbeInterval::FromAnswer,
             small_path: SmallPath::Fragment,

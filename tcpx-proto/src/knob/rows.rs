@@ -2,7 +2,8 @@
 
 use super::{Choice, Effect, Heading, Knob};
 use crate::config::{
-    Config, Congestion, Ecn, Isn, KeepAlive, Overflow, Persist, Recovery, TimeWaitRst,
+    Config, Congestion, CwndReduction, Ecn, Isn, KeepAlive, Overflow, Persist, Recovery, SlowStart,
+    SpuriousLoss, TimeWaitRst,
 };
 use crate::lexer::{self, Parsed, Word, number, size};
 use crate::seq::Seq;
@@ -445,6 +446,57 @@ pub const KNOBS: &[Knob] = &[
                 name: "rack",
                 help: "By time, with tail-loss probes (RFC 8985)",
                 set: |config| config.conn.recovery = Recovery::Rack,
+            },
+        ],
+    ),
+    choice(
+        "cwnd-reduction",
+        "Choose how fast the congestion window falls after a loss or a mark",
+        "RFC 9937",
+        &[
+            Choice {
+                name: "at-once",
+                help: "To the threshold (RFC 5681)",
+                set: |config| config.conn.cwnd_reduction = CwndReduction::AtOnce,
+            },
+            Choice {
+                name: "prr",
+                help: "In proportion to what is delivered (RFC 9937)",
+                set: |config| config.conn.cwnd_reduction = CwndReduction::Proportional,
+            },
+        ],
+    ),
+    choice(
+        "spurious-loss",
+        "Choose what to do when a lost segment proves to be only late",
+        "RFC 4015",
+        &[
+            Choice {
+                name: "ignore",
+                help: "Nothing (RFC 5681)",
+                set: |config| config.conn.spurious_loss = SpuriousLoss::Ignore,
+            },
+            Choice {
+                name: "undo",
+                help: "Restore the window, on proof by timestamps, D-SACK or F-RTO",
+                set: |config| config.conn.spurious_loss = SpuriousLoss::Undo,
+            },
+        ],
+    ),
+    choice(
+        "slow-start",
+        "Choose by how much an ACK opens the congestion window in slow start",
+        "RFC 5681 3.1",
+        &[
+            Choice {
+                name: "per-ack",
+                help: "By one segment at most (RFC 5681)",
+                set: |config| config.conn.slow_start = SlowStart::PerAck,
+            },
+            Choice {
+                name: "per-byte",
+                help: "By all it acknowledges (RFC 3465)",
+                set: |config| config.conn.slow_start = SlowStart::PerByte,
             },
         ],
     ),

@@ -327,7 +327,17 @@ struct Quoted<'a>(&'a [u8]);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
-            0..=40 => write!(f, "\"{}\"", self.0.escape_ascii()),
+            0..=40 => {
+                f.write_str("\"")?;
+                // An apostrophe needs no backslash here, and a script has none for it.
+                for byte in self.0 {
+                    match byte {
+                        b'\'' => f.write_str("'")?,
+                        byte => write!(f, "{}", byte.escape_ascii())?,
+                    }
+                }
+                f.write_str("\"")
+            }
             bytes => write!(f, "{bytes}"),
         }
     }

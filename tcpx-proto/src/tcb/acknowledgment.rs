@@ -1,7 +1,6 @@
 //! SEGMENT ARRIVES, fifth check (RFC 9293 section 3.10.7.4): the ACK field.
 
 use super::Tcb;
-use super::congestion::Reaction;
 use super::context::Context;
 use super::history::AckSummary;
 use super::segment_arrives::{Check, Stop};
@@ -52,22 +51,26 @@ impl Tcb {
         let selective = self.is_selective();
         let summary = match self.transfer.as_deref_mut() {
             Some(transfer) if selective => {
+                let recover = transfer.congestion.recovery_point();
                 transfer
                     .history
-                    .on_ack(cx.now, header, &self.snd, &self.stamps)
+                    .on_ack(cx.now, header, &self.snd, &self.stamps, recover)
             }
-            _ => AckSummary::default(),
+            _ => AckSummary {
+                original: self.snd.cursor.is_some_and(|cursor| header.ack.gt(cursor)),
+                ..AckSummary::default()
+            },
         };
         let acked = if header.ack.gt(una) {
             self.on_new_ack(cx, segment, &summary)
         } else {
             0
         };
-        self.on_echo(cx, segment, acked);
+        self.on_echo(segment, acked);
         if selective {
             self.on_selective_ack(cx, segment, &summary, acked);
-        } else if self.snd.una == una && self.snd.is_duplicate_ack(header, segment.is_empty()) {
-            self.on_duplicate_ack();
+        } else if acked > 0 || self.snd.is_duplicate_ack(header, segment.is_empty()) {
+            self.on_plain_ack(cx, segment, &summary, acked);
         }
     }
 
@@ -128,8 +131,6 @@ impl Tcb {
         let acked = ack.since(self.snd.una);
         self.snd.advance(ack);
         let flight = self.snd.flight();
-        let selective = self.is_selective();
-        let path = self.path_with(cx.now, segment);
         let text = acked - u32::from(fin_now);
         if let Some(transfer) = &mut self.transfer {
             let before = transfer.send.room();
@@ -138,8 +139,7 @@ impl Tcb {
             transfer.counts.bytes_acked += u64::from(text);
             self.wake.writable |= text > 0 || before == 0;
             // What a duplicate before it in the batch asked for is settled.
-            self.pending.retransmission = !selective
-                && transfer.congestion.acked(text, ack, flight, &path) == Reaction::Retransmit;
+            self.pending.retransmission = false;
         }
         self.timers.stop(cx, Timer::Override);
         //= 6298-11
@@ -189,21 +189,6 @@ impl Tcb {
         }
         let (timed, at) = self.snd.timed?;
         segment.header.ack.gt(timed).then(|| now.since(at))
-    }
-
-    fn on_duplicate_ack(&mut self) {
-        let una = self.snd.una;
-        let nxt = self.snd.nxt;
-        let mss = self.effective_mss(0);
-        let threshold = self.config.dup_ack_threshold;
-        let Some(congestion) = self.congestion_mut() else {
-            return;
-        };
-        let reaction = congestion.duplicate_ack(una, nxt, nxt.since(una), mss, threshold);
-        if reaction == Reaction::Retransmit {
-            self.pending.retransmission = true;
-            self.ecn.on_window_reduced(nxt);
-        }
     }
 
     /// SND.WND, from a segment that is not older than the one it was last taken from.

@@ -183,6 +183,8 @@ mod tests {
             rtt: Duration::from_millis(100),
             mss: MSS,
             marked: false,
+            loses: false,
+            reorders: false,
         }
     }
 

@@ -2,7 +2,6 @@
 //! the answer to an echo.
 
 use super::Tcb;
-use super::context::Context;
 use crate::config::Ecn;
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -124,6 +123,11 @@ impl Notification {
         }
     }
 
+    /// The reduction was taken back, and is not reported (`tcp_ecn_withdraw_cwr`).
+    pub(super) fn on_window_restored(&mut self) {
+        self.reduced = false;
+    }
+
     /// New text with CWR tells the peer.
     pub(super) fn on_sent(&mut self, flags: Flags) {
         //= 3168-2
@@ -134,22 +138,22 @@ impl Notification {
 impl Tcb {
     /// An ACK with ECE: the window falls as after a loss, once in a window of text (section 6.1.2).
     /// `acked`: bytes that it acknowledged.
-    pub(super) fn on_echo(&mut self, cx: &Context<'_>, segment: &Segment<'_>, acked: u32) {
+    pub(super) fn on_echo(&mut self, segment: &Segment<'_>, acked: u32) {
         let ack = segment.header.ack;
         self.ecn.until = self.ecn.until.filter(|until| ack.le(*until));
-        let flight = self.snd.flight() + acked;
-        //= 3168-2
-        if !self.ecn.is_echo(segment.header.flags) || self.ecn.until.is_some() || flight == 0 {
+        let flight = self.in_flight(acked);
+        if !self.ecn.is_echo(segment.header.flags) {
             return;
         }
-        let nxt = self.snd.nxt;
-        let mss = self.path(cx.now).mss;
+        let until = self.ecn.until;
         let Some(congestion) = self.congestion_mut() else {
             return;
         };
-        if !congestion.in_recovery() {
-            congestion.marked(nxt, flight, mss);
-            self.ecn.on_window_reduced(nxt);
+        congestion.keep_reduction();
+        //= 3168-2
+        if until.is_none() && flight.bytes > 0 && congestion.is_settled() {
+            congestion.marked(&flight);
+            self.ecn.on_window_reduced(flight.nxt);
         }
     }
 }

@@ -21,6 +21,13 @@ pub(super) struct SendHistory {
     /// The one rescue retransmission of this recovery was made (RFC 6675 section 4, NextSeg rule
     /// 4).
     pub(super) rescued: bool,
+    /// F-RTO tells whether the timeout was needed (RFC 5682 section 3.1).
+    pub(super) frto: bool,
+    /// Until the next ACK only new text goes out, whatever is lost.
+    pub(super) new_first: bool,
+    /// The TSval of the first retransmission since nothing was lost (RFC 3522 section 3.2,
+    /// RetransmitTS).
+    pub(super) first_resent: Option<u32>,
 }
 
 /// What one ACK reported.
@@ -30,14 +37,21 @@ pub(super) struct AckSummary {
     pub(super) rtt: Option<Duration>,
     /// It reports for the first time that some bytes are held.
     pub(super) newly_held: bool,
-    /// It reports something that arrived twice (RFC 2883).
-    pub(super) duplicate: bool,
+    /// It reports that these bytes arrived twice (RFC 2883).
+    pub(super) duplicate: Option<(Seq, Seq)>,
+    /// Bytes that it acknowledges or reports as held, and none before.
+    pub(super) delivered: u32,
+    /// Among them are some that were sent once, and not after the last loss was noticed.
+    pub(super) original: bool,
 }
 
 /// What loss detection found.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Losses {
     /// Something is lost that was not known to be.
     pub(super) found: bool,
+    /// Some of it had been sent again.
+    pub(super) resent: bool,
     /// In how long more will be, if nothing arrives (RACK's reordering timer).
     pub(super) next: Option<Duration>,
 }
@@ -49,16 +63,21 @@ impl SendHistory {
             rack: Rack::new(),
             newest: iss,
             rescued: false,
+            frto: false,
+            new_first: false,
+            first_resent: None,
         }
     }
 
-    /// Takes from an acceptable ACK what it reports as delivered, before SND.UNA moves.
+    /// Takes from an acceptable ACK what it reports as delivered, before SND.UNA moves. `recover`:
+    /// the last byte that was in flight when a loss was noticed last.
     pub(super) fn on_ack(
         &mut self,
         now: Instant,
         header: &Header,
         snd: &Snd,
         stamps: &Stamps,
+        recover: Seq,
     ) -> AckSummary {
         let SendHistory { board, rack, .. } = self;
         let echo = stamps.echo(header);
@@ -66,29 +85,39 @@ impl SendHistory {
         // arrived.
         let is_original =
             |run: &Run| echo.is_some_and(|echo| Seq(echo).lt(Seq(stamps.value(run.at))));
-        let mut summary = AckSummary {
-            duplicate: reports_duplicate(&header.options.sack, header.ack),
-            ..AckSummary::default()
+        let mut delivered = 0;
+        let mut original = false;
+        let mut rtt = None;
+        let mut deliver = |run: &Run| {
+            delivered += run.end.since(run.start);
+            original |= !run.again && run.end.le(recover + 1);
+            rack.delivered(now, run, is_original(run));
         };
         board.acknowledged(header.ack, |run| {
-            if run.is_sample() && summary.rtt.is_none() {
-                summary.rtt = Some(now.since(run.at));
+            if run.is_sample() && rtt.is_none() {
+                rtt = Some(now.since(run.at));
             }
-            rack.delivered(now, run, is_original(run));
+            deliver(run);
         });
+        let mut newly_held = false;
         for (left, right) in header.options.sack.from(snd.una) {
             // Anything else is a D-SACK, old, or a lie: what begins at the ACK would be covered by
             // it.
             //= 2018-8
             let credible = left.lt(right) && left.gt(snd.una.max(header.ack)) && right.le(snd.nxt);
             if credible {
-                summary.newly_held |= board.held(left, right, |run| {
-                    rack.delivered(now, run, is_original(run))
-                });
+                newly_held |= board.held(left, right, &mut deliver);
             }
         }
+        let summary = AckSummary {
+            rtt,
+            newly_held,
+            duplicate: duplicate(&header.options.sack, header.ack),
+            delivered,
+            original,
+        };
         rack.advanced(header.ack);
-        if summary.duplicate {
+        if summary.duplicate.is_some() {
             rack.duplicate_reported(snd.nxt);
         }
         summary
@@ -110,14 +139,14 @@ impl SendHistory {
         //= 8985-6
         if recovery == Recovery::Rack {
             let many = board.bytes(Mark::Held) >= threshold.saturating_mul(path.mss);
-            let certain = repeated || many || congestion.in_recovery();
-            let (found, next) = rack.detect(path.now, board, path.rtt, certain);
-            return Losses { found, next };
+            let certain = repeated || many || !congestion.is_settled();
+            return rack.detect(path.now, board, path.rtt, certain);
         }
         let first = repeated && congestion.is_past(una) && board.lose_first(path.mss);
         let below = board.lose_below_held(threshold, path.mss);
         Losses {
             found: first || below,
+            resent: false,
             next: None,
         }
     }
@@ -131,14 +160,16 @@ impl SendHistory {
         path: &Path,
     ) {
         self.rack.probe = None;
+        let reneged = self.board.is_reneged();
         //= 2018-5
-        if !keep || self.board.is_reneged() {
+        if !keep || reneged {
             self.board.forget_held();
         }
         match recovery {
-            Recovery::Rack => self
-                .rack
-                .timed_out(path.now, &mut self.board, path.rtt, path.mss),
+            Recovery::Rack if !reneged => {
+                self.rack
+                    .timed_out(path.now, &mut self.board, path.rtt, path.mss)
+            }
             _ => self.board.lose_all(),
         }
     }
@@ -170,15 +201,16 @@ impl SendHistory {
     }
 }
 
-/// Whether the first block is a D-SACK (RFC 2883 section 4): below the ACK, or within the second.
-fn reports_duplicate(sack: &SackBlocks, ack: Seq) -> bool {
-    match *sack.as_slice() {
-        //= 2883-2
+/// The first block if it is a D-SACK (RFC 2883 section 4): below the ACK, or within the second.
+fn duplicate(sack: &SackBlocks, ack: Seq) -> Option<(Seq, Seq)> {
+    let within = match *sack.as_slice() {
         [(left, right), ..] if left.lt(right) && right.le(ack) => true,
+        //= 2883-2
         //= 2883-2
         [(left, right), (outer, end), ..] => left.lt(right) && outer.le(left) && right.le(end),
         _ => false,
-    }
+    };
+    sack.as_slice().first().copied().filter(|_| within)
 }
 
 #[cfg(test)]
@@ -193,7 +225,7 @@ mod tests {
             for (left, right) in blocks {
                 assert!(sack.push(Seq(*left), Seq(*right)));
             }
-            reports_duplicate(&sack, Seq(100))
+            duplicate(&sack, Seq(100)).is_some()
         };
         assert!(reports(&[(50, 60)]));
         assert!(reports(&[(50, 100), (200, 300)]));

@@ -25,6 +25,7 @@ mod output;
 mod pace;
 mod path;
 mod plan;
+mod prr;
 mod rack;
 mod rcv;
 mod recovery;
@@ -34,6 +35,7 @@ mod scoreboard;
 mod segment_arrives;
 mod size;
 mod snd;
+mod spurious;
 mod stamps;
 mod status;
 mod text;
@@ -41,8 +43,10 @@ mod time_wait;
 mod timeouts;
 mod timers;
 mod transfer;
+mod undo;
 mod urgent;
 mod usage;
+mod validation;
 
 #[cfg(test)]
 mod tests;
@@ -144,6 +148,10 @@ impl Tcb {
             .copied();
         let to = detour.map_or(to, |detour| detour.to);
         self.state = to;
+        if to == State::TimeWait {
+            // Linux counts what it answers there apart (`tcp_timewait_check_oow_rate_limit`).
+            self.rcv.last_challenge = None;
+        }
         cx.note(What::State { from, to, on });
         if let Some(Detour {
             rule, requirement, ..
@@ -213,7 +221,11 @@ impl Tcb {
 
     /// CLOSED for this reason; an ACK that is still owed leaves without the connection.
     fn end(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
-        if let Some(cause) = self.pending.ack.take() {
+        // The FIN that ended it is acknowledged; where a RST ended it, or is the answer, an ACK that
+        // was due is not sent.
+        if let Some(cause) = self.pending.ack.take()
+            && reason == CloseReason::Clean
+        {
             self.reply_ack(cx, cause);
         }
         self.timers.stop_all(cx);

@@ -47,14 +47,13 @@ impl Tcb {
 
     /// RFC 5681 section 4.1.
     fn restart_after_idle(&mut self, now: Instant) {
+        let rto = self.estimator.rto();
+        let idle = now.since(self.snd.last_sent);
         //= 5681-13
-        let idle =
-            self.snd.una == self.snd.nxt && now.since(self.snd.last_sent) > self.estimator.rto();
-        if idle && self.may_send_text() {
-            let initial = self.config.initial_window;
+        if self.snd.una == self.snd.nxt && idle > rto && self.may_send_text() {
             let mss = self.effective_mss(0);
             if let Some(congestion) = self.congestion_mut() {
-                congestion.idle(initial, mss);
+                congestion.idle(idle, rto, mss);
             }
             self.snd.last_sent = now;
         }
@@ -323,6 +322,9 @@ impl Tcb {
             let seq = if probing { nxt.max(plan.seq) } else { plan.seq };
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
             self.schedule_tail_probe(cx);
+        }
+        if !probing {
+            self.note_window_use(cx.now, end.since(plan.seq), end.le(nxt));
         }
     }
 }

@@ -11,4 +11,8 @@ pub(crate) struct Path {
     pub(crate) mss: u32,
     /// The ACK at hand echoes a mark.
     pub(crate) marked: bool,
+    /// The ACK at hand shows that more is lost.
+    pub(crate) loses: bool,
+    /// Segments overtake each other so far that what is held is as good as acknowledged.
+    pub(crate) reorders: bool,
 }

@@ -113,7 +113,8 @@ impl Tcb {
                 kind: Kind::Fast,
             };
         }
-        let from = self.snd.cursor.unwrap_or(self.snd.nxt);
+        let cursor = self.snd.cursor.filter(|_| !transfer.history.new_first);
+        let from = cursor.unwrap_or(self.snd.nxt);
         let until = if from.lt(self.snd.nxt) {
             self.snd.nxt
         } else {
@@ -135,7 +136,7 @@ impl Tcb {
             return Some(self.candidate(transfer, self.next_probe(transfer), Kind::Tail));
         }
         //= 6675-3
-        if transfer.history.board.bytes(Mark::Lost) > 0 {
+        if transfer.history.board.bytes(Mark::Lost) > 0 && !transfer.history.new_first {
             let lost = self.next_lost(transfer)?;
             let kind = if lost.forced { Kind::Fast } else { Kind::Text };
             return Some(self.candidate(transfer, lost, kind));

@@ -1,6 +1,7 @@
 //! Loss detected by time (RFC 8985): what was sent a reordering window before something that has
 //! arrived is lost.
 
+use super::history::Losses;
 use super::scoreboard::{Mark, Run, Scoreboard};
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -37,6 +38,9 @@ pub(crate) struct Rack {
     /// RACK.fack: the highest byte that arrived.
     fack: Option<Seq>,
     reordering_seen: bool,
+    /// How far behind RACK.fack something arrived that was not retransmitted, bytes (Linux's
+    /// `reordering`).
+    reordering: u32,
     /// RACK.reo_wnd_mult, in quarters of RACK.min_RTT.
     quarters: u8,
     persist: u8,
@@ -53,6 +57,7 @@ impl Rack {
             min_rtt: None,
             fack: None,
             reordering_seen: false,
+            reordering: 0,
             quarters: 1,
             persist: 0,
             dsack_round: None,
@@ -75,8 +80,10 @@ impl Rack {
     pub(crate) fn delivered(&mut self, now: Instant, run: &Run, original: bool) {
         if self.fack.is_none_or(|fack| run.end.gt(fack)) {
             self.fack = Some(run.end);
-        } else if !run.again {
+        } else if !run.again || original {
             self.reordering_seen = true;
+            let behind = self.fack.map_or(0, |fack| fack.since(run.start));
+            self.reordering = self.reordering.max(behind);
         }
         let rtt = now.since(run.at);
         if run.again && (original || self.min_rtt.is_some_and(|least| rtt < least)) {
@@ -92,6 +99,11 @@ impl Rack {
             self.newest = Some((run.at, run.end));
             self.rtt = rtt;
         }
+    }
+
+    /// How far segments overtake each other, bytes.
+    pub(crate) fn reordering(&self) -> u32 {
+        self.reordering
     }
 
     /// A D-SACK: something went again needlessly, so that the window was too small, once a round
@@ -129,32 +141,30 @@ impl Rack {
         (least.saturating_mul(u32::from(self.quarters)) / 4).min(srtt)
     }
 
-    /// Step 5: marks what is lost. Returns whether something newly is, and in how long the next
-    /// will be, if nothing arrives.
+    /// Step 5: marks what is lost.
     pub(crate) fn detect(
         &self,
         now: Instant,
         board: &mut Scoreboard,
         srtt: Duration,
         certain: bool,
-    ) -> (bool, Option<Duration>) {
-        let Some((at, end)) = self.newest else {
-            return (false, None);
+    ) -> Losses {
+        let mut losses = Losses::default();
+        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else {
+            return losses;
         };
-        if !board.is_disturbed() {
-            return (false, None);
-        }
         let patience = self.rtt + self.window(srtt, certain);
-        let mut next: Option<Duration> = None;
-        let news = board.lose_late(|run| {
+        losses.found = board.lose_late(|run| {
             let left = patience.saturating_sub(now.since(run.at));
             if !run.sent_before(at, end) || left == Duration::ZERO {
-                return run.sent_before(at, end);
+                let lost = run.sent_before(at, end);
+                losses.resent |= lost && run.mark == Mark::Resent;
+                return lost;
             }
-            next = Some(next.map_or(left, |next| next.max(left)));
+            losses.next = Some(losses.next.map_or(left, |next| next.max(left)));
             false
         });
-        (news, next)
+        losses
     }
 
     /// Section 6.3: when the retransmission timer expires, the first segment is lost, and what was

@@ -1,16 +1,24 @@
 //! Loss recovery with SACK: what an ACK means for congestion control, when something is lost, and
 //! what is sent next.
 
+use super::congestion::{InFlight, Reaction};
 use super::context::Context;
 use super::history::AckSummary;
 use super::path::Path;
 use super::rack::Rack;
+use super::scoreboard::Mark;
+use super::spurious::Settled;
+use super::validation::Sending;
 use super::{Tcb, Transfer};
-use crate::config::{Recovery, TimeoutSack};
+use crate::config::{CwndReduction, Recovery, SlowStart, SpuriousLoss, TimeoutSack};
 use crate::event::Timer;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::Segment;
+
+/// How long at least a peer that seems to have thrown away what it held may take to say otherwise
+/// (`tcp_check_sack_reneging`).
+const RENEGING_PATIENCE: Duration = Duration::from_millis(10);
 
 /// A stretch that NextSeg (RFC 6675 section 4) chose.
 #[derive(Clone, Copy)]
@@ -33,6 +41,8 @@ impl Tcb {
             rtt: self.estimator.srtt.unwrap_or(Duration::ZERO),
             mss: self.effective_mss(0),
             marked: false,
+            loses: false,
+            reorders: false,
         }
     }
 
@@ -41,6 +51,18 @@ impl Tcb {
         Path {
             marked: self.ecn.is_echo(segment.header.flags),
             ..self.path(now)
+        }
+    }
+
+    /// What is in flight, of which `acked` bytes were acknowledged just now.
+    pub(super) fn in_flight(&self, acked: u32) -> InFlight {
+        let resent = |transfer: &Transfer| transfer.history.board.copies();
+        InFlight {
+            una: self.snd.una,
+            nxt: self.snd.nxt,
+            bytes: self.snd.flight() + acked,
+            resent: self.transfer.as_deref().map_or(0, resent),
+            mss: self.effective_mss(0),
         }
     }
 
@@ -54,8 +76,8 @@ impl Tcb {
         acked: u32,
     ) {
         let una = self.snd.una;
-        let flight = self.snd.flight();
-        let path = self.path_with(cx.now, segment);
+        let flight = self.in_flight(acked);
+        let mut path = self.path_with(cx.now, segment);
         let Some(Transfer {
             history,
             congestion,
@@ -65,42 +87,119 @@ impl Tcb {
         else {
             return;
         };
+        history.new_first = false;
         if acked > 0 {
             self.pending.tail_probe = false;
-            if congestion.advanced(acked, una, flight, &path) {
-                history.rack.recovered();
-            }
+            congestion.advanced(una);
         } else if summary.newly_held {
             congestion.selective_duplicate();
         }
-        let reneged = history.board.is_reneged();
-        if reneged {
-            history.board.forget_held();
-        }
         let repeated = acked == 0 && segment.is_empty() && !summary.newly_held;
-        if summary.duplicate {
-            counts.duplicates_reported = counts.duplicates_reported.wrapping_add(1);
-        }
-        let probe_lost =
-            history
-                .rack
-                .probe_acknowledged(segment.header.ack, repeated, summary.duplicate);
-        if probe_lost && !congestion.in_recovery() {
-            congestion.slow_down(flight + acked, path.mss);
+        let duplicate = summary.duplicate.is_some();
+        counts.duplicates_reported = counts
+            .duplicates_reported
+            .wrapping_add(u32::from(duplicate));
+        let probe_lost = history
+            .rack
+            .probe_acknowledged(segment.header.ack, repeated, duplicate);
+        if probe_lost && congestion.is_settled() {
+            congestion.slow_down(&flight);
             self.ecn.on_window_reduced(self.snd.nxt);
         }
-        self.detect_losses(cx, reneged);
+        // RFC 5681 knows no degree of reordering; `tcp_may_raise_cwnd`.
+        let most = self.config.dup_ack_threshold.saturating_mul(path.mss);
+        path.reorders =
+            self.config.slow_start == SlowStart::PerByte && history.rack.reordering() > most;
+        let mut ended = false;
+        if acked > 0 && history.board.is_reneged() {
+            path.loses = self.on_reneged(cx);
+        } else {
+            let settled = self.settle(cx, segment, summary, acked);
+            ended = settled == Settled::Ended;
+            path.loses = self.detect_losses(cx, settled == Settled::Undone);
+        }
+        self.on_delivered(summary.delivered, acked, ended, &path);
         // An ACK without news does not postpone the probe.
         if acked > 0 || summary.newly_held {
             self.schedule_tail_probe(cx);
         }
     }
 
-    /// Marks what the policy takes for lost, and begins a recovery for it, unless one goes on
-    /// already (RFC 6675 section 5, step 4). `reneged`: the peer dropped what it held.
-    pub(super) fn detect_losses(&mut self, cx: &mut Context<'_>, reneged: bool) {
+    /// The same without SACK: of an ACK that acknowledges something new, or a duplicate.
+    pub(super) fn on_plain_ack(
+        &mut self,
+        cx: &mut Context<'_>,
+        segment: &Segment<'_>,
+        summary: &AckSummary,
+        acked: u32,
+    ) {
         let una = self.snd.una;
-        let nxt = self.snd.nxt;
+        let flight = self.in_flight(0);
+        let path = self.path_with(cx.now, segment);
+        let threshold = self.config.dup_ack_threshold;
+        if let Some(transfer) = self.transfer.as_deref_mut() {
+            transfer.history.new_first = false;
+        }
+        // RFC 6582 ends a recovery in its own way.
+        if self.config.cwnd_reduction == CwndReduction::Proportional {
+            self.settle(cx, segment, summary, acked);
+        }
+        let Some(congestion) = self.congestion_mut() else {
+            return;
+        };
+        let begins = !congestion.in_recovery();
+        let reaction = if acked > 0 {
+            congestion.acked(acked, una, flight.bytes, &path)
+        } else {
+            congestion.duplicate_ack(&flight, threshold, &path)
+        };
+        if reaction == Reaction::Retransmit {
+            self.pending.retransmission = true;
+            if begins {
+                self.ecn.on_window_reduced(flight.nxt);
+            }
+        }
+    }
+
+    /// The window after an ACK that delivered this much.
+    fn on_delivered(&mut self, delivered: u32, acked: u32, ended: bool, path: &Path) {
+        let flight = self.snd.flight();
+        // The ACK that ends a recovery finds the window that there is to be (RFC 6675 section 5);
+        // Linux's counts as any other.
+        let counts = !ended || self.config.cwnd_reduction == CwndReduction::Proportional;
+        if let (true, Some(transfer)) = (counts, self.transfer.as_deref_mut()) {
+            let pipe = transfer.history.board.pipe(flight);
+            transfer
+                .congestion
+                .delivered(delivered, acked, flight, pipe, path);
+        }
+    }
+
+    /// SND.UNA has stopped at something that the peer said to hold: it has thrown it away (RFC 2018
+    /// section 8). Returns whether that is lost.
+    fn on_reneged(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.config.timeout_sack {
+            TimeoutSack::Forget => {
+                if let Some(transfer) = self.transfer.as_deref_mut() {
+                    transfer.history.board.forget_held();
+                }
+                self.detect_losses(cx, true)
+            }
+            // Not until a timeout that comes soon: the next ACK may tell otherwise.
+            TimeoutSack::Keep => {
+                let half = self.estimator.srtt.unwrap_or(Duration::ZERO) / 2;
+                let wait = half.max(RENEGING_PATIENCE);
+                self.timers.start(cx, Timer::Retransmission, wait);
+                false
+            }
+        }
+    }
+
+    /// Marks what the policy takes for lost, and begins a recovery for it, unless one goes on
+    /// already (RFC 6675 section 5, step 4). `again`: what is lost already counts as a new loss.
+    /// Returns whether something newly is lost.
+    pub(super) fn detect_losses(&mut self, cx: &mut Context<'_>, again: bool) -> bool {
+        let flight = self.in_flight(0);
         let path = self.path(cx.now);
         let threshold = self.config.dup_ack_threshold;
         let Some(Transfer {
@@ -109,34 +208,69 @@ impl Tcb {
             ..
         }) = self.transfer.as_deref_mut()
         else {
-            return;
+            return false;
         };
+        if history.new_first {
+            return false;
+        }
+        let una = flight.una;
         let losses = history.detect_losses(self.config.recovery, threshold, una, &path, congestion);
-        let begins = !congestion.in_recovery() && congestion.is_past(una);
-        if (losses.found || reneged) && begins {
-            congestion.lost(nxt, nxt.since(una), path.mss);
+        let found = losses.found || (again && history.board.bytes(Mark::Lost) > 0);
+        // A retransmission that follows a timeout is lost, too, which is a new event.
+        let begins = congestion.is_settled() || (congestion.in_loss() && losses.resent);
+        if found && begins {
+            congestion.lost(&flight);
             history.rescued = false;
+            history.frto = false;
             self.pending.retransmission = true;
-            self.ecn.on_window_reduced(nxt);
+            self.ecn.on_window_reduced(flight.nxt);
         }
         match losses.next {
             //= 8985-2
             Some(left) => self.timers.start(cx, Timer::Reordering, left),
             None => self.timers.stop(cx, Timer::Reordering),
         }
+        losses.found
     }
 
-    /// The retransmission timer expired: everything in flight is in doubt.
-    pub(super) fn doubt_everything(&mut self, now: Instant) {
+    /// The retransmission timer expired: everything in flight is in doubt. `again`: not for the
+    /// first time since SND.UNA moved.
+    pub(super) fn doubt_everything(&mut self, now: Instant, again: bool) {
         let path = self.path(now);
         let keep = self.config.timeout_sack == TimeoutSack::Keep;
+        let undo = self.config.spurious_loss == SpuriousLoss::Undo;
         // A probe for which there is no room would stand in the way.
         self.pending.tail_probe = false;
-        if let Some(transfer) = self.transfer.as_deref_mut() {
-            transfer
-                .history
-                .on_retransmission_timeout(self.config.recovery, keep, &path);
+        if let Some(Transfer {
+            history,
+            congestion,
+            ..
+        }) = self.transfer.as_deref_mut()
+        {
+            history.on_retransmission_timeout(self.config.recovery, keep, &path);
+            history.new_first = false;
+            history.frto = undo && (again || congestion.is_settled());
         }
+    }
+
+    /// The window after a retransmission timeout.
+    pub(super) fn collapse_window(&mut self, again: bool) {
+        let flight = self.in_flight(0);
+        let selective = self.is_selective();
+        if let Some(Transfer {
+            history,
+            congestion,
+            ..
+        }) = self.transfer.as_deref_mut()
+        {
+            let pipe = if selective {
+                history.board.pipe(flight.bytes)
+            } else {
+                0
+            };
+            congestion.timed_out(&flight, pipe, again);
+        }
+        self.ecn.on_window_reduced(self.snd.nxt);
     }
 
     /// How many more bytes the congestion window lets out.
@@ -221,6 +355,38 @@ impl Tcb {
         }
     }
 
+    /// The same for the congestion window, once it is in the history: `bytes`, `again` or for the
+    /// first time.
+    pub(super) fn note_window_use(&mut self, now: Instant, bytes: u32, again: bool) {
+        let flight = self.in_flight(0);
+        let selective = self.is_selective();
+        let stamp = self.stamps.value(now);
+        let Some(Transfer {
+            history,
+            congestion,
+            ..
+        }) = self.transfer.as_deref_mut()
+        else {
+            return;
+        };
+        if again {
+            history.first_resent = history.first_resent.or(Some(stamp));
+        }
+        let pipe = if selective {
+            history.board.pipe(flight.bytes)
+        } else {
+            flight.bytes
+        };
+        let sending = Sending {
+            una: flight.una,
+            nxt: flight.nxt,
+            flight: flight.bytes,
+            pipe,
+            mss: flight.mss,
+        };
+        congestion.sent(bytes, again, &sending);
+    }
+
     /// After new text and after new ACKs: starts the probe timer where a probe could help (RFC 8985
     /// section 7.2), else stops it.
     pub(super) fn schedule_tail_probe(&mut self, cx: &mut Context<'_>) {
@@ -241,10 +407,7 @@ impl Tcb {
             return None;
         }
         let transfer = self.transfer.as_deref()?;
-        if !transfer.history.may_probe()
-            || transfer.congestion.in_recovery()
-            || !transfer.congestion.is_past(self.snd.una)
-        {
+        if !transfer.history.may_probe() || !transfer.congestion.is_settled() {
             return None;
         }
         let single = transfer.history.newest.le(self.snd.una);
@@ -252,6 +415,18 @@ impl Tcb {
         let slack = self.config.timer_granularity.slack();
         //= 8985-3
         Some(Rack::probe_timeout(self.estimator.srtt, single, slack).min(rto))
+    }
+
+    /// RACK's reordering window is over (RFC 8985 section 6.3): what is still missing is lost. No
+    /// ACK came; a recovery begins as if one had delivered a segment (`tcp_rack_reo_timeout`).
+    pub(super) fn on_reordering_timeout(&mut self, cx: &mut Context<'_>) {
+        let recovering = |transfer: &Transfer| transfer.congestion.in_recovery();
+        let before = self.transfer.as_deref().is_some_and(recovering);
+        self.detect_losses(cx, false);
+        if !before && self.transfer.as_deref().is_some_and(recovering) {
+            let path = self.path(cx.now);
+            self.on_delivered(path.mss, 0, false, &path);
+        }
     }
 
     /// The probe timeout expired (section 7.3); the RTO is next.

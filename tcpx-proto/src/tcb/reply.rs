@@ -39,8 +39,10 @@ impl Tcb {
         cx.reply(header, label);
     }
 
-    /// The RST that answers a segment which cannot belong to this connection.
+    /// The RST that answers a segment which cannot belong to this connection, instead of an ACK
+    /// that was due.
     pub(super) fn reply_reset_to(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
+        self.pending.ack = None;
         let reply = reset_to(segment, &self.config, Some(cx.id), cx.record.packet);
         cx.replies.push_back(reply);
     }

@@ -297,7 +297,7 @@ impl Tcb {
             return RecoveryState::Open;
         };
         let congestion = &transfer.congestion;
-        if self.snd.retransmissions > 0 && self.snd.wnd > 0 && self.snd.syn_acked {
+        if congestion.in_loss() {
             RecoveryState::Loss
         } else if congestion.in_recovery() {
             RecoveryState::Recovery

@@ -31,7 +31,7 @@ impl Tcb {
                 Timer::User => self.fail(cx, Trigger::Timeout, CloseReason::UserTimeout),
                 //= MUST-60, MUST-38
                 Timer::Override => self.pending.small = true,
-                Timer::Reordering => self.detect_losses(cx, false),
+                Timer::Reordering => self.on_reordering_timeout(cx),
                 Timer::TailLoss => self.on_tail_loss_timeout(cx),
             }
         }
@@ -74,20 +74,14 @@ impl Tcb {
             self.pending.syn = Some(Cause::Retransmission(self.snd.retransmissions));
             return;
         }
+        self.doubt_everything(cx.now, again);
         if self.is_selective() {
-            self.doubt_everything(cx.now);
             self.pending.retransmission = true;
         } else {
             //= 6298-12
             self.snd.cursor = Some(self.snd.una);
         }
-        let nxt = self.snd.nxt;
-        let flight = self.snd.flight();
-        let mss = self.effective_mss(0);
-        if let Some(congestion) = self.congestion_mut() {
-            congestion.timed_out(nxt, flight, mss, again);
-        }
-        self.ecn.on_window_reduced(self.snd.nxt);
+        self.collapse_window(again);
     }
 
     /// Starts it for one RTO, or for what is left of the user timeout where that comes first.

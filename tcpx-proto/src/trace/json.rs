@@ -3,7 +3,7 @@
 use super::{Role, escape, unescape};
 use crate::config::Profile;
 use crate::error::CloseKind;
-use crate::event::{Discard, Timer, TimerActionKind};
+use crate::event::{Discard, Evidence, Timer, TimerActionKind};
 use crate::fault::{Direction, VerdictKind};
 use crate::label::{Carries, Cause};
 use crate::name::UnknownName;
@@ -65,6 +65,7 @@ as_text!(
     State,
     Timer,
     TimerActionKind,
+    Evidence,
     Trigger,
     VerdictKind,
 );

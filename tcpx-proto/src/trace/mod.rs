@@ -21,7 +21,7 @@ pub use text::{escape, unescape};
 
 use crate::config::Profile;
 use crate::error::CloseKind;
-use crate::event::{Discard, Event, Timer, TimerAction, TimerActionKind, What};
+use crate::event::{Discard, Event, Evidence, Timer, TimerAction, TimerActionKind, What};
 use crate::fault::{Direction, VerdictKind};
 use crate::label::{Carries, Cause};
 use crate::name::names;
@@ -189,6 +189,13 @@ pub enum Body {
     Urgent {
         /// The sequence number after the last urgent byte.
         up_to: Seq,
+    },
+    /// A loss was none: the congestion window is restored.
+    Undone {
+        /// What proves it.
+        evidence: Evidence,
+        /// The congestion window then, bytes.
+        cwnd: u32,
     },
     /// The connection reached CLOSED.
     Closed {
@@ -366,6 +373,7 @@ impl Body {
             What::Icmp(kind) => Body::Icmp(kind),
             What::R1 { retransmissions } => Body::R1 { retransmissions },
             What::Urgent { up_to } => Body::Urgent { up_to },
+            What::Undone { evidence, cwnd } => Body::Undone { evidence, cwnd },
             What::Closed(reason) => Body::Closed {
                 reason: Some(reason.kind()),
             },

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod liars;
+mod linux;
 mod rack;
 mod rfc_6675;
 mod tail_probe;

@@ -242,3 +242,23 @@ fn rfc_6582_peer_without_sack_or_a_policy_that_ignores_it_recovers_by_duplicates
         "inflated by three, as NewReno does"
     );
 }
+
+/// Proves 6675-4.
+#[test]
+fn rfc_6675_5_recovery_goes_on_until_all_that_was_in_flight_is_acknowledged() {
+    let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);
+    for held in 4..=6 {
+        sack(&mut bench, first, 0, &[(3, held)]);
+    }
+    let reduced = bench.status().cwnd;
+    for ack in 7..=9 {
+        sack(&mut bench, first, ack, &[]);
+        assert_eq!(bench.status().cwnd, reduced, "it does not grow meanwhile");
+    }
+    sack(&mut bench, first, 10, &[]);
+    assert_eq!(bench.status().cwnd, reduced, "nor by the ACK that ends it");
+    let next = bench.snd_nxt;
+    bench.send(&vec![7; reduced as usize]);
+    sack_bytes(&mut bench, next + reduced, &[]);
+    assert!(bench.status().cwnd > reduced);
+}

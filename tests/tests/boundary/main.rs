@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which of our crates each may use, in any kind of dependency.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("tcpx-proto", &[]),
     ("tcpx", &["tcpx-proto"]),
     ("tcpx-cli", &["tcpx", "tcpx-proto"]),
     ("tcpx-client", &["tcpx", "tcpx-cli", "tcpx-proto"]),
     ("tcpx-server", &["tcpx", "tcpx-cli", "tcpx-proto"]),
     ("tcpx-experiment", &["tcpx-proto"]),
+    ("tcpx-fuzz", &["tcpx-experiment", "tcpx-proto"]),
     (
         "tcpx-lab",
         &["tcpx", "tcpx-cli", "tcpx-experiment", "tcpx-proto"],

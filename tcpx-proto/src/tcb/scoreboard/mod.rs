@@ -102,6 +102,11 @@ impl Scoreboard {
             .saturating_sub(self.bytes(Mark::Held) + self.bytes(Mark::Lost))
     }
 
+    /// Bytes of which a second copy is on its way.
+    pub(crate) fn copies(&self) -> u32 {
+        self.bytes(Mark::Resent) + self.bytes(Mark::Twice)
+    }
+
     /// The bytes from `seq` to `end` are sent now, some of them perhaps again.
     pub(crate) fn sent(&mut self, seq: Seq, end: Seq, now: Instant) {
         let top = self.runs.back().map_or(seq, |run| run.end);
@@ -249,6 +254,18 @@ impl Scoreboard {
     /// Everything is lost for which `late` is true.
     pub(crate) fn lose_late(&mut self, mut late: impl FnMut(&Run) -> bool) -> bool {
         self.lose(self.runs.len(), |run| late(run))
+    }
+
+    /// Nothing is lost after all: what was sent again has two copies on their way.
+    pub(crate) fn nothing_is_lost(&mut self) {
+        for index in 0..self.runs.len() {
+            match self.runs.get(index).map(|run| run.mark) {
+                Some(Mark::Lost) => self.remark(index, Mark::Sent),
+                Some(Mark::Resent) => self.remark(index, Mark::Twice),
+                _ => {}
+            }
+        }
+        self.join(0, self.runs.len());
     }
 
     /// Of the first `count` runs those are lost that are in flight and for which `which` is true.

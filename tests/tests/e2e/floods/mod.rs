@@ -338,7 +338,9 @@ fn beside(
         after as f64 / 1e3,
         replies as f64 / sent as f64
     );
-    let wrong = if beside.failed > 0 {
+    // At full size what the server's socket drops may be one client's SYN again and again.
+    let bearable = if limits::is_updated() { all / 100 } else { 0 };
+    let wrong = if beside.failed > bearable {
         Some(format!("{} requests failed", beside.failed))
     } else if peak > before + MOST_KB * if limits::is_updated() { 10 } else { 1 } {
         Some(format!("{before} kB became {peak} kB"))
