@@ -351,7 +351,7 @@ fn not_capable_marks_and_echoes_mean_nothing() {
     assert!(bench.status().cwnd >= before);
 }
 
-/// Proves 8311-1, SHLD-8, 3168-3.
+/// Proves 8311-1, SHLD-8, 3168-3, 3168-1.
 #[test]
 fn rfc_8311_4_2_new_text_is_ect_0_and_all_else_is_not_capable_whatever_was_asked_for() {
     let config = common::with(Profile::Rfc9293.config(), |conn| {
@@ -360,7 +360,8 @@ fn rfc_8311_4_2_new_text_is_ect_0_and_all_else_is_not_capable_whatever_was_asked
         conn.delayed_ack = None;
     });
     let mut bench = Bench::new(config);
-    bench.connect();
+    let syn = bench.connect().remove(0);
+    assert_eq!(syn.header.flags, SETUP);
     let answer = Flags::SYN | Flags::ACK | Flags::ECE;
     bench.arrive(PEER_ISS, bench.snd_nxt, answer, b"");
     assert_eq!(bench.send(b"new")[0].header.tos, 0xba);

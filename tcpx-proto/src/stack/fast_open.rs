@@ -43,6 +43,7 @@ impl CookieMint {
         let fresh = self.cookie(client, key);
         let current = fresh == Some(cookie);
         let former = key.checked_sub(1).and_then(|key| self.cookie(client, key));
+        //= 7413-3
         let valid = current || (former.is_some() && former == Some(cookie));
         // Section 5.1: beyond the limit it is an ordinary SYN.
         (room || !valid).then_some(FastOpenGrant {
@@ -81,6 +82,7 @@ impl Peers {
         config: &ConnConfig,
         peer: IpAddr,
     ) -> Option<FastOpenOffer> {
+        //= 7413-1
         if !config.fast_open {
             return None;
         }
@@ -92,6 +94,7 @@ impl Peers {
             });
         };
         known.used = self.uses;
+        //= 7413-4
         if known.refused_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -156,6 +159,7 @@ impl PendingRequests {
         while self.resets.front().is_some_and(|until| *until <= now) {
             self.resets.pop_front();
         }
+        //= 7413-5
         self.count + self.resets.len() < most
     }
 

@@ -55,6 +55,7 @@ impl Tcb {
         if self.rcv.fin_reached {
             return Ok(0);
         }
+        //= MUST-12
         self.check_open()?;
         Err(CallError::WouldBlock)
     }
@@ -80,7 +81,6 @@ impl Tcb {
     /// An error for every call once the connection has ended.
     pub(super) fn check_open(&self) -> Result<(), CallError> {
         self.ended
-            //= MUST-12
             .map_or(Ok(()), |reason| Err(CallError::Ended(reason)))
     }
 

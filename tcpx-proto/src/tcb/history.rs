@@ -161,7 +161,6 @@ impl SendHistory {
     ) {
         self.rack.probe = None;
         let reneged = self.board.is_reneged();
-        //= 2018-5
         if !keep || reneged {
             self.board.forget_held();
         }

@@ -189,6 +189,7 @@ impl Tcb {
         self.wake.acceptable = !self.is_served_early();
         self.wake.writable = true;
         if let Some(keepalive) = self.config.keepalive {
+            //= MUST-27
             self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
         }
     }

@@ -105,7 +105,6 @@ impl Rcv {
 
     /// When the next keepalive probe is due (lazily: the timer finds out when it fires).
     pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
-        //= MUST-27
         self.last_heard + keepalive.idle
     }
 }

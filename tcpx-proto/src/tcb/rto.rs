@@ -67,7 +67,7 @@ impl Estimator {
         // The variance first, from the old mean (section 2.3).
         self.rttvar = self
             .srtt
-            //= 6298-3, 6298-4
+            //= 6298-4
             .map_or(rtt / 2, |srtt| (self.rttvar * 3 + srtt.abs_diff(rtt)) / 4);
         let srtt = self.smooth(rtt);
         //= 6298-3, 6298-9

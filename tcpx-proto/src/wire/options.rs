@@ -77,6 +77,7 @@ impl FastOpenCookie {
 
     /// A cookie, or the request for one; `None`: a length that is not allowed.
     pub fn new(cookie: &[u8]) -> Option<FastOpenCookie> {
+        //= 7413-2
         let allowed = matches!(cookie.len(), 0 | 4..=16) && cookie.len().is_multiple_of(2);
         let mut bytes = [0; FastOpenCookie::MAX_LEN];
         bytes.get_mut(..cookie.len())?.copy_from_slice(cookie);
@@ -486,6 +487,18 @@ mod tests {
             shifted.extend(area);
             assert_eq!(read(&shifted), expected, "{shift} NOPs before");
         }
+    }
+
+    /// Proves 7413-2.
+    #[test]
+    fn fast_open_cookie_has_an_even_number_of_bytes_from_4_to_16_or_none() {
+        let allowed: Vec<usize> = (0..20)
+            .filter(|len| FastOpenCookie::new(&[7; 20][..*len]).is_some())
+            .collect();
+        assert_eq!(allowed, [0, 4, 6, 8, 10, 12, 14, 16]);
+        let taken = |area: &[u8]| read(area).fast_open;
+        assert_eq!(taken(&[34, 5, 7, 7, 7]), None);
+        assert_eq!(taken(&[34, 6, 7, 7, 7, 7]), FastOpenCookie::new(&[7; 4]));
     }
 
     /// Proves MUST-4.

@@ -30,6 +30,7 @@ fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
     assert_eq!(bench.status().cwnd, 10 * MSS);
 }
 
+/// Proves 2018-5.
 #[test]
 fn rfc_2018_8_reneging_peer_gets_everything_again() {
     let (mut bench, first) = in_flight(config(Recovery::Rfc6675), 10);

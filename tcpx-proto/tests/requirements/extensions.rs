@@ -385,8 +385,14 @@ fn rfc_7323_3_2_syn_ack_has_timestamps_only_if_the_syn_had_and_then_all_have() {
 /// Proves 7323-7.
 #[test]
 fn rfc_7323_3_2_syn_echoes_nothing() {
-    let syn = Bench::new(rfc()).connect().remove(0);
+    let mut bench = Bench::new(rfc());
+    bench.stamp = Some(77);
+    let syn = bench.connect().remove(0);
     assert_eq!(syn.header.options.timestamps.unwrap().echo, 0);
+    let ack = bench
+        .arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"")
+        .remove(0);
+    assert_eq!(ack.header.options.timestamps.unwrap().echo, 77);
 }
 
 /// Proves 7323-8.

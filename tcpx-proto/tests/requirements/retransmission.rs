@@ -62,6 +62,7 @@ fn must_18_karn_an_ack_of_a_retransmission_is_no_sample() {
     );
 }
 
+/// Proves 7323-9.
 #[test]
 fn rfc_7323_4_timestamps_make_a_sample_of_a_retransmission() {
     let mut bench = open_to(

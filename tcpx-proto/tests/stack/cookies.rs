@@ -13,7 +13,7 @@ fn with_cookie(config: Config, mss: Option<u16>) -> (Bench, ListenerId, Header) 
     (bench, listener, cookie)
 }
 
-/// Proves 4987-3.
+/// Proves 4987-3, 4987-5.
 #[test]
 fn backlog_full_cookie_comes_back_as_a_connection_with_its_mss() {
     for (offered, kept) in [

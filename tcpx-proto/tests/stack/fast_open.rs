@@ -131,6 +131,7 @@ fn server(profile: Profile) -> (Bench, ListenerId, FastOpenCookie) {
     (bench, listener, known)
 }
 
+/// Proves 7413-1.
 #[test]
 fn rfc7413_1_off_by_default_neither_asks_nor_gives() {
     for profile in Profile::ALL {
@@ -154,6 +155,7 @@ fn rfc7413_1_off_by_default_neither_asks_nor_gives() {
     }
 }
 
+/// Proves 7413-3.
 #[test]
 fn rfc7413_3_cookie_depends_on_the_client_alone_and_another_is_refused_with_a_fresh_one() {
     for profile in Profile::ALL {
@@ -289,6 +291,7 @@ fn served_early_shutdown_sends_answer_then_fin_after_the_third_ack() {
     assert_eq!(bench.state(id), Some(State::FinWait1));
 }
 
+/// Proves 7413-5.
 #[test]
 fn rfc7413_4_pending_requests_are_capped_and_a_reset_counts_for_a_minute() {
     for profile in Profile::ALL {
@@ -461,6 +464,7 @@ fn without_the_fallback_every_syn_has_option_and_text() {
     }
 }
 
+/// Proves 7413-4.
 #[test]
 fn rfc7413_4_peer_that_takes_no_part_is_not_asked_for_an_hour_and_by_linux_the_next_time() {
     for (profile, remembers) in [

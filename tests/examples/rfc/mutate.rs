@@ -359,6 +359,7 @@ impl Finder<'_> {
                 "ge" => "lt",
                 "min" => "max",
                 "max" => "min",
+                "max_by_key" => "min_by_key",
                 "true" => "false",
                 "false" => "true",
                 "any" => "all",

@@ -304,6 +304,7 @@ impl Scoreboard {
                 .get(index)
                 .is_some_and(|run| run.mark == Mark::Held)
             {
+                //= 2018-5
                 self.remark(index, Mark::Lost);
             }
         }
