@@ -11,8 +11,8 @@ use tcpx_proto::tcb::Status;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{ChecksumPolicy, Header, Segment};
 
-/// The most packets that one input makes a stack send.
-const MOST_PACKETS: usize = 4000;
+/// The most packets that one input makes a stack send beside its text, and the most signals.
+const MOST_PACKETS: usize = 100;
 /// What a stack keeps without connections, bytes: its tables and queues.
 const EMPTY_STACK: usize = 64 << 10;
 /// What a connection keeps beside its buffers, bytes.
@@ -125,11 +125,18 @@ impl End {
     /// FIN.
     pub(super) fn drain(&mut self, now: Instant, flying: &mut Vec<Packet>) -> usize {
         let mut out = std::mem::take(&mut self.out);
+        // At worst each byte has a packet of its own: options can fill the smallest MTU.
+        let text: usize = self
+            .statuses()
+            .iter()
+            .map(|status| status.unacknowledged)
+            .sum();
+        let most = text + MOST_PACKETS;
         let mut packets = 0;
         let mut empty = 0;
         while let Some(transmit) = self.call(|stack| stack.poll_transmit(now, &mut out)) {
             packets += 1;
-            assert!(packets <= MOST_PACKETS, "the queue of packets has no end");
+            assert!(packets <= most, "the queue of packets has no end");
             let bytes = &out[..transmit.len];
             let segment = match Segment::parse(bytes, ChecksumPolicy::Strict) {
                 Ok(segment) => segment,

@@ -217,7 +217,9 @@ impl Tcb {
             return self.timers.start(cx, Timer::KeepAlive, due.since(cx.now));
         }
         if busy {
-            return self.timers.start(cx, Timer::KeepAlive, keepalive.idle);
+            // An idle time of zero would come due again at the same instant, without end.
+            let wait = keepalive.idle.max(Duration::from_millis(1));
+            return self.timers.start(cx, Timer::KeepAlive, wait);
         }
         //= MUST-29
         if self.is_peer_gone(cx.now, &keepalive) {
