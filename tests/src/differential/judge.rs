@@ -49,6 +49,18 @@ pub struct Played {
     pub difference: Option<Difference>,
 }
 
+/// What is alike in differences of one kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Kind {
+    what: What,
+    /// The state before the step.
+    before: String,
+    /// Control bits of what the kernel sent, and its state after the step.
+    kernel: Vec<String>,
+    /// The same of tcpx.
+    tcpx: Vec<String>,
+}
+
 /// A difference that shows every time, as short as it gets.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -289,14 +301,17 @@ impl Played {
             && self.known().is_none()
     }
 
-    /// What shrinking must keep.
-    fn alike(&self) -> Option<(Option<&'static str>, What, Vec<String>, Vec<String>)> {
-        let (what, _, kernel, tcpx) = self.kind()?;
-        Some((self.known(), what, kernel, tcpx))
+    /// What shrinking must keep: the kind, whatever the state before, and the known name.
+    fn alike(&self) -> Option<(Option<&'static str>, Kind)> {
+        let kind = Kind {
+            before: String::new(),
+            ..self.kind()?
+        };
+        Some((self.known(), kind))
     }
 
-    /// What is alike in differences of one kind.
-    fn kind(&self) -> Option<(What, String, Vec<String>, Vec<String>)> {
+    /// The kind of the difference.
+    fn kind(&self) -> Option<Kind> {
         let Difference { step, what } = self.difference.clone()?;
         let replies = |run: &Run| -> Vec<String> {
             let Followed { replies, state, .. } = &run[step];
@@ -307,7 +322,12 @@ impl Played {
         let before = step
             .checked_sub(1)
             .map_or_else(String::new, |before| self.kernel[before].state.to_string());
-        Some((what, before, replies(&self.kernel), replies(&self.tcpx)))
+        Some(Kind {
+            what,
+            before,
+            kernel: replies(&self.kernel),
+            tcpx: replies(&self.tcpx),
+        })
     }
 }
 
