@@ -19,7 +19,8 @@ fn schedules_are_the_kernels_within_a_jiffy() {
     for row in &rows {
         println!("{row}");
     }
-    if let Some(path) = std::env::var_os("RECORD") {
+    // `make` sets it to nothing where it is not asked for.
+    if let Some(path) = std::env::var_os("RECORD").filter(|path| !path.is_empty()) {
         let lines: Vec<&str> = rows.iter().map(Row::record).collect();
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }

@@ -77,6 +77,9 @@ fn call(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
     }
 }
 
+/// How often a connection is probed at most.
+const MOST_OFTEN: Duration = Duration::from_millis(500);
+
 /// An option that changes after OPEN.
 fn set_option(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
     let nth = connection(world, side, bytes);
@@ -84,9 +87,10 @@ fn set_option(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
     let time = Duration::from_millis(u64::from(bytes.short()));
     let option = match bytes.below(6) {
         0 => SocketOption::NoDelay(value & 1 == 1),
+        // More often, the probes alone would fill a run.
         1 => SocketOption::KeepAlive((value & 1 == 1).then(|| KeepAlive {
-            idle: time,
-            interval: time,
+            idle: time.max(MOST_OFTEN),
+            interval: time.max(MOST_OFTEN),
             probes: u32::from(value >> 1),
         })),
         2 => SocketOption::UserTimeout((value & 1 == 1).then_some(time)),

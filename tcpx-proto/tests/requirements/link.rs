@@ -62,7 +62,9 @@ impl Link {
             }
             if let Ok(taken) = stack.send(self.pair.now, id, &self.unsent[at]) {
                 self.unsent[at].drain(..taken);
-                if self.unsent[at].is_empty() {
+                // Linux gives up a connection that it is told to shut down in SYN-SENT.
+                let opening = stack.status(id).unwrap().state == State::SynSent;
+                if self.unsent[at].is_empty() && !opening {
                     stack.shutdown(self.pair.now, id).unwrap();
                 }
             }

@@ -96,6 +96,7 @@ scripts! {
     trim_left
     ts_missing_rst
     ts_sack_mss
+    whole_beyond_window
     window_probe_answer
     window_shrink_retransmit
     wscale_15

@@ -78,7 +78,7 @@ fn established_idle_after_bulk_gives_its_buffers_back() {
 /// Connections whose peers say nothing, or have said something, and an application that sends back
 /// what comes.
 #[tokio::test(start_paused = true)]
-async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() {
+async fn established_idle_with_an_application_that_waits_takes_less_than_5_kb() {
     const COUNT: usize = 500;
     let network = Network::new(1).unwrap();
     let client = network.add_host("10.0.0.1".parse().unwrap(), HostOptions::default());
@@ -96,13 +96,13 @@ async fn established_idle_with_an_application_that_waits_takes_less_than_4_kb() 
     let live = || (LIVE.get() - before) / COUNT as isize;
     tokio::time::sleep(Duration::from_secs(1)).await;
     // That is both ends.
-    assert!(live() < 4096, "{} bytes before any data", live());
+    assert!(live() < 5000, "{} bytes before any data", live());
     for stream in &mut ours {
         stream.write_all(&[7; 10_000]).await.unwrap();
         stream.read_exact(&mut [0; 10_000]).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(live() < 4096, "{} bytes after some data", live());
+    assert!(live() < 5000, "{} bytes after some data", live());
 }
 
 async fn echo(host: Host, stream: Stream) {
