@@ -15,8 +15,8 @@ use alloc::vec::Vec;
 /// (SegmentSmack, CVE-2018-5390).
 pub(super) const MAX_PIECES: usize = 256;
 
-/// The most FINs that are held at a time. Only one can be true: where there are more, none counts
-/// before it comes in order.
+/// The most FINs that are held at a time. Only one can be true: where there are more, another one
+/// does not count before it comes in order.
 const MAX_FINS: usize = 4;
 
 /// A segment beyond a hole, with those that continued it: offsets from RCV.NXT, in sequence
@@ -105,16 +105,11 @@ impl Assembler {
         overlap: Overlap,
     ) -> Option<u32> {
         // Nor does one count where text is held already.
-        let fin = fin && (overlap == Overlap::Linux || self.covered(end, end + 1) == 0);
-        if fin
-            && self
-                .pieces
-                .iter()
-                .filter(|piece| piece.fin && piece.text_end() != end)
-                .count()
-                >= MAX_FINS
-        {
-            self.drop_fins(|_| true);
+        let fin = fin
+            && (overlap == Overlap::Linux || self.covered(end, end + 1) == 0)
+            && self.fins_elsewhere(end) < MAX_FINS;
+        if start == end && !fin {
+            return Some(end);
         }
         self.touches += 1;
         let piece = Piece {
@@ -179,11 +174,18 @@ impl Assembler {
         self.pieces.splice(at..until.max(at), [piece]);
     }
 
-    /// Where the piece before this one ends.
+    /// Where the text of the piece before this one ends. What lies in the place of its FIN is kept:
+    /// it counts once the FIN is dropped.
     fn end_before(&self, at: usize) -> u32 {
         at.checked_sub(1)
             .and_then(|at| self.pieces.get(at))
-            .map_or(0, |before| before.end)
+            .map_or(0, Piece::text_end)
+    }
+
+    /// How many FINs are held that are not in this place.
+    fn fins_elsewhere(&self, place: u32) -> usize {
+        let fins = self.pieces.iter().filter(|piece| piece.fin);
+        fins.filter(|piece| piece.text_end() != place).count()
     }
 
     fn drop_fins(&mut self, which: impl Fn(u32) -> bool) {

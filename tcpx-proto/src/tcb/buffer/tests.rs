@@ -60,6 +60,22 @@ fn receive_buffer_holds_any_number_of_segments_without_a_hole_between_them() {
     assert_eq!(insert(&mut buffer, 0, b"abc").advanced, 3000);
 }
 
+/// Text in the place of a FIN that is held first is there once that FIN is forgotten.
+#[test]
+fn receive_buffer_keeps_the_text_in_the_place_of_a_fin() {
+    let mut buffer = ReceiveBuffer::new(1 << 16);
+    buffer.insert(5, b"fghij", true, Overlap::Linux);
+    buffer.insert(6, b"ghijk", true, Overlap::Linux);
+    for hole in 0..MAX_PIECES as u32 {
+        buffer.insert(100 + 2 * hole, b"x", false, Overlap::Linux);
+    }
+    let inserted = buffer.insert(0, b"abcde", false, Overlap::Linux);
+    assert_eq!((inserted.advanced, inserted.fin), (11, false));
+    let mut text = [0; 20];
+    assert_eq!(buffer.read(&mut text), 11);
+    assert_eq!(&text[..11], b"abcdefghijk");
+}
+
 /// What RFC 9293 demands, and what Linux does, without any shortcut: the segments that are held,
 /// each as it came.
 #[derive(Default)]
@@ -109,17 +125,15 @@ impl Model {
             .held
             .iter()
             .any(|(start, text, _)| (*start..start + text.len() as u32).contains(&end));
-        let fin = fin && (overlap == Overlap::Linux || !covered);
-        if text.is_empty() && !fin {
-            return;
-        }
         let places = self
             .held
             .iter()
             .filter(|(.., fin)| *fin)
             .map(|(start, text, _)| start + text.len() as u32);
-        if fin && places.filter(|place| *place != end).count() >= 4 {
-            self.drop_fins(|_| true);
+        let room = places.filter(|place| *place != end).count() < 4;
+        let fin = fin && room && (overlap == Overlap::Linux || !covered);
+        if text.is_empty() && !fin {
+            return;
         }
         let new = (seq, text.to_vec(), fin);
         if self
