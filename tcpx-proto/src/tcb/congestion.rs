@@ -437,7 +437,7 @@ impl CongestionController {
         };
         self.cwnd = scaled(self.cwnd).max(after);
         if self.ssthresh < u32::MAX {
-            self.ssthresh = scaled(self.ssthresh).max(2 * after);
+            self.ssthresh = scaled(self.ssthresh);
         }
         self.limited = scaled(self.limited);
         self.cubic.rescale(scaled);

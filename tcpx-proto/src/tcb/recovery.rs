@@ -398,12 +398,7 @@ impl Tcb {
 
     /// The probe timeout, never beyond the RTO; `None` where a probe could not help.
     fn tail_probe_timeout(&self, now: Instant) -> Option<Duration> {
-        if self.config.recovery != Recovery::Rack
-            || !self.is_selective()
-            || !self.snd.syn_acked
-            || self.snd.flight() == 0
-            || self.snd.wnd == 0
-        {
+        if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || self.snd.wnd == 0 {
             return None;
         }
         let transfer = self.transfer.as_deref()?;
@@ -435,7 +430,7 @@ impl Tcb {
             .transfer
             .as_deref()
             .is_some_and(|transfer| transfer.history.may_probe());
-        if self.snd.una.lt(self.snd.nxt) && self.snd.wnd > 0 && may_probe {
+        if may_probe {
             self.pending.tail_probe = true;
             self.start_retransmission_timer(cx);
         }

@@ -35,10 +35,11 @@ impl Tcb {
         cx: &mut Context<'_>,
         segment: &Segment<'_>,
     ) -> Outcome {
-        let checks = match self.state {
-            State::Closed | State::Listen => Err(Stop::Discard(Discard::State)),
-            State::SynSent => self.check_in_syn_sent(cx, segment),
-            _ => self.check_synchronized(cx, segment),
+        // None comes to a connection that is over: the stack has forgotten its four-tuple.
+        let checks = if self.state == State::SynSent {
+            self.check_in_syn_sent(cx, segment)
+        } else {
+            self.check_synchronized(cx, segment)
         };
         let outcome = match checks {
             Ok(()) | Err(Stop::Done) => Outcome::Handled,
