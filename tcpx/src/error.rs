@@ -132,7 +132,8 @@ impl Error {
         match self {
             Error::Ended(reason) => ended_kind(*reason),
             Error::Call(call) => match call {
-                CallError::NoConnection | CallError::Closing | CallError::Ended(_) => NotConnected,
+                CallError::NoConnection | CallError::Ended(_) => NotConnected,
+                CallError::Closing => BrokenPipe,
                 CallError::NotReserved => AddrNotAvailable,
                 CallError::InUse(_) | CallError::PortsExhausted => AddrInUse,
                 CallError::BadRemote => InvalidInput,
@@ -265,7 +266,7 @@ const fn ended_hint(reason: CloseReason) -> Option<&'static str> {
 
 const fn ended_kind(reason: CloseReason) -> io::ErrorKind {
     match reason {
-        CloseReason::Clean => io::ErrorKind::NotConnected,
+        CloseReason::Clean => io::ErrorKind::BrokenPipe,
         CloseReason::Aborted | CloseReason::Dropped | CloseReason::Restarted => {
             io::ErrorKind::ConnectionAborted
         }
@@ -336,7 +337,7 @@ mod tests {
     fn all_ends() -> Vec<(CloseReason, io::ErrorKind)> {
         use tcpx_proto::wire::IcmpKind;
         vec![
-            (CloseReason::Clean, io::ErrorKind::NotConnected),
+            (CloseReason::Clean, io::ErrorKind::BrokenPipe),
             (CloseReason::Aborted, io::ErrorKind::ConnectionAborted),
             (CloseReason::Refused, io::ErrorKind::ConnectionRefused),
             (CloseReason::Reset, io::ErrorKind::ConnectionReset),

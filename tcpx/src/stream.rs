@@ -22,8 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// both directions (what was not read, or still arrives, is then answered with a RST).
 ///
 /// A read of 0 bytes is the peer's FIN. An `io::Error` has the [`Error`] inside, and its kind:
-/// `ConnectionReset` after a RST, `TimedOut` when R2, the user timeout or keepalive gave up,
-/// `HostUnreachable` after an ICMP error that counts.
+/// `BrokenPipe` for a write after `shutdown` or the end of both directions, `ConnectionReset` after
+/// a RST, `TimedOut` when R2, the user timeout or keepalive gave up, `HostUnreachable` after an
+/// ICMP error that counts. Every call returns the error of a connection that has ended; Linux
+/// returns it once.
 pub struct Stream {
     handle: Arc<Handle>,
     id: ConnId,
@@ -351,17 +353,17 @@ impl AsyncWrite for &Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// The FIN follows what was written; receiving goes on. Once is enough.
+    /// The FIN follows what was written; receiving goes on. Once is enough, and a connection that
+    /// has ended has nothing to close, as with tokio's streams.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self
             .handle
             .shared
             .with(|endpoint, now| endpoint.stack.shutdown(now, self.id))?
         {
-            Ok(())
-            | Err(
-                CallError::Closing | CallError::NoConnection | CallError::Ended(CloseReason::Clean),
-            ) => Poll::Ready(Ok(())),
+            Ok(()) | Err(CallError::Closing | CallError::NoConnection | CallError::Ended(_)) => {
+                Poll::Ready(Ok(()))
+            }
             Err(error) => Poll::Ready(Err(Error::from(error).into())),
         }
     }

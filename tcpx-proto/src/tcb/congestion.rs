@@ -595,9 +595,9 @@ impl CongestionController {
     /// Nothing was sent for `idle`, which is longer than an RTO (RFC 5681 section 4.1; Linux, RFC
     /// 2861 section 3.2: half for each).
     pub(crate) fn idle(&mut self, idle: Duration, rto: Duration, mss: u32) {
+        //= 5681-13
         let restart = self.rules.initial(mss).min(self.cwnd);
         let left = match self.rules.window_use {
-            //= 5681-13
             WindowUse::Ignored => restart,
             WindowUse::Counted => {
                 self.ssthresh = self.current_threshold();

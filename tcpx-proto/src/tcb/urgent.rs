@@ -41,9 +41,9 @@ impl Tcb {
         let pointer = if self.is_out_of_band() {
             header.urgent.max(1)
         } else {
+            //= MUST-62
             header.urgent
         };
-        //= MUST-62
         let up_to = header.seq + u32::from(pointer);
         //= MUST-31
         if up_to.gt(self.rcv.nxt) && self.rcv.urgent.is_none_or(|known| up_to.gt(known.up_to)) {

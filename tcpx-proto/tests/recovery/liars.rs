@@ -25,6 +25,7 @@ fn e02_sack_blocks_outside_what_is_in_flight_or_upside_down_hold_nothing() {
                 [],
                 "{left} {right}"
             );
+            assert_eq!(bench.status().sacked, 0, "{left} {right}");
         }
     }
     assert_eq!(bench.status().cwnd, 10 * MSS);

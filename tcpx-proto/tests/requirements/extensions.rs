@@ -346,6 +346,7 @@ fn rfc_7323_2_4_last_byte_that_was_ever_offered_is_taken() {
     let (mut bench, shift) = scaled();
     let sent = bench.text(b"x").remove(0);
     let edge = sent.header.ack + (u32::from(sent.header.window) << shift);
+    assert!(edge.since(sent.header.ack) >= bench.status().rcv_wnd);
     bench.events.clear();
     bench.arrive(edge.back(10), bench.snd_nxt, ACK, b"0123456789");
     assert!(

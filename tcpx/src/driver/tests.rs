@@ -194,6 +194,45 @@ fn connection_that_was_reset_before_accept_says_so_after_it() {
 }
 
 #[test]
+fn calls_after_the_end_fail_as_those_of_a_kernel_socket() {
+    on_a_wire(|| async {
+        let host = host(Ports::Exact(OURS.port()));
+        let listener = listen(&host);
+        let connected = || async {
+            let near = tokio::net::TcpStream::connect(OURS).await.unwrap();
+            (near, listener.accept().await.unwrap().0)
+        };
+        let kind = |outcome: io::Result<usize>| outcome.map_err(|error| error.kind());
+        let (mut near, mut far) = connected().await;
+        near.shutdown().await.unwrap();
+        far.shutdown().await.unwrap();
+        for _ in 0..2 {
+            let kinds = [kind(near.write(b"x").await), kind(far.write(b"x").await)];
+            assert_eq!(kinds, [Err(io::ErrorKind::BrokenPipe); 2]);
+            let ends = [near.read(&mut [0]).await, far.read(&mut [0]).await];
+            assert_eq!(ends.map(kind), [Ok(0); 2]);
+            // Now, both directions have ended.
+            far.closed().await.unwrap();
+            near.shutdown().await.unwrap();
+            far.shutdown().await.unwrap();
+        }
+        let (near, mut far) = connected().await;
+        near.set_zero_linger().unwrap();
+        drop(near);
+        assert_eq!(far.closed().await.unwrap(), CloseReason::Reset);
+        let (mut near, other) = connected().await;
+        other.abort();
+        let kinds = [
+            kind(near.read(&mut [0]).await),
+            kind(far.read(&mut [0]).await),
+        ];
+        assert_eq!(kinds, [Err(io::ErrorKind::ConnectionReset); 2]);
+        near.shutdown().await.unwrap();
+        far.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn last_handle_dropped_frees_the_port_for_the_kernel() {
     on_a_wire(|| async {
         let host = host(Ports::Exact(OURS.port()));

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::peer::{Field, Reply};
-use super::side::{End, Followed, Outcome, Pace, Run};
+use super::side::{Followed, Outcome, Pace, Run};
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -145,15 +145,10 @@ impl Shown {
     }
 }
 
-/// Whether a call did the same. What `shutdown` returns is tokio's contract and not Linux's, and an
-/// error of a connection that has ended is reported by every call instead of the first.
+/// Whether a call did the same. What `shutdown` returns is tokio's contract and not Linux's.
 fn same_outcome(kernel: Option<&Outcome>, tcpx: Option<&Outcome>) -> bool {
     match (kernel, tcpx) {
-        (Some(Outcome::Refused(_)), Some(Outcome::Refused(_))) => true,
         (Some(Outcome::Refused(io::ErrorKind::NotConnected)), Some(Outcome::Done)) => true,
-        (Some(Outcome::Read(one, End::Fin)), Some(Outcome::Read(other, End::Error(_)))) => {
-            one == other
-        }
         _ => kernel == tcpx,
     }
 }

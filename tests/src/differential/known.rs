@@ -62,12 +62,25 @@ const KNOWN: &[(&str, Matcher)] = &[
             && *seen.step == Step::Call(Call::Shutdown)
     }),
     ("error-kind", |seen| {
-        let errors = [seen.kernel, seen.tcpx].map(|side| match &side.outcome {
-            Some(Outcome::Refused(_)) => true,
-            Some(Outcome::Read(_, end)) => matches!(end, End::Error(_)),
-            _ => false,
-        });
-        seen.what == What::Outcome && errors == [true, true]
+        let (Some(kernel), Some(tcpx)) = (error(seen.kernel), error(seen.tcpx)) else {
+            return seen.what == What::Outcome && is_told_again(seen);
+        };
+        let was = |state| seen.earlier.iter().any(|followed| followed.state == state);
+        let shut = seen.case.steps.contains(&Step::Call(Call::Shutdown));
+        seen.what == What::Outcome
+            && match (kernel, tcpx) {
+                (ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused) => is_simultaneous(seen),
+                (ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted) => {
+                    shut && was(State::SynSent)
+                }
+                (ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted) => {
+                    shut && was(State::SynSent)
+                }
+                (ErrorKind::BrokenPipe, ErrorKind::ConnectionReset) => {
+                    was(State::CloseWait) || is_told_again(seen)
+                }
+                _ => is_told_again(seen),
+            }
     }),
     ("sack-of-purged", |seen| {
         let bare = |followed: &Followed| -> Vec<Reply> {
@@ -118,6 +131,27 @@ const KNOWN: &[(&str, Matcher)] = &[
         seen.what == What::Timed && acks(seen.kernel) == acks(seen.tcpx)
     }),
 ];
+
+/// The error that a call returned.
+fn error(side: &Followed) -> Option<ErrorKind> {
+    match side.outcome.as_ref()? {
+        Outcome::Refused(kind) | Outcome::Read(_, End::Error(kind)) => Some(*kind),
+        _ => None,
+    }
+}
+
+/// Every call returns the error of a connection that has ended. The kernel returns it once; then a
+/// read finds the end of the stream, and a write a broken pipe.
+fn is_told_again(seen: &Seen<'_>) -> bool {
+    let ends = match &seen.kernel.outcome {
+        Some(Outcome::Refused(kind)) => *kind == ErrorKind::BrokenPipe,
+        Some(Outcome::Read(bytes, end)) => bytes.is_empty() && *end == End::Fin,
+        _ => false,
+    };
+    let told = seen.earlier.iter().filter_map(error);
+    let mut told = told.filter(|kind| *kind != ErrorKind::WouldBlock);
+    ends && error(seen.tcpx).is_some() && told.next().is_some()
+}
 
 /// A SYN without ACK came while the host was in SYN-SENT.
 fn is_simultaneous(seen: &Seen<'_>) -> bool {
