@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, Profile};
+use tcpx_proto::config::{Config, Profile, ReceiveWindow};
 use tcpx_proto::error::CallError;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::stack::{Signal, Stack};
@@ -143,6 +143,9 @@ fn linux(mtu: u16, receive_buffer: usize) -> Config {
     let mut config = Profile::Linux.config();
     config.conn.mtu = mtu;
     config.conn.receive_buffer = receive_buffer;
+    // Linux's own window may be smaller than half a segment, and does wait for its timers then.
+    config.conn.receive_window = ReceiveWindow::Buffer;
+    config.conn.receive_limit = None;
     config
 }
 

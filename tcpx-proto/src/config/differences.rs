@@ -247,6 +247,23 @@ pub const DIFFERENCES: &[Difference] = &[
          small one"
     ),
     row!(
+        receive_buffer,
+        "RFC 9293 3.8.6",
+        "a connection begins with a receive buffer of 64 KiB of text instead of 256 KiB"
+    ),
+    row!(
+        receive_limit,
+        "RFC 9293 3.8.6",
+        "that buffer grows up to 32 MiB of memory while the application reads as fast as the peer \
+         sends; --window fixes it"
+    ),
+    row!(
+        receive_window,
+        "RFC 9293 3.8.6.2.2",
+        "the window is whole segments at first, grows as large segments arrive, and counts the \
+         memory that packets take"
+    ),
+    row!(
         user_timeout_from,
         "MUST-21",
         "the user timeout counts from the first retransmission or zero-window probe, and a new \
@@ -445,6 +462,9 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
     "the congestion window counts bytes; Linux counts segments, a small one as a whole",
     "slow start ends at the first loss or mark; Linux's CUBIC also ends it where round trips get \
      longer (HyStart)",
+    "text that was offered a place is never refused; Linux drops it, and closes the window, when its \
+     packets take more memory than there is",
+    "the memory of a packet is that of one from a TUN device, whatever it came from",
     "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",

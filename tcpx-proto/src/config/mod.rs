@@ -14,12 +14,13 @@ pub use policy::{
     AbortRst, AckPace, BeyondWindow, Congestion, CwndReduction, Ecn, FastOpenRefused,
     FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
     MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
-    Overlap, ProbeInterval, Recovery, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace,
-    ResetTos, Samples, SequenceCheck, SillyWindow, SlowStart, SmallPath, SpuriousLoss,
-    SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck,
-    TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart,
-    TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging, UnreadText,
-    UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
+    Overlap, ProbeInterval, ReceiveWindow, Recovery, RepeatedSyn, RequestAck, RequestSyn,
+    ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, SillyWindow, SlowStart, SmallPath,
+    SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin,
+    TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
+    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, WindowUse,
+    ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -175,7 +176,14 @@ pub struct ConnConfig {
     pub mtu: u16,
     /// What happens on a path with a smaller MTU than any should have.
     pub small_path: SmallPath,
-    /// Receive buffer, bytes: the largest window ever offered (`tcp_rmem`), up to 2^30.
+    /// Which window is offered.
+    pub receive_window: ReceiveWindow,
+    /// The most memory for what is not read, bytes, up to 2^30, to which
+    /// [`ReceiveWindow::Linux`] lets a buffer grow whose application reads as fast as the peer sends
+    /// (`tcp_rmem[2]`); `None`: it does not grow (`SO_RCVBUF` was set).
+    pub receive_limit: Option<usize>,
+    /// Receive buffer, bytes: the largest window ever offered, up to 2^30. For Linux what
+    /// `SO_RCVBUF` sets, or half of `tcp_rmem[1]`: twice as much memory.
     pub receive_buffer: usize,
     /// Send buffer, bytes, at least 1: how much SEND takes that is not acknowledged (`tcp_wmem`).
     pub send_buffer: usize,

@@ -42,6 +42,18 @@ pub enum UserTimeoutFrom {
     Retransmission,
 }
 
+/// The window that is offered (RFC 9293 section 3.8.6.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ReceiveWindow {
+    /// All that is free in the buffer.
+    Buffer,
+    /// What Linux offers: it counts the memory that packets take, begins with whole segments, and
+    /// lets the window grow with large segments that arrive (`tcp_select_initial_window`,
+    /// `tcp_grow_window`, `__tcp_select_window`, `tcp_rcv_space_adjust`).
+    Linux,
+}
+
 /// Silly-window avoidance (RFC 9293 section 3.8.6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

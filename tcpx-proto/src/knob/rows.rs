@@ -375,9 +375,12 @@ pub const KNOBS: &[Knob] = &[
             range: "1 to 1024M bytes",
             set: |config, word| {
                 let bytes = size(word, MOST_BYTES).map(|bytes| bytes as usize);
-                put(&mut config.conn.receive_buffer, bytes)
+                put(&mut config.conn.receive_buffer, bytes)?;
+                config.conn.receive_limit = None;
+                Ok(())
             },
             get: |config| match config.conn.receive_buffer {
+                _ if config.conn.receive_limit.is_some() => "<64k at first>".into(),
                 bytes if bytes % 1024 == 0 => format!("{}k", bytes / 1024),
                 bytes => bytes.to_string(),
             },

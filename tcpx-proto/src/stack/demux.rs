@@ -9,7 +9,9 @@ use crate::event::{Discard, What};
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
-use crate::tcb::{Context, Outcome, Reply, Tcb, offered_mss, peer_mss, reset_to, window_shift};
+use crate::tcb::{
+    Context, Outcome, Reply, Tcb, first_window, offered_mss, peer_mss, reset_to, window_shift,
+};
 use crate::time::Instant;
 use crate::wire::{ChecksumKind, Flags, Header, Icmp, Options, ParseError, Segment, Timestamps};
 use alloc::boxed::Box;
@@ -255,6 +257,8 @@ impl Stack {
             tuple: tuple_of(syn),
             irs: syn.seq,
         };
+        let stamps = if options.timestamps.is_some() { 12 } else { 0 };
+        let window = first_window(config, (offered_mss(config, syn.source) - stamps).into());
         let mss = peer_mss(config, &syn.options, syn.source, true);
         let header = Header {
             source: syn.destination,
@@ -263,7 +267,7 @@ impl Stack {
             //= 4987-5
             ack: syn.seq + 1,
             flags: Flags::SYN | Flags::ACK,
-            window: u16::try_from(config.receive_buffer).unwrap_or(u16::MAX),
+            window: u16::try_from(window).unwrap_or(u16::MAX),
             urgent: 0,
             options,
             ttl: config.ttl,

@@ -348,7 +348,7 @@ impl Stack {
         id: ConnId,
         into: &mut [u8],
     ) -> Result<usize, CallError> {
-        self.call(now, id, |tcb, _| tcb.receive(into))?
+        self.call(now, id, |tcb, cx| tcb.receive(cx, into))?
     }
 
     /// What [`receive`](Stack::receive) would return now, without taking it (`MSG_PEEK`): the window

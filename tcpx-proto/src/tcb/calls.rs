@@ -35,7 +35,11 @@ impl Tcb {
     }
 
     /// RECEIVE (3.10.3).
-    pub(crate) fn receive(&mut self, into: &mut [u8]) -> Result<usize, CallError> {
+    pub(crate) fn receive(
+        &mut self,
+        cx: &Context<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, CallError> {
         if into.is_empty() {
             return Ok(0);
         }
@@ -48,6 +52,7 @@ impl Tcb {
         if taken > 0 {
             self.forget_urgent();
             self.plan_ack_of_read();
+            self.free_room(cx.now);
             self.offer_window();
             self.compact();
             return Ok(taken);
@@ -191,6 +196,7 @@ impl Tcb {
 
     /// Sends a RST and ends.
     pub(super) fn reset(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
+        self.empty_room();
         self.reply_reset(cx);
         self.pending.ack = None;
         let on = if reason == CloseReason::Aborted {
@@ -218,6 +224,12 @@ impl Tcb {
     /// and at least doubles (MUST-39).
     fn offer_window(&mut self) {
         if self.rcv.fin_reached || self.is_over() || self.pending.ack.is_some() {
+            return;
+        }
+        if let Some(news) = self.is_room_news() {
+            if news {
+                self.pending.ack = Some(Cause::Call);
+            }
             return;
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);

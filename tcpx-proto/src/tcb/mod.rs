@@ -30,6 +30,7 @@ mod rack;
 mod rcv;
 mod recovery;
 mod reply;
+mod room;
 mod rto;
 mod scoreboard;
 mod segment_arrives;
@@ -55,11 +56,12 @@ pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};
 pub(crate) use open::{peer_mss, window_shift};
 pub(crate) use reply::reset_to;
+pub(crate) use room::first_window;
 pub(crate) use size::offered_mss;
 pub use status::{RecoveryState, Status};
 pub(crate) use usage::Usage;
 
-use crate::config::{BeyondWindow, ConnConfig, Detour, Rto, UnreadText};
+use crate::config::{BeyondWindow, ConnConfig, Detour, ReceiveWindow, Rto, UnreadText};
 use crate::error::CloseReason;
 use crate::event::{Timer, What};
 use crate::id::FourTuple;
@@ -185,6 +187,10 @@ impl Tcb {
             self.estimator = Estimator::new(&rto, self.config.timer_granularity);
         }
         self.snd.retransmissions = 0;
+        let room = self.new_room(cx.now);
+        if let Some(transfer) = &mut self.transfer {
+            transfer.room = room;
+        }
         self.wake.established = true;
         self.wake.acceptable = !self.is_served_early();
         self.wake.writable = true;
@@ -279,7 +285,16 @@ impl Tcb {
                 BeyondWindow::Cut => 0,
                 BeyondWindow::Whole => LARGEST_TEXT,
             };
-            let limit = self.config.receive_buffer + (1 << self.rcv.shift) + beyond;
+            let most = match self.config.receive_window {
+                ReceiveWindow::Buffer => self.config.receive_buffer,
+                // More than half of the memory may be text.
+                ReceiveWindow::Linux => self
+                    .config
+                    .receive_limit
+                    .unwrap_or(0)
+                    .max(2 * self.config.receive_buffer),
+            };
+            let limit = most + (1 << self.rcv.shift) + beyond;
             self.transfer = Some(Box::new(Transfer {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),
@@ -291,6 +306,7 @@ impl Tcb {
                 ),
                 history: SendHistory::new(self.snd.iss),
                 counts: Counts::default(),
+                room: None,
             }));
         } else {
             let control = CongestionController::new(

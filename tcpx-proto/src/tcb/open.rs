@@ -5,12 +5,14 @@ use super::ecn::Notification;
 use super::fast_open::{FastOpen, FastOpenGrant, FastOpenOffer};
 use super::pace::Pace;
 use super::rcv::Rcv;
+use super::room::first_window;
 use super::rto::Estimator;
+use super::size::offered_mss;
 use super::snd::Snd;
 use super::stamps::Stamps;
 use super::timers::Timers;
 use super::{Pending, Tcb};
-use crate::config::{ConnConfig, MssLimits, SynAcknowledged};
+use crate::config::{ConnConfig, MssLimits, ReceiveWindow, SynAcknowledged};
 use crate::event::What;
 use crate::id::FourTuple;
 use crate::label::Cause;
@@ -54,8 +56,9 @@ pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
     if !config.window_scaling {
         return 0;
     }
+    let largest = config.receive_limit.unwrap_or(0).max(config.receive_buffer);
     (0..14)
-        .find(|shift| config.receive_buffer >> shift <= 65_535)
+        .find(|shift| largest >> shift <= 65_535)
         .unwrap_or(14)
 }
 
@@ -184,9 +187,16 @@ impl Tcb {
         self.rcv.nxt = header.seq + 1;
         self.rcv.acked = self.rcv.nxt;
         self.rcv.last_heard = now;
-        let offered = u32::try_from(self.config.receive_buffer.min(65_535)).unwrap_or(65_535);
-        self.rcv.edge = self.rcv.nxt + offered;
         let options = &header.options;
+        let stamped = self.passive && self.config.timestamps && options.timestamps.is_some();
+        let mss = u32::from(offered_mss(&self.config, self.tuple.remote));
+        let first = first_window(&self.config, mss - if stamped { 12 } else { 0 });
+        let scaled = self.config.window_scaling && options.window_scale.is_some();
+        let offered = match self.config.receive_window {
+            ReceiveWindow::Linux if scaled => first,
+            _ => first.min(65_535),
+        };
+        self.rcv.edge = self.rcv.nxt + offered;
         self.snd.mss =
             peer_mss(&self.config, options, self.tuple.remote, self.passive).max(MIN_MSS);
         match options.window_scale {

@@ -3,7 +3,9 @@
 use super::Tcb;
 use super::context::Context;
 use super::plan::{Kind, Plan};
+use super::room::first_window;
 use super::size::offered_mss;
+use crate::config::ReceiveWindow;
 use crate::event::Timer;
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
@@ -172,6 +174,9 @@ impl Tcb {
     /// The right edge to offer: it moves by a full segment or half the buffer at least, never to
     /// the left (MUST-39, SHLD-14).
     pub(super) fn next_edge(&self) -> Seq {
+        if let Some(edge) = self.selected_edge() {
+            return edge;
+        }
         let Some(transfer) = &self.transfer else {
             return self.rcv.edge;
         };
@@ -194,7 +199,7 @@ impl Tcb {
     }
 
     fn rcv_edge_moves(&mut self) {
-        if !self.rcv.fin_reached {
+        if !self.rcv.fin_reached || self.config.receive_window == ReceiveWindow::Linux {
             self.rcv.edge = self.next_edge();
         }
     }
@@ -204,7 +209,9 @@ impl Tcb {
             self.rcv.edge.since(self.rcv.nxt)
         } else if syn {
             //= 7323-2
-            self.config.receive_buffer as u32
+            let stamps = if self.passive { self.stamps.len() } else { 0 };
+            let mss = offered_mss(&self.config, self.tuple.remote) - stamps;
+            first_window(&self.config, mss.into())
         } else {
             //= 7323-4
             self.rcv.window() >> self.rcv.shift

@@ -51,6 +51,6 @@ pub(crate) fn offered_mss(config: &ConnConfig, remote: SocketAddr) -> u16 {
 }
 
 /// Bytes of the IP and TCP headers without options.
-const fn headers(remote: SocketAddr) -> u16 {
+pub(super) const fn headers(remote: SocketAddr) -> u16 {
     if remote.is_ipv4() { 40 } else { 60 }
 }

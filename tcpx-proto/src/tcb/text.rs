@@ -121,6 +121,11 @@ impl Tcb {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));
         };
+        let end = seq + text.len() as u32;
+        if inserted.new > 0 {
+            let stored = (text.len() as u32, end);
+            self.charge_room(cx.now, segment, stored, inserted.advanced > 0);
+        }
         self.rcv.advance(inserted.advanced);
         self.rcv.fin_next = inserted.fin;
         self.wake.readable |= inserted.advanced > 0;

@@ -4,6 +4,8 @@ use super::buffer::{ReceiveBuffer, SendBuffer};
 use super::congestion::CongestionController;
 use super::counts::Counts;
 use super::history::SendHistory;
+use super::room::Room;
+use alloc::boxed::Box;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Transfer {
@@ -13,12 +15,15 @@ pub(super) struct Transfer {
     /// Empty without SACK.
     pub(super) history: SendHistory,
     pub(super) counts: Counts,
+    /// What Linux's window follows from, where the policy is so.
+    pub(super) room: Option<Box<Room>>,
 }
 
 impl Transfer {
     /// Bytes of memory taken.
     pub(super) fn memory(&self) -> usize {
-        self.send.memory() + self.receive.memory() + self.history.board.memory()
+        let room = self.room.as_ref().map_or(0, |room| room.own_memory());
+        self.send.memory() + self.receive.memory() + self.history.board.memory() + room
     }
 
     /// Whether the buffers have grown far beyond what is in them.

@@ -16,7 +16,7 @@ fn peek(bench: &mut Bench, most: usize) -> Result<Vec<u8>, CallError> {
 
 #[test]
 fn established_peek_leaves_text_window_and_end_as_they_are() {
-    let mut bench = Bench::new(with(Bench::plain(Profile::Linux), |conn| {
+    let mut bench = Bench::new(with(Bench::plain(Profile::Rfc9293), |conn| {
         conn.receive_buffer = 2000;
     }));
     bench.enter("ESTABLISHED");

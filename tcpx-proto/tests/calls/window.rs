@@ -2,13 +2,16 @@
 //! of it can be used.
 use super::common::{ACK, Bench, PEER_ISS, Sent, with};
 use proptest::prelude::*;
+use std::time::Duration;
 use tcpx_proto::config::Profile;
-use tcpx_proto::wire::Options;
+use tcpx_proto::seq::Seq;
+use tcpx_proto::wire::{Flags, Header, Options, Timestamps};
 
 /// Opened to a peer that scales windows, with this receive buffer.
 fn open(profile: Profile, receive_buffer: usize) -> Bench {
     let config = with(Bench::plain(profile), |conn| {
         conn.receive_buffer = receive_buffer;
+        conn.receive_window = profile.config().conn.receive_window;
         conn.window_scaling = true;
     });
     let mut bench = Bench::new(config);
@@ -75,7 +78,9 @@ proptest! {
         let shift = (0..14)
             .find(|shift| receive_buffer >> shift <= 65_535)
             .unwrap();
-        let mut offered = receive_buffer.min(65_535) as u32;
+        let mut offered = bench.status().rcv_wnd;
+        // Linux counts memory, of which text may take more than half.
+        let most = if linux { 2 * receive_buffer } else { receive_buffer };
         let mut unread = 0;
         for (len, read) in steps {
             let len = len.min(offered);
@@ -89,7 +94,7 @@ proptest! {
             }
             if let Some(window) = window(&sent, shift) {
                 prop_assert!(
-                    window as usize <= receive_buffer - unread + (1 << shift),
+                    window as usize <= most - unread + (1 << shift),
                     "{window} with {unread} unread"
                 );
                 // Less of what the unit adds to the promise is no less of the promise.
@@ -104,7 +109,112 @@ proptest! {
         let sent = bench.arrive(bench.rcv_nxt.back(1), bench.snd_nxt, ACK, b"x");
         prop_assert!(
             window(&sent, shift)
-                .is_some_and(|window| window as usize <= receive_buffer - unread + (1 << shift))
+                .is_some_and(|window| window as usize <= most - unread + (1 << shift))
         );
     }
+}
+
+/// One line of the measurement.
+struct Row<'a>(Vec<&'a str>);
+
+impl Row<'_> {
+    fn number(&self, column: usize) -> Option<u32> {
+        self.0[column].parse().ok()
+    }
+
+    /// The same on a connection of ours, as the line has it.
+    fn ours(&self) -> String {
+        let mut config = Profile::Linux.config();
+        if let Some(bytes) = self.number(1) {
+            config.conn.receive_buffer = bytes as usize;
+            config.conn.receive_limit = None;
+        }
+        let stamped = self.0[2] == "1";
+        let passive = self.0[0] == "passive";
+        let mut bench = Bench::new(config);
+        bench.syn_options = Options {
+            sack_permitted: true,
+            window_scale: self.number(3).map(|shift| shift as u8),
+            timestamps: stamped.then_some(Timestamps {
+                value: 500,
+                echo: 0,
+            }),
+            ..bench.syn_options
+        };
+        if stamped {
+            bench = bench.with_timestamps(600);
+        }
+        let syn = if passive {
+            bench.listen();
+            bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"")
+        } else {
+            bench.connect()
+        };
+        let syn = syn[0].header;
+        let echo = |bench: &mut Bench, header: Header, text: &[u8]| {
+            let mut header = header;
+            if let Some(stamps) = &mut header.options.timestamps {
+                stamps.echo = syn.options.timestamps.unwrap().value;
+            }
+            bench.now = bench.now + Duration::from_millis(1);
+            bench.say(header, text)
+        };
+        let mut third = String::from("-");
+        if passive {
+            let header = bench.header(PEER_ISS + 1, bench.snd_nxt, ACK);
+            echo(&mut bench, header, b"");
+        } else {
+            let header = bench.header(PEER_ISS, bench.snd_nxt, ACK | Flags::SYN);
+            third = echo(&mut bench, header, b"")[0].header.window.to_string();
+        }
+        let mut segments = Vec::new();
+        for step in self.0[7].split(' ') {
+            let (what, _) = step.split_once(':').unwrap();
+            let window = match what.strip_prefix('r') {
+                Some(bytes) => {
+                    bench.receive(bytes.parse().unwrap()).unwrap();
+                    bench.drain().last().map(|sent| sent.header.window)
+                }
+                None => {
+                    let header = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK | Flags::PSH);
+                    let mut sent = echo(&mut bench, header, &vec![0; what.parse().unwrap()]);
+                    if sent.is_empty() {
+                        sent = bench.run(Duration::from_millis(250));
+                    }
+                    sent.last().map(|sent| sent.header.window)
+                }
+            };
+            let window = window.map_or("-".into(), |window| window.to_string());
+            segments.push(format!("{what}:{window}"));
+        }
+        bench.stack.abort(bench.now, bench.conn()).unwrap();
+        let reset = bench.drain()[0].header.window;
+        let shift = syn.options.window_scale.filter(|_| self.0[3] != "-");
+        let shift = shift.map_or("-".into(), |shift| shift.to_string());
+        let given = self.0[..4].join("\t");
+        let segments = segments.join(" ");
+        format!(
+            "{given}\t{}\t{shift}\t{third}\t{segments}\t{reset}",
+            syn.window
+        )
+    }
+}
+
+#[test]
+fn linux_windows_are_those_of_the_kernel_for_the_same_arrivals_and_reads() {
+    let data = include_str!("../data/linux618_windows.tsv");
+    let lines: Vec<&str> = data
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .skip(1)
+        .collect();
+    assert!(lines.len() > 25);
+    let mut wrong = Vec::new();
+    for line in lines {
+        let ours = Row(line.split('\t').collect()).ours();
+        if ours != line {
+            wrong.push(format!("Linux {line}\nours  {ours}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -5,7 +5,7 @@ pub(crate) mod inputs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, ConnConfig, Profile, TimerGranularity};
+use tcpx_proto::config::{Config, ConnConfig, Profile, ReceiveWindow, TimerGranularity};
 use tcpx_proto::error::CallError;
 use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
@@ -116,6 +116,9 @@ impl Bench {
         config.conn.sack = false;
         config.conn.no_delay = true;
         config.conn.delayed_ack = None;
+        config.conn.receive_window = ReceiveWindow::Buffer;
+        config.conn.receive_limit = None;
+        config.conn.receive_buffer = 1 << 18;
         config
     }
 

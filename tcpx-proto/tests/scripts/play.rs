@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tcpx_proto::config::{Config, ConnConfig, Ecn, KeepAlive};
+use tcpx_proto::config::{Config, ConnConfig, Ecn, KeepAlive, ReceiveWindow};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::seq::Seq;
@@ -520,7 +520,12 @@ fn set_ahead(config: &mut ConnConfig, script: &Script) {
         };
         match option.as_str() {
             "SO_REUSEADDR" => {}
-            "SO_RCVBUF" => config.receive_buffer = value as usize,
+            "SO_RCVBUF" => {
+                config.receive_buffer = value as usize;
+                config.receive_limit = None;
+                // The scripts fill a window to the byte.
+                config.receive_window = ReceiveWindow::Buffer;
+            }
             "TCP_KEEPIDLE" => keepalive.idle = Duration::from_secs(value.into()),
             "TCP_KEEPINTVL" => keepalive.interval = Duration::from_secs(value.into()),
             "TCP_KEEPCNT" => keepalive.probes = value,
