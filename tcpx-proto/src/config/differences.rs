@@ -247,17 +247,6 @@ pub const DIFFERENCES: &[Difference] = &[
          small one"
     ),
     row!(
-        receive_buffer,
-        "RFC 9293 3.8.6",
-        "a connection begins with a receive buffer of 64 KiB of text instead of 256 KiB"
-    ),
-    row!(
-        receive_limit,
-        "RFC 9293 3.8.6",
-        "that buffer grows up to 32 MiB of memory while the application reads as fast as the peer \
-         sends; --window fixes it"
-    ),
-    row!(
         receive_window,
         "RFC 9293 3.8.6.2.2",
         "the window is whole segments at first, grows as large segments arrive, and counts the \
@@ -464,6 +453,8 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
      longer (HyStart)",
     "text that was offered a place is never refused; Linux drops it, and closes the window, when its \
      packets take more memory than there is",
+    "a connection has a receive buffer of 256 KiB, as if SO_RCVBUF had set it; Linux begins with 64 KiB \
+     at a shift of 10, and lets it grow",
     "the memory of a packet is that of one from a TUN device, whatever it came from",
     "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \

@@ -212,8 +212,6 @@ impl ConnConfig {
             nagle: Nagle::Minshall,
             user_timeout_from: UserTimeoutFrom::Retransmission,
             receive_window: ReceiveWindow::Linux,
-            receive_limit: Some(32 << 20),
-            receive_buffer: 1 << 16,
             congestion: Congestion::Cubic,
             recovery: Recovery::Rack,
             cwnd_reduction: CwndReduction::Proportional,

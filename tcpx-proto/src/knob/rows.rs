@@ -380,7 +380,6 @@ pub const KNOBS: &[Knob] = &[
                 Ok(())
             },
             get: |config| match config.conn.receive_buffer {
-                _ if config.conn.receive_limit.is_some() => "<64k at first>".into(),
                 bytes if bytes % 1024 == 0 => format!("{}k", bytes / 1024),
                 bytes => bytes.to_string(),
             },

@@ -305,10 +305,7 @@ fn rows_are_told_apart_and_written_as_sentences_without_a_stop() {
         ("congestion", " [default: the profile's, cubic for linux]"),
         ("checksum", " [default: partial]"),
         ("isn", " [default: RFC 6528]"),
-        (
-            "window",
-            " [default: the profile's, 64k at first for linux]",
-        ),
+        ("window", " [default: 256k]"),
         ("user-timeout", "this long (RFC 9293 3.9.1)"),
     ] {
         assert!(help(name).ends_with(end), "{}", help(name));

@@ -127,7 +127,9 @@ impl Row<'_> {
         let mut config = Profile::Linux.config();
         if let Some(bytes) = self.number(1) {
             config.conn.receive_buffer = bytes as usize;
-            config.conn.receive_limit = None;
+        } else {
+            config.conn.receive_buffer = 1 << 16;
+            config.conn.receive_limit = Some(32 << 20);
         }
         let stamped = self.0[2] == "1";
         let passive = self.0[0] == "passive";

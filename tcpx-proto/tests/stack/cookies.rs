@@ -113,7 +113,7 @@ fn cookie_keeps_window_scale_and_sack_in_the_timestamp_and_without_one_loses_the
         syn.options = offered;
         let cookie = bench.say(syn, &[])[0];
         let answered = Options {
-            window_scale: offered.window_scale.map(|_| 10),
+            window_scale: offered.window_scale.map(|_| 3),
             timestamps: cookie.options.timestamps,
             ..offered
         };
