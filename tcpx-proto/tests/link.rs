@@ -7,7 +7,9 @@ use proptest::test_runner::TestRunner;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tcpx_proto::config::{Config, Congestion, FastOpenRefused, Isn, Profile, Recovery, Rto};
+use tcpx_proto::config::{
+    Config, Congestion, FastOpenRefused, Isn, Profile, Recovery, Rto, SynSentShutdown,
+};
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Event, What};
 use tcpx_proto::fault::FaultRule;
@@ -137,6 +139,8 @@ impl Run {
         conn.synack_retries = 30;
         conn.r2 = 30;
         conn.orphan_retries = 30;
+        // The scripts do not wait for ESTABLISHED.
+        conn.syn_sent_shutdown = SynSentShutdown::Queue;
         conn.isn = Isn::Fixed(Seq(self.isns[end]));
         conn.receive_buffer = self.buffers[end];
         conn.mss = Some(self.mss);

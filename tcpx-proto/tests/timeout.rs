@@ -303,6 +303,7 @@ fn linux_r2_is_a_time_from_the_first_retransmission_on() {
 #[test]
 fn linux_override_of_a_small_window_comes_after_a_timeout() {
     let mut bench = near(|conn| conn.no_delay = false);
+    // A smaller window counts with an ACK of something new.
     bench.window = 100;
     exchange(&mut bench, millis(20));
     assert_eq!(bench.send(&[7; 1000]), []);

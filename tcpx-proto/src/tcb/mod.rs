@@ -61,7 +61,7 @@ pub(crate) use size::offered_mss;
 pub use status::{RecoveryState, Status};
 pub(crate) use usage::Usage;
 
-use crate::config::{BeyondWindow, ConnConfig, Detour, ReceiveWindow, Rto, UnreadText};
+use crate::config::{BeyondWindow, ConnConfig, Detour, Rto, UnreadText};
 use crate::error::CloseReason;
 use crate::event::{Timer, What};
 use crate::id::FourTuple;
@@ -79,6 +79,7 @@ use handshake::Queued;
 use history::SendHistory;
 use pace::Pace;
 use rcv::Rcv;
+use room::largest_space;
 use rto::Estimator;
 use snd::Snd;
 use stamps::Stamps;
@@ -285,16 +286,7 @@ impl Tcb {
                 BeyondWindow::Cut => 0,
                 BeyondWindow::Whole => LARGEST_TEXT,
             };
-            let most = match self.config.receive_window {
-                ReceiveWindow::Buffer => self.config.receive_buffer,
-                // More than half of the memory may be text.
-                ReceiveWindow::Linux => self
-                    .config
-                    .receive_limit
-                    .unwrap_or(0)
-                    .max(2 * self.config.receive_buffer),
-            };
-            let limit = most + (1 << self.rcv.shift) + beyond;
+            let limit = largest_space(&self.config) + (1 << self.rcv.shift) + beyond;
             self.transfer = Some(Box::new(Transfer {
                 send: SendBuffer::new(self.config.send_buffer),
                 receive: ReceiveBuffer::new(limit),

@@ -308,6 +308,10 @@ impl Tcb {
             return None;
         }
         let history = &transfer.history;
+        // Rule 1 has the choice, though new text may go first (F-RTO).
+        if history.board.bytes(Mark::Lost) > 0 {
+            return None;
+        }
         let (from, until) = match history.board.next_doubtful() {
             Some(stretch) => stretch,
             //= 6675-3

@@ -17,6 +17,8 @@ use alloc::collections::VecDeque;
 const FIRST_RATIO: u8 = 128;
 /// `TCP_INIT_CWND`, segments.
 const FIRST_FLIGHT: u32 = 10;
+/// The least buffer: half of `SOCK_MIN_RCVBUF`, bytes.
+const LEAST: u32 = 1152;
 /// `tcp_rmem[2]`, bytes.
 const LARGEST: u32 = 32 << 20;
 /// Smaller segments do not let the window grow (`tcp_event_data_recv`).
@@ -75,10 +77,30 @@ fn packet_memory(bytes: u32) -> (u32, u32) {
 /// The window of a SYN or SYN,ACK before it is cut to 16 bits (`tcp_select_initial_window`): whole
 /// segments of `mss` bytes.
 pub(crate) fn first_window(config: &ConnConfig, mss: u32) -> u32 {
-    let space = u32::try_from(config.receive_buffer).unwrap_or(u32::MAX);
+    let space = first_space(config);
     match config.receive_window {
         ReceiveWindow::Linux if space > mss && mss > 0 => space - space % mss,
         _ => space,
+    }
+}
+
+/// Bytes of text that the buffer holds at first (`tcp_full_space`).
+fn first_space(config: &ConnConfig) -> u32 {
+    let space = u32::try_from(config.receive_buffer).unwrap_or(u32::MAX);
+    match config.receive_window {
+        ReceiveWindow::Linux => space.max(LEAST),
+        ReceiveWindow::Buffer => space,
+    }
+}
+
+/// The most text that the buffer may come to hold: more than half of the memory may be text.
+pub(super) fn largest_space(config: &ConnConfig) -> usize {
+    match config.receive_window {
+        ReceiveWindow::Buffer => config.receive_buffer,
+        ReceiveWindow::Linux => {
+            let memory = 2 * first_space(config) as usize;
+            memory.max(config.receive_limit.unwrap_or(0))
+        }
     }
 }
 
@@ -92,7 +114,7 @@ impl Room {
         passive: bool,
         (now, first): (Instant, Seq),
     ) -> Room {
-        let space = u32::try_from(config.receive_buffer).unwrap_or(u32::MAX);
+        let space = first_space(config);
         // A passive opener takes the timestamps off only afterwards.
         let advertised = if passive { mss } else { mss - stamps };
         let most = 65_535u32 << shift;
@@ -123,7 +145,7 @@ impl Room {
 
     /// Bytes of text that this much memory holds (`tcp_win_from_space`).
     fn text_in(&self, memory: u32) -> u32 {
-        (u64::from(memory) * u64::from(self.ratio) >> 8) as u32
+        ((u64::from(memory) * u64::from(self.ratio)) >> 8) as u32
     }
 
     fn space(&self) -> u32 {
@@ -218,8 +240,8 @@ impl Room {
         let free = free.min(self.threshold);
         if shift > 0 {
             free.next_multiple_of(unit)
-        } else if mss > 0 && (offered <= free.saturating_sub(mss) || offered > free) {
-            free - free % mss
+        } else if offered + mss <= free || offered > free {
+            free - free % mss.max(1)
         } else if mss == all && free > offered + (all >> 1) {
             free
         } else {

@@ -118,6 +118,8 @@ proptest! {
         let config = with(profile.config(), |conn| {
             conn.receive_buffer = buffer;
             conn.mtu = mtu;
+            // The applications do not wait for ESTABLISHED.
+            conn.syn_sent_shutdown = SynSentShutdown::Queue;
         });
         let mut pair = Pair::new(&config);
         pair.b

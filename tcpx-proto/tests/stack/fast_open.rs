@@ -1,7 +1,7 @@
 //! TCP Fast Open (RFC 7413), client and server, and what the network does to it.
 
 use super::*;
-use tcpx_proto::config::{BeyondWindow, FastOpenRepeats};
+use tcpx_proto::config::{BeyondWindow, FastOpenRepeats, ReceiveWindow};
 use tcpx_proto::wire::FastOpenCookie;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -355,6 +355,7 @@ fn full_backlog_no_fast_open() {
 fn text_larger_than_the_window_is_taken_as_far_as_it_fits() {
     let mut config = on(Profile::Linux);
     config.conn.beyond_window = BeyondWindow::Cut;
+    config.conn.receive_window = ReceiveWindow::Buffer;
     config.conn.receive_buffer = 100;
     let mut bench = Bench::new(config);
     bench.listen(16);
