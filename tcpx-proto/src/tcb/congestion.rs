@@ -801,6 +801,19 @@ mod tests {
         assert!((2 * MSS..=3 * MSS).contains(&grown), "{grown}");
     }
 
+    /// Proves 5681-6.
+    #[test]
+    fn control_in_congestion_avoidance_counts_on_from_what_a_segment_more_has_left() {
+        let mut control = control();
+        control.slow_down(&flight(Seq(1), 20 * MSS));
+        control.cwnd = 10 * MSS;
+        let windows: [u32; 4] = core::array::from_fn(|_| {
+            control.acked(7 * MSS, Seq(2001), 0, &PATH);
+            control.window() / MSS
+        });
+        assert_eq!(windows, [10, 11, 12, 12], "7, 14 - 10 = 4, 11 - 11 = 0, 7");
+    }
+
     #[test]
     fn control_off_never_limits() {
         assert_eq!(with(Congestion::Off).window(), u32::MAX);

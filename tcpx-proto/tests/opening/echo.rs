@@ -148,6 +148,30 @@ fn third_ack_with_an_echo_that_is_none_of_ours_is_answered_and_dropped_by_linux_
     }
 }
 
+/// Only the peer's SYN itself, once more, is not asked for an echo: it got no SYN,ACK.
+#[test]
+fn syn_again_with_a_strange_echo_is_answered_by_linux_as_a_syn_and_any_other_is_not() {
+    for (offset, flags, answer) in [
+        (0, SYN, "AS"),
+        (0, SYN_ACK, "A"),
+        (1, SYN, "A"),
+        (1, SYN_ACK, "A"),
+    ] {
+        let mut bench = stamped(Profile::Linux);
+        bench.listen();
+        bench.arrive(PEER_ISS, Seq(0), SYN, b"");
+        let answers = echo(&mut bench, PEER_ISS + offset, flags, 100_000, b"");
+        let [only] = &answers[..] else {
+            panic!("{offset} {flags}: {answers:?}")
+        };
+        assert!(
+            only.ends_with(&format!(" {answer}")),
+            "{offset} {flags}: {only}"
+        );
+        assert_eq!(bench.state(), State::SynReceived, "{offset} {flags}");
+    }
+}
+
 #[test]
 fn cookie_is_no_stranger_s_echo() {
     let mut bench = stamped(Profile::Linux);

@@ -196,3 +196,44 @@ fn rfc_8985_7_2_without_a_round_trip_time_the_probe_comes_after_a_second() {
     assert_eq!(causes(&sent), [Cause::TailLossProbe]);
     assert_eq!(sent[0].at.since(start), Duration::from_secs(1));
 }
+
+/// What keeps the timer from running keeps the probe from going: something held, a probe that is
+/// out, a recovery, nothing in flight.
+#[test]
+fn rfc_8985_7_2_timer_runs_only_where_a_probe_could_help() {
+    let timer = |bench: &Bench| bench.status().timer;
+    let (mut bench, first) = measured(Recovery::Rack);
+    assert_eq!(timer(&bench), None);
+    bench.send(&vec![7; 10 * MSS as usize]);
+    assert_eq!(timer(&bench), Some(Timer::TailLoss));
+    sack(&mut bench, first, 1, &[]);
+    assert_eq!(timer(&bench), Some(Timer::TailLoss));
+    sack(&mut bench, first, 2, &[(3, 4)]);
+    assert_ne!(timer(&bench), Some(Timer::TailLoss), "something is held");
+    assert_eq!(which(first, &sack(&mut bench, first, 2, &[(3, 6)])), [2]);
+    assert_eq!(timer(&bench), Some(Timer::Retransmission), "a recovery");
+    sack(&mut bench, first, 6, &[]);
+    assert_eq!(timer(&bench), Some(Timer::Retransmission), "it goes on");
+    sack(&mut bench, first, 10, &[]);
+    assert_eq!(timer(&bench), None);
+}
+
+/// A smaller path throws away what is in flight after the timer was started: nothing is left to
+/// probe.
+#[test]
+fn rfc_8985_7_3_probe_that_cannot_help_any_more_does_not_go() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 3 * MSS as usize]);
+    let sent = bench.icmp(3, 4, 1000, first);
+    assert!(
+        causes(&sent)
+            .iter()
+            .all(|cause| *cause != Cause::TailLossProbe)
+    );
+    let sent = bench.run(millis(900));
+    assert!(
+        causes(&sent)
+            .iter()
+            .all(|cause| *cause != Cause::TailLossProbe)
+    );
+}

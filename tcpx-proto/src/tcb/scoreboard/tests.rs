@@ -95,6 +95,8 @@ fn sieve_of_held_bytes_stays_within_its_bound_and_counts_no_more() {
     board.lose_all();
     for n in 0..5000 {
         board.sent(START + 4 * n, START + 4 * n + 1, at(n.into()));
+        assert_eq!(board.bytes.iter().sum::<u32>(), 100_000);
+        assert_eq!(board.runs.back().unwrap().end, START + 100_000);
         assert!(board.runs.len() <= 2 * MAX_RUNS + 2);
     }
     board.acknowledged(START + 100_000, |_| {});
@@ -112,6 +114,59 @@ fn rfc_6298_3_bytes_whose_times_were_thrown_together_give_no_sample() {
     let mut told = 0;
     board.acknowledged(START + 1500, |run| told += u32::from(run.is_sample()));
     assert_eq!(told, 0);
+}
+
+#[test]
+fn runs_of_one_fate_and_time_are_one_and_those_of_two_times_stay_apart() {
+    let mut board = board();
+    assert_eq!(board.runs.len(), 10, "each sent at a time of its own");
+    board.lose_first(10);
+    board.sent(START, START + 10, at(50));
+    assert_eq!(board.runs.len(), 10);
+    board.sent(START + 10, START + 20, at(60));
+    board.sent(START + 20, START + 30, at(60));
+    let twice = (10, 30, Mark::Twice);
+    assert_eq!(
+        spelt(&board)[..3],
+        [(0, 10, Mark::Resent), twice, (30, 40, Mark::Sent)]
+    );
+    board.sent(START + 30, START + 40, at(70));
+    assert_eq!(
+        spelt(&board)[1..3],
+        [twice, (30, 40, Mark::Twice)],
+        "sent later"
+    );
+}
+
+/// Karn: what was thrown together once stays so, whatever joins it.
+#[test]
+fn bytes_of_two_times_give_no_sample_though_the_next_have_the_later_time() {
+    let mut board = Scoreboard::default();
+    board.sent(START, START + 10, at(5));
+    board.sent(START + 10, START + 30, at(7));
+    hold(&mut board, 20, 30);
+    board.lose_all();
+    assert_eq!(spelt(&board)[0], (0, 20, Mark::Lost));
+    board.forget_held();
+    assert_eq!(spelt(&board), [(0, 30, Mark::Lost)]);
+    board.nothing_is_lost();
+    let mut samples = 0;
+    board.acknowledged(START + 30, |run| samples += u32::from(run.is_sample()));
+    assert_eq!(samples, 0);
+}
+
+#[test]
+fn board_gives_the_memory_of_a_burst_back_once_it_is_over() {
+    let mut board = Scoreboard::default();
+    (0..100).for_each(|n| board.sent(START + n, START + n + 1, at(n.into())));
+    let full = board.memory();
+    assert!(full >= 100 * size_of::<Run>());
+    assert!(!board.has_slack(), "it is in use");
+    board.acknowledged(START + 99, |_| {});
+    assert_eq!(board.memory(), full);
+    assert!(board.has_slack());
+    board.give_back();
+    assert!(!board.has_slack() && board.memory() < full / 10);
 }
 
 #[derive(Clone, Copy, Debug)]
