@@ -8,8 +8,10 @@ mod common;
 mod liars;
 mod linux;
 mod rack;
+mod reneging;
 mod rfc_6675;
 mod tail_probe;
+mod window_use;
 
 use std::time::Duration;
 
