@@ -42,16 +42,16 @@ impl Gate {
                 let segment = Segment::parse(packet, ChecksumPolicy::Strict).unwrap();
                 if end == 0 {
                     self.octets += segment.payload.len();
-                    self.to_receiver(&segment, packet);
+                    self.pass_on(&segment, packet);
                 } else {
                     self.last = Some(segment.header);
-                    self.to_sender(segment.header, segment.payload);
+                    self.pass_back(segment.header, segment.payload);
                 }
             }
         }
     }
 
-    fn to_receiver(&mut self, segment: &Segment<'_>, packet: &[u8]) {
+    fn pass_on(&mut self, segment: &Segment<'_>, packet: &[u8]) {
         let text = segment.payload.len() as u32;
         let plain = text > 0 && !segment.header.flags.contains(Flags::FIN);
         let fate = if plain { self.fates.next() } else { None };
@@ -61,14 +61,14 @@ impl Gate {
                 let left = segment.header.seq;
                 self.claims.push((left, left + text, self.now + millis(ms)));
                 if let Some(last) = self.last {
-                    self.to_sender(last, b"");
+                    self.pass_back(last, b"");
                 }
             }
             _ => self.flying.push((self.now + DELAY, 1, packet.to_vec())),
         }
     }
 
-    fn to_sender(&mut self, mut header: Header, text: &[u8]) {
+    fn pass_back(&mut self, mut header: Header, text: &[u8]) {
         let now = self.now;
         let ack = header.ack;
         self.claims

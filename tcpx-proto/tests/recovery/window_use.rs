@@ -52,6 +52,20 @@ fn loss_leaves_half_of_the_flight_or_of_the_window() {
     assert_eq!(left, [(3, Some(3)), (5, Some(5))]);
 }
 
+#[test]
+fn loss_leaves_whole_segments_where_use_is_counted() {
+    let left = BOTH.map(|window_use| {
+        let (mut bench, first) = in_flight(using(window_use), 10);
+        bench.acknowledge();
+        bench.send(&[7; 11 * MSS as usize]);
+        for held in 2..=4 {
+            sack(&mut bench, first, 10, &[(11, 10 + held)]);
+        }
+        bench.status().cwnd
+    });
+    assert_eq!(left, [11 * MSS / 2, 5 * MSS]);
+}
+
 /// Proves 5681-15.
 #[test]
 fn timeout_leaves_a_threshold_of_half_the_flight_or_the_window() {
