@@ -1,7 +1,7 @@
 //! Where two runs of a case differ.
 
 use super::case::Case;
-use super::peer::{Field, Reply};
+use super::peer::Reply;
 use super::side::{Followed, Outcome, Pace, Run};
 use std::fmt;
 use std::io;
@@ -107,14 +107,6 @@ impl Shown {
         // The last segment of each burst that Linux builds at once has PSH, whatever its end is.
         if !reply.text.is_empty() {
             reply.flags -= Flags::PSH;
-        }
-        // Another helper's: the exact window and the order of a SYN's options.
-        reply.window = u16::from(reply.window > 0);
-        if reply.flags.contains(Flags::SYN) {
-            reply
-                .options
-                .retain(|field| !matches!(field, Field::Nop | Field::Scale(_)));
-            reply.options.sort_by_key(|field| format!("{field:?}"));
         }
         Shown { reply }
     }

@@ -55,6 +55,9 @@ impl Tcpx {
     fn config(&self, case: &Case) -> ConnConfig {
         let mut config = self.host.config().conn.clone();
         config.no_delay = case.no_delay;
+        // `tcp_rmem` of the kernel: half of the memory is text, which grows up to the limit.
+        config.receive_buffer = 1 << 16;
+        config.receive_limit = Some(32 << 20);
         config
     }
 }
