@@ -500,7 +500,7 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     (
         "error-kind",
         "an error says who ended the connection: refused in SYN-RECEIVED of an active open, as RFC \
-         9293 3.10.7.4 has it, aborted after a call of our own, reset after a RST in CLOSE-WAIT; Linux \
+         9293 3.10.7.4 has it, aborted after a call of our own, and as anywhere after CLOSE-WAIT; Linux \
          says reset, or broken pipe. And every call says so; in Linux the first one does",
     ),
     (

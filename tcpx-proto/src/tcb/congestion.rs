@@ -279,6 +279,7 @@ impl CongestionController {
     /// window that is left (RFC 6675 section 5; RFC 9937 section 6, last step).
     pub(crate) fn leave(&mut self) {
         if self.prr.take().is_some() {
+            //= 9937-7
             self.cwnd = self.ssthresh;
         }
         self.phase = Phase::Open;
@@ -530,6 +531,7 @@ impl CongestionController {
         let Some(ssthresh) = undo.ssthresh else {
             return false;
         };
+        //= 4015-1
         self.cwnd = self.cwnd.max(undo.cwnd);
         self.ssthresh = self.ssthresh.max(ssthresh);
         true

@@ -52,6 +52,8 @@ pub(super) struct FastOpen {
     /// Of a passive opener.
     grant: Option<FastOpenGrant>,
     lesson: Option<Lesson>,
+    /// Text of a SYN was delivered (`syn_data_acked`).
+    used: bool,
 }
 
 impl FastOpen {
@@ -61,6 +63,7 @@ impl FastOpen {
             syn_end: None,
             grant: None,
             lesson: None,
+            used: false,
         })
     }
 
@@ -70,6 +73,7 @@ impl FastOpen {
             syn_end: None,
             grant: Some(grant),
             lesson: None,
+            used: false,
         })
     }
 }
@@ -99,7 +103,9 @@ impl Tcb {
             let free = self.config.receive_buffer.saturating_sub(self.unread());
             let offered = u32::try_from(free.min(65_535)).unwrap_or(65_535);
             self.rcv.edge = self.rcv.edge.max(self.rcv.nxt + offered);
+            self.note_syn_text_taken();
         }
+        //= 7413-7
         self.wake.acceptable = true;
     }
 
@@ -117,6 +123,7 @@ impl Tcb {
     /// Whether the SYN that is sent now has the option: only the first one, as it may be the option
     /// or the text that the network does not pass (RFC 7413 section 4.1.3).
     fn may_fast_open(&self) -> bool {
+        //= 7413-6
         self.snd.nxt == self.snd.iss || self.config.fast_open_repeats == FastOpenRepeats::EverySyn
     }
 
@@ -185,6 +192,7 @@ impl Tcb {
         if taken == 0 {
             return;
         }
+        self.note_syn_text_taken();
         self.snd.advance(ack);
         if let Some(transfer) = &mut self.transfer {
             transfer.send.release(taken as usize);
@@ -223,6 +231,17 @@ impl Tcb {
             && open.offer.is_some()
         {
             open.lesson = Some(Lesson::Refused);
+        }
+    }
+
+    /// Whether text of a SYN, ours or the peer's, was delivered.
+    pub(super) fn has_used_fast_open(&self) -> bool {
+        self.fast_open.as_deref().is_some_and(|open| open.used)
+    }
+
+    fn note_syn_text_taken(&mut self) {
+        if let Some(open) = self.fast_open.as_deref_mut() {
+            open.used = true;
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) struct Delivery {
 impl Prr {
     /// A reduction begins, with `whole` bytes in flight.
     pub(crate) fn new(whole: u32) -> Prr {
+        //= 9937-1
         let whole = whole.max(1);
         Prr {
             whole,
@@ -34,6 +35,7 @@ impl Prr {
 
     /// `bytes` of text left.
     pub(crate) fn sent(&mut self, bytes: u32) {
+        //= 9937-6
         self.out = self.out.saturating_add(bytes);
     }
 
@@ -46,12 +48,14 @@ impl Prr {
         ssthresh: u32,
         mss: u32,
     ) -> Option<u32> {
+        //= 9937-5
         if delivery.bytes == 0 {
             return None;
         }
         self.delivered = self.delivered.saturating_add(delivery.bytes);
         let mut count = if pipe > ssthresh {
             // Proportional: as much of what is delivered as the window is to keep.
+            //= 9937-2
             let part = u64::from(ssthresh) * u64::from(self.delivered);
             let part = part
                 .div_ceil(u64::from(self.whole))
@@ -62,10 +66,13 @@ impl Prr {
         } else {
             // Back to the threshold: by as much as is delivered (conservative reduction bound), and
             // by a segment more on a safe ACK (slow start reduction bound).
+            //= 9937-3
             let limit = self.delivered.saturating_sub(self.out).max(delivery.bytes);
+            //= 9937-3
             let more = if delivery.safe { mss } else { 0 };
             (ssthresh - pipe).min(limit.saturating_add(more))
         };
+        //= 9937-4
         if self.out == 0 {
             count = count.max(mss);
         }
@@ -103,6 +110,8 @@ mod tests {
     }
 
     /// RFC 9937 6.2: 30 in flight, to be 21: seven go for ten that are delivered.
+    ///
+    /// Proves 9937-1, 9937-2, 9937-6.
     #[test]
     fn rfc_9937_6_2_sends_in_proportion_to_what_is_delivered() {
         let mut prr = Prr::new(30 * MSS);
@@ -112,6 +121,8 @@ mod tests {
     }
 
     /// The same: after many losses no more than what was delivered, plus one for a safe ACK.
+    ///
+    /// Proves 9937-3.
     #[test]
     fn rfc_9937_6_2_below_the_threshold_a_safe_ack_lets_out_one_more_than_it_delivers() {
         let mut prr = Prr::new(30 * MSS);
@@ -140,6 +151,7 @@ mod tests {
         );
     }
 
+    /// Proves 9937-4, 9937-5.
     #[test]
     fn rfc_9937_6_2_first_ack_of_a_recovery_lets_out_a_segment_and_one_without_news_nothing() {
         let mut prr = Prr::new(4 * MSS);

@@ -42,6 +42,7 @@ impl Tcb {
         // RFC 3522 section 3.2: the echo is older than the first retransmission, so that an
         // original arrived; or nothing has been retransmitted.
         let delayed = match history.first_resent {
+            //= 3522-1
             Some(stamp) => echo.is_some_and(|echo| Seq(echo).lt(Seq(stamp))),
             None => true,
         };
@@ -106,6 +107,7 @@ impl Tcb {
         let past = congestion.is_past(self.snd.una);
         if history.frto {
             // Step 3.b: something arrived that was sent before the timeout, and only then.
+            //= 5682-2
             if summary.original && congestion.undo().is_some() {
                 return self.end_or_undo(cx, Some(Evidence::NeverResent), true);
             }
@@ -115,6 +117,7 @@ impl Tcb {
             } else if acked > 0 && !past {
                 // Step 2.b: new text instead of another retransmission, which tells more.
                 history.frto = more;
+                //= 5682-1
                 history.new_first = more;
                 congestion.restart_at(nxt);
                 if more {

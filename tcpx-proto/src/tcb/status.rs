@@ -111,6 +111,8 @@ pub struct Status {
     pub window_scale: Option<(u8, u8)>,
     /// Both are capable of ECN (`TCPI_OPT_ECN`).
     pub ecn: bool,
+    /// Text of a SYN was delivered (RFC 7413; `TCPI_OPT_SYN_DATA`).
+    pub fast_open: bool,
     /// The peer's full segment, bytes, an estimate; 0 before its first (`tcpi_rcv_mss`).
     pub rcv_mss: u32,
     /// The MSS that we offer, bytes (`tcpi_advmss`, which is less by the timestamps).
@@ -163,11 +165,12 @@ impl fmt::Display for Status {
         let option = |on: bool, name: &'static str| if on { name } else { "" };
         write!(
             f,
-            "{}{}{}{}",
+            "{}{}{}{}{}",
             self.recovery.name(),
             option(self.timestamps, " ts"),
             option(self.sack, " sack"),
-            option(self.ecn, " ecn")
+            option(self.ecn, " ecn"),
+            option(self.fast_open, " fastopen")
         )?;
         if let Some((theirs, ours)) = self.window_scale {
             write!(f, " wscale:{theirs},{ours}")?;
@@ -272,6 +275,7 @@ impl Tcb {
             sack: self.rcv.sack,
             window_scale: self.snd.scaled.then_some((self.snd.shift, self.rcv.shift)),
             ecn: self.ecn.is_on(),
+            fast_open: self.has_used_fast_open(),
             rcv_mss: self.pace.full(),
             offered_mss: offered_mss(&self.config, self.tuple.remote),
             path_mtu: self.snd.path_mtu,

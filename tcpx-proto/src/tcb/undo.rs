@@ -35,6 +35,7 @@ impl Undo {
 
     /// A D-SACK reports these bytes (RFC 2883).
     pub(crate) fn duplicate(&mut self, (left, right): (Seq, Seq)) {
+        //= 3708-2
         if let Some(bytes) = self.unproven.filter(|_| right.gt(self.marker)) {
             self.unproven = Some(bytes.saturating_sub(right.since(left)));
         }
@@ -43,6 +44,7 @@ impl Undo {
     /// RFC 3708 section 3: every copy was reported as a duplicate, so that nothing was lost.
     /// `delayed`: Eifel detection (RFC 3522 section 3.2) found an original that arrived.
     pub(crate) fn evidence(&self, delayed: bool) -> Option<Evidence> {
+        //= 3522-2
         if delayed {
             Some(Evidence::Timestamps)
         } else {
@@ -52,6 +54,7 @@ impl Undo {
 
     /// The first of these alone.
     pub(crate) fn all_duplicates(&self) -> Option<Evidence> {
+        //= 3708-1
         (self.unproven == Some(0)).then_some(Evidence::Duplicates)
     }
 }
@@ -60,6 +63,7 @@ impl Undo {
 mod tests {
     use super::*;
 
+    /// Proves 3708-1, 3708-2.
     #[test]
     fn rfc_3708_3_undo_needs_a_report_for_each_byte_sent_again() {
         let mut undo = Undo::new(Seq(1000), 0, None, 0);
@@ -75,6 +79,7 @@ mod tests {
         assert_eq!(undo.evidence(false), Some(Evidence::Duplicates));
     }
 
+    /// Proves 3522-2.
     #[test]
     fn rfc_3522_3_2_undo_by_timestamps_needs_no_report() {
         let mut undo = Undo::new(Seq(1000), 0, None, 1000);

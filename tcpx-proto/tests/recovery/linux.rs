@@ -180,6 +180,7 @@ fn recordings() -> Vec<(String, String)> {
     all
 }
 
+/// Proves 3522-1, 5682-1, 5682-2, 4015-1.
 #[test]
 fn linux_sends_the_same_segments_on_each_ack() {
     let mut differences = Vec::new();

@@ -2,6 +2,23 @@
 
 use super::*;
 
+/// Proves 9937-7.
+#[test]
+fn rfc_9937_6_4_window_after_a_recovery_is_the_threshold() {
+    let mut conn = config(Recovery::Rfc6675);
+    conn.conn.cwnd_reduction = CwndReduction::Proportional;
+    let (mut bench, first) = in_flight(conn, 10);
+    for held in 2..=5 {
+        sack(&mut bench, first, 0, &[(1, held)]);
+    }
+    let status = bench.status();
+    let threshold = status.ssthresh.unwrap();
+    assert!(status.cwnd > threshold, "{status}");
+    sack(&mut bench, first, 10, &[]);
+    // A window's worth was acknowledged.
+    assert_eq!(bench.status().cwnd, threshold + MSS);
+}
+
 /// Proves 8985-2.
 #[test]
 fn rfc_8985_6_2_loss_is_told_by_a_later_segment_that_arrived_and_a_quarter_of_the_round_trip() {

@@ -204,6 +204,7 @@ fn cookie_of_the_last_key_is_valid_and_replaced_and_an_older_one_is_not() {
     assert!(newer != fresh && newer.is_some() && ack == Seq(101));
 }
 
+/// Proves 7413-7.
 #[test]
 fn valid_cookie_text_is_delivered_and_answered_before_the_third_ack() {
     for profile in Profile::ALL {
@@ -405,6 +406,7 @@ fn client_asks_keeps_the_cookie_and_uses_it_with_as_much_text_as_fits() {
             assert!(sent.iter().all(|(header, _)| header.ack == Seq(701)));
             let status = bench.stack.status(id).unwrap();
             assert_eq!(status.snd_una, Seq(101) + on_syn as u32);
+            assert!(status.fast_open && status.to_string().contains(" fastopen "));
             assert_eq!(status.state, State::Established);
         }
     }
@@ -432,10 +434,12 @@ fn answer_acknowledges_the_syn_alone_the_text_comes_again_at_once() {
             (Seq(101) + part, &b"hello"[part as usize..]),
             "{profile:?}"
         );
-        assert_eq!(bench.stack.status(id).unwrap().snd_nxt, Seq(106));
+        let status = bench.stack.status(id).unwrap();
+        assert_eq!((status.snd_nxt, status.fast_open), (Seq(106), part > 0));
     }
 }
 
+/// Proves 7413-6.
 #[test]
 fn syn_that_is_not_answered_comes_again_without_option_and_text() {
     for profile in Profile::ALL {

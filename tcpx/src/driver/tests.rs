@@ -9,7 +9,7 @@ use crate::ports::GuardKind;
 use crate::ports::Ports;
 use crate::record::{Observed, Observer};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use tcpx_proto::config::Config;
+use tcpx_proto::config::{Config, Profile};
 use tcpx_proto::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -190,6 +190,116 @@ fn connection_that_was_reset_before_accept_says_so_after_it() {
             stream.read(&mut [0]).await.unwrap_err().kind(),
             io::ErrorKind::ConnectionReset
         );
+    });
+}
+
+/// `TCP_INFO` of a kernel socket: bytes and words at their offsets in `struct tcp_info`.
+struct Info([u8; 248]);
+
+impl Info {
+    fn of(socket: &impl std::os::fd::AsRawFd) -> Info {
+        let mut info = [0; 248];
+        let mut len = 248;
+        // SAFETY: the kernel writes at most `len` bytes.
+        let outcome = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        assert_eq!(outcome, 0);
+        Info(info)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(self.0[at..at + 4].try_into().unwrap())
+    }
+
+    fn long(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.0[at..at + 8].try_into().unwrap())
+    }
+}
+
+/// Both ends of one connection, each of which sent and received the same: what one says of what it
+/// sends, the other says of what it receives, and what both negotiated is the same.
+#[test]
+fn status_says_what_tcp_info_of_the_kernel_says_at_the_other_end() {
+    on_a_wire(|| async {
+        let config = Profile::Linux.config();
+        let host = host_with(
+            Ports::Exact(OURS.port()),
+            HostOptions {
+                config,
+                ..HostOptions::default()
+            },
+        );
+        let listener = listen(&host);
+        let mut near = tokio::net::TcpStream::connect(OURS).await.unwrap();
+        let mut far = listener.accept().await.unwrap().0;
+        let (text, mut heard) = (pattern(5000), vec![0; 5000]);
+        for _ in 0..20 {
+            near.write_all(&text).await.unwrap();
+            far.read_exact(&mut heard).await.unwrap();
+            far.write_all(&text).await.unwrap();
+            near.read_exact(&mut heard).await.unwrap();
+        }
+        // The last ACK may be delayed.
+        while far.status().unwrap().in_flight > 0 || Info::of(&near).word(24) > 0 {
+            tokio::task::yield_now().await;
+        }
+        let (kernel, tcpx) = (Info::of(&near), far.status().unwrap());
+        assert_eq!((kernel.0[0], tcpx.state), (1, State::Established));
+        assert_eq!((kernel.0[1], tcpx.recovery.name()), (0, "open"));
+        let options = [
+            (tcpx.timestamps, 1),
+            (tcpx.sack, 2),
+            (tcpx.ecn, 8),
+            (tcpx.fast_open, 32),
+        ];
+        for (on, bit) in options {
+            assert_eq!(on, kernel.0[5] & bit > 0, "option {bit}");
+        }
+        let scales = (kernel.0[6] >> 4, kernel.0[6] & 15);
+        assert_eq!(tcpx.window_scale, Some(scales));
+        // SYN and FIN count in the kernel's bytes_acked; a passive opener's do not.
+        assert_eq!(kernel.long(120), tcpx.bytes_received + 1);
+        assert_eq!(kernel.long(128), tcpx.bytes_acked);
+        assert_eq!(kernel.long(200), tcpx.bytes_received);
+        assert_eq!(tcpx.bytes_sent, kernel.long(128));
+        // unacked, sacked, lost, retrans, notsent, bytes_retrans, dsack_dups, reord_seen.
+        for at in [24, 28, 32, 36, 144, 208, 216, 220] {
+            assert_eq!(kernel.word(at), 0, "at {at}");
+        }
+        let ours = [tcpx.in_flight, tcpx.sacked, tcpx.lost, tcpx.retransmitted];
+        assert_eq!((ours, tcpx.unsent), ([0; 4], 0));
+        assert_eq!((tcpx.bytes_retransmitted, tcpx.duplicates_reported), (0, 0));
+        // No loss yet: TCP_INFINITE_SSTHRESH.
+        assert_eq!((kernel.word(76), tcpx.ssthresh), (0x7fff_ffff, None));
+        assert_eq!(kernel.word(16), u32::from(tcpx.mss), "snd_mss");
+        assert_eq!(kernel.word(60), u32::from(tcpx.path_mtu), "pmtu");
+        assert_eq!(kernel.word(20), tcpx.rcv_mss, "rcv_mss");
+        let rto = Duration::from_micros(kernel.word(8).into());
+        assert!(
+            rto.abs_diff(tcpx.rto) <= Duration::from_millis(20),
+            "{rto:?} {tcpx}"
+        );
+        // The SYN and the third ACK count at the kernel's end, which had a socket by then.
+        assert_eq!(kernel.word(136), tcpx.segments_in + 1, "segs_out");
+        assert_eq!(kernel.word(140), tcpx.segments_out + 1, "segs_in");
+        let now = now();
+        for (at, ours) in [
+            (44, now.since(tcpx.text_heard_at.unwrap())),
+            (52, now.since(tcpx.text_sent_at)),
+        ] {
+            let kernel = Duration::from_millis(kernel.word(at).into());
+            assert!(
+                kernel.abs_diff(ours) < Duration::from_millis(500),
+                "at {at}"
+            );
+        }
     });
 }
 
