@@ -157,6 +157,9 @@ mod tests {
                 after(&Rto { variance, ..CONFIG }, &[100]).rto(),
                 millis(300)
             );
+            let config = Rto { variance, ..CONFIG };
+            let variation = after(&config, &[100]).variation(&config);
+            assert_eq!(variation, Some(millis(50)));
         }
     }
 

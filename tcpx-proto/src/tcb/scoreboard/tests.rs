@@ -157,6 +157,19 @@ fn bytes_of_two_times_give_no_sample_though_the_next_have_the_later_time() {
 }
 
 #[test]
+fn bytes_that_are_lost_with_some_that_went_twice_give_no_sample() {
+    let mut board = Scoreboard::default();
+    board.sent(START, START + 20, at(5));
+    board.sent(START + 10, START + 20, at(5));
+    board.lose_all();
+    assert_eq!(spelt(&board), [(0, 20, Mark::Lost)]);
+    board.nothing_is_lost();
+    let mut samples = 0;
+    board.acknowledged(START + 20, |run| samples += u32::from(run.is_sample()));
+    assert_eq!(samples, 0);
+}
+
+#[test]
 fn board_gives_the_memory_of_a_burst_back_once_it_is_over() {
     let mut board = Scoreboard::default();
     (0..100).for_each(|n| board.sent(START + n, START + n + 1, at(n.into())));
