@@ -16,8 +16,9 @@ use tcpx_proto::config::{
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Event, What};
 use tcpx_proto::label::Cause;
+use tcpx_proto::seq::Seq;
 use tcpx_proto::time::Instant;
-use tcpx_proto::wire::Options;
+use tcpx_proto::wire::{Flags, Options};
 
 fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -352,4 +353,16 @@ proptest! {
             prop_assert_eq!(exchange(&mut bench, millis(rtt + late)), []);
         }
     }
+}
+
+/// `tcp_check_req` moves the timer of a request when the SYN comes again (RFC 9293 knows of no
+/// SYN,ACK that goes again then).
+#[test]
+fn linux_repeated_syn_restarts_the_timer_of_the_syn_ack() {
+    let mut bench = Bench::new(linux());
+    bench.enter("SYN-RECEIVED(passive)");
+    bench.now = bench.now + millis(599);
+    assert_eq!(bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"").len(), 1);
+    let since = bench.now;
+    assert_eq!(times(since, &bench.run(millis(1100))), [1000]);
 }

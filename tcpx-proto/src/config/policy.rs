@@ -512,7 +512,7 @@ pub enum RepeatedSyn {
     /// It is answered with an ACK, like every segment outside the window (RFC 9293 section
     /// 3.10.7.4, first check).
     Acknowledge,
-    /// A passive opener sends its SYN,ACK again (Linux `tcp_check_req`).
+    /// A passive opener sends its SYN,ACK again and restarts its timer (Linux `tcp_check_req`).
     SynAck,
 }
 
@@ -600,8 +600,8 @@ pub enum WindowUpdate {
 pub enum BeyondWindow {
     /// What lies beyond is cut off (RFC 9293 section 3.10.7.4, first check).
     Cut,
-    /// The segment counts whole while no text is unread, and is unacceptable otherwise (Linux
-    /// `tcp_sequence`).
+    /// The segment counts whole while neither text nor a FIN is unread, and is unacceptable
+    /// otherwise (Linux `tcp_sequence`).
     Whole,
 }
 

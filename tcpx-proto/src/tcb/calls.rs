@@ -58,6 +58,7 @@ impl Tcb {
             return Ok(taken);
         }
         if self.rcv.fin_reached {
+            self.rcv.fin_read = true;
             return Ok(0);
         }
         //= MUST-12

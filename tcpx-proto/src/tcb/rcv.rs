@@ -20,6 +20,8 @@ pub(crate) struct Rcv {
     pub(super) fin_next: bool,
     /// The FIN was reached: RCV.NXT counts it.
     pub(super) fin_reached: bool,
+    /// The application was told that the peer sends no more.
+    pub(super) fin_read: bool,
     pub(super) sack: bool,
     /// What came again, until an ACK reports it to the peer (RFC 2883).
     pub(super) duplicate: Option<(Seq, Seq)>,
@@ -39,6 +41,7 @@ impl Rcv {
             acked: Seq(0),
             fin_next: false,
             fin_reached: false,
+            fin_read: false,
             sack: false,
             duplicate: None,
             urgent: None,

@@ -325,8 +325,10 @@ impl Tcb {
         let flags = segment.header.flags;
         // Appendix A.2, as Linux does: what ends at RCV.NXT still carries an ACK, and so does what
         // lies behind text that fills the window.
-        let old =
-            len > 0 && !flags.contains(Flags::SYN) && seq + len == self.rcv.nxt && !self.is_mini();
+        let old = len > 0
+            && (!flags.contains(Flags::SYN) || flags.contains(Flags::RST))
+            && seq + len == self.rcv.nxt
+            && !self.is_mini();
         let behind =
             len == 0 && seq == self.rcv.nxt + self.rcv.window() && self.state != State::TimeWait;
         let right = self.rcv.nxt + self.rcv.window();
@@ -335,7 +337,9 @@ impl Tcb {
             && seq.le(right)
             && (seq + (len - u32::from(flags.contains(Flags::FIN)))).gt(right)
         {
-            return self.unread() == 0;
+            // The FIN stays in Linux's queue until it is read or the application lets go.
+            let fin_unread = self.rcv.fin_reached && !self.rcv.fin_read && !self.orphaned;
+            return self.unread() == 0 && !fin_unread;
         }
         let fin_at_edge = self.config.beyond_window == BeyondWindow::Whole
             && !self.is_mini()
@@ -372,6 +376,8 @@ impl Tcb {
             .take_challenge(cx.now, self.config.challenge_interval)
         {
             self.pending.syn = Some(Cause::Ack);
+            // The timer begins again with the SYN,ACK.
+            self.timers.stop(cx, Timer::Retransmission);
         }
         Err(Stop::Discard(Discard::Duplicate))
     }

@@ -332,3 +332,37 @@ fn must_40_ack_waits_less_than_half_a_second_in_every_profile() {
         assert!(delay.is_none_or(within), "{}", profile.name());
     }
 }
+
+/// Linux `tcp_sequence`: the FIN stays in the queue until the application has read it.
+#[test]
+fn linux_text_that_ends_beyond_the_window_counts_once_nothing_is_unread() {
+    for read in [false, true] {
+        let mut bench = Bench::new(Bench::plain(Profile::Linux));
+        bench.enter("LAST-ACK");
+        if read {
+            assert_eq!(bench.receive(1).unwrap(), b"");
+        }
+        let inside = bench.rcv_nxt + (bench.status().rcv_wnd - 5);
+        let sent = bench.arrive(inside, bench.snd_nxt, ACK, &[7; 10]);
+        let (state, answers) = if read {
+            (State::Closed, 0)
+        } else {
+            (State::LastAck, 1)
+        };
+        assert_eq!((bench.state(), sent.len()), (state, answers), "{read}");
+    }
+}
+
+/// Linux: what ends at RCV.NXT is acceptable, a SYN with RST as well, and no exact RST.
+#[test]
+fn linux_syn_with_rst_right_before_the_window_is_challenged() {
+    let mut bench = Bench::new(Bench::plain(Profile::Linux));
+    bench.enter("SYN-RECEIVED(active)");
+    let sent = bench.arrive(PEER_ISS, bench.snd_nxt, Flags::SYN | Flags::RST, b"");
+    assert_eq!(sent.len(), 1);
+    assert_eq!(
+        (sent[0].header.flags, sent[0].header.ack),
+        (ACK, bench.rcv_nxt)
+    );
+    assert_eq!(bench.state(), State::SynReceived);
+}

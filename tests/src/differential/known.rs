@@ -73,8 +73,9 @@ const KNOWN: &[(&str, Matcher)] = &[
                 (ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted) => {
                     shut && was(State::SynSent)
                 }
+                // Text in the place of the peer's FIN ends the connection.
                 (ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted) => {
-                    shut && was(State::SynSent)
+                    shut && was(State::SynSent) || was(State::CloseWait)
                 }
                 (ErrorKind::BrokenPipe, ErrorKind::ConnectionReset) => {
                     was(State::CloseWait) || is_told_again(seen)
