@@ -526,6 +526,11 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "quick-acks",
         "ACKs do not become quick when the window grows",
     ),
+    (
+        "part-of-a-segment",
+        "an ACK of a part of a segment restarts the retransmission timer, as RFC 6298 5.3 has it, and \
+         gives a round-trip time; in Linux one of a whole segment does",
+    ),
 ];
 
 #[cfg(test)]

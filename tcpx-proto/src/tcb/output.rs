@@ -199,9 +199,11 @@ impl Tcb {
     }
 
     fn rcv_edge_moves(&mut self) {
-        if !self.rcv.fin_reached || self.config.receive_window == ReceiveWindow::Linux {
-            self.rcv.edge = self.next_edge();
-        }
+        let edge = match self.config.receive_window {
+            ReceiveWindow::Buffer if self.rcv.fin_reached => self.rcv.edge,
+            _ => self.next_edge(),
+        };
+        self.rcv.offer(edge);
     }
 
     fn window_field(&self, syn: bool) -> u16 {
@@ -214,7 +216,7 @@ impl Tcb {
             first_window(&self.config, mss.into())
         } else {
             //= 7323-4
-            self.rcv.window() >> self.rcv.shift
+            self.rcv.window().div_ceil(1 << self.rcv.shift)
         };
         u16::try_from(window).unwrap_or(u16::MAX)
     }

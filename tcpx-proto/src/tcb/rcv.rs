@@ -51,12 +51,19 @@ impl Rcv {
         }
     }
 
-    /// RCV.WND as the peer sees it: rounded up to the scale's unit, so that rounding never moves
-    /// the edge to the left.
+    /// RCV.WND: up to the largest edge that the peer was told.
     pub(super) fn window(&self) -> u32 {
+        self.edge.since(self.nxt)
+    }
+
+    /// The window of the next segment in the scale's unit, rounded up, so that rounding never moves
+    /// the edge to the left: the peer may use what that adds. As in Linux (`tcp_select_window`),
+    /// what the field cannot say counts as told.
+    pub(super) fn offer(&mut self, edge: Seq) {
         let unit = 1u32 << self.shift;
         //= SHLD-14, 7323-5
-        self.edge.since(self.nxt).div_ceil(unit).min(65_535) << self.shift
+        let window = edge.since(self.nxt).next_multiple_of(unit);
+        self.edge = self.edge.max(self.nxt + window);
     }
 
     /// RCV.NXT moves right. The edge never lies behind it: the peer may use what the scale's unit

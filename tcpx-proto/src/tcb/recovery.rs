@@ -325,14 +325,15 @@ impl Tcb {
         })
     }
 
-    /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any, else the
-    /// last segment once more.
+    /// A tail-loss probe is due (RFC 8985 section 7.3): new text or a FIN if there is any and the
+    /// window has room for a whole segment of it, else the last segment once more.
     pub(super) fn next_probe(&self, transfer: &Transfer) -> NextSegment {
         let nxt = self.snd.nxt;
         let end = self.text_end();
         let new = nxt.lt(end) || self.snd.is_fin_unsent();
+        let whole = end.since(nxt).min(self.effective_mss(self.sack_len()));
         //= 8985-4
-        if new && nxt.lt(self.snd.una + self.snd.wnd) {
+        if new && (nxt + whole.max(1)).le(self.snd.una + self.snd.wnd) {
             return NextSegment {
                 from: nxt,
                 until: end,

@@ -60,13 +60,27 @@ fn rfc_8985_7_2_two_small_segments_are_no_single_one_and_the_later_is_the_probe(
 /// Proves 8985-4.
 #[test]
 fn rfc_8985_7_3_new_text_is_the_better_probe() {
-    let (mut bench, first) = measured(Recovery::Rack);
+    let (mut bench, first) = in_flight(config(Recovery::Rack), 1);
+    bench.now = bench.now + millis(99);
+    sack(&mut bench, first, 1, &[]);
     // More than the congestion window lets out, less than the peer's.
-    bench.send(&vec![7; 60 * MSS as usize]);
+    bench.send(&vec![7; 30 * MSS as usize]);
     let nxt = bench.snd_nxt.since(first) / MSS;
-    assert!(nxt < 60);
+    assert!(nxt < 20);
     let sent = bench.run(millis(250));
     assert_eq!(which(first, &sent), vec![nxt]);
+    assert_eq!(causes(&sent), vec![Cause::TailLossProbe]);
+}
+
+/// Linux `tcp_send_loss_probe` asks for room for a whole segment, too.
+#[test]
+fn rfc_8985_7_3_new_text_for_which_the_window_is_too_small_is_no_probe() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 60 * MSS as usize]);
+    let nxt = bench.snd_nxt.since(first) / MSS;
+    assert!((bench.status().snd_wnd - nxt * MSS) < MSS);
+    let sent = bench.run(millis(250));
+    assert_eq!(which(first, &sent), vec![nxt - 1]);
     assert_eq!(causes(&sent), vec![Cause::TailLossProbe]);
 }
 

@@ -131,6 +131,23 @@ const KNOWN: &[(&str, Matcher)] = &[
         };
         seen.what == What::Timed && acks(seen.kernel) == acks(seen.tcpx)
     }),
+    ("part-of-a-segment", |seen| {
+        let part = |step: &Step| match step {
+            Step::Arrive(it) if it.flags.contains(Flags::ACK) => match it.ack.base {
+                Base::SndUna => it.ack.offset > 0,
+                Base::SndNxt => (-1000..0).contains(&it.ack.offset),
+                _ => false,
+            },
+            _ => false,
+        };
+        let late = matches!(seen.what, What::Repetition | What::Timed);
+        late && seen
+            .case
+            .steps
+            .iter()
+            .take(seen.earlier.len() + 1)
+            .any(part)
+    }),
 ];
 
 /// The error that a call returned.
