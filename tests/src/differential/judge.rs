@@ -145,6 +145,22 @@ impl Judge {
         Ok(played)
     }
 
+    /// Those of these that differ each time, and how the last time. All are repeated at a time,
+    /// since each repetition may wait for timers.
+    fn confirmed(&mut self, mut differ: Vec<(u64, Played)>) -> io::Result<Vec<(u64, Played)>> {
+        let Some(pace) = differ.first().map(|(_, played)| played.pace) else {
+            return Ok(differ);
+        };
+        for _ in 0..REPLAYS {
+            let cases: Vec<Case> = differ.iter().map(|(_, it)| it.case.clone()).collect();
+            let again = self.play_all(&cases, pace)?;
+            let numbers = differ.iter().map(|(number, _)| *number);
+            differ = numbers.zip(again).collect();
+            differ.retain(|(_, played)| played.difference.is_some() && !played.waits_for_a_timer());
+        }
+        Ok(differ)
+    }
+
     /// Whether a case differs each time, and how the last time.
     fn again(&mut self, case: &Case, pace: Pace) -> io::Result<Option<Played>> {
         let mut last = None;
@@ -185,15 +201,19 @@ impl Judge {
 
     /// Repeats and shrinks what differs among these.
     fn report(&mut self, played: Vec<(u64, Played)>, report: &mut Report) -> io::Result<()> {
+        let mut unknown = Vec::new();
         for (number, played) in played {
             report.cases += 1;
-            if played.difference.is_none() {
-                continue;
+            match (&played.difference, played.known()) {
+                (None, _) => {}
+                (_, Some(name)) => *report.known.entry(name).or_default() += 1,
+                _ => unknown.push((number, played)),
             }
-            if let Some(name) = played.known() {
-                *report.known.entry(name).or_default() += 1;
-                continue;
-            }
+        }
+        let all = unknown.len();
+        let confirmed = self.confirmed(unknown)?;
+        report.passing += all - confirmed.len();
+        for (number, played) in confirmed {
             let kind = played.kind();
             let like = |finding: &&mut Finding| finding.played.kind() == kind;
             if report.findings.iter_mut().filter(like).count() >= OF_A_KIND {
@@ -202,32 +222,9 @@ impl Judge {
                 }
                 continue;
             }
-            let again = self.again(&played.case, played.pace)?;
-            let Some(again) = again.filter(|again| !again.waits_for_a_timer()) else {
-                report.passing += 1;
-                continue;
-            };
-            let shrunk = self.shrunk(again)?;
+            let shrunk = self.shrunk(played)?;
             let shrunk = self.again(&shrunk.case, shrunk.pace)?.unwrap_or(shrunk);
-            match shrunk.known() {
-                Some(name) => *report.known.entry(name).or_default() += 1,
-                None => {
-                    let same = |finding: &&mut Finding| finding.played.case == shrunk.case;
-                    match report.findings.iter_mut().find(same) {
-                        Some(finding) => finding.count += 1,
-                        None => {
-                            println!(
-                                "\n== case {number} of the seed, as short as it gets\n{shrunk}"
-                            );
-                            report.findings.push(Finding {
-                                number,
-                                played: shrunk,
-                                count: 1,
-                            });
-                        }
-                    }
-                }
-            }
+            report.add(number, shrunk);
         }
         Ok(())
     }
@@ -285,6 +282,27 @@ impl Judge {
         report.cases += doubtful.len() as u64;
         self.report(rest, report)?;
         Ok(doubtful.into_iter().map(|(number, _)| number).collect())
+    }
+}
+
+impl Report {
+    /// Takes in what differs in a case, as short as it gets.
+    fn add(&mut self, number: u64, shrunk: Played) {
+        if let Some(name) = shrunk.known() {
+            *self.known.entry(name).or_default() += 1;
+            return;
+        }
+        let same = |finding: &&mut Finding| finding.played.case == shrunk.case;
+        if let Some(finding) = self.findings.iter_mut().find(same) {
+            finding.count += 1;
+            return;
+        }
+        println!("\n== case {number} of the seed, as short as it gets\n{shrunk}");
+        self.findings.push(Finding {
+            number,
+            played: shrunk,
+            count: 1,
+        });
     }
 }
 
