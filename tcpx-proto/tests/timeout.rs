@@ -366,3 +366,18 @@ fn linux_repeated_syn_restarts_the_timer_of_the_syn_ack() {
     let since = bench.now;
     assert_eq!(times(since, &bench.run(millis(1100))), [1000]);
 }
+
+/// `tcp_schedule_loss_probe`: twice the round trip and `TCP_TIMEOUT_MIN_US`, 42 ms, which are eleven
+/// ticks of the wheel.
+#[test]
+fn linux_probe_waits_two_round_trips_and_two_milliseconds() {
+    let wheel = with(linux(), |conn| {
+        conn.sack = true;
+        conn.timer_granularity = TimerGranularity::Wheel;
+    });
+    let mut bench = open(wheel, millis(20));
+    bench.send(&[7; 3000]);
+    let since = bench.now;
+    let sent = times(since, &bench.run(millis(100)));
+    assert!(matches!(sent[..], [44..=48]), "{sent:?}");
+}

@@ -41,12 +41,11 @@ impl TimerGranularity {
         self.clock(Instant::ZERO + time).since(Instant::ZERO)
     }
 
-    /// What Linux adds to a short time where an early timer would do harm: two jiffies
-    /// (`TCP_TIMEOUT_MIN`).
+    /// What Linux adds to a short time where an early timer would do harm (`TCP_TIMEOUT_MIN_US`).
     pub(super) fn slack(self) -> Duration {
         match self {
             TimerGranularity::Exact => Duration::ZERO,
-            TimerGranularity::Wheel => Duration::from_nanos(2 * NANOS),
+            TimerGranularity::Wheel => Duration::from_millis(2),
         }
     }
 

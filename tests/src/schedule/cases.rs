@@ -393,10 +393,7 @@ fn tail(cases: &mut Vec<Case>) {
         Step::Write(3000),
         watch(2500),
     ];
-    cases.push(Case {
-        known: Some("Linux probes one or two ticks earlier here; why is not known"),
-        ..case("TLP, varied round trips", near, &steps)
-    });
+    cases.push(case("TLP, varied round trips", near, &steps));
     let fin = Setup {
         rtt: 20,
         sack: true,
