@@ -455,7 +455,7 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
      packets take more memory than there is",
     "a connection has a receive buffer of 256 KiB, as if SO_RCVBUF had set it; Linux begins with 64 KiB \
      at a shift of 10, and lets it grow",
-    "the memory of a packet is that of one from a TUN device, whatever it came from",
+    "a received packet is charged the memory of one from a TUN device, on every kind of link",
     "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",

@@ -66,8 +66,8 @@ impl Rcv {
         self.edge = self.edge.max(self.nxt + window);
     }
 
-    /// RCV.NXT moves right. The edge never lies behind it: the peer may use what the scale's unit
-    /// added to the window.
+    /// RCV.NXT moves right. The edge never lies behind it, although a segment that ends beyond the
+    /// window may count whole.
     pub(super) fn advance(&mut self, bytes: u32) {
         self.nxt += bytes;
         self.edge = self.edge.max(self.nxt);
