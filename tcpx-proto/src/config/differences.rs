@@ -175,7 +175,7 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         beyond_window,
         "RFC 9293 3.10.7.4",
-        "text that ends beyond the window counts whole while no text is unread, and is unacceptable \
+        "text that ends beyond the window counts whole while no text or FIN is unread, and is unacceptable \
          otherwise, instead of being cut"
     ),
     row!(
