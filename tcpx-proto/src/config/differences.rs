@@ -102,6 +102,13 @@ pub const DIFFERENCES: &[Difference] = &[
         "tries Fast Open again with a peer that did not take part in it the last time"
     ),
     row!(
+        syn_options,
+        "RFC 7323 Appendix A",
+        "sends the options of a SYN as MSS, SACK-permitted, timestamps and window scale, \
+         SACK-permitted in the place of the NOPs before the timestamps, instead of each padded to \
+         four bytes"
+    ),
+    row!(
         syn_sent_ack,
         "RFC 9293 3.10.7.3",
         "answers an unacceptable ACK in SYN-SENT with a RST and, the first time, also with another \
@@ -460,6 +467,9 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",
     "the bits of AccECN are ignored",
+    "the IP identification counts the packets of all connections, and is never 0; Linux counts those \
+     of each connection from a random number on, and has 0 in the SYN,ACK of a passive opener, in \
+     TIME-WAIT and in a RST without a connection",
 ];
 
 /// Differences from Linux that stay, by the name that `make differential` gives to what it finds, with

@@ -26,7 +26,7 @@ pub use profile::Profile;
 
 use crate::state::{State, Trigger};
 use crate::time::Duration;
-use crate::wire::ChecksumPolicy;
+use crate::wire::{ChecksumPolicy, OptionLayout};
 use alloc::vec::Vec;
 
 const fn secs(n: u64) -> Duration {
@@ -165,6 +165,12 @@ pub struct ConnConfig {
     pub sack: bool,
     /// Offer window scaling (RFC 7323; `tcp_window_scaling`).
     pub window_scaling: bool,
+    /// Our window shift, 0 to 14, where window scaling is offered (RFC 7323 section 2.3); `None`: the
+    /// smallest with which the field can name the largest buffer (Linux
+    /// `tcp_select_initial_window`).
+    pub window_shift: Option<u8>,
+    /// The order and the padding of the options of our SYN and SYN,ACK.
+    pub syn_options: OptionLayout,
     /// Our own limit of the MSS, bytes, 88 to 65495 (`TCP_MAXSEG`); `None`: the link's MTU less 40
     /// (IPv4) or 60 (IPv6).
     pub mss: Option<u16>,

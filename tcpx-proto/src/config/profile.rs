@@ -14,7 +14,7 @@ use super::{
 };
 use crate::name::names;
 use crate::time::Duration;
-use crate::wire::ChecksumPolicy;
+use crate::wire::{ChecksumPolicy, OptionLayout};
 use alloc::vec::Vec;
 
 const fn secs(n: u64) -> Duration {
@@ -133,6 +133,8 @@ impl ConnConfig {
             paws: true,
             sack: true,
             window_scaling: true,
+            window_shift: None,
+            syn_options: OptionLayout::Padded,
             mss: None,
             mss_limits: MssLimits::Offered,
             urgent: UrgentData::Inline,
@@ -234,6 +236,7 @@ impl ConnConfig {
             overlap: Overlap::Linux,
             text_over_fin: TextOverFin::Reset,
             lost_syns: 2,
+            syn_options: OptionLayout::Linux,
             reset_place: ResetPlace::WherePeerIs,
             mss_limits: MssLimits::Both,
             urgent: UrgentData::OutOfBand,

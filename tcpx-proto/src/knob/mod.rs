@@ -2,8 +2,10 @@
 //! configuration. The programs' flags, an experiment's `options` and the documents follow these
 //! rows.
 
+mod kinds;
 mod read;
 mod rows;
+mod values;
 
 pub use read::{Given, Settings, Wrong, options, settings};
 pub use rows::KNOBS;

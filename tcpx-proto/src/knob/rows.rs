@@ -1,123 +1,20 @@
 //! The rows. Their order is that of the help, and the order in which they are applied.
 
+use super::kinds::{bound, broken, choice, retries, timer};
+use super::values::{count, delayed_ack, duration, keepalive, persist, put, text, window_shift};
 use super::{Choice, Effect, Heading, Knob};
 use crate::config::{
-    Config, Congestion, CwndReduction, Ecn, Isn, KeepAlive, Overflow, Persist, Recovery, SlowStart,
+    Congestion, CwndReduction, Ecn, Isn, KeepAlive, Overflow, Persist, Recovery, SlowStart,
     SpuriousLoss, TimeWaitRst,
 };
-use crate::lexer::{self, Parsed, Word, number, size};
+use crate::lexer::{number, size};
 use crate::seq::Seq;
-use crate::time::Duration;
-use crate::wire::ChecksumPolicy;
+use crate::wire::{ChecksumPolicy, OptionLayout};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 
-/// The longest duration of an option.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The most that a buffer has.
 const MOST_BYTES: u32 = 1 << 30;
-
-const TIME: &str = "a duration above 0, at most 365 days";
-const RETRIES: &str = "0 to 255";
-
-const fn broken(
-    name: &'static str,
-    help: &'static str,
-    source: &'static str,
-    effect: Effect,
-) -> Knob {
-    Knob {
-        name,
-        heading: Heading::Break,
-        help,
-        source,
-        effect,
-    }
-}
-
-const fn choice(
-    name: &'static str,
-    help: &'static str,
-    source: &'static str,
-    choices: &'static [Choice],
-) -> Knob {
-    Knob {
-        name,
-        heading: Heading::Connection,
-        help,
-        source,
-        effect: Effect::Choice(choices),
-    }
-}
-
-type Set = fn(&mut Config, Word<'_>) -> Parsed<()>;
-type Get = fn(&Config) -> String;
-
-const fn timer(
-    name: &'static str,
-    help: &'static str,
-    source: &'static str,
-    set: Set,
-    get: Get,
-) -> Knob {
-    let effect = Effect::Value {
-        placeholder: "DUR",
-        range: TIME,
-        set,
-        get,
-    };
-    Knob {
-        name,
-        heading: Heading::Timers,
-        help,
-        source,
-        effect,
-    }
-}
-
-const fn retries(
-    name: &'static str,
-    help: &'static str,
-    source: &'static str,
-    set: Set,
-    get: Get,
-) -> Knob {
-    let effect = Effect::Value {
-        placeholder: "N",
-        range: RETRIES,
-        set,
-        get,
-    };
-    Knob {
-        name,
-        heading: Heading::Timers,
-        help,
-        source,
-        effect,
-    }
-}
-
-const fn bound(
-    name: &'static str,
-    help: &'static str,
-    source: &'static str,
-    set: Set,
-    get: Get,
-) -> Knob {
-    let effect = Effect::Value {
-        placeholder: "N",
-        range: "1 to 16777216",
-        set,
-        get,
-    };
-    Knob {
-        name,
-        heading: Heading::Connection,
-        help,
-        source,
-        effect,
-    }
-}
 
 /// The options, in the order of a list of them. Each is applied after those above it, but for
 /// [`Effect::Profile`], which comes first, and rules and faults, which come last.
@@ -385,6 +282,44 @@ pub const KNOBS: &[Knob] = &[
             },
         },
     },
+    Knob {
+        name: "window-shift",
+        heading: Heading::Connection,
+        help: "Set the shift of the window scale option; auto is the smallest with which a window \
+            as large as the receive buffer can be offered",
+        source: "RFC 7323 2.3",
+        effect: Effect::Value {
+            placeholder: "SHIFT",
+            range: "auto, or 0 to 14",
+            set: |config, word| put(&mut config.conn.window_shift, window_shift(word)),
+            get: |config| match config.conn.window_shift {
+                Some(shift) => shift.to_string(),
+                None => "auto".into(),
+            },
+        },
+    },
+    choice(
+        "syn-options",
+        "Choose the order and the padding of the options of a SYN and SYN,ACK",
+        "RFC 7323 Appendix A",
+        &[
+            Choice {
+                name: "linux",
+                help: "mss, sackOK, ts, nop, ws: as Linux",
+                set: |config| config.conn.syn_options = OptionLayout::Linux,
+            },
+            Choice {
+                name: "padded",
+                help: "mss, nop, ws, nop, nop, ts, nop, nop, sackOK: each padded to four bytes",
+                set: |config| config.conn.syn_options = OptionLayout::Padded,
+            },
+            Choice {
+                name: "freebsd",
+                help: "mss, nop, ws, sackOK, ts, end of list: as FreeBSD",
+                set: |config| config.conn.syn_options = OptionLayout::FreeBsd,
+            },
+        ],
+    ),
     bound(
         "max-connections",
         "Limit concurrent connections, including half-open ones and those in TIME-WAIT",
@@ -581,73 +516,3 @@ pub(super) const FAULT: Knob = broken(
     "",
     Effect::Fault,
 );
-
-/// Stores a value that could be read.
-fn put<T>(place: &mut T, read: Parsed<T>) -> Parsed<()> {
-    *place = read?;
-    Ok(())
-}
-
-/// A bound on connections.
-fn count(word: Word<'_>) -> Parsed<usize> {
-    number(word, 1, 1 << 24).map(|most| most as usize)
-}
-
-/// A duration as [`duration`] reads it.
-fn text(duration: Duration) -> String {
-    format!("{duration:?}")
-}
-
-/// A duration above zero and at most a year.
-pub(super) fn duration(word: Word<'_>) -> Parsed<Duration> {
-    match lexer::duration(word, LONGEST)? {
-        Duration::ZERO => Err(word.wrong("the duration must be above zero", None)),
-        duration => Ok(duration),
-    }
-}
-
-/// IDLE,INTERVAL,PROBES.
-fn keepalive(word: Word<'_>) -> Parsed<KeepAlive> {
-    let wrong = || {
-        word.wrong(
-            "expected three values: IDLE,INTERVAL,PROBES",
-            Some("for example: 2h,75s,9".into()),
-        )
-    };
-    let (idle, rest) = word.cut(",");
-    let (interval, probes) = rest.ok_or_else(wrong)?.cut(",");
-    let probes = probes.ok_or_else(wrong)?;
-    let probes_help = "one unanswered probe must not end a connection (MUST-29): give at least 2";
-    Ok(KeepAlive {
-        idle: duration(idle)?,
-        interval: duration(interval)?,
-        probes: number(probes, 2, u32::MAX)
-            .map_err(|mistake| probes.wrong(mistake.message, Some(probes_help.into())))?,
-    })
-}
-
-/// MIN,MAX.
-fn persist(word: Word<'_>) -> Parsed<Persist> {
-    let (min, max) = word.cut(",");
-    let help = || Some("for example: 200ms,120s".into());
-    let max = max.ok_or_else(|| word.wrong("expected two values: MIN,MAX", help()))?;
-    let persist = Persist {
-        min: duration(min)?,
-        max: duration(max)?,
-    };
-    if persist.min > persist.max {
-        return Err(word.wrong("the first value is above the second", help()));
-    }
-    Ok(persist)
-}
-
-fn delayed_ack(word: Word<'_>) -> Parsed<Duration> {
-    let delay = duration(word)?;
-    if delay >= Duration::from_millis(500) {
-        return Err(word.wrong(
-            "an ACK must be delayed less than 500ms (MUST-40)",
-            Some("--without delayed-ack sends each ACK at once".into()),
-        ));
-    }
-    Ok(delay)
-}

@@ -260,6 +260,7 @@ impl Stack {
         let stamps = if options.timestamps.is_some() { 12 } else { 0 };
         let window = first_window(config, (offered_mss(config, syn.source) - stamps).into());
         let mss = peer_mss(config, &syn.options, syn.source, true);
+        let layout = config.syn_options;
         let header = Header {
             source: syn.destination,
             destination: syn.source,
@@ -282,6 +283,7 @@ impl Stack {
         self.replies.push_back(Reply {
             conn: None,
             header,
+            layout,
             label,
             packet: self.record.packet,
         });

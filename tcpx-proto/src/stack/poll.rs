@@ -259,10 +259,11 @@ impl Stack {
             let Reply {
                 conn,
                 header,
+                layout,
                 label,
                 packet,
             } = reply;
-            match header.emit((&[], &[]), into) {
+            match header.emit_laid_out(layout, (&[], &[]), into) {
                 Ok(len) => {
                     return Some(Transmit {
                         conn,

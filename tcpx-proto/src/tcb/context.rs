@@ -7,7 +7,7 @@ use crate::id::ConnId;
 use crate::label::Label;
 use crate::seq::Seq;
 use crate::time::Instant;
-use crate::wire::Header;
+use crate::wire::{Header, OptionLayout};
 use alloc::collections::VecDeque;
 
 /// What a connection needs from its stack while it handles one input.
@@ -39,6 +39,7 @@ impl Context<'_> {
         self.replies.push_back(Reply {
             conn: Some(self.id),
             header,
+            layout: OptionLayout::default(),
             label,
             packet: self.record.packet,
         });
@@ -50,6 +51,7 @@ impl Context<'_> {
 pub(crate) struct Reply {
     pub(crate) conn: Option<ConnId>,
     pub(crate) header: Header,
+    pub(crate) layout: OptionLayout,
     pub(crate) label: Label,
     pub(crate) packet: Option<u64>,
 }

@@ -51,10 +51,14 @@ pub(crate) fn peer_mss(
     }
 }
 
-/// The smallest shift that lets 16 bits name the whole buffer (RFC 7323 section 2.2: at most 14).
+/// Our window shift: by default the smallest that lets 16 bits name the whole buffer (RFC 7323
+/// section 2.3: at most 14).
 pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
     if !config.window_scaling {
         return 0;
+    }
+    if let Some(shift) = config.window_shift {
+        return shift.min(14);
     }
     let largest = config.receive_limit.unwrap_or(0).max(config.receive_buffer);
     (0..14)

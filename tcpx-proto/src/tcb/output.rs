@@ -37,7 +37,9 @@ impl Tcb {
             carries: self.carries(&plan, &header),
         };
         let payload = self.payload(&plan);
-        let written = header.emit(payload, into).ok()?;
+        let written = header
+            .emit_laid_out(self.config.syn_options, payload, into)
+            .ok()?;
         // Nor may what is longer in any case, by its options, be lost for that.
         if self.snd.fragments || written > usize::from(self.snd.path_mtu) {
             wire::allow_fragments(into);

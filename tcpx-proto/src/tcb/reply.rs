@@ -85,6 +85,7 @@ pub(crate) fn reset_to(
     Reply {
         conn,
         header,
+        layout: config.syn_options,
         label: Label {
             cause: Cause::Reset,
             carries: Carries::RST,

@@ -15,6 +15,6 @@ mod segment;
 pub use flags::Flags;
 pub use icmp::{Icmp, IcmpKind, IcmpName, icmp_error};
 pub(crate) use ip::{allow_fragments, is_unicast};
-pub use options::{FastOpenCookie, MAX_OPTIONS_LEN, Options, SackBlocks, Timestamps};
+pub use options::{FastOpenCookie, MAX_OPTIONS_LEN, OptionLayout, Options, SackBlocks, Timestamps};
 pub use patch::{Field, OptionKind, fix_checksums, flip_bit, patch, spoil_checksum, strip};
 pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};

@@ -7,6 +7,7 @@
 mod common;
 mod echo;
 mod listener_end;
+mod options;
 mod text;
 mod time_wait;
 

@@ -367,3 +367,52 @@ fn flood_of_half_open_connections_leaves_room_for_a_real_one() {
     stream.write_all(b"let me in").unwrap();
     stream.read_exact(&mut [0; 9]).unwrap();
 }
+
+/// What `ss` says of the kernel's end: the options of RFC 7323 and SACK, and the two shifts.
+fn negotiated(host: &crate::harness::Host, filter: &str) -> Vec<String> {
+    let said = host.output("ss", &["-tinoH", filter]);
+    said.split_whitespace()
+        .filter(|word| ["ts", "sack"].contains(word) || word.starts_with("wscale:"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The kernel takes the options in any order, and counts our windows with the shift that we say.
+#[test]
+fn syn_options_in_every_layout_and_shift_are_taken_by_the_kernel_in_both_roles() {
+    let Some(lab) = Lab::netns() else { return };
+    let sent: Vec<u8> = octets(150_000).iter().map(|byte| byte % 100).collect();
+    for (layout, shift) in [("linux", "0"), ("padded", "5"), ("freebsd", "14")] {
+        let flags = ["--syn-options", layout, "--window-shift", shift];
+        let flags = [&flags[..], &["--window", "1M", "--msl", "50ms"]].concat();
+        let listener = lab.b.listen(PORT);
+        let client = lab.client(&[&["--send", "x"][..], &flags].concat());
+        let (mut stream, _) = listener.accept().unwrap();
+        drop(listener);
+        let seen = negotiated(&lab.b, &format!("sport = :{PORT}"));
+        assert_eq!(seen[..2], ["ts", "sack"], "client, {layout}");
+        assert!(seen[2].starts_with(&format!("wscale:{shift},")), "{seen:?}");
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(&sent).unwrap();
+        drop(stream);
+        assert!(client.succeed().as_bytes() == sent, "{layout}");
+
+        let server = lab.server(&[&["--once"][..], &flags].concat());
+        let mut stream = lab.a.connect(lab.b.at(PORT));
+        let seen = negotiated(&lab.a, &format!("dport = :{PORT}"));
+        assert_eq!(seen[..2], ["ts", "sack"], "server, {layout}");
+        assert!(seen[2].starts_with(&format!("wscale:{shift},")), "{seen:?}");
+        thread::scope(|scope| {
+            let mut writer = stream.try_clone().unwrap();
+            let sent = &sent;
+            scope.spawn(move || {
+                writer.write_all(sent).unwrap();
+                writer.shutdown(Shutdown::Write).unwrap();
+            });
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).unwrap();
+            assert!(heard == *sent, "{layout}: {} bytes", heard.len());
+        });
+        server.succeed();
+    }
+}

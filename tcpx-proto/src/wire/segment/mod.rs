@@ -1,7 +1,7 @@
 //! One segment with the IP header below it.
 
 use super::ip::{self, Ip};
-use super::{Flags, MAX_OPTIONS_LEN, Options, checksum};
+use super::{Flags, MAX_OPTIONS_LEN, OptionLayout, Options, checksum};
 use crate::seq::Seq;
 use core::net::{IpAddr, SocketAddr};
 
@@ -201,12 +201,33 @@ impl Header {
         u32::from(self.flags.contains(Flags::SYN)) + u32::from(self.flags.contains(Flags::FIN))
     }
 
-    /// Writes the IP packet into `into`. Returns its length in bytes.
+    /// Writes the IP packet into `into`, its options as Linux lays them out. Returns its length in
+    /// bytes.
     ///
     /// # Errors
     /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
     pub fn emit(&self, payload: Payload<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
-        self.emit_illegal(payload, &Illegal::default(), into)
+        self.emit_laid_out(OptionLayout::Linux, payload, into)
+    }
+
+    /// [`emit`](Header::emit) with another layout of the options.
+    ///
+    /// # Errors
+    /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
+    pub fn emit_laid_out(
+        &self,
+        layout: OptionLayout,
+        payload: Payload<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, ParseError> {
+        let mut area = [0; MAX_OPTIONS_LEN];
+        let len = self.options.emit(layout, &mut area);
+        let options = area.get(..len).unwrap_or_default();
+        let illegal = Illegal {
+            options: Some(options),
+            ..Illegal::default()
+        };
+        self.emit_illegal(payload, &illegal, into)
     }
 
     /// [`emit`](Header::emit) with mistakes made on purpose.
@@ -223,7 +244,7 @@ impl Header {
         let mut area = [0; MAX_OPTIONS_LEN];
         let options_len = match illegal.options {
             Some(raw) => copy_raw(raw, &mut area),
-            None => self.options.emit(&mut area),
+            None => self.options.emit(OptionLayout::Linux, &mut area),
         };
         let header_len = TCP_HEADER + options_len;
         let tcp_len = header_len + payload.0.len() + payload.1.len();
