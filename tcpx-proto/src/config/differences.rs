@@ -288,6 +288,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "the interval to the next zero-window probe counts from the answer to the last one"
     ),
     row!(
+        shrunk_window,
+        "MAY-7, MUST-35",
+        "what was sent into a window that was taken back is sent again instead of probed for, and \
+         ACKs lie in that window"
+    ),
+    row!(
         zero_window_probe,
         "RFC 9293 3.8.6.1",
         "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"
@@ -529,12 +535,13 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
          segments at once, each with the same D-SACK, the last with PSH",
     ),
     (
-        "syn-fin-in-time-wait",
-        "a SYN,FIN leaves TIME-WAIT as it is; Linux ends it, and then drops the segment",
+        "rest-of-a-window",
+        "text does not fill a window that is no multiple of the segment size (SHLD-28); Linux, without \
+         Nagle's algorithm, adds the rest of the window to full segments that it builds at once",
     ),
     (
-        "quick-acks",
-        "ACKs do not become quick when the window grows",
+        "syn-fin-in-time-wait",
+        "a SYN,FIN leaves TIME-WAIT as it is; Linux ends it, and then drops the segment",
     ),
     (
         "part-of-a-segment",
