@@ -544,6 +544,10 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "a SYN,FIN leaves TIME-WAIT as it is; Linux ends it, and then drops the segment",
     ),
     (
+        "quick-acks",
+        "ACKs do not become quick when the window grows",
+    ),
+    (
         "part-of-a-segment",
         "an ACK of a part of a segment restarts the retransmission timer, as RFC 6298 5.3 has it, and \
          gives a round-trip time; in Linux one of a whole segment does",

@@ -134,6 +134,15 @@ const KNOWN: &[(&str, Matcher)] = &[
         matches!(seen.step, Step::Arrive(it) if it.flags.contains(both))
             && (seen.kernel.state, seen.tcpx.state) == (State::Closed, State::TimeWait)
     }),
+    ("quick-acks", |seen| {
+        let acks = |followed: &Followed| -> Vec<_> {
+            let replies = followed.replies.iter().filter(|reply| !reply.repeated);
+            replies
+                .map(|reply| (reply.flags, reply.seq, reply.ack))
+                .collect()
+        };
+        seen.what == What::Timed && acks(seen.kernel) == acks(seen.tcpx)
+    }),
     ("part-of-a-segment", |seen| {
         let part = |step: &Step| match step {
             Step::Arrive(it) if it.flags.contains(Flags::ACK) => match it.ack.base {
