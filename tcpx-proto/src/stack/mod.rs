@@ -90,7 +90,7 @@ use core::ops::RangeInclusive;
 use fast_open::{CookieMint, Peers};
 use isn::IsnGenerator;
 use listener::{Listener, Listeners};
-use ports::Ports;
+use ports::{PortOrder, Ports};
 use secret::Random;
 use table::{Ownership, Table};
 use timers::Timers;
@@ -106,6 +106,7 @@ pub struct Stack {
     /// The configuration of the last connection, to share with the next if that has the same.
     shared: Arc<ConnConfig>,
     ports: Ports,
+    order: PortOrder,
     table: Table,
     listeners: Listeners,
     isns: IsnGenerator,
@@ -139,6 +140,7 @@ impl Stack {
             shared: Arc::new(config.conn.clone()),
             config,
             ports: Ports::default(),
+            order: PortOrder::new(seed),
             table: Table::new(seed),
             listeners: Listeners::default(),
             isns: IsnGenerator::new(seed),
@@ -213,7 +215,7 @@ impl Stack {
             .ok_or(CallError::Limit)
     }
 
-    /// Active OPEN (3.10.1). Local port 0 picks a reserved one at random (RFC 6056).
+    /// Active OPEN (3.10.1). Local port 0 picks a reserved one (RFC 6056 section 3.3.3).
     ///
     /// # Errors
     /// `NotReserved`, `InUse`, `PortsExhausted`, `BadRemote`, `Limit`.
@@ -275,28 +277,27 @@ impl Stack {
         Ok((id, taken))
     }
 
-    /// A reserved port at random, that no listener has and no connection to this peer, TIME-WAIT
-    /// included (RFC 6056 section 3.3.1).
+    /// A reserved port that no listener has and no connection to this peer, TIME-WAIT included.
     fn pick_port(&mut self, address: IpAddr, remote: SocketAddr) -> Result<SocketAddr, CallError> {
         let count = self.ports.count(address);
         if count == 0 {
             return Err(CallError::NotReserved);
         }
-        //= 6056-1
-        let start = self.random.below(count);
-        let free = |local: &SocketAddr| {
-            let tuple = FourTuple {
-                local: *local,
-                remote,
-            };
-            //= 6056-1
-            self.listeners.at(*local).is_none() && self.table.find(tuple).is_none()
+        let tuple = |port| FourTuple {
+            local: SocketAddr::new(address, port),
+            remote,
         };
-        let mut candidates = self
-            .ports
-            .from(address, start)
-            .map(|port| SocketAddr::new(address, port));
-        candidates.find(free).ok_or(CallError::PortsExhausted)
+        //= 6056-1
+        let start = self.order.start(tuple(0), count);
+        let free = |tuple: &FourTuple| {
+            //= 6056-1
+            self.listeners.at(tuple.local).is_none() && self.table.find(*tuple).is_none()
+        };
+        let mut candidates = self.ports.from(address, start).map(tuple).enumerate();
+        let found = candidates.find(|(_, tuple)| free(tuple));
+        let (passed, tuple) = found.ok_or(CallError::PortsExhausted)?;
+        self.order.took(passed);
+        Ok(tuple.local)
     }
 
     /// Takes the oldest established connection of a listener.
@@ -482,6 +483,7 @@ impl Stack {
         self.listeners = self.listeners.emptied();
         self.replies.clear();
         let seed = u64::from(self.random.draw()) << 32 | u64::from(self.random.draw());
+        self.order = PortOrder::new(seed);
         self.isns = IsnGenerator::new(seed);
         self.cookies = Cookies::new(seed);
         self.mint = CookieMint::new(seed);
@@ -535,6 +537,7 @@ impl Stack {
     fn essence(&self) -> impl PartialEq + Hash {
         let rooms = (&self.config, &self.ports, &self.table, &self.listeners);
         let secrets = (
+            &self.order,
             &self.isns,
             &self.cookies,
             &self.mint,

@@ -10,6 +10,7 @@ use crate::stack::Signal;
 use crate::state::State;
 use crate::tcb::{Context, Reply, Tcb, Usage, Wake};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use core::mem;
 
 impl Stack {
@@ -38,7 +39,7 @@ impl Stack {
         });
         self.used.change(Usage::default(), tcb.usage());
         self.table
-            .insert(id, Entry::new(tcb, ownership, self.record.packet));
+            .insert(id, Box::new(Entry::new(tcb, ownership, self.record.packet)));
         if let Ownership::Embryonic(listener) = ownership {
             self.listeners.syn_received(listener);
         }
@@ -209,7 +210,7 @@ impl Stack {
         tcb.note_return(&mut self.record, now, id);
         self.used.change(Usage::default(), tcb.usage());
         self.table
-            .insert(id, Entry::new(tcb, Ownership::Past, None));
+            .insert(id, Box::new(Entry::new(tcb, Ownership::Past, None)));
         self.follow_up(now, id);
     }
 

@@ -1,8 +1,39 @@
 //! Which addresses and ports are ours to answer for, and which of them a new connection takes.
 
+use super::secret::{Purpose, Secret};
+use crate::id::FourTuple;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
+
+/// Where the search for a free port begins: at a place that the peer alone sees, one further each
+/// time (RFC 6056 section 3.3.3). So the port that was left longest ago is taken first, and the
+/// last free one costs no more than the first.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct PortOrder {
+    secret: Secret,
+    taken: u32,
+}
+
+impl PortOrder {
+    pub(super) fn new(seed: u64) -> PortOrder {
+        PortOrder {
+            secret: Secret::new(seed, Purpose::Ports),
+            taken: 0,
+        }
+    }
+
+    /// The first of `count` candidates for a connection whose local port is 0.
+    pub(super) fn start(&self, tuple: FourTuple, count: u32) -> u32 {
+        let offset = self.secret.tuple(tuple, 0) as u32;
+        offset.wrapping_add(self.taken) % count.max(1)
+    }
+
+    /// The next search begins behind the candidate that was taken, after `passed` others.
+    pub(super) fn took(&mut self, passed: usize) {
+        self.taken = self.taken.wrapping_add(passed as u32).wrapping_add(1);
+    }
+}
 
 /// The reserved ports: few ranges, in the order in which they were reserved. Port 0 is never one of
 /// them.
@@ -39,8 +70,7 @@ impl Ports {
         self.of(address).map(|ports| ports.len() as u32).sum()
     }
 
-    /// Every port of `address`, once around from the `start`-th (RFC 6056 section 3.3.1: the caller
-    /// draws `start`).
+    /// Every port of `address`, once around from the `start`-th.
     pub(super) fn from(&self, address: IpAddr, start: u32) -> impl Iterator<Item = u16> {
         let mut skip = start;
         let mut take = start;

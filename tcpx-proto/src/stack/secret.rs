@@ -14,6 +14,7 @@ pub(super) enum Purpose {
     Cookies,
     Draws,
     FastOpen,
+    Ports,
 }
 
 /// A key of SipHash.
@@ -92,10 +93,5 @@ impl Random {
         self.drawn += 1;
         SipHasher24::new_with_keys(self.secret.0, self.secret.1).hash(&self.drawn.to_le_bytes())
             as u32
-    }
-
-    /// A number below `n`; 0 for 0.
-    pub(super) fn below(&mut self, n: u32) -> u32 {
-        ((u64::from(self.draw()) * u64::from(n)) >> 32) as u32
     }
 }

@@ -7,6 +7,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashTable;
 
 /// Who has a connection.
@@ -41,6 +42,8 @@ pub(super) struct Entry {
     /// In SYN-RECEIVED: the TIME-WAIT that the SYN ended, which comes back if that SYN was an old
     /// duplicate.
     pub(super) before: Option<Box<Tcb>>,
+    /// It is in the index: segments reach it.
+    linked: bool,
 }
 
 impl Entry {
@@ -54,6 +57,7 @@ impl Entry {
             caused_by,
             pending: None,
             before: None,
+            linked: false,
         }
     }
 
@@ -69,13 +73,43 @@ struct Slot {
     entry: Option<Box<Entry>>,
 }
 
+/// A four-tuple and the slot of its connection. The tuple is here again, so that a look-up reads
+/// nothing but the index.
+#[derive(Clone, Copy)]
+struct Link {
+    local: (IpAddr, u16),
+    remote: (IpAddr, u16),
+    slot: u32,
+}
+
+impl Link {
+    fn new(tuple: FourTuple, slot: u32) -> Link {
+        Link {
+            local: (tuple.local.ip(), tuple.local.port()),
+            remote: (tuple.remote.ip(), tuple.remote.port()),
+            slot,
+        }
+    }
+
+    fn is_of(&self, tuple: FourTuple) -> bool {
+        self.tuple() == tuple
+    }
+
+    fn tuple(&self) -> FourTuple {
+        FourTuple {
+            local: SocketAddr::from(self.local),
+            remote: SocketAddr::from(self.remote),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     len: usize,
-    /// Slots by four-tuple: of those connections that can get segments.
-    index: HashTable<u32>,
+    /// Those connections that can get segments, by four-tuple.
+    index: HashTable<Link>,
     /// The connection that got a segment last: the next one is often for it, too.
     recent: Option<ConnId>,
     key: Secret,
@@ -126,8 +160,8 @@ impl Table {
     }
 
     pub(super) fn find(&self, tuple: FourTuple) -> Option<ConnId> {
-        let same = |slot: &u32| tuple_of(&self.slots, *slot) == Some(tuple);
-        let slot = *self.index.find(self.key.index(tuple), same)?;
+        let hash = self.key.index(tuple);
+        let slot = self.index.find(hash, |link| link.is_of(tuple))?.slot;
         Some(ConnId {
             slot,
             generation: self.slots.get(slot as usize)?.generation,
@@ -160,36 +194,36 @@ impl Table {
     }
 
     /// Puts a connection where [`vacancy`](Table::vacancy) said.
-    pub(super) fn insert(&mut self, id: ConnId, entry: Entry) {
-        let hash = self.key.index(entry.tcb.tuple);
+    pub(super) fn insert(&mut self, id: ConnId, mut entry: Box<Entry>) {
+        let tuple = entry.tcb.tuple;
+        entry.linked = true;
         match self.slots.get_mut(id.slot as usize) {
             Some(slot) => {
                 self.free.pop();
-                slot.entry = Some(Box::new(entry));
+                slot.entry = Some(entry);
             }
             None => self.slots.push(Slot {
                 generation: id.generation,
-                entry: Some(Box::new(entry)),
+                entry: Some(entry),
             }),
         }
         self.len += 1;
-        let slots = &self.slots;
         let key = &self.key;
-        self.index.insert_unique(hash, id.slot, |&slot| {
-            tuple_of(slots, slot).map_or(0, |tuple| key.index(tuple))
-        });
+        let link = Link::new(tuple, id.slot);
+        self.index
+            .insert_unique(key.index(tuple), link, |link| key.index(link.tuple()));
     }
 
     /// Frees the four-tuple: no segment reaches this connection any more.
     pub(super) fn unlink(&mut self, id: ConnId) {
-        let Some(tuple) = self.get(id).map(|entry| entry.tcb.tuple) else {
+        let Some(entry) = self.get_mut(id).filter(|entry| entry.linked) else {
             return;
         };
+        entry.linked = false;
+        let tuple = entry.tcb.tuple;
         self.recent = self.recent.filter(|recent| *recent != id);
-        if let Ok(found) = self
-            .index
-            .find_entry(self.key.index(tuple), |&slot| slot == id.slot)
-        {
+        let hash = self.key.index(tuple);
+        if let Ok(found) = self.index.find_entry(hash, |link| link.slot == id.slot) {
             found.remove();
         }
     }
@@ -210,14 +244,6 @@ impl Table {
         }
         Some(entry)
     }
-}
-
-fn tuple_of(slots: &[Slot], slot: u32) -> Option<FourTuple> {
-    slots
-        .get(slot as usize)?
-        .entry
-        .as_ref()
-        .map(|entry| entry.tcb.tuple)
 }
 
 /// The same connections under the same names; the index follows from that.

@@ -275,8 +275,10 @@ impl Tcb {
 
     /// How many more bytes the congestion window lets out.
     pub(super) fn congestion_room(&self, transfer: &Transfer) -> u32 {
-        let pipe = transfer.history.board.pipe(self.snd.flight());
-        transfer.congestion.room(pipe, self.effective_mss(0))
+        transfer
+            .congestion
+            .window()
+            .saturating_sub(transfer.history.board.pipe(self.snd.flight()))
     }
 
     /// What is sent again before new text (NextSeg rule 1).
@@ -401,8 +403,7 @@ impl Tcb {
 
     /// The probe timeout, never beyond the RTO; `None` where a probe could not help.
     fn tail_probe_timeout(&self, now: Instant) -> Option<Duration> {
-        let closed = self.snd.wnd == 0 && !self.is_shrunk_to_zero();
-        if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || closed {
+        if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || self.snd.wnd == 0 {
             return None;
         }
         let transfer = self.transfer.as_deref()?;

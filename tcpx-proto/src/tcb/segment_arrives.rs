@@ -455,9 +455,7 @@ impl Tcb {
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.contains(Flags::SYN);
         if repeated || self.rcv.take_challenge(now, self.config.challenge_interval) {
-            if !self.is_mini() && self.rcv.note_duplicate(segment) {
-                self.ack_repetitions_quickly();
-            }
+            self.rcv.note_duplicate(segment);
             self.acknowledge(Cause::Ack);
         }
     }

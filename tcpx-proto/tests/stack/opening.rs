@@ -100,22 +100,36 @@ fn connect_finds_the_last_free_port_of_all_without_delay() {
         .listen(bench.now, (PEER, 1).into(), 1, &ConnConfig::default())
         .unwrap();
     let mut ports = HashSet::new();
-    for _ in 0..2000 {
+    for _ in 2..=u16::MAX {
+        let tuple = FourTuple {
+            local: (PEER, 0).into(),
+            remote: local(),
+        };
         let id = bench
             .stack
-            .connect(
-                bench.now,
-                FourTuple {
-                    local: (PEER, 0).into(),
-                    remote: local(),
-                },
-                &ConnConfig::default(),
-            )
+            .connect(bench.now, tuple, &ConnConfig::default())
             .unwrap();
         ports.insert(bench.stack.status(id).unwrap().local.port());
     }
-    assert_eq!(ports.len(), 2000);
+    assert_eq!(ports.len(), usize::from(u16::MAX) - 1);
     assert!(!ports.contains(&1));
+}
+
+/// Proves 6056-1.
+#[test]
+fn connect_takes_the_port_that_was_left_longest_ago() {
+    let mut bench = Bench::new(Config::default());
+    let mut port = || {
+        let id = bench.connect(0, peer()).unwrap();
+        let port = bench.stack.status(id).unwrap().local.port();
+        bench.stack.abort(bench.now, id).unwrap();
+        port
+    };
+    // The clients' ports and the server's.
+    let all = CLIENTS.count() + 1;
+    let once: Vec<_> = (0..all).map(|_| port()).collect();
+    assert_eq!(once.iter().collect::<HashSet<_>>().len(), all);
+    assert_eq!((0..all).map(|_| port()).collect::<Vec<_>>(), once);
 }
 
 /// Proves MUST-46.

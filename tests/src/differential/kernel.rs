@@ -56,8 +56,6 @@ fn socket(local: SocketAddr, no_delay: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(no_delay)?;
-    // Whatever this machine prefers: BBR would send at its own pace.
-    socket.set_tcp_congestion(b"cubic")?;
     socket.bind(&local.into())?;
     Ok(socket)
 }
