@@ -54,6 +54,9 @@ options! {
     /// zero where it is not limited.
     set_linger2, linger2: Duration, SocketOption::Linger2,
         |config| config.fin_wait_2.unwrap_or_default();
+    /// Makes close send a RST, as [`abort`](Stream::abort) does, if it is zero (`SO_LINGER`); any
+    /// other time and `None` leave it as it is. Neither close nor drop ever waits.
+    set_linger, linger: Option<Duration>, SocketOption::Linger, |config| config.linger;
     /// The six bits of the IP header's second byte that are DSCP (`IP_TOS`); the two of ECN are
     /// ignored.
     set_tos, tos: u8, SocketOption::Tos, |config| config.tos;

@@ -85,7 +85,7 @@ fn set_option(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
     let nth = connection(world, side, bytes);
     let value = bytes.byte();
     let time = Duration::from_millis(u64::from(bytes.short()));
-    let option = match bytes.below(6) {
+    let option = match bytes.below(7) {
         0 => SocketOption::NoDelay(value & 1 == 1),
         // More often, the probes alone would fill a run.
         1 => SocketOption::KeepAlive((value & 1 == 1).then(|| KeepAlive {
@@ -96,6 +96,7 @@ fn set_option(world: &mut World, side: usize, bytes: &mut Bytes<'_>) {
         2 => SocketOption::UserTimeout((value & 1 == 1).then_some(time)),
         3 => SocketOption::Linger2(time),
         4 => SocketOption::Tos(value),
+        5 => SocketOption::Linger((value & 1 == 1).then_some(Duration::ZERO)),
         _ => SocketOption::Ttl(value),
     };
     let now = world.now;

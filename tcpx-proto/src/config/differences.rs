@@ -382,7 +382,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         abort_rst,
         "RFC 9293 3.10.5",
-        "the RST of an ABORT also carries an ACK"
+        "the RST of an ABORT also carries an ACK, and is sent in CLOSING and LAST-ACK too, if the FIN \
+         was not"
     ),
     row!(
         orphan_retries,
@@ -483,10 +484,6 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "accept-before-established",
         "a connection can be accepted in ESTABLISHED; Linux accepts one that is still in \
          SYN-RECEIVED after a SYN,ACK with text",
-    ),
-    (
-        "abort-in-time-wait",
-        "ABORT ends TIME-WAIT, as RFC 9293 3.10.5 has it; Linux's TIME-WAIT is no socket's any more",
     ),
     (
         "listener-end",

@@ -88,6 +88,10 @@ pub struct ConnConfig {
     /// How long FIN-WAIT-2 may last after CLOSE (not in the RFC; `tcp_fin_timeout`, 60 s); `None`:
     /// forever; zero: not at all, and a CLOSE there sends a RST (`TCP_LINGER2` below 0).
     pub fin_wait_2: Option<Duration>,
+    /// What CLOSE of both directions does (`SO_LINGER`): zero is a RST where ABORT sends one; `None`
+    /// and all other times are the FIN of RFC 9293 section 3.10.4. In Linux the call then waits up to
+    /// that long for the ACK of the FIN; a CLOSE here never waits.
+    pub linger: Option<Duration>,
     /// The retransmission timer (RFC 6298).
     pub rto: Rto,
     /// R2 for the SYN: how often it is retransmitted (MUST-23; `tcp_syn_retries`).

@@ -20,6 +20,8 @@ pub enum SocketOption {
     /// [`ConnConfig::fin_wait_2`] (`TCP_LINGER2`); zero: none, a connection that comes to
     /// FIN-WAIT-2 after CLOSE ends, and one that is there at CLOSE is reset.
     Linger2(Duration),
+    /// [`ConnConfig::linger`] (`SO_LINGER`): a CLOSE after it is an ABORT if it is zero.
+    Linger(Option<Duration>),
     /// The six bits of [`ConnConfig::tos`] that are DSCP (`IP_TOS`); the other two are ECN's, and
     /// are ignored. The next segment has it, a retransmission too.
     Tos(u8),
@@ -35,6 +37,7 @@ impl SocketOption {
             SocketOption::KeepAlive(keepalive) => config.keepalive = keepalive,
             SocketOption::UserTimeout(timeout) => config.user_timeout = timeout,
             SocketOption::Linger2(limit) => config.fin_wait_2 = Some(limit),
+            SocketOption::Linger(linger) => config.linger = linger,
             SocketOption::Tos(tos) => config.tos = config.tos & 3 | tos & !3,
             SocketOption::Ttl(ttl) => config.ttl = ttl.clamp(1, 254),
         }
@@ -58,6 +61,8 @@ impl fmt::Display for SocketOption {
             SocketOption::UserTimeout(None) => f.write_str("user-timeout off"),
             SocketOption::UserTimeout(Some(timeout)) => write!(f, "user-timeout {timeout:?}"),
             SocketOption::Linger2(limit) => write!(f, "linger2 {limit:?}"),
+            SocketOption::Linger(None) => f.write_str("linger off"),
+            SocketOption::Linger(Some(time)) => write!(f, "linger {time:?}"),
             SocketOption::Tos(tos) => write!(f, "tos {tos:#x}"),
             SocketOption::Ttl(ttl) => write!(f, "ttl {ttl}"),
         }

@@ -695,7 +695,8 @@ pub enum HandshakeIcmp {
 pub enum AbortRst {
     /// It has no ACK (RFC 9293 section 3.10.5).
     Bare,
-    /// It has one (Linux `tcp_send_active_reset`).
+    /// It has one, and in CLOSING and LAST-ACK it is sent if the FIN was not (Linux
+    /// `tcp_send_active_reset`, `tcp_disconnect`).
     WithAck,
 }
 

@@ -89,6 +89,7 @@ impl ConnConfig {
             time_wait_restart: TimeWaitRestart::OnFin,
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
+            linger: None,
             rto: rto(secs(1), Variance::Rfc6298),
             //= MUST-23
             syn_retries: 8,

@@ -29,6 +29,14 @@ const OPTIONS: &[(&str, ReadOption)] = &[
         let word = rest.expect("a duration", "for example: set linger2 5s")?;
         duration(word, LONGEST).map(SocketOption::Linger2)
     }),
+    ("linger", |rest| {
+        let word = rest.expect("a duration or off", "for example: set linger 0s")?;
+        match word.text {
+            "off" => Ok(None),
+            _ => duration(word, LONGEST).map(Some),
+        }
+        .map(SocketOption::Linger)
+    }),
     ("tos", |rest| {
         let word = rest.expect("a byte", "for example: set tos 0x28")?;
         let tos = octet(word, 0, 255)?;

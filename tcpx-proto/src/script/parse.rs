@@ -475,7 +475,8 @@ mod tests {
                     receive 5\nreceive until \"\\n\"\nreceive to end\necho\nsend input\n\
                     relay\nsleep 20ms\nstop reading\nstop listening\nset no-delay off\n\
                     set keepalive 10s 1s 3\nset keepalive off\nset user-timeout 2s\n\
-                    set user-timeout off\nset linger2 0s\nset listener tos 0x28\nset ttl 9\n\
+                    set user-timeout off\nset linger2 0s\nset linger off\n\
+                    set linger 1s\nset listener tos 0x28\nset ttl 9\n\
                     peek \"hi\"\nlift\nshutdown\nclose\n\
                     abort\ngo silent\nrestart\nexpect \"hi\"\n\
                     expect FIN-WAIT-2\nexpect closed\nexpect closed clean";

@@ -3,7 +3,7 @@
 use super::Tcb;
 use super::congestion::CongestionController;
 use super::context::Context;
-use crate::config::{HeldOutput, ListenerEnd, SynSentShutdown};
+use crate::config::{AbortRst, HeldOutput, ListenerEnd, SynSentShutdown};
 use crate::error::{CallError, CloseReason};
 use crate::event::What;
 use crate::label::Cause;
@@ -140,6 +140,7 @@ impl Tcb {
                 self.change_state(cx, Trigger::Close, State::Closed);
                 self.end(cx, CloseReason::Aborted);
             }
+            _ if self.config.linger == Some(Duration::ZERO) => self.abort(cx),
             //= SHLD-3
             _ if self.unread() > 0 || self.is_one_orphan_too_many(cx) => {
                 self.reset(cx, CloseReason::Aborted);
@@ -167,6 +168,9 @@ impl Tcb {
             {
                 self.fail(cx, Trigger::Abort, CloseReason::Aborted);
             }
+            State::Closing | State::LastAck if self.is_reset_owed() => {
+                self.reset(cx, CloseReason::Aborted);
+            }
             State::SynSent | State::Closing | State::LastAck => {
                 self.fail(cx, Trigger::Abort, CloseReason::Aborted)
             }
@@ -177,6 +181,11 @@ impl Tcb {
             }
             _ => self.reset(cx, CloseReason::Aborted),
         }
+    }
+
+    /// ABORT after CLOSE: Linux sends a RST for a FIN that it has not sent (`tcp_disconnect`).
+    fn is_reset_owed(&self) -> bool {
+        self.config.abort_rst == AbortRst::WithAck && self.snd.fin.is_none()
     }
 
     /// The host lost its memory: CLOSED without a word. No edge of the state diagram.

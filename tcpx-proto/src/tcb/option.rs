@@ -27,7 +27,10 @@ impl Tcb {
             SocketOption::NoDelay(_) => self.snd.cause = Cause::Call,
             SocketOption::KeepAlive(_) => self.restart_keepalive(cx),
             SocketOption::UserTimeout(_) => self.change_user_timeout(cx),
-            SocketOption::Linger2(_) | SocketOption::Tos(_) | SocketOption::Ttl(_) => {}
+            SocketOption::Linger(_)
+            | SocketOption::Linger2(_)
+            | SocketOption::Tos(_)
+            | SocketOption::Ttl(_) => {}
         }
         self.arm(cx);
         Ok(())

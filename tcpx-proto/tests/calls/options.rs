@@ -217,6 +217,67 @@ fn listener_options_count_for_what_it_accepts_and_for_syn_received() {
     );
 }
 
+/// What CLOSE of a connection in this state sends, with this linger, and what it leaves.
+fn closed_after(state: &str, linger: Option<Duration>, unread: bool) -> (Vec<Flags>, State) {
+    let mut bench = Bench::new(Bench::plain(Profile::Linux));
+    bench.enter(state);
+    if unread {
+        bench.text(b"unread");
+    }
+    if bench.state() != State::TimeWait {
+        bench.set(SocketOption::Linger(linger));
+    }
+    let conn = bench.conn();
+    bench.stack.close(bench.now, conn).unwrap();
+    let flags = bench.drain().iter().map(|sent| sent.header.flags).collect();
+    (flags, bench.state())
+}
+
+/// As `make differential` finds it in Linux 6.18 (`__tcp_close`, `tcp_disconnect`).
+#[test]
+fn close_with_linger_of_zero_resets_and_with_any_other_sends_a_fin() {
+    let reset = Flags::RST | Flags::ACK;
+    let zero = Some(Duration::ZERO);
+    for state in ["ESTABLISHED", "CLOSE-WAIT", "FIN-WAIT-1", "FIN-WAIT-2"] {
+        let closed = closed_after(state, zero, false);
+        assert_eq!(closed, (vec![reset], State::Closed), "{state}");
+    }
+    for state in ["SYN-SENT", "CLOSING", "LAST-ACK"] {
+        assert_eq!(closed_after(state, zero, false), (vec![], State::Closed));
+    }
+    assert_eq!(
+        closed_after("TIME-WAIT", zero, false),
+        (vec![], State::TimeWait)
+    );
+    for linger in [None, Some(millis(5000))] {
+        let fin = (vec![Flags::FIN | Flags::ACK], State::FinWait1);
+        assert_eq!(closed_after("ESTABLISHED", linger, false), fin);
+        let unread = closed_after("ESTABLISHED", linger, true);
+        assert_eq!(unread, (vec![reset], State::Closed));
+    }
+}
+
+/// Measured with Linux 6.18: the peer's window is full.
+#[test]
+fn abort_in_last_ack_resets_in_profile_linux_if_the_fin_was_not_sent() {
+    for (profile, expected) in [
+        (Profile::Linux, vec![Flags::RST | Flags::ACK]),
+        (Profile::Rfc9293, vec![]),
+    ] {
+        let mut bench = Bench::new(Bench::plain(profile));
+        bench.window = 100;
+        bench.enter("CLOSE-WAIT");
+        bench.send(&[7; 3000]);
+        let conn = bench.conn();
+        bench.stack.shutdown(bench.now, conn).unwrap();
+        bench.drain();
+        assert_eq!(bench.state(), State::LastAck);
+        bench.stack.abort(bench.now, conn).unwrap();
+        let flags: Vec<Flags> = bench.drain().iter().map(|sent| sent.header.flags).collect();
+        assert_eq!(flags, expected, "{}", profile.name());
+    }
+}
+
 #[test]
 fn fin_wait_2_linger2_limits_it_or_leaves_none() {
     let close = |limit| {

@@ -484,6 +484,8 @@ async fn options_change_read_back_and_pass_from_a_listener_to_what_it_accepts() 
     near.set_user_timeout(Some(Duration::from_secs(3))).unwrap();
     near.set_linger2(Duration::from_secs(2)).unwrap();
     near.set_ttl(9).unwrap();
+    near.set_linger(Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(near.linger().unwrap(), Some(Duration::from_secs(5)));
     assert_eq!(near.keepalive().unwrap(), Some(keepalive));
     assert_eq!(near.user_timeout().unwrap(), Some(Duration::from_secs(3)));
     assert_eq!(

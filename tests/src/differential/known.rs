@@ -38,11 +38,6 @@ const KNOWN: &[(&str, Matcher)] = &[
             && (&seen.kernel.outcome, &seen.tcpx.outcome)
                 == (&Some(Outcome::Done), &Some(Outcome::Nothing))
     }),
-    ("abort-in-time-wait", |seen| {
-        seen.before == State::TimeWait
-            && *seen.step == Step::Call(Call::Abort)
-            && (seen.kernel.state, seen.tcpx.state) == (State::TimeWait, State::Closed)
-    }),
     ("listener-end", |seen| {
         *seen.step == Step::Call(Call::Unlisten)
             && (seen.kernel.state, seen.tcpx.state) == (State::SynReceived, State::Closed)

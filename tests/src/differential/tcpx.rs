@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tcpx::link::{Link, LinkOptions};
 use tcpx::netns::Namespace;
 use tcpx::{GuardKind, HostOptions, Listener, Ports, Stream};
@@ -130,7 +131,8 @@ impl Host for Tcpx {
             Call::Abort => {
                 return match self.connections.remove(&port) {
                     Some(stream) => {
-                        stream.abort();
+                        // As in the kernel.
+                        _ = stream.set_linger(Some(Duration::ZERO));
                         Outcome::Done
                     }
                     None => Outcome::Nothing,

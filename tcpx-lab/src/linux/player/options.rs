@@ -50,15 +50,20 @@ pub(super) fn set(socket: &Socket, option: SocketOption) -> io::Result<()> {
         SocketOption::UserTimeout(timeout) => socket.set_tcp_user_timeout(timeout),
         SocketOption::Linger2(Duration::ZERO) => set_linger2(socket, -1),
         SocketOption::Linger2(limit) => {
-            let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+            let seconds = whole_seconds(limit).as_secs();
             set_linger2(socket, seconds.try_into().unwrap_or(libc::c_int::MAX))
         }
+        SocketOption::Linger(linger) => socket.set_linger(linger.map(whole_seconds)),
         SocketOption::Tos(tos) => socket.set_tos_v4(tos.into()),
         SocketOption::Ttl(ttl) => socket.set_ttl_v4(ttl.into()),
         other => Err(io::Error::other(format!(
             "the kernel has no option '{other}'"
         ))),
     }
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
 fn set_linger2(socket: &Socket, seconds: libc::c_int) -> io::Result<()> {
