@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz soak mutants test-guard limits rfc rfc-prove check deny bench doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule differential
+.PHONY: help demo test test-all fuzz soak mutants test-guard limits rfc rfc-prove check deny bench bench-instructions doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule differential
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -86,6 +86,9 @@ deny: $(DENY) ## check the dependencies: licences, bans, sources; ADVISORIES=1: 
 bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
 	cargo build --release --bins
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
+
+bench-instructions: ## count instructions for each segment and connection with callgrind, beside smoltcp's and the record
+	@.ci/instructions
 
 schedule: ## compare the times of tcpx's timers with the kernel's; LONG=1: those that take minutes, too (6 min); CASE=TLP: only these
 	@$(IN_NAMESPACES) cargo test -p tcpx-tests --test schedule -- --nocapture

@@ -5,4 +5,5 @@ pub mod limits;
 pub mod pair;
 pub mod schedule;
 pub mod skip;
+pub mod smoltcp;
 pub mod tun;

@@ -32,6 +32,15 @@ fn addr(text: &str) -> SocketAddr {
         .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
+/// Connections with buffers of 256 KiB.
+pub fn large_buffers() -> ConnConfig {
+    ConnConfig {
+        receive_buffer: 1 << 18,
+        send_buffer: 1 << 18,
+        ..ConnConfig::default()
+    }
+}
+
 impl Pair {
     /// A pair with this configuration of connections on both sides.
     ///
@@ -124,6 +133,22 @@ impl Pair {
             self.exchange();
             self.advance(Duration::from_micros(50));
         }
+        Ok(())
+    }
+
+    /// A connection from its start to its end, without TIME-WAIT.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub fn connect_and_close(&mut self, conn: &ConnConfig) -> anyhow::Result<()> {
+        let (client, server) = self.connect(conn)?;
+        self.client.shutdown(self.now, client)?;
+        self.exchange();
+        self.server.close(self.now, server)?;
+        self.exchange();
+        // What is measured is the work, not TIME-WAIT.
+        self.client.abort(self.now, client)?;
+        self.advance(Duration::from_micros(50));
         Ok(())
     }
 
