@@ -162,7 +162,12 @@ impl Room {
         in_order: bool,
     ) {
         let (memory, spare) = packet_memory(bytes);
-        let at = self.packets.partition_point(|packet| packet.end.le(end));
+        let at = match self.packets.back() {
+            Some(last) if last.end.gt(end) => {
+                self.packets.partition_point(|packet| packet.end.le(end))
+            }
+            _ => self.packets.len(),
+        };
         match at
             .checked_sub(1)
             .and_then(|before| self.packets.get_mut(before))

@@ -288,9 +288,9 @@ impl Tcb {
             self.snd.retransmissions = 0;
             self.snd.probes = 0;
         }
-        if self.is_waiting_for_window()
+        if self.snd.una == self.snd.nxt
             && !self.timers.is_running(Timer::Override)
-            && self.snd.una == self.snd.nxt
+            && self.is_waiting_for_window()
         {
             let rto = self.estimator.rto();
             let wait = self.config.sws_override.unwrap_or(rto);
