@@ -102,13 +102,6 @@ pub const DIFFERENCES: &[Difference] = &[
         "tries Fast Open again with a peer that did not take part in it the last time"
     ),
     row!(
-        syn_options,
-        "RFC 7323 Appendix A",
-        "sends the options of a SYN as MSS, SACK-permitted, timestamps and window scale, \
-         SACK-permitted in the place of the NOPs before the timestamps, instead of each padded to \
-         four bytes"
-    ),
-    row!(
         syn_sent_ack,
         "RFC 9293 3.10.7.3",
         "answers an unacceptable ACK in SYN-SENT with a RST and, the first time, also with another \
