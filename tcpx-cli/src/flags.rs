@@ -36,6 +36,10 @@ pub struct Common {
     /// each; segments dropped by a fault are on a separate interface
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub pcap: Option<PathBuf>,
+    /// At each SIGUSR1 also write what STATUS knows of every connection to FILE, a line of JSON for
+    /// each (- is stdout, as with --events)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub status: Option<PathBuf>,
     /// Also show timers, checks and the seed
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet", help_heading = OUTPUT)]
     pub verbose: u8,

@@ -176,6 +176,7 @@ impl Session {
         options: HostOptions,
         body: impl AsyncFnOnce(&Host) -> Result<u8, Failure>,
     ) -> Result<u8, Failure> {
+        let status = open(self.common.status.as_deref())?;
         // One thread: dropping the runtime drops the driver then and there, and the guard and the
         // records with it.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -184,8 +185,9 @@ impl Session {
             .map_err(Failure::io("start tokio"))?;
         let code = runtime.block_on(async {
             let host = Host::with_link(link, options)?;
-            let reports =
-                connections::report_on_signal(host.clone(), |report| self.complain(report))?;
+            let reports = connections::report_on_signal(host.clone(), status, |report| {
+                self.complain(report);
+            })?;
             tokio::select! {
                 code = body(&host) => code,
                 never = reports => match never {},
@@ -232,10 +234,9 @@ impl Session {
 
     /// Whether a record goes to stdout, so that data must go elsewhere.
     pub fn record_on_stdout(&self) -> bool {
-        [&self.common.events, &self.common.pcap]
-            .into_iter()
-            .flatten()
-            .any(|path| is_stdout(path))
+        outputs(&self.common)
+            .iter()
+            .any(|(_, path)| is_stdout(path))
     }
 
     /// Whether a third ACK is left out until it is released.
@@ -274,19 +275,34 @@ impl Session {
     }
 }
 
+/// The files that records go to, by their flags.
+fn outputs(common: &Common) -> Vec<(&'static str, &Path)> {
+    let all = [
+        ("--events", &common.events),
+        ("--pcap", &common.pcap),
+        ("--status", &common.status),
+    ];
+    all.into_iter()
+        .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+        .collect()
+}
+
 /// Refuses two records in one file.
 fn apart(common: &Common) -> Result<(), Failure> {
-    let (Some(events), Some(pcap)) = (&common.events, &common.pcap) else {
-        return Ok(());
-    };
-    if events == pcap || is_stdout(events) && is_stdout(pcap) {
-        let place = if is_stdout(pcap) {
+    let outputs = outputs(common);
+    for (at, (flag, path)) in outputs.iter().enumerate() {
+        let mixed =
+            |(_, other): &&(&str, &Path)| path == other || is_stdout(path) && is_stdout(other);
+        let Some((other, path)) = outputs.iter().skip(at + 1).find(mixed) else {
+            continue;
+        };
+        let place = if is_stdout(path) {
             "stdout".to_owned()
         } else {
-            pcap.display().to_string()
+            path.display().to_string()
         };
         return Err(Failure::usage(format!(
-            "--events and --pcap would be mixed in {place}: give one of them another file"
+            "{flag} and {other} would be mixed in {place}: give one of them another file"
         )));
     }
     Ok(())

@@ -27,7 +27,7 @@ pub const fn exit_codes() -> &'static str {
   7  address in use                    8  unreachable
   129, 130, 143  after cleaning up on SIGHUP, SIGINT, SIGTERM (one that was ignored at the start, as under nohup, stays ignored)
 
-SIGUSR1 lists every connection on stderr: state, queues, addresses, age, next timer, and what ss -i shows."
+SIGUSR1 lists every connection on stderr: state, queues, addresses, age, next timer, and what ss -i shows; with --status as JSON, too."
 }
 
 /// The rules that can be removed, for stdout: the name, where it is written, what it says, what

@@ -255,6 +255,7 @@ fn orphan_in_fin_wait_2_answers_an_old_timestamp_even_of_a_rst_in_linux() {
         (Flags::RST, None, 0, State::Closed),
         (Flags::RST, Some(1500), 0, State::Closed),
         (FIN_ACK, Some(500), 1, State::FinWait2),
+        (FIN_ACK, Some(999), 1, State::FinWait2),
         (FIN_ACK, Some(1500), 1, State::TimeWait),
     ] {
         let mut bench = orphan(Profile::Linux, true);
@@ -262,6 +263,21 @@ fn orphan_in_fin_wait_2_answers_an_old_timestamp_even_of_a_rst_in_linux() {
         header.options.timestamps = stamp.map(|value| Timestamps { value, echo: 0 });
         assert_eq!(bench.say(header, b"").len(), answers, "{flags} {stamp:?}");
         assert_eq!(bench.state(), state, "{flags} {stamp:?}");
+    }
+}
+
+/// `tcp_timewait_state_process`: a tick is old there, though not in ESTABLISHED (`tcp_paws_check`).
+#[test]
+fn rst_in_time_wait_whose_timestamp_is_a_tick_old_is_dropped_in_linux() {
+    for (stamp, state) in [(999, State::TimeWait), (1000, State::Closed)] {
+        let mut bench = Bench::new(with(Bench::plain(Profile::Linux), |conn| {
+            conn.timestamps = true
+        }));
+        bench.stamp = Some(1000);
+        bench.enter("TIME-WAIT");
+        bench.stamp = Some(stamp);
+        bench.arrive(bench.rcv_nxt, Seq(0), Flags::RST, b"");
+        assert_eq!(bench.state(), state, "{stamp}");
     }
 }
 

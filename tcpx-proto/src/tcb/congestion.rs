@@ -820,4 +820,74 @@ mod tests {
     fn control_off_never_limits() {
         assert_eq!(with(Congestion::Off).window(), u32::MAX);
     }
+
+    fn linux() -> CongestionController {
+        let config = ConnConfig {
+            congestion: Congestion::NewReno,
+            ..Profile::Linux.config().conn
+        };
+        CongestionController::new(&config, MSS, Seq(0), false)
+    }
+
+    /// `tcp_is_cwnd_limited`: twice what was in flight is no limit at the threshold.
+    #[test]
+    fn control_that_counts_its_use_grows_unused_in_slow_start_alone() {
+        for (threshold, grown) in [
+            (u32::MAX, 12 * MSS),
+            (10 * MSS + 1, 10 * MSS + 1),
+            (10 * MSS, 10 * MSS),
+        ] {
+            let mut control = linux();
+            let sending = Sending {
+                una: Seq(1),
+                nxt: Seq(6001),
+                flight: 6 * MSS,
+                pipe: 6 * MSS,
+                mss: MSS,
+            };
+            control.sent(MSS, false, &sending);
+            control.ssthresh = threshold;
+            for _ in 0..10 {
+                control.delivered(MSS, MSS, 0, 0, &PATH);
+            }
+            assert_eq!(control.window(), grown, "{threshold}");
+        }
+    }
+
+    #[test]
+    fn control_idle_leaves_half_for_each_timeout_in_whole_segments() {
+        let second = Duration::from_secs(1);
+        for (idle, left) in [(1, 30_000), (2, 15_000), (3, 10_000)] {
+            let mut control = linux();
+            control.cwnd = 30_500;
+            control.idle(idle * second, second, MSS);
+            assert_eq!(control.window(), left, "{idle} s");
+        }
+    }
+
+    /// The third duplicate of ten segments: three have arrived and one is lost, so that six are in
+    /// the network; and PRR lets one go, as it does at first (RFC 9937 section 5).
+    #[test]
+    fn control_without_sack_counts_what_duplicates_report_and_what_is_lost_as_gone() {
+        let mut control = linux();
+        let una = Seq(1001);
+        for _ in 0..3 {
+            control.duplicate_ack(&flight(una, 10 * MSS), 3, &PATH);
+        }
+        assert!(control.in_recovery());
+        assert_eq!(control.cwnd, 7 * MSS);
+    }
+
+    /// `tcp_enter_loss`: not while a recovery goes on, unless what was in flight at its loss has
+    /// arrived.
+    #[test]
+    fn control_timed_out_in_a_recovery_reduces_again_only_beyond_its_end() {
+        for (una, threshold) in [(Seq(1), 5 * MSS), (Seq(10_001), 10 * MSS)] {
+            let mut control = linux();
+            control.lost(&flight(Seq(1), 10 * MSS));
+            control.cwnd = 20 * MSS;
+            control.timed_out(&flight(una, 10 * MSS), 0, false);
+            assert_eq!(control.ssthresh, threshold, "{una}");
+        }
+    }
 }

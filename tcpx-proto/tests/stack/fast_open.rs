@@ -2,6 +2,7 @@
 
 use super::*;
 use tcpx_proto::config::{BeyondWindow, FastOpenRepeats, ReceiveWindow};
+use tcpx_proto::event::Timer;
 use tcpx_proto::wire::FastOpenCookie;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -264,6 +265,27 @@ fn served_early_lost_syn_ack_and_answer_come_again() {
             "{profile:?}: {again:?}"
         );
     }
+}
+
+/// `tcp_schedule_loss_probe`: an answer sent before the third ACK is not probed for.
+#[test]
+fn served_early_no_tail_loss_probe_before_the_third_ack() {
+    let mut config = on(Profile::Linux);
+    // Later than a probe would be.
+    config.conn.rto.initial = Duration::from_secs(3);
+    let mut bench = Bench::new(config);
+    let listener = bench.listen(16);
+    let known = bench.mint();
+    let mut syn = from(9100, Flags::SYN, 100, 0);
+    syn.options.fast_open = Some(known);
+    syn.options.sack_permitted = true;
+    bench.arrives(syn, b"GET");
+    bench.sent();
+    let id = bench.stack.accept(bench.now, listener).unwrap();
+    bench.stack.send(bench.now, id, b"answer").unwrap();
+    bench.sent();
+    let status = bench.stack.status(id).unwrap();
+    assert_eq!(status.timer, Some(Timer::Retransmission));
 }
 
 #[test]

@@ -124,7 +124,8 @@ fn terminal_without_colours_gets_none_from_any_program() {
 #[test]
 fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
     let Some(lab) = Lab::netns() else { return };
-    let mut server = lab.server(&["--stall"]);
+    let file = lab.file("status.jsonl");
+    let mut server = lab.server(&["--stall", "--status", &file]);
     server.signal(Signal::USR1);
     server.wait_for("0 connections");
     let mut client = lab.client(&[
@@ -151,6 +152,11 @@ fn usr1_lists_the_connections_of_a_server_and_of_a_client_that_go_on() {
         ["CLOSE-WAIT", "0", "5", "10.77.0.2:7000", "10.77.0.1:40000"],
         "{row}"
     );
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    let said = ["state", "remote", "unread", "bytes_received", "sack"].map(|name| &line[name]);
+    let expected = serde_json::json!(["CLOSE-WAIT", "10.77.0.1:40000", 5, 5, true]);
+    assert_eq!(serde_json::json!(said), expected, "{line}");
     client.wait_for("-> FIN-WAIT-2");
     client.signal(Signal::USR1);
     client.wait_for("1 connection");

@@ -94,7 +94,7 @@ fn sieve_of_held_bytes_stays_within_its_bound_and_counts_no_more() {
     assert!(board.runs.len() <= MAX_RUNS + 2);
     board.lose_all();
     for n in 0..5000 {
-        board.sent(START + 4 * n, START + 4 * n + 1, at(n.into()));
+        board.sent(START + 4 * n, START + 4 * n + 1, at(u64::from(n) + 1));
         assert_eq!(board.bytes.iter().sum::<u32>(), 100_000);
         let last = board.runs.back().unwrap();
         assert_eq!((last.end, last.at), (START + 100_000, at(0)));
@@ -103,6 +103,23 @@ fn sieve_of_held_bytes_stays_within_its_bound_and_counts_no_more() {
     board.acknowledged(START + 100_000, |_| {});
     assert_eq!(board.runs.len(), 0);
     assert_eq!(board.bytes, [0; 5]);
+}
+
+#[test]
+fn block_is_not_counted_where_there_are_as_many_runs_as_may_be() {
+    let mut board = Scoreboard::default();
+    board.sent(START, START + 100_000, at(0));
+    let mut left = 0;
+    while board.runs.len() < MAX_RUNS {
+        assert!(hold(&mut board, left, left + 1));
+        left += 2;
+    }
+    assert_eq!(
+        board.runs.len(),
+        MAX_RUNS,
+        "each block but the first adds two"
+    );
+    assert!(!hold(&mut board, left, left + 1));
 }
 
 /// Karn: bytes that share one time for several transmissions give no sample.
