@@ -281,6 +281,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "the interval to the next zero-window probe counts from the answer to the last one"
     ),
     row!(
+        shrunk_window,
+        "MAY-7, MUST-35",
+        "what was sent into a window that was taken back is sent again instead of probed for, and \
+         ACKs lie in that window"
+    ),
+    row!(
         zero_window_probe,
         "RFC 9293 3.8.6.1",
         "a zero-window probe has no text and SEG.SEQ = SND.UNA-1"
@@ -517,6 +523,11 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "bursts",
         "a segment reports a D-SACK once, and has PSH where the text ends; Linux builds several \
          segments at once, each with the same D-SACK, the last with PSH",
+    ),
+    (
+        "rest-of-a-window",
+        "text does not fill a window that is no multiple of the segment size (SHLD-28); Linux, without \
+         Nagle's algorithm, adds the rest of the window to full segments that it builds at once",
     ),
     (
         "syn-fin-in-time-wait",

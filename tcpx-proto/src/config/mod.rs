@@ -15,12 +15,12 @@ pub use policy::{
     FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
     MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
     Overlap, ProbeInterval, ReceiveWindow, Recovery, RepeatedSyn, RequestAck, RequestSyn,
-    ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, SillyWindow, SlowStart, SmallPath,
-    SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin,
-    TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
-    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
-    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, WindowUse,
-    ZeroWindowProbe,
+    ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, ShrunkWindow, SillyWindow,
+    SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown,
+    SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused,
+    TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity,
+    Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate,
+    WindowUse, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -140,6 +140,8 @@ pub struct ConnConfig {
     pub sws_override: Option<Duration>,
     /// When the interval to the next zero-window probe begins.
     pub probe_interval: ProbeInterval,
+    /// What lies beyond a window that was taken back.
+    pub shrunk_window: ShrunkWindow,
     /// Congestion control (MUST-19).
     pub congestion: Congestion,
     /// How losses are detected and repaired where SACK was negotiated.

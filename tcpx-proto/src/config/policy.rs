@@ -470,6 +470,18 @@ pub enum ProbeInterval {
     FromAnswer,
 }
 
+/// A window that the peer took back, so that what was sent lies beyond it (RFC 9293 section 3.8.6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ShrunkWindow {
+    /// A zero window is probed (MUST-35); an ACK has SEG.SEQ = SND.NXT.
+    Probe,
+    /// What was sent is sent again when the retransmission timer fires, a whole segment from
+    /// SND.UNA on, although it lies beyond a zero window (MAY-7); an ACK lies in the window (Linux
+    /// `tcp_retransmit_timer`, `tcp_acceptable_seq`).
+    Resend,
+}
+
 /// When R2 is reached (RFC 9293 section 3.8.3), and keepalive's own limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -6,11 +6,11 @@ use super::{
     ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan,
     OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, ReceiveWindow, Recovery, RepeatedSyn,
     RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Rto, Samples, SequenceCheck,
-    SillyWindow, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck,
-    SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
-    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack,
-    TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance,
-    WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
+    ShrunkWindow, SillyWindow, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho,
+    SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
+    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
+    TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom,
+    Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -120,6 +120,7 @@ impl ConnConfig {
             //= MUST-38
             sws_override: Some(millis(500)),
             probe_interval: ProbeInterval::FromProbe,
+            shrunk_window: ShrunkWindow::Probe,
             congestion: Congestion::NewReno,
             recovery: Recovery::Rfc6675,
             cwnd_reduction: CwndReduction::AtOnce,
@@ -223,6 +224,7 @@ impl ConnConfig {
             window_use: WindowUse::Counted,
             sws_override: None,
             probe_interval: ProbeInterval::FromAnswer,
+            shrunk_window: ShrunkWindow::Resend,
             small_path: SmallPath::Fragment,
             window_edges: WindowEdges::Inclusive,
             unacknowledging: Unacknowledging::Drop,

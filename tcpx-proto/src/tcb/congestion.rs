@@ -139,6 +139,18 @@ impl CongestionController {
         }
     }
 
+    /// How many more bytes may be in flight beside `used`. Where segments are counted, a small one
+    /// takes the place of a whole one (`tcp_cwnd_test`).
+    pub(crate) fn room(&self, used: u32, mss: u32) -> u32 {
+        let room = self.window().saturating_sub(used);
+        let counts = self.rules.window_use == WindowUse::Counted;
+        if counts && used > 0 && room < mss {
+            0
+        } else {
+            room
+        }
+    }
+
     pub(crate) fn in_recovery(&self) -> bool {
         self.phase == Phase::Recovery
     }

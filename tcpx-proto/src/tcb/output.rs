@@ -5,7 +5,7 @@ use super::context::Context;
 use super::plan::{Kind, Plan};
 use super::room::first_window;
 use super::size::offered_mss;
-use crate::config::ReceiveWindow;
+use crate::config::{ReceiveWindow, ShrunkWindow};
 use crate::event::Timer;
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
@@ -216,6 +216,10 @@ impl Tcb {
             let stamps = if self.passive { self.stamps.len() } else { 0 };
             let mss = offered_mss(&self.config, self.tuple.remote) - stamps;
             first_window(&self.config, mss.into())
+        } else if self.is_request() && self.config.receive_window == ReceiveWindow::Linux {
+            // Nothing was offered at this scale before, so that rounding down takes nothing back
+            // (`tcp_v4_reqsk_send_ack`).
+            self.rcv.window() >> self.rcv.shift
         } else {
             //= 7323-4
             self.rcv.window().div_ceil(1 << self.rcv.shift)
@@ -320,7 +324,7 @@ impl Tcb {
         } else if self.snd.cursor.is_some() {
             self.snd.cursor = Some(end).filter(|cursor| cursor.lt(self.snd.nxt));
         }
-        self.pending.small = false;
+        let overrides = core::mem::take(&mut self.pending.small);
         self.snd.last_sent = cx.now;
         self.timers.stop(cx, Timer::Override);
         let probing = plan.kind == Kind::Bare;
@@ -332,7 +336,10 @@ impl Tcb {
             // A zero-window probe is not what the bytes that it repeats wait for.
             let seq = if probing { nxt.max(plan.seq) } else { plan.seq };
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
-            self.schedule_tail_probe(cx);
+            // What silly-window avoidance held back is no tail in Linux (`tcp_write_wakeup`).
+            if !(overrides && self.config.shrunk_window == ShrunkWindow::Resend) {
+                self.schedule_tail_probe(cx);
+            }
         }
         if !probing {
             self.note_window_use(cx.now, end.since(plan.seq), end.le(nxt));

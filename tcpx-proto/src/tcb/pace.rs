@@ -101,6 +101,11 @@ impl Pace {
         self.quick = self.quick.max(quick.min(most));
     }
 
+    /// The next ACK goes at once: the window grows (`tcp_grow_window`).
+    pub(super) fn hurry(&mut self) {
+        self.quick |= 1;
+    }
+
     /// How long an ACK waits in Linux (`tcp_send_delayed_ack`).
     fn delay(&self, base: Duration, srtt: Option<Duration>) -> Duration {
         let most = if self.interactive || self.pushed > 0 {
@@ -157,33 +162,26 @@ impl Tcb {
         }
     }
 
-    /// Text came in order, in this segment; its ACK is due now, or later. `at_once`: it is out of
-    /// the ordinary.
-    pub(super) fn plan_ack(
-        &mut self,
-        cx: &mut Context<'_>,
-        segment: &Segment<'_>,
-        advanced: u32,
-        at_once: bool,
-    ) {
-        let len = segment.payload.len() as u32;
-        match self.config.ack_pace {
-            AckPace::Rfc9293 => {
-                self.pace.full = self.pace.full.max(len.min(u32::from(self.config.mtu)))
-            }
-            AckPace::Linux if advanced > 0 => self.follow(cx, segment, len),
-            AckPace::Linux => {}
-        }
+    /// Text came; its ACK is due now, or later. `at_once`: it is out of the ordinary.
+    pub(super) fn plan_ack(&mut self, cx: &mut Context<'_>, at_once: bool) {
         self.pace.owed = true;
         self.check_ack_due(cx, at_once);
     }
 
-    /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its
-    /// next segment.
-    fn follow(&mut self, cx: &Context<'_>, segment: &Segment<'_>, len: u32) {
-        let Some(base) = self.config.delayed_ack else {
-            return;
-        };
+    /// The peer's full segment is estimated anew, from this one with text, and how long the next
+    /// ACK waits, unless the text is behind a hole. Returns what a full segment was before.
+    pub(super) fn measure(
+        &mut self,
+        cx: &Context<'_>,
+        segment: &Segment<'_>,
+        in_order: bool,
+    ) -> u32 {
+        let len = segment.payload.len() as u32;
+        let before = self.pace.full;
+        if self.config.ack_pace == AckPace::Rfc9293 {
+            self.pace.full = before.max(len.min(u32::from(self.config.mtu)));
+            return before;
+        }
         let header = &segment.header;
         let stamps = if header.options.timestamps.is_some() {
             12
@@ -192,8 +190,21 @@ impl Tcb {
         };
         let sack = header.options.sack.as_slice().len() as u32;
         let sack = if sack > 0 { 4 + 8 * sack } else { 0 };
-        let most = u32::from(offered_mss(&self.config, self.tuple.remote));
-        self.pace.measure(len, [stamps, sack], most, header.flags);
+        let most = offered_mss(&self.config, self.tuple.remote) - self.stamps.len();
+        self.pace
+            .measure(len, [stamps, sack], most.into(), header.flags);
+        if in_order {
+            self.follow(cx);
+        }
+        before
+    }
+
+    /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its
+    /// next segment.
+    fn follow(&mut self, cx: &Context<'_>) {
+        let Some(base) = self.config.delayed_ack else {
+            return;
+        };
         let window = self.rcv.edge.since(self.rcv.acked);
         let granularity = self.config.timer_granularity;
         let gap = granularity
@@ -232,8 +243,9 @@ impl Tcb {
         let (full, quick) = match self.config.ack_pace {
             //= SHLD-19
             AckPace::Rfc9293 => (waiting >= 2 * self.pace.full, self.pace.quick > 0),
+            // While the window cannot move, the ACK waits for a RECEIVE.
             AckPace::Linux => (
-                waiting > self.pace.full,
+                waiting > self.pace.full && self.is_window_whole(),
                 self.pace.quick > 0 && !self.pace.interactive,
             ),
         };

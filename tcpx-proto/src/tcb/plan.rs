@@ -4,7 +4,7 @@ use super::Tcb;
 use super::recovery::NextSegment;
 use super::scoreboard::Mark;
 use super::transfer::Transfer;
-use crate::config::{FinRepeats, HeldOutput, Nagle, ZeroWindowProbe};
+use crate::config::{FinRepeats, HeldOutput, Nagle, ShrunkWindow, ZeroWindowProbe};
 use crate::label::Cause;
 use crate::seq::Seq;
 use crate::state::State;
@@ -121,11 +121,14 @@ impl Tcb {
             self.text_end()
         };
         //= 5681-1, 3042-1
-        let window = self.snd.wnd.min(transfer.congestion.window());
+        let used = ahead(self.snd.una, from);
+        let mss = self.effective_mss(0);
+        let room =
+            ahead(from, self.snd.una + self.snd.wnd).min(transfer.congestion.room(used, mss));
         Candidate {
             from,
             until,
-            room: ahead(from, self.snd.una + window),
+            room: room.max(self.room_beyond(from)),
             kind: Kind::Text,
         }
     }
@@ -152,7 +155,7 @@ impl Tcb {
     fn candidate(&self, transfer: &Transfer, next: NextSegment, kind: Kind) -> Candidate {
         let window = ahead(next.from, self.snd.una + self.snd.wnd);
         let room = if next.forced {
-            window
+            window.max(self.room_beyond(next.from))
         } else {
             window.min(self.congestion_room(transfer))
         };
@@ -161,6 +164,38 @@ impl Tcb {
             until: next.until,
             room,
             kind,
+        }
+    }
+
+    /// How much is sent again from here on beyond a window that shrank to zero.
+    fn room_beyond(&self, from: Seq) -> u32 {
+        //= MAY-7
+        if from == self.snd.una && self.is_shrunk_to_zero() {
+            u32::MAX
+        } else {
+            0
+        }
+    }
+
+    /// Whether what is in flight waits for the retransmission timer, although there is no window.
+    pub(super) fn is_shrunk_to_zero(&self) -> bool {
+        self.config.shrunk_window == ShrunkWindow::Resend
+            && self.snd.wnd == 0
+            && self.snd.syn_acked
+            && self.snd.una.lt(self.snd.nxt)
+    }
+
+    /// SEG.SEQ of an ACK: SND.NXT, or the edge of a window that was taken back. What rounding to
+    /// the unit of the scale takes back does not count (`tcp_acceptable_seq`).
+    pub(super) fn acceptable_seq(&self) -> Seq {
+        let nxt = self.snd.nxt;
+        let edge = self.snd.una + self.snd.wnd;
+        let rounds = self.snd.scaled && nxt.since(edge) < 1 << self.rcv.shift;
+        let inside = edge.ge(nxt) || rounds || !self.snd.syn_acked;
+        if inside || self.config.shrunk_window == ShrunkWindow::Probe {
+            nxt
+        } else {
+            edge
         }
     }
 
@@ -288,7 +323,7 @@ impl Tcb {
             Cause::Probe => self.snd.una.back(1),
             //= SHLD-12
             Cause::KeepAlive => self.snd.nxt.back(1),
-            _ => self.snd.nxt,
+            _ => self.acceptable_seq(),
         };
         let plan = Plan::bare(seq, Flags::ACK, cause);
         let one_byte = self.config.zero_window_probe == ZeroWindowProbe::OneByte;

@@ -275,10 +275,8 @@ impl Tcb {
 
     /// How many more bytes the congestion window lets out.
     pub(super) fn congestion_room(&self, transfer: &Transfer) -> u32 {
-        transfer
-            .congestion
-            .window()
-            .saturating_sub(transfer.history.board.pipe(self.snd.flight()))
+        let pipe = transfer.history.board.pipe(self.snd.flight());
+        transfer.congestion.room(pipe, self.effective_mss(0))
     }
 
     /// What is sent again before new text (NextSeg rule 1).
@@ -403,7 +401,8 @@ impl Tcb {
 
     /// The probe timeout, never beyond the RTO; `None` where a probe could not help.
     fn tail_probe_timeout(&self, now: Instant) -> Option<Duration> {
-        if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || self.snd.wnd == 0 {
+        let closed = self.snd.wnd == 0 && !self.is_shrunk_to_zero();
+        if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || closed {
             return None;
         }
         let transfer = self.transfer.as_deref()?;

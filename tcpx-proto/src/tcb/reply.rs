@@ -15,7 +15,7 @@ const ECN: u8 = 0b11;
 impl Tcb {
     /// The last ACK of a connection that is gone: it leaves without it.
     pub(super) fn reply_ack(&mut self, cx: &mut Context<'_>, cause: Cause) {
-        let plan = Plan::bare(self.snd.nxt, Flags::ACK, cause);
+        let plan = Plan::bare(self.acceptable_seq(), Flags::ACK, cause);
         let header = self.header(cx.now, &plan, 0);
         let label = Label {
             cause,
@@ -30,7 +30,7 @@ impl Tcb {
             AbortRst::Bare => Flags::RST,
             AbortRst::WithAck => Flags::RST | Flags::ACK,
         };
-        let plan = Plan::bare(self.snd.nxt, flags, Cause::Call);
+        let plan = Plan::bare(self.acceptable_seq(), flags, Cause::Call);
         let header = self.header(cx.now, &plan, 0);
         let label = Label {
             cause: Cause::Call,

@@ -54,6 +54,9 @@ pub(super) struct Room {
     threshold: u32,
     /// Our MSS less timestamps (`advmss`).
     mss: u32,
+    /// SACK is in use: without it the window stays as it is while text is missing, so that ACKs are
+    /// duplicates.
+    selective: bool,
     /// The peer's round trip, as its segments tell it, and the echo that told last.
     rtt: Option<Duration>,
     echo: u32,
@@ -135,6 +138,7 @@ impl Room {
             clamp,
             threshold,
             mss: mss - stamps,
+            selective: false,
             rtt: None,
             echo: 0,
             since: now,
@@ -152,15 +156,16 @@ impl Room {
         self.text_in(self.memory.saturating_sub(self.used))
     }
 
-    /// Text came, `len` bytes up to `end` in a packet of `bytes`; `full` is the peer's full
-    /// segment until now, `offered` our window. `in_order`: or behind a hole.
+    /// Text came, `len` bytes up to `end` in a packet of `bytes`; the peer's full segment was
+    /// `before` until now and is `full`, `offered` is our window. `in_order`: or behind a hole.
+    /// Returns whether the window may grow.
     pub(super) fn charge(
         &mut self,
         (len, end, bytes): (u32, Seq, u32),
-        full: u32,
+        (before, full): (u32, u32),
         offered: u32,
         in_order: bool,
-    ) {
+    ) -> bool {
         let (memory, spare) = packet_memory(bytes);
         let at = match self.packets.back() {
             Some(last) if last.end.gt(end) => {
@@ -182,13 +187,16 @@ impl Room {
                 self.used = self.used.saturating_add(memory);
             }
         }
-        if in_order && len >= full && len != full {
+        if len > before {
             self.ratio = u8::try_from((len << 8) / memory).unwrap_or(u8::MAX).max(1);
             self.set_clamp(self.text_in(self.memory), offered);
         }
-        if len >= LEAST_OF_GROWTH || !in_order {
-            self.grow(len, memory, full);
-        }
+        let counts = if in_order {
+            len >= LEAST_OF_GROWTH
+        } else {
+            self.selective
+        };
+        counts && self.grow(len, memory, full)
     }
 
     /// `tcp_set_window_clamp`.
@@ -203,16 +211,18 @@ impl Room {
     }
 
     /// `tcp_grow_window`: a segment whose memory is mostly text lets more of them come.
-    fn grow(&mut self, len: u32, memory: u32, full: u32) {
+    fn grow(&mut self, len: u32, memory: u32, full: u32) -> bool {
         let room = self.clamp.min(self.space()).saturating_sub(self.threshold);
         let step = if self.text_in(memory) <= len {
             2 * self.mss
         } else {
             self.small_step(len, memory, full)
         };
-        if room > 0 && step > 0 {
+        let grows = room > 0 && step > 0;
+        if grows {
             self.threshold += room.min(step.max(2 * len));
         }
+        grows
     }
 
     /// `__tcp_grow_window`.
@@ -311,21 +321,26 @@ impl Tcb {
         }
         let offered = self.rcv.edge.since(self.rcv.nxt);
         let mss = u32::from(offered_mss(&self.config, self.tuple.remote));
-        Some(Box::new(Room::new(
-            &self.config,
-            [offered, mss, self.stamps.len().into()],
-            self.rcv.shift,
-            self.passive,
-            (now, self.rcv.nxt),
-        )))
+        Some(Box::new(Room {
+            selective: self.rcv.sack,
+            ..Room::new(
+                &self.config,
+                [offered, mss, self.stamps.len().into()],
+                self.rcv.shift,
+                self.passive,
+                (now, self.rcv.nxt),
+            )
+        }))
     }
 
-    /// Text of this segment was stored, up to `end`; `advanced`: in order.
+    /// Text of this segment was stored, up to `end`, when the peer's full segment was taken to be
+    /// `before`. `in_order`: or behind a hole.
     pub(super) fn charge_room(
         &mut self,
         now: Instant,
         segment: &Segment<'_>,
         (len, end): (u32, Seq),
+        before: u32,
         in_order: bool,
     ) {
         let full = self.pace.full();
@@ -345,7 +360,9 @@ impl Tcb {
         else {
             return;
         };
-        room.charge((len, end, bytes), full, offered, in_order);
+        if room.charge((len, end, bytes), (before, full), offered, in_order) {
+            self.pace.hurry();
+        }
         if let Some(echo) = echo.filter(|echo| *echo != room.echo) {
             room.echo = echo;
             if len >= full {
@@ -395,6 +412,19 @@ impl Tcb {
         let selected = room.select(self.pace.full(), before, self.rcv.shift);
         let unit = 1u32 << self.rcv.shift;
         Some(self.rcv.nxt + selected.max(offered.next_multiple_of(unit)))
+    }
+
+    /// Whether as much can be offered as with the last ACK.
+    pub(super) fn is_window_whole(&self) -> bool {
+        let Some(room) = self
+            .transfer
+            .as_ref()
+            .and_then(|transfer| transfer.room.as_ref())
+        else {
+            return true;
+        };
+        let before = self.rcv.edge.since(self.rcv.acked);
+        room.select(self.pace.full(), before, self.rcv.shift) >= before
     }
 
     /// Whether a RECEIVE has opened the window so far that the peer must be told

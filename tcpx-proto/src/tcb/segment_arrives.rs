@@ -455,7 +455,9 @@ impl Tcb {
     pub(super) fn answer(&mut self, now: Instant, segment: &Segment<'_>) {
         let repeated = !segment.is_empty() && !segment.header.flags.contains(Flags::SYN);
         if repeated || self.rcv.take_challenge(now, self.config.challenge_interval) {
-            self.rcv.note_duplicate(segment);
+            if !self.is_mini() && self.rcv.note_duplicate(segment) {
+                self.ack_repetitions_quickly();
+            }
             self.acknowledge(Cause::Ack);
         }
     }

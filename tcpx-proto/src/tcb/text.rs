@@ -122,9 +122,13 @@ impl Tcb {
             return Err(Stop::Discard(Discard::NoRoom));
         };
         let end = seq + text.len() as u32;
-        if inserted.new > 0 {
-            let stored = (text.len() as u32, end);
-            self.charge_room(cx.now, segment, stored, inserted.advanced > 0);
+        let in_order = inserted.advanced > 0;
+        if in_order || offset > 0 {
+            let before = self.measure(cx, segment, in_order);
+            if inserted.new > 0 {
+                let stored = (text.len() as u32, end);
+                self.charge_room(cx.now, segment, stored, before, in_order);
+            }
         }
         self.rcv.advance(inserted.advanced);
         self.rcv.fin_next = inserted.fin;
@@ -138,8 +142,10 @@ impl Tcb {
         // A FIN whose turn it is has an ACK of its own.
         if inserted.advanced > 0 || !inserted.fin {
             //= MAY-13, 5681-9
-            let at_once = holes || inserted.new == 0 || cut;
-            self.plan_ack(cx, segment, inserted.advanced, at_once);
+            // A FIN in order leaves no hole behind it that anything could fill.
+            let filled = holes && !(inserted.fin && fin);
+            let at_once = filled || inserted.new == 0 || cut;
+            self.plan_ack(cx, at_once);
         }
         Ok(inserted
             .duplicate

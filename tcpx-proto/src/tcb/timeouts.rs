@@ -108,7 +108,10 @@ impl Tcb {
         if left.is_some_and(|left| left.is_zero()) {
             return Some(CloseReason::UserTimeout);
         }
-        let enough = if syn || self.config.give_up == GiveUp::Count {
+        let enough = if self.is_shrunk_to_zero() && !self.orphaned {
+            //= SHLD-17
+            now.since(self.rcv.last_heard) > self.config.rto.max.saturating_mul(2)
+        } else if syn || self.config.give_up == GiveUp::Count {
             self.snd.retransmissions >= limit
         } else {
             let since = self.snd.stalled_since.filter(|_| left.is_none());
@@ -260,6 +263,7 @@ impl Tcb {
         //= MUST-36
         let stuck = waiting
             && self.snd.wnd == 0
+            && !self.is_shrunk_to_zero()
             && !self.snd.is_syn_outstanding()
             && !self.is_output_held()
             && self.may_send_text();

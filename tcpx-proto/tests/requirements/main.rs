@@ -29,7 +29,9 @@ use std::time::Duration;
 
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
-use tcpx_proto::config::{Config, KeepAlive, Profile, Rto, Samples, SynSentShutdown, Variance};
+use tcpx_proto::config::{
+    Config, KeepAlive, Profile, Rto, Samples, ShrunkWindow, SynSentShutdown, Variance,
+};
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, What};
 use tcpx_proto::id::{ConnId, FourTuple};

@@ -35,6 +35,42 @@ fn must_35_window_shrunk_to_nothing_is_probed() {
     assert_eq!(sent[0].label.cause, Cause::Probe);
 }
 
+/// Proves MAY-7.
+#[test]
+fn may_7_linux_repeats_beyond_a_window_that_shrank_to_nothing() {
+    for sack in [false, true] {
+        let mut config = plain();
+        config.conn.shrunk_window = ShrunkWindow::Resend;
+        config.conn.sack = sack;
+        let mut bench = Bench::new(config);
+        bench.syn_options.sack_permitted = sack;
+        bench.enter("ESTABLISHED");
+        let una = bench.snd_una;
+        bench.send(&text(3 * MSS));
+        bench.window = 0;
+        bench.arrive(bench.rcv_nxt, una, ACK, b"");
+        let ack = bench.arrive(bench.rcv_nxt + 1, una, ACK, b"x");
+        assert_eq!(ack[0].header.seq, una, "in the window");
+        let start = bench.now;
+        let sent = bench.run(millis(8000));
+        let repeated: Vec<_> = sent.iter().filter(|sent| !sent.text.is_empty()).collect();
+        // What SACK reports takes its place in a segment.
+        let full = if sack { MSS - 12 } else { MSS };
+        for sent in &repeated {
+            assert_eq!((sent.header.seq, sent.text.len()), (una, full), "{sack}");
+        }
+        let seen: Vec<_> = repeated.iter().map(|sent| sent.at.since(start)).collect();
+        assert_eq!(seen, [998, 2998, 6998].map(millis), "{sack}: doubled");
+        for _ in 0..100 {
+            bench.arrive(bench.rcv_nxt, una, ACK, b"");
+            bench.run(secs(60));
+        }
+        assert_eq!(ended(&bench), None, "while the peer answers");
+        bench.run(secs(400));
+        assert!(ended(&bench).is_some(), "it does not any more");
+    }
+}
+
 /// Proves MUST-36, SHLD-29, SHLD-30.
 #[test]
 fn must_36_shld_29_30_probes_come_after_one_rto_and_then_exponentially() {

@@ -10,7 +10,7 @@ use tcpx_tests::differential::judge::{Judge, Progress, SLOW};
 use tcpx_tests::differential::side::Pace;
 
 const USAGE: &str = "usage: differential [SEED=number] [COUNT=cases | DURATION=10m] [CASE=file]
-  CASE: replays the case in a file (-: standard input) instead; SLOW=1: 100 ms between its steps";
+  CASE: replays the case in a file (-: standard input) instead; SLOW=1: 100 ms between all steps";
 
 /// The longest DURATION.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -74,6 +74,7 @@ fn run() -> io::Result<ExitCode> {
         (None, None) => 20_000,
         (count, _) => count.unwrap_or(u64::MAX),
     };
+    judge.slow = options.slow;
     println!("seed {seed}");
     let mut progress = Progress::default();
     let report = judge.run(seed, |report| {

@@ -1,6 +1,7 @@
 //! The kernel as the host: a socket for each case.
 
 use super::case::{Call, Case};
+use super::info::Info;
 use super::side::{Host, Outcome, Sight};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
@@ -56,6 +57,8 @@ fn socket(local: SocketAddr, no_delay: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(no_delay)?;
+    // Whatever this machine prefers: BBR would send at its own pace.
+    socket.set_tcp_congestion(b"cubic")?;
     socket.bind(&local.into())?;
     Ok(socket)
 }
@@ -147,10 +150,12 @@ impl Host for Kernel {
             .into_iter()
             .filter(|seen| seen.state != State::Listen)
             .map(|seen| {
-                (
-                    (seen.local.port(), seen.remote),
-                    Sight { state: seen.state },
-                )
+                let socket = self.connections.get(&seen.local.port());
+                let sight = Sight {
+                    state: seen.state,
+                    info: socket.and_then(|socket| Info::of_socket(socket).ok()),
+                };
+                ((seen.local.port(), seen.remote), sight)
             })
             .collect())
     }

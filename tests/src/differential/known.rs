@@ -112,6 +112,18 @@ const KNOWN: &[(&str, Matcher)] = &[
         };
         seen.what == What::Replies && repeats(seen.kernel) > repeats(seen.tcpx).max(1)
     }),
+    ("rest-of-a-window", |seen| {
+        let texts = |followed: &Followed| -> Vec<(i32, usize)> {
+            let new = followed.replies.iter().filter(|it| !it.repeated);
+            let new = new.filter(|it| !it.text.is_empty());
+            new.map(|it| (it.seq, it.text.len())).collect()
+        };
+        let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
+        match (&kernel[..], tcpx.last()) {
+            ([first @ .., rest], Some(last)) => first == tcpx && rest.1 < last.1,
+            _ => false,
+        }
+    }),
     ("syn-fin-in-time-wait", |seen| {
         let both = Flags::SYN | Flags::FIN;
         matches!(seen.step, Step::Arrive(it) if it.flags.contains(both))

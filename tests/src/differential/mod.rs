@@ -8,6 +8,7 @@
 //! | [`peer`] | what the other end of one connection knows, sends and sees |
 //! | [`kernel`], [`tcpx`] | how a call is made on either host |
 //! | [`side`] | one host behind its own device, and many cases played to it at a time |
+//! | [`info`] | what a host says of its recovery |
 //! | [`compare`] | where two runs of a case differ |
 //! | [`known`] | which differences are known, and why they stay |
 //! | [`shrink`] | the shortest case that still differs |
@@ -16,6 +17,7 @@
 pub mod case;
 pub mod compare;
 pub mod generate;
+pub mod info;
 pub mod judge;
 pub mod kernel;
 pub mod known;

@@ -2,6 +2,7 @@
 //! with its own peer.
 
 use super::case::{Call, Case, Step};
+use super::info::Info;
 use super::peer::{Peer, Reply};
 use crate::tun::{HOST, Tun};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,10 +47,12 @@ pub trait Host: fmt::Debug {
 }
 
 /// What a host says about a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sight {
     /// The state.
     pub state: State,
+    /// The state of recovery, where an application has the connection.
+    pub info: Option<Info>,
 }
 
 /// What a call returned.
@@ -133,6 +136,8 @@ pub struct Followed {
     pub replies: Vec<Reply>,
     /// The state after it.
     pub state: State,
+    /// The state of recovery after it, where an application has the connection.
+    pub info: Option<Info>,
 }
 
 /// A run of a case: what followed each of its steps, and, where that was waited for, what came
@@ -232,6 +237,7 @@ impl<H: Host> Side<H> {
                 outcome: None,
                 replies: Vec::new(),
                 state: State::Closed,
+                info: None,
             });
             match what {
                 Step::Arrive(arrival) => {
@@ -313,6 +319,7 @@ impl<H: Host> Side<H> {
             // What follows the last step of a shorter case counts as well.
             if let Some(last) = run.last_mut().filter(|_| case.steps.len() >= steps) {
                 last.state = sight.map_or(State::Closed, |sight| sight.state);
+                last.info = sight.and_then(|sight| sight.info.clone());
             }
         }
         Ok(())

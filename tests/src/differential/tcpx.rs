@@ -1,6 +1,7 @@
 //! tcpx as the host, on its raw link, in profile `linux`.
 
 use super::case::{Call, Case};
+use super::info::Info;
 use super::side::{Host, Outcome, PORTS, Sight};
 use crate::tun::HOST;
 use std::collections::HashMap;
@@ -173,7 +174,10 @@ impl Host for Tcpx {
             .map(|seen| {
                 (
                     (seen.local.port(), seen.remote),
-                    Sight { state: seen.state },
+                    Sight {
+                        state: seen.state,
+                        info: Some(Info::of_status(&seen)),
+                    },
                 )
             })
             .collect())

@@ -165,6 +165,8 @@ fn socket(setup: &Setup) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(setup.no_delay)?;
+    // Whatever this machine prefers.
+    socket.set_tcp_congestion(b"cubic")?;
     if let Some([idle, interval, probes]) = setup.keepalive {
         let times = TcpKeepalive::new()
             .with_time(millis(idle))
