@@ -281,6 +281,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "the interval to the next zero-window probe counts from the answer to the last one"
     ),
     row!(
+        probe_timer,
+        "RFC 8985 7.2",
+        "new text starts the timer of tail-loss probes also while one is on its way, in the place of \
+         the retransmission timer; it counts from the oldest segment"
+    ),
+    row!(
         shrunk_window,
         "MAY-7, MUST-35",
         "what was sent into a window that was taken back is sent again instead of probed for, and \

@@ -14,13 +14,13 @@ pub use policy::{
     AbortRst, AckPace, BeyondWindow, Congestion, CwndReduction, Ecn, FastOpenRefused,
     FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
     MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
-    Overlap, ProbeInterval, ReceiveWindow, Recovery, RepeatedSyn, RequestAck, RequestSyn,
-    ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, ShrunkWindow, SillyWindow,
-    SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown,
-    SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused,
-    TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity,
-    Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate,
-    WindowUse, ZeroWindowProbe,
+    Overlap, ProbeInterval, ProbeTimer, ReceiveWindow, Recovery, RepeatedSyn, RequestAck,
+    RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, ShrunkWindow,
+    SillyWindow, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck,
+    SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
+    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack,
+    TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance,
+    WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -140,6 +140,8 @@ pub struct ConnConfig {
     pub sws_override: Option<Duration>,
     /// When the interval to the next zero-window probe begins.
     pub probe_interval: ProbeInterval,
+    /// The timer of tail-loss probes.
+    pub probe_timer: ProbeTimer,
     /// What lies beyond a window that was taken back.
     pub shrunk_window: ShrunkWindow,
     /// Congestion control (MUST-19).

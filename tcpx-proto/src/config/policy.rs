@@ -470,6 +470,19 @@ pub enum ProbeInterval {
     FromAnswer,
 }
 
+/// The timer of tail-loss probes (RFC 8985 section 7.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ProbeTimer {
+    /// It never fires after the retransmission timer, and does not run while a probe is on its way.
+    Rfc8985,
+    /// New text starts it also while a probe is on its way; it fires at the latest one RTO after
+    /// the oldest segment was sent, unless that is over. It takes the place of the retransmission
+    /// timer, which follows at once where no probe may go (Linux `tcp_schedule_loss_probe`,
+    /// `tcp_send_loss_probe`).
+    Linux,
+}
+
 /// A window that the peer took back, so that what was sent lies beyond it (RFC 9293 section 3.8.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -139,6 +139,16 @@ impl CongestionController {
         }
     }
 
+    /// The same without what duplicates let out beyond it.
+    pub(crate) fn cwnd(&self) -> u32 {
+        self.window().saturating_sub(self.limited)
+    }
+
+    /// What duplicates without SACK say to have arrived.
+    pub(crate) fn reported(&self) -> u32 {
+        self.limited
+    }
+
     /// How many more bytes may be in flight beside `used`. Where segments are counted, a small one
     /// takes the place of a whole one (`tcp_cwnd_test`).
     pub(crate) fn room(&self, used: u32, mss: u32) -> u32 {

@@ -139,7 +139,11 @@ impl SendHistory {
         //= 8985-6
         if recovery == Recovery::Rack {
             let many = board.bytes(Mark::Held) >= threshold.saturating_mul(path.mss);
-            let certain = repeated || many || !congestion.is_settled();
+            let repairing = !congestion.is_settled();
+            if !repairing && !board.is_disturbed() {
+                return Losses::default();
+            }
+            let certain = repeated || many || repairing;
             return rack.detect(path.now, board, path.rtt, certain);
         }
         let first = repeated && congestion.is_past(una) && board.lose_first(path.mss);

@@ -338,7 +338,7 @@ impl Tcb {
             self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
             // What silly-window avoidance held back is no tail in Linux (`tcp_write_wakeup`).
             if !(overrides && self.config.shrunk_window == ShrunkWindow::Resend) {
-                self.schedule_tail_probe(cx);
+                self.schedule_tail_probe(cx, plan.kind == Kind::Text && end.gt(nxt));
             }
         }
         if !probing {

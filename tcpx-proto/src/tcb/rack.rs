@@ -150,7 +150,7 @@ impl Rack {
         certain: bool,
     ) -> Losses {
         let mut losses = Losses::default();
-        let Some((at, end)) = self.newest.filter(|_| board.is_disturbed()) else {
+        let Some((at, end)) = self.newest else {
             return losses;
         };
         let patience = self.rtt + self.window(srtt, certain);

@@ -10,7 +10,7 @@ use super::scoreboard::Mark;
 use super::spurious::Settled;
 use super::validation::Sending;
 use super::{Tcb, Transfer};
-use crate::config::{CwndReduction, Recovery, SlowStart, SpuriousLoss, TimeoutSack};
+use crate::config::{CwndReduction, ProbeTimer, Recovery, SlowStart, SpuriousLoss, TimeoutSack};
 use crate::event::Timer;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -121,7 +121,7 @@ impl Tcb {
         self.on_delivered(summary.delivered, acked, ended, &path);
         // An ACK without news does not postpone the probe.
         if acked > 0 || summary.newly_held {
-            self.schedule_tail_probe(cx);
+            self.schedule_tail_probe(cx, false);
         }
     }
 
@@ -392,28 +392,49 @@ impl Tcb {
 
     /// After new text and after new ACKs: starts the probe timer where a probe could help (RFC 8985
     /// section 7.2), else stops it.
-    pub(super) fn schedule_tail_probe(&mut self, cx: &mut Context<'_>) {
-        match self.tail_probe_timeout(cx.now) {
-            Some(after) => self.timers.start(cx, Timer::TailLoss, after),
+    pub(super) fn schedule_tail_probe(&mut self, cx: &mut Context<'_>, sent: bool) {
+        match self.tail_probe_timeout(cx.now, sent) {
+            Some(after) => {
+                self.timers.start(cx, Timer::TailLoss, after);
+                // One timer in Linux.
+                if self.timers.left(cx.now, Timer::Retransmission) < after {
+                    self.timers.start(cx, Timer::Retransmission, after);
+                }
+            }
             None => self.timers.stop(cx, Timer::TailLoss),
         }
     }
 
     /// The probe timeout, never beyond the RTO; `None` where a probe could not help.
-    fn tail_probe_timeout(&self, now: Instant) -> Option<Duration> {
+    fn tail_probe_timeout(&self, now: Instant, sent: bool) -> Option<Duration> {
         let closed = self.snd.wnd == 0 && !self.is_shrunk_to_zero();
         if self.config.recovery != Recovery::Rack || !self.snd.syn_acked || closed {
             return None;
         }
         let transfer = self.transfer.as_deref()?;
-        if !transfer.history.may_probe() || !transfer.congestion.is_settled() {
+        let again = sent && self.config.probe_timer == ProbeTimer::Linux;
+        let may_probe = transfer.history.may_probe()
+            || (again
+                && transfer.history.rack.probe.is_some()
+                && transfer.history.board.bytes(Mark::Held) == 0);
+        if !may_probe || !transfer.congestion.is_settled() {
             return None;
         }
         let single = transfer.history.newest.le(self.snd.una);
-        let rto = self.timers.left(now, Timer::Retransmission);
+        let rto = match self.oldest_timeout(now).filter(|_| again) {
+            Some(Duration::ZERO) => Duration::MAX,
+            Some(left) => left,
+            None => self.timers.left(now, Timer::Retransmission),
+        };
         let slack = self.config.timer_granularity.slack();
         //= 8985-3
         Some(Rack::probe_timeout(self.estimator.srtt, single, slack).min(rto))
+    }
+
+    /// What is left of an RTO since the oldest segment was sent (`tcp_rto_delta_us`).
+    fn oldest_timeout(&self, now: Instant) -> Option<Duration> {
+        let sent = self.transfer.as_deref()?.history.board.first_sent()?;
+        Some((sent + self.estimator.rto()).since(now))
     }
 
     /// RACK's reordering window is over (RFC 8985 section 6.3): what is still missing is lost. No
@@ -437,6 +458,9 @@ impl Tcb {
         if may_probe {
             self.pending.tail_probe = true;
             self.start_retransmission_timer(cx);
+        } else if self.config.probe_timer == ProbeTimer::Linux {
+            let left = self.oldest_timeout(cx.now).unwrap_or(Duration::ZERO);
+            self.timers.start(cx, Timer::Retransmission, left);
         }
     }
 }

@@ -94,7 +94,7 @@ pub struct Status {
     pub sacked: u32,
     /// Of these, bytes that are deemed lost, sent again or not (`tcpi_lost`).
     pub lost: u32,
-    /// Of these, bytes that were sent again (`tcpi_retrans`).
+    /// Of these, bytes that were sent again; a tail-loss probe does not count (`tcpi_retrans`).
     pub retransmitted: u32,
     /// Bytes that SEND took and that were never sent (`tcpi_notsent_bytes`).
     pub unsent: usize,
@@ -248,7 +248,7 @@ impl Tcb {
             snd_una: self.snd.una,
             snd_nxt: self.snd.nxt,
             snd_wnd: self.snd.wnd,
-            cwnd: transfer.map_or(0, |transfer| transfer.congestion.window()),
+            cwnd: transfer.map_or(0, |transfer| transfer.congestion.cwnd()),
             irs: self.rcv.irs,
             rcv_nxt: self.rcv.nxt,
             rcv_wnd: self.rcv.edge.since(self.rcv.nxt),
@@ -265,9 +265,9 @@ impl Tcb {
             recovery: self.recovery_state(),
             ssthresh: transfer.and_then(|transfer| transfer.congestion.threshold()),
             in_flight,
-            sacked: marked(Mark::Held),
+            sacked: marked(Mark::Held) + transfer.map_or(0, |it| it.congestion.reported()),
             lost: marked(Mark::Lost) + marked(Mark::Resent),
-            retransmitted: marked(Mark::Resent) + marked(Mark::Twice),
+            retransmitted: marked(Mark::Resent),
             unsent: self.unacknowledged().saturating_sub(sent),
             rttvar: self.estimator.variation(&self.config.rto),
             min_rtt: transfer.and_then(|transfer| transfer.history.rack.min_rtt()),
@@ -307,7 +307,10 @@ impl Tcb {
             RecoveryState::Recovery
         } else if congestion.is_marked() {
             RecoveryState::Cwr
-        } else if congestion.duplicates() > 0 || transfer.history.board.bytes(Mark::Held) > 0 {
+        } else if congestion.duplicates() > 0
+            || congestion.reported() > 0
+            || transfer.history.board.bytes(Mark::Held) > 0
+        {
             RecoveryState::Disorder
         } else {
             RecoveryState::Open

@@ -70,6 +70,11 @@ pub(crate) struct Scoreboard {
 }
 
 impl Scoreboard {
+    /// When the oldest bytes were sent last.
+    pub(crate) fn first_sent(&self) -> Option<Instant> {
+        self.runs.front().map(|run| run.at)
+    }
+
     pub(crate) fn bytes(&self, mark: Mark) -> u32 {
         self.bytes[mark as usize]
     }
