@@ -88,6 +88,7 @@ bench: ## compare the speed with smoltcp in memory and with the kernel in namesp
 	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
 
 bench-instructions: ## count instructions for each segment and connection with callgrind, beside smoltcp's and the record
+	@command -v valgrind >/dev/null || $(MAKE) --no-print-directory deps PACKAGES=valgrind
 	@.ci/instructions
 
 schedule: ## compare the times of tcpx's timers with the kernel's; LONG=1: those that take minutes, too (6 min); CASE=TLP: only these
