@@ -168,6 +168,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "the timestamp of an ACK before SND.UNA is not taken"
     ),
     row!(
+        simultaneous_options,
+        "RFC 7323 2.2",
+        "the SYN,ACK of a simultaneous open has all options of our SYN, and our windows are scaled, \
+         whatever the peer offers"
+    ),
+    row!(
         window_update,
         "RFC 9293 3.10.7.4",
         "an ACK with the numbers of the last one changes the window only to 0 or to a larger one"
@@ -486,9 +492,9 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "SEND before ESTABLISHED queues the text, as RFC 9293 3.10.2 has it; Linux waits",
     ),
     (
-        "accept-before-established",
-        "a connection can be accepted in ESTABLISHED; Linux accepts one that is still in \
-         SYN-RECEIVED after a SYN,ACK with text",
+        "early-socket",
+        "a SYN,ACK with text or a FIN leaves a passive opener in SYN-RECEIVED as it is; Linux makes a \
+         socket of it that can be accepted, and has checks and limits of its own",
     ),
     (
         "listener-end",
@@ -498,11 +504,6 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     (
         "simultaneous-ack",
         "in a simultaneous open an ACK must acknowledge our SYN; Linux takes SEG.ACK = ISS, too",
-    ),
-    (
-        "simultaneous-options",
-        "the SYN,ACK of a simultaneous open has the options that both ends offer; Linux's has all that \
-         its SYN had, and its windows stay scaled",
     ),
     (
         "simultaneous-shutdown",
@@ -540,8 +541,29 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "a SYN,FIN leaves TIME-WAIT as it is; Linux ends it, and then drops the segment",
     ),
     (
-        "quick-acks",
-        "ACKs do not become quick when the window grows",
+        "old-ack",
+        "a segment whose ACK is too old to be believed is dropped (RFC 5961 5.2); Linux's header \
+         prediction takes text in order with one, if there is memory at hand, and a timestamp",
+    ),
+    (
+        "second-fin",
+        "text in the place of the peer's FIN with another FIN behind it is ignored; Linux counts that \
+         FIN, too",
+    ),
+    (
+        "abort-in-last-ack",
+        "ABORT in CLOSING or LAST-ACK sends no RST, as RFC 9293 3.10.5 has it; Linux sends one while \
+         text is unread",
+    ),
+    (
+        "simultaneous-sample",
+        "in a simultaneous open without timestamps the ACK of our SYN, which was sent twice, gives no \
+         round-trip time (RFC 6298 3); Linux takes one",
+    ),
+    (
+        "late-window",
+        "without window scaling the ACKs of TIME-WAIT, and of FIN-WAIT-2 after CLOSE, offer 65,535 bytes \
+         where the window is larger; Linux's offer its lower 16 bits",
     ),
     (
         "part-of-a-segment",

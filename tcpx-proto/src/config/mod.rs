@@ -16,11 +16,11 @@ pub use policy::{
     MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
     Overlap, ProbeInterval, ProbeTimer, ReceiveWindow, Recovery, RepeatedSyn, RequestAck,
     RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, ShrunkWindow,
-    SillyWindow, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck,
-    SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst,
-    TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack,
-    TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom, Variance,
-    WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
+    SillyWindow, SimultaneousOptions, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho,
+    SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
+    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
+    TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom,
+    Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
 };
 pub use profile::Profile;
 
@@ -255,6 +255,8 @@ pub struct ConnConfig {
     pub old_timestamp: OldTimestamp,
     /// Whether the timestamp of an ACK before SND.UNA counts.
     pub old_ack_timestamp: OldAckTimestamp,
+    /// What the SYN,ACK of a simultaneous open offers.
+    pub simultaneous_options: SimultaneousOptions,
     /// Which ACKs change SND.WND.
     pub window_update: WindowUpdate,
     /// What happens to text that ends beyond the window.

@@ -608,6 +608,17 @@ pub enum OldAckTimestamp {
     Ignore,
 }
 
+/// The options of the SYN,ACK of a simultaneous open.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SimultaneousOptions {
+    /// Those that both ends offer (RFC 7323 section 2.2, RFC 2018 section 2).
+    Agreed,
+    /// Those of our SYN, and our windows are scaled as it said, whatever the peer offers (Linux
+    /// `tcp_send_synack`).
+    Offered,
+}
+
 /// Which ACKs change SND.WND.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]

@@ -6,11 +6,12 @@ use super::{
     ListenerEnd, MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan,
     OrphanProbes, Overflow, Overlap, Persist, ProbeInterval, ProbeTimer, ReceiveWindow, Recovery,
     RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos, Rto, Samples,
-    SequenceCheck, ShrunkWindow, SillyWindow, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged,
-    SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
-    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
-    TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom,
-    Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
+    SequenceCheck, ShrunkWindow, SillyWindow, SimultaneousOptions, SlowStart, SmallPath,
+    SpuriousLoss, SynAcknowledged, SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin,
+    TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn, TimeoutSack, TimerGranularity, Unacknowledging,
+    UnreadText, UrgentData, UserTimeoutFrom, Variance, WindowEdges, WindowUpdate, WindowUse,
+    ZeroWindowProbe,
 };
 use crate::name::names;
 use crate::time::Duration;
@@ -172,6 +173,7 @@ impl ConnConfig {
             time_wait_ack: TimeWaitAck::Check,
             old_timestamp: OldTimestamp::Answer,
             old_ack_timestamp: OldAckTimestamp::Take,
+            simultaneous_options: SimultaneousOptions::Agreed,
             window_update: WindowUpdate::Rfc9293,
             beyond_window: BeyondWindow::Cut,
             unread_text: UnreadText::Flush,
@@ -252,6 +254,7 @@ impl ConnConfig {
             time_wait_ack: TimeWaitAck::Ignore,
             old_timestamp: OldTimestamp::Linux,
             old_ack_timestamp: OldAckTimestamp::Ignore,
+            simultaneous_options: SimultaneousOptions::Offered,
             window_update: WindowUpdate::NotSmaller,
             beyond_window: BeyondWindow::Whole,
             unread_text: UnreadText::Keep,

@@ -77,7 +77,7 @@ impl Tcb {
     /// RFC 5961 section 5: an ACK older than the largest window ever offered, or than our first
     /// byte, is a blind guess.
     fn is_too_old(&self, ack: Seq) -> bool {
-        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest)
+        self.config.reset_checks == ResetChecks::Rfc5961 && ack.lt(self.snd.oldest_ack())
     }
 
     /// SYN-RECEIVED: to ESTABLISHED, or a RST where the ACK is wrong (3.5.2 group 2).
@@ -106,10 +106,8 @@ impl Tcb {
         self.take_sample(cx.now, segment, &AckSummary::default());
         //= 5681-4
         self.snd.una = self.snd.iss + 1;
-        if self.passive {
-            // Linux counts the SYN of an active opener among what was acknowledged.
-            self.snd.oldest = self.snd.una;
-        }
+        // Linux counts the SYN of an active opener among what was acknowledged.
+        self.snd.acked = u32::from(!self.passive);
         self.snd.syn_acked = true;
         self.snd.wl2 = self.snd.una;
         self.pending.syn = None;

@@ -151,8 +151,9 @@ impl Tcb {
             .copied();
         let to = detour.map_or(to, |detour| detour.to);
         self.state = to;
-        if to == State::TimeWait {
-            // Linux counts what it answers there apart (`tcp_timewait_check_oow_rate_limit`).
+        if to == State::TimeWait && !(from == State::FinWait2 && self.orphaned) {
+            // Linux counts what it answers there, and in FIN-WAIT-2 after CLOSE, apart
+            // (`tcp_timewait_check_oow_rate_limit`).
             self.rcv.last_challenge = None;
         }
         cx.note(What::State { from, to, on });
@@ -221,6 +222,9 @@ impl Tcb {
         if let (State::FinWait2, true, Some(limit)) =
             (self.state, self.orphaned, self.config.fin_wait_2)
         {
+            if self.is_mini_orphan() {
+                self.rcv.last_challenge = None;
+            }
             let full = self.is_mini_orphan() && !cx.left.time_wait;
             let limit = if full { Duration::ZERO } else { limit };
             self.timers.start(cx, Timer::FinWait2, limit);

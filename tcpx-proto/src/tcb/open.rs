@@ -12,14 +12,14 @@ use super::snd::Snd;
 use super::stamps::Stamps;
 use super::timers::Timers;
 use super::{Pending, Tcb};
-use crate::config::{ConnConfig, MssLimits, ReceiveWindow, SynAcknowledged};
+use crate::config::{ConnConfig, MssLimits, ReceiveWindow, SimultaneousOptions, SynAcknowledged};
 use crate::event::What;
 use crate::id::FourTuple;
 use crate::label::Cause;
 use crate::seq::Seq;
 use crate::state::{State, Trigger};
 use crate::time::Instant;
-use crate::wire::{Options, Segment};
+use crate::wire::{Flags, Options, Segment};
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
@@ -211,8 +211,12 @@ impl Tcb {
             }
             _ => {
                 self.snd.shift = 0;
-                //= 7323-1
-                self.rcv.shift = 0;
+                let simultaneous = !self.passive && !header.flags.contains(Flags::ACK);
+                if !simultaneous || self.config.simultaneous_options == SimultaneousOptions::Agreed
+                {
+                    //= 7323-1
+                    self.rcv.shift = 0;
+                }
             }
         }
         //= 2018-2

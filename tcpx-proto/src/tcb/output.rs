@@ -5,7 +5,7 @@ use super::context::Context;
 use super::plan::{Kind, Plan};
 use super::room::first_window;
 use super::size::offered_mss;
-use crate::config::{ReceiveWindow, ShrunkWindow};
+use crate::config::{ReceiveWindow, ShrunkWindow, SimultaneousOptions};
 use crate::event::Timer;
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
@@ -112,9 +112,11 @@ impl Tcb {
             //= 7323-7
             echo: if ack { self.stamps.recent } else { 0 },
         };
+        let agreed =
+            self.passive || self.config.simultaneous_options == SimultaneousOptions::Agreed;
         match plan.kind {
             //= 7323-6
-            Kind::Syn if ack => Options {
+            Kind::Syn if ack && agreed => Options {
                 fast_open: self.fast_open_option(plan),
                 ..self.syn_options(stamps, [self.stamps.on, self.snd.scaled, self.rcv.sack])
             },
@@ -133,7 +135,11 @@ impl Tcb {
             _ => Options {
                 //= 7323-6
                 timestamps: self.stamps.on.then_some(stamps),
-                sack: self.sack_blocks(self.rcv.duplicate),
+                sack: if self.is_mini() && !plan.flags.contains(Flags::RST) {
+                    SackBlocks::default()
+                } else {
+                    self.sack_blocks(self.rcv.duplicate)
+                },
                 ..Options::default()
             },
         }
@@ -211,15 +217,14 @@ impl Tcb {
     fn window_field(&self, syn: bool) -> u16 {
         let window = if syn && self.is_served_early() {
             self.rcv.edge.since(self.rcv.nxt)
-        } else if syn {
-            //= 7323-2
+        } else if syn || (self.is_request() && self.config.receive_window == ReceiveWindow::Linux) {
             let stamps = if self.passive { self.stamps.len() } else { 0 };
             let mss = offered_mss(&self.config, self.tuple.remote) - stamps;
-            first_window(&self.config, mss.into())
-        } else if self.is_request() && self.config.receive_window == ReceiveWindow::Linux {
-            // Nothing was offered at this scale before, so that rounding down takes nothing back
-            // (`tcp_v4_reqsk_send_ack`).
-            self.rcv.window() >> self.rcv.shift
+            // Nothing was offered at this scale before the first ACK, so that rounding down takes
+            // nothing back (`tcp_v4_reqsk_send_ack`).
+            //= 7323-2
+            let shift = if syn { 0 } else { self.rcv.shift };
+            first_window(&self.config, mss.into()) >> shift
         } else {
             //= 7323-4
             self.rcv.window().div_ceil(1 << self.rcv.shift)

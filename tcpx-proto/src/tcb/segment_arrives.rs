@@ -168,7 +168,7 @@ impl Tcb {
     }
 
     /// In a state that Linux keeps less of than a connection, and checks by rules of its own.
-    fn is_mini(&self) -> bool {
+    pub(super) fn is_mini(&self) -> bool {
         self.state == State::TimeWait || self.is_request() || self.is_mini_orphan()
     }
 
@@ -360,6 +360,7 @@ impl Tcb {
         if header.flags.contains(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone
         {
             self.pending.ack = Some(Cause::Ack);
+            self.rcv.duplicate = Some((self.rcv.irs, self.rcv.irs + 1));
             self.ecn.confirm(header.flags);
             self.check_ack(cx, segment)?;
             self.take_text_of_syn_ack(cx, segment)?;

@@ -23,9 +23,8 @@ pub(crate) struct Snd {
     pub(super) wl2: Seq,
     /// MAX.SND.WND (RFC 5961 section 5.2).
     pub(super) max_wnd: u32,
-    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first
-    /// byte.
-    pub(super) oldest: Seq,
+    /// Bytes that were acknowledged, at most 2^32 - 1.
+    pub(super) acked: u32,
     /// The peer's window shift.
     pub(super) shift: u8,
     /// Both SYNs carried the window scale option.
@@ -71,7 +70,7 @@ impl Snd {
             wl1: Seq(0),
             wl2: Seq(0),
             max_wnd: 0,
-            oldest: iss,
+            acked: 0,
             shift: 0,
             scaled: false,
             mss,
@@ -118,6 +117,13 @@ impl Snd {
         } else {
             self.iss + 1
         }
+    }
+
+    /// The oldest ACK that is no blind guess: SND.UNA - MAX.SND.WND, and never before our first
+    /// byte (RFC 5961 section 5.2).
+    pub(super) fn oldest_ack(&self) -> Seq {
+        //= 5961-7
+        self.una.back(self.max_wnd.min(self.acked))
     }
 
     /// Whether a segment is not older than the one that SND.WND was last taken from.
@@ -179,9 +185,8 @@ impl Snd {
 
     /// SND.UNA advances to this ACK.
     pub(super) fn advance(&mut self, ack: Seq) {
+        self.acked = self.acked.saturating_add(ack.since(self.una));
         self.una = ack;
-        //= 5961-7
-        self.oldest = self.oldest.max(ack.back(self.max_wnd));
         self.small = self.small.filter(|end| end.gt(ack));
         self.retransmissions = 0;
         self.cause = Cause::Released;

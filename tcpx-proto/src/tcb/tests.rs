@@ -107,7 +107,7 @@ impl Bench {
         bench.arrive(Flags::SYN | Flags::ACK, Seq(500), Seq(101));
         bench.transmit().unwrap();
         bench.tcb.snd.iss = Seq(100).back(bytes as u32);
-        bench.tcb.snd.oldest = bench.tcb.snd.una.back(60_000);
+        bench.tcb.snd.acked = 60_000;
         bench
     }
 }

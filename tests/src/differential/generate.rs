@@ -380,7 +380,7 @@ impl Writer {
         };
         let echo = self
             .draw
-            .weighed(&[(20, 0), (1, -1), (1, 1), (1, 100_000), (1, -100_000)]);
+            .weighed(&[(20, 0), (1, -1), (1, 5000), (1, 100_000), (1, -100_000)]);
         value.map(|value| Stamp { value, echo })
     }
 

@@ -23,8 +23,10 @@ const MTU: u16 = 1500;
 pub const SLOW: Pace = Pace::Slow(Duration::from_millis(100), Duration::from_millis(1500));
 /// A difference counts if it shows this many times more.
 const REPLAYS: usize = 3;
+/// Of what follows a step so many segments tell its kind.
+const OF_A_BURST: usize = 3;
 /// Of each kind of difference so many are repeated and shrunk.
-const OF_A_KIND: usize = 2;
+const OF_A_KIND: usize = 1;
 
 /// Both hosts.
 #[derive(Debug)]
@@ -177,29 +179,45 @@ impl Judge {
         Ok(last)
     }
 
-    /// The shortest case that still differs, without becoming a known difference. A step of
-    /// shrinking must show on three connections at a time.
+    /// The shortest case that still differs, without becoming a known difference.
     fn shrunk(&mut self, mut best: Played) -> io::Result<Played> {
-        let kind = best.alike();
-        loop {
-            let weight = shrink::weight(&best.case);
-            let mut simpler = shrink::simpler(&best.case);
-            simpler.retain(|case| shrink::weight(case) < weight);
-            let copies: Vec<Case> = simpler
-                .iter()
-                .flat_map(|case| std::iter::repeat_n(case.clone(), REPLAYS))
-                .collect();
-            let played = self.play_all(&copies, best.pace)?;
-            let next = played
-                .chunks(REPLAYS)
-                .filter(|copies| copies.iter().all(|played| played.alike() == kind))
-                .filter_map(<[Played]>::last)
-                .min_by_key(|played| shrink::weight(&played.case));
-            match next {
-                Some(next) => best = next.clone(),
-                None => return Ok(best),
+        for simpler in [
+            shrink::fewer_steps as fn(&Case) -> Vec<Case>,
+            shrink::plainer_steps,
+        ] {
+            while let Some(next) = self.simplified(&best, simpler)? {
+                best = next;
             }
         }
+        Ok(best)
+    }
+
+    /// The simplest of these that differs as this one does, on three connections at a time.
+    fn simplified(
+        &mut self,
+        best: &Played,
+        simpler: fn(&Case) -> Vec<Case>,
+    ) -> io::Result<Option<Played>> {
+        let mut simpler = simpler(&best.case);
+        if let Some(at) = &best.difference {
+            let mut less = best.case.clone();
+            less.steps.truncate(at.step + 1);
+            simpler.push(less);
+        }
+        let weight = shrink::weight(&best.case);
+        simpler.retain(|case| shrink::weight(case) < weight);
+        let copies: Vec<Case> = simpler
+            .iter()
+            .flat_map(|case| std::iter::repeat_n(case.clone(), REPLAYS))
+            .collect();
+        let played = self.play_all(&copies, best.pace)?;
+        let kind = best.alike();
+        Ok(played
+            .chunks(REPLAYS)
+            .filter(|copies| copies.iter().all(|played| played.alike() == kind))
+            .filter_map(<[Played]>::last)
+            .min_by_key(|played| shrink::weight(&played.case))
+            .cloned())
     }
 
     /// Repeats and shrinks what differs among these.
@@ -341,7 +359,8 @@ impl Played {
             let Followed { replies, state, .. } = &run[step];
             let first = replies.iter().filter(|reply| !reply.repeated);
             let controls = first.map(|reply| reply.control().to_string());
-            controls.chain([state.to_string()]).collect()
+            let shown = controls.take(OF_A_BURST);
+            shown.chain([state.to_string()]).collect()
         };
         let before = step
             .checked_sub(1)

@@ -3,7 +3,7 @@
 
 use super::case::{Base, Call, Case, Step};
 use super::compare::{Difference, What};
-use super::peer::{Field, Reply};
+use super::peer::{Field, Relative, Reply};
 use super::side::{End, Followed, Outcome, Run};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -23,6 +23,13 @@ struct Seen<'a> {
     earlier: &'a [Followed],
 }
 
+impl<'a> Seen<'a> {
+    /// The steps before this one, with what followed each at the kernel.
+    fn past(&self) -> impl Iterator<Item = (&'a Step, &'a Followed)> + Clone + use<'a> {
+        self.case.steps.iter().zip(self.earlier)
+    }
+}
+
 type Matcher = fn(&Seen<'_>) -> bool;
 
 /// The names, and how to tell each.
@@ -32,46 +39,61 @@ const KNOWN: &[(&str, Matcher)] = &[
             && seen.kernel.outcome == Some(Outcome::Refused(ErrorKind::WouldBlock))
             && matches!(seen.tcpx.outcome, Some(Outcome::Wrote(_)))
     }),
-    ("accept-before-established", |seen| {
-        seen.before == State::SynReceived
-            && *seen.step == Step::Call(Call::Accept)
-            && (&seen.kernel.outcome, &seen.tcpx.outcome)
-                == (&Some(Outcome::Done), &Some(Outcome::Nothing))
+    ("early-socket", |seen| {
+        let both = Flags::SYN | Flags::ACK;
+        let more = |step: &Step| match step {
+            Step::Arrive(it) => {
+                it.flags.contains(both) && (it.text > 0 || it.flags.contains(Flags::FIN))
+            }
+            Step::Call(_) => false,
+        };
+        let stays = |(step, followed): (&Step, &Followed)| {
+            more(step) && followed.state == State::SynReceived
+        };
+        !seen.case.is_active()
+            && (seen.before == State::SynReceived || seen.what == What::Timed)
+            && seen.past().chain([(seen.step, seen.kernel)]).any(stays)
     }),
     ("listener-end", |seen| {
         *seen.step == Step::Call(Call::Unlisten)
             && (seen.kernel.state, seen.tcpx.state) == (State::SynReceived, State::Closed)
     }),
     ("simultaneous-ack", |seen| {
-        is_simultaneous(seen) && seen.before == State::SynReceived && acks_iss(seen.step)
-    }),
-    ("simultaneous-options", |seen| {
         is_simultaneous(seen)
-            && seen.what == What::Replies
-            && ([seen.kernel, seen.tcpx].map(sends_syn_ack) == [true, true]
-                || is_at_edge(seen.step))
+            && seen.before == State::SynReceived
+            && seen.kernel.state != State::SynReceived
+            && seen.tcpx.state == State::SynReceived
+            && matches!(seen.step, Step::Arrive(it) if it.flags.contains(Flags::ACK))
     }),
     ("simultaneous-shutdown", |seen| {
         is_simultaneous(seen)
             && seen.before == State::SynReceived
-            && *seen.step == Step::Call(Call::Shutdown)
+            && matches!(seen.step, Step::Call(Call::Shutdown | Call::Close))
+            && seen
+                .tcpx
+                .replies
+                .iter()
+                .any(|it| it.flags.contains(Flags::FIN))
     }),
     ("error-kind", |seen| {
         let (Some(kernel), Some(tcpx)) = (error(seen.kernel), error(seen.tcpx)) else {
             return seen.what == What::Outcome && is_told_again(seen);
         };
+        // The host itself has ended the connection: by a shutdown in SYN-SENT, or because text came
+        // in the place of the peer's FIN.
+        let by_host = seen.past().any(|(step, followed)| {
+            let reset = |reply: &Reply| reply.flags.contains(Flags::RST);
+            followed.state == State::Closed
+                && (*step == Step::Call(Call::Shutdown) || followed.replies.iter().any(reset))
+        });
         let was = |state| seen.earlier.iter().any(|followed| followed.state == state);
-        let shut = seen.case.steps.contains(&Step::Call(Call::Shutdown));
         seen.what == What::Outcome
             && match (kernel, tcpx) {
                 (ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused) => is_simultaneous(seen),
-                (ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted) => {
-                    shut && was(State::SynSent)
-                }
-                // Text in the place of the peer's FIN ends the connection.
-                (ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted) => {
-                    shut && was(State::SynSent) || was(State::CloseWait)
-                }
+                (
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe,
+                    ErrorKind::ConnectionAborted,
+                ) => by_host,
                 (ErrorKind::BrokenPipe, ErrorKind::ConnectionReset) => {
                     was(State::CloseWait) || is_told_again(seen)
                 }
@@ -129,14 +151,79 @@ const KNOWN: &[(&str, Matcher)] = &[
         matches!(seen.step, Step::Arrive(it) if it.flags.contains(both))
             && (seen.kernel.state, seen.tcpx.state) == (State::Closed, State::TimeWait)
     }),
-    ("quick-acks", |seen| {
-        let acks = |followed: &Followed| -> Vec<_> {
-            let replies = followed.replies.iter().filter(|reply| !reply.repeated);
+    ("old-ack", |seen| {
+        let old = |step: &Step| match step {
+            Step::Arrive(it) if it.flags - Flags::PSH == Flags::ACK => match it.ack.base {
+                Base::SndUna | Base::SndNxt => it.ack.offset < 0,
+                base => base == Base::Iss,
+            },
+            _ => false,
+        };
+        let text = |step: &Step| matches!(step, Step::Arrive(it) if it.text > 0);
+        let mut before = seen.past().map(|(step, _)| step).chain([seen.step]);
+        let taken = before.clone().any(|step| old(step) && text(step))
+            && (last_ack(seen.kernel) > last_ack(seen.tcpx)
+                || read(seen.kernel) > read(seen.tcpx)
+                || (seen.kernel.replies.is_empty() && old(seen.step)));
+        let stamped = || {
+            let unstamped = |followed: &Followed| -> Vec<_> {
+                let shown = |reply: &Reply| {
+                    let mut options = reply.options.clone();
+                    options.retain(|option| !matches!(option, Field::Stamps(_)));
+                    (
+                        reply.flags,
+                        reply.seq,
+                        reply.ack,
+                        reply.text.clone(),
+                        options,
+                    )
+                };
+                followed.replies.iter().map(shown).collect()
+            };
+            unstamped(seen.kernel) == unstamped(seen.tcpx)
+        };
+        taken || (seen.case.offers.stamps && before.any(old) && stamped())
+    }),
+    ("second-fin", |seen| {
+        let fin = |step: &Step| matches!(step, Step::Arrive(it) if it.text > 0 && it.flags.contains(Flags::FIN));
+        let counted = match (last_ack(seen.kernel), last_ack(seen.tcpx)) {
+            (Some(kernel), Some(tcpx)) => kernel == tcpx + 1,
+            (kernel, tcpx) => kernel.is_some() && tcpx.is_none() && fin(seen.step),
+        };
+        let late = matches!(
+            seen.before,
+            State::CloseWait | State::Closing | State::LastAck
+        );
+        let mut before = seen.past().map(|(step, _)| step).chain([seen.step]);
+        late && counted && before.any(fin)
+    }),
+    ("abort-in-last-ack", |seen| {
+        let resets = |followed: &Followed| {
+            let mut replies = followed.replies.iter();
+            replies.any(|reply| reply.flags.contains(Flags::RST))
+        };
+        *seen.step == Step::Call(Call::Abort)
+            && matches!(seen.before, State::Closing | State::LastAck)
+            && resets(seen.kernel)
+            && seen.tcpx.replies.is_empty()
+    }),
+    ("simultaneous-sample", |seen| {
+        is_simultaneous(seen) && !seen.case.offers.stamps && seen.what == What::Repetition
+    }),
+    ("late-window", |seen| {
+        let late = matches!(seen.before, State::FinWait2 | State::TimeWait);
+        let shown = |followed: &Followed| -> Vec<_> {
+            let replies = followed.replies.iter();
             replies
-                .map(|reply| (reply.flags, reply.seq, reply.ack))
+                .map(|it| (it.flags, it.seq, it.ack, it.options.clone()))
                 .collect()
         };
-        seen.what == What::Timed && acks(seen.kernel) == acks(seen.tcpx)
+        let full = |reply: &Reply| reply.window == u16::MAX;
+        late && shown(seen.kernel) == shown(seen.tcpx)
+            && seen.tcpx.replies.iter().all(full)
+            && seen
+                .past()
+                .any(|(_, followed)| followed.replies.iter().any(full))
     }),
     ("part-of-a-segment", |seen| {
         let part = |step: &Step| match step {
@@ -156,6 +243,24 @@ const KNOWN: &[(&str, Matcher)] = &[
             .any(part)
     }),
 ];
+
+/// The last acknowledgment number that was sent.
+fn last_ack(side: &Followed) -> Option<i32> {
+    let acks = side.replies.iter().filter_map(|reply| reply.ack);
+    let near = acks.filter_map(|ack| match ack {
+        Relative::Irs(ack) => Some(ack),
+        Relative::Far(_) => None,
+    });
+    near.last()
+}
+
+/// How many bytes were read.
+fn read(side: &Followed) -> usize {
+    match &side.outcome {
+        Some(Outcome::Read(bytes, _)) => bytes.len(),
+        _ => 0,
+    }
+}
 
 /// The error that a call returned.
 fn error(side: &Followed) -> Option<ErrorKind> {
@@ -186,20 +291,6 @@ fn is_simultaneous(seen: &Seen<'_>) -> bool {
                 .earlier
                 .iter()
                 .any(|followed| followed.state == State::SynReceived))
-}
-
-/// The window that Linux offers after a simultaneous open without window scaling is still scaled.
-fn is_at_edge(step: &Step) -> bool {
-    matches!(step, Step::Arrive(arrival) if arrival.seq.base == Base::Edge)
-}
-
-fn acks_iss(step: &Step) -> bool {
-    matches!(step, Step::Arrive(arrival) if arrival.flags.contains(Flags::ACK))
-}
-
-fn sends_syn_ack(followed: &Followed) -> bool {
-    let mut replies = followed.replies.iter();
-    replies.any(|reply| reply.flags.contains(Flags::SYN | Flags::ACK))
 }
 
 /// The name of the known difference that this is.

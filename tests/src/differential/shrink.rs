@@ -3,14 +3,37 @@
 use super::case::{Arrival, Base, Case, Place, Stamp, Step};
 use tcpx_proto::wire::Flags;
 
-/// Every case that is one simplification away.
-pub fn simpler(case: &Case) -> Vec<Case> {
+/// The case with fewer steps, or all of them plain at once.
+pub fn fewer_steps(case: &Case) -> Vec<Case> {
     let mut cases = Vec::new();
-    for at in 0..case.steps.len() {
-        let mut less = case.clone();
-        less.steps.remove(at);
-        cases.push(less);
+    let count = case.steps.len();
+    for size in [count / 2, count / 4, 1] {
+        for from in (0..count).step_by(size.max(1)) {
+            let mut less = case.clone();
+            less.steps.drain(from..(from + size).min(count));
+            cases.push(less);
+        }
     }
+    let mut plain = case.clone();
+    for step in &mut plain.steps {
+        if let Step::Arrive(arrival) = step {
+            *arrival = Arrival {
+                flags: arrival.flags,
+                seq: arrival.seq,
+                ack: arrival.ack,
+                text: arrival.text,
+                stamp: case.offers.stamps.then(Stamp::default),
+                ..Arrival::default()
+            };
+        }
+    }
+    cases.push(plain);
+    cases
+}
+
+/// The case with one thing made plain.
+pub fn plainer_steps(case: &Case) -> Vec<Case> {
+    let mut cases = Vec::new();
     let mut offers = |change: fn(&mut Case)| {
         let mut less = case.clone();
         change(&mut less);
