@@ -283,6 +283,19 @@ impl Room {
         });
     }
 
+    /// More memory, if so much text needs it (`tcp_rcvbuf_grow`).
+    fn extend(&mut self, text: u64, limit: Option<usize>) {
+        let Some(limit) = limit else {
+            return;
+        };
+        let memory = (text << 8) / u64::from(self.ratio);
+        let memory = u32::try_from(memory.min(limit as u64)).unwrap_or(u32::MAX);
+        if memory > self.memory {
+            self.memory = memory;
+            self.clamp = self.text_in(memory);
+        }
+    }
+
     /// The application reads as fast as the peer sends: more memory (`tcp_rcv_space_adjust`).
     fn adjust(&mut self, now: Instant, next: Seq, unread: u32, limit: Option<usize>) {
         if self.rtt.is_none_or(|rtt| now.since(self.since) < rtt) {
@@ -294,14 +307,7 @@ impl Room {
             self.read = copied;
             let window = u64::from(copied) * 2;
             let more = window * (u64::from(copied) - before) / before;
-            let memory = ((window + 2 * more) << 8) / u64::from(self.ratio);
-            if let Some(limit) = limit {
-                let memory = u32::try_from(memory.min(limit as u64)).unwrap_or(u32::MAX);
-                if memory > self.memory {
-                    self.memory = memory;
-                    self.clamp = self.text_in(memory);
-                }
-            }
+            self.extend(window + 2 * more, limit);
         }
         self.from = next;
         self.since = now;
@@ -362,6 +368,11 @@ impl Tcb {
         };
         if room.charge((len, end, bytes), (before, full), offered, in_order) {
             self.pace.hurry();
+        }
+        if let (false, Some(last)) = (in_order || self.orphaned, room.packets.back()) {
+            let held = last.end.since(self.rcv.nxt);
+            let text = u64::from(room.read) * 2 + u64::from(held);
+            room.extend(text, self.config.receive_limit);
         }
         if let Some(echo) = echo.filter(|echo| *echo != room.echo) {
             room.echo = echo;

@@ -122,7 +122,9 @@ impl Tcb {
             return Err(Stop::Discard(Discard::NoRoom));
         };
         let end = seq + text.len() as u32;
-        let in_order = inserted.advanced > 0;
+        // Before a FIN in order repeated text counts as well (Linux `tcp_queue_rcv`).
+        let repeated = !segment.payload.is_empty() && fin && inserted.fin && offset == 0;
+        let in_order = inserted.advanced > 0 || repeated;
         if in_order || offset > 0 {
             let before = self.measure(cx, segment, in_order);
             if inserted.new > 0 {
