@@ -247,11 +247,11 @@ const KNOWN: &[(&str, Matcher)] = &[
 /// The last acknowledgment number that was sent.
 fn last_ack(side: &Followed) -> Option<i32> {
     let acks = side.replies.iter().filter_map(|reply| reply.ack);
-    let near = acks.filter_map(|ack| match ack {
+    let mut near = acks.filter_map(|ack| match ack {
         Relative::Irs(ack) => Some(ack),
         Relative::Far(_) => None,
     });
-    near.last()
+    near.next_back()
 }
 
 /// How many bytes were read.
