@@ -532,6 +532,11 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
          segments at once, each with the same D-SACK, the last with PSH",
     ),
     (
+        "window-in-bytes",
+        "the congestion window counts bytes, so that more segments fit while SACK blocks make them \
+         smaller; Linux counts segments",
+    ),
+    (
         "rest-of-a-window",
         "text does not fill a window that is no multiple of the segment size (SHLD-28); Linux, without \
          Nagle's algorithm, adds the rest of the window to full segments that it builds at once",

@@ -18,7 +18,8 @@ use std::time::Duration;
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, Congestion, ConnConfig, CwndReduction, FinRepeats, Profile, Recovery, Rto, TimeoutSack,
+    Config, Congestion, ConnConfig, CwndReduction, FinRepeats, Profile, Recovery, Rto,
+    SpuriousLoss, TimeoutSack,
 };
 use tcpx_proto::event::Timer;
 use tcpx_proto::label::Cause;

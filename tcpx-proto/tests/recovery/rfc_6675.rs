@@ -122,6 +122,44 @@ fn rfc_6675_4_rule_4_the_last_segment_is_the_one_rescue() {
     assert_eq!(bench.acknowledge(), []);
 }
 
+/// While an original that was only late fills a hole, new text may go first; where there is none,
+/// what is lost waits, and the last segment is no rescue for it.
+#[test]
+fn rfc_6675_4_rule_4_does_not_repeat_the_last_segment_while_something_is_lost() {
+    let mut config = config(Recovery::Rfc6675);
+    config.conn.timestamps = true;
+    config.conn.spurious_loss = SpuriousLoss::Undo;
+    let mut bench = Bench::new(config);
+    bench.syn_options.sack_permitted = true;
+    bench.stamp = Some(1);
+    bench.enter("ESTABLISHED");
+    let first = bench.snd_nxt;
+    let full = MSS - 12;
+    let sent = bench.send(&vec![7; 10 * full as usize]);
+    let original = sent[0].header.options.timestamps.unwrap().value;
+    let mut ack = |segments: u32, held: Option<(u32, u32)>| {
+        bench.now = bench.now + millis(50);
+        let mut header = bench.header(bench.rcv_nxt, first + segments * full, ACK);
+        if let Some(stamps) = &mut header.options.timestamps {
+            stamps.echo = original;
+        }
+        for (left, right) in held {
+            assert!(
+                header
+                    .options
+                    .sack
+                    .push(first + left * full, first + right * full)
+            );
+        }
+        let sent = bench.say(header, b"");
+        let seqs = sent.iter().map(|it| it.header.seq.since(first) / full);
+        seqs.collect::<Vec<_>>()
+    };
+    assert_eq!(ack(0, Some((3, 7))), [0, 1], "2 is lost, too");
+    assert_eq!(ack(1, Some((3, 7))), [], "0 was only late");
+    assert_eq!(ack(1, Some((3, 8))), [2, 9], "the rest, and one rescue");
+}
+
 /// Proves 2018-5.
 #[test]
 fn rfc_6675_5_1_after_a_timeout_held_bytes_are_not_sent_again_by_linux_and_are_by_the_letter() {

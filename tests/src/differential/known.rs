@@ -134,12 +134,16 @@ const KNOWN: &[(&str, Matcher)] = &[
         };
         seen.what == What::Replies && repeats(seen.kernel) > repeats(seen.tcpx).max(1)
     }),
+    ("window-in-bytes", |seen| {
+        let sack = |field: &Field| matches!(field, Field::Sack(_));
+        let small = |it: &Reply| it.text.is_empty() || it.options.iter().any(sack);
+        let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
+        tcpx.len() > kernel.len()
+            && tcpx.starts_with(&kernel)
+            && kernel.len() > 10
+            && seen.tcpx.replies.iter().all(small)
+    }),
     ("rest-of-a-window", |seen| {
-        let texts = |followed: &Followed| -> Vec<(i32, usize)> {
-            let new = followed.replies.iter().filter(|it| !it.repeated);
-            let new = new.filter(|it| !it.text.is_empty());
-            new.map(|it| (it.seq, it.text.len())).collect()
-        };
         let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
         match (&kernel[..], tcpx.last()) {
             ([first @ .., rest], Some(last)) => first == tcpx && rest.1 < last.1,
@@ -260,6 +264,13 @@ fn read(side: &Followed) -> usize {
         Some(Outcome::Read(bytes, _)) => bytes.len(),
         _ => 0,
     }
+}
+
+/// Where new text begins, and how much there is in each segment.
+fn texts(followed: &Followed) -> Vec<(i32, usize)> {
+    let new = followed.replies.iter().filter(|it| !it.repeated);
+    let new = new.filter(|it| !it.text.is_empty());
+    new.map(|it| (it.seq, it.text.len())).collect()
 }
 
 /// The error that a call returned.
