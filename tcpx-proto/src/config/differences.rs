@@ -522,11 +522,6 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
          does, for the last time",
     ),
     (
-        "shrunk-window",
-        "text beyond a window that the peer took back is probed for, and ACKs have SEG.SEQ = SND.NXT; \
-         Linux sends that text again, and its ACKs lie in the window",
-    ),
-    (
         "bursts",
         "a segment reports a D-SACK once, and has PSH where the text ends; Linux builds several \
          segments at once, each with the same D-SACK, the last with PSH",

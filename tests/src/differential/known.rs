@@ -115,15 +115,6 @@ const KNOWN: &[(&str, Matcher)] = &[
         fin && bare(seen.kernel) == bare(seen.tcpx)
             && matches!(seen.kernel.state, State::TimeWait | State::Closing)
     }),
-    ("shrunk-window", |seen| {
-        let small = matches!(seen.step, Step::Arrive(it) if it.window <= 2000);
-        let acks = |followed: &Followed| -> Vec<i32> {
-            let bare = followed.replies.iter().filter(|it| it.text.is_empty());
-            bare.map(|reply| reply.seq).collect()
-        };
-        let again = seen.kernel.replies.iter().any(|reply| reply.repeated);
-        small && (again || acks(seen.kernel) != acks(seen.tcpx))
-    }),
     ("bursts", |seen| {
         let repeats = |followed: &Followed| {
             let sacks = followed.replies.iter().filter(|reply| {
