@@ -561,6 +561,10 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
          round-trip time (RFC 6298 3); Linux takes one",
     ),
     (
+        "request-tos",
+        "an ACK of SYN-RECEIVED has the DSCP of the connection; Linux's that of the segment it answers",
+    ),
+    (
         "late-window",
         "without window scaling the ACKs of TIME-WAIT, and of FIN-WAIT-2 after CLOSE, offer 65,535 bytes \
          where the window is larger; Linux's offer its lower 16 bits",

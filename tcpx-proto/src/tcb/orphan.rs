@@ -56,6 +56,8 @@ impl Tcb {
         self.take_timestamp(cx.now, segment);
         self.check_text(cx, segment)?;
         self.check_fin(cx)?;
+        // What is offered stays as it was (Linux's `tw_rcv_wnd`).
+        self.rcv.edge += 1;
         Err(Stop::Done)
     }
 

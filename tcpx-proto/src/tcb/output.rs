@@ -207,6 +207,10 @@ impl Tcb {
     }
 
     fn rcv_edge_moves(&mut self) {
+        // Linux's window stays as it is while there is no socket.
+        if self.is_request() && self.config.receive_window == ReceiveWindow::Linux {
+            return;
+        }
         let edge = match self.config.receive_window {
             ReceiveWindow::Buffer if self.rcv.fin_reached => self.rcv.edge,
             _ => self.next_edge(),

@@ -236,7 +236,7 @@ impl Tcb {
             return Err(Stop::Discard(Discard::Paws));
         }
         let again = flags.contains(Flags::SYN)
-            && !flags.contains(Flags::ACK)
+            && !flags.intersects(Flags::ACK | Flags::RST)
             && segment.header.seq == self.rcv.irs;
         let request = self.is_request() && !again;
         if request && !self.echoes_our_syn(segment, self.snd.last_sent) {

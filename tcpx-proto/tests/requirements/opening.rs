@@ -66,6 +66,26 @@ fn must_10_simultaneous_open_establishes_in_every_profile() {
 }
 
 #[test]
+fn simultaneous_open_offers_in_linux_what_its_syn_offered() {
+    for (profile, scaled) in [(Profile::Rfc9293, false), (Profile::Linux, true)] {
+        let mut bench = Bench::new(profile.config());
+        let offered = bench.connect()[0].header.options;
+        let out = bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
+        let options = out[0].header.options;
+        assert_eq!(
+            (options.window_scale.is_some(), options.sack_permitted),
+            (scaled, scaled),
+            "{}",
+            profile.name()
+        );
+        assert_eq!(options.window_scale == offered.window_scale, scaled);
+        let shift = offered.window_scale.unwrap();
+        let out = bench.arrive(PEER_ISS, bench.snd_nxt, SYN_ACK, b"");
+        assert_eq!(out[0].header.window <= 1 + (65_535 >> shift), scaled);
+    }
+}
+
+#[test]
 fn figure_13_simultaneous_close_ends_in_two_time_waits_that_are_silent() {
     for profile in Profile::ALL {
         let mut pair = Pair::open_at_once(&profile.config());

@@ -52,11 +52,14 @@ pub fn difference(_case: &Case, pace: Pace, kernel: &Run, tcpx: &Run) -> Option<
         let what = at_step(pace, kernel, tcpx)?;
         Some(Difference { step, what })
     });
-    if found.is_some() || pace == Pace::Fast {
+    let Pace::Slow(_, rest) = pace else {
+        return found;
+    };
+    if found.is_some() {
         return found;
     }
     let last = kernel.len().checked_sub(1)?;
-    repetitions(kernel.last()?, tcpx.last()?).then_some(Difference {
+    repetitions(kernel.last()?, tcpx.last()?, rest).then_some(Difference {
         step: last,
         what: What::Repetition,
     })
@@ -146,8 +149,8 @@ fn same_outcome(kernel: Option<&Outcome>, tcpx: Option<&Outcome>) -> bool {
 }
 
 /// Whether, after the last step, one host sends again what the other does not, or at another time:
-/// a tenth and 30 ms are allowed.
-fn repetitions(kernel: &Followed, tcpx: &Followed) -> bool {
+/// a tenth and 30 ms are allowed, also at the end of the time that is left to both.
+fn repetitions(kernel: &Followed, tcpx: &Followed, rest: Duration) -> bool {
     let times = |followed: &Followed| -> Vec<Duration> {
         followed
             .replies
@@ -160,5 +163,9 @@ fn repetitions(kernel: &Followed, tcpx: &Followed) -> bool {
     let near = |(a, b): (&Duration, &Duration)| {
         a.abs_diff(*b) <= Duration::from_millis(30) + (*a).max(*b) / 10
     };
-    kernel.len() != tcpx.len() || !kernel.iter().zip(&tcpx).all(near)
+    let both = kernel.len().min(tcpx.len());
+    let (kernel, late) = kernel.split_at(both);
+    let (tcpx, later) = tcpx.split_at(both);
+    let ends = |time: &Duration| near((time, &rest));
+    !kernel.iter().zip(tcpx).all(near) || !late.iter().chain(later).all(ends)
 }

@@ -105,7 +105,6 @@ const KNOWN: &[(&str, Matcher)] = &[
             let mut replies = followed.replies.clone();
             for reply in &mut replies {
                 reply.after = Duration::ZERO;
-                reply.window = 0;
                 let sack = |field: &Field| matches!(field, Field::Sack(_) | Field::Nop);
                 reply.options.retain(|field| !sack(field));
             }
@@ -204,6 +203,18 @@ const KNOWN: &[(&str, Matcher)] = &[
     }),
     ("simultaneous-sample", |seen| {
         is_simultaneous(seen) && !seen.case.offers.stamps && seen.what == What::Repetition
+    }),
+    ("request-tos", |seen| {
+        let plain = |followed: &Followed| -> Vec<Reply> {
+            let mut replies = followed.replies.clone();
+            for reply in &mut replies {
+                reply.after = Duration::ZERO;
+                reply.ip.1 = 0;
+            }
+            replies
+        };
+        let marked = matches!(seen.step, Step::Arrive(it) if it.tos > 3);
+        seen.before == State::SynReceived && marked && plain(seen.kernel) == plain(seen.tcpx)
     }),
     ("late-window", |seen| {
         let late = matches!(seen.before, State::FinWait2 | State::TimeWait);
