@@ -68,12 +68,14 @@ const KNOWN: &[(&str, Matcher)] = &[
     ("simultaneous-shutdown", |seen| {
         is_simultaneous(seen)
             && seen.before == State::SynReceived
-            && matches!(seen.step, Step::Call(Call::Shutdown | Call::Close))
-            && seen
-                .tcpx
-                .replies
-                .iter()
-                .any(|it| it.flags.contains(Flags::FIN))
+            && match seen.step {
+                Step::Call(Call::Shutdown) => true,
+                Step::Call(Call::Close) => {
+                    let mut replies = seen.tcpx.replies.iter();
+                    replies.any(|it| it.flags.contains(Flags::FIN))
+                }
+                _ => false,
+            }
     }),
     ("error-kind", |seen| {
         let (Some(kernel), Some(tcpx)) = (error(seen.kernel), error(seen.tcpx)) else {
