@@ -416,3 +416,51 @@ fn syn_options_in_every_layout_and_shift_are_taken_by_the_kernel_in_both_roles()
         server.succeed();
     }
 }
+
+/// The windows of a SYN, of the ACK behind it and of a SYN,ACK with this receive buffer, which is
+/// less than half of `SOCK_MIN_RCVBUF`, or not: the kernel's, then ours.
+#[test]
+fn smallest_receive_buffer_is_that_of_the_kernel_in_both_roles() {
+    let Some(lab) = Lab::netns() else { return };
+    for bytes in [1, 1153] {
+        let capture = lab.capture();
+        let listener = lab.b.listen(PORT);
+        let buffer = socket2::SockRef::from(&listener);
+        buffer.set_recv_buffer_size(bytes).unwrap();
+        let window = bytes.to_string();
+        let client = lab.client(&["--send", "x", "--window", &window, "--msl", "50ms"]);
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        drop((stream, listener));
+        client.succeed();
+        let server = lab.server(&["--once", "--window", &window]);
+        let stream: std::net::TcpStream = lab.a.run(|| {
+            let socket = socket2::Socket::new(
+                socket2::Domain::IPV4,
+                socket2::Type::STREAM,
+                Some(socket2::Protocol::TCP),
+            )?;
+            socket.set_recv_buffer_size(bytes)?;
+            socket.connect(&lab.b.at(PORT).into())?;
+            Ok(socket.into())
+        });
+        drop(stream);
+        server.succeed();
+        let seen = capture.finish();
+        let [ours, kernel] = seen.flagged(lab.a.address, "S")[..] else {
+            panic!("two SYNs")
+        };
+        let [kernels, of_ours] = seen.flagged(lab.b.address, "SA")[..] else {
+            panic!("two SYN,ACKs")
+        };
+        let third = |syn: &crate::harness::Segment| {
+            let mut acks = seen.flagged(lab.a.address, "A").into_iter();
+            acks.find(|ack| ack.from == syn.from).map(|ack| ack.window)
+        };
+        assert_eq!(
+            (ours.window, third(ours), of_ours.window),
+            (kernel.window, third(kernel), kernels.window),
+            "{bytes} bytes"
+        );
+    }
+}
