@@ -448,3 +448,31 @@ impl Tcb {
         Some(2 * u64::from(offered) <= room.clamp.into() && selected > 0 && selected >= 2 * offered)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full segment counts as no more than the whole buffer (`mss > full_space`).
+    #[test]
+    fn window_of_a_buffer_smaller_than_a_segment_opens_again() {
+        let config = ConnConfig {
+            receive_buffer: 1,
+            ..ConnConfig::default()
+        };
+        for shift in [0, 14] {
+            let mut room = Room::new(
+                &config,
+                [LEAST, 1460, 0],
+                shift,
+                true,
+                (Instant::ZERO, Seq(1)),
+            );
+            room.charge((LEAST, Seq(1) + LEAST, LEAST + 40), 1460, LEAST, true);
+            assert_eq!(room.select(1460, 0, shift), 0, "{shift}");
+            room.free(Seq(1) + LEAST);
+            let window = room.select(1460, 0, shift);
+            assert_eq!(window, LEAST.next_multiple_of(1 << shift), "{shift}");
+        }
+    }
+}
