@@ -25,6 +25,7 @@ mod connection;
 use crate::signals::Caught;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tcpx::Error;
 use tcpx::host::Host;
@@ -198,34 +199,44 @@ struct Executor<'a> {
 }
 
 impl Executor<'_> {
+    /// Port 0 is the first of the host's.
+    fn listen(&self, port: u16, backlog: usize) -> Result<Listener, AppError> {
+        let port = match port {
+            0 => *self.host.ports().start(),
+            port => port,
+        };
+        let config = self.host.config();
+        self.host
+            .listen_with(port, backlog, &config.conn)
+            .map_err(AppError::Connection)
+    }
+
+    fn connect(
+        &self,
+        to: SocketAddr,
+        from: u16,
+        data: &[u8],
+    ) -> Result<Outcome<Arc<Stream>>, AppError> {
+        let config = &self.host.config().conn;
+        let data = if config.fast_open { data } else { &[] };
+        let (stream, taken) = self
+            .host
+            .start_connect_with_data(from, to, config, data)
+            .map_err(AppError::Connection)?;
+        Ok(Outcome::OpenedWith(Arc::new(stream), taken))
+    }
+
     async fn make(self, call: Call<'_, Arc<Stream>>) -> Result<Outcome<Arc<Stream>>, AppError> {
         let not_listening = AppError::Step(StepError::NotListening);
         match call {
-            Call::Listen { port, backlog } => {
-                let port = match port {
-                    0 => *self.host.ports().start(),
-                    port => port,
-                };
-                let listener = self
-                    .host
-                    .listen_with(port, backlog, &self.host.config().conn);
-                *self.listener = Some(listener.map_err(AppError::Connection)?);
-            }
+            Call::Listen { port, backlog } => *self.listener = Some(self.listen(port, backlog)?),
             Call::StopListening => drop(self.listener.take().ok_or(not_listening)?),
             Call::Accept => {
                 let listener = self.listener.as_ref().ok_or(not_listening)?;
                 let (stream, _) = listener.accept().await.map_err(AppError::Connection)?;
                 return Ok(Outcome::Opened(Arc::new(stream)));
             }
-            Call::Connect { to, from, data } => {
-                let config = &self.host.config().conn;
-                let data = if config.fast_open { data } else { &[] };
-                let (stream, taken) = self
-                    .host
-                    .start_connect_with_data(from, to, config, data)
-                    .map_err(AppError::Connection)?;
-                return Ok(Outcome::OpenedWith(Arc::new(stream), taken));
-            }
+            Call::Connect { to, from, data } => return self.connect(to, from, data),
             Call::Established(stream) => {
                 stream.established().await.map_err(AppError::Connection)?;
             }

@@ -3,26 +3,33 @@
 //! A policy that RFCs or kernels see differently is an enum that names them. `None` switches a
 //! timer off.
 
+mod congestion;
 mod differences;
 mod option;
 mod policy;
 mod profile;
+mod time_wait;
 
+pub use congestion::{
+    Congestion, CwndReduction, Ecn, Recovery, Samples, SlowStart, SpuriousLoss, TimeoutSack,
+    Variance, WindowUse,
+};
 pub use differences::{DIFFERENCES, Difference, LINUX_DIFFERENCES, NAMED_DIFFERENCES};
 pub use option::SocketOption;
 pub use policy::{
-    AbortRst, AckPace, BeyondWindow, Congestion, CwndReduction, Ecn, FastOpenRefused,
-    FastOpenRepeats, FinRepeats, GiveUp, HandshakeIcmp, HeldOutput, Isn, ListenerEnd,
-    MissingTimestamp, MssLimits, Nagle, OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes,
-    Overlap, ProbeInterval, ProbeTimer, ReceiveWindow, Recovery, RepeatedSyn, RequestAck,
-    RequestSyn, ResetChecks, ResetPlace, ResetTos, Samples, SequenceCheck, ShrunkWindow,
-    SillyWindow, SimultaneousOptions, SlowStart, SmallPath, SpuriousLoss, SynAcknowledged, SynEcho,
-    SynSentAck, SynSentShutdown, SynText, TextOverFin, TimeWaitAck, TimeWaitChallenge,
-    TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
-    TimeoutSack, TimerGranularity, Unacknowledging, UnreadText, UrgentData, UserTimeoutFrom,
-    Variance, WindowEdges, WindowUpdate, WindowUse, ZeroWindowProbe,
+    AbortRst, AckPace, BeyondWindow, FastOpenRefused, FastOpenRepeats, FinRepeats, GiveUp,
+    HandshakeIcmp, HeldOutput, Isn, ListenerEnd, MissingTimestamp, MssLimits, Nagle,
+    OldAckTimestamp, OldTimestamp, Orphan, OrphanProbes, Overlap, ProbeInterval, ProbeTimer,
+    ReceiveWindow, RepeatedSyn, RequestAck, RequestSyn, ResetChecks, ResetPlace, ResetTos,
+    SequenceCheck, ShrunkWindow, SillyWindow, SimultaneousOptions, SmallPath, SynAcknowledged,
+    SynEcho, SynSentAck, SynSentShutdown, SynText, TextOverFin, TimerGranularity, Unacknowledging,
+    UnreadText, UrgentData, UserTimeoutFrom, WindowEdges, WindowUpdate, ZeroWindowProbe,
 };
 pub use profile::Profile;
+pub use time_wait::{
+    TimeWaitAck, TimeWaitChallenge, TimeWaitOldRst, TimeWaitRefused, TimeWaitReopen,
+    TimeWaitRestart, TimeWaitRst, TimeWaitSyn,
+};
 
 use crate::state::{State, Trigger};
 use crate::time::Duration;

@@ -39,14 +39,19 @@ fn window_that_is_used_up_grows_in_any_case() {
     }
 }
 
+/// Three ACKs report the segments behind the one at `hole` as held.
+fn report_three(bench: &mut Bench, first: Seq, hole: u32) {
+    for held in 2..=4 {
+        sack(bench, first, hole, &[(hole + 1, hole + held)]);
+    }
+}
+
 /// Proves 5681-7.
 #[test]
 fn loss_leaves_half_of_the_flight_or_of_the_window() {
     let left = BOTH.map(|window_use| {
         let (mut bench, first) = in_flight(using(window_use), 6);
-        for held in 2..=4 {
-            sack(&mut bench, first, 0, &[(1, held)]);
-        }
+        report_three(&mut bench, first, 0);
         windows(&bench)
     });
     assert_eq!(left, [(3, Some(3)), (5, Some(5))]);
@@ -58,9 +63,7 @@ fn loss_leaves_whole_segments_where_use_is_counted() {
         let (mut bench, first) = in_flight(using(window_use), 10);
         bench.acknowledge();
         bench.send(&[7; 11 * MSS as usize]);
-        for held in 2..=4 {
-            sack(&mut bench, first, 10, &[(11, 10 + held)]);
-        }
+        report_three(&mut bench, first, 10);
         bench.status().cwnd
     });
     assert_eq!(left, [11 * MSS / 2, 5 * MSS]);
@@ -81,9 +84,7 @@ fn timeout_leaves_a_threshold_of_half_the_flight_or_the_window() {
 fn timeout_in_a_recovery_lowers_the_threshold_again_unless_use_is_counted() {
     let left = BOTH.map(|window_use| {
         let (mut bench, first) = in_flight(using(window_use), 10);
-        for held in 2..=4 {
-            sack(&mut bench, first, 0, &[(1, held)]);
-        }
+        report_three(&mut bench, first, 0);
         assert_eq!(windows(&bench).1, Some(5));
         sack(&mut bench, first, 4, &[]);
         bench.run(millis(1500));

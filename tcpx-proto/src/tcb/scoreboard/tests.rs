@@ -30,6 +30,13 @@ fn spelt(board: &Scoreboard) -> Vec<(u32, u32, Mark)> {
         .collect()
 }
 
+/// How many of the runs before `end` give a round-trip time when they are acknowledged.
+fn samples(board: &mut Scoreboard, end: Seq) -> u32 {
+    let mut samples = 0;
+    board.acknowledged(end, |run| samples += u32::from(run.is_sample()));
+    samples
+}
+
 /// Proves 6675-2.
 #[test]
 fn rfc_6675_4_is_lost_below_three_blocks_or_more_than_two_segments() {
@@ -168,9 +175,7 @@ fn bytes_of_two_times_give_no_sample_though_the_next_have_the_later_time() {
     board.forget_held();
     assert_eq!(spelt(&board), [(0, 30, Mark::Lost)]);
     board.nothing_is_lost();
-    let mut samples = 0;
-    board.acknowledged(START + 30, |run| samples += u32::from(run.is_sample()));
-    assert_eq!(samples, 0);
+    assert_eq!(samples(&mut board, START + 30), 0);
 }
 
 #[test]
@@ -181,9 +186,7 @@ fn bytes_that_are_lost_with_some_that_went_twice_give_no_sample() {
     board.lose_all();
     assert_eq!(spelt(&board), [(0, 20, Mark::Lost)]);
     board.nothing_is_lost();
-    let mut samples = 0;
-    board.acknowledged(START + 20, |run| samples += u32::from(run.is_sample()));
-    assert_eq!(samples, 0);
+    assert_eq!(samples(&mut board, START + 20), 0);
 }
 
 #[test]
