@@ -468,7 +468,12 @@ mod tests {
                 true,
                 (Instant::ZERO, Seq(1)),
             );
-            room.charge((LEAST, Seq(1) + LEAST, LEAST + 40), 1460, LEAST, true);
+            room.charge(
+                (LEAST, Seq(1) + LEAST, LEAST + 40),
+                (1460, 1460),
+                LEAST,
+                true,
+            );
             assert_eq!(room.select(1460, 0, shift), 0, "{shift}");
             room.free(Seq(1) + LEAST);
             let window = room.select(1460, 0, shift);
