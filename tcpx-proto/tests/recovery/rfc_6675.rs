@@ -143,7 +143,7 @@ fn rfc_6675_4_rule_4_does_not_repeat_the_last_segment_while_something_is_lost() 
         if let Some(stamps) = &mut header.options.timestamps {
             stamps.echo = original;
         }
-        for (left, right) in held {
+        if let Some((left, right)) = held {
             assert!(
                 header
                     .options
