@@ -53,7 +53,8 @@ pub enum TimeWaitOldRst {
     Drop,
 }
 
-/// A RST in TIME-WAIT that is not at RCV.NXT, which [`ResetChecks::Rfc5961`] keeps from resetting.
+/// A RST in TIME-WAIT that is not at RCV.NXT, which
+/// [`ResetChecks::Rfc5961`](super::ResetChecks) keeps from resetting.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum TimeWaitChallenge {
