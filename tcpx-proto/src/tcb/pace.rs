@@ -239,6 +239,10 @@ impl Tcb {
     /// second full segment (MUST-40, SHLD-18, SHLD-19, MAY-13), in Linux for more than one
     /// (`__tcp_ack_snd_check`).
     fn check_ack_due(&mut self, cx: &mut Context<'_>, at_once: bool) {
+        // One goes out already.
+        if self.pending.ack.is_some() {
+            return;
+        }
         let waiting = self.rcv.nxt.since(self.rcv.acked);
         let (full, quick) = match self.config.ack_pace {
             //= SHLD-19

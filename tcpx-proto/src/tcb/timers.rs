@@ -10,12 +10,15 @@ const NEVER: Instant = Instant(u64::MAX);
 /// A jiffy, Linux's unit of timers, where CONFIG_HZ is 250: in nanoseconds.
 const NANOS: u64 = 4_000_000;
 
+/// The timers of which the time asked for counts as well as the slot of the wheel.
+const ASKED: [Timer; 2] = [Timer::Retransmission, Timer::DelayedAck];
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Timers {
     /// When each fires.
     due: [Instant; Timer::ALL.len()],
-    /// What was asked for.
-    asked: [Instant; Timer::ALL.len()],
+    /// What was asked for, of those of which [`left`](Timers::left) must know it.
+    asked: [Instant; ASKED.len()],
     granularity: TimerGranularity,
 }
 
@@ -85,7 +88,7 @@ impl Timers {
     pub(super) fn new(granularity: TimerGranularity) -> Timers {
         Timers {
             due: [NEVER; Timer::ALL.len()],
-            asked: [NEVER; Timer::ALL.len()],
+            asked: [NEVER; ASKED.len()],
             granularity,
         }
     }
@@ -93,7 +96,9 @@ impl Timers {
     /// Starts or restarts a timer.
     pub(super) fn start(&mut self, cx: &mut Context<'_>, timer: Timer, after: Duration) {
         let until = self.granularity.due(cx.now, after);
-        self.asked[timer as usize] = self.granularity.clock(cx.now) + self.granularity.round(after);
+        if let Some(at) = ASKED.iter().position(|asked| *asked == timer) {
+            self.asked[at] = self.granularity.clock(cx.now) + self.granularity.round(after);
+        }
         if self.at(timer) != until {
             self.due[timer as usize] = until;
             cx.note(What::Timer {
@@ -142,7 +147,10 @@ impl Timers {
 
     /// What is left of the time that a timer was to run for.
     pub(super) fn left(&self, now: Instant, timer: Timer) -> Duration {
-        self.asked[timer as usize].since(self.granularity.clock(now))
+        match ASKED.iter().position(|asked| *asked == timer) {
+            Some(at) => self.asked[at].since(self.granularity.clock(now)),
+            None => self.at(timer).since(now),
+        }
     }
 
     /// When the earliest timer fires.
