@@ -36,6 +36,18 @@ impl AsFd for Tun {
     }
 }
 
+/// Why there is no device, and what to do.
+fn explain(error: io::Error) -> io::Error {
+    let what = match error.raw_os_error() {
+        Some(libc::EACCES) => {
+            "cannot open /dev/net/tun: run this as root, or once, as root: chmod 666 /dev/net/tun"
+        }
+        Some(libc::ENOENT) => "there is no /dev/net/tun: once, as root: modprobe tun",
+        _ => "no TUN device",
+    };
+    io::Error::new(error.kind(), format!("{what} ({error})"))
+}
+
 impl Tun {
     /// A device `tun0` with this MTU in the namespace, which has [`HOST`] and is up.
     ///
@@ -46,7 +58,8 @@ impl Tun {
             let device = DeviceBuilder::new()
                 .name("tun0")
                 .enable(false)
-                .build_sync()?;
+                .build_sync()
+                .map_err(explain)?;
             device.set_nonblocking(true)?;
             // No router solicitations.
             _ = std::fs::write("/proc/sys/net/ipv6/conf/tun0/disable_ipv6", "1");
