@@ -189,14 +189,26 @@ impl Tcb {
         segment.header.ack.gt(timed).then(|| now.since(at))
     }
 
-    /// SND.WND, from a segment that is not older than the one it was last taken from.
+    /// SND.WND, from a segment that is not older than the one it was last taken from, and the timer
+    /// of zero-window probes, from any acceptable ACK that is not old.
     fn update_window(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) {
-        if !self
+        let fresh = self
             .snd
-            .is_window_fresh(&segment.header, self.config.window_update)
-        {
-            return;
+            .is_window_fresh(&segment.header, self.config.window_update);
+        if fresh {
+            self.take_window(segment);
         }
+        if self.timers.is_running(Timer::Persist) && segment.header.ack.ge(self.snd.una) {
+            // MUST-37: an answered probe is no reason to give up.
+            //= MUST-37
+            self.snd.retransmissions = 0;
+            if self.config.probe_interval == ProbeInterval::FromAnswer && self.snd.wnd == 0 {
+                self.restart_persist(cx);
+            }
+        }
+    }
+
+    fn take_window(&mut self, segment: &Segment<'_>) {
         let before = self.snd.wnd;
         self.snd.take_window(&segment.header);
         if before == 0 && self.snd.wnd > 0 {
@@ -205,14 +217,6 @@ impl Tcb {
             // 6298 section 5.
             if self.snd.una.lt(self.snd.nxt) && self.snd.probes > 0 {
                 self.resend(0);
-            }
-        }
-        if self.timers.is_running(Timer::Persist) {
-            // MUST-37: an answered probe is no reason to give up.
-            //= MUST-37
-            self.snd.retransmissions = 0;
-            if self.config.probe_interval == ProbeInterval::FromAnswer && self.snd.wnd == 0 {
-                self.restart_persist(cx);
             }
         }
     }

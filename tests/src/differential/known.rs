@@ -1,7 +1,7 @@
 //! Differences that are known and stay: how to tell them by what shows, each as narrowly as it can
 //! be. [`NAMED_DIFFERENCES`](tcpx_proto::config::NAMED_DIFFERENCES) has their reasons.
 
-use super::case::{Base, Call, Case, Step};
+use super::case::{Base, Call, Case, Place, Step};
 use super::compare::{Difference, What};
 use super::peer::{Field, Relative, Reply};
 use super::side::{End, Followed, Outcome, Run};
@@ -31,6 +31,10 @@ impl<'a> Seen<'a> {
 }
 
 type Matcher = fn(&Seen<'_>) -> bool;
+
+/// So many segments are in flight where Linux's first congestion window is full, or it waits until
+/// there is room for two.
+const LEAST_WINDOW: usize = 9;
 
 /// The names, and how to tell each.
 const KNOWN: &[(&str, Matcher)] = &[
@@ -117,23 +121,47 @@ const KNOWN: &[(&str, Matcher)] = &[
             && matches!(seen.kernel.state, State::TimeWait | State::Closing)
     }),
     ("bursts", |seen| {
-        let repeats = |followed: &Followed| {
-            let sacks = followed.replies.iter().filter(|reply| {
-                let sack = |field: &Field| matches!(field, Field::Sack(_));
-                !reply.text.is_empty() && reply.options.iter().any(sack)
-            });
-            sacks.count()
+        let sent = |followed: &'_ Followed| -> Vec<Reply> {
+            let replies = followed.replies.iter().filter(|it| !it.text.is_empty());
+            replies.cloned().collect()
         };
-        seen.what == What::Replies && repeats(seen.kernel) > repeats(seen.tcpx).max(1)
+        let sacks = |it: &Reply| -> Vec<Field> {
+            let sack = |field: &&Field| matches!(field, Field::Sack(_));
+            it.options.iter().filter(sack).cloned().collect()
+        };
+        match (&sent(seen.kernel)[..], &sent(seen.tcpx)[..]) {
+            ([first, second, ..], [ours, next, ..]) => {
+                seen.what == What::Replies
+                    && !sacks(first).is_empty()
+                    && sacks(first) == sacks(ours)
+                    && sacks(second) == sacks(first)
+                    && sacks(next) != sacks(ours)
+            }
+            _ => false,
+        }
     }),
     ("window-in-bytes", |seen| {
-        let sack = |field: &Field| matches!(field, Field::Sack(_));
-        let small = |it: &Reply| it.text.is_empty() || it.options.iter().any(sack);
         let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
+        let mut in_flight: Vec<(i32, usize)> = Vec::new();
+        for (step, followed) in seen.past().chain([(seen.step, seen.kernel)]) {
+            let all = Place::at(Base::SndNxt);
+            if matches!(step, Step::Arrive(it) if it.flags.contains(Flags::ACK) && it.ack == all) {
+                in_flight.clear();
+            }
+            in_flight.extend(texts(followed));
+        }
+        let largest = tcpx.iter().map(|(_, length)| *length).max();
+        let sack = |field: &Field| matches!(field, Field::Sack(_));
+        let small = in_flight.iter().any(|(_, length)| Some(*length) < largest)
+            || seen
+                .tcpx
+                .replies
+                .iter()
+                .all(|it| it.options.iter().any(sack));
         tcpx.len() > kernel.len()
             && tcpx.starts_with(&kernel)
-            && kernel.len() > 10
-            && seen.tcpx.replies.iter().all(small)
+            && in_flight.len() >= LEAST_WINDOW
+            && small
     }),
     ("rest-of-a-window", |seen| {
         let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
