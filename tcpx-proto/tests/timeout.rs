@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, ConnConfig, GiveUp, KeepAlive, Persist, ProbeInterval, Profile, TimerGranularity,
-    Variance,
+    Config, ConnConfig, GiveUp, KeepAlive, Persist, ProbeInterval, Profile, Samples,
+    TimerGranularity, Variance,
 };
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Event, What};
@@ -312,6 +312,68 @@ fn linux_override_of_a_small_window_comes_after_a_timeout() {
     let sent = bench.run(millis(300));
     assert_eq!(times(since, &sent), [220]);
     assert_eq!(sent[0].text.len(), 100);
+}
+
+/// `tcp_ack_probe`: any ACK that is not old starts the wait anew, also one that the window is not
+/// taken from, as its text is older than that of another before it.
+#[test]
+fn linux_any_ack_restarts_the_wait_for_a_window() {
+    for (interval, expected) in [
+        (ProbeInterval::FromAnswer, 320),
+        (ProbeInterval::FromProbe, 220),
+    ] {
+        for (window, text) in [(0, 5), (100, 1000)] {
+            let mut bench = near(|conn| {
+                conn.no_delay = false;
+                conn.probe_interval = interval;
+            });
+            bench.window = 100;
+            exchange(&mut bench, millis(20));
+            bench.window = window;
+            bench.arrive(bench.rcv_nxt + 10, bench.snd_nxt, ACK, b"");
+            assert_eq!(bench.send(&vec![7; text]), []);
+            let since = bench.now;
+            bench.run(millis(99));
+            bench.window = 65_000;
+            let sent = bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+            assert_eq!(sent, [], "it is older than the last one");
+            let sent = bench.run(millis(300));
+            assert_eq!(
+                times(since, &sent[..1]),
+                [expected],
+                "{interval:?} {window}"
+            );
+        }
+    }
+}
+
+/// The SYN,ACK of a simultaneous open counts as sent once, whatever timestamp is echoed: 100 ms, and
+/// not 500.
+#[test]
+fn linux_simultaneous_open_gives_a_round_trip_time_from_the_syn_ack_on() {
+    for (samples, stamped, expected) in [
+        (Samples::CrossedSyn, false, 300),
+        (Samples::CrossedSyn, true, 300),
+        (Samples::Unambiguous, false, 1000),
+        (Samples::Unambiguous, true, 1500),
+    ] {
+        let mut bench = Bench::new(with(linux(), |conn| {
+            conn.timestamps = stamped;
+            conn.rto.samples = samples;
+        }));
+        bench.stamp = stamped.then_some(1);
+        let offered = bench.connect()[0].header.options.timestamps;
+        bench.now = bench.now + millis(399);
+        bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
+        bench.now = bench.now + millis(100);
+        let mut ack = bench.header(PEER_ISS + 1, bench.snd_nxt, ACK);
+        if let (Some(stamps), Some(offered)) = (&mut ack.options.timestamps, offered) {
+            stamps.echo = offered.value;
+        }
+        bench.say(ack, b"");
+        let sent = repetitions(&mut bench, millis(2000));
+        assert_eq!(sent[0], expected, "{samples:?} {stamped}");
+    }
 }
 
 /// Both are due in the same slot, as a probe never waits longer than the timeout.

@@ -104,6 +104,9 @@ pub enum Variance {
 pub enum Samples {
     /// Those that were sent once, and any that a timestamp tells apart (Karn; RFC 6298 section 3).
     Unambiguous,
+    /// The same, but the SYN,ACK of a simultaneous open counts as sent once, and a SYN's time comes
+    /// before that of a timestamp (Linux).
+    CrossedSyn,
     /// All of them, from their last transmission on, and no timestamp is asked.
     All,
 }

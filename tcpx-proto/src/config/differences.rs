@@ -176,7 +176,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         window_update,
         "RFC 9293 3.10.7.4",
-        "an ACK with the numbers of the last one changes the window only to 0 or to a larger one"
+        "an ACK with the numbers of the last one changes the window only to 0 or to a larger one; one that \
+         the window is taken from is no duplicate"
     ),
     row!(
         beyond_window,
@@ -284,7 +285,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         probe_interval,
         "SHLD-29",
-        "the interval to the next zero-window probe counts from the answer to the last one"
+        "the interval to the next zero-window probe, or to the override of silly-window avoidance, counts \
+         from the last ACK"
     ),
     row!(
         probe_timer,
@@ -314,6 +316,12 @@ pub const DIFFERENCES: &[Difference] = &[
         "RFC 6298 2.3",
         "the retransmission timeout is SRTT plus the largest deviation of the last round trips \
          instead of SRTT + 4 RTTVAR; its lower bound applies to that deviation"
+    ),
+    row!(
+        rto.samples,
+        "MUST-18",
+        "in a simultaneous open the ACK of our SYN, which was sent twice, gives a round-trip time, from \
+         the SYN,ACK on, whatever timestamp it echoes"
     ),
     row!(
         rto.min,
@@ -528,8 +536,8 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "window-in-bytes",
-        "the congestion window counts bytes, so that more segments fit while SACK blocks make them \
-         smaller; Linux counts segments",
+        "the congestion window counts bytes, so that more segments fit where some are small; Linux counts \
+         segments, and waits until there is room for two of them",
     ),
     (
         "rest-of-a-window",
@@ -556,11 +564,6 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
          text is unread",
     ),
     (
-        "simultaneous-sample",
-        "in a simultaneous open without timestamps the ACK of our SYN, which was sent twice, gives no \
-         round-trip time (RFC 6298 3); Linux takes one",
-    ),
-    (
         "request-tos",
         "an ACK of SYN-RECEIVED has the DSCP of the connection; Linux's that of the segment it answers",
     ),
@@ -568,6 +571,11 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
         "late-window",
         "without window scaling the ACKs of TIME-WAIT, and of FIN-WAIT-2 after CLOSE, offer 65,535 bytes \
          where the window is larger; Linux's offer its lower 16 bits",
+    ),
+    (
+        "ack-before-fin",
+        "a FIN that waited for a window acknowledges the peer's FIN that opens it; Linux sends an ACK of \
+         its own before it",
     ),
     (
         "part-of-a-segment",

@@ -26,14 +26,14 @@ const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-const fn rto(min: Duration, variance: Variance) -> Rto {
+const fn rto(min: Duration, variance: Variance, samples: Samples) -> Rto {
     Rto {
         initial: secs(1),
         min,
         max: secs(120),
         backoff: 2,
         variance,
-        samples: Samples::Unambiguous,
+        samples,
     }
 }
 
@@ -91,7 +91,7 @@ impl ConnConfig {
             time_wait_rst: TimeWaitRst::Obey,
             fin_wait_2: None,
             linger: None,
-            rto: rto(secs(1), Variance::Rfc6298),
+            rto: rto(secs(1), Variance::Rfc6298, Samples::Unambiguous),
             //= MUST-23
             syn_retries: 8,
             syn_linear: 0,
@@ -202,7 +202,7 @@ impl ConnConfig {
         ConnConfig {
             msl: secs(30),
             fin_wait_2: Some(secs(60)),
-            rto: rto(millis(200), Variance::Linux),
+            rto: rto(millis(200), Variance::Linux, Samples::CrossedSyn),
             syn_retries: 10,
             syn_linear: 4,
             synack_retries: 5,

@@ -69,7 +69,11 @@ impl Tcb {
         self.on_echo(segment, acked);
         if selective {
             self.on_selective_ack(cx, segment, &summary, acked);
-        } else if acked > 0 || self.snd.is_duplicate_ack(header, segment.is_empty()) {
+        } else if acked > 0
+            || self
+                .snd
+                .is_duplicate_ack(header, segment.is_empty(), self.config.window_update)
+        {
             self.on_plain_ack(cx, segment, &summary, acked);
         }
     }
@@ -172,11 +176,13 @@ impl Tcb {
         segment: &Segment<'_>,
         summary: &AckSummary,
     ) -> Option<Duration> {
-        let unambiguous = self.config.rto.samples == Samples::Unambiguous;
+        let unambiguous = self.config.rto.samples != Samples::All;
         if let (true, Some(rtt)) = (unambiguous, summary.rtt) {
             return Some(rtt);
         }
-        if let Some(echo) = self.stamps.echo(&segment.header) {
+        let crossed = self.config.rto.samples == Samples::CrossedSyn && !self.snd.syn_acked;
+        let echo = self.stamps.echo(&segment.header);
+        if let (Some(echo), false) = (echo, crossed && self.snd.timed.is_some()) {
             let age = self.stamps.value(now).wrapping_sub(echo);
             return (age < 1 << 31).then(|| Duration::from_millis(u64::from(age)));
         }
@@ -198,13 +204,20 @@ impl Tcb {
         if fresh {
             self.take_window(segment);
         }
-        if self.timers.is_running(Timer::Persist) && segment.header.ack.ge(self.snd.una) {
+        if segment.header.ack.lt(self.snd.una) {
+            return;
+        }
+        let from_answer = self.config.probe_interval == ProbeInterval::FromAnswer;
+        if self.timers.is_running(Timer::Persist) {
             // MUST-37: an answered probe is no reason to give up.
             //= MUST-37
             self.snd.retransmissions = 0;
-            if self.config.probe_interval == ProbeInterval::FromAnswer && self.snd.wnd == 0 {
+            if from_answer && self.snd.wnd == 0 {
                 self.restart_persist(cx);
             }
+        }
+        if from_answer && self.timers.is_running(Timer::Override) {
+            self.start_override(cx);
         }
     }
 

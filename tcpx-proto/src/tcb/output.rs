@@ -5,7 +5,7 @@ use super::context::Context;
 use super::plan::{Kind, Plan};
 use super::room::first_window;
 use super::size::offered_mss;
-use crate::config::{ReceiveWindow, ShrunkWindow, SimultaneousOptions};
+use crate::config::{ReceiveWindow, Samples, ShrunkWindow, SimultaneousOptions};
 use crate::event::Timer;
 use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
@@ -291,8 +291,14 @@ impl Tcb {
         self.pending.syn = None;
         self.note_syn_text(plan);
         self.snd.syn_stamp = self.snd.syn_stamp.or(Some(self.stamps.value(cx.now)));
+        let crossed = !self.passive && plan.flags.contains(Flags::ACK);
         if self.snd.nxt == self.snd.iss {
             self.snd.nxt = self.snd.iss + 1;
+            self.snd.timed = Some((plan.seq, cx.now));
+        } else if crossed
+            && plan.cause == Cause::Ack
+            && self.config.rto.samples == Samples::CrossedSyn
+        {
             self.snd.timed = Some((plan.seq, cx.now));
         } else {
             self.snd

@@ -212,7 +212,10 @@ impl Tcb {
         let mss = self.effective_mss(self.sack_len());
         //= MUST-34, SHLD-15, SHLD-16, MAY-16, 5681-1
         let len = left.min(candidate.room).min(mss);
-        let fin = from + len == end && candidate.room > len && self.may_send_fin(from, until);
+        // A FIN that goes with text does not count for congestion.
+        let window = ahead(from, self.snd.una + self.snd.wnd);
+        let fits = candidate.room > len || (len > 0 && window > len);
+        let fin = from + len == end && fits && self.may_send_fin(from, until);
         if len == 0 && !fin {
             return None;
         }

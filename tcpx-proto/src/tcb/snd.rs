@@ -165,11 +165,20 @@ impl Snd {
     }
 
     /// RFC 5681 section 2: outstanding data, no text, no SYN or FIN (`empty`), the same ACK, the
-    /// same window.
-    pub(super) fn is_duplicate_ack(&self, header: &Header, empty: bool) -> bool {
-        let window = u32::from(header.window) << self.shift;
+    /// same window. In Linux: one that the window is not taken from.
+    pub(super) fn is_duplicate_ack(
+        &self,
+        header: &Header,
+        empty: bool,
+        policy: WindowUpdate,
+    ) -> bool {
+        let window = self.window_of(header);
+        let news = match policy {
+            WindowUpdate::NotSmaller => self.is_window_fresh(header, policy),
+            WindowUpdate::Rfc9293 => window != self.wnd || window == 0,
+        };
         //= 5681-16
-        header.ack == self.una && self.una.lt(self.nxt) && empty && window == self.wnd && window > 0
+        header.ack == self.una && self.una.lt(self.nxt) && empty && !news
     }
 
     /// What is timed once this was sent again: nothing, as its ACK may be for either transmission
@@ -177,7 +186,7 @@ impl Snd {
     pub(super) fn time_again(&mut self, samples: Samples, now: Instant, seq: Seq) {
         match samples {
             //= MUST-18, 6298-7
-            Samples::Unambiguous => self.timed = None,
+            Samples::Unambiguous | Samples::CrossedSyn => self.timed = None,
             Samples::All if seq == self.una => self.timed = Some((seq, now)),
             Samples::All => {}
         }

@@ -206,6 +206,14 @@ impl Tcb {
         }
     }
 
+    /// So long a window that is too small to use holds text back.
+    pub(super) fn start_override(&mut self, cx: &mut Context<'_>) {
+        let rto = self.estimator.rto();
+        let wait = self.config.sws_override.unwrap_or(rto);
+        //= MUST-38
+        self.timers.start(cx, Timer::Override, wait);
+    }
+
     /// Keepalive (RFC 9293 section 3.8.4): only while nothing is outstanding (MUST-26).
     fn on_keepalive_timeout(&mut self, cx: &mut Context<'_>) {
         //= MUST-24
@@ -296,10 +304,7 @@ impl Tcb {
             && !self.timers.is_running(Timer::Override)
             && self.is_waiting_for_window()
         {
-            let rto = self.estimator.rto();
-            let wait = self.config.sws_override.unwrap_or(rto);
-            //= MUST-38
-            self.timers.start(cx, Timer::Override, wait);
+            self.start_override(cx);
         }
         if self.snd.una != self.snd.nxt && !self.timers.is_running(Timer::Retransmission) {
             self.start_retransmission_timer(cx);

@@ -138,6 +138,49 @@ fn rfc_5681_2_acks_with_text_or_another_window_are_no_duplicates() {
     }
 }
 
+/// Linux's `FLAG_WIN_UPDATE`: one after text of the peer's tells the window anew, even the same.
+#[test]
+fn linux_ack_that_the_window_is_taken_from_is_no_duplicate() {
+    for (window_update, sent) in [(WindowUpdate::NotSmaller, 0), (WindowUpdate::Rfc9293, 1)] {
+        let mut bench = open(with(plain(), |conn| conn.window_update = window_update));
+        let una = bench.snd_una;
+        bench.send(&text(20 * MSS));
+        bench.arrive(bench.rcv_nxt, una, ACK, b"x");
+        bench.arrive(bench.rcv_nxt + 1, una, ACK, b"yz");
+        let again = |bench: &mut Bench| bench.arrive(bench.rcv_nxt + 3, una, ACK, b"").len();
+        assert_eq!(again(&mut bench), sent, "{window_update:?}");
+        assert_eq!(again(&mut bench), 1, "the next one is");
+    }
+}
+
+/// A congestion window that is just filled does not hold the FIN back.
+#[test]
+fn fin_goes_with_the_last_text_of_a_full_congestion_window() {
+    for sack in [false, true] {
+        let mut bench = open_to(
+            with(plain(), |conn| conn.sack = sack),
+            Options {
+                mss: Some(MSS as u16),
+                sack_permitted: sack,
+                ..Options::default()
+            },
+        );
+        bench.window = 0;
+        bench.acknowledge();
+        bench.send(&text(10 * MSS));
+        bench.stack.shutdown(bench.now, bench.conn()).unwrap();
+        bench.window = 65_000;
+        let sent = bench.acknowledge();
+        let fins = sent
+            .iter()
+            .map(|sent| sent.header.flags.contains(Flags::FIN));
+        assert_eq!(
+            fins.collect::<Vec<_>>(),
+            [&[false; 9][..], &[true]].concat()
+        );
+    }
+}
+
 /// Proves 6582-3.
 #[test]
 fn rfc_6582_partial_ack_sends_the_next_hole_and_a_full_one_ends_recovery() {

@@ -30,7 +30,7 @@ use std::time::Duration;
 use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, Sent, plain, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, KeepAlive, Profile, Rto, Samples, ShrunkWindow, SynSentShutdown, Variance,
+    Config, KeepAlive, Profile, Rto, Samples, ShrunkWindow, SynSentShutdown, Variance, WindowUpdate,
 };
 use tcpx_proto::error::{CallError, CloseReason};
 use tcpx_proto::event::{Discard, What};

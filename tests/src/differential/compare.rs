@@ -90,7 +90,7 @@ fn at_step(pace: Pace, kernel: &Followed, tcpx: &Followed) -> Option<What> {
 }
 
 /// What comes so late waited for a timer.
-const DELAYED: Duration = Duration::from_millis(30);
+pub const DELAYED: Duration = Duration::from_millis(30);
 
 /// What must be the same of a reply.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! be. [`NAMED_DIFFERENCES`](tcpx_proto::config::NAMED_DIFFERENCES) has their reasons.
 
 use super::case::{Base, Call, Case, Place, Step};
-use super::compare::{Difference, What};
+use super::compare::{DELAYED, Difference, What};
 use super::peer::{Field, Relative, Reply};
 use super::side::{End, Followed, Outcome, Run};
 use std::io::ErrorKind;
@@ -141,7 +141,7 @@ const KNOWN: &[(&str, Matcher)] = &[
         }
     }),
     ("window-in-bytes", |seen| {
-        let (kernel, tcpx) = (texts(seen.kernel), texts(seen.tcpx));
+        let (kernel, tcpx) = (prompt(seen.kernel), prompt(seen.tcpx));
         let mut in_flight: Vec<(i32, usize)> = Vec::new();
         for (step, followed) in seen.past().chain([(seen.step, seen.kernel)]) {
             let all = Place::at(Base::SndNxt);
@@ -231,9 +231,6 @@ const KNOWN: &[(&str, Matcher)] = &[
             && resets(seen.kernel)
             && seen.tcpx.replies.is_empty()
     }),
-    ("simultaneous-sample", |seen| {
-        is_simultaneous(seen) && !seen.case.offers.stamps && seen.what == What::Repetition
-    }),
     ("request-tos", |seen| {
         let plain = |followed: &Followed| -> Vec<Reply> {
             let mut replies = followed.replies.clone();
@@ -260,6 +257,17 @@ const KNOWN: &[(&str, Matcher)] = &[
             && seen
                 .past()
                 .any(|(_, followed)| followed.replies.iter().any(full))
+    }),
+    ("ack-before-fin", |seen| {
+        let fin = matches!(seen.step, Step::Arrive(it) if it.flags.contains(Flags::FIN));
+        let first = |followed: &Followed| -> Vec<(Flags, i32)> {
+            let replies = followed.replies.iter().filter(|it| !it.repeated);
+            replies.map(|it| (it.flags - Flags::PSH, it.seq)).collect()
+        };
+        let (kernel, tcpx) = (first(seen.kernel), first(seen.tcpx));
+        fin && seen.before == State::FinWait1
+            && seen.kernel.state == State::Closing
+            && matches!(kernel[..], [(Flags::ACK, _), ref rest @ ..] if rest == tcpx)
     }),
     ("part-of-a-segment", |seen| {
         let part = |step: &Step| match step {
@@ -303,6 +311,13 @@ fn texts(followed: &Followed) -> Vec<(i32, usize)> {
     let new = followed.replies.iter().filter(|it| !it.repeated);
     let new = new.filter(|it| !it.text.is_empty());
     new.map(|it| (it.seq, it.text.len())).collect()
+}
+
+/// The same, of what waited for no timer.
+fn prompt(followed: &Followed) -> Vec<(i32, usize)> {
+    let mut followed = followed.clone();
+    followed.replies.retain(|reply| reply.after < DELAYED);
+    texts(&followed)
 }
 
 /// The error that a call returned.
