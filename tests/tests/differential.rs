@@ -1,7 +1,7 @@
 //! A bounded run of `make differential` with a fixed seed: the kernel beside tcpx.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tcpx_tests::differential::case::{Case, Step};
 use tcpx_tests::differential::judge::{Judge, Progress};
 use tcpx_tests::differential::side::Pace;
@@ -18,6 +18,7 @@ fn tcpx_and_the_kernel_do_the_same_in_random_cases() {
     let Some(mut judge) = or_skip(Judge::new()) else {
         return;
     };
+    judge.until = Some(Instant::now() + TIME);
     let mut progress = Progress::default();
     let report = judge
         .run(SEED, |report| {

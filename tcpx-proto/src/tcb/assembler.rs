@@ -59,6 +59,11 @@ impl Assembler {
             .map_or(0, Piece::text_end)
     }
 
+    /// One past the last that is held, a FIN included.
+    pub(super) fn end(&self) -> u32 {
+        self.pieces.last().map_or(0, |piece| piece.end)
+    }
+
     /// How many of the bytes from `start` to `end` are held.
     pub(super) fn covered(&self, start: u32, end: u32) -> u32 {
         let mut covered = 0;
@@ -71,12 +76,11 @@ impl Assembler {
         covered
     }
 
-    /// The first stretch from `start` to `end` that is held (RFC 2883 section 4).
-    pub(super) fn duplicate(&self, start: u32, end: u32, overlap: Overlap) -> Option<(u32, u32)> {
+    /// The first stretch from `start` to `end` that is held (RFC 2883 section 4). `joins`: these
+    /// bytes become part of the piece that they continue, if there is one.
+    pub(super) fn duplicate(&self, start: u32, end: u32, joins: bool) -> Option<(u32, u32)> {
         let before = self.pieces.iter().rev().find(|piece| piece.start <= start);
-        if overlap == Overlap::Linux
-            && before.is_some_and(|before| before.end == start && !before.fin)
-        {
+        if joins && before.is_some_and(|before| before.end == start) {
             // What continues a piece is not held against those that come after it.
             return None;
         }

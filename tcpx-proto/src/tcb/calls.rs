@@ -142,7 +142,7 @@ impl Tcb {
             }
             _ if self.config.linger == Some(Duration::ZERO) => self.abort(cx),
             //= SHLD-3
-            _ if self.unread() > 0 || self.is_one_orphan_too_many(cx) => {
+            _ if self.unoffered() > 0 || self.is_one_orphan_too_many(cx) => {
                 self.reset(cx, CloseReason::Aborted);
             }
             State::FinWait2 if self.config.fin_wait_2 == Some(Duration::ZERO) => {
@@ -152,6 +152,9 @@ impl Tcb {
                 self.snd.closing = true;
                 self.snd.cause = Cause::Call;
                 self.begin_close(cx);
+                if self.state == State::FinWait2 {
+                    self.keep_less();
+                }
                 self.limit_fin_wait_2(cx);
                 self.arm(cx);
             }

@@ -114,6 +114,8 @@ pub(crate) struct Tcb {
     pub(crate) passive: bool,
     /// The application has let go (CLOSE or ABORT); at CLOSED the stack forgets the connection.
     pub(crate) orphaned: bool,
+    /// Of FIN-WAIT-2 less than a connection is kept ([`Orphan::Mini`](crate::config::Orphan)).
+    mini: bool,
     /// How it ended, once it has.
     pub(crate) ended: Option<CloseReason>,
     pub(crate) wake: Wake,
@@ -151,7 +153,7 @@ impl Tcb {
             .copied();
         let to = detour.map_or(to, |detour| detour.to);
         self.state = to;
-        if to == State::TimeWait && !(from == State::FinWait2 && self.orphaned) {
+        if to == State::TimeWait && !(from == State::FinWait2 && self.mini) {
             // Linux counts what it answers there, and in FIN-WAIT-2 after CLOSE, apart
             // (`tcp_timewait_check_oow_rate_limit`).
             self.rcv.last_challenge = None;

@@ -80,6 +80,7 @@ impl Tcb {
             state: State::Closed,
             passive: false,
             orphaned: false,
+            mini: false,
             ended: None,
             wake: Wake::default(),
             snd,

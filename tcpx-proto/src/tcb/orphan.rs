@@ -11,7 +11,12 @@ use crate::wire::{Flags, Segment};
 
 impl Tcb {
     pub(super) fn is_mini_orphan(&self) -> bool {
-        self.state == State::FinWait2 && self.orphaned && self.config.orphan == Orphan::Mini
+        self.state == State::FinWait2 && self.mini
+    }
+
+    /// No application will receive in FIN-WAIT-2, from now on or once it is reached.
+    pub(super) fn keep_less(&mut self) {
+        self.mini = self.config.orphan == Orphan::Mini;
     }
 
     /// All the checks that there are: only the peer's FIN, right behind what it sent before, goes
@@ -62,15 +67,18 @@ impl Tcb {
     }
 
     /// FIN-WAIT-1 becomes such an orphan at the ACK of our FIN, and what comes with that is not
-    /// looked at any more.
+    /// looked at any more; but the whole connection stays if that is a FIN (Linux
+    /// `tcp_rcv_state_process`).
     pub(super) fn check_orphaned(&mut self, cx: &mut Context<'_>, segment: &Segment<'_>) -> Check {
         let mini = self.orphaned && self.config.orphan == Orphan::Mini;
         let closed = self.state == State::FinWait1 && self.snd.is_fin_acked();
-        let old = (segment.header.seq + segment.len()).le(self.rcv.nxt)
+        let end = segment.header.seq + segment.len();
+        let old = (segment.is_empty() || end.le(self.rcv.nxt))
             && !segment.header.flags.contains(Flags::FIN);
         if !(mini && closed && old) {
             return Ok(());
         }
+        self.keep_less();
         self.leave_fin_wait_1(cx);
         Err(Stop::Done)
     }

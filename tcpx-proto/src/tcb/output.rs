@@ -206,7 +206,8 @@ impl Tcb {
         }
     }
 
-    fn rcv_edge_moves(&mut self) {
+    /// What the next segment offers is chosen.
+    pub(super) fn rcv_edge_moves(&mut self) {
         // Linux's window stays as it is while there is no socket.
         if self.is_request() && self.config.receive_window == ReceiveWindow::Linux {
             return;

@@ -235,6 +235,14 @@ impl Tcb {
         }
     }
 
+    /// The ACK of what came again, or has no room, goes at once, and so do the next ones
+    /// (`tcp_data_queue`).
+    pub(super) fn acknowledge_repeated(&mut self) {
+        self.ack_repetitions_quickly();
+        self.pace.owed = true;
+        self.acknowledge(Cause::Ack);
+    }
+
     /// At once where ACKs are not delayed, where it is out of order or fills a hole, and for the
     /// second full segment (MUST-40, SHLD-18, SHLD-19, MAY-13), in Linux for more than one
     /// (`__tcp_ack_snd_check`).

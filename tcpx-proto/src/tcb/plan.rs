@@ -191,7 +191,7 @@ impl Tcb {
         let nxt = self.snd.nxt;
         let edge = self.snd.una + self.snd.wnd;
         let rounds = self.snd.scaled && nxt.since(edge) < 1 << self.rcv.shift;
-        let inside = edge.ge(nxt) || rounds || !self.snd.syn_acked;
+        let inside = edge.ge(nxt) || rounds || self.is_request();
         if inside || self.config.shrunk_window == ShrunkWindow::Probe {
             nxt
         } else {

@@ -156,12 +156,13 @@ impl Room {
         self.text_in(self.memory.saturating_sub(self.used))
     }
 
-    /// Text came, `len` bytes up to `end` in a packet of `bytes`; the peer's full segment was
-    /// `before` until now and is `full`, `offered` is our window. `in_order`: or behind a hole.
+    /// A packet came, from `start` to `end`, `len` bytes of text among its `bytes`; the peer's full
+    /// segment was `before` until now and is `full`, `offered` is our window. `in_order`: or behind a hole.
     /// Returns whether the window may grow.
     pub(super) fn charge(
         &mut self,
-        (len, end, bytes): (u32, Seq, u32),
+        (start, end): (Seq, Seq),
+        (len, bytes): (u32, u32),
         (before, full): (u32, u32),
         offered: u32,
         in_order: bool,
@@ -178,7 +179,7 @@ impl Room {
             .and_then(|before| self.packets.get_mut(before))
         {
             // It goes into the packet before it, where it fits (`skb_try_coalesce`).
-            Some(before) if before.end == end.back(len) && before.spare >= len => {
+            Some(before) if before.end == start && before.spare >= len => {
                 before.end = end;
                 before.spare -= len;
             }
@@ -197,6 +198,12 @@ impl Room {
             self.selective
         };
         counts && self.grow(len, memory, full)
+    }
+
+    /// Whether text from `start` on goes into the packet that it continues (`skb_try_coalesce`).
+    pub(super) fn is_joined(&self, start: Seq, len: u32) -> bool {
+        let mut packets = self.packets.iter();
+        packets.any(|packet| packet.end == start && packet.spare >= len)
     }
 
     /// `tcp_set_window_clamp`.
@@ -339,13 +346,13 @@ impl Tcb {
         }))
     }
 
-    /// Text of this segment was stored, up to `end`, when the peer's full segment was taken to be
+    /// This segment was stored, from `start` to `end`, when the peer's full segment was taken to be
     /// `before`. `in_order`: or behind a hole.
     pub(super) fn charge_room(
         &mut self,
         now: Instant,
         segment: &Segment<'_>,
-        (len, end): (u32, Seq),
+        (start, end): (Seq, Seq),
         before: u32,
         in_order: bool,
     ) {
@@ -353,24 +360,30 @@ impl Tcb {
         let offered = self.rcv.edge.since(self.rcv.acked);
         let options = &segment.header.options;
         let sack = options.sack.as_slice().len() as u32;
-        let bytes = segment.payload.len() as u32
+        let len = segment.payload.len() as u32;
+        let bytes = len
             + u32::from(headers(self.tuple.remote))
             + if options.timestamps.is_some() { 12 } else { 0 }
             + if sack > 0 { 4 + 8 * sack } else { 0 };
         let echo = self.stamps.echo(&segment.header);
         let clock = self.stamps.value(now);
-        let Some(room) = self
-            .transfer
-            .as_mut()
-            .and_then(|transfer| transfer.room.as_mut())
-        else {
+        let Some(transfer) = self.transfer.as_mut() else {
             return;
         };
-        if room.charge((len, end, bytes), (before, full), offered, in_order) {
+        let held = transfer.receive.held_end();
+        let Some(room) = transfer.room.as_mut() else {
+            return;
+        };
+        if room.charge(
+            (start, end),
+            (len, bytes),
+            (before, full),
+            offered,
+            in_order,
+        ) {
             self.pace.hurry();
         }
-        if let (false, Some(last)) = (in_order || self.orphaned, room.packets.back()) {
-            let held = last.end.since(self.rcv.nxt);
+        if !in_order && !self.orphaned {
             let text = u64::from(room.read) * 2 + u64::from(held);
             room.extend(text, self.config.receive_limit);
         }
@@ -386,11 +399,9 @@ impl Tcb {
     /// The application has read: its packets are free, and the memory may grow.
     pub(super) fn free_room(&mut self, now: Instant) {
         let unread = self.unread() as u32;
-        let next = self
-            .rcv
-            .nxt
-            .back(u32::from(self.rcv.fin_reached))
-            .back(unread);
+        // The FIN goes with what was read last.
+        let fin = self.rcv.fin_reached && unread > 0;
+        let next = self.rcv.nxt.back(u32::from(fin)).back(unread);
         let limit = self.config.receive_limit;
         if let Some(room) = self
             .transfer
@@ -469,7 +480,8 @@ mod tests {
                 (Instant::ZERO, Seq(1)),
             );
             room.charge(
-                (LEAST, Seq(1) + LEAST, LEAST + 40),
+                (Seq(1), Seq(1) + LEAST),
+                (LEAST, LEAST + 40),
                 (1460, 1460),
                 LEAST,
                 true,

@@ -359,7 +359,7 @@ impl Tcb {
         let alone = segment.len() == 1 || self.config.syn_text == SynText::Queue;
         if header.flags.contains(Flags::ACK) && header.ack == self.snd.nxt && !self.passive && alone
         {
-            self.pending.ack = Some(Cause::Ack);
+            self.acknowledge_repeated();
             self.rcv.duplicate = Some((self.rcv.irs, self.rcv.irs + 1));
             self.ecn.confirm(header.flags);
             self.check_ack(cx, segment)?;

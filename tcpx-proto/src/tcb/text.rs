@@ -4,7 +4,7 @@ use super::Tcb;
 use super::buffer::Inserted;
 use super::context::Context;
 use super::segment_arrives::{Check, Stop};
-use crate::config::{BeyondWindow, SequenceCheck, TextOverFin};
+use crate::config::{BeyondWindow, Overlap, SequenceCheck, TextOverFin};
 use crate::error::CloseReason;
 use crate::event::{Discard, What};
 use crate::label::Cause;
@@ -53,8 +53,7 @@ impl Tcb {
         let reported = self.rcv.note_duplicate(segment);
         if (segment.header.seq + segment.len()).le(self.rcv.nxt) {
             if !segment.is_empty() && !segment.header.flags.contains(Flags::SYN) {
-                self.ack_repetitions_quickly();
-                self.acknowledge(Cause::Ack);
+                self.acknowledge_repeated();
                 return Err(Stop::Discard(Discard::Duplicate));
             }
             cx.note(What::Accepted {
@@ -100,10 +99,11 @@ impl Tcb {
     ) -> Result<Option<(Seq, Seq)>, Stop> {
         let Arrived { seq, text, fin } = *arrived;
         let nxt = self.rcv.nxt;
+        let start = segment.header.seq + u32::from(segment.header.flags.contains(Flags::SYN));
         let offset = seq.since(nxt);
         let window = self.rcv.window();
         if self.config.beyond_window == BeyondWindow::Whole && offset > 0 && offset >= window {
-            self.acknowledge(Cause::Ack);
+            self.acknowledge_repeated();
             return Err(Stop::Discard(Discard::NoRoom));
         }
         // Linux looks at where it begins, and has room for as much as a packet holds.
@@ -117,6 +117,7 @@ impl Tcb {
         let inside = if cut { &text[..fits] } else { text };
         // With text a FIN may lie right behind the window, as in Linux.
         let fin = fin && !cut && (whole || offset as usize + text.len() <= window as usize);
+        let held = self.held(seq, inside.len() as u32, fin);
         let Some((inserted, holes)) = self.insert(cx.left.memory, offset, inside, fin) else {
             self.acknowledge(Cause::Ack);
             return Err(Stop::Discard(Discard::NoRoom));
@@ -127,8 +128,8 @@ impl Tcb {
         let in_order = inserted.advanced > 0 || repeated;
         if in_order || offset > 0 {
             let before = self.measure(cx, segment, in_order);
-            if inserted.new > 0 {
-                let stored = (text.len() as u32, end);
+            if in_order || inserted.new > 0 || (fin && !inserted.refused) {
+                let stored = (start, end + u32::from(fin));
                 self.charge_room(cx.now, segment, stored, before, in_order);
             }
         }
@@ -149,9 +150,19 @@ impl Tcb {
             let at_once = filled || inserted.new == 0 || cut;
             self.plan_ack(cx, at_once);
         }
-        Ok(inserted
-            .duplicate
-            .map(|(left, right)| (nxt + left, nxt + right)))
+        Ok(held.map(|(left, right)| (nxt + left, nxt + right)))
+    }
+
+    /// The first part of this text, with its FIN, that is held behind a hole: offsets from RCV.NXT.
+    fn held(&self, seq: Seq, len: u32, fin: bool) -> Option<(u32, u32)> {
+        let transfer = self.transfer.as_ref()?;
+        let room = transfer.room.as_ref();
+        let joins = self.config.overlap == Overlap::Linux
+            && room.is_none_or(|room| room.is_joined(seq, len));
+        let offset = seq.since(self.rcv.nxt);
+        transfer
+            .receive
+            .duplicate(offset, len + u32::from(fin), joins)
     }
 
     /// Inserts text at this offset from RCV.NXT; `None` where there is nothing to insert or no
@@ -191,6 +202,8 @@ impl Tcb {
         self.rcv.fin_reached = true;
         self.wake.readable = true;
         self.plan_ack_of_fin(cx);
+        // TIME-WAIT has no buffer by which to choose it.
+        self.rcv_edge_moves();
         match self.state {
             State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
             State::FinWait1 if self.snd.is_fin_acked() => {

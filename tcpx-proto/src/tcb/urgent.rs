@@ -14,6 +14,8 @@ pub(super) struct Urgent {
     /// The byte after the urgent data (MUST-62).
     up_to: Seq,
     byte: Byte,
+    /// A RECEIVE found nothing else to give.
+    passed: bool,
 }
 
 /// The last byte of urgent data, for [`UrgentData::OutOfBand`].
@@ -53,6 +55,7 @@ impl Tcb {
             self.rcv.urgent = Some(Urgent {
                 up_to,
                 byte: Byte::Awaited,
+                passed: false,
             });
             cx.note(What::Urgent { up_to });
             //= MUST-32
@@ -110,8 +113,18 @@ impl Tcb {
         if self.unread() > 1 || self.rcv.fin_reached {
             self.pass_mark();
         }
-        self.urgent_left()
-            .map_or(wanted, |left| wanted.min(left - 1))
+        let left = self.urgent_left();
+        if let (Some(1), 1, Some(urgent)) = (left, self.unread(), &mut self.rcv.urgent) {
+            urgent.passed = true;
+        }
+        left.map_or(wanted, |left| wanted.min(left - 1))
+    }
+
+    /// Bytes that the application has not been offered: Linux drops the byte that is out of band
+    /// where a RECEIVE finds nothing else (`tcp_recvmsg_locked`).
+    pub(super) fn unoffered(&self) -> usize {
+        let passed = self.rcv.urgent.is_some_and(|urgent| urgent.passed);
+        self.unread() - usize::from(passed && self.unread() == 1)
     }
 
     /// Where the next RECEIVE of `wanted` bytes would begin, and how many it might give, by

@@ -3,14 +3,16 @@
 
 use std::io::{self, Read};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tcpx_proto::lexer::{Word, duration};
 use tcpx_tests::differential::case::Case;
+use tcpx_tests::differential::generate;
 use tcpx_tests::differential::judge::{Judge, Progress, SLOW};
 use tcpx_tests::differential::side::Pace;
 
 const USAGE: &str = "usage: differential [SEED=number] [COUNT=cases | DURATION=10m] [CASE=file]
-  CASE: replays the case in a file (-: standard input) instead; SLOW=1: 100 ms between all steps";
+  CASE: replays instead the case in a file (-: standard input), or the case of this number of SEED
+  SLOW=1: 100 ms between all steps";
 
 /// The longest DURATION.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -63,8 +65,9 @@ fn options() -> Result<Options, String> {
 fn run() -> io::Result<ExitCode> {
     let options = options().map_err(io::Error::other)?;
     let mut judge = Judge::new()?;
-    if let Some(file) = options.case {
-        return replay(&mut judge, &file, options.slow);
+    if let Some(case) = &options.case {
+        let case = read_case(case, options.seed)?;
+        return replay(&mut judge, case, options.slow);
     }
     let seed = match options.seed {
         Some(seed) => seed,
@@ -75,6 +78,7 @@ fn run() -> io::Result<ExitCode> {
         (count, _) => count.unwrap_or(u64::MAX),
     };
     judge.slow = options.slow;
+    judge.until = options.duration.map(|duration| Instant::now() + duration);
     println!("seed {seed}");
     let mut progress = Progress::default();
     let report = judge.run(seed, |report| {
@@ -98,16 +102,22 @@ fn run() -> io::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!report.findings.is_empty())))
 }
 
-fn replay(judge: &mut Judge, file: &str, slow: bool) -> io::Result<ExitCode> {
+/// The case in a file, or the one with a number.
+fn read_case(name: &str, seed: Option<u64>) -> io::Result<Case> {
+    if let (Some(seed), Ok(number)) = (seed, name.parse()) {
+        return Ok(generate::case(seed, number));
+    }
     let mut text = String::new();
-    match file {
+    match name {
         "-" => _ = io::stdin().read_to_string(&mut text)?,
-        _ => text = std::fs::read_to_string(file)?,
+        _ => text = std::fs::read_to_string(name)?,
     }
     let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
-    let case: Case = (lines.collect::<Vec<_>>().join("\n"))
-        .parse()
-        .map_err(io::Error::other)?;
+    let case = lines.collect::<Vec<_>>().join("\n").parse();
+    case.map_err(io::Error::other)
+}
+
+fn replay(judge: &mut Judge, case: Case, slow: bool) -> io::Result<ExitCode> {
     let pace = match slow {
         true => SLOW,
         false => Pace::Fast,
@@ -115,6 +125,9 @@ fn replay(judge: &mut Judge, file: &str, slow: bool) -> io::Result<ExitCode> {
     let played = judge.play(&[case], pace)?;
     for played in &played {
         println!("{played}");
+        if let Some(name) = played.known() {
+            println!("known: {name}");
+        }
     }
     let differ = played.iter().any(|played| played.difference.is_some());
     Ok(ExitCode::from(u8::from(differ)))

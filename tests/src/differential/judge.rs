@@ -27,6 +27,9 @@ const REPLAYS: usize = 3;
 const OF_A_BURST: usize = 3;
 /// Of each kind of difference so many are repeated and shrunk.
 const OF_A_KIND: usize = 1;
+/// Shrinking a case takes no longer, where each case is played fast, and where it is played slowly.
+const SHRINKING: Duration = Duration::from_secs(4);
+const SHRINKING_SLOWLY: Duration = Duration::from_secs(10);
 
 /// Both hosts.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Judge {
     tcpx: Side<Tcpx>,
     /// Every round of a run leaves time to the timers, not only one in twenty.
     pub slow: bool,
+    /// When a run ends, if it does not end before: nothing is shrunk any more.
+    pub until: Option<Instant>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -112,6 +117,7 @@ impl Judge {
             kernel: Side::new(Kernel::new(&kernels)?, kernels_tun),
             tcpx: Side::new(host, our_tun),
             slow: false,
+            until: None,
             _runtime: runtime,
         })
     }
@@ -142,9 +148,8 @@ impl Judge {
 
     /// Plays these cases in as many rounds as it takes.
     fn play_all(&mut self, cases: &[Case], pace: Pace) -> io::Result<Vec<Played>> {
-        let at_a_time = if pace == Pace::Fast { FAST } else { SLOTS };
         let mut played = Vec::new();
-        for some in cases.chunks(at_a_time) {
+        for some in cases.chunks(at_a_time(pace)) {
             played.extend(self.play(some, pace)?);
         }
         Ok(played)
@@ -179,24 +184,35 @@ impl Judge {
         Ok(last)
     }
 
-    /// The shortest case that still differs, without becoming a known difference.
+    /// The shortest case that still differs, without becoming a known difference, as far as the
+    /// time goes.
     fn shrunk(&mut self, mut best: Played) -> io::Result<Played> {
+        let time = match best.pace {
+            Pace::Fast => SHRINKING,
+            Pace::Slow(..) => SHRINKING_SLOWLY,
+        };
+        let until = Instant::now() + time;
+        let until = self.until.map_or(until, |end| end.min(until));
         for simpler in [
             shrink::fewer_steps as fn(&Case) -> Vec<Case>,
             shrink::plainer_steps,
         ] {
-            while let Some(next) = self.simplified(&best, simpler)? {
+            while Instant::now() < until
+                && let Some(next) = self.simplified(&best, simpler, until)?
+            {
                 best = next;
             }
         }
         Ok(best)
     }
 
-    /// The simplest of these that differs as this one does, on three connections at a time.
+    /// A simpler one that differs as this one does, on three connections at a time: the simplest
+    /// of those that are played together.
     fn simplified(
         &mut self,
         best: &Played,
         simpler: fn(&Case) -> Vec<Case>,
+        until: Instant,
     ) -> io::Result<Option<Played>> {
         let mut simpler = simpler(&best.case);
         if let Some(at) = &best.difference {
@@ -206,18 +222,26 @@ impl Judge {
         }
         let weight = shrink::weight(&best.case);
         simpler.retain(|case| shrink::weight(case) < weight);
-        let copies: Vec<Case> = simpler
-            .iter()
-            .flat_map(|case| std::iter::repeat_n(case.clone(), REPLAYS))
-            .collect();
-        let played = self.play_all(&copies, best.pace)?;
+        simpler.sort_by_key(shrink::weight);
         let kind = best.alike();
-        Ok(played
-            .chunks(REPLAYS)
-            .filter(|copies| copies.iter().all(|played| played.alike() == kind))
-            .filter_map(<[Played]>::last)
-            .min_by_key(|played| shrink::weight(&played.case))
-            .cloned())
+        for some in simpler.chunks(at_a_time(best.pace) / REPLAYS) {
+            if Instant::now() >= until {
+                break;
+            }
+            let copies: Vec<Case> = some
+                .iter()
+                .flat_map(|case| std::iter::repeat_n(case.clone(), REPLAYS))
+                .collect();
+            let played = self.play(&copies, best.pace)?;
+            let found = played
+                .chunks(REPLAYS)
+                .filter(|copies| copies.iter().all(|played| played.alike() == kind))
+                .find_map(<[Played]>::last);
+            if found.is_some() {
+                return Ok(found.cloned());
+            }
+        }
+        Ok(None)
     }
 
     /// Repeats and shrinks what differs among these.
@@ -244,8 +268,10 @@ impl Judge {
                 continue;
             }
             let shrunk = self.shrunk(played)?;
-            let shrunk = self.again(&shrunk.case, shrunk.pace)?.unwrap_or(shrunk);
-            report.add(number, shrunk);
+            match self.again(&shrunk.case, shrunk.pace)? {
+                Some(again) => report.add(number, again),
+                None => report.passing += 1,
+            }
         }
         Ok(())
     }
@@ -309,6 +335,11 @@ impl Judge {
     }
 }
 
+/// Cases that are played at a time.
+fn at_a_time(pace: Pace) -> usize {
+    if pace == Pace::Fast { FAST } else { SLOTS }
+}
+
 impl Report {
     /// Takes in what differs in a case, as short as it gets.
     fn add(&mut self, number: u64, shrunk: Played) {
@@ -331,7 +362,8 @@ impl Report {
 }
 
 impl Played {
-    fn known(&self) -> Option<&'static str> {
+    /// The name of the known difference that this is.
+    pub fn known(&self) -> Option<&'static str> {
         let difference = self.difference.as_ref()?;
         known::name(&self.case, difference, &self.kernel, &self.tcpx)
     }

@@ -116,8 +116,10 @@ const KNOWN: &[(&str, Matcher)] = &[
             }
             replies
         };
-        let fin = matches!(seen.step, Step::Arrive(it) if it.flags.contains(Flags::FIN));
-        fin && bare(seen.kernel) == bare(seen.tcpx)
+        let fin = |step: &Step| matches!(step, Step::Arrive(it) if it.flags.contains(Flags::FIN));
+        let mut steps = seen.past().map(|(step, _)| step).chain([seen.step]);
+        steps.any(fin)
+            && bare(seen.kernel) == bare(seen.tcpx)
             && matches!(seen.kernel.state, State::TimeWait | State::Closing)
     }),
     ("bursts", |seen| {
@@ -195,7 +197,7 @@ const KNOWN: &[(&str, Matcher)] = &[
                     let mut options = reply.options.clone();
                     options.retain(|option| !matches!(option, Field::Stamps(_)));
                     (
-                        reply.flags,
+                        reply.control(),
                         reply.seq,
                         reply.ack,
                         reply.text.clone(),

@@ -97,8 +97,6 @@ pub(crate) struct Inserted {
     pub(crate) new: u32,
     /// Some of it was refused: no room for it, or for another hole.
     pub(crate) refused: bool,
-    /// The first of it that was held out of order already: offsets from where RCV.NXT was.
-    pub(crate) duplicate: Option<(u32, u32)>,
 }
 
 /// Bytes received in order and not read, and behind them those that came out of order (SHLD-31),
@@ -131,6 +129,17 @@ impl ReceiveBuffer {
     /// Whether something out of order waits behind a hole.
     pub(crate) fn has_holes(&self) -> bool {
         !self.assembler.is_empty()
+    }
+
+    /// One past the last that waits behind a hole, a FIN included: an offset from RCV.NXT.
+    pub(crate) fn held_end(&self) -> u32 {
+        self.assembler.end()
+    }
+
+    /// The first of `len` sequence numbers from there on that is held behind a hole: offsets from
+    /// RCV.NXT. `joins`: they go into the memory of what they continue.
+    pub(crate) fn duplicate(&self, offset: u32, len: u32, joins: bool) -> Option<(u32, u32)> {
+        self.assembler.duplicate(offset, offset + len, joins)
     }
 
     /// Bytes of memory that it takes to store `len` bytes of text there, beyond what is taken
@@ -169,9 +178,6 @@ impl ReceiveBuffer {
             };
         }
         let end = offset + inside.len() as u32;
-        let duplicate = self
-            .assembler
-            .duplicate(offset, end + u32::from(fin), overlap);
         self.assembler.cover_fins(offset, end, overlap);
         let new = end - offset - self.assembler.covered(offset, end);
         if offset > 0 {
@@ -179,7 +185,6 @@ impl ReceiveBuffer {
             let Some(from) = self.assembler.hold(offset, end, fin, overlap) else {
                 return Inserted {
                     refused: true,
-                    duplicate,
                     ..Inserted::default()
                 };
             };
@@ -190,7 +195,6 @@ impl ReceiveBuffer {
             return Inserted {
                 new,
                 refused,
-                duplicate,
                 ..Inserted::default()
             };
         }
@@ -211,7 +215,6 @@ impl ReceiveBuffer {
             fin,
             new,
             refused,
-            duplicate,
         }
     }
 
