@@ -515,8 +515,9 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "simultaneous-shutdown",
-        "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4); Linux \
-         sends none before the socket is closed",
+        "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4), and the \
+         SYN,ACK goes out again until it is acknowledged; Linux sends no FIN before the socket is \
+         closed, and then repeats only that",
     ),
     (
         "error-kind",

@@ -70,14 +70,22 @@ const KNOWN: &[(&str, Matcher)] = &[
             && matches!(seen.step, Step::Arrive(it) if it.flags.contains(Flags::ACK))
     }),
     ("simultaneous-shutdown", |seen| {
+        let sends = |followed: &Followed, what| {
+            let mut replies = followed.replies.iter();
+            replies.any(|it| it.flags.contains(what))
+        };
+        let repeats = |followed: &Followed, what| {
+            let mut replies = followed.replies.iter().filter(|it| it.repeated);
+            replies.any(|it| it.flags.contains(what))
+        };
         is_simultaneous(seen)
-            && seen.before == State::SynReceived
             && match seen.step {
-                Step::Call(Call::Shutdown) => true,
-                Step::Call(Call::Close) => {
-                    let mut replies = seen.tcpx.replies.iter();
-                    replies.any(|it| it.flags.contains(Flags::FIN))
+                _ if seen.what == What::Repetition => {
+                    repeats(seen.kernel, Flags::FIN) && repeats(seen.tcpx, Flags::SYN)
                 }
+                _ if seen.before != State::SynReceived => false,
+                Step::Call(Call::Shutdown) => true,
+                Step::Call(Call::Close) => sends(seen.tcpx, Flags::FIN),
                 _ => false,
             }
     }),
