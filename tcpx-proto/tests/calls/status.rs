@@ -3,8 +3,9 @@
 use super::common::{ACK, Bench, PEER_ISS, with};
 use std::time::Duration;
 use tcpx_proto::config::Profile;
+use tcpx_proto::seq::Seq;
 use tcpx_proto::tcb::RecoveryState;
-use tcpx_proto::wire::{Flags, Options};
+use tcpx_proto::wire::{Flags, Options, Timestamps};
 
 const MSS: usize = 1460;
 
@@ -111,4 +112,25 @@ fn status_is_in_loss_after_a_timeout_and_counts_unanswered_probes() {
     assert_eq!(bench.status().irs, PEER_ISS);
     bench.arrive(bench.rcv_nxt, bench.snd_una, ACK | Flags::FIN, b"end");
     assert_eq!(bench.status().bytes_received, 3);
+}
+
+/// A timestamp knows only whole milliseconds.
+#[test]
+fn status_takes_the_first_round_trip_time_from_the_syn_itself() {
+    let config = with(Bench::plain(Profile::Linux), |conn| conn.timestamps = true);
+    let mut bench = Bench::new(config).with_timestamps(1000);
+    bench.listen();
+    let sent = bench.arrive(PEER_ISS, Seq(0), Flags::SYN, b"");
+    let start = bench.now;
+    bench.now = bench.now + Duration::from_micros(50);
+    let mut ack = bench.header(bench.rcv_nxt, bench.snd_nxt, ACK);
+    let stamp = sent[0].header.options.timestamps.unwrap();
+    ack.options.timestamps = Some(Timestamps {
+        value: stamp.echo,
+        echo: stamp.value,
+    });
+    bench.say(ack, b"");
+    let status = bench.status();
+    assert!(status.timestamps);
+    assert_eq!(status.srtt, Some(bench.now.since(start)));
 }
