@@ -202,8 +202,10 @@ impl Tcb {
         self.rcv.fin_reached = true;
         self.wake.readable = true;
         self.plan_ack_of_fin(cx);
-        // TIME-WAIT has no buffer by which to choose it.
-        self.rcv_edge_moves();
+        // TIME-WAIT has no buffer by which to choose it, nor has an orphan that is kept small.
+        if !self.is_mini_orphan() {
+            self.rcv_edge_moves();
+        }
         match self.state {
             State::Established => self.change_state(cx, Trigger::Fin, State::CloseWait),
             State::FinWait1 if self.snd.is_fin_acked() => {
