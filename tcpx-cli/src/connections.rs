@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tcpx_proto::config::{Config, Profile};
+    use tcpx_proto::event::Timer;
     use tcpx_proto::id::FourTuple;
     use tcpx_proto::stack::Stack;
 
@@ -223,6 +224,46 @@ SYN-SENT\t0\t0\t10.0.0.1:2\t10.0.0.2:7000\t0.2 s\tretransmission in 0.8 s
         assert_eq!(table.aligned(90).lines().count(), 3);
         assert_eq!(super::table(&[], Instant::ZERO).0, "0 connections");
     }
+
+    /// Every member of STATUS has its place in the line.
+    #[test]
+    fn line_has_a_member_for_each_of_status() {
+        let mut stack = Stack::new(Config::default(), 7);
+        stack.reserve([10, 0, 0, 1].into(), 1..=9);
+        let tuple = FourTuple {
+            local: ([10, 0, 0, 1], 9).into(),
+            remote: ([10, 0, 0, 2], 7000).into(),
+        };
+        let conn = stack
+            .connect(Instant::ZERO, tuple, &Config::default().conn)
+            .unwrap();
+        let mut status = stack.status(conn).unwrap();
+        status.timer = Some(Timer::Retransmission);
+        status.deadline = Some(Instant::ZERO);
+        status.window_scale = Some((1, 2));
+        status.urgent = Some(3);
+        status.srtt = Some(Duration::from_millis(4));
+        status.rttvar = Some(Duration::from_millis(5));
+        status.min_rtt = Some(Duration::from_millis(6));
+        status.ssthresh = Some(7);
+        status.text_heard_at = Some(Instant::ZERO);
+        let line = line(&status, Instant::ZERO);
+        let shown = format!("{status:#?}");
+        let fields = shown.lines().filter_map(|line| line.strip_prefix("    "));
+        let names = fields
+            .filter_map(|field| field.split_once(':'))
+            .map(|it| it.0);
+        let names: Vec<&str> = names.filter(|name| !name.starts_with(' ')).collect();
+        assert!(names.len() > 40, "{names:?}");
+        for name in names {
+            let name = match name {
+                "window_scale" => "snd_wscale",
+                _ => name.trim_end_matches("_at"),
+            };
+            assert!(line.get(name).is_some(), "{name}");
+        }
+    }
+
     /// Where STATUS has a value, the line has it, and no two members have the same name.
     #[test]
     fn line_has_what_status_knows() {

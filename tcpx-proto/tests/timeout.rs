@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent, with};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, ConnConfig, GiveUp, KeepAlive, Persist, ProbeInterval, Profile, Samples,
-    TimerGranularity, Variance,
+    Config, ConnConfig, GiveUp, KeepAlive, Persist, ProbeInterval, ProbeTimer, Profile, Samples,
+    ShrunkWindow, TimerGranularity, Variance,
 };
 use tcpx_proto::error::CloseReason;
 use tcpx_proto::event::{Event, What};
@@ -373,6 +373,56 @@ fn linux_simultaneous_open_gives_a_round_trip_time_from_the_syn_ack_on() {
         bench.say(ack, b"");
         let sent = repetitions(&mut bench, millis(2000));
         assert_eq!(sent[0], expected, "{samples:?} {stamped}");
+    }
+}
+
+/// The causes and times of what is sent within a second from `since`.
+fn causes(bench: &mut Bench, since: Instant) -> Vec<(Cause, u128)> {
+    let sent = bench.run(millis(1000) - bench.now.since(since));
+    let causes = sent.iter().map(|sent| sent.label.cause);
+    causes.zip(times(since, &sent)).collect()
+}
+
+/// `tcp_schedule_loss_probe` while a probe is on its way: the probe that the new text asks for is
+/// none, and leaves the timeout that counts from the oldest segment.
+#[test]
+fn linux_text_behind_a_probe_moves_no_timeout() {
+    for (probe_timer, expected) in [
+        (ProbeTimer::Linux, [220, 660]),
+        (ProbeTimer::Rfc8985, [260, 700]),
+    ] {
+        let mut bench = near(|conn| {
+            conn.sack = true;
+            conn.probe_timer = probe_timer;
+        });
+        bench.send(&[7; 3000]);
+        let since = bench.now;
+        bench.run(millis(60));
+        bench.send(b"more");
+        let again = [Cause::Retransmission(1), Cause::Retransmission(2)];
+        let expected: Vec<_> = again.into_iter().zip(expected).collect();
+        assert_eq!(causes(&mut bench, since), expected, "{probe_timer:?}");
+    }
+}
+
+/// `tcp_write_wakeup` asks for no probe of a tail.
+#[test]
+fn linux_what_silly_window_avoidance_held_back_is_no_tail() {
+    for (shrunk_window, expected) in [
+        (ShrunkWindow::Resend, Cause::Retransmission(1)),
+        (ShrunkWindow::Probe, Cause::TailLossProbe),
+    ] {
+        let mut bench = near(|conn| {
+            conn.sack = true;
+            conn.no_delay = false;
+            conn.shrunk_window = shrunk_window;
+        });
+        bench.window = 100;
+        exchange(&mut bench, millis(20));
+        assert_eq!(bench.send(&[7; 1000]), []);
+        let since = bench.now;
+        let sent = causes(&mut bench, since);
+        assert_eq!(sent[..2], [(Cause::Call, 220), (expected, 440)]);
     }
 }
 

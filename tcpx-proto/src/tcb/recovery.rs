@@ -10,7 +10,7 @@ use super::scoreboard::Mark;
 use super::spurious::Settled;
 use super::validation::Sending;
 use super::{Tcb, Transfer};
-use crate::config::{CwndReduction, ProbeTimer, Recovery, SlowStart, SpuriousLoss, TimeoutSack};
+use crate::config::{CwndReduction, ProbeTimer, Recovery, SpuriousLoss, TimeoutSack};
 use crate::event::Timer;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
@@ -106,10 +106,9 @@ impl Tcb {
             congestion.slow_down(&flight);
             self.ecn.on_window_reduced(self.snd.nxt);
         }
-        // RFC 5681 knows no degree of reordering; `tcp_may_raise_cwnd`.
+        // `tcp_may_raise_cwnd`; it matters where slow start counts what was delivered.
         let most = self.config.dup_ack_threshold.saturating_mul(path.mss);
-        path.reorders =
-            self.config.slow_start == SlowStart::PerByte && history.rack.reordering() > most;
+        path.reorders = history.rack.reordering() > most;
         let mut ended = false;
         if acked > 0 && history.board.is_reneged() {
             path.loses = self.on_reneged(cx);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use common::{ACK, Bench, PEER_ISS, SYN_ACK, Sent};
 use proptest::prelude::*;
 use tcpx_proto::config::{
-    Config, Congestion, ConnConfig, CwndReduction, FinRepeats, Profile, Recovery, Rto,
+    Config, Congestion, ConnConfig, CwndReduction, FinRepeats, Profile, Recovery, Rto, SlowStart,
     SpuriousLoss, TimeoutSack,
 };
 use tcpx_proto::event::Timer;

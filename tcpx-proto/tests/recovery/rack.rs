@@ -66,6 +66,23 @@ fn rfc_8985_6_2_after_reordering_three_duplicates_are_no_proof_either() {
     assert_eq!(which(first, &bench.run(millis(100))), [3]);
 }
 
+/// `tcp_may_raise_cwnd`: where segments overtake each other far, what is held counts; RFC 5681 knows
+/// of no such thing.
+#[test]
+fn linux_held_text_opens_the_window_where_segments_overtake_each_other_far() {
+    for (slow_start, grows) in [(SlowStart::PerByte, true), (SlowStart::PerAck, false)] {
+        let mut config = config(Recovery::Rack);
+        config.conn.slow_start = slow_start;
+        let (mut bench, first) = in_flight(config, 10);
+        bench.now = bench.now + millis(99);
+        sack(&mut bench, first, 0, &[(5, 7)]);
+        sack(&mut bench, first, 7, &[]);
+        let before = bench.status().cwnd;
+        sack(&mut bench, first, 7, &[(8, 9)]);
+        assert_eq!(bench.status().cwnd > before, grows, "{slow_start:?}");
+    }
+}
+
 #[test]
 fn rfc_8985_6_2_three_small_segments_held_leave_no_doubt() {
     let (mut bench, first) = in_flight(config(Recovery::Rack), 0);

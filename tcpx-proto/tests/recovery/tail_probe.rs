@@ -111,6 +111,22 @@ fn rfc_8985_7_4_probe_that_made_a_loss_good_costs_half_the_window_and_a_needless
     }
 }
 
+/// The ACK of the first one and text that comes with the same number are no duplicates, so that the
+/// probe made a loss good.
+#[test]
+fn rfc_8985_7_4_neither_the_first_ack_nor_text_of_the_peer_shows_a_probe_to_be_needless() {
+    let (mut bench, first) = measured(Recovery::Rack);
+    bench.send(&vec![7; 11 * MSS as usize]);
+    sack(&mut bench, first, 10, &[]);
+    assert_eq!(which(first, &bench.run(millis(450))), [10]);
+    sack(&mut bench, first, 11, &[]);
+    bench.arrive(bench.rcv_nxt, bench.snd_una, ACK, b"text");
+    let before = bench.status().ssthresh;
+    bench.send(&[7; 10]);
+    bench.acknowledge();
+    assert!(bench.status().ssthresh.is_some() && bench.status().ssthresh != before);
+}
+
 #[test]
 fn rfc_8985_7_nobody_probes_by_rfc_6675_or_without_sack() {
     let (mut bench, _) = measured(Recovery::Rfc6675);

@@ -238,6 +238,10 @@ fn status_says_what_tcp_info_of_the_kernel_says_at_the_other_end() {
         );
         let listener = listen(&host);
         let mut near = tokio::net::TcpStream::connect(OURS).await.unwrap();
+        // As ours, whatever this machine prefers.
+        socket2::SockRef::from(&near)
+            .set_tcp_congestion(b"cubic")
+            .unwrap();
         let mut far = listener.accept().await.unwrap().0;
         let (text, mut heard) = (pattern(5000), vec![0; 5000]);
         for _ in 0..20 {

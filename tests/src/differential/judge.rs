@@ -429,7 +429,11 @@ impl fmt::Display for Played {
             writeln!(f, "    # kernel: {kernel}")?;
             let differs = self.difference.as_ref().filter(|at| at.step == nth);
             match differs {
-                Some(difference) => writeln!(f, "    # tcpx:   {tcpx}   <-- {}", difference.what)?,
+                Some(Difference { what, .. }) => {
+                    let known = self.known().map(|name| format!(" (known: {name})"));
+                    let known = known.unwrap_or_default();
+                    writeln!(f, "    # tcpx:   {tcpx}   <-- {what}{known}")?;
+                }
                 None if kernel != tcpx => writeln!(f, "    # tcpx:   {tcpx}")?,
                 None => {}
             }

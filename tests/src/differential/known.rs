@@ -280,23 +280,39 @@ const KNOWN: &[(&str, Matcher)] = &[
             && matches!(kernel[..], [(Flags::ACK, _), ref rest @ ..] if rest == tcpx)
     }),
     ("part-of-a-segment", |seen| {
-        let part = |step: &Step| match step {
-            Step::Arrive(it) if it.flags.contains(Flags::ACK) => match it.ack.base {
-                Base::SndUna => it.ack.offset > 0,
-                Base::SndNxt => (-1000..0).contains(&it.ack.offset),
-                _ => false,
-            },
-            _ => false,
-        };
-        let late = matches!(seen.what, What::Repetition | What::Timed);
-        late && seen
-            .case
-            .steps
-            .iter()
-            .take(seen.earlier.len() + 1)
-            .any(part)
+        let timed = matches!(seen.what, What::Repetition | What::Timed);
+        timed && acknowledges_part(seen)
     }),
 ];
+
+/// Whether an ACK ended inside a segment of the kernel's.
+fn acknowledges_part(seen: &Seen<'_>) -> bool {
+    // Relative to the ISS.
+    let (mut una, mut nxt) = (0, 0);
+    let mut ends = vec![0, 1];
+    for (step, followed) in seen.past().chain([(seen.step, seen.kernel)]) {
+        let ack = match step {
+            Step::Arrive(it) if it.flags.contains(Flags::ACK) => match it.ack.base {
+                Base::SndNxt => nxt + it.ack.offset.clamp(-nxt, 0),
+                Base::SndUna => una + it.ack.offset.clamp(-una, nxt),
+                Base::Iss => it.ack.offset,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        if ack < nxt && !ends.contains(&ack) {
+            return true;
+        }
+        una = una.max(ack.min(nxt));
+        for reply in &followed.replies {
+            let counts = reply.flags.intersection(Flags::SYN | Flags::FIN);
+            let end = reply.seq + reply.text.len() as i32 + i32::from(!counts.is_empty());
+            ends.push(end);
+            nxt = nxt.max(end);
+        }
+    }
+    false
+}
 
 /// The last acknowledgment number that was sent.
 fn last_ack(side: &Followed) -> Option<i32> {

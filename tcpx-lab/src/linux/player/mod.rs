@@ -195,10 +195,12 @@ impl Executor {
     }
 }
 
-/// A socket at an address. Its port may still have connections in TIME-WAIT.
+/// A socket at an address, with the congestion control of profile `linux`, whatever this machine
+/// prefers, where the kernel has it. Its port may still have connections in TIME-WAIT.
 fn socket(own: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    let _default_stays = socket.set_tcp_congestion(b"cubic");
     options.apply(&socket)?;
     if own.port() != 0 || own.ip() != Ipv4Addr::UNSPECIFIED {
         socket.bind(&own.into())?;
