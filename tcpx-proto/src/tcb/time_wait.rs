@@ -26,7 +26,9 @@ impl Tcb {
             && !header.flags.contains(Flags::RST);
         // A listener that drops SYN,FIN has lost Linux the TIME-WAIT by then. Ours stays.
         let dropped = self.config.syn_text == SynText::Drop && header.flags.contains(Flags::FIN);
-        if self.state != State::TimeWait || !alone || dropped || !cx.listener {
+        let acknowledges = self.config.time_wait_refused == TimeWaitRefused::Acknowledge;
+        let reopens = cx.listener && !dropped;
+        if self.state != State::TimeWait || !alone || !(reopens || acknowledges) {
             return Ok(());
         }
         let by_rfc = self.config.time_wait_reopen == TimeWaitReopen::Rfc6191;
@@ -44,8 +46,15 @@ impl Tcb {
         };
         //= 6191-6
         if !newer {
-            if self.config.time_wait_refused == TimeWaitRefused::Acknowledge {
+            if acknowledges {
                 self.answer(cx.now, segment);
+            }
+            return Err(Stop::Discard(Discard::SynCheck));
+        }
+        if !reopens {
+            // However often, where nobody listens (`tcp_v4_rcv`).
+            if !cx.listener {
+                self.acknowledge(Cause::Ack);
             }
             return Err(Stop::Discard(Discard::SynCheck));
         }
