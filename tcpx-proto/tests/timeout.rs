@@ -426,6 +426,18 @@ fn linux_what_silly_window_avoidance_held_back_is_no_tail() {
     }
 }
 
+/// Where no probe has text, a byte that is sent again is no probe, and what Nagle's algorithm holds
+/// does not go with it.
+#[test]
+fn linux_byte_that_is_sent_again_takes_no_new_text_along() {
+    let mut bench = near(|conn| conn.no_delay = false);
+    bench.send(b"a");
+    assert_eq!(bench.send(b"held"), []);
+    let sent = bench.run(millis(300));
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].text, b"a");
+}
+
 /// Both are due in the same slot, as a probe never waits longer than the timeout.
 #[test]
 fn linux_probe_of_a_tail_comes_in_the_place_of_a_timeout_that_a_slot_joins_with_it() {

@@ -252,7 +252,8 @@ impl Tcb {
     /// The byte of a zero-window probe, and nothing else is in flight: it is sent again at the
     /// head of what follows it, which Nagle's algorithm would otherwise hold.
     fn is_probed_byte(&self, candidate: &Candidate) -> bool {
-        candidate.from == self.snd.una
+        self.config.zero_window_probe == ZeroWindowProbe::OneByte
+            && candidate.from == self.snd.una
             && candidate.until == self.snd.nxt
             && candidate.until == candidate.from + 1
             && self.snd.fin.is_none()
