@@ -248,6 +248,30 @@ fn orphan_in_fin_wait_2_takes_the_fin_that_is_next_and_nothing_else_in_linux() {
     }
 }
 
+/// Where a FIN comes with the ACK of ours, though not the next one, Linux keeps the connection.
+#[test]
+fn orphan_whose_fin_was_acknowledged_by_a_fin_is_a_connection_in_linux() {
+    for (by, flags, state) in [
+        (-1, FIN_ACK, State::FinWait2),
+        (0, ACK, State::Closed),
+        (19, ACK, State::Closed),
+    ] {
+        let mut bench = Bench::new(Bench::plain(Profile::Linux));
+        bench.enter("FIN-WAIT-1(orphan)");
+        assert_eq!(met(&mut bench, by, flags, b"").1, State::FinWait2, "{by}");
+        assert_eq!(met(&mut bench, 100, Flags::RST, b"").1, state, "{by}");
+    }
+}
+
+/// What such an orphan offers stays as it was.
+#[test]
+fn orphan_in_fin_wait_2_offers_the_same_window_to_its_end_in_linux() {
+    let mut bench = orphan(Profile::Linux, false);
+    let before = bench.arrive(bench.rcv_nxt.back(10), bench.snd_nxt, ACK, b"x");
+    let after = bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
+    assert_eq!(after[0].header.window, before[0].header.window);
+}
+
 #[test]
 fn orphan_in_fin_wait_2_answers_an_old_timestamp_even_of_a_rst_in_linux() {
     for (flags, stamp, answers, state) in [

@@ -192,6 +192,20 @@ fn rfc_5961_5_ack_as_old_as_the_largest_window_ever_counts() {
     assert_eq!(bench.receive(10).unwrap(), b"late");
 }
 
+/// However large the window is, no ACK before our first byte counts.
+#[test]
+fn rfc_5961_5_ack_from_before_our_first_byte_is_answered_and_its_text_dropped() {
+    for (back, counts) in [(100, true), (102, false), (60_000, false)] {
+        let mut bench = open(rfc());
+        bench.window = 65_535;
+        bench.send(&text(100));
+        bench.acknowledge();
+        let ack = bench.snd_una.back(back);
+        bench.arrive(bench.rcv_nxt, ack, ACK, b"late");
+        assert_eq!(bench.receive(10).is_ok(), counts, "{back}");
+    }
+}
+
 /// Proves 5961-10.
 #[test]
 fn rfc_5961_7_challenge_on_one_connection_takes_none_from_another() {
