@@ -11,7 +11,7 @@ use common::{ACK, Bench, FIN_ACK, PEER_ISS, SYN_ACK, spell, with};
 use tcpx_proto::config::Profile;
 use tcpx_proto::seq::Seq;
 use tcpx_proto::state::State;
-use tcpx_proto::wire::{Flags, Timestamps};
+use tcpx_proto::wire::{Flags, Options, Timestamps};
 
 const TICK: u64 = 2;
 const DELAY: u64 = 40;
@@ -263,13 +263,58 @@ fn orphan_whose_fin_was_acknowledged_by_a_fin_is_a_connection_in_linux() {
     }
 }
 
-/// What such an orphan offers stays as it was.
+/// Linux, where the peer's SYN has these options, in a state.
+fn linux(options: Options, state: &str) -> Bench {
+    let mut bench = Bench::new(with(Bench::exact(Profile::Linux), |conn| {
+        conn.timestamps = false;
+        conn.receive_buffer = 65_536;
+        conn.receive_limit = Some(32 << 20);
+    }));
+    bench.syn_options = options;
+    bench.enter(state);
+    bench
+}
+
+/// What such an orphan offers stays as it was, and so does what SYN-RECEIVED offers, rounded down.
 #[test]
-fn orphan_in_fin_wait_2_offers_the_same_window_to_its_end_in_linux() {
-    let mut bench = orphan(Profile::Linux, false);
-    let before = bench.arrive(bench.rcv_nxt.back(10), bench.snd_nxt, ACK, b"x");
-    let after = bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
-    assert_eq!(after[0].header.window, before[0].header.window);
+fn window_stays_in_fin_wait_2_without_an_application_and_in_syn_received_in_linux() {
+    let options = Options {
+        mss: Some(1460),
+        window_scale: Some(0),
+        ..Options::default()
+    };
+    let mut bench = linux(options, "FIN-WAIT-2(orphan)");
+    let fin = bench.arrive(bench.rcv_nxt, bench.snd_nxt, FIN_ACK, b"");
+    assert_eq!(fin[0].header.window, 63);
+    let mut bench = linux(options, "SYN-RECEIVED(passive)");
+    let far = bench.rcv_nxt + (1 << 20);
+    for _ in 0..2 {
+        let answer = bench.arrive(far, bench.snd_nxt, ACK, b"x");
+        assert_eq!(answer[0].header.window, 64_240 >> 10);
+    }
+    bench.arrive(bench.rcv_nxt, bench.snd_nxt, ACK, b"");
+    let answer = bench.arrive(bench.rcv_nxt + (1 << 20), bench.snd_nxt, ACK, b"x");
+    assert_eq!(answer[0].header.window, 63);
+}
+
+/// `tcp_rcvbuf_grow`: what is missing before held text needs memory, too; so does a held FIN.
+#[test]
+fn memory_grows_with_the_hole_before_what_is_held_in_linux() {
+    let options = Options {
+        mss: Some(1460),
+        sack_permitted: true,
+        ..Options::default()
+    };
+    for (flags, far) in [(ACK, &[b'x'; 20][..]), (FIN_ACK, b"")] {
+        let mut bench = linux(options, "ESTABLISHED");
+        let mut offered = Vec::new();
+        for (by, flags, text) in [(64_200, flags, far), (8, ACK, b"held"), (30, ACK, b"more")] {
+            let sent = bench.arrive(bench.rcv_nxt + by, bench.snd_nxt, flags, text);
+            offered.push(sent[0].header.window);
+        }
+        assert_eq!(offered[0], 64_240, "{flags}");
+        assert!(offered[2] > 64_240, "{flags} {offered:?}");
+    }
 }
 
 #[test]
