@@ -202,8 +202,12 @@ impl Room {
 
     /// Whether text from `start` on goes into the packet that it continues (`skb_try_coalesce`).
     pub(super) fn is_joined(&self, start: Seq, len: u32) -> bool {
-        let mut packets = self.packets.iter();
-        packets.any(|packet| packet.end == start && packet.spare >= len)
+        let at = self.packets.partition_point(|packet| packet.end.lt(start));
+        let mut before = self
+            .packets
+            .range(at..)
+            .take_while(|packet| packet.end == start);
+        before.any(|packet| packet.spare >= len)
     }
 
     /// `tcp_set_window_clamp`.

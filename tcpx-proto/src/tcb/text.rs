@@ -156,6 +156,9 @@ impl Tcb {
     /// The first part of this text, with its FIN, that is held behind a hole: offsets from RCV.NXT.
     fn held(&self, seq: Seq, len: u32, fin: bool) -> Option<(u32, u32)> {
         let transfer = self.transfer.as_ref()?;
+        if !transfer.receive.has_holes() {
+            return None;
+        }
         let room = transfer.room.as_ref();
         let joins = self.config.overlap == Overlap::Linux
             && room.is_none_or(|room| room.is_joined(seq, len));
