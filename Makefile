@@ -94,7 +94,7 @@ bench-instructions: ## count instructions for each segment and connection with c
 schedule: ## compare the times of tcpx's timers with the kernel's; LONG=1: those that take minutes, too (6 min); CASE=TLP: only these
 	@$(IN_NAMESPACES) cargo test -p tcpx-tests --test schedule -- --nocapture
 
-differential: ## play random segments and calls to the kernel and to tcpx: SEED=, COUNT=, DURATION=10m, CASE=file; prints what differs
+differential: ## play random segments and calls to the kernel and to tcpx: SEED=, COUNT=, DURATION=10m, CASE=file or number; prints what differs
 	@cargo build --quiet -p tcpx-tests --bin differential
 	@runner=$$(.ci/rootless --check); \
 	  $$runner target/debug/differential SEED=$(SEED) COUNT=$(COUNT) DURATION=$(DURATION) CASE=$(CASE) SLOW=$(SLOW)
