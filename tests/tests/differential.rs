@@ -35,27 +35,18 @@ fn tcpx_and_the_kernel_do_the_same_in_random_cases() {
     );
 }
 
+const NOTHING_LOST: &str = "write 14600
+     A seq=rcv.nxt ack=snd.una+2920 win=65535
+     A seq=rcv.nxt ack=snd.una+2920 win=65535
+     write 29200
+     A seq=rcv.nxt ack=snd.nxt win=65535
+     A seq=rcv.nxt ack=snd.nxt win=65535";
+
 /// What is lost of ten full segments or more, step by step, 100 ms apart: a round trip is as long.
 /// Before it, whether the peer offers SACK: without it tcpx does not say which segments are lost.
 const LOSSES: &[(&str, &str)] = &[
-    (
-        "",
-        "write 14600
-         A seq=rcv.nxt ack=snd.una+2920 win=65535
-         A seq=rcv.nxt ack=snd.una+2920 win=65535
-         write 29200
-         A seq=rcv.nxt ack=snd.nxt win=65535
-         A seq=rcv.nxt ack=snd.nxt win=65535",
-    ),
-    (
-        "sack",
-        "write 14600
-         A seq=rcv.nxt ack=snd.una+2920 win=65535
-         A seq=rcv.nxt ack=snd.una+2920 win=65535
-         write 29200
-         A seq=rcv.nxt ack=snd.nxt win=65535
-         A seq=rcv.nxt ack=snd.nxt win=65535",
-    ),
+    ("", NOTHING_LOST),
+    ("sack", NOTHING_LOST),
     (
         "sack",
         "write 14600

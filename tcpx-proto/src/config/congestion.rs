@@ -30,8 +30,8 @@ pub enum Recovery {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum CwndReduction {
-    /// At once: nothing new goes until so much has left the network (RFC 5681 section 3.2, RFC 6582,
-    /// RFC 6675 section 5).
+    /// At once: nothing new goes until so much has left the network (RFC 5681 section 3.2, RFC
+    /// 6582, RFC 6675 section 5).
     AtOnce,
     /// In proportion to what is delivered (PRR, RFC 9937; Linux `tcp_cwnd_reduction`).
     Proportional,
@@ -55,10 +55,11 @@ pub enum WindowUse {
     /// It grows all the same. After an RTO without text it is the initial window again (RFC 5681
     /// section 4.1). A loss leaves a part of FlightSize (section 3.1, equation 4).
     Ignored,
-    /// It grows only when it is used up, in slow start to twice what was in flight, and falls by half
-    /// for each RTO without text; the threshold remembers three quarters of it (RFC 2861, in the
-    /// spirit of RFC 7661; Linux `tcp_is_cwnd_limited`, `tcp_cwnd_restart`). A loss leaves a part of it, in whole segments,
-    /// and a timeout during a reduction no less than that. The initial window counts segments.
+    /// It grows only when it is used up, in slow start to twice what was in flight, and falls by
+    /// half for each RTO without text; the threshold remembers three quarters of it (RFC 2861, in
+    /// the spirit of RFC 7661; Linux `tcp_is_cwnd_limited`, `tcp_cwnd_restart`). A loss leaves a
+    /// part of it, in whole segments, and a timeout during a reduction no less than that. The
+    /// initial window counts segments.
     Counted,
 }
 

@@ -170,20 +170,21 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         simultaneous_options,
         "RFC 7323 2.2",
-        "the SYN,ACK of a simultaneous open has all options of our SYN, and our windows are scaled, \
-         whatever the peer offers"
+        "the SYN,ACK of a simultaneous open offers every option that our SYN offered, and our \
+         windows are scaled, even if the peer does not offer these options"
     ),
     row!(
         window_update,
         "RFC 9293 3.10.7.4",
-        "an ACK with the numbers of the last one changes the window only to 0 or to a larger one; one that \
-         the window is taken from is no duplicate"
+        "an ACK with the same sequence and acknowledgment numbers as the last one changes the \
+         window only to 0 or to a larger one; an ACK that changes the window is not a duplicate \
+         ACK"
     ),
     row!(
         beyond_window,
         "RFC 9293 3.10.7.4",
-        "text that ends beyond the window counts whole while no text or FIN is unread, and is unacceptable \
-         otherwise, instead of being cut"
+        "text that ends beyond the window counts whole while no text or FIN is unread, and is \
+         unacceptable otherwise, instead of being cut"
     ),
     row!(
         unread_text,
@@ -285,14 +286,14 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         probe_interval,
         "SHLD-29",
-        "the interval to the next zero-window probe, or to the override of silly-window avoidance, counts \
-         from the last ACK"
+        "the interval to the next zero-window probe, or to the override of silly-window \
+         avoidance, counts from the last ACK"
     ),
     row!(
         probe_timer,
         "RFC 8985 7.2",
-        "new text starts the timer of tail-loss probes also while one is on its way, in the place of \
-         the retransmission timer; it counts from the oldest segment"
+        "new text starts the timer of tail-loss probes also while one is on its way, in the place \
+         of the retransmission timer; it counts from the oldest segment"
     ),
     row!(
         shrunk_window,
@@ -320,8 +321,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         rto.samples,
         "MUST-18",
-        "in a simultaneous open the ACK of our SYN, which was sent twice, gives a round-trip time, from \
-         the SYN,ACK on, whatever timestamp it echoes"
+        "in a simultaneous open the ACK of our SYN gives a round-trip time, measured from our \
+         SYN,ACK, even if the ACK echoes a timestamp"
     ),
     row!(
         rto.min,
@@ -331,8 +332,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         timer_granularity,
         "not in the RFC",
-        "timers fire at the slots of a timer wheel: up to 4 ms late below 252 ms, up to 32 ms below \
-         2 s, up to an eighth of their time in all"
+        "timers fire at the slots of a timer wheel: up to 4 ms late below 252 ms, up to 32 ms \
+         below 2 s, up to an eighth of their time in all"
     ),
     row!(
         give_up,
@@ -401,8 +402,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         abort_rst,
         "RFC 9293 3.10.5",
-        "the RST of an ABORT also carries an ACK, and is sent in CLOSING and LAST-ACK too, if the FIN \
-         was not"
+        "the RST of an ABORT also carries an ACK, and is sent in CLOSING and LAST-ACK too, if the \
+         FIN was not"
     ),
     row!(
         orphan_retries,
@@ -428,8 +429,8 @@ pub const DIFFERENCES: &[Difference] = &[
     row!(
         time_wait_ack,
         "RFC 7323 5.3",
-        "in TIME-WAIT the ACK field is not checked, only a bare ACK at RCV.NXT moves TS.Recent, and \
-         anything else is answered with an ACK"
+        "in TIME-WAIT the ACK field is not checked, only a bare ACK at RCV.NXT moves TS.Recent, \
+         and anything else is answered with an ACK"
     ),
     row!(
         time_wait_old_rst,
@@ -478,18 +479,18 @@ pub const LINUX_DIFFERENCES: &[&str] = &[
     "the congestion window counts bytes; Linux counts segments, a small one as a whole",
     "slow start ends at the first loss or mark; Linux's CUBIC also ends it where round trips get \
      longer (HyStart)",
-    "text that was offered a place is never refused; Linux drops it, and closes the window, when its \
-     packets take more memory than there is",
-    "a connection has a receive buffer of 256 KiB, as if SO_RCVBUF had set it; Linux begins with 64 KiB \
-     at a shift of 10, and lets it grow",
+    "text that was offered a place is never refused; Linux drops it, and closes the window, when \
+     its packets take more memory than there is",
+    "a connection has a receive buffer of 256 KiB, as if SO_RCVBUF had set it; Linux begins with \
+     64 KiB at a shift of 10, and lets it grow",
     "a received packet is charged the memory of one from a TUN device, on every kind of link",
     "half of a small window does not limit a segment",
     "the MSS follows the interface's MTU, not the route's; the MSS that a SYN cookie keeps is \
      rounded to other values",
     "the bits of AccECN are ignored",
-    "the IP identification counts the packets of all connections, and is never 0; Linux counts those \
-     of each connection from a random number on, and has 0 in the SYN,ACK of a passive opener, in \
-     TIME-WAIT and in a RST without a connection",
+    "the IP identification counts the packets of all connections, and is never 0; Linux counts \
+     those of each connection from a random number on, and has 0 in the SYN,ACK of a passive \
+     opener, in TIME-WAIT and in a RST without a connection",
 ];
 
 /// Differences from Linux that stay, by the name that `make differential` gives to what it finds, with
@@ -501,13 +502,13 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "early-socket",
-        "a SYN,ACK with text or a FIN leaves a passive opener in SYN-RECEIVED as it is; Linux makes a \
-         socket of it that can be accepted, and has checks and limits of its own",
+        "a SYN,ACK with text or a FIN leaves a passive opener in SYN-RECEIVED as it is; Linux \
+         makes a socket of it that can be accepted, and has checks and limits of its own",
     ),
     (
         "listener-end",
-        "a connection in SYN-RECEIVED ends with its listener; Linux keeps it until its timer expires, \
-         and answers its ACK with a RST",
+        "a connection in SYN-RECEIVED ends with its listener; Linux keeps it until its timer \
+         expires, and answers its ACK with a RST",
     ),
     (
         "simultaneous-ack",
@@ -515,15 +516,16 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "simultaneous-shutdown",
-        "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4), and the \
-         SYN,ACK goes out again until it is acknowledged; Linux sends no FIN before the socket is \
-         closed, and then repeats only that",
+        "a shutdown in the SYN-RECEIVED of a simultaneous open sends a FIN (RFC 9293 3.10.4), and \
+         the SYN,ACK goes out again until it is acknowledged; Linux sends no FIN before the \
+         socket is closed, and then repeats only that",
     ),
     (
         "error-kind",
-        "an error says who ended the connection: refused in SYN-RECEIVED of an active open, as RFC \
-         9293 3.10.7.4 has it, aborted after a call of our own, and as anywhere after CLOSE-WAIT; Linux \
-         says reset, or broken pipe. And every call says so; in Linux the first one does",
+        "an error says who ended the connection: refused in SYN-RECEIVED of an active open, as \
+         RFC 9293 3.10.7.4 has it, aborted after a call of our own, and as anywhere after \
+         CLOSE-WAIT; Linux says reset, or broken pipe. And every call says so; in Linux the first \
+         one does",
     ),
     (
         "sack-of-purged",
@@ -537,13 +539,13 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "window-in-bytes",
-        "the congestion window counts bytes, so that more segments fit where some are small; Linux counts \
-         segments, and waits until there is room for two of them",
+        "the congestion window counts bytes, so that more segments fit where some are small; \
+         Linux counts segments, and waits until there is room for two of them",
     ),
     (
         "rest-of-a-window",
-        "text does not fill a window that is no multiple of the segment size (SHLD-28); Linux, without \
-         Nagle's algorithm, adds the rest of the window to full segments that it builds at once",
+        "text is not cut to fill a window that is not a multiple of the segment size (SHLD-28); \
+         Linux without Nagle's algorithm fills it when it builds several segments at once",
     ),
     (
         "syn-fin-in-time-wait",
@@ -556,32 +558,33 @@ pub const NAMED_DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "second-fin",
-        "text in the place of the peer's FIN with another FIN behind it is ignored; Linux counts that \
-         FIN, too",
+        "text in the place of the peer's FIN with another FIN behind it is ignored; Linux counts \
+         that FIN, too",
     ),
     (
         "abort-in-last-ack",
-        "ABORT in CLOSING or LAST-ACK sends no RST, as RFC 9293 3.10.5 has it; Linux sends one while \
-         text is unread",
+        "ABORT in CLOSING or LAST-ACK sends no RST, as RFC 9293 3.10.5 has it; Linux sends one \
+         while text is unread",
     ),
     (
         "request-tos",
-        "an ACK of SYN-RECEIVED has the DSCP of the connection; Linux's that of the segment it answers",
+        "an ACK of SYN-RECEIVED has the DSCP of the connection; Linux's that of the segment it \
+         answers",
     ),
     (
         "late-window",
-        "without window scaling the ACKs of TIME-WAIT, and of FIN-WAIT-2 after CLOSE, offer 65,535 bytes \
-         where the window is larger; Linux's offer its lower 16 bits",
+        "without window scaling the ACKs of TIME-WAIT, and of FIN-WAIT-2 after CLOSE, offer \
+         65,535 bytes where the window is larger; Linux's offer its lower 16 bits",
     ),
     (
         "ack-before-fin",
-        "a FIN that waited for a window acknowledges the peer's FIN that opens it; Linux sends an ACK of \
-         its own before it",
+        "a FIN that waited for a window acknowledges the peer's FIN that opens it; Linux sends an \
+         ACK of its own before it",
     ),
     (
         "part-of-a-segment",
-        "an ACK of a part of a segment restarts the retransmission timer, as RFC 6298 5.3 has it, and \
-         gives a round-trip time; in Linux one of a whole segment does",
+        "an ACK of a part of a segment restarts the retransmission timer, as RFC 6298 5.3 has it, \
+         and gives a round-trip time; in Linux one of a whole segment does",
     ),
 ];
 

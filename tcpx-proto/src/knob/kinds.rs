@@ -8,19 +8,25 @@ use alloc::string::String;
 const TIME: &str = "a duration above 0, at most 365 days";
 const RETRIES: &str = "0 to 255";
 
+/// Builds a row under a heading.
+const fn row(heading: Heading, text: [&'static str; 3], effect: Effect) -> Knob {
+    let [name, help, source] = text;
+    Knob {
+        name,
+        heading,
+        help,
+        source,
+        effect,
+    }
+}
+
 pub(super) const fn broken(
     name: &'static str,
     help: &'static str,
     source: &'static str,
     effect: Effect,
 ) -> Knob {
-    Knob {
-        name,
-        heading: Heading::Break,
-        help,
-        source,
-        effect,
-    }
+    row(Heading::Break, [name, help, source], effect)
 }
 
 pub(super) const fn choice(
@@ -29,13 +35,11 @@ pub(super) const fn choice(
     source: &'static str,
     choices: &'static [Choice],
 ) -> Knob {
-    Knob {
-        name,
-        heading: Heading::Connection,
-        help,
-        source,
-        effect: Effect::Choice(choices),
-    }
+    row(
+        Heading::Connection,
+        [name, help, source],
+        Effect::Choice(choices),
+    )
 }
 
 pub(super) type Set = fn(&mut Config, Word<'_>) -> Parsed<()>;
@@ -54,13 +58,7 @@ pub(super) const fn timer(
         set,
         get,
     };
-    Knob {
-        name,
-        heading: Heading::Timers,
-        help,
-        source,
-        effect,
-    }
+    row(Heading::Timers, [name, help, source], effect)
 }
 
 pub(super) const fn retries(
@@ -76,13 +74,7 @@ pub(super) const fn retries(
         set,
         get,
     };
-    Knob {
-        name,
-        heading: Heading::Timers,
-        help,
-        source,
-        effect,
-    }
+    row(Heading::Timers, [name, help, source], effect)
 }
 
 pub(super) const fn bound(
@@ -98,11 +90,5 @@ pub(super) const fn bound(
         set,
         get,
     };
-    Knob {
-        name,
-        heading: Heading::Connection,
-        help,
-        source,
-        effect,
-    }
+    row(Heading::Connection, [name, help, source], effect)
 }

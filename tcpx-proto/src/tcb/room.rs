@@ -156,9 +156,9 @@ impl Room {
         self.text_in(self.memory.saturating_sub(self.used))
     }
 
-    /// A packet came, from `start` to `end`, `len` bytes of text among its `bytes`; the peer's full
-    /// segment was `before` until now and is `full`, `offered` is our window. `in_order`: or behind a hole.
-    /// Returns whether the window may grow.
+    /// A packet came, from `start` to `end`, with `len` bytes of text in its `bytes`. The peer's full
+    /// segment was `before` until now and is `full`; `offered` is our window; without `in_order`
+    /// the text lies behind a hole. Returns whether the window may grow.
     pub(super) fn charge(
         &mut self,
         (start, end): (Seq, Seq),
