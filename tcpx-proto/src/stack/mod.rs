@@ -59,6 +59,7 @@
 mod cookie;
 mod demux;
 mod fast_open;
+mod index;
 mod isn;
 mod listener;
 mod poll;

@@ -1,14 +1,12 @@
 //! Every connection record: a slab, and an index of four-tuples over it.
 
-use super::secret::{Purpose, Secret};
+use super::index::Index;
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, SocketAddr};
-use hashbrown::HashTable;
 
 /// Who has a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,46 +71,14 @@ struct Slot {
     entry: Option<Box<Entry>>,
 }
 
-/// A four-tuple and the slot of its connection. The tuple is here again, so that a look-up reads
-/// nothing but the index.
-#[derive(Clone, Copy)]
-struct Link {
-    local: (IpAddr, u16),
-    remote: (IpAddr, u16),
-    slot: u32,
-}
-
-impl Link {
-    fn new(tuple: FourTuple, slot: u32) -> Link {
-        Link {
-            local: (tuple.local.ip(), tuple.local.port()),
-            remote: (tuple.remote.ip(), tuple.remote.port()),
-            slot,
-        }
-    }
-
-    fn is_of(&self, tuple: FourTuple) -> bool {
-        self.tuple() == tuple
-    }
-
-    fn tuple(&self) -> FourTuple {
-        FourTuple {
-            local: SocketAddr::from(self.local),
-            remote: SocketAddr::from(self.remote),
-        }
-    }
-}
-
 #[derive(Clone)]
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     len: usize,
-    /// Those connections that can get segments, by four-tuple.
-    index: HashTable<Link>,
+    index: Index,
     /// The connection that got a segment last: the next one is often for it, too.
     recent: Option<ConnId>,
-    key: Secret,
 }
 
 impl Table {
@@ -121,9 +87,8 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             len: 0,
-            index: HashTable::new(),
+            index: Index::new(seed),
             recent: None,
-            key: Secret::new(seed, Purpose::Index),
         }
     }
 
@@ -160,8 +125,7 @@ impl Table {
     }
 
     pub(super) fn find(&self, tuple: FourTuple) -> Option<ConnId> {
-        let hash = self.key.index(tuple);
-        let slot = self.index.find(hash, |link| link.is_of(tuple))?.slot;
+        let slot = self.index.find(tuple)?;
         Some(ConnId {
             slot,
             generation: self.slots.get(slot as usize)?.generation,
@@ -208,10 +172,7 @@ impl Table {
             }),
         }
         self.len += 1;
-        let key = &self.key;
-        let link = Link::new(tuple, id.slot);
-        self.index
-            .insert_unique(key.index(tuple), link, |link| key.index(link.tuple()));
+        self.index.insert(tuple, id.slot);
     }
 
     /// Frees the four-tuple: no segment reaches this connection any more.
@@ -222,10 +183,7 @@ impl Table {
         entry.linked = false;
         let tuple = entry.tcb.tuple;
         self.recent = self.recent.filter(|recent| *recent != id);
-        let hash = self.key.index(tuple);
-        if let Ok(found) = self.index.find_entry(hash, |link| link.slot == id.slot) {
-            found.remove();
-        }
+        self.index.remove(tuple, id.slot);
     }
 
     /// Takes a connection out; its id is never given again.
