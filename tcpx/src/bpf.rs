@@ -53,15 +53,11 @@ pub(crate) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<
     program.finish()
 }
 
-/// Segments between two ports of our own address that acknowledge this: what the guard's probe
-/// listens for.
-pub(crate) fn answer(address: IpAddr, from: u16, to: u16, ack: Seq) -> Vec<SockFilter> {
+/// Segments from our own address that acknowledge this: what the guard's probe listens for.
+pub(crate) fn acknowledges(address: IpAddr, ack: Seq) -> Vec<SockFilter> {
     let mut program = Program::default();
     program.word(12).only(BPF_JEQ, bits(address)); // source address
     program.ip_header_len();
-    program
-        .add(BPF_LD | BPF_W | BPF_IND, 0)
-        .only(BPF_JEQ, u32::from(from) << 16 | u32::from(to));
     program
         .add(BPF_LD | BPF_W | BPF_IND, 8)
         .only(BPF_JEQ, ack.0);

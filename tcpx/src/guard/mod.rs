@@ -58,14 +58,20 @@ impl Guard {
     /// # Errors
     /// As [`Link::open`](crate::link::Link::open).
     pub(crate) fn install(options: &GuardOptions) -> Result<Guard, Error> {
-        sweep_first();
+        // The listener needs no firewall, and looks there only if the kernel keeps quiet.
+        if options.kind != GuardKind::Listener {
+            sweep_first();
+        }
         if options.kind == GuardKind::None {
             let ports = reserve::choose(options.local, options.ports)?;
             return Ok(Guard::new(options, ports, Means::None, None));
         }
         let (reservation, ports) = Reservation::make(options.local, options.ports)?;
         let probe = Probe::new(options.local, &ports, options.mark)?;
-        let unproven = answered(&probe, &ports)?.is_none();
+        let mut unproven = answered(&probe, &ports)?.is_none();
+        if unproven && options.kind == GuardKind::Listener && sweep_first() {
+            unproven = answered(&probe, &ports)?.is_none();
+        }
         let (means, second_choice) = match options.kind {
             GuardKind::Listener => (by_listener(&reservation)?, None),
             GuardKind::Iptables | GuardKind::None => (by_iptables(options, &ports)?, None),
@@ -169,20 +175,23 @@ pub fn sweep() -> Result<Vec<String>, Error> {
 }
 
 /// For every guard: a leftover rule would silence the kernel where it should answer, and make a
-/// proof impossible. If the firewall cannot be used, adding a rule reports that; the other guards
-/// do not need it.
-fn sweep_first() {
-    if iptables::is_installed() && Capability::NetAdmin.effective() {
-        match iptables::sweep() {
-            Ok(removed) => removed.iter().for_each(|rule| {
-                tracing::info!(
-                    rule,
-                    "removed the firewall rule of a program that has exited"
-                )
-            }),
-            Err(error) => tracing::debug!(%error, "cannot check for stale firewall rules"),
-        }
+/// proof impossible. Says whether there was one. If the firewall cannot be used, adding a rule
+/// reports that; the other guards do not need it.
+fn sweep_first() -> bool {
+    if !(iptables::is_installed() && Capability::NetAdmin.effective()) {
+        return false;
     }
+    let removed = iptables::sweep().unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot check for stale firewall rules");
+        Vec::new()
+    });
+    removed.iter().for_each(|rule| {
+        tracing::info!(
+            rule,
+            "removed the firewall rule of a program that has exited"
+        )
+    });
+    !removed.is_empty()
 }
 
 fn by_iptables(options: &GuardOptions, ports: &RangeInclusive<u16>) -> Result<Means, Error> {
