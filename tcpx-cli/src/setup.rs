@@ -119,6 +119,7 @@ impl Session {
                 faults,
                 seed,
                 observers,
+                ..HostOptions::default()
             },
         ))
     }

@@ -1,11 +1,13 @@
 //! The one loop: packets, calls and timers in; packets, wake-ups and records out.
 //!
 //! Loop and handles share one lock. Each change under it is followed by a pump: the output goes out
-//! at once, in batches. The loop itself sleeps until a packet, a deadline, or a nudge: there is an
-//! earlier deadline, or nothing more to do.
+//! at once, in batches; where the loop is awake, it sends what calls left in the batch together. The
+//! loop itself sleeps until a packet, a deadline, or a nudge: there is an earlier deadline,
+//! something to send, or nothing more to do.
 
 mod alarm;
 mod memory;
+mod spin;
 mod waiters;
 mod wire;
 
@@ -13,6 +15,7 @@ use crate::clock::now;
 use crate::error::Error;
 use crate::link::{self, Kind, Link, SendBatch};
 use alarm::Alarm;
+use spin::Spin;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -24,7 +27,7 @@ use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::stack::Stack;
 use tcpx_proto::state::State;
 use tcpx_proto::tcb::Status;
-use tcpx_proto::time::Instant;
+use tcpx_proto::time::{Duration, Instant};
 use tcpx_proto::trace::Observer;
 use tokio::sync::Notify;
 use waiters::Waiters;
@@ -46,8 +49,10 @@ const BATCHES_IN_A_ROW: usize = 4;
 pub(crate) struct Shared {
     pub(crate) wire: Wire,
     inner: Mutex<Inner>,
-    /// The loop must check its deadline again, or end.
+    /// The loop must check its deadline again, send, or end.
     nudge: Arc<Notify>,
+    /// How long the loop stays awake where that pays.
+    patience: Duration,
 }
 
 struct Inner {
@@ -58,6 +63,9 @@ struct Inner {
     waiters: Waiters,
     /// Until when the loop sleeps.
     asleep_until: Option<Instant>,
+    /// The loop stays awake, and sends what is in the batch as soon as the tasks that can run have
+    /// run.
+    awake: bool,
     /// The last connection for whose segment the kernel knew no way.
     unroutable: Option<ConnId>,
     /// The host has ended.
@@ -94,7 +102,7 @@ impl Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(wire: Wire, endpoint: Endpoint) -> Shared {
+    pub(crate) fn new(wire: Wire, endpoint: Endpoint, patience: Duration) -> Shared {
         let batch = SendBatch::new(BATCH, wire.mtu());
         let inner = Inner {
             endpoint,
@@ -102,6 +110,7 @@ impl Shared {
             senders: Vec::with_capacity(BATCH),
             waiters: Waiters::default(),
             asleep_until: None,
+            awake: false,
             unroutable: None,
             ended: None,
         };
@@ -110,6 +119,7 @@ impl Shared {
             wire,
             inner: Mutex::new(inner),
             nudge,
+            patience,
         }
     }
 
@@ -135,7 +145,15 @@ impl Shared {
         let now = self.wire.now();
         let result = f(&mut inner, now);
         if inner.ended.is_none() {
-            inner.pump(&self.wire, now);
+            let sent_all = inner.batch.is_empty();
+            if !inner.awake {
+                inner.pump(&self.wire, now);
+            } else {
+                inner.fill(&self.wire, now);
+                if sent_all && !inner.batch.is_empty() {
+                    self.nudge.notify_one();
+                }
+            }
         }
         let deadline = inner.endpoint.deadline();
         if deadline.is_some_and(|deadline| inner.asleep_until.is_none_or(|until| deadline < until))
@@ -382,11 +400,22 @@ impl Shared {
         inner.asleep_until
     }
 
+    /// The loop is about to sleep: what calls left to it is sent now, and what comes from calls at
+    /// once.
+    fn fall_asleep(&self) {
+        // After a panic there is nothing to send.
+        _ = self.act_now(|inner, _| inner.awake = false);
+    }
+
     fn finish(&self, why: Ended) {
         let poisoned = self.inner.is_poisoned();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.ended.get_or_insert(why);
         if !poisoned {
+            if !inner.batch.is_empty() {
+                let now = self.wire.now();
+                inner.flush(&self.wire, now);
+            }
             inner.endpoint.observer.flush();
         }
         inner.waiters.signal_all();
@@ -410,19 +439,26 @@ impl Drop for NudgeOnPanic<'_> {
 impl Inner {
     /// Sends until there is nothing left to do, and marks the waiters to wake.
     fn pump(&mut self, wire: &Wire, now: Instant) {
+        self.fill(wire, now);
+        while !self.batch.is_empty() {
+            self.flush(wire, now);
+            self.fill(wire, now);
+        }
+    }
+
+    /// Puts what there is to send into the batch, which is sent when it is full, and marks the
+    /// waiters to wake.
+    fn fill(&mut self, wire: &Wire, now: Instant) {
         loop {
             let Some(slot) = self.batch.slot() else {
                 self.flush(wire, now);
                 continue;
             };
-            match self.endpoint.poll_transmit(now, slot) {
-                Some(outgoing) => {
-                    self.batch.commit(outgoing.len, outgoing.destination);
-                    self.senders.push((outgoing.conn, outgoing.destination));
-                }
-                None if self.batch.is_empty() => break,
-                None => self.flush(wire, now),
-            }
+            let Some(outgoing) = self.endpoint.poll_transmit(now, slot) else {
+                break;
+            };
+            self.batch.commit(outgoing.len, outgoing.destination);
+            self.senders.push((outgoing.conn, outgoing.destination));
         }
         while let Some(signal) = self.endpoint.stack.poll_signal() {
             self.waiters.signal(signal);
@@ -497,22 +533,40 @@ async fn serve(shared: &Shared) -> io::Result<()> {
         return Ok(());
     };
     let mut alarm = Alarm::new()?;
+    let mut spin = Spin::new(shared.patience);
     let mut woken = Vec::new();
-    while let ControlFlow::Continue(deadline) = work(shared, link, &mut woken)? {
+    while let ControlFlow::Continue(deadline) = work(shared, link, &spin, &mut woken)? {
         alarm.set(deadline)?;
+        let since = now();
         tokio::select! {
+            biased;
             ready = link.readable() => ready?,
             rung = alarm.ring() => rung?,
             () = shared.nudge.notified() => {}
+            () = stay_awake(shared, &spin, since) => {}
         }
+        spin.waited(now().since(since));
     }
     Ok(())
+}
+
+/// Stays awake for as long as that pays, and then waits for ever: the runtime looks for packets
+/// whenever all tasks have run.
+async fn stay_awake(shared: &Shared, spin: &Spin, since: Instant) {
+    if let Some(patience) = spin.patience() {
+        while now().since(since) < patience {
+            tokio::task::yield_now().await;
+        }
+        shared.fall_asleep();
+    }
+    std::future::pending().await
 }
 
 /// Handles what arrived and what is due, and returns when to wake up. `woken` is a reused buffer.
 fn work(
     shared: &Shared,
     link: &Link,
+    spin: &Spin,
     woken: &mut Vec<Waker>,
 ) -> io::Result<ControlFlow<(), Option<Instant>>> {
     let Ok(mut inner) = shared.inner.lock() else {
@@ -536,6 +590,7 @@ fn work(
     }
     inner.endpoint.observer.flush();
     inner.asleep_until = inner.endpoint.deadline();
+    inner.awake = spin.patience().is_some();
     let deadline = inner.asleep_until;
     *woken = inner.waiters.take_woken(std::mem::take(woken));
     drop(inner);

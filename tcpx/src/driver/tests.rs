@@ -10,7 +10,6 @@ use crate::ports::Ports;
 use crate::record::{Observed, Observer};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use tcpx_proto::config::{Config, Profile};
-use tcpx_proto::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const OURS: SocketAddr = SocketAddr::new(LOCALHOST, 7000);
@@ -428,5 +427,113 @@ fn vanished_host_answers_nothing_and_its_peer_is_left_alone() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(far.status().unwrap().unread, 0);
+    });
+}
+
+/// Runs `test` in a namespace, all on one thread.
+fn on_one_thread<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
+    in_namespace(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(test())
+    });
+}
+
+fn awake(host: &Host) -> bool {
+    host.shared().inner.lock().unwrap().awake
+}
+
+/// The packets that wait to be sent.
+fn held(host: &Host) -> usize {
+    host.shared().inner.lock().unwrap().batch.len()
+}
+
+/// As if the last waits had been short: it lasts until the loop has done its work.
+fn keep_awake(host: &Host) {
+    host.shared().inner.lock().unwrap().awake = true;
+}
+
+/// Connections between two hosts.
+async fn connections(
+    client: &Host,
+    listener: &crate::Listener,
+    count: usize,
+) -> Vec<(crate::Stream, crate::Stream)> {
+    let mut made = Vec::new();
+    for _ in 0..count {
+        let near = client.connect(OURS).await.unwrap();
+        made.push((near, listener.accept().await.unwrap().0));
+    }
+    made
+}
+
+#[test]
+fn calls_while_the_loop_is_awake_leave_together_and_in_order() {
+    on_one_thread(|| async {
+        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let mut pairs = connections(&client, &listen(&server), 3).await;
+        keep_awake(&client);
+        for (at, (near, _)) in pairs.iter_mut().enumerate() {
+            near.write_all(&[at as u8]).await.unwrap();
+            near.write_all(b" and").await.unwrap();
+            near.shutdown().await.unwrap();
+        }
+        // The second text waits for the ACK of the first, or goes with the FIN.
+        assert_eq!(held(&client), 6);
+        for (at, (_, far)) in pairs.iter_mut().enumerate() {
+            let mut text = Vec::new();
+            far.read_to_end(&mut text).await.unwrap();
+            assert_eq!(text, [&[at as u8], &b" and"[..]].concat());
+        }
+        assert_eq!(held(&client), 0);
+        client.shared().inner.lock().unwrap().awake = false;
+        pairs.iter().for_each(|(near, _)| near.abort());
+        assert_eq!(held(&client), 0, "sent at once");
+    });
+}
+
+#[test]
+fn host_that_ends_while_its_loop_is_awake_sends_what_was_left_to_it() {
+    on_one_thread(|| async {
+        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
+        let listener = listen(&server);
+        let (near, mut far) = connections(&client, &listener, 1).await.remove(0);
+        keep_awake(&client);
+        near.abort();
+        assert_eq!(held(&client), 1);
+        drop((near, client));
+        let error = far.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn loop_is_awake_between_packets_that_follow_each_other_and_not_when_idle() {
+    on_one_thread(|| async {
+        let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(300)));
+        let mut pairs = connections(&client, &listen(&server), 300).await;
+        let (near, far) = &mut pairs[0];
+        let mut octet = [7];
+        while !(awake(&client) && awake(&server)) {
+            near.write_all(&octet).await.unwrap();
+            far.read_exact(&mut octet).await.unwrap();
+            far.write_all(&octet).await.unwrap();
+            near.read_exact(&mut octet).await.unwrap();
+        }
+        // Acknowledgments that were delayed are past after the first of these. Others may run on
+        // this CPU: time counts that this thread has.
+        let idle = Duration::from_millis(250);
+        tokio::time::sleep(idle).await;
+        let used = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        };
+        let before = used();
+        tokio::time::sleep(idle).await;
+        let used = used() - before;
+        assert!(used < idle / 10, "{used:?} of CPU time in {idle:?}");
+        assert!(!awake(&client) && !awake(&server));
     });
 }
