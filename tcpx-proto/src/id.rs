@@ -21,7 +21,7 @@ impl ConnId {
 pub struct ListenerId(pub(crate) u32);
 
 /// The name of a connection on the wire, as seen from one end.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FourTuple {
     /// Our end.
     pub local: SocketAddr,

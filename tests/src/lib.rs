@@ -1,5 +1,6 @@
 //! What the end-to-end tests and the benches share.
 
+pub mod crowd;
 pub mod differential;
 pub mod limits;
 pub mod pair;

@@ -84,7 +84,7 @@ fn go(sim: &mut Sim, plan: &Plan, hosts: [HostId; 2]) {
         }
         looked_at += news.len();
         let forged = waiting.iter().filter_map(|(_, due)| *due).min();
-        if sim.is_over() && closed(sim, hosts) && forged.is_none() {
+        if sim.is_over() && hosts.iter().all(|host| sim.all_closed(*host)) && forged.is_none() {
             return;
         }
         let next = [sim.deadline(), forged].into_iter().flatten().min();
@@ -113,13 +113,6 @@ fn shows(seen: &Observation, hosts: [HostId; 2], expected: &Expectation) -> bool
     };
     let event = seen.of(*expected.end.of(&hosts)).and_then(Observed::event);
     event.is_some_and(|event| matches!(event.what, event::What::State { to, .. } if to == *wanted))
-}
-
-fn closed(sim: &Sim, hosts: [HostId; 2]) -> bool {
-    hosts.into_iter().all(|host| {
-        sim.connections(host)
-            .all(|conn| sim.closed(host, conn).is_some())
-    })
 }
 
 /// What one host saw.

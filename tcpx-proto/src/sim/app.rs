@@ -1,7 +1,8 @@
 //! A script on a host of the simulation: makes the calls of its machine on the host's stack.
 
-use super::host::Conn;
-use crate::error::{CallError, CloseReason};
+use super::apps::Concern;
+use super::conns::Conns;
+use crate::error::CallError;
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{Addresses, AppAction, Call, Machine, Outcome, Script, StepError};
 use crate::stack::Stack;
@@ -29,7 +30,7 @@ pub(super) struct World<'a> {
     pub(super) now: Instant,
     pub(super) address: IpAddr,
     pub(super) stack: &'a mut Stack,
-    pub(super) conns: &'a [Conn],
+    pub(super) conns: &'a Conns,
     /// What it did, for the record.
     pub(super) actions: &'a mut Vec<(Option<ConnId>, AppAction)>,
 }
@@ -41,8 +42,6 @@ pub(super) struct App {
     listener: Option<ListenerId>,
     /// A sleep ends then.
     pub(super) until: Option<Instant>,
-    /// It may have something to do.
-    pub(super) awake: bool,
 }
 
 impl App {
@@ -61,7 +60,6 @@ impl App {
             machine,
             listener: None,
             until: None,
-            awake: true,
         }
     }
 
@@ -71,8 +69,12 @@ impl App {
         own.any(|own| *own == id)
     }
 
-    pub(super) fn listens_on(&self, listener: ListenerId) -> bool {
-        self.listener == Some(listener)
+    /// The connection and the listener that came to it last.
+    pub(super) fn concerns(&self) -> [Option<Concern>; 2] {
+        [
+            self.machine.current().copied().map(Concern::Conn),
+            self.listener.map(Concern::Listener),
+        ]
     }
 
     /// The script is over.
@@ -91,41 +93,38 @@ impl App {
         self.machine.forget();
     }
 
-    /// Makes at most one call. Afterwards it is awake if there may be more to do.
-    pub(super) fn act(&mut self, world: &mut World<'_>) -> HostRequest {
+    /// Makes at most one call; `true`: there may be more to do.
+    pub(super) fn act(&mut self, world: &mut World<'_>) -> (HostRequest, bool) {
         self.machine.advance(&mut recorder(world.actions));
         if !world.actions.is_empty() {
             // A step begins before what its call does.
-            return HostRequest::Nothing;
+            return (HostRequest::Nothing, true);
         }
-        let mut request = HostRequest::Nothing;
-        match self.machine.call() {
-            None => self.awake = false,
-            Some(call) => {
-                let asked = request_of(&call);
-                match make(call, &mut self.listener, &mut self.until, world) {
-                    Ok(None) => self.awake = false,
-                    Ok(Some(outcome)) => {
-                        self.until = None;
-                        self.machine.done(outcome, &mut recorder(world.actions));
-                        request = asked;
-                    }
-                    Err(error) => {
-                        self.until = None;
-                        let error = self.precisely(error, world.conns);
-                        self.machine.failed(error, &mut recorder(world.actions));
-                    }
-                }
+        let Some(call) = self.machine.call() else {
+            return (HostRequest::Nothing, false);
+        };
+        let mut request = request_of(&call);
+        match make(call, &mut self.listener, &mut self.until, world) {
+            Ok(None) => return (HostRequest::Nothing, false),
+            Ok(Some(outcome)) => {
+                self.until = None;
+                self.machine.done(outcome, &mut recorder(world.actions));
+            }
+            Err(error) => {
+                self.until = None;
+                let error = self.precisely(error, world.conns);
+                self.machine.failed(error, &mut recorder(world.actions));
+                request = HostRequest::Nothing;
             }
         }
-        request
+        (request, true)
     }
 
     /// How the connection ended, where the stack has forgotten it.
-    fn precisely(&self, error: StepError, conns: &[Conn]) -> StepError {
+    fn precisely(&self, error: StepError, conns: &Conns) -> StepError {
         match (
             error,
-            self.machine.current().and_then(|id| closed(conns, *id)),
+            self.machine.current().and_then(|id| conns.closed(*id)),
         ) {
             (StepError::Call(CallError::NoConnection), Some(reason)) => {
                 StepError::Call(CallError::Ended(reason))
@@ -223,7 +222,7 @@ fn make(
         Call::Close(id) => done(stack.close(now, *id)),
         Call::Abort(id) => done(stack.abort(now, *id)),
         Call::State(id, state) => reached(world, *id, state),
-        Call::Closed(id) => match closed(world.conns, *id) {
+        Call::Closed(id) => match world.conns.closed(*id) {
             Some(reason) => Ok(Outcome::Closed(reason)),
             None => Err(CallError::WouldBlock),
         },
@@ -243,7 +242,7 @@ fn established(world: &World<'_>, id: ConnId) -> Result<Outcome<ConnId>, CallErr
     match world.stack.status(id).map(|status| status.state) {
         Some(State::SynSent | State::SynReceived) => Err(CallError::WouldBlock),
         Some(State::Closed | State::Listen) | None => {
-            let reason = closed(world.conns, id);
+            let reason = world.conns.closed(id);
             Err(reason.map_or(CallError::NoConnection, CallError::Ended))
         }
         Some(_) => Ok(Outcome::Done),
@@ -255,11 +254,6 @@ fn reached(world: &World<'_>, id: ConnId, state: State) -> Result<Outcome<ConnId
     if now.unwrap_or(State::Closed) == state {
         return Ok(Outcome::Done);
     }
-    let ended = closed(world.conns, id).map(CallError::Ended);
+    let ended = world.conns.closed(id).map(CallError::Ended);
     Err(ended.unwrap_or(CallError::WouldBlock))
-}
-
-fn closed(conns: &[Conn], id: ConnId) -> Option<CloseReason> {
-    let mut latest = conns.iter().rev();
-    latest.find(|conn| conn.id == id)?.closed
 }

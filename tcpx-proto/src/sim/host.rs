@@ -1,40 +1,30 @@
 //! One host: an endpoint and its applications, driven as the crate's page says.
 
-use super::app::{App, HostRequest, World};
+use super::app::{HostRequest, World};
+use super::apps::{Apps, Concern};
+use super::conns::Conns;
 use super::{HostId, Observation};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
-use crate::error::CloseReason;
 use crate::event::{Event, What};
 use crate::fault::{FaultRule, Gate};
 use crate::id::{ConnId, FourTuple, ListenerId};
-use crate::script::{Addresses, AppAction, Script, StepError};
+use crate::script::{AppAction, Script};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
 use crate::trace::{Observed, ObservedSegment};
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-
-/// What is kept of a connection, also when the stack has forgotten it.
-#[derive(Clone)]
-pub(super) struct Conn {
-    pub(super) id: ConnId,
-    tuple: FourTuple,
-    pub(super) closed: Option<CloseReason>,
-    /// All that an application received on it.
-    pub(super) received: Vec<u8>,
-}
 
 /// A listener with what is done on each of its connections.
 #[derive(Clone)]
 struct Server {
     listener: ListenerId,
     script: Arc<Script>,
-    /// There may be a connection to accept.
-    awake: bool,
 }
 
 /// A packet for the link: where it goes, and the observation with which it departs.
@@ -51,10 +41,13 @@ pub(super) struct Host {
     /// What its observer was told since the last look is not in the trace yet.
     pub(super) endpoint: Endpoint<Vec<Observed>>,
     servers: Vec<Server>,
-    /// In the order in which they were opened.
-    pub(super) conns: Vec<Conn>,
-    apps: Vec<App>,
+    /// The servers that may have a connection to accept.
+    acceptable: BTreeSet<usize>,
+    pub(super) conns: Conns,
+    pub(super) apps: Apps,
     buffer: Vec<u8>,
+    /// When something is due here next, as the simulation knows it.
+    pub(super) due: Option<Instant>,
 }
 
 impl Host {
@@ -72,9 +65,11 @@ impl Host {
             address,
             endpoint: Endpoint::new(stack, Gate::new(rules, seed), Vec::new()),
             servers: Vec::new(),
-            conns: Vec::new(),
-            apps: Vec::new(),
+            acceptable: BTreeSet::new(),
+            conns: Conns::default(),
+            apps: Apps::default(),
             buffer: vec![0; usize::from(u16::MAX)],
+            due: None,
         }
     }
 
@@ -82,30 +77,7 @@ impl Host {
         self.servers.push(Server {
             listener,
             script: Arc::new(script),
-            awake: false,
         });
-    }
-
-    pub(super) fn spawn(&mut self, id: ConnId, script: Arc<Script>) {
-        self.apps.push(App::on(script, id));
-    }
-
-    pub(super) fn play(&mut self, script: Arc<Script>, addresses: Addresses) {
-        self.apps.push(App::new(script, addresses));
-    }
-
-    /// How the script that has this connection ended early, if it did.
-    pub(super) fn failed(&self, id: ConnId) -> Option<&StepError> {
-        self.apps.iter().rev().find(|app| app.has(id))?.error()
-    }
-
-    /// Every script came to its end.
-    pub(super) fn is_over(&self) -> bool {
-        self.apps.iter().all(App::is_over)
-    }
-
-    pub(super) fn conn(&self, id: ConnId) -> Option<&Conn> {
-        self.conns.iter().rev().find(|conn| conn.id == id)
     }
 
     /// A packet came off the link.
@@ -127,16 +99,13 @@ impl Host {
     /// Wakes the applications that slept until now.
     pub(super) fn timeout(&mut self, now: Instant) {
         self.endpoint.timeout(now);
-        for app in &mut self.apps {
-            app.awake |= app.until.is_some_and(|until| until <= now);
-        }
+        self.apps.timeout(now);
     }
 
     /// When something is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let asleep = self.apps.iter().filter(|app| !app.awake && !app.is_over());
-        let alarms = asleep.filter_map(|app| app.until);
-        alarms.chain(self.endpoint.deadline()).min()
+        let deadlines = [self.apps.deadline(), self.endpoint.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Lets the endpoint and the applications do what they can, up to the next packet for the link.
@@ -168,7 +137,8 @@ impl Host {
 
     /// Moves what was observed into the trace. `departed` is of a segment that came off a link.
     fn look(&mut self, trace: &mut Vec<Observation>, mut departed: Option<usize>) {
-        for mut observed in core::mem::take(&mut self.endpoint.observer) {
+        let mut news = core::mem::take(&mut self.endpoint.observer);
+        for mut observed in news.drain(..) {
             match &mut observed {
                 Observed::Event(event) => self.follow(event),
                 Observed::Segment(segment) if segment.record.conn.is_none() => {
@@ -183,6 +153,8 @@ impl Host {
                 observed,
             });
         }
+        // Its room is used again.
+        self.endpoint.observer = news;
     }
 
     /// The last connection with the four-tuple of a segment, which the stack has forgotten.
@@ -194,9 +166,7 @@ impl Host {
         } else {
             (header.destination, header.source)
         };
-        let tuple = FourTuple { local, remote };
-        let last = self.conns.iter().rev().find(|conn| conn.tuple == tuple)?;
-        Some(last.id)
+        self.conns.last_of(&FourTuple { local, remote })
     }
 
     /// Keeps the connections known.
@@ -204,82 +174,66 @@ impl Host {
         let Some(id) = event.conn else { return };
         match event.what {
             What::Opened { local, remote, .. } => {
-                return self.conns.push(Conn {
-                    id,
-                    tuple: FourTuple { local, remote },
-                    closed: None,
-                    received: Vec::new(),
-                });
+                return self.conns.opened(id, FourTuple { local, remote });
             }
-            What::Closed(reason) => {
-                if let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id) {
-                    conn.closed = Some(reason);
-                }
-            }
+            What::Closed(reason) => self.conns.ended(id, reason),
             What::State { .. } => {}
             _ => return,
         }
         // No signal reports a state, or the end of a connection that an application has closed:
         // applications that wait for one check again.
-        self.wake_apps(|app| app.has(id));
-    }
-
-    fn wake_apps(&mut self, whom: impl Fn(&App) -> bool) {
-        for app in self.apps.iter_mut().filter(|app| whom(app)) {
-            app.awake = true;
-        }
+        self.apps.wake(Concern::Conn(id));
     }
 
     fn wake(&mut self, signal: Signal) {
         match signal {
             Signal::Acceptable(listener) => {
-                let servers = self.servers.iter_mut();
-                for server in servers.filter(|server| server.listener == listener) {
-                    server.awake = true;
-                }
-                self.wake_apps(|app| app.listens_on(listener));
+                let servers = self.servers.iter().enumerate();
+                let its = servers.filter(|(_, server)| server.listener == listener);
+                self.acceptable.extend(its.map(|(at, _)| at));
+                self.apps.wake(Concern::Listener(listener));
             }
             Signal::Established(id)
             | Signal::Urgent(id)
             | Signal::Readable(id)
             | Signal::Writable(id)
-            | Signal::Closed(id, _) => self.wake_apps(|app| app.has(id)),
+            | Signal::Closed(id, _) => self.apps.wake(Concern::Conn(id)),
         }
     }
 
     /// One accept; `false`: no server is awake.
     fn accept(&mut self, now: Instant) -> bool {
-        let Some(server) = self.servers.iter_mut().find(|server| server.awake) else {
+        let Some(at) = self.acceptable.first().copied() else {
             return false;
         };
-        match self.endpoint.stack.accept(now, server.listener) {
-            Ok(id) => {
-                let script = Arc::clone(&server.script);
-                self.spawn(id, script);
-            }
-            Err(_) => server.awake = false,
+        let accepted = self.servers.get(at).and_then(|server| {
+            Some((
+                server,
+                self.endpoint.stack.accept(now, server.listener).ok()?,
+            ))
+        });
+        match accepted {
+            Some((server, id)) => self.apps.spawn(id, Arc::clone(&server.script)),
+            None => _ = self.acceptable.remove(&at),
         }
         true
     }
 
     /// One call of an application; `false`: all of them wait.
     fn act(&mut self, now: Instant, trace: &mut Vec<Observation>) -> bool {
-        let Some(app) = self.apps.iter_mut().find(|app| app.awake) else {
-            return false;
-        };
         let mut actions = Vec::new();
-        let request = app.act(&mut World {
+        let Some(request) = self.apps.act(&mut World {
             now,
             address: self.address,
             stack: &mut self.endpoint.stack,
             conns: &self.conns,
             actions: &mut actions,
-        });
+        }) else {
+            return false;
+        };
         for (conn, action) in actions {
-            if let (AppAction::Received(bytes), Some(id)) = (&action, conn)
-                && let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.id == id)
-            {
-                conn.received.extend_from_slice(bytes);
+            if let (AppAction::Received(bytes), Some(id)) = (&action, conn) {
+                self.conns.received_more(id, bytes);
             }
             self.endpoint.observe_app(now, conn, action);
         }
@@ -297,7 +251,8 @@ impl Host {
     fn restart(&mut self, now: Instant) {
         self.endpoint.stack.restart(now);
         self.servers.clear();
-        self.apps.iter_mut().for_each(App::forget);
+        self.acceptable.clear();
+        self.apps.forget();
     }
 }
 

@@ -8,6 +8,8 @@
 //! [`call`](Sim::call)s. A [`Sim`] is cloned to try what would have happened otherwise.
 
 mod app;
+mod apps;
+mod conns;
 mod host;
 mod link;
 mod observation;
@@ -23,11 +25,11 @@ use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{Addresses, Script, StepError};
 use crate::stack::Stack;
 use crate::time::{Duration, Instant};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use host::{Conn, Host};
+use host::Host;
 
 /// Hosts, the links between them, and a clock that jumps from one thing that happens to the next.
 #[derive(Clone)]
@@ -35,8 +37,14 @@ pub struct Sim {
     now: Instant,
     hosts: Vec<Host>,
     addresses: BTreeMap<IpAddr, HostId>,
+    /// When something is due next at each host where something is.
+    due: BTreeSet<(Instant, HostId)>,
+    /// Hosts with a script that is not over.
+    unfinished: BTreeSet<HostId>,
     net: Net,
     trace: Vec<Observation>,
+    /// What was seen is kept.
+    keeps_trace: bool,
 }
 
 impl core::fmt::Debug for Sim {
@@ -56,8 +64,20 @@ impl Sim {
             now: Instant::ZERO,
             hosts: Vec::new(),
             addresses: BTreeMap::new(),
+            due: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
             net: Net::new(seed),
             trace: Vec::new(),
+            keeps_trace: true,
+        }
+    }
+
+    /// The same without a [`trace`](Sim::trace), which is always empty: for runs so long that it
+    /// would not fit into memory (some 10 KB a connection).
+    pub fn without_trace(seed: u64) -> Sim {
+        Sim {
+            keeps_trace: false,
+            ..Sim::new(seed)
         }
     }
 
@@ -114,27 +134,33 @@ impl Sim {
     pub fn connections(&self, host: HostId) -> impl Iterator<Item = ConnId> {
         self.host(host)
             .into_iter()
-            .flat_map(|host| host.conns.iter().map(|conn| conn.id))
+            .flat_map(|host| host.conns.ids())
     }
 
     /// How a connection ended, once it has.
     pub fn closed(&self, host: HostId, conn: ConnId) -> Option<CloseReason> {
-        self.conn(host, conn)?.closed
+        self.host(host)?.conns.closed(conn)
     }
 
     /// All that the application of a connection received.
     pub fn received(&self, host: HostId, conn: ConnId) -> &[u8] {
-        self.conn(host, conn).map_or(&[], |conn| &conn.received)
+        self.host(host)
+            .map_or(&[], |host| host.conns.received(conn))
     }
 
     /// The error at which a connection's script ended early.
     pub fn failed(&self, host: HostId, conn: ConnId) -> Option<&StepError> {
-        self.host(host)?.failed(conn)
+        self.host(host)?.apps.failed(conn)
     }
 
     /// Every script on every host came to its end.
     pub fn is_over(&self) -> bool {
-        self.hosts.iter().all(Host::is_over)
+        self.unfinished.is_empty()
+    }
+
+    /// Every connection that a host ever had is closed.
+    pub fn all_closed(&self, host: HostId) -> bool {
+        self.host(host).is_none_or(|host| host.conns.all_closed())
     }
 
     /// Passive OPEN. Each connection is accepted as soon as it can be, and runs `script`.
@@ -190,7 +216,7 @@ impl Sim {
     /// [`Step::Relay`](crate::script::Step::Relay) sends the FIN at once.
     pub fn spawn(&mut self, host: HostId, conn: ConnId, script: Script) {
         if let Some(host) = self.hosts.get_mut(host.0) {
-            host.spawn(conn, Arc::new(script));
+            host.apps.spawn(conn, Arc::new(script));
         }
         self.settle(host);
     }
@@ -198,7 +224,7 @@ impl Sim {
     /// Runs `script` on a host, from its first step: it opens its connections itself.
     pub fn play(&mut self, host: HostId, script: Script, addresses: Addresses) {
         if let Some(host) = self.hosts.get_mut(host.0) {
-            host.play(Arc::new(script), addresses);
+            host.apps.play(Arc::new(script), addresses);
         }
         self.settle(host);
     }
@@ -232,12 +258,8 @@ impl Sim {
 
     /// When something happens next by itself; `None`: never.
     pub fn deadline(&self) -> Option<Instant> {
-        self.hosts
-            .iter()
-            .map(Host::deadline)
-            .chain([self.net.deadline()])
-            .flatten()
-            .min()
+        let due = self.due.first().map(|(at, _)| *at);
+        [due, self.net.deadline()].into_iter().flatten().min()
     }
 
     /// Lets the next thing happen; `false`: nothing will.
@@ -256,13 +278,10 @@ impl Sim {
                 host.arrives(self.now, &packet, Some(departed), &mut self.trace);
             }
             self.settle(to);
-        } else if let Some(host) = self
-            .hosts
-            .iter_mut()
-            .find(|host| host.deadline() == Some(at))
+        } else if let Some((_, id)) = self.due.first().copied()
+            && let Some(host) = self.hosts.get_mut(id.0)
         {
             host.timeout(self.now);
-            let id = host.id;
             self.settle(id);
         }
         true
@@ -282,7 +301,8 @@ impl Sim {
         true
     }
 
-    /// Hands what a host sends to the links, until it is quiet.
+    /// Hands what a host sends to the links, until it is quiet, and notes when something is due
+    /// there next: after whatever happens to a host.
     fn settle(&mut self, id: HostId) {
         let Some(host) = self.hosts.get_mut(id.0) else {
             return;
@@ -308,14 +328,25 @@ impl Sim {
                 });
             }
         }
+        if !self.keeps_trace {
+            self.trace.clear();
+        }
+        let due = host.deadline();
+        if due != host.due {
+            if let Some(before) = core::mem::replace(&mut host.due, due) {
+                self.due.remove(&(before, id));
+            }
+            self.due.extend(due.map(|due| (due, id)));
+        }
+        if host.apps.is_over() {
+            self.unfinished.remove(&id);
+        } else {
+            self.unfinished.insert(id);
+        }
     }
 
     fn host(&self, id: HostId) -> Option<&Host> {
         self.hosts.get(id.0)
-    }
-
-    fn conn(&self, host: HostId, conn: ConnId) -> Option<&Conn> {
-        self.host(host)?.conn(conn)
     }
 }
 
