@@ -4,7 +4,7 @@ use crate::knobs::Knobs;
 use crate::value;
 use clap::{ArgAction, Args};
 use std::path::PathBuf;
-use tcpx::GuardKind;
+use tcpx::{GuardKind, LinkKind};
 use tcpx_proto::knob::Heading;
 
 const CONNECTION: &str = Heading::Connection.title();
@@ -20,6 +20,9 @@ pub struct Common {
     /// Seed all randomness, to repeat a run [default: from the system; -v prints it]
     #[arg(long, value_name = "N", help_heading = CONNECTION)]
     pub seed: Option<u64>,
+    /// Choose the sockets by which segments come and go
+    #[arg(long, value_parser = value::link(), default_value = "raw", value_name = "LINK", help_heading = CONNECTION)]
+    pub link: LinkKind,
     /// Choose what keeps this machine's kernel from resetting our connections; auto uses iptables
     /// if it is available, else listener
     #[arg(long, value_parser = value::guard(), default_value = "auto", value_name = "GUARD", help_heading = CONNECTION)]

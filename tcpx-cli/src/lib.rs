@@ -30,4 +30,4 @@ pub use signals::await_children;
 pub use spans::Spans;
 pub use table::{Cell, Fit, Table, TableArguments, TableFormat, wrapped};
 pub use text::{answer, command, completions, exit_codes, man, rules, with_examples};
-pub use value::{duration, endpoint};
+pub use value::{duration, endpoint, link};

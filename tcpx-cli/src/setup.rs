@@ -91,11 +91,10 @@ impl Session {
             open(self.common.events.as_deref())?,
             open(self.common.pcap.as_deref())?,
         ];
-        let guard = self.common.rst_guard;
-        let mark = self.common.mark;
         let link = Link::open(LinkOptions {
-            guard,
-            mark,
+            kind: self.common.link,
+            guard: self.common.rst_guard,
+            mark: self.common.mark,
             ..LinkOptions::new(local, ports)
         })?;
         privileges::drop_all()?;

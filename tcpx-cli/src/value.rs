@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
-use tcpx::GuardKind;
+use tcpx::{GuardKind, LinkKind};
 use tcpx_proto::lexer::{self, Mistake, Word};
 
 /// The longest duration of a flag.
@@ -85,6 +85,22 @@ pub(super) fn mark(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|mark| *mark != 0)
         .ok_or_else(|| "write a number above 0, such as 112 or 0x70".into())
+}
+
+/// The name of a kind of link.
+pub fn link() -> impl TypedValueParser<Value = LinkKind> {
+    let help = |kind| match kind {
+        LinkKind::Raw => "A raw IP socket: the kernel routes, its firewall applies",
+        LinkKind::Packet => {
+            "Packet sockets: faster; frames to Ethernet neighbours go past the kernel's firewall, \
+             the rest as with raw"
+        }
+    };
+    let named = |name: &str| LinkKind::ALL.into_iter().find(|kind| kind.name() == name);
+    PossibleValuesParser::new(
+        LinkKind::ALL.map(|kind| PossibleValue::new(kind.name()).help(help(kind))),
+    )
+    .map(move |name| named(&name).unwrap_or_default())
 }
 
 /// The name of a guard.

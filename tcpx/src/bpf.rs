@@ -1,5 +1,5 @@
-//! Raw sockets behind classic BPF programs that let only our segments in (IPv4: offset 0 is the IP
-//! header).
+//! Raw sockets and packet sockets behind classic BPF programs that let only our segments in (IPv4:
+//! offset 0 is the IP header).
 
 use crate::capability::Capability;
 use crate::error::Error;
@@ -53,6 +53,46 @@ pub(crate) fn segments_for(address: IpAddr, ports: &RangeInclusive<u16>) -> Vec<
     program.finish()
 }
 
+/// The same for a packet socket, which is below the kernel's IP: of what was sent to this machine,
+/// TCP segments that are not fragments any more, and not from or to an address of our own that came
+/// from elsewhere (RFC 1122 3.2.1.3 (g)).
+pub(crate) fn received_segments_for(
+    address: IpAddr,
+    ports: &RangeInclusive<u16>,
+) -> Vec<SockFilter> {
+    const LOOPBACK: u32 = libc::ARPHRD_LOOPBACK as u32;
+    const OF_THE_PACKET: u32 = libc::SKF_AD_OFF as u32;
+    let mut program = Program::default();
+    program
+        .add(
+            BPF_LD | BPF_W | BPF_ABS,
+            OF_THE_PACKET.wrapping_add(libc::SKF_AD_PKTTYPE as u32),
+        )
+        .only(BPF_JEQ, u32::from(libc::PACKET_HOST));
+    program
+        .add(BPF_LD | BPF_B | BPF_ABS, 9)
+        .only(BPF_JEQ, libc::IPPROTO_TCP as u32);
+    program
+        .add(BPF_LD | BPF_H | BPF_ABS, 6)
+        .add(BPF_ALU | BPF_AND | BPF_K, 0x3fff)
+        .only(BPF_JEQ, 0);
+    program.word(16).only(BPF_JEQ, bits(address));
+    program.add(
+        BPF_LD | BPF_W | BPF_ABS,
+        OF_THE_PACKET.wrapping_add(libc::SKF_AD_HATYPE as u32),
+    );
+    if address.is_loopback() {
+        program.only(BPF_JEQ, LOOPBACK);
+    } else {
+        program.skip_if(LOOPBACK, 4);
+        program.word(12).except(bits(address)); // source address
+        program.add(BPF_LD | BPF_B | BPF_ABS, 12).except(127);
+    }
+    program.ip_header_len();
+    program.add(BPF_LD | BPF_H | BPF_IND, 2).within(ports);
+    program.finish()
+}
+
 /// Segments from our own address that acknowledge this: what the guard's probe listens for.
 pub(crate) fn acknowledges(address: IpAddr, ack: Seq) -> Vec<SockFilter> {
     let mut program = Program::default();
@@ -98,6 +138,7 @@ enum Jump {
     None,
     RefuseUnless,
     RefuseIf,
+    SkipIf(u8),
 }
 
 impl Program {
@@ -121,6 +162,17 @@ impl Program {
         self
     }
 
+    fn except(&mut self, k: u32) -> &mut Program {
+        self.0.push((BPF_JMP | BPF_JEQ | BPF_K, k, Jump::RefuseIf));
+        self
+    }
+
+    /// Passes over the next instructions when the value is this.
+    fn skip_if(&mut self, k: u32, instructions: u8) {
+        let skip = Jump::SkipIf(instructions);
+        self.0.push((BPF_JMP | BPF_JEQ | BPF_K, k, skip));
+    }
+
     fn within(&mut self, range: &RangeInclusive<u16>) -> &mut Program {
         self.only(BPF_JGE, u32::from(*range.start()));
         self.0.push((
@@ -139,6 +191,7 @@ impl Program {
                 Jump::None => (0, 0),
                 Jump::RefuseUnless => (0, refusal),
                 Jump::RefuseIf => (refusal, 0),
+                Jump::SkipIf(instructions) => (instructions, 0),
             };
             SockFilter::new(code as u16, if_true, if_false, k)
         };

@@ -77,7 +77,7 @@
 //! |---|---|
 //! | [`host`], [`stream`], [`listener`] | what a program that speaks tokio sees |
 //! | `driver` | the one loop: packets, calls, timers in; packets, wake-ups, records out |
-//! | [`link`] | raw IP socket, ICMP socket, filter, batches |
+//! | [`link`] | raw IP socket or packet sockets, ICMP socket, filter, batches |
 //! | [`guard`] | the kernel keeps quiet while we live: reservation of ports, RST suppression |
 //! | [`privileges`] | capabilities, raised for the set-up and dropped after it |
 //! | `netns` | network namespaces, and with that feature two hosts on a cable |
@@ -117,7 +117,7 @@ pub mod testing;
 
 pub use error::Error;
 pub use host::{Host, HostOptions};
-pub use link::{Link, LinkOptions};
+pub use link::{Link, LinkKind, LinkOptions};
 pub use listener::Listener;
 pub use ports::{GuardKind, Ports};
 pub use stream::Stream;

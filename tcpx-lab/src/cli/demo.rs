@@ -5,6 +5,7 @@ use crate::cli::{explain, find};
 use crate::world::wire;
 use anyhow::{Context, Result, ensure};
 use std::io::Write;
+use tcpx::LinkKind;
 use tcpx::netns::root;
 use tcpx_experiment::draw::{Format, drawn};
 use tcpx_experiment::experiment::{Arm, Experiment, Scale};
@@ -58,7 +59,7 @@ fn scene(experiment: &Experiment, arm: &Arm, on_a_wire: bool, out: &mut impl Wri
     explain::by_hand(&mut commands, arm, &plan);
     writeln!(out, "{}\n{commands}", explain::fill(&experiment.story))?;
     let outcome = if on_a_wire {
-        wire::run(&plan, SEED, false)?
+        wire::run(&plan, LinkKind::default(), SEED, false)?
     } else {
         sim::run(&plan, SEED, false)?
     };

@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tcpx::LinkKind;
 use tcpx::netns::root;
 use tcpx_cli::input;
 use tcpx_experiment::draw;
@@ -39,6 +40,9 @@ pub struct RunArguments {
         default_value = "sim"
     )]
     pub on: Vec<Selection>,
+    /// Choose the link of our programs on the wire and against Linux
+    #[arg(long, value_name = "LINK", value_parser = tcpx_cli::link(), default_value = "raw")]
+    pub link: LinkKind,
     /// Seed all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -115,6 +119,7 @@ pub fn run(arguments: &RunArguments, out: &mut impl Write) -> Result<ExitCode> {
     let options = RunOptions {
         worlds,
         refused: refused.map(|refusal| refusal.to_string()),
+        link: arguments.link,
         seed: arguments.seed,
         slow: arguments.slow,
         jobs: arguments.jobs.into(),

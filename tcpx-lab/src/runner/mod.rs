@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
+use tcpx::LinkKind;
 use tcpx_experiment::experiment::{Experiment, World};
 use tcpx_experiment::report::{Case, Report, count_edges};
 use tcpx_experiment::verdict::Verdict;
@@ -26,6 +27,8 @@ pub struct RunOptions {
     pub worlds: Vec<World>,
     /// Why this machine has no world but the simulation.
     pub refused: Option<String>,
+    /// The link of our programs, where they are on a wire.
+    pub link: LinkKind,
     /// Decides all chance.
     pub seed: u64,
     /// Stretches every upper bound and every limit, for a loaded machine.
@@ -159,7 +162,7 @@ fn judged(
     }
     let outcome = match case.world {
         World::Sim => sim::run(&plan, options.seed, options.keep)?,
-        World::Wire => wire::run(&plan, options.seed, options.keep)?,
+        World::Wire => wire::run(&plan, options.link, options.seed, options.keep)?,
         World::Kernel => {
             let linux = case
                 .experiment
@@ -168,7 +171,14 @@ fn judged(
                 .context("no end is Linux's")?
                 .into();
             let settings = case.experiment.sysctl(case.arm);
-            kernel::run(&plan, linux, &settings, options.seed, options.keep)?
+            kernel::run(
+                &plan,
+                linux,
+                &settings,
+                options.link,
+                options.seed,
+                options.keep,
+            )?
         }
     };
     let predicted = case.judge(&plan, &outcome, options.slow, options.seed, verdict)?;

@@ -8,6 +8,7 @@ use crate::linux::{kernel, log};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tcpx::LinkKind;
 use tcpx::netns::{self, Cable};
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::Plan;
@@ -17,7 +18,8 @@ use tcpx_experiment::world::{Outcome, mark_forged, role};
 /// How often the kernel's sockets are looked at.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// Runs a plan whose `linux` end is the kernel's, with these settings of its namespace.
+/// Runs a plan whose `linux` end is the kernel's, with these settings of its namespace, and
+/// whose other end has this link.
 ///
 /// # Errors
 /// A process did not start, a namespace could not be had, there is no such setting, or a record is
@@ -26,6 +28,7 @@ pub fn run(
     plan: &Plan,
     linux: End,
     settings: &BTreeMap<String, String>,
+    link: LinkKind,
     seed: u64,
     keep: bool,
 ) -> Result<Outcome> {
@@ -43,7 +46,7 @@ pub fn run(
         if end == linux {
             Process::kernel(plan, end, end.of(&spaces))
         } else {
-            Process::pair(plan, end, end.of(&spaces), seed)
+            Process::pair(plan, end, end.of(&spaces), link, seed)
         }
     };
     // The listener listens before the other end connects.

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tcpx::LinkKind;
 use tcpx::netns::Namespace;
 use tcpx_cli::input;
 use tcpx_experiment::end::End;
@@ -45,7 +46,13 @@ pub(super) struct Process {
 
 impl Process {
     /// The binary of the pair that plays this end.
-    pub(super) fn pair(plan: &Plan, end: End, inside: &Namespace, seed: u64) -> Result<Process> {
+    pub(super) fn pair(
+        plan: &Plan,
+        end: End,
+        inside: &Namespace,
+        link: LinkKind,
+        seed: u64,
+    ) -> Result<Process> {
         let host = end.of(&plan.hosts);
         let words = host.command(SCRIPT);
         let (program, arguments) = words.split_first().context("no command")?;
@@ -58,6 +65,7 @@ impl Process {
         let mut command = Command::new(path);
         command
             .args(arguments)
+            .args(["--link", link.name()])
             .args(["--stay", "--events", "-", "--quiet", "--seed"])
             .arg((seed ^ (end as u64 + 1)).to_string());
         Process::start(program.clone(), command, inside, &host.script_text)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
+use tcpx::LinkKind;
 use tcpx::netns::{self, Cable, Namespace};
 use tcpx_experiment::end::End;
 use tcpx_experiment::experiment::{Injection, Plan, Wanted};
@@ -23,15 +24,15 @@ use tcpx_proto::wire::{ChecksumPolicy, Segment};
 /// machine lets a process wait.
 const STAMPS: f64 = 0.5;
 
-/// Runs a plan. The record of each end is held against a capture of that end.
+/// Runs a plan with this link of both programs. The record of each end is held against a capture of that end.
 ///
 /// # Errors
 /// A process did not start, a namespace could not be had, or a record is wrong.
-pub fn run(plan: &Plan, seed: u64, keep: bool) -> Result<Outcome> {
+pub fn run(plan: &Plan, link: LinkKind, seed: u64, keep: bool) -> Result<Outcome> {
     let (a, b) = netns::pair(Cable::PLAIN).context("no pair of namespaces")?;
     let spaces = [a, b];
     let captures = Captures::start(plan, &spaces)?;
-    let start = |end: End| Process::pair(plan, end, end.of(&spaces), seed);
+    let start = |end: End| Process::pair(plan, end, end.of(&spaces), link, seed);
     // The listener listens before the other end connects.
     let mut b = start(End::B)?;
     b.wait_until_ready(plan)?;

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 /// Packets received in one call, at most.
 pub(super) const RECEIVE: usize = 16;
 /// Packets handed to the kernel in one call, at most.
-const SEND: usize = 64;
+pub(super) const SEND: usize = 64;
 /// The longest IP packet; GRO makes packets of up to this length, and none may be cut.
 const LONGEST: usize = 65_535;
 /// SO_MEMINFO of asm-generic/socket.h, the same on every architecture that Rust supports with tokio
@@ -42,7 +42,7 @@ impl ReceiveBuffers {
                 .map_or(EMPTY, |part| iovec(part.as_mut_ptr(), part.len()))
         });
         let mut headers: [libc::mmsghdr; RECEIVE] =
-            std::array::from_fn(|at| header(&mut parts[at], None));
+            std::array::from_fn(|at| header(std::slice::from_mut(&mut parts[at]), None));
         let received = retry(|| {
             // SAFETY: each header points at one iovec in `parts`, each iovec at its own part of
             // `self.bytes`, and both outlive the call.
@@ -141,38 +141,65 @@ impl SendBatch {
             .filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
     }
 
-    pub(super) fn flush(&mut self, socket: &Socket, mut failed: impl FnMut(usize, io::Error)) {
+    /// Where each packet goes, in order.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &SockAddr> {
+        self.packets.iter().map(|(_, to)| to)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+    }
+
+    /// Hands all packets to a raw IP socket.
+    pub(super) fn flush(&mut self, socket: &Socket, failed: impl FnMut(usize, io::Error)) {
         let mut parts = [EMPTY; SEND];
         for (part, packet) in parts.iter_mut().zip(self.packets()) {
             *part = iovec(packet.as_ptr().cast_mut(), packet.len());
         }
         let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| {
-            header(&mut parts[at], self.packets.get(at).map(|(_, to)| to))
+            let part = std::slice::from_mut(&mut parts[at]);
+            let to = self.packets.get(at);
+            header(part, to.map(|(_, to)| (to.as_ptr().cast(), to.len())))
         });
         let count = self.packets.len();
-        let mut done = 0;
-        while let Some(rest) = headers.get_mut(done..count).filter(|rest| !rest.is_empty()) {
-            // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in
-            // `self.bytes` and at an address in `self.packets`; all outlive the call, and the
-            // kernel only reads them (but for msg_len).
-            let sent = retry(|| unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as u32,
-                    libc::MSG_DONTWAIT as _,
-                )
-            });
-            match sent {
-                Ok(sent) => done += sent,
-                // The kernel reports an error only when it met it at the first packet of the call.
-                Err(error) => {
-                    failed(done, error);
-                    done += 1;
-                }
+        // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in
+        // `self.bytes` and at an address in `self.packets`; all outlive the call.
+        unsafe { send(socket, &mut headers[..count], 0, failed) };
+        self.packets.clear();
+    }
+}
+
+/// Hands messages to a socket, in order. One that cannot be sent is handed to `failed`, its index
+/// counted from `first`, and the rest goes on.
+///
+/// # Safety
+/// Each header points at iovecs, bytes and an address that outlive the call. The kernel only reads
+/// them.
+pub(super) unsafe fn send(
+    socket: &Socket,
+    headers: &mut [libc::mmsghdr],
+    first: usize,
+    mut failed: impl FnMut(usize, io::Error),
+) {
+    let mut done = 0;
+    while let Some(rest) = headers.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: the caller's; the kernel writes msg_len of headers in `rest` alone.
+        let sent = retry(|| unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                rest.as_mut_ptr(),
+                rest.len() as u32,
+                libc::MSG_DONTWAIT as _,
+            )
+        });
+        match sent {
+            Ok(sent) => done += sent,
+            // The kernel reports an error only when it met it at the first packet of the call.
+            Err(error) => {
+                failed(first + done, error);
+                done += 1;
             }
         }
-        self.packets.clear();
     }
 }
 
@@ -198,28 +225,31 @@ pub(super) fn drops(socket: &Socket) -> u64 {
     }
 }
 
-const EMPTY: libc::iovec = libc::iovec {
+pub(super) const EMPTY: libc::iovec = libc::iovec {
     iov_base: std::ptr::null_mut(),
     iov_len: 0,
 };
 
-fn iovec(base: *mut u8, len: usize) -> libc::iovec {
+pub(super) fn iovec(base: *mut u8, len: usize) -> libc::iovec {
     libc::iovec {
         iov_base: base.cast(),
         iov_len: len,
     }
 }
 
-/// A message header for one part, and an address where there is one.
-fn header(part: &mut libc::iovec, to: Option<&SockAddr>) -> libc::mmsghdr {
+/// A message header for these parts, and an address where there is one.
+pub(super) fn header(
+    parts: &mut [libc::iovec],
+    to: Option<(*const libc::c_void, libc::socklen_t)>,
+) -> libc::mmsghdr {
     // SAFETY: all zeros is a valid mmsghdr (null pointers, no lengths); a literal could not name
     // musl's private padding.
     let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-    header.msg_hdr.msg_iov = part;
-    header.msg_hdr.msg_iovlen = 1;
-    if let Some(to) = to {
-        header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
-        header.msg_hdr.msg_namelen = to.len();
+    header.msg_hdr.msg_iov = parts.as_mut_ptr();
+    header.msg_hdr.msg_iovlen = parts.len() as _;
+    if let Some((name, len)) = to {
+        header.msg_hdr.msg_name = name.cast_mut();
+        header.msg_hdr.msg_namelen = len;
     }
     header
 }

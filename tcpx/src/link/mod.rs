@@ -1,8 +1,11 @@
-//! The way to the wire: a raw IP socket for our segments, one for ICMP errors about them, both
-//! filtered to our ports, in batches.
+//! The way to the wire: a raw IP socket for our segments or packet sockets, and a raw one for ICMP
+//! errors about them, filtered to our ports, in batches.
 
 mod batch;
+mod frames;
 mod interface;
+mod routes;
+mod ways;
 
 use crate::bpf::{self, aim, open_raw};
 use crate::error::Error;
@@ -25,9 +28,40 @@ pub use interface::{mtu_to, source_for};
 /// The usual SO_MARK of what we send: neither kube-proxy's nor Cilium's.
 pub const MARK: u32 = 0x70;
 
+/// By which sockets segments come and go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LinkKind {
+    /// A raw IP socket (raw(7)): packets take the same way through the kernel's routing and
+    /// firewall as its own. Every route works.
+    #[default]
+    Raw,
+    /// Packet sockets (packet(7)), below the kernel's IP: less work for each packet. What goes to an
+    /// Ethernet neighbour goes as a frame, its next hop and hardware address being asked of the
+    /// kernel once a second; the rest (a local peer, a tunnel, a neighbour that is not resolved yet)
+    /// goes over a raw IP socket, as with [`Raw`](LinkKind::Raw). The frames, and what is received,
+    /// pass no firewall rule of iptables or nftables (except those of its `netdev` family), no
+    /// address translation and no IPsec policy.
+    Packet,
+}
+
+impl LinkKind {
+    /// All of them.
+    pub const ALL: [LinkKind; 2] = [LinkKind::Raw, LinkKind::Packet];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LinkKind::Raw => "raw",
+            LinkKind::Packet => "packet",
+        }
+    }
+}
+
 /// What [`Link::open`] needs to know.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
+    /// By which sockets.
+    pub kind: LinkKind,
     /// One of this machine's addresses.
     pub local: IpAddr,
     /// Which ports of it.
@@ -46,6 +80,7 @@ impl LinkOptions {
     /// The usual options for this address and these ports.
     pub fn new(local: IpAddr, ports: Ports) -> LinkOptions {
         LinkOptions {
+            kind: LinkKind::default(),
             local,
             ports,
             guard: GuardKind::Auto,
@@ -74,15 +109,20 @@ pub enum Kind {
     Icmp,
 }
 
-/// Raw sockets for our address and ports, which stay reserved and guarded until it is dropped.
+/// Sockets for our address and ports, which stay reserved and guarded until it is dropped.
 ///
 /// It is opened before threads and the tokio runtime exist, so that privileges can be dropped for
 /// all of them ([`privileges::drop_all`]); inside the runtime [`readable`](Link::readable)
 /// registers it on first use.
 #[derive(Debug)]
 pub struct Link {
-    tcp: RawSocket,
-    icmp: RawSocket,
+    /// Receives segments: the raw IP socket, or a packet socket.
+    segments: Receiver,
+    icmp: Receiver,
+    /// The raw IP socket.
+    ip: Arc<Socket>,
+    /// What goes past the kernel's IP.
+    frames: Option<frames::Frames>,
     address: IpAddr,
     mtu: u16,
     receive_buffer: usize,
@@ -92,9 +132,9 @@ pub struct Link {
     guard: Guard,
 }
 
-/// A raw socket, and its place in the runtime's poll set once it has one.
+/// A socket, and its place in the runtime's poll set once it has one.
 #[derive(Debug)]
-struct RawSocket {
+struct Receiver {
     socket: Arc<Socket>,
     registered: OnceLock<AsyncFd<Arc<Socket>>>,
 }
@@ -128,17 +168,37 @@ impl Link {
         check_address(address)?;
         privileges::raise();
         let mtu = interface::mtu_of(address)?;
-        let (tcp, icmp) = open_sockets(&options)?;
+        let (ip, icmp) = open_sockets(&options)?;
+        let packets = match (options.kind, address) {
+            (LinkKind::Packet, IpAddr::V4(v4)) => Some((
+                frames::open_receiver()?,
+                frames::Frames::open(v4, options.mark)?,
+            )),
+            _ => None,
+        };
         let guard = Guard::install(&options.guard_options())?;
         let ports = guard.ports();
-        aim(&tcp, &bpf::segments_for(address, &ports))?;
         aim(&icmp, &bpf::icmp_errors_for(address, &ports))?;
+        let ip = Arc::new(ip);
+        let (segments, frames) = match packets {
+            Some((receiver, frames)) => {
+                frames::listen(&receiver, address, &ports)?;
+                (Arc::new(receiver), Some(frames))
+            }
+            None => {
+                aim(&ip, &bpf::segments_for(address, &ports))?;
+                (Arc::clone(&ip), None)
+            }
+        };
+        make_room(&segments, options.receive_buffer)?;
         Ok(Link {
-            receive_buffer: tcp
+            receive_buffer: segments
                 .recv_buffer_size()
                 .map_err(Error::io("read the size of the receive buffer"))?,
-            tcp: RawSocket::new(tcp),
-            icmp: RawSocket::new(icmp),
+            segments: Receiver::new(segments),
+            icmp: Receiver::new(Arc::new(icmp)),
+            ip,
+            frames,
             address,
             mtu,
             buffers: Mutex::default(),
@@ -172,7 +232,7 @@ impl Link {
     /// Packets that the kernel dropped because the receive buffer was full; they look like loss on
     /// the network.
     pub fn overflows(&self) -> u64 {
-        batch::drops(&self.tcp.socket)
+        batch::drops(&self.segments.socket)
     }
 
     /// Packets that arrived with TTL 255 while only a listener with IP_MINTTL guards us: the kernel
@@ -191,10 +251,10 @@ impl Link {
     /// # Errors
     /// Outside a tokio runtime with I/O, or when that runtime is shutting down.
     pub async fn readable(&self) -> io::Result<()> {
-        let tcp = self.tcp.registered()?;
+        let segments = self.segments.registered()?;
         let icmp = self.icmp.registered()?;
         tokio::select! {
-            ready = tcp.readable() => ready.map(drop),
+            ready = segments.readable() => ready.map(drop),
             ready = icmp.readable() => ready.map(drop),
         }
     }
@@ -208,7 +268,14 @@ impl Link {
     pub fn receive(&self, mut each: impl FnMut(Kind, &[u8])) -> io::Result<usize> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let watch = self.guard.yields_to_full_ttl();
-        let segments = self.tcp.receive(&mut buffers, |packet| {
+        let below_ip = self.frames.is_some();
+        let segments = self.segments.receive(&mut buffers, |packet| {
+            let whole = if below_ip {
+                frames::whole(packet)
+            } else {
+                Some(packet)
+            };
+            let Some(packet) = whole else { return };
             if watch && packet.get(8) == Some(&255) {
                 self.note_full_ttl();
             }
@@ -230,14 +297,13 @@ impl Link {
         }
     }
 
-    /// Sends one IP packet. Never blocks.
+    /// Sends one IP packet over the raw IP socket, whatever the kind of link. Never blocks.
     ///
     /// # Errors
     /// EMSGSIZE (longer than the route's MTU, see [`mtu_to`]), EPERM (a firewall), ENOBUFS or
     /// EAGAIN (no room), ENETUNREACH and kin.
     pub fn send(&self, packet: &[u8], destination: SocketAddr) -> io::Result<()> {
-        self.tcp
-            .socket
+        self.ip
             .send_to(packet, &without_port(destination).into())
             .map(drop)
     }
@@ -245,14 +311,17 @@ impl Link {
     /// Sends what is in the batch, in order, and empties it. What could not be sent is handed to
     /// `failed` with its index in the batch, and the rest goes on. Never blocks.
     pub fn flush(&self, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
-        batch.flush(&self.tcp.socket, failed);
+        match &self.frames {
+            Some(frames) => frames.flush(&self.ip, batch, failed),
+            None => batch.flush(&self.ip, failed),
+        }
     }
 }
 
-impl RawSocket {
-    fn new(socket: Socket) -> RawSocket {
-        RawSocket {
-            socket: Arc::new(socket),
+impl Receiver {
+    fn new(socket: Arc<Socket>) -> Receiver {
+        Receiver {
+            socket,
             registered: OnceLock::new(),
         }
     }
@@ -331,13 +400,17 @@ fn open_sockets(options: &LinkOptions) -> Result<(Socket, Socket), Error> {
     // Only the iptables guard needs it, and who may set its rule may set this (NET_RAW alone
     // suffices since Linux 5.17).
     _ = tcp.set_mark(options.mark);
-    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&tcp, options.receive_buffer)
-        .is_err()
-    {
-        tcp.set_recv_buffer_size(options.receive_buffer)
+    Ok((tcp, icmp))
+}
+
+/// Asks for a receive buffer of this size.
+fn make_room(socket: &Socket, bytes: usize) -> Result<(), Error> {
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_err() {
+        socket
+            .set_recv_buffer_size(bytes)
             .map_err(Error::io("set SO_RCVBUF"))?;
     }
-    Ok((tcp, icmp))
+    Ok(())
 }
 
 #[cfg(test)]

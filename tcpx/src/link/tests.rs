@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::capability::Capability;
-use crate::guard::tests::{LOCALHOST, in_namespace, open, sh};
+use crate::guard::tests::{LOCALHOST, in_namespace, sh};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 use tcpx_proto::seq::Seq;
@@ -11,8 +11,15 @@ use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, Options, Segment};
 const OURS: SocketAddr = SocketAddr::new(LOCALHOST, 7000);
 const PEER: SocketAddr = SocketAddr::new(LOCALHOST, 9000);
 
-/// Runs `test` in a namespace and in a tokio runtime.
-fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
+/// Runs `test` with each kind of link, in a namespace and in a tokio runtime.
+fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce(LinkKind) -> T + Clone + Send + 'static) {
+    for kind in LinkKind::ALL {
+        let test = test.clone();
+        on_one_wire(move || test(kind));
+    }
+}
+
+fn on_one_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
     in_namespace(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -26,7 +33,21 @@ fn on_a_wire<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) 
     });
 }
 
-fn segment(source: SocketAddr, destination: SocketAddr, id: u16, ttl: u8, text: &[u8]) -> Vec<u8> {
+fn open(kind: LinkKind, ports: Ports, guard: GuardKind) -> Result<Link, Error> {
+    Link::open(LinkOptions {
+        kind,
+        guard,
+        ..LinkOptions::new(LOCALHOST, ports)
+    })
+}
+
+pub(super) fn segment(
+    source: SocketAddr,
+    destination: SocketAddr,
+    id: u16,
+    ttl: u8,
+    text: &[u8],
+) -> Vec<u8> {
     let header = Header {
         source,
         destination,
@@ -47,7 +68,7 @@ fn segment(source: SocketAddr, destination: SocketAddr, id: u16, ttl: u8, text: 
 }
 
 /// Receives until there were `count` packets.
-async fn receive(link: &Link, count: usize) -> Vec<(Kind, Vec<u8>)> {
+pub(super) async fn receive(link: &Link, count: usize) -> Vec<(Kind, Vec<u8>)> {
     let mut packets = Vec::new();
     while packets.len() < count {
         link.readable().await.unwrap();
@@ -61,7 +82,7 @@ fn id(packet: &[u8]) -> u16 {
     u16::from_be_bytes([packet[4], packet[5]])
 }
 
-fn ids(packets: &[(Kind, Vec<u8>)]) -> Vec<u16> {
+pub(super) fn ids(packets: &[(Kind, Vec<u8>)]) -> Vec<u16> {
     packets.iter().map(|(_, packet)| id(packet)).collect()
 }
 
@@ -86,8 +107,8 @@ fn unreachable(quoted: &[u8]) -> Vec<u8> {
 
 #[test]
 fn kernel_syn_to_our_port_arrives_whole_and_readable() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Iptables).unwrap();
         let client = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
         assert!(client.connect(&OURS.into()).is_err());
         let packets = receive(&link, 1).await;
@@ -101,8 +122,8 @@ fn kernel_syn_to_our_port_arrives_whole_and_readable() {
 
 #[test]
 fn only_segments_for_our_address_and_ports_arrive() {
-    on_a_wire(|| async {
-        let link = open(Ports::Block(2), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Block(2), GuardKind::Listener).unwrap();
         let low = *link.ports().start();
         let high = *link.ports().end();
         let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -127,8 +148,8 @@ fn only_segments_for_our_address_and_ports_arrive() {
 
 #[test]
 fn port_is_found_behind_ip_options() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         for (id, port) in [(1, 7001u16), (2, 7000)] {
             let plain = segment(PEER, SocketAddr::new(LOCALHOST, port), id, 64, b"");
             let mut packet = plain[..20].to_vec();
@@ -143,8 +164,8 @@ fn port_is_found_behind_ip_options() {
 
 #[test]
 fn packet_of_64_kib_is_not_cut() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         let packet = segment(PEER, OURS, 1, 64, &[7; 65_495]);
         link.send(&packet, OURS).unwrap();
         let received = receive(&link, 1).await;
@@ -155,8 +176,8 @@ fn packet_of_64_kib_is_not_cut() {
 
 #[test]
 fn batch_is_sent_in_order_and_used_again() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         let mut batch = SendBatch::new(40, link.mtu());
         for round in [1, 101] {
             for n in 0..40 {
@@ -177,9 +198,9 @@ fn batch_is_sent_in_order_and_used_again() {
 
 #[test]
 fn packet_longer_than_the_mtu_is_reported_and_the_rest_of_the_batch_goes() {
-    on_a_wire(|| async {
+    on_a_wire(|kind| async move {
         sh("ip link set lo mtu 1500");
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         assert_eq!((link.mtu(), mtu_to(LOCALHOST).unwrap()), (1500, 1500));
         let mut batch = SendBatch::new(8, 2000);
         for (id, text) in [(1, 10), (2, 1461), (3, 1460)] {
@@ -198,8 +219,8 @@ fn packet_longer_than_the_mtu_is_reported_and_the_rest_of_the_batch_goes() {
 
 #[test]
 fn packet_that_a_firewall_drops_is_reported() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         sh("iptables -A OUTPUT -p tcp --dport 7001 -j DROP");
         let refused = SocketAddr::new(LOCALHOST, 7001);
         let error = link
@@ -211,9 +232,9 @@ fn packet_that_a_firewall_drops_is_reported() {
 
 #[test]
 fn our_own_rst_passes_the_rule_that_drops_the_kernels() {
-    on_a_wire(|| async {
-        let peer = open(Ports::Exact(9000), GuardKind::Iptables).unwrap();
-        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+    on_a_wire(|kind| async move {
+        let peer = open(kind, Ports::Exact(9000), GuardKind::Iptables).unwrap();
+        let link = open(kind, Ports::Exact(7000), GuardKind::Iptables).unwrap();
         let mut rst = segment(OURS, PEER, 5, 64, b"");
         rst[33] = Flags::RST.0;
         link.send(&rst, PEER).unwrap();
@@ -223,8 +244,8 @@ fn our_own_rst_passes_the_rule_that_drops_the_kernels() {
 
 #[test]
 fn icmp_error_arrives_only_when_it_quotes_a_segment_of_ours() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
         let router = router();
         let away = SocketAddr::new(LOCALHOST, 9000);
         let mut udp = segment(OURS, away, 4, 64, b"");
@@ -246,10 +267,11 @@ fn icmp_error_arrives_only_when_it_quotes_a_segment_of_ours() {
 
 #[test]
 fn full_receive_buffer_is_counted() {
-    on_a_wire(|| async {
+    on_a_wire(|kind| async move {
         let options = LinkOptions {
             guard: GuardKind::Listener,
             receive_buffer: 8192,
+            kind,
             ..LinkOptions::new(LOCALHOST, Ports::Exact(7000))
         };
         let link = Link::open(options).unwrap();
@@ -273,7 +295,7 @@ fn full_ttl_is_counted_only_where_the_listener_is_all_there_is() {
     // Each in a world of its own: a child that another test is just starting may hold a copy of a
     // closed socket for a moment.
     for (without_admin, expected) in [(false, 0), (true, 1)] {
-        on_a_wire(move || async move {
+        on_a_wire(move |kind| async move {
             if without_admin {
                 let mut sets = rustix::thread::capabilities(None).unwrap();
                 sets.effective = rustix::thread::CapabilitySet::NET_RAW;
@@ -281,7 +303,7 @@ fn full_ttl_is_counted_only_where_the_listener_is_all_there_is() {
                 sets.inheritable = rustix::thread::CapabilitySet::empty();
                 rustix::thread::set_capabilities(None, sets).unwrap();
             }
-            let link = open(Ports::Exact(7000), GuardKind::Listener).unwrap();
+            let link = open(kind, Ports::Exact(7000), GuardKind::Listener).unwrap();
             for ttl in [64, 254, 255] {
                 link.send(&segment(PEER, OURS, 1, ttl, b""), OURS).unwrap();
             }
@@ -293,8 +315,8 @@ fn full_ttl_is_counted_only_where_the_listener_is_all_there_is() {
 
 #[test]
 fn sockets_work_after_every_capability_is_dropped() {
-    on_a_wire(|| async {
-        let link = open(Ports::Exact(7000), GuardKind::Iptables).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Exact(7000), GuardKind::Iptables).unwrap();
         privileges::drop_all().unwrap();
         assert!(!Capability::NetRaw.effective() && rustix::thread::no_new_privs().unwrap());
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -305,7 +327,7 @@ fn sockets_work_after_every_capability_is_dropped() {
             );
         }
         assert!(matches!(
-            open(Ports::Exact(7001), GuardKind::Listener),
+            open(kind, Ports::Exact(7001), GuardKind::Listener),
             Err(Error::Privilege {
                 capability: Capability::NetRaw,
                 ..
@@ -318,8 +340,8 @@ fn sockets_work_after_every_capability_is_dropped() {
 
 #[test]
 fn kernel_stays_quiet_for_a_whole_block_and_lets_go_of_it_at_the_end() {
-    in_namespace(|| {
-        let link = open(Ports::Block(1000), GuardKind::Listener).unwrap();
+    on_a_wire(|kind| async move {
+        let link = open(kind, Ports::Block(1000), GuardKind::Listener).unwrap();
         let ports = link.ports();
         assert_eq!(ports.len(), 1000);
         let port = *ports.start() + 500;
@@ -358,7 +380,7 @@ fn address_that_is_not_ours_is_refused() {
 /// Proves MUST-44.
 #[test]
 fn mtu_and_source_are_those_of_the_interface_with_the_address() {
-    in_namespace(|| {
+    on_a_wire(|kind| async move {
         sh(
             "ip link add os0 mtu 1400 type veth peer name os1 && ip link set os1 up && ip link \
              set os0 up && ip address add 10.9.9.1/24 dev os0",
@@ -375,7 +397,9 @@ fn mtu_and_source_are_those_of_the_interface_with_the_address() {
             (ours, 1400)
         );
         assert_eq!(
-            open(Ports::Block(1), GuardKind::Listener).unwrap().mtu(),
+            open(kind, Ports::Block(1), GuardKind::Listener)
+                .unwrap()
+                .mtu(),
             65_535
         );
     });

@@ -24,14 +24,16 @@ fn whole_connection(lab: &Lab) {
 
 #[test]
 fn connection_in_namespaces_is_opened_used_and_closed() {
-    let Some(lab) = Lab::netns() else { return };
-    whole_connection(&lab);
+    for lab in Lab::with_each_link(Lab::netns) {
+        whole_connection(&lab);
+    }
 }
 
 #[test]
 fn connection_over_loopback_with_net_raw_alone_is_opened_used_and_closed() {
-    let Some(lab) = Lab::loopback() else { return };
-    whole_connection(&lab);
+    for lab in Lab::with_each_link(Lab::loopback) {
+        whole_connection(&lab);
+    }
 }
 
 #[test]

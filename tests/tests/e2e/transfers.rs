@@ -97,15 +97,17 @@ fn download(lab: &Lab, length: usize, arguments: &[&str]) {
 
 #[test]
 fn client_fetches_from_nginx() {
-    let Some(lab) = Lab::netns() else { return };
-    download(&lab, LENGTH, &[]);
+    for lab in Lab::with_each_link(Lab::netns) {
+        download(&lab, LENGTH, &[]);
+    }
 }
 
 #[test]
 fn client_fetches_from_nginx_over_a_bad_network() {
-    let Some(lab) = Lab::netns() else { return };
-    BAD.iter()
-        .for_each(|faults| download(&lab, BAD_LENGTH, faults));
+    for lab in Lab::with_each_link(Lab::netns) {
+        BAD.iter()
+            .for_each(|faults| download(&lab, BAD_LENGTH, faults));
+    }
 }
 
 /// curl fetches through tcpx-server from nginx.
@@ -138,15 +140,17 @@ fn forwarded(lab: &Lab, length: usize, arguments: &[&str]) {
 
 #[test]
 fn curl_fetches_through_the_server() {
-    let Some(lab) = Lab::netns() else { return };
-    forwarded(&lab, LENGTH, &[]);
+    for lab in Lab::with_each_link(Lab::netns) {
+        forwarded(&lab, LENGTH, &[]);
+    }
 }
 
 #[test]
 fn curl_fetches_through_the_server_over_a_bad_network() {
-    let Some(lab) = Lab::netns() else { return };
-    BAD.iter()
-        .for_each(|faults| forwarded(&lab, BAD_LENGTH, faults));
+    for lab in Lab::with_each_link(Lab::netns) {
+        BAD.iter()
+            .for_each(|faults| forwarded(&lab, BAD_LENGTH, faults));
+    }
 }
 
 /// tcpx-client sends to a program on the kernel's TCP.
@@ -181,15 +185,17 @@ fn upload(lab: &Lab, length: usize, arguments: &[&str]) {
 
 #[test]
 fn client_sends_to_the_kernel() {
-    let Some(lab) = Lab::netns() else { return };
-    upload(&lab, LENGTH, &[]);
+    for lab in Lab::with_each_link(Lab::netns) {
+        upload(&lab, LENGTH, &[]);
+    }
 }
 
 #[test]
 fn client_sends_to_the_kernel_over_a_bad_network() {
-    let Some(lab) = Lab::netns() else { return };
-    BAD.iter()
-        .for_each(|faults| upload(&lab, BAD_LENGTH, faults));
+    for lab in Lab::with_each_link(Lab::netns) {
+        BAD.iter()
+            .for_each(|faults| upload(&lab, BAD_LENGTH, faults));
+    }
 }
 
 #[test]

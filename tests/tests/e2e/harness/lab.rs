@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
+use tcpx::LinkKind;
 use tcpx::netns::root;
 use tcpx::netns::{self, Cable, Namespace};
 
@@ -116,6 +117,7 @@ pub(crate) struct Lab {
     directory: PathBuf,
     /// What our programs are started with on every command line.
     guard: &'static [&'static str],
+    link: LinkKind,
 }
 
 impl Lab {
@@ -136,6 +138,7 @@ impl Lab {
             b: Host::within(b, netns::B),
             directory: directory(),
             guard: &[],
+            link: usual_link(),
         })
     }
 
@@ -168,6 +171,16 @@ impl Lab {
             b: host(nth + 1),
             directory: directory(),
             guard: &["--rst-guard", "listener"],
+            link: usual_link(),
+        })
+    }
+
+    /// The labs of `make`, with each kind of link.
+    pub(crate) fn with_each_link(make: fn() -> Option<Lab>) -> impl Iterator<Item = Lab> {
+        LinkKind::ALL.into_iter().filter_map(move |link| {
+            let mut lab = make()?;
+            lab.link = link;
+            Some(lab)
         })
     }
 
@@ -236,14 +249,17 @@ impl Lab {
     /// One of our programs on a host, without arguments yet.
     pub(crate) fn tcpx(&self, host: &Host, name: &str) -> Command {
         let program = built(name);
-        if self.guard.is_empty() {
-            return host.command(program);
+        let mut command = if self.guard.is_empty() {
+            host.command(program)
+        } else {
+            let mut command = host.command("setpriv");
+            command.arg("--bounding-set=-all,+net_raw").arg(program);
+            command
+        };
+        command.args(self.guard);
+        if name != "tcpx-lab" && self.link != LinkKind::default() {
+            command.args(["--link", self.link.name()]);
         }
-        let mut command = host.command("setpriv");
-        command
-            .arg("--bounding-set=-all,+net_raw")
-            .arg(program)
-            .args(self.guard);
         command
     }
 
@@ -267,6 +283,18 @@ impl Host {
 impl Drop for Lab {
     fn drop(&mut self) {
         let _nothing_depends_on_it = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The link of tests that do not choose one: what the environment's LINK names, or the programs'
+/// default.
+fn usual_link() -> LinkKind {
+    match std::env::var("LINK") {
+        Ok(name) => LinkKind::ALL
+            .into_iter()
+            .find(|link| link.name() == name)
+            .expect("LINK names no kind of link"),
+        Err(_) => LinkKind::default(),
     }
 }
 

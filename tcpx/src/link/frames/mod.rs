@@ -1,0 +1,196 @@
+//! Packet sockets (packet(7)) below the kernel's IP: one that receives our segments as they reach
+//! it, one that sends them as Ethernet frames, with a header that says what the kernel is to do with
+//! them (PACKET_VNET_HDR).
+
+use super::batch::{self, SEND, SendBatch};
+use super::ways::{ETHERNET, Way, Ways};
+use crate::bpf;
+use crate::capability::Capability;
+use crate::error::Error;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Of linux/if_packet.h; libc lacks some of them for some systems.
+const PACKET_VNET_HDR: libc::c_int = 15;
+const PACKET_FANOUT: libc::c_int = 18;
+/// A group with a number that no other has, for which the kernel reassembles fragments.
+const FANOUT: libc::c_int = (FANOUT_FLAG_UNIQUEID | FANOUT_FLAG_DEFRAG) << 16;
+const FANOUT_FLAG_UNIQUEID: libc::c_int = 0x2000;
+const FANOUT_FLAG_DEFRAG: libc::c_int = 0x8000;
+
+/// `struct virtio_net_hdr`, in the machine's byte order: ask for nothing.
+const VNET: usize = 10;
+const HEAD: usize = VNET + ETHERNET;
+
+/// The sending half.
+#[derive(Debug)]
+pub(super) struct Frames {
+    socket: Socket,
+    ways: Mutex<Ways>,
+}
+
+impl Frames {
+    /// For packets from this address with this mark.
+    pub(super) fn open(source: Ipv4Addr, mark: u32) -> Result<Frames, Error> {
+        // Of no protocol, it receives nothing.
+        let socket = open(Type::RAW)?;
+        set(&socket, PACKET_VNET_HDR, 1).map_err(Error::io("set PACKET_VNET_HDR"))?;
+        _ = socket.set_mark(mark);
+        Ok(Frames {
+            socket,
+            ways: Mutex::new(Ways::new(source, mark)?),
+        })
+    }
+
+    /// How the next packet to `peer` goes.
+    fn way(&self, peer: IpAddr, now: Instant) -> Way {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        match peer {
+            IpAddr::V4(peer) => ways.of(peer, now),
+            IpAddr::V6(_) => Way::Ip,
+        }
+    }
+
+    /// Hands all packets to the kernel, each its way, and empties the batch.
+    pub(super) fn flush(
+        &self,
+        ip: &Socket,
+        batch: &mut SendBatch,
+        mut failed: impl FnMut(usize, io::Error),
+    ) {
+        let now = Instant::now();
+        let mut heads = [[0; HEAD]; SEND];
+        let mut targets = [NOWHERE; SEND];
+        let mut parts = [[batch::EMPTY; 2]; SEND];
+        let mut framed = [false; SEND];
+        let packets = batch.packets().zip(batch.destinations());
+        for (at, (packet, to)) in packets.enumerate() {
+            let peer = to.as_socket().map(|to| to.ip());
+            let way = peer.map_or(Way::Ip, |peer| self.way(peer, now));
+            if let Way::Frame { interface, header } = way {
+                framed[at] = true;
+                heads[at][VNET..].copy_from_slice(&header);
+                targets[at] = target(interface);
+            }
+            let head = &mut heads[at];
+            parts[at] = [
+                batch::iovec(head.as_mut_ptr(), HEAD),
+                batch::iovec(packet.as_ptr().cast_mut(), packet.len()),
+            ];
+        }
+        let mut destinations = batch.destinations();
+        let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| {
+            let address = destinations.next().map(|to| (to.as_ptr().cast(), to.len()));
+            if framed[at] {
+                let target = &raw const targets[at];
+                let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+                batch::header(&mut parts[at], Some((target.cast(), len)))
+            } else {
+                batch::header(&mut parts[at][1..], address)
+            }
+        });
+        drop(destinations);
+        let mut first = 0;
+        for run in framed[..batch.len()].chunk_by(|one, other| one == other) {
+            let socket = if run[0] { &self.socket } else { ip };
+            let headers = &mut headers[first..first + run.len()];
+            // SAFETY: each header points at its iovecs in `parts`, these at `heads` and at a packet
+            // of the batch, and at an address in `targets` or of the batch; all outlive the call.
+            unsafe { batch::send(socket, headers, first, &mut failed) };
+            first += run.len();
+        }
+        batch.clear();
+    }
+}
+
+/// The receiving half, deaf until [`listen`].
+pub(super) fn open_receiver() -> Result<Socket, Error> {
+    open(Type::DGRAM)
+}
+
+/// Receives from now on what the kernel's own IP receives, of every interface, and with a whole IP
+/// header at the front: behind the VLAN that it came by, without copies of what this machine sends,
+/// and with fragments put together. Of that the segments to our ports.
+pub(super) fn listen(
+    socket: &Socket,
+    address: IpAddr,
+    ports: &RangeInclusive<u16>,
+) -> Result<(), Error> {
+    socket
+        .attach_filter(&bpf::received_segments_for(address, ports))
+        .map_err(Error::io("attach a socket filter"))?;
+    let every = target(0);
+    let len = size_of_val(&every) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `every`, which the kernel only reads.
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const every).cast(), len) };
+    if bound != 0 {
+        return Err(Error::io("bind a packet socket")(io::Error::last_os_error()));
+    }
+    set(socket, PACKET_FANOUT, FANOUT).map_err(Error::io("have fragments put together"))
+}
+
+/// An IPv4 packet as the kernel's IP would hand it on: without the padding of a short frame; `None`
+/// where it would drop it, because the header's sum or lengths are wrong.
+pub(super) fn whole(packet: &[u8]) -> Option<&[u8]> {
+    let header_len = usize::from(packet.first()? & 15) * 4;
+    let words = packet.get(..header_len)?.chunks_exact(2);
+    let sum: u32 = words
+        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
+        .sum();
+    // At most 30 words: a carry, and perhaps one of its own.
+    let folded = (sum & 0xffff) + (sum >> 16);
+    if (folded & 0xffff) + (folded >> 16) != 0xffff {
+        return None;
+    }
+    let total = u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]);
+    packet.get(..usize::from(total))
+}
+
+fn open(kind: Type) -> Result<Socket, Error> {
+    Socket::new(Domain::PACKET, kind.nonblocking(), None)
+        .map_err(Error::needs(Capability::NetRaw, "open a packet socket"))
+}
+
+const NOWHERE: libc::sockaddr_ll = libc::sockaddr_ll {
+    sll_family: libc::AF_PACKET as u16,
+    sll_protocol: (libc::ETH_P_IP as u16).to_be(),
+    sll_ifindex: 0,
+    sll_hatype: 0,
+    sll_pkttype: 0,
+    sll_halen: 0,
+    sll_addr: [0; 8],
+};
+
+/// IP packets by way of an interface; 0: all of them.
+fn target(interface: u32) -> libc::sockaddr_ll {
+    libc::sockaddr_ll {
+        sll_ifindex: interface as libc::c_int,
+        ..NOWHERE
+    }
+}
+
+fn set(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let len = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointer and the length describe `value`, which the kernel only reads.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            (&raw const value).cast(),
+            len,
+        )
+    };
+    match outcome {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(all(test, feature = "netns"))]
+mod tests;
