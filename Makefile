@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz soak mutants test-guard limits rfc rfc-prove check deny bench bench-instructions doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule differential
+.PHONY: help demo test test-all test-link fuzz soak mutants test-guard limits rfc rfc-prove check deny bench bench-instructions doctor list rules run quick lab document man completions wasm netns-up netns-client netns-server netns-down clean-rules deps build tools static deb dist test-packages image test-containers container-deps schedule differential
 
 # Debian keeps ip, iptables and nginx outside an ordinary user's PATH; rustup's cargo may not be in it yet.
 export PATH := $(CURDIR)/target/debug:$(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -43,9 +43,14 @@ test: build tools wasm ## run all tests; without root, in a user namespace; REQU
 
 test-all: ## run all tests: make test, what it leaves out, every experiment in every world; as root also packages and containers
 	@$(MAKE) --no-print-directory test REQUIRE=netns,loopback
+	@$(MAKE) --no-print-directory test-link REQUIRE=netns,loopback
 	@$(MAKE) --no-print-directory test-guard
 	@$(MAKE) --no-print-directory lab ARGS='--require all'
 	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory test-packages container-deps test-containers BIN=target/debug OUT=target/tried
+
+test-link: build ## run the end-to-end tests and the quick experiments over packet sockets (LINK=packet), as make test does over raw ones
+	@$(IN_NAMESPACES) LINK=$(or $(LINK),packet) cargo test -p tcpx-tests --test e2e
+	@$(LAB) run --tag quick --on wire --require wire --link $(or $(LINK),packet)
 
 fuzz: $(FUZZ) ## search for inputs that break what must hold, with libFuzzer: TARGET=engine DURATION=10m SEED=; SANITIZER=address
 	@[ -z "$(SANITIZER)" ] && cargo +nightly --version >/dev/null 2>&1 && echo "SANITIZER=address is possible: nightly is installed" || true

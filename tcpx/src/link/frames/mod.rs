@@ -192,5 +192,6 @@ fn set(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<(
     }
 }
 
-#[cfg(all(test, feature = "netns"))]
+#[cfg(feature = "netns")]
+#[cfg(test)]
 mod tests;
