@@ -94,6 +94,7 @@
 
 mod bpf;
 pub mod capability;
+pub mod checksum;
 pub mod clock;
 mod driver;
 pub mod error;

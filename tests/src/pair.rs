@@ -50,6 +50,9 @@ impl Pair {
         let config = Profile::Linux.config();
         let mut client = Stack::new(config.clone(), 1);
         let mut server = Stack::new(config, 2);
+        for stack in [&mut client, &mut server] {
+            stack.sum_by(tcpx::checksum::fastest());
+        }
         client.reserve(addr(CLIENT).ip(), 10_000..=60_000);
         server.reserve(addr(SERVER).ip(), 7000..=7000);
         let listener = server.listen(Instant::ZERO, addr(SERVER), 128, conn)?;
@@ -168,9 +171,11 @@ impl Pair {
 }
 
 fn carry(from: &mut Stack, to: &mut Stack, now: Instant, packet: &mut [u8], packets: &mut u64) {
-    while let Some(transmit) = from.poll_transmit(now, packet) {
-        *packets += 1;
-        to.packet_arrives(now, &packet[..transmit.len]);
+    while let Some(transmit) = from.poll_burst(now, packet) {
+        *packets += transmit.count as u64;
+        for each in packet.chunks_exact(transmit.len).take(transmit.count) {
+            to.packet_arrives(now, each);
+        }
     }
     while from.poll_signal().is_some() {}
     while to.poll_signal().is_some() {}

@@ -43,14 +43,24 @@ impl Stack {
     }
 
     fn demultiplex(&mut self, now: Instant, packet: &[u8]) -> Result<(), Discard> {
-        let segment = Segment::parse(packet, self.config.checksum).map_err(|error| {
-            self.counters.bad_checksums += u64::from(error == ParseError::BadChecksum);
-            Discard::Parse(error)
-        })?;
+        if self.fast
+            && let Some(segment) = Segment::plain(self.sum, packet, self.config.checksum)
+        {
+            return self.segment_arrives(now, &segment);
+        }
+        let segment =
+            Segment::parse_by(self.sum, packet, self.config.checksum).map_err(|error| {
+                self.counters.bad_checksums += u64::from(error == ParseError::BadChecksum);
+                Discard::Parse(error)
+            })?;
+        self.segment_arrives(now, &segment)
+    }
+
+    fn segment_arrives(&mut self, now: Instant, segment: &Segment<'_>) -> Result<(), Discard> {
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
         let tuple = tuple_of(&segment.header);
         if let Some(id) = self.table.route(tuple) {
-            return self.deliver(now, id, &segment);
+            return self.deliver(now, id, segment);
         }
         if !self.ports.contain(tuple.local) {
             self.counters.not_ours += 1;
@@ -58,8 +68,8 @@ impl Stack {
         }
         match self.listeners.at(tuple.local) {
             //= MUST-42
-            Some(listener) => self.arrives_in_listen(now, listener, &segment),
-            None => self.arrives_in_closed(&segment),
+            Some(listener) => self.arrives_in_listen(now, listener, segment),
+            None => self.arrives_in_closed(segment),
         }
     }
 
@@ -67,11 +77,12 @@ impl Stack {
     /// 6191).
     fn deliver(&mut self, now: Instant, id: ConnId, segment: &Segment<'_>) -> Result<(), Discard> {
         let outcome = self.with(now, id, |tcb, cx| tcb.segment_arrives(cx, segment));
-        match (outcome, self.listeners.at(segment.header.destination)) {
-            (Some(Outcome::Reopen(iss)), Some(listener)) => {
-                self.reopen(now, id, listener, segment, iss)
-            }
-            _ => Ok(()),
+        let Some(Outcome::Reopen(iss)) = outcome else {
+            return Ok(());
+        };
+        match self.listeners.at(segment.header.destination) {
+            Some(listener) => self.reopen(now, id, listener, segment, iss),
+            None => Ok(()),
         }
     }
 

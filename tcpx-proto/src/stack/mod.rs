@@ -73,13 +73,13 @@ pub use types::{Counters, Signal, Transmit};
 
 use crate::error::{CallError, TransmitError};
 use crate::id::{ConnId, FourTuple, ListenerId, plain};
-use crate::tcb::{Reply, Status, Tcb, Usage};
+use crate::tcb::{Ids, Reply, Status, Tcb, Usage};
 
 use crate::config::{Config, ConnConfig, Overflow, SocketOption};
 use crate::event::{Event, Record};
 use crate::state::State;
 use crate::time::Instant;
-use crate::wire::is_unicast;
+use crate::wire::{Sum, is_unicast, portable_sum};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -126,10 +126,14 @@ pub struct Stack {
     signals: VecDeque<Signal>,
     record: Record,
     counters: Counters,
+    /// Fast paths are taken where there are any.
+    fast: bool,
+    /// How checksums are added up.
+    sum: Sum,
     /// What all connections take of what is bounded in total.
     used: Usage,
-    /// The IP identification of the next packet.
-    ip_id: u16,
+    /// The IP identifications of the next packets.
+    ids: Ids,
 }
 
 impl Stack {
@@ -155,8 +159,10 @@ impl Stack {
             signals: VecDeque::new(),
             record: Record::default(),
             counters: Counters::default(),
+            fast: true,
+            sum: portable_sum,
             used: Usage::default(),
-            ip_id: poll::following(random.draw() as u16),
+            ids: Ids::after(random.draw() as u16),
             random,
         }
     }
@@ -170,6 +176,17 @@ impl Stack {
     pub fn record(&mut self, on: bool) {
         //= SHLD-20
         self.record.on = on;
+    }
+
+    /// Adds up checksums by another function, which may use what this CPU offers.
+    pub fn sum_by(&mut self, sum: Sum) {
+        self.sum = sum;
+    }
+
+    /// Takes fast paths or not (it does at the start): what happens is the same, which tests show
+    /// by comparing.
+    pub fn fast_paths(&mut self, on: bool) {
+        self.fast = on;
     }
 
     /// Makes this stack answer for these ports of `address`. Everything that reaches it for another

@@ -8,7 +8,7 @@ use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::stack::Signal;
 use crate::state::State;
-use crate::tcb::{Context, Reply, Tcb, Usage, Wake};
+use crate::tcb::{Context, Reply, Sent, Tcb, Usage, Wake};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::mem;
@@ -33,6 +33,8 @@ impl Stack {
             id,
             record,
             replies,
+            fast: self.fast,
+            sum: self.sum,
             listener: false,
             accept_full: false,
             left,
@@ -105,6 +107,8 @@ impl Stack {
                 id,
                 record,
                 replies,
+                fast: self.fast,
+                sum: self.sum,
                 listener,
                 accept_full,
                 left,
@@ -246,17 +250,28 @@ impl Stack {
     /// Writes the next packet to send into `into`, which must have room for the MTU. `None`:
     /// nothing to send.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
+        self.transmit(now, into, 1)
+    }
+
+    /// The same as many calls of [`poll_transmit`](Stack::poll_transmit) in a row, at a fraction of
+    /// the cost: writes the next packet, and behind it as many as are like it and fit into `into`.
+    /// While the record is on, which notes each packet, it is one at a time.
+    pub fn poll_burst(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
+        self.transmit(now, into, usize::MAX)
+    }
+
+    fn transmit(&mut self, now: Instant, into: &mut [u8], most: usize) -> Option<Transmit> {
         let transmit = self
             .transmit_reply(into)
-            .or_else(|| self.transmit_segment(now, into))?;
-        self.counters.packets_out += 1;
-        self.ip_id = following(self.ip_id);
+            .or_else(|| self.transmit_segment(now, into, most))?;
+        self.counters.packets_out += transmit.count as u64;
         Some(transmit)
     }
 
     fn transmit_reply(&mut self, into: &mut [u8]) -> Option<Transmit> {
         while let Some(mut reply) = self.replies.pop_front() {
-            reply.header.id = self.ip_id;
+            let mut ids = self.ids;
+            reply.header.id = ids.take();
             let Reply {
                 conn,
                 header,
@@ -264,11 +279,13 @@ impl Stack {
                 label,
                 packet,
             } = reply;
-            match header.emit_laid_out(layout, (&[], &[]), into) {
+            match header.emit_by(self.sum, layout, (&[], &[]), into) {
                 Ok(len) => {
+                    self.ids = ids;
                     return Some(Transmit {
                         conn,
                         len,
+                        count: 1,
                         destination: header.destination,
                         label,
                         packet,
@@ -281,23 +298,25 @@ impl Stack {
     }
 
     /// What the first connection in the queue has, until it has no more.
-    fn transmit_segment(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
+    fn transmit_segment(&mut self, now: Instant, into: &mut [u8], most: usize) -> Option<Transmit> {
         while let Some(&id) = self.output.front() {
             if let Some((destination, packet)) = self
                 .table
                 .get(id)
                 .map(|entry| (entry.tcb.tuple.remote, entry.caused_by))
             {
-                let ip_id = self.ip_id;
+                let mut ids = self.ids;
                 self.record.packet = packet;
                 let sent = self
-                    .turn(now, id, |tcb, cx| tcb.transmit(cx, into, ip_id))
+                    .turn(now, id, |tcb, cx| tcb.transmit(cx, into, &mut ids, most))
                     .flatten();
                 self.record.packet = None;
-                if let Some((len, label)) = sent {
+                if let Some(Sent { len, count, label }) = sent {
+                    self.ids = ids;
                     return Some(Transmit {
                         conn: Some(id),
                         len,
+                        count,
                         destination,
                         label,
                         packet,
@@ -329,11 +348,6 @@ impl Stack {
         }
         None
     }
-}
-
-/// The next IP identification. Never 0: the kernel would put in one of its own.
-pub(super) fn following(ip_id: u16) -> u16 {
-    ip_id.wrapping_add(1).max(1)
 }
 
 /// Takes one wake-up out of the set.

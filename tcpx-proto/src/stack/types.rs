@@ -12,8 +12,10 @@ use core::net::SocketAddr;
 pub struct Transmit {
     /// The connection; `None` for an answer to an unknown peer or a SYN cookie.
     pub conn: Option<ConnId>,
-    /// Bytes of the IP packet.
+    /// Bytes of each IP packet.
     pub len: usize,
+    /// How many there are, one behind the other: a burst of equal ones, or one.
+    pub count: usize,
     /// Where it goes.
     pub destination: SocketAddr,
     /// Why it is sent and what it carries.

@@ -161,6 +161,14 @@ impl CongestionController {
         }
     }
 
+    /// Whether no loss is being repaired, and none may turn out to be none.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.phase == Phase::Open
+            && self.prr.is_none()
+            && self.undo.is_none()
+            && self.duplicates == 0
+    }
+
     pub(crate) fn in_recovery(&self) -> bool {
         self.phase == Phase::Recovery
     }

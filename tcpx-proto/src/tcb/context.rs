@@ -7,7 +7,7 @@ use crate::id::ConnId;
 use crate::label::Label;
 use crate::seq::Seq;
 use crate::time::Instant;
-use crate::wire::{Header, OptionLayout};
+use crate::wire::{Header, OptionLayout, Sum};
 use alloc::collections::VecDeque;
 
 /// What a connection needs from its stack while it handles one input.
@@ -20,6 +20,10 @@ pub(crate) struct Context<'a> {
     pub(crate) record: &'a mut Record,
     /// Segments that outlive the connection's state: RSTs and last ACKs. Sent before anything else.
     pub(crate) replies: &'a mut VecDeque<Reply>,
+    /// Fast paths are taken where there are any.
+    pub(crate) fast: bool,
+    /// How checksums are added up.
+    pub(crate) sum: Sum,
     /// A listener would take a new incarnation of this four-tuple.
     pub(crate) listener: bool,
     /// The listener that this connection came from has no room for another established one.

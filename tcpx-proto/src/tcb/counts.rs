@@ -32,10 +32,10 @@ impl Hash for Counts {
 }
 
 impl Counts {
-    /// A segment with this much text left; `again`: text or a FIN that was sent before.
-    pub(super) fn sent(&mut self, text: u32, again: bool) {
-        self.segments_out = self.segments_out.wrapping_add(1);
-        self.bytes_sent += u64::from(text);
+    /// Segments with this much text each left; `again`: text or a FIN that was sent before.
+    pub(super) fn sent(&mut self, count: u32, text: u32, again: bool) {
+        self.segments_out = self.segments_out.wrapping_add(count);
+        self.bytes_sent += u64::from(count) * u64::from(text);
         if again {
             self.retransmitted = self.retransmitted.wrapping_add(1);
             self.bytes_retransmitted += u64::from(text);

@@ -17,7 +17,7 @@ const CE: u8 = 0b11;
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Notification {
     /// Both ends are capable.
-    on: bool,
+    pub(super) on: bool,
     /// A mark arrived, and no CWR since: every ACK reports it (section 6.1.3).
     echoing: bool,
     /// The window was reduced: the next new text reports it (section 6.1.2).

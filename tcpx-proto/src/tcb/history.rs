@@ -69,6 +69,11 @@ impl SendHistory {
         }
     }
 
+    /// Whether no loss, repair or probe waits for what the next ACK says.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.new_first && self.first_resent.is_none() && self.rack.is_quiet()
+    }
+
     /// Takes from an acceptable ACK what it reports as delivered, before SND.UNA moves. `recover`:
     /// the last byte that was in flight when a loss was noticed last.
     pub(super) fn on_ack(
@@ -182,10 +187,18 @@ impl SendHistory {
         self.rack.may_probe(&self.board)
     }
 
-    /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
-    pub(super) fn on_sent(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq, recovering: bool) {
+    /// Text or FIN left, from `seq` to `end`, the last segment of it from `last` on, SND.NXT having
+    /// been `nxt` before.
+    pub(super) fn on_sent(
+        &mut self,
+        now: Instant,
+        (seq, end): (Seq, Seq),
+        last: Seq,
+        nxt: Seq,
+        recovering: bool,
+    ) {
         if end.gt(nxt) {
-            self.newest = seq;
+            self.newest = last;
         }
         // With nothing lost and nothing doubtful it was NextSeg's rule 4.
         self.rescued |= seq.lt(nxt)

@@ -7,6 +7,7 @@
 mod acknowledgment;
 mod assembler;
 mod buffer;
+mod burst;
 mod calls;
 mod congestion;
 mod context;
@@ -25,6 +26,7 @@ mod output;
 mod pace;
 mod path;
 mod plan;
+mod prediction;
 mod prr;
 mod rack;
 mod rcv;
@@ -52,6 +54,7 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use burst::{Ids, Sent};
 pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};
 pub(crate) use open::{peer_mss, window_shift};

@@ -1,6 +1,7 @@
 //! The segment that was decided on: written, labelled, and noted as sent.
 
 use super::Tcb;
+use super::burst::{Ids, Sent};
 use super::context::Context;
 use super::plan::{Kind, Plan};
 use super::room::first_window;
@@ -18,35 +19,49 @@ impl Tcb {
         self.plan().is_some()
     }
 
-    /// Writes the next segment and notes what sending it means; `None` when there is nothing to
-    /// send.
+    /// Writes the next segment, and as many as follow it in a burst and fit behind it, and notes
+    /// what sending them means; `None` when there is nothing to send.
     pub(crate) fn transmit(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut [u8],
-        id: u16,
-    ) -> Option<(usize, Label)> {
+        ids: &mut Ids,
+        most: usize,
+    ) -> Option<Sent> {
         self.restart_after_idle(cx.now);
         let plan = self.plan()?;
+        let edge = self.rcv.edge;
         if plan.flags.contains(Flags::ACK) && plan.kind != Kind::Syn {
             self.rcv_edge_moves();
         }
-        let header = self.header(cx.now, &plan, id);
+        let header = self.header(cx.now, &plan, ids.take());
+        let repeats = edge == self.rcv.edge && self.is_repeatable(cx, &plan, &header);
         let label = Label {
             cause: plan.cause,
             carries: self.carries(&plan, &header),
         };
         let payload = self.payload(&plan);
         let written = header
-            .emit_laid_out(self.config.syn_options, payload, into)
+            .emit_by(cx.sum, self.config.syn_options, payload, into)
             .ok()?;
         // Nor may what is longer in any case, by its options, be lost for that.
         if self.snd.fragments || written > usize::from(self.snd.path_mtu) {
             wire::allow_fragments(into);
         }
         self.ecn.on_sent(header.flags);
-        self.on_sent(cx, &plan);
-        Some((written, label))
+        let mut count = 1;
+        if repeats {
+            let most = most
+                .min(into.len() / written)
+                .min(self.full_segments(&plan));
+            count += self.repeat(cx.sum, &plan, ids, into, (written, most));
+        }
+        self.on_sent(cx, &plan, count as u32);
+        Some(Sent {
+            len: written,
+            count,
+            label,
+        })
     }
 
     /// RFC 5681 section 4.1.
@@ -63,7 +78,7 @@ impl Tcb {
         }
     }
 
-    fn payload(&self, plan: &Plan) -> Payload<'_> {
+    pub(super) fn payload(&self, plan: &Plan) -> Payload<'_> {
         // The text of a SYN comes after it.
         let seq = plan.seq + u32::from(plan.kind == Kind::Syn);
         let offset = seq.since(self.snd.text_start()) as usize;
@@ -262,12 +277,13 @@ impl Tcb {
         carries
     }
 
-    fn on_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+    /// `count` segments left: this one, and others of a burst.
+    fn on_sent(&mut self, cx: &mut Context<'_>, plan: &Plan, count: u32) {
         let again = plan.kind != Kind::Syn
             && (plan.len > 0 || plan.flags.contains(Flags::FIN))
             && plan.seq.lt(self.snd.nxt);
         if let Some(transfer) = &mut self.transfer {
-            transfer.counts.sent(plan.len, again);
+            transfer.counts.sent(count, plan.len, again);
         }
         if plan.flags.contains(Flags::ACK) {
             if plan.kind != Kind::Syn {
@@ -283,7 +299,7 @@ impl Tcb {
         match plan.kind {
             Kind::Syn => self.on_syn_sent(cx, plan),
             Kind::Bare if plan.len == 0 => {}
-            _ => self.on_text_sent(cx, plan),
+            _ => self.on_text_sent(cx, plan, count),
         }
         self.arm(cx);
     }
@@ -315,9 +331,10 @@ impl Tcb {
         }
     }
 
-    fn on_text_sent(&mut self, cx: &mut Context<'_>, plan: &Plan) {
+    fn on_text_sent(&mut self, cx: &mut Context<'_>, plan: &Plan, count: u32) {
         let fin = plan.flags.contains(Flags::FIN);
-        let end = plan.seq + plan.len + u32::from(fin);
+        let last = plan.seq + (count - 1) * plan.len;
+        let end = last + plan.len + u32::from(fin);
         let nxt = self.snd.nxt;
         if fin {
             self.snd.fin = Some(plan.seq + plan.len);
@@ -351,7 +368,7 @@ impl Tcb {
         if self.is_selective() {
             // A zero-window probe is not what the bytes that it repeats wait for.
             let seq = if probing { nxt.max(plan.seq) } else { plan.seq };
-            self.note_in_history(cx.now, seq, end.max(plan.seq), nxt);
+            self.note_in_history(cx.now, (seq, end.max(plan.seq)), last.max(seq), nxt);
             // What silly-window avoidance held back is no tail in Linux (`tcp_write_wakeup`).
             if !(overrides && self.config.shrunk_window == ShrunkWindow::Resend) {
                 self.schedule_tail_probe(cx, plan.kind == Kind::Text && end.gt(nxt));

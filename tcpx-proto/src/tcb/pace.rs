@@ -6,13 +6,13 @@ use crate::config::{AckPace, ConnConfig};
 use crate::event::Timer;
 use crate::label::Cause;
 use crate::state::State;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 use crate::wire::{Flags, Segment};
 
-/// The longest that Linux delays an ACK, whatever it asks for first (`TCP_DELACK_MAX`).
-const LONGEST: Duration = Duration::from_millis(200);
+/// The longest that Linux delays an ACK, ns, whatever it asks for first (`TCP_DELACK_MAX`).
+const LONGEST: u64 = 200_000_000;
 /// The same for a peer whose segments are full (`HZ / 2`); [`LONGEST`] bounds it in the end.
-const LONGEST_OF_FULL: Duration = Duration::from_millis(500);
+const LONGEST_OF_FULL: u64 = 500_000_000;
 /// The least of a segment that may be a peer's full one: with PSH `TCP_MSS_DEFAULT`, without it
 /// `TCP_MIN_MSS`.
 const FULL_IF_PUSHED: u32 = 536;
@@ -23,8 +23,8 @@ const FULL_IF_NOT: u32 = 88;
 pub(super) struct Pace {
     /// ACKs still to send without delay.
     quick: u32,
-    /// How long an ACK waits (`ato`); zero before the first text.
-    wait: Duration,
+    /// How long an ACK waits, ns (`ato`); zero before the first text.
+    wait: u64,
     /// The application answers what it gets, and its answer takes the ACK along (`pingpong`).
     interactive: bool,
     /// Segments since the last ACK that end what the peer's application wrote, up to 2
@@ -47,10 +47,9 @@ impl Pace {
         } else {
             config.quick_acks
         };
-        let wait = Duration::ZERO;
         Pace {
             quick,
-            wait,
+            wait: 0,
             interactive: false,
             pushed: 0,
             owed: false,
@@ -106,8 +105,8 @@ impl Pace {
         self.quick |= 1;
     }
 
-    /// How long an ACK waits in Linux (`tcp_send_delayed_ack`).
-    fn delay(&self, base: Duration, srtt: Option<Duration>) -> Duration {
+    /// How long an ACK waits in Linux, ns (`tcp_send_delayed_ack`).
+    fn delay(&self, base: u64, srtt: Option<u64>) -> u64 {
         let most = if self.interactive || self.pushed > 0 {
             LONGEST
         } else {
@@ -124,11 +123,11 @@ impl Pace {
 
     /// A delayed ACK is due in Linux: nothing came to take it along, so that the next one waits
     /// longer, and what was taken for a dialogue is none.
-    fn on_timeout(&mut self, base: Duration, rto: Duration) {
+    fn on_timeout(&mut self, base: u64, rto: u64) {
         self.wait = if core::mem::take(&mut self.interactive) {
             base
         } else {
-            (self.wait * 2).min(rto)
+            self.wait.saturating_mul(2).min(rto)
         };
     }
 
@@ -139,12 +138,12 @@ impl Pace {
         if counts && self.quick > 0 {
             self.quick -= 1;
             if let (true, 0, Some(base)) = (linux, self.quick, config.delayed_ack) {
-                self.wait = base;
+                self.wait = nanos(base);
             }
         }
         self.owed = false;
         self.pushed = 0;
-        self.interactive |= linux && text && now.since(self.heard) < self.wait;
+        self.interactive |= linux && text && now.0.saturating_sub(self.heard.0) < self.wait;
     }
 }
 
@@ -202,24 +201,23 @@ impl Tcb {
     /// Linux's `tcp_event_data_recv`: the ACK waits a little longer than the peer takes for its
     /// next segment.
     fn follow(&mut self, cx: &Context<'_>) {
-        let Some(base) = self.config.delayed_ack else {
+        let Some(base) = self.config.delayed_ack.map(nanos) else {
             return;
         };
         let window = self.rcv.edge.since(self.rcv.acked);
         let granularity = self.config.timer_granularity;
-        let gap = granularity
-            .clock(cx.now)
-            .since(granularity.clock(self.pace.heard));
+        let heard = granularity.clock(self.pace.heard);
+        let gap = granularity.clock(cx.now).0.saturating_sub(heard.0);
         let wait = self.pace.wait;
-        let rto = self.estimator.rto();
-        if wait == Duration::ZERO {
+        if wait == 0 {
             self.pace.quicken(window, self.config.quick_acks);
             self.pace.wait = base;
         } else if gap <= base / 2 {
             self.pace.wait = granularity.cut(wait / 2) + base / 2;
         } else if gap < wait {
+            let rto = nanos(self.estimator.rto());
             self.pace.wait = (granularity.cut(wait / 2) + gap).min(rto);
-        } else if gap > rto {
+        } else if gap > nanos(self.estimator.rto()) {
             self.pace.quicken(window, self.config.quick_acks);
         }
         self.pace.heard = cx.now;
@@ -231,7 +229,7 @@ impl Tcb {
             let window = self.rcv.edge.since(self.rcv.acked);
             self.pace.quicken(window, self.config.quick_acks);
             self.pace.interactive = false;
-            self.pace.wait = base;
+            self.pace.wait = nanos(base);
         }
     }
 
@@ -271,21 +269,25 @@ impl Tcb {
     /// Linux's `tcp_send_delayed_ack`; by the RFC there is but one delay.
     fn delay_ack(&mut self, cx: &mut Context<'_>, base: Duration) {
         let wait = match self.config.ack_pace {
-            AckPace::Rfc9293 => base,
+            AckPace::Rfc9293 => nanos(base),
             AckPace::Linux => {
-                let wait = self.pace.delay(base, self.estimator.srtt);
+                let srtt = self.estimator.srtt.map(nanos);
+                let wait = self.pace.delay(nanos(base), srtt);
                 wait.max(self.config.timer_granularity.soonest())
             }
         };
         if !self.timers.is_running(Timer::DelayedAck) {
-            return self.timers.start(cx, Timer::DelayedAck, wait);
+            return self
+                .timers
+                .start(cx, Timer::DelayedAck, Duration::from_nanos(wait));
         }
-        let left = self.timers.left(cx.now, Timer::DelayedAck);
+        let left = nanos(self.timers.left(cx.now, Timer::DelayedAck));
         let granularity = self.config.timer_granularity;
         if self.config.ack_pace == AckPace::Linux && left <= granularity.cut(wait / 4) {
             self.acknowledge(Cause::Ack);
         } else if wait < left {
-            self.timers.start(cx, Timer::DelayedAck, wait);
+            self.timers
+                .start(cx, Timer::DelayedAck, Duration::from_nanos(wait));
         }
     }
 
@@ -325,7 +327,8 @@ impl Tcb {
     /// A delayed ACK is due.
     pub(super) fn on_delayed_ack_timeout(&mut self) {
         if let (AckPace::Linux, Some(base)) = (self.config.ack_pace, self.config.delayed_ack) {
-            self.pace.on_timeout(base, self.estimator.rto());
+            self.pace
+                .on_timeout(nanos(base), nanos(self.estimator.rto()));
         }
         self.acknowledge(Cause::Ack);
     }

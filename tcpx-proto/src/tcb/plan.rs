@@ -89,6 +89,9 @@ impl Tcb {
             return None;
         }
         let transfer = self.transfer.as_deref()?;
+        if transfer.send.len() == 0 && self.snd.una == self.snd.nxt && !self.snd.closing {
+            return None;
+        }
         if !self.is_selective() {
             return self.fit(&self.plain_candidate(transfer));
         }
@@ -381,7 +384,7 @@ impl Tcb {
 }
 
 /// How many bytes `to` lies ahead of `from`; none if it lies behind.
-fn ahead(from: Seq, to: Seq) -> u32 {
+pub(super) fn ahead(from: Seq, to: Seq) -> u32 {
     //= MUST-34
     if from.lt(to) { to.since(from) } else { 0 }
 }

@@ -117,6 +117,11 @@ impl Rack {
         }
     }
 
+    /// Whether neither a probe nor a D-SACK waits for what the next ACK says.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.probe.is_none() && self.dsack_round.is_none()
+    }
+
     /// SND.UNA is `una` now: a round trip after the last D-SACK another one counts again.
     pub(crate) fn advanced(&mut self, una: Seq) {
         self.dsack_round = self.dsack_round.filter(|round| una.lt(*round));

@@ -344,14 +344,23 @@ impl Tcb {
         }
     }
 
-    /// A segment with text or FIN left, from `seq` to `end`, SND.NXT having been `nxt` before.
-    pub(super) fn note_in_history(&mut self, now: Instant, seq: Seq, end: Seq, nxt: Seq) {
+    /// Text or FIN left, from `seq` to `end`, the last segment of it from `last` on, SND.NXT having
+    /// been `nxt` before.
+    pub(super) fn note_in_history(
+        &mut self,
+        now: Instant,
+        (seq, end): (Seq, Seq),
+        last: Seq,
+        nxt: Seq,
+    ) {
         let probing = core::mem::take(&mut self.pending.tail_probe);
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
         let recovering = transfer.congestion.in_recovery();
-        transfer.history.on_sent(now, seq, end, nxt, recovering);
+        transfer
+            .history
+            .on_sent(now, (seq, end), last, nxt, recovering);
         if probing {
             transfer.history.on_probe_sent(seq, end, nxt);
         }

@@ -35,6 +35,9 @@ impl Tcb {
         cx: &mut Context<'_>,
         segment: &Segment<'_>,
     ) -> Outcome {
+        if self.take_predicted(cx, segment) {
+            return Outcome::Handled;
+        }
         // None comes to a connection that is over: the stack has forgotten its four-tuple.
         let checks = if self.state == State::SynSent {
             self.check_in_syn_sent(cx, segment)

@@ -30,6 +30,8 @@ impl Bench {
                 id,
                 record,
                 replies,
+                fast: true,
+                sum: crate::wire::portable_sum,
                 listener: false,
                 accept_full: false,
                 left: Usage::default().left(&Config::default(), None),
@@ -67,7 +69,8 @@ impl Bench {
 
     fn transmit(&mut self) -> Option<(Header, alloc::vec::Vec<u8>)> {
         let mut packet = [0; 2000];
-        let (len, _) = self.run(|tcb, cx| tcb.transmit(cx, &mut packet, 1))?;
+        let Sent { len, .. } =
+            self.run(|tcb, cx| tcb.transmit(cx, &mut packet, &mut Ids::after(0), 1))?;
         let segment = Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
         Some((segment.header, segment.payload.to_vec()))
     }
@@ -93,6 +96,8 @@ impl Bench {
             id,
             record: &mut record,
             replies: &mut replies,
+            fast: true,
+            sum: crate::wire::portable_sum,
             listener: false,
             accept_full: false,
             left: Usage::default().left(&Config::default(), None),

@@ -13,10 +13,10 @@ use crate::state::{State, Trigger};
 use crate::wire::{Flags, Segment};
 
 /// Text that is not before RCV.NXT, and the FIN behind it.
-struct Arrived<'a> {
-    seq: Seq,
-    text: &'a [u8],
-    fin: bool,
+pub(super) struct Arrived<'a> {
+    pub(super) seq: Seq,
+    pub(super) text: &'a [u8],
+    pub(super) fin: bool,
 }
 
 impl Tcb {
@@ -91,7 +91,7 @@ impl Tcb {
 
     /// Stores what arrived, as far as the window goes. Returns which part of it had been held
     /// before. What is not accepted in order, or not at all, is acknowledged at once.
-    fn store(
+    pub(super) fn store(
         &mut self,
         cx: &mut Context<'_>,
         segment: &Segment<'_>,

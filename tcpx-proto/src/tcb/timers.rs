@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::config::TimerGranularity;
 use crate::event::{Timer, TimerAction, What};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 
 /// Later than every time there is: a timer that does not run.
 const NEVER: Instant = Instant(u64::MAX);
@@ -35,13 +35,13 @@ impl TimerGranularity {
     pub(super) fn clock(self, now: Instant) -> Instant {
         match self {
             TimerGranularity::Exact => now,
-            TimerGranularity::Wheel => now - Duration::from_nanos(now.0 % NANOS),
+            TimerGranularity::Wheel => Instant(now.0 - now.0 % NANOS),
         }
     }
 
-    /// A time in the unit that timers count in, rounded down.
-    pub(super) fn cut(self, time: Duration) -> Duration {
-        self.clock(Instant::ZERO + time).since(Instant::ZERO)
+    /// A time, ns, in the unit that timers count in, rounded down.
+    pub(super) fn cut(self, time: u64) -> u64 {
+        self.clock(Instant(time)).0
     }
 
     /// What Linux adds to a short time where an early timer would do harm (`TCP_TIMEOUT_MIN_US`).
@@ -52,12 +52,12 @@ impl TimerGranularity {
         }
     }
 
-    /// How long a timer runs that is due at once: with a wheel until its next slot, which is half a
-    /// jiffy on average.
-    pub(super) fn soonest(self) -> Duration {
+    /// How long a timer runs that is due at once, ns: with a wheel until its next slot, which is
+    /// half a jiffy on average.
+    pub(super) fn soonest(self) -> u64 {
         match self {
-            TimerGranularity::Exact => Duration::from_nanos(NANOS / 2),
-            TimerGranularity::Wheel => Duration::ZERO,
+            TimerGranularity::Exact => NANOS / 2,
+            TimerGranularity::Wheel => 0,
         }
     }
 
@@ -71,7 +71,7 @@ impl TimerGranularity {
 }
 
 fn jiffies(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(u128::from(NANOS))).unwrap_or(u64::MAX)
+    nanos(time).div_ceil(NANOS)
 }
 
 /// Linux's `calc_wheel_index`: each ring has 64 slots, which are eight times as long as those of
@@ -225,7 +225,7 @@ mod tests {
     fn wheel_counts_in_jiffies() {
         let wheel = TimerGranularity::Wheel;
         assert_eq!(wheel.round(millis(201)), millis(204));
-        assert_eq!(wheel.cut(millis(203)), millis(200));
+        assert_eq!(wheel.cut(203_000_000), 200_000_000);
         assert_eq!(
             wheel.clock(Instant(11_999_999)),
             Instant(8_000_000),

@@ -20,6 +20,14 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
+    /// Whether an ACK that says nothing new has nothing to change here.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.send.len() == 0
+            && !self.receive.has_holes()
+            && self.congestion.is_quiet()
+            && self.history.is_quiet()
+    }
+
     /// Bytes of memory taken.
     pub(super) fn memory(&self) -> usize {
         let room = self.room.as_ref().map_or(0, |room| room.own_memory());

@@ -11,10 +11,14 @@ mod ip;
 mod options;
 mod patch;
 mod segment;
+mod template;
 
+pub use checksum::{Sum, portable_sum};
 pub use flags::Flags;
 pub use icmp::{Icmp, IcmpKind, IcmpName, icmp_error};
+use ip::Ip;
 pub(crate) use ip::{allow_fragments, is_unicast};
 pub use options::{FastOpenCookie, MAX_OPTIONS_LEN, OptionLayout, Options, SackBlocks, Timestamps};
 pub use patch::{Field, OptionKind, fix_checksums, flip_bit, patch, spoil_checksum, strip};
 pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};
+pub(crate) use template::Template;

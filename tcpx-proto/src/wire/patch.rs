@@ -7,7 +7,7 @@ use super::options::{
     FAST_OPEN, MSS, NOP, OptionSpan, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE, Walk,
 };
 use super::segment::{TCP_HEADER, check};
-use super::{ChecksumPolicy, checksum, ip};
+use super::{ChecksumPolicy, checksum, ip, portable_sum};
 use core::net::IpAddr;
 
 /// A field of a header or of an option that can be overwritten.
@@ -237,7 +237,14 @@ pub fn spoil_checksum(packet: &mut [u8]) {
     // At most three values are accepted: the sum, its other zero, and the pseudo-header's.
     for field in 1u16..=4 {
         put(tcp, 16, &field.to_be_bytes());
-        if check(tcp, source, destination, ChecksumPolicy::Partial).is_none() {
+        if check(
+            portable_sum,
+            tcp,
+            (source, destination),
+            ChecksumPolicy::Partial,
+        )
+        .is_none()
+        {
             return;
         }
     }

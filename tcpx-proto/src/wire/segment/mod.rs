@@ -1,12 +1,16 @@
 //! One segment with the IP header below it.
 
+use super::checksum::{self, Sum};
 use super::ip::{self, Ip};
-use super::{Flags, MAX_OPTIONS_LEN, OptionLayout, Options, checksum};
+use super::{Flags, MAX_OPTIONS_LEN, OptionLayout, Options, Timestamps};
 use crate::seq::Seq;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Bytes of a TCP header without options.
 pub(in crate::wire) const TCP_HEADER: usize = 20;
+
+/// Bytes of an IPv4 and a TCP header without options.
+const PLAIN_HEADERS: usize = 40;
 
 /// The fields of the IP and TCP headers of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -118,6 +122,15 @@ impl<'a> Segment<'a> {
     /// # Errors
     /// [`ParseError`]: the first reason found, in the order of the headers.
     pub fn parse(packet: &'a [u8], checksum: ChecksumPolicy) -> Result<Segment<'a>, ParseError> {
+        Segment::parse_by(checksum::portable_sum, packet, checksum)
+    }
+
+    /// [`parse`](Segment::parse) with another way to add up the checksum.
+    pub(crate) fn parse_by(
+        sum: Sum,
+        packet: &'a [u8],
+        checksum: ChecksumPolicy,
+    ) -> Result<Segment<'a>, ParseError> {
         let ip = Ip::parse(packet)?;
         if ip.protocol != ip::TCP {
             return Err(ParseError::NotTcp);
@@ -128,8 +141,8 @@ impl<'a> Segment<'a> {
         if header_len < TCP_HEADER || header_len > tcp.len() {
             return Err(ParseError::BadDataOffset);
         }
-        let kind =
-            check(tcp, ip.source, ip.destination, checksum).ok_or(ParseError::BadChecksum)?;
+        let kind = check(sum, tcp, (ip.source, ip.destination), checksum)
+            .ok_or(ParseError::BadChecksum)?;
         let source_port = be16(fixed, 0);
         let destination_port = be16(fixed, 2);
         if source_port == 0 || destination_port == 0 {
@@ -163,6 +176,63 @@ impl<'a> Segment<'a> {
         })
     }
 
+    /// What [`parse`](Segment::parse) gives for the packet that most are: IPv4 without options, ACK
+    /// perhaps with PSH, no options or timestamps where nearly everyone puts them. `None`: it is
+    /// another, or one that is to be dropped.
+    #[inline(always)]
+    pub(crate) fn plain(sum: Sum, packet: &'a [u8], policy: ChecksumPolicy) -> Option<Segment<'a>> {
+        let (head, _) = packet.split_first_chunk::<PLAIN_HEADERS>()?;
+        let header_len = usize::from(head[32] >> 4) * 4;
+        let payload = packet.get(20 + header_len..)?;
+        let stamps = packet.get(PLAIN_HEADERS..PLAIN_HEADERS + 12);
+        let timestamps = match (header_len, stamps) {
+            (20, _) => None,
+            (32, Some(&[1, 1, 8, 10, a, b, c, d, e, f, g, h])) => Some(Timestamps {
+                value: u32::from_be_bytes([a, b, c, d]),
+                echo: u32::from_be_bytes([e, f, g, h]),
+            }),
+            _ => return None,
+        };
+        let whole = usize::from(u16::from_be_bytes([head[2], head[3]])) == packet.len();
+        let fragment = u16::from_be_bytes([head[6], head[7]]) & 0x3fff != 0;
+        let flags = Flags(head[33]);
+        let plain = flags == Flags::ACK || flags == Flags::ACK | Flags::PSH;
+        if head[0] != 0x45 || !whole || fragment || head[9] != ip::TCP || !plain {
+            return None;
+        }
+        let source = Ipv4Addr::new(head[12], head[13], head[14], head[15]);
+        let destination = Ipv4Addr::new(head[16], head[17], head[18], head[19]);
+        let source_port = u16::from_be_bytes([head[20], head[21]]);
+        let destination_port = u16::from_be_bytes([head[22], head[23]]);
+        let unicast = ip::is_unicast(source.into()) && ip::is_unicast(destination.into());
+        if source_port == 0 || destination_port == 0 || !unicast {
+            return None;
+        }
+        let tcp = packet.get(20..)?;
+        let checksum = check(sum, tcp, (source.into(), destination.into()), policy)?;
+        Some(Segment {
+            header: Header {
+                source: SocketAddr::new(source.into(), source_port),
+                destination: SocketAddr::new(destination.into(), destination_port),
+                seq: Seq(u32::from_be_bytes([head[24], head[25], head[26], head[27]])),
+                ack: Seq(u32::from_be_bytes([head[28], head[29], head[30], head[31]])),
+                flags,
+                window: u16::from_be_bytes([head[34], head[35]]),
+                urgent: u16::from_be_bytes([head[38], head[39]]),
+                options: Options {
+                    timestamps,
+                    ..Options::default()
+                },
+                ttl: head[8],
+                tos: head[1],
+                id: u16::from_be_bytes([head[4], head[5]]),
+            },
+            payload,
+            checksum,
+            options_malformed: false,
+        })
+    }
+
     /// SEG.LEN: bytes of sequence space, SYN and FIN included.
     pub fn len(&self) -> u32 {
         self.payload.len() as u32 + self.header.control_len()
@@ -176,9 +246,9 @@ impl<'a> Segment<'a> {
 
 /// The kind of a TCP checksum that the policy accepts; `None`: it does not.
 pub(in crate::wire) fn check(
+    sum: Sum,
     tcp: &[u8],
-    source: IpAddr,
-    destination: IpAddr,
+    (source, destination): (IpAddr, IpAddr),
     policy: ChecksumPolicy,
 ) -> Option<ChecksumKind> {
     if policy == ChecksumPolicy::Ignore {
@@ -192,7 +262,7 @@ pub(in crate::wire) fn check(
         return Some(ChecksumKind::Partial);
     }
     //= MUST-3
-    (checksum::fold(checksum::sum(pseudo, tcp)) == 0xffff).then_some(ChecksumKind::Full)
+    (checksum::fold(checksum::sum_by(sum, pseudo, tcp)) == 0xffff).then_some(ChecksumKind::Full)
 }
 
 impl Header {
@@ -207,15 +277,14 @@ impl Header {
     /// # Errors
     /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
     pub fn emit(&self, payload: Payload<'_>, into: &mut [u8]) -> Result<usize, ParseError> {
-        self.emit_laid_out(OptionLayout::Linux, payload, into)
+        self.emit_by(checksum::portable_sum, OptionLayout::Linux, payload, into)
     }
 
-    /// [`emit`](Header::emit) with another layout of the options.
-    ///
-    /// # Errors
-    /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
-    pub fn emit_laid_out(
+    /// [`emit`](Header::emit) with another layout of the options, and another way to add up the
+    /// checksum.
+    pub(crate) fn emit_by(
         &self,
+        sum: Sum,
         layout: OptionLayout,
         payload: Payload<'_>,
         into: &mut [u8],
@@ -227,7 +296,7 @@ impl Header {
             options: Some(options),
             ..Illegal::default()
         };
-        self.emit_illegal(payload, &illegal, into)
+        self.write(sum, payload, &illegal, into)
     }
 
     /// [`emit`](Header::emit) with mistakes made on purpose.
@@ -236,6 +305,16 @@ impl Header {
     /// [`ParseError::BufferTooShort`]: `into` is too short, or the packet is too long for IP.
     pub fn emit_illegal(
         &self,
+        payload: Payload<'_>,
+        illegal: &Illegal<'_>,
+        into: &mut [u8],
+    ) -> Result<usize, ParseError> {
+        self.write(checksum::portable_sum, payload, illegal, into)
+    }
+
+    fn write(
+        &self,
+        sum: Sum,
         payload: Payload<'_>,
         illegal: &Illegal<'_>,
         into: &mut [u8],
@@ -270,7 +349,7 @@ impl Header {
         let field = illegal.checksum.unwrap_or_else(|| {
             let pseudo =
                 ip::pseudo_header_sum(self.source.ip(), self.destination.ip(), ip::TCP, tcp.len());
-            !checksum::fold(checksum::sum(pseudo, tcp))
+            !checksum::fold(checksum::sum_by(sum, pseudo, tcp))
         });
         if let Some(place) = tcp.get_mut(16..18) {
             place.copy_from_slice(&field.to_be_bytes());
