@@ -1,5 +1,6 @@
 //! A host of our own on one address and a block of ports: where connections come from.
 
+use crate::checksum;
 use crate::driver::{self, Endpoint, Net, Shared, Wire};
 use crate::error::Error;
 use crate::handle::Handle;
@@ -118,6 +119,7 @@ impl Host {
     ) -> Host {
         fit(&mut options.config.conn, &wire);
         let mut stack = Stack::new(options.config.clone(), seed);
+        stack.sum_by(checksum::fastest());
         stack.reserve(wire.address(), wire.ports());
         let endpoint = Endpoint::new(stack, Gate::new(options.faults, seed), options.observers);
         let shared = Arc::new(Shared::new(wire, endpoint, options.stay_awake));

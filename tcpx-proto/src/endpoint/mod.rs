@@ -29,6 +29,8 @@ pub struct Outgoing {
     pub conn: Option<ConnId>,
     /// Its length in the buffer.
     pub len: usize,
+    /// How many there are, one behind the other, of that length: a burst, or one.
+    pub count: usize,
     /// Where it goes.
     pub destination: SocketAddr,
 }
@@ -199,6 +201,21 @@ impl<O: Observer> Endpoint<O> {
         deadlines.into_iter().flatten().min()
     }
 
+    /// [`Stack::poll_burst`]: the next packets for the wire, one behind the other. Where each is
+    /// watched it is one at a time.
+    pub fn poll_burst(&mut self, now: Instant, into: &mut [u8]) -> Option<Outgoing> {
+        if self.watched || self.silent {
+            return self.poll_transmit(now, into);
+        }
+        let transmit = self.stack.poll_burst(now, into)?;
+        Some(Outgoing {
+            conn: transmit.conn,
+            len: transmit.len,
+            count: transmit.count,
+            destination: transmit.destination,
+        })
+    }
+
     /// The next packet for the wire, written into `into`.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Outgoing> {
         loop {
@@ -218,6 +235,7 @@ impl<O: Observer> Endpoint<O> {
             let outgoing = Outgoing {
                 conn: transmit.conn,
                 len: transmit.len,
+                count: 1,
                 destination: transmit.destination,
             };
             if !self.watched {
@@ -263,6 +281,7 @@ impl<O: Observer> Endpoint<O> {
             return Some(Outgoing {
                 conn,
                 len: packet.len(),
+                count: 1,
                 destination: header.destination,
             });
         }
