@@ -58,10 +58,10 @@ impl Stack {
 
     fn segment_arrives(&mut self, now: Instant, segment: &Segment<'_>) -> Result<(), Discard> {
         self.counters.partial_checksums += u64::from(segment.checksum == ChecksumKind::Partial);
-        let tuple = tuple_of(&segment.header);
-        if let Some(id) = self.table.route(tuple) {
+        if let Some(id) = self.table.route(&segment.header) {
             return self.deliver(now, id, segment);
         }
+        let tuple = tuple_of(&segment.header);
         if !self.ports.contain(tuple.local) {
             self.counters.not_ours += 1;
             return Err(Discard::NotReserved);

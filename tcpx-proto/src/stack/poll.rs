@@ -300,15 +300,16 @@ impl Stack {
     /// What the first connection in the queue has, until it has no more.
     fn transmit_segment(&mut self, now: Instant, into: &mut [u8], most: usize) -> Option<Transmit> {
         while let Some(&id) = self.output.front() {
-            if let Some((destination, packet)) = self
-                .table
-                .get(id)
-                .map(|entry| (entry.tcb.tuple.remote, entry.caused_by))
-            {
+            if let Some((plan, destination, packet)) = self.table.get_mut(id).and_then(|entry| {
+                let plan = entry.tcb.next_segment(now)?;
+                Some((plan, entry.tcb.tuple.remote, entry.caused_by))
+            }) {
                 let mut ids = self.ids;
                 self.record.packet = packet;
                 let sent = self
-                    .turn(now, id, |tcb, cx| tcb.transmit(cx, into, &mut ids, most))
+                    .turn(now, id, |tcb, cx| {
+                        tcb.transmit(cx, plan, into, &mut ids, most)
+                    })
                     .flatten();
                 self.record.packet = None;
                 if let Some(Sent { len, count, label }) = sent {

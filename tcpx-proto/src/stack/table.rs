@@ -4,6 +4,7 @@ use super::index::Index;
 use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::tcb::Tcb;
 use crate::time::Instant;
+use crate::wire::Header;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -133,12 +134,17 @@ impl Table {
     }
 
     /// [`find`](Table::find) for a segment that arrives.
-    pub(super) fn route(&mut self, tuple: FourTuple) -> Option<ConnId> {
-        let again = self
-            .recent
-            .filter(|id| self.get(*id).is_some_and(|entry| entry.tcb.tuple == tuple));
+    pub(super) fn route(&mut self, header: &Header) -> Option<ConnId> {
+        let is_its = |entry: &Entry| {
+            let tuple = &entry.tcb.tuple;
+            tuple.remote == header.source && tuple.local == header.destination
+        };
+        let again = self.recent.filter(|id| self.get(*id).is_some_and(is_its));
         if again.is_none() {
-            self.recent = self.find(tuple);
+            self.recent = self.find(FourTuple {
+                local: header.destination,
+                remote: header.source,
+            });
         }
         self.recent
     }

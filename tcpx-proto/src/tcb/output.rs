@@ -19,17 +19,22 @@ impl Tcb {
         self.plan().is_some()
     }
 
-    /// Writes the next segment, and as many as follow it in a burst and fit behind it, and notes
-    /// what sending them means; `None` when there is nothing to send.
+    /// The next segment to send; `None` when there is nothing.
+    pub(crate) fn next_segment(&mut self, now: Instant) -> Option<Plan> {
+        self.restart_after_idle(now);
+        self.plan()
+    }
+
+    /// Writes the [`next_segment`](Tcb::next_segment), and as many as follow it in a burst and fit
+    /// behind it, and notes what sending them means; `None` when they do not fit.
     pub(crate) fn transmit(
         &mut self,
         cx: &mut Context<'_>,
+        plan: Plan,
         into: &mut [u8],
         ids: &mut Ids,
         most: usize,
     ) -> Option<Sent> {
-        self.restart_after_idle(cx.now);
-        let plan = self.plan()?;
         let edge = self.rcv.edge;
         if plan.flags.contains(Flags::ACK) && plan.kind != Kind::Syn {
             self.rcv_edge_moves();

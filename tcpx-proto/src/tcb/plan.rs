@@ -12,7 +12,7 @@ use crate::wire::Flags;
 
 /// A segment that is about to be sent.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) seq: Seq,
     /// Bytes of text.
     pub(super) len: u32,

@@ -69,8 +69,10 @@ impl Bench {
 
     fn transmit(&mut self) -> Option<(Header, alloc::vec::Vec<u8>)> {
         let mut packet = [0; 2000];
-        let Sent { len, .. } =
-            self.run(|tcb, cx| tcb.transmit(cx, &mut packet, &mut Ids::after(0), 1))?;
+        let Sent { len, .. } = self.run(|tcb, cx| {
+            let plan = tcb.next_segment(cx.now)?;
+            tcb.transmit(cx, plan, &mut packet, &mut Ids::after(0), 1)
+        })?;
         let segment = Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
         Some((segment.header, segment.payload.to_vec()))
     }

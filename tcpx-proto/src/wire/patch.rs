@@ -237,14 +237,8 @@ pub fn spoil_checksum(packet: &mut [u8]) {
     // At most three values are accepted: the sum, its other zero, and the pseudo-header's.
     for field in 1u16..=4 {
         put(tcp, 16, &field.to_be_bytes());
-        if check(
-            portable_sum,
-            tcp,
-            (source, destination),
-            ChecksumPolicy::Partial,
-        )
-        .is_none()
-        {
+        let pseudo = ip::pseudo_header_sum(source, destination, ip::TCP, tcp.len());
+        if check(portable_sum, tcp, pseudo, ChecksumPolicy::Partial).is_none() {
             return;
         }
     }

@@ -4,7 +4,7 @@ use super::checksum::{self, Sum};
 use super::ip::{self, Ip};
 use super::{Flags, MAX_OPTIONS_LEN, OptionLayout, Options, Timestamps};
 use crate::seq::Seq;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 
 /// Bytes of a TCP header without options.
 pub(in crate::wire) const TCP_HEADER: usize = 20;
@@ -141,8 +141,8 @@ impl<'a> Segment<'a> {
         if header_len < TCP_HEADER || header_len > tcp.len() {
             return Err(ParseError::BadDataOffset);
         }
-        let kind = check(sum, tcp, (ip.source, ip.destination), checksum)
-            .ok_or(ParseError::BadChecksum)?;
+        let pseudo = ip::pseudo_header_sum(ip.source, ip.destination, ip::TCP, tcp.len());
+        let kind = check(sum, tcp, pseudo, checksum).ok_or(ParseError::BadChecksum)?;
         let source_port = be16(fixed, 0);
         let destination_port = be16(fixed, 2);
         if source_port == 0 || destination_port == 0 {
@@ -200,6 +200,11 @@ impl<'a> Segment<'a> {
         if head[0] != 0x45 || !whole || fragment || head[9] != ip::TCP || !plain {
             return None;
         }
+        let tcp = packet.get(20..)?;
+        let addresses = [12, 14, 16, 18].map(|at| [head[at], head[at + 1]]);
+        let addresses = addresses.map(|word| u64::from(u16::from_be_bytes(word)));
+        let pseudo = addresses.iter().sum::<u64>() + u64::from(ip::TCP) + tcp.len() as u64;
+        let checksum = check(sum, tcp, pseudo, policy)?;
         let source = Ipv4Addr::new(head[12], head[13], head[14], head[15]);
         let destination = Ipv4Addr::new(head[16], head[17], head[18], head[19]);
         let source_port = u16::from_be_bytes([head[20], head[21]]);
@@ -208,8 +213,6 @@ impl<'a> Segment<'a> {
         if source_port == 0 || destination_port == 0 || !unicast {
             return None;
         }
-        let tcp = packet.get(20..)?;
-        let checksum = check(sum, tcp, (source.into(), destination.into()), policy)?;
         Some(Segment {
             header: Header {
                 source: SocketAddr::new(source.into(), source_port),
@@ -244,17 +247,17 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// The kind of a TCP checksum that the policy accepts; `None`: it does not.
+/// The kind of a TCP checksum, over a pseudo-header of this sum, too, that the policy accepts;
+/// `None`: it does not.
 pub(in crate::wire) fn check(
     sum: Sum,
     tcp: &[u8],
-    (source, destination): (IpAddr, IpAddr),
+    pseudo: u64,
     policy: ChecksumPolicy,
 ) -> Option<ChecksumKind> {
     if policy == ChecksumPolicy::Ignore {
         return Some(ChecksumKind::Unchecked);
     }
-    let pseudo = ip::pseudo_header_sum(source, destination, ip::TCP, tcp.len());
     let field = tcp
         .get(16..18)
         .map_or(0, |field| u16::from_be_bytes([field[0], field[1]]));
