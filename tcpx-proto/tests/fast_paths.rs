@@ -15,9 +15,11 @@ use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::label::Label;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{Signal, Stack};
+use tcpx_proto::stack::{Signal, Stack, Transmit};
 use tcpx_proto::time::Instant;
-use tcpx_proto::wire::{ChecksumPolicy, Flags, Header, SackBlocks, Segment, fix_checksums};
+use tcpx_proto::wire::{
+    ChecksumKind, ChecksumPolicy, Flags, Header, SackBlocks, Segment, fix_checksums,
+};
 
 const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 7000);
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 9000);
@@ -39,10 +41,18 @@ struct Twins {
     /// Packets that left in a burst, behind the first of it.
     repeated: usize,
     buffer: Vec<u8>,
+    /// Its link cuts packets into segments.
+    cuts: bool,
 }
 
 impl Twins {
-    fn new(config: &Config, seed: u64, at: ([u8; 4], u16), recorded: bool, room: usize) -> Twins {
+    fn new(
+        config: &Config,
+        seed: u64,
+        at: ([u8; 4], u16),
+        (recorded, cuts): (bool, bool),
+        room: usize,
+    ) -> Twins {
         let stack = |fast| {
             let mut stack = Stack::new(config.clone(), seed);
             stack.fast_paths(fast);
@@ -55,6 +65,7 @@ impl Twins {
             slow: stack(false),
             repeated: 0,
             buffer: vec![0; room],
+            cuts,
         }
     }
 
@@ -65,14 +76,36 @@ impl Twins {
         result
     }
 
+    /// What the fast one sends next.
+    fn burst(&mut self, now: Instant) -> Option<(Transmit, Vec<Vec<u8>>)> {
+        if !self.cuts {
+            let transmit = self.fast.poll_burst(now, &mut self.buffer)?;
+            assert!(transmit.count * transmit.len <= self.buffer.len());
+            let written = self.buffer.chunks_exact(transmit.len).take(transmit.count);
+            return Some((transmit, written.map(<[u8]>::to_vec).collect()));
+        }
+        let most = self.buffer.len();
+        let mut headers = vec![0; 9000];
+        let (transmit, (first, second)) = self.fast.poll_uncut(now, &mut headers, |_| most)?;
+        headers.truncate(transmit.len);
+        let text = [first, second].concat();
+        if text.is_empty() {
+            return Some((transmit, vec![headers]));
+        }
+        assert!(headers.len() + text.len() <= most && transmit.count > 1);
+        Some((transmit, cut(&headers, &text, transmit.count)))
+    }
+
     /// What both left behind, which is the same.
     fn drain(&mut self, now: Instant) -> Trail {
         let mut packets = Vec::new();
-        while let Some(transmit) = self.fast.poll_burst(now, &mut self.buffer) {
-            assert!(transmit.count * transmit.len <= self.buffer.len());
+        while let Some((transmit, burst)) = self.burst(now) {
             self.repeated += transmit.count - 1;
-            let written = self.buffer.chunks_exact(transmit.len).take(transmit.count);
-            packets.extend(written.map(|packet| (packet.to_vec(), transmit.label, transmit.conn)));
+            packets.extend(
+                burst
+                    .into_iter()
+                    .map(|packet| (packet, transmit.label, transmit.conn)),
+            );
         }
         let fast = Trail {
             packets,
@@ -94,6 +127,30 @@ impl Twins {
         assert_eq!(self.fast.counters(), self.slow.counters());
         fast
     }
+}
+
+/// Cuts a packet into segments, as Linux does (`tcp_gso_segment`, `inet_gso_segment`).
+fn cut(headers: &[u8], text: &[u8], count: usize) -> Vec<Vec<u8>> {
+    let whole = [headers, text].concat();
+    let parsed = Segment::parse(&whole, ChecksumPolicy::Partial).unwrap();
+    assert_eq!(
+        (parsed.checksum, parsed.payload),
+        (ChecksumKind::Partial, text)
+    );
+    assert_eq!(text.len() % count, 0);
+    let id = parsed.header.id;
+    let parts = text.chunks_exact(text.len() / count).enumerate();
+    let segment = |(at, part): (usize, &[u8])| {
+        let mut packet = [headers, part].concat();
+        let len = packet.len() as u16;
+        packet[2..4].copy_from_slice(&len.to_be_bytes());
+        packet[4..6].copy_from_slice(&id.wrapping_add(at as u16).to_be_bytes());
+        let seq = parsed.header.seq + (at * part.len()) as u32;
+        packet[24..28].copy_from_slice(&seq.0.to_be_bytes());
+        fix_checksums(&mut packet);
+        packet
+    };
+    parts.map(segment).collect()
 }
 
 struct World {
@@ -133,11 +190,11 @@ enum Lie {
 }
 
 impl World {
-    fn new(configs: &[Config; 2], recorded: bool, room: usize) -> World {
+    fn new(configs: &[Config; 2], recorded_and_cut: (bool, bool), room: usize) -> World {
         let now = Instant::ZERO + Duration::from_secs(1);
         let mut hosts = [
-            Twins::new(&configs[0], 1, CLIENT, recorded, room),
-            Twins::new(&configs[1], 2, SERVER, recorded, room),
+            Twins::new(&configs[0], 1, CLIENT, recorded_and_cut, room),
+            Twins::new(&configs[1], 2, SERVER, recorded_and_cut, room),
         ];
         let listener = hosts[1].call(|stack| {
             stack
@@ -347,10 +404,11 @@ proptest! {
     fn fast_paths_do_what_the_checks_do(
         configs in [any_config(), any_config()],
         recorded in prop::bool::weighted(0.2),
+        cuts: bool,
         room in prop_oneof![1 => Just(9000), 3 => Just(65_535)],
         steps in prop::collection::vec(any_step(), 1..60),
     ) {
-        let mut world = World::new(&configs, recorded, room);
+        let mut world = World::new(&configs, (recorded, cuts), room);
         world.run(Duration::from_millis(20));
         for step in &steps {
             world.step(step);
@@ -362,18 +420,20 @@ proptest! {
 /// Where everything goes well most segments take them.
 #[test]
 fn most_of_a_transfer_leaves_in_bursts() {
-    let config = Profile::Linux.config();
-    let mut world = World::new(&[config.clone(), config], false, 65_535);
-    world.run(Duration::from_millis(20));
-    for _ in 0..20 {
-        world.step(&Step::Send(0, 50_000));
-        world.step(&Step::Wait(20));
-        world.step(&Step::Receive(1, 100_000));
+    for cuts in [false, true] {
+        let config = Profile::Linux.config();
+        let mut world = World::new(&[config.clone(), config], (false, cuts), 65_535);
+        world.run(Duration::from_millis(20));
+        for _ in 0..20 {
+            world.step(&Step::Send(0, 50_000));
+            world.step(&Step::Wait(20));
+            world.step(&Step::Receive(1, 100_000));
+        }
+        let sent = world.hosts[0].fast.counters().packets_out as usize;
+        let repeated = world.hosts[0].repeated;
+        assert!(
+            sent > 300 && repeated * 3 > sent * 2,
+            "{repeated} of {sent}, {cuts}"
+        );
     }
-    let sent = world.hosts[0].fast.counters().packets_out as usize;
-    let repeated = world.hosts[0].repeated;
-    assert!(
-        sent > 300 && repeated * 3 > sent * 2,
-        "{repeated} of {sent}"
-    );
 }

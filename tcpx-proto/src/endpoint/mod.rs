@@ -6,15 +6,15 @@ use crate::fault::{Direction, FaultRule, Gate, Judgement};
 use crate::id::{ConnId, FourTuple};
 use crate::label::Label;
 use crate::script::{AppAction, AppEvent};
-use crate::stack::Stack;
+use crate::stack::{Stack, Transmit};
 use crate::state::State;
 use crate::time::Instant;
 use crate::trace::{Observed, ObservedSegment, Observer};
-use crate::wire::{ChecksumPolicy, Flags, Header, Segment};
+use crate::wire::{ChecksumPolicy, Flags, Header, Payload, Segment};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 #[cfg(test)]
 mod tests;
@@ -29,10 +29,22 @@ pub struct Outgoing {
     pub conn: Option<ConnId>,
     /// Its length in the buffer.
     pub len: usize,
-    /// How many there are, one behind the other, of that length: a burst, or one.
+    /// How many there are, one behind the other, of that length: a burst, or one. With text that is
+    /// not in the buffer: how many segments it makes.
     pub count: usize,
     /// Where it goes.
     pub destination: SocketAddr,
+}
+
+impl Outgoing {
+    fn new(transmit: &Transmit) -> Outgoing {
+        Outgoing {
+            conn: transmit.conn,
+            len: transmit.len,
+            count: transmit.count,
+            destination: transmit.destination,
+        }
+    }
 }
 
 /// What the record of a segment needs to know of a connection.
@@ -208,12 +220,7 @@ impl<O: Observer> Endpoint<O> {
             return self.poll_transmit(now, into);
         }
         let transmit = self.stack.poll_burst(now, into)?;
-        Some(Outgoing {
-            conn: transmit.conn,
-            len: transmit.len,
-            count: transmit.count,
-            destination: transmit.destination,
-        })
+        Some(Outgoing::new(&transmit))
     }
 
     /// The next packet for the wire, written into `into`.
@@ -232,12 +239,7 @@ impl<O: Observer> Endpoint<O> {
             if self.silent {
                 continue;
             }
-            let outgoing = Outgoing {
-                conn: transmit.conn,
-                len: transmit.len,
-                count: 1,
-                destination: transmit.destination,
-            };
+            let outgoing = Outgoing::new(&transmit);
             if !self.watched {
                 return Some(outgoing);
             }
@@ -251,6 +253,22 @@ impl<O: Observer> Endpoint<O> {
                 return Some(outgoing);
             }
         }
+    }
+
+    /// The same for a link that cuts packets into segments ([`Stack::poll_uncut`]). Where the gate
+    /// looks at every segment, each is a packet.
+    pub fn poll_uncut(
+        &mut self,
+        now: Instant,
+        into: &mut [u8],
+        most: impl FnMut(IpAddr) -> usize,
+    ) -> Option<(Outgoing, Payload<'_>)> {
+        if self.watched || self.silent {
+            let outgoing = self.poll_transmit(now, into)?;
+            return Some((outgoing, (&[], &[])));
+        }
+        let (transmit, text) = self.stack.poll_uncut(now, into, most)?;
+        Some((Outgoing::new(&transmit), text))
     }
 
     /// What the gate held and releases now: inwards to the stack, outwards into `into`.

@@ -8,10 +8,12 @@ use crate::error::{CallError, CloseReason};
 use crate::id::ConnId;
 use crate::stack::Signal;
 use crate::state::State;
-use crate::tcb::{Context, Reply, Sent, Tcb, Usage, Wake};
+use crate::tcb::{Context, Most, Reply, Sent, Tcb, Usage, Wake};
 use crate::time::Instant;
+use crate::wire::Payload;
 use alloc::boxed::Box;
 use core::mem;
+use core::net::IpAddr;
 
 impl Stack {
     /// Makes a connection, as far as the limits go.
@@ -250,22 +252,51 @@ impl Stack {
     /// Writes the next packet to send into `into`, which must have room for the MTU. `None`:
     /// nothing to send.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
-        self.transmit(now, into, 1)
+        let (transmit, _) = self.transmit(now, into, |_| Most::Packets(1))?;
+        Some(transmit)
     }
 
     /// The same as many calls of [`poll_transmit`](Stack::poll_transmit) in a row, at a fraction of
     /// the cost: writes the next packet, and behind it as many as are like it and fit into `into`.
     /// While the record is on, which notes each packet, it is one at a time.
     pub fn poll_burst(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
-        self.transmit(now, into, usize::MAX)
+        let (transmit, _) = self.transmit(now, into, |_| Most::Packets(usize::MAX))?;
+        Some(transmit)
     }
 
-    fn transmit(&mut self, now: Instant, into: &mut [u8], most: usize) -> Option<Transmit> {
-        let transmit = self
-            .transmit_reply(into)
-            .or_else(|| self.transmit_segment(now, into, most))?;
+    /// The same for a link that cuts packets into segments (TSO) where `most` says so, by the peer's
+    /// address: up to that many bytes, headers included. Of a burst it writes only the headers, as
+    /// those of one packet, and gives the text apart, from where it is kept. The segments have equal
+    /// parts of it, the headers' SEG.SEQ and identification counted up, and the checksum in the
+    /// headers is the pseudo-header's sum alone. A packet that is no burst is written whole.
+    pub fn poll_uncut(
+        &mut self,
+        now: Instant,
+        into: &mut [u8],
+        mut most: impl FnMut(IpAddr) -> usize,
+    ) -> Option<(Transmit, Payload<'_>)> {
+        let most = |to| match most(to) {
+            0 => Most::Packets(1),
+            bytes => Most::Uncut(bytes),
+        };
+        let (transmit, text) = self.transmit(now, into, most)?;
+        let conn = transmit.conn.filter(|_| text > 0);
+        let entry = conn.and_then(|id| self.table.get(id));
+        let text = entry.map_or((&[][..], &[][..]), |entry| entry.tcb.sent_text(text));
+        Some((transmit, text))
+    }
+
+    /// Gives also how many bytes of text are not in `into`.
+    fn transmit(
+        &mut self,
+        now: Instant,
+        into: &mut [u8],
+        most: impl FnMut(IpAddr) -> Most,
+    ) -> Option<(Transmit, usize)> {
+        let reply = self.transmit_reply(into).map(|reply| (reply, 0));
+        let (transmit, text) = reply.or_else(|| self.transmit_segment(now, into, most))?;
         self.counters.packets_out += transmit.count as u64;
-        Some(transmit)
+        Some((transmit, text))
     }
 
     fn transmit_reply(&mut self, into: &mut [u8]) -> Option<Transmit> {
@@ -298,7 +329,12 @@ impl Stack {
     }
 
     /// What the first connection in the queue has, until it has no more.
-    fn transmit_segment(&mut self, now: Instant, into: &mut [u8], most: usize) -> Option<Transmit> {
+    fn transmit_segment(
+        &mut self,
+        now: Instant,
+        into: &mut [u8],
+        mut most: impl FnMut(IpAddr) -> Most,
+    ) -> Option<(Transmit, usize)> {
         while let Some(&id) = self.output.front() {
             if let Some((plan, destination, packet)) = self.table.get_mut(id).and_then(|entry| {
                 let plan = entry.tcb.next_segment(now)?;
@@ -308,20 +344,27 @@ impl Stack {
                 self.record.packet = packet;
                 let sent = self
                     .turn(now, id, |tcb, cx| {
-                        tcb.transmit(cx, plan, into, &mut ids, most)
+                        tcb.transmit(cx, plan, into, &mut ids, &mut most)
                     })
                     .flatten();
                 self.record.packet = None;
-                if let Some(Sent { len, count, label }) = sent {
+                if let Some(sent) = sent {
+                    let Sent {
+                        len,
+                        count,
+                        text,
+                        label,
+                    } = sent;
                     self.ids = ids;
-                    return Some(Transmit {
+                    let transmit = Transmit {
                         conn: Some(id),
                         len,
                         count,
                         destination,
                         label,
                         packet,
-                    });
+                    };
+                    return Some((transmit, text));
                 }
             }
             self.output.pop_front();

@@ -12,7 +12,8 @@ use core::net::SocketAddr;
 pub struct Transmit {
     /// The connection; `None` for an answer to an unknown peer or a SYN cookie.
     pub conn: Option<ConnId>,
-    /// Bytes of each IP packet.
+    /// Bytes of each IP packet; of its headers, where [`poll_uncut`](super::Stack::poll_uncut) gives
+    /// its text apart.
     pub len: usize,
     /// How many there are, one behind the other: a burst of equal ones, or one.
     pub count: usize,

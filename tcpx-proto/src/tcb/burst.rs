@@ -8,14 +8,26 @@ use super::context::Context;
 use super::plan::{Kind, Plan, ahead};
 use super::scoreboard::Mark;
 use crate::label::Label;
-use crate::wire::{Flags, Header, Sum, Template};
+use crate::wire::{Flags, Header, Payload, Sum, Template, announce_text};
 
 /// Segments that [`Tcb::transmit`] wrote, one behind the other.
 pub(crate) struct Sent {
-    /// Bytes of each packet.
+    /// Bytes of each packet; of the headers where the text is not with them.
     pub(crate) len: usize,
     pub(crate) count: usize,
+    /// Bytes of text before SND.NXT that belong to the headers.
+    pub(crate) text: usize,
     pub(crate) label: Label,
+}
+
+/// What the caller of [`Tcb::transmit`] takes at a time.
+#[derive(Clone, Copy)]
+pub(crate) enum Most {
+    /// So many packets, each whole.
+    Packets(usize),
+    /// One packet of up to this many bytes, which somebody else cuts into segments, without its text;
+    /// or one segment, whole.
+    Uncut(usize),
 }
 
 /// IP identifications, one for each packet. Never 0: the kernel would put in one of its own.
@@ -65,6 +77,43 @@ impl Tcb {
         let window = ahead(plan.seq, self.snd.una + self.snd.wnd);
         let congestion = self.congestion_room(transfer);
         (text.min(window).min(congestion) / plan.len.max(1)) as usize
+    }
+
+    /// Writes the headers of a packet of several segments, up to `room` bytes in all, without their
+    /// text; returns how many bytes and how many segments. `None`: there would be but one.
+    pub(super) fn write_uncut(
+        &self,
+        cx: &Context<'_>,
+        plan: &Plan,
+        header: &Header,
+        room: usize,
+        into: &mut [u8],
+    ) -> Option<(usize, usize)> {
+        let layout = self.config.syn_options;
+        let headers = header.emit_by(cx.sum, layout, (&[], &[]), into).ok()?;
+        let whole = headers + plan.len as usize;
+        if self.snd.fragments || whole > usize::from(self.snd.path_mtu) {
+            return None;
+        }
+        let room = room.min(usize::from(u16::MAX)).checked_sub(headers)?;
+        // Whoever cuts it counts the identifications through zero.
+        let ids = usize::from(u16::MAX - header.id) + 1;
+        let most = (room / plan.len as usize).min(ids);
+        let count = self.full_segments(plan).min(most);
+        if count < 2 {
+            return None;
+        }
+        announce_text(into.get_mut(..headers)?, count * plan.len as usize)?;
+        Some((headers, count))
+    }
+
+    /// Text that was sent last: this many bytes of it.
+    pub(crate) fn sent_text(&self, len: usize) -> Payload<'_> {
+        let seq = self.snd.nxt.back(len as u32);
+        let offset = seq.since(self.snd.text_start()) as usize;
+        self.transfer
+            .as_deref()
+            .map_or((&[], &[]), |transfer| transfer.send.slices(offset, len))
     }
 
     /// Writes more segments behind the first one of `written` bytes, up to `most` in all; returns

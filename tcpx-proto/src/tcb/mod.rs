@@ -54,7 +54,7 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use burst::{Ids, Sent};
+pub(crate) use burst::{Ids, Most, Sent};
 pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};
 pub(crate) use open::{peer_mss, window_shift};

@@ -1,7 +1,7 @@
 //! The segment that was decided on: written, labelled, and noted as sent.
 
 use super::Tcb;
-use super::burst::{Ids, Sent};
+use super::burst::{Ids, Most, Sent};
 use super::context::Context;
 use super::plan::{Kind, Plan};
 use super::room::first_window;
@@ -12,6 +12,7 @@ use crate::label::{Carries, Cause, Label};
 use crate::seq::Seq;
 use crate::time::Instant;
 use crate::wire::{self, Flags, Header, Options, Payload, SackBlocks, Timestamps};
+use core::net::IpAddr;
 
 impl Tcb {
     /// Whether [`transmit`](Tcb::transmit) has something.
@@ -33,7 +34,7 @@ impl Tcb {
         plan: Plan,
         into: &mut [u8],
         ids: &mut Ids,
-        most: usize,
+        most: impl FnOnce(IpAddr) -> Most,
     ) -> Option<Sent> {
         let edge = self.rcv.edge;
         if plan.flags.contains(Flags::ACK) && plan.kind != Kind::Syn {
@@ -45,6 +46,24 @@ impl Tcb {
             cause: plan.cause,
             carries: self.carries(&plan, &header),
         };
+        let most = if repeats {
+            most(self.tuple.remote.ip())
+        } else {
+            Most::Packets(1)
+        };
+        if let Most::Uncut(room) = most
+            && let Some((len, count)) = self.write_uncut(cx, &plan, &header, room, into)
+        {
+            (1..count).for_each(|_| _ = ids.take());
+            self.ecn.on_sent(header.flags);
+            self.on_sent(cx, &plan, count as u32);
+            return Some(Sent {
+                len,
+                count,
+                text: count * plan.len as usize,
+                label,
+            });
+        }
         let payload = self.payload(&plan);
         let written = header
             .emit_by(cx.sum, self.config.syn_options, payload, into)
@@ -55,7 +74,7 @@ impl Tcb {
         }
         self.ecn.on_sent(header.flags);
         let mut count = 1;
-        if repeats {
+        if let Most::Packets(most @ 2..) = most {
             let most = most
                 .min(into.len() / written)
                 .min(self.full_segments(&plan));
@@ -65,6 +84,7 @@ impl Tcb {
         Some(Sent {
             len: written,
             count,
+            text: 0,
             label,
         })
     }

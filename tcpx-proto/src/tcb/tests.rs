@@ -71,7 +71,9 @@ impl Bench {
         let mut packet = [0; 2000];
         let Sent { len, .. } = self.run(|tcb, cx| {
             let plan = tcb.next_segment(cx.now)?;
-            tcb.transmit(cx, plan, &mut packet, &mut Ids::after(0), 1)
+            tcb.transmit(cx, plan, &mut packet, &mut Ids::after(0), |_| {
+                Most::Packets(1)
+            })
         })?;
         let segment = Segment::parse(&packet[..len], crate::wire::ChecksumPolicy::Strict).unwrap();
         Some((segment.header, segment.payload.to_vec()))

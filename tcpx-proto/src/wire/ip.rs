@@ -158,6 +158,25 @@ pub(crate) fn allow_fragments(packet: &mut [u8]) {
         return;
     };
     head[6] &= !DONT_FRAGMENT;
+    sum_up(head);
+}
+
+/// Sets the length of the whole packet.
+pub(super) fn set_len(packet: &mut [u8], total: u16) {
+    match packet.first_chunk_mut::<V4_HEADER>() {
+        Some(head) if head[0] >> 4 == 4 => {
+            head[2..4].copy_from_slice(&total.to_be_bytes());
+            sum_up(head);
+        }
+        Some(head) => {
+            let len = total.saturating_sub(V6_HEADER as u16);
+            head[4..6].copy_from_slice(&len.to_be_bytes());
+        }
+        None => {}
+    }
+}
+
+fn sum_up(head: &mut [u8; V4_HEADER]) {
     head[10..12].fill(0);
     let field = !checksum::fold(checksum::sum(0, head));
     head[10..12].copy_from_slice(&field.to_be_bytes());

@@ -21,4 +21,4 @@ pub(crate) use ip::{allow_fragments, is_unicast};
 pub use options::{FastOpenCookie, MAX_OPTIONS_LEN, OptionLayout, Options, SackBlocks, Timestamps};
 pub use patch::{Field, OptionKind, fix_checksums, flip_bit, patch, spoil_checksum, strip};
 pub use segment::{ChecksumKind, ChecksumPolicy, Header, Illegal, ParseError, Payload, Segment};
-pub(crate) use template::Template;
+pub(crate) use template::{Template, announce_text};

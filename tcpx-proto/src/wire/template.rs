@@ -5,6 +5,22 @@ use super::segment::{Payload, TCP_HEADER};
 use super::{Ip, ip};
 use crate::seq::Seq;
 
+/// Turns the headers of a packet without text into those of one with this much, whose checksum is
+/// the pseudo-header's sum alone: whoever cuts it into segments adds up the rest. `None`: it is too
+/// long for IP.
+pub(crate) fn announce_text(headers: &mut [u8], text: usize) -> Option<()> {
+    let total = u16::try_from(headers.len() + text).ok()?;
+    let ip = Ip::parse(headers).ok()?;
+    let ip_len = ip::header_len(ip.source, ip.destination);
+    let tcp_len = usize::from(total).checked_sub(ip_len)?;
+    let pseudo = ip::pseudo_header_sum(ip.source, ip.destination, ip::TCP, tcp_len);
+    let (ip_part, tcp) = headers.split_at_mut_checked(ip_len)?;
+    ip::set_len(ip_part, total);
+    let field = checksum::fold(pseudo).to_be_bytes();
+    tcp.get_mut(16..18)?.copy_from_slice(&field);
+    Some(())
+}
+
 /// The headers of a packet that was written, and their sums without SEG.SEQ, identification and
 /// text.
 pub(crate) struct Template<'a> {

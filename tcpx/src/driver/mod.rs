@@ -13,7 +13,7 @@ mod wire;
 
 use crate::clock::now;
 use crate::error::Error;
-use crate::link::{self, Kind, Link, SendBatch};
+use crate::link::{self, Kind, Link, SendBatch, Uncut};
 use alarm::Alarm;
 use spin::Spin;
 use std::io;
@@ -60,6 +60,8 @@ struct Inner {
     batch: SendBatch,
     /// The connection of each packet in the batch.
     senders: Vec<(Option<ConnId>, SocketAddr)>,
+    /// The packets of the last batch that were not sent.
+    failures: Vec<(usize, io::Error)>,
     waiters: Waiters,
     /// Until when the loop sleeps.
     asleep_until: Option<Instant>,
@@ -108,6 +110,7 @@ impl Shared {
             endpoint,
             batch,
             senders: Vec::with_capacity(BATCH),
+            failures: Vec::new(),
             waiters: Waiters::default(),
             asleep_until: None,
             awake: false,
@@ -454,11 +457,24 @@ impl Inner {
                 self.flush(wire, now);
                 continue;
             };
-            let Some(outgoing) = self.endpoint.poll_transmit(now, slot) else {
+            let most = |to| wire.longest_uncut(to);
+            let Some((outgoing, text)) = self.endpoint.poll_uncut(now, slot, most) else {
                 break;
             };
             self.batch.commit(outgoing.len, outgoing.destination);
             self.senders.push((outgoing.conn, outgoing.destination));
+            if outgoing.count > 1 {
+                // The text stays where it is only until the next call.
+                let uncut = Uncut {
+                    text,
+                    segments: outgoing.count,
+                };
+                let failures = &mut self.failures;
+                wire.flush(now, &mut self.batch, Some(uncut), |index, error| {
+                    failures.push((index, error));
+                });
+                self.report_failures(now);
+            }
         }
         while let Some(signal) = self.endpoint.stack.poll_signal() {
             self.waiters.signal(signal);
@@ -469,15 +485,17 @@ impl Inner {
 
     /// Hands the batch to the wire and reports to the engine the packets that were not sent.
     fn flush(&mut self, wire: &Wire, now: Instant) {
-        let Inner {
-            endpoint,
-            senders,
-            unroutable,
-            ..
-        } = self;
-        wire.flush(now, &mut self.batch, |index, error| {
-            let Some((conn, destination)) = senders.get(index) else {
-                return;
+        let failures = &mut self.failures;
+        wire.flush(now, &mut self.batch, None, |index, error| {
+            failures.push((index, error));
+        });
+        self.report_failures(now);
+    }
+
+    fn report_failures(&mut self, now: Instant) {
+        for (index, error) in self.failures.drain(..) {
+            let Some((conn, destination)) = self.senders.get(index) else {
+                continue;
             };
             tracing::debug!(%destination, %error, "could not send a packet");
             let error = match error.raw_os_error() {
@@ -486,13 +504,13 @@ impl Inner {
                         TransmitError::TooBig(u32::from(mtu))
                     }),
                 Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => {
-                    *unroutable = *conn;
+                    self.unroutable = *conn;
                     TransmitError::Lost
                 }
                 _ => TransmitError::Lost,
             };
-            endpoint.stack.transmit_failed(now, *conn, error);
-        });
+            self.endpoint.stack.transmit_failed(now, *conn, error);
+        }
         self.senders.clear();
     }
 }

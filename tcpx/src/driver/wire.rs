@@ -3,7 +3,7 @@
 
 use super::memory::MemoryLink;
 use crate::clock;
-use crate::link::{Link, SendBatch};
+use crate::link::{Link, SendBatch, Uncut};
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -69,14 +69,23 @@ impl Wire {
         }
     }
 
+    /// The longest packet that the link cuts into segments on its way there, bytes; 0: none.
+    pub(super) fn longest_uncut(&self, to: IpAddr) -> usize {
+        match self {
+            Wire::Raw(link) => link.longest_uncut(to),
+            Wire::Memory(_) => 0,
+        }
+    }
+
     pub(super) fn flush(
         &self,
         now: Instant,
         batch: &mut SendBatch,
+        uncut: Option<Uncut<'_>>,
         failed: impl FnMut(usize, io::Error),
     ) {
         match self {
-            Wire::Raw(link) => link.flush(batch, failed),
+            Wire::Raw(link) => link.flush_uncut(batch, uncut, failed),
             Wire::Memory(link) => link.flush(now, batch),
         }
     }

@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tcpx_proto::wire::Payload;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -107,6 +108,14 @@ pub enum Kind {
     Tcp,
     /// An ICMP error that quotes a segment from one of our ports.
     Icmp,
+}
+
+/// The text of a packet that is to be cut into segments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uncut<'a> {
+    pub(crate) text: Payload<'a>,
+    /// How many segments, with equal parts of it.
+    pub(crate) segments: usize,
 }
 
 /// Sockets for our address and ports, which stay reserved and guarded until it is dropped.
@@ -311,9 +320,28 @@ impl Link {
     /// Sends what is in the batch, in order, and empties it. What could not be sent is handed to
     /// `failed` with its index in the batch, and the rest goes on. Never blocks.
     pub fn flush(&self, batch: &mut SendBatch, failed: impl FnMut(usize, io::Error)) {
+        self.flush_uncut(batch, None, failed);
+    }
+
+    /// The same; where there is text, the last packet in the batch is but the headers before it.
+    pub(crate) fn flush_uncut(
+        &self,
+        batch: &mut SendBatch,
+        uncut: Option<Uncut<'_>>,
+        failed: impl FnMut(usize, io::Error),
+    ) {
         match &self.frames {
-            Some(frames) => frames.flush(&self.ip, batch, failed),
+            Some(frames) => frames.flush(&self.ip, batch, uncut, failed),
             None => batch.flush(&self.ip, failed),
+        }
+    }
+
+    /// The longest packet that the kernel or the network card cuts into segments on its way there,
+    /// bytes; 0: none.
+    pub(crate) fn longest_uncut(&self, to: IpAddr) -> usize {
+        match &self.frames {
+            Some(frames) if frames.reaches(to) => usize::from(u16::MAX),
+            _ => 0,
         }
     }
 }

@@ -73,8 +73,25 @@ impl Ways {
         }
     }
 
+    /// Whether the next packet to `peer` goes as a frame; [`known`](Ways::known) is its way then.
+    pub(super) fn is_framed(&mut self, peer: Ipv4Addr, now: Instant) -> bool {
+        let place = self.place(peer, now);
+        !place.confirm && place.way != Way::Ip
+    }
+
+    /// The last known way to `peer`, however long ago.
+    pub(super) fn known(&self, peer: Ipv4Addr) -> Way {
+        self.places[self.index(peer)]
+            .filter(|place| place.peer == peer)
+            .map_or(Way::Ip, |place| place.way)
+    }
+
+    fn index(&self, peer: Ipv4Addr) -> usize {
+        self.hasher.hash_one(peer) as usize % PLACES
+    }
+
     fn place(&mut self, peer: Ipv4Addr, now: Instant) -> &mut Place {
-        let index = self.hasher.hash_one(peer) as usize % PLACES;
+        let index = self.index(peer);
         let known = self.places[index].filter(|place| place.peer == peer);
         let place = match known {
             Some(place) if now < place.until => place,

@@ -2,6 +2,7 @@
 //! it, one that sends them as Ethernet frames, with a header that says what the kernel is to do with
 //! them (PACKET_VNET_HDR).
 
+use super::Uncut;
 use super::batch::{self, SEND, SendBatch};
 use super::ways::{ETHERNET, Way, Ways};
 use crate::bpf;
@@ -12,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Of linux/if_packet.h; libc lacks some of them for some systems.
@@ -23,9 +24,18 @@ const FANOUT: libc::c_int = (FANOUT_FLAG_UNIQUEID | FANOUT_FLAG_DEFRAG) << 16;
 const FANOUT_FLAG_UNIQUEID: libc::c_int = 0x2000;
 const FANOUT_FLAG_DEFRAG: libc::c_int = 0x8000;
 
-/// `struct virtio_net_hdr`, in the machine's byte order: ask for nothing.
+/// Bytes of `struct virtio_net_hdr` (linux/virtio_net.h). All zeros ask for nothing.
 const VNET: usize = 10;
+const VIRTIO_NET_HDR_F_NEEDS_CSUM: u8 = 1;
+const VIRTIO_NET_HDR_GSO_TCPV4: u8 = 1;
+const IP_HEADER: usize = 20;
+/// Where the checksum is in a TCP header.
+const CHECKSUM: u16 = 16;
 const HEAD: usize = VNET + ETHERNET;
+/// What a packet is made of: head, headers, and text from a ring.
+const PARTS: usize = 4;
+/// Room for packets that the device has not sent yet, bytes as the kernel counts them.
+const SEND_BUFFER: usize = 4 << 20;
 
 /// The sending half.
 #[derive(Debug)]
@@ -41,47 +51,60 @@ impl Frames {
         let socket = open(Type::RAW)?;
         set(&socket, PACKET_VNET_HDR, 1).map_err(Error::io("set PACKET_VNET_HDR"))?;
         _ = socket.set_mark(mark);
+        if rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER).is_err() {
+            socket
+                .set_send_buffer_size(SEND_BUFFER)
+                .map_err(Error::io("set SO_SNDBUF"))?;
+        }
         Ok(Frames {
             socket,
             ways: Mutex::new(Ways::new(source, mark)?),
         })
     }
 
-    /// How the next packet to `peer` goes.
-    fn way(&self, peer: IpAddr, now: Instant) -> Way {
-        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        match peer {
-            IpAddr::V4(peer) => ways.of(peer, now),
-            IpAddr::V6(_) => Way::Ip,
-        }
+    /// Whether the next packet to `peer` goes as a frame.
+    pub(super) fn reaches(&self, peer: IpAddr) -> bool {
+        matches!(peer, IpAddr::V4(peer) if self.ways().is_framed(peer, Instant::now()))
     }
 
-    /// Hands all packets to the kernel, each its way, and empties the batch.
+    fn ways(&self) -> MutexGuard<'_, Ways> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands all packets to the kernel, each its way, and empties the batch. The text of an uncut
+    /// one follows the last packet, its headers.
     pub(super) fn flush(
         &self,
         ip: &Socket,
         batch: &mut SendBatch,
+        uncut: Option<Uncut<'_>>,
         mut failed: impl FnMut(usize, io::Error),
     ) {
         let now = Instant::now();
+        let count = batch.len();
         let mut heads = [[0; HEAD]; SEND];
         let mut targets = [NOWHERE; SEND];
-        let mut parts = [[batch::EMPTY; 2]; SEND];
+        let mut parts = [[batch::EMPTY; PARTS]; SEND];
         let mut framed = [false; SEND];
         let packets = batch.packets().zip(batch.destinations());
         for (at, (packet, to)) in packets.enumerate() {
-            let peer = to.as_socket().map(|to| to.ip());
-            let way = peer.map_or(Way::Ip, |peer| self.way(peer, now));
+            let uncut = uncut.filter(|_| at + 1 == count);
+            let way = match to.as_socket().map(|to| to.ip()) {
+                Some(IpAddr::V4(peer)) if uncut.is_some() => self.ways().known(peer),
+                Some(IpAddr::V4(peer)) => self.ways().of(peer, now),
+                _ => Way::Ip,
+            };
             if let Way::Frame { interface, header } = way {
                 framed[at] = true;
                 heads[at][VNET..].copy_from_slice(&header);
                 targets[at] = target(interface);
             }
-            let head = &mut heads[at];
-            parts[at] = [
-                batch::iovec(head.as_mut_ptr(), HEAD),
-                batch::iovec(packet.as_ptr().cast_mut(), packet.len()),
-            ];
+            if let Some(uncut) = uncut {
+                heads[at][..VNET].copy_from_slice(&to_cut(packet.len(), &uncut));
+            }
+            let (first, second) = uncut.map_or((&[][..], &[][..]), |uncut| uncut.text);
+            parts[at] = [&heads[at], packet, first, second]
+                .map(|part| batch::iovec(part.as_ptr().cast_mut(), part.len()));
         }
         let mut destinations = batch.destinations();
         let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| {
@@ -96,16 +119,36 @@ impl Frames {
         });
         drop(destinations);
         let mut first = 0;
-        for run in framed[..batch.len()].chunk_by(|one, other| one == other) {
+        for run in framed[..count].chunk_by(|one, other| one == other) {
             let socket = if run[0] { &self.socket } else { ip };
             let headers = &mut headers[first..first + run.len()];
-            // SAFETY: each header points at its iovecs in `parts`, these at `heads` and at a packet
-            // of the batch, and at an address in `targets` or of the batch; all outlive the call.
+            // SAFETY: each header points at its iovecs in `parts`, these at `heads`, at a packet of
+            // the batch and at the text of `uncut`, and at an address in `targets` or of the batch;
+            // all outlive the call.
             unsafe { batch::send(socket, headers, first, &mut failed) };
             first += run.len();
         }
         batch.clear();
     }
+}
+
+/// Tells the kernel to cut a packet with headers of so many bytes into segments and to add up their
+/// checksums.
+fn to_cut(headers: usize, uncut: &Uncut<'_>) -> [u8; VNET] {
+    let text = uncut.text.0.len() + uncut.text.1.len();
+    let mut header = [0; VNET];
+    header[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    header[1] = VIRTIO_NET_HDR_GSO_TCPV4;
+    let words = [
+        (ETHERNET + headers) as u16,
+        (text / uncut.segments.max(1)) as u16,
+        (ETHERNET + IP_HEADER) as u16,
+        CHECKSUM,
+    ];
+    for (place, word) in header[2..].chunks_exact_mut(2).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    header
 }
 
 /// The receiving half, deaf until [`listen`].
