@@ -2,20 +2,28 @@
 
 use super::*;
 use crate::guard::tests::sh;
+use crate::host::HostOptions;
 use crate::link::tests::{ids, receive, segment};
 use crate::link::{Kind, Link, LinkKind, LinkOptions};
 use crate::netns::skip::skip;
 use crate::netns::{A, B, Cable, DEVICE, Namespace, hardware_address, pair};
 use crate::ports::{GuardKind, Ports};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(A), 7000);
 const FAR: SocketAddr = SocketAddr::new(IpAddr::V4(B), 9000);
 
 /// Runs `test` in a runtime in the namespace of [`A`], with that of [`B`].
 fn on_a_cable<T: Future<Output = ()>>(test: impl FnOnce(Namespace) -> T + Send) {
-    let (a, b) = match pair(Cable::PLAIN) {
+    on_a(Cable::PLAIN, test);
+}
+
+fn on_a<T: Future<Output = ()>>(cable: Cable, test: impl FnOnce(Namespace) -> T + Send) {
+    let (a, b) = match pair(cable) {
         Ok(ends) => ends,
         Err(error) => {
             skip(format_args!("a network namespace cannot be made: {error}"));
@@ -280,4 +288,56 @@ fn local_peer_goes_over_ip() {
             assert_eq!(ways.of(peer, now), Way::Ip);
         }
     });
+}
+
+/// The lengths of the packets in which a host of ours sent a megabyte to the kernel, which got it
+/// as it was.
+fn lengths_of_a_megabyte(cable: Cable, options: HostOptions) -> Vec<usize> {
+    let sent: Vec<u8> = (0..1u32 << 20).map(|at| (at % 251) as u8).collect();
+    let (lengths, heard) = mpsc::channel();
+    on_a(cable, |b| async move {
+        let listener = b.run(|| std::net::TcpListener::bind(FAR)).unwrap();
+        let watch = || {
+            let watch = open_receiver().map_err(io::Error::other)?;
+            listen(&watch, FAR.ip(), &(9000..=9000)).map_err(io::Error::other)?;
+            Ok(watch)
+        };
+        let watch = b.run(watch).unwrap();
+        watch.set_recv_buffer_size(8 << 20).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+            got
+        });
+        let link = open_link(LinkKind::Packet, NEAR);
+        let host = crate::Host::with_link(link, options).unwrap();
+        let mut stream = host.connect(FAR).await.unwrap();
+        stream.write_all(&sent).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        assert!(reader.join().unwrap() == sent);
+        let mut packet = [const { std::mem::MaybeUninit::uninit() }; 65_535];
+        let next = || watch.recv(&mut packet).ok();
+        lengths.send(std::iter::from_fn(next).collect()).unwrap();
+    });
+    heard.recv().unwrap_or_default()
+}
+
+#[test]
+fn kernel_cuts_a_burst_into_segments_and_a_host_that_looks_at_each_sends_each() {
+    let long = |lengths: &[usize]| lengths.iter().filter(|length| **length > 1500).count();
+    let uncut = lengths_of_a_megabyte(Cable::default(), HostOptions::default());
+    if uncut.is_empty() {
+        return;
+    }
+    assert!(long(&uncut) * 2 > uncut.len(), "{uncut:?}");
+    // Where the device can do nothing the kernel does it before.
+    let cut = lengths_of_a_megabyte(Cable::PLAIN, HostOptions::default());
+    assert!(long(&cut) == 0 && cut.len() > 700, "{cut:?}");
+    let options = HostOptions {
+        faults: vec!["drop out rst".parse().unwrap()],
+        ..HostOptions::default()
+    };
+    let each = lengths_of_a_megabyte(Cable::default(), options);
+    assert!(long(&each) == 0 && each.len() > 700, "{each:?}");
 }
