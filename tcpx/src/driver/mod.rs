@@ -556,25 +556,32 @@ async fn serve(shared: &Shared) -> io::Result<()> {
     while let ControlFlow::Continue(deadline) = work(shared, link, &spin, &mut woken)? {
         alarm.set(deadline)?;
         let since = now();
+        let mut slept = None;
         tokio::select! {
             biased;
             ready = link.readable() => ready?,
             rung = alarm.ring() => rung?,
             () = shared.nudge.notified() => {}
-            () = stay_awake(shared, &spin, since) => {}
+            () = stay_awake(shared, &spin, since, &mut slept) => {}
         }
-        spin.waited(now().since(since));
+        let end = now();
+        spin.waited(end.since(since), slept.unwrap_or(end).since(since));
     }
     Ok(())
 }
 
-/// Stays awake for as long as that pays, and then waits for ever: the runtime looks for packets
-/// whenever all tasks have run.
-async fn stay_awake(shared: &Shared, spin: &Spin, since: Instant) {
+/// Stays awake for as long as that pays, and then waits for ever. The runtime looks for packets
+/// whenever all tasks have run. Other programs get the CPU first, too: the next packet may come
+/// from one of them.
+async fn stay_awake(shared: &Shared, spin: &Spin, since: Instant, slept: &mut Option<Instant>) {
     if let Some(patience) = spin.patience() {
-        while now().since(since) < patience {
+        let mut looked = since;
+        while looked.since(since) < patience {
             tokio::task::yield_now().await;
+            std::thread::yield_now();
+            looked = now();
         }
+        *slept = Some(looked);
         shared.fall_asleep();
     }
     std::future::pending().await

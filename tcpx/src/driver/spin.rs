@@ -13,7 +13,7 @@ const ENOUGH: i32 = 4;
 /// What a wait that was long takes away: at least this, ...
 const LEAST_LOSS: i32 = 4;
 /// ... and at most this.
-const MOST_LOSS: i32 = 1024;
+const MOST_LOSS: i32 = 8192;
 
 /// What the last waits were like.
 #[derive(Debug)]
@@ -43,9 +43,14 @@ impl Spin {
         pays.then_some(self.patience)
     }
 
-    /// The next thing to do came after this time.
-    pub(super) fn waited(&mut self, time: Duration) {
+    /// The next thing to do came after this time, for which it would have been `awake` before it
+    /// slept. Much longer than its patience: another program had the CPU for all of its slice, for
+    /// which a loop that sleeps does not have to wait.
+    pub(super) fn waited(&mut self, time: Duration, awake: Duration) {
         let was_awake = self.patience().is_some();
+        if was_awake && awake > 2 * self.patience {
+            self.loss = MOST_LOSS;
+        }
         if time <= self.patience {
             self.score = (self.score + 1).min(MOST);
             if was_awake {
@@ -83,7 +88,7 @@ mod tests {
                 }
                 None => sleeps += 1,
             }
-            spin.waited(wait);
+            spin.waited(wait, wait.min(PATIENCE));
         }
         (wasted, sleeps)
     }
@@ -110,7 +115,7 @@ mod tests {
     #[test]
     fn loop_without_patience_always_sleeps() {
         let mut spin = Spin::new(Duration::ZERO);
-        (0..100).for_each(|_| spin.waited(Duration::ZERO));
+        (0..100).for_each(|_| spin.waited(Duration::ZERO, Duration::ZERO));
         assert_eq!(spin.patience(), None);
     }
 
@@ -121,20 +126,35 @@ mod tests {
         assert_eq!(sleeps, 4 + 100);
     }
 
+    /// How often the loop stays awake where it meets a short wait as long as it sleeps, and
+    /// otherwise a long one, `awake` of it before it sleeps.
+    fn tries(spin: &mut Spin, waits: u32, awake: Duration) -> u32 {
+        let mut tries = 0;
+        for _ in 0..waits {
+            if spin.patience().is_some() {
+                tries += 1;
+                spin.waited(LONG, awake);
+            } else {
+                spin.waited(SHORT, Duration::ZERO);
+            }
+        }
+        tries
+    }
+
     #[test]
     fn loop_that_is_always_awake_in_vain_soon_stops_trying() {
-        // A few short waits, and as soon as it stays awake a long one: as where the peer, on the
-        // same CPU, cannot run before the loop sleeps.
+        // As where the peer, on the same CPU, cannot run before the loop sleeps.
         let mut spin = Spin::new(PATIENCE);
-        let mut tries = 0;
-        for _ in 0..10_000 {
-            let awake = spin.patience().is_some();
-            tries += u32::from(awake);
-            spin.waited(if awake { LONG } else { SHORT });
-        }
+        let tries = tries(&mut spin, 10_000, PATIENCE);
         assert!((9..20).contains(&tries), "{tries}");
         // And begins again where it pays.
-        (0..1100).for_each(|_| spin.waited(SHORT));
+        (0..9000).for_each(|_| spin.waited(SHORT, SHORT));
         assert_eq!((spin.score, spin.loss), (MOST, LEAST_LOSS));
+    }
+
+    #[test]
+    fn loop_whose_cpu_another_program_wants_stops_trying_at_once() {
+        let tries = tries(&mut Spin::new(PATIENCE), 8000, LONG);
+        assert_eq!(tries, 1);
     }
 }

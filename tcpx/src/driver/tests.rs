@@ -513,15 +513,19 @@ fn host_that_ends_while_its_loop_is_awake_sends_what_was_left_to_it() {
 fn loop_is_awake_between_packets_that_follow_each_other_and_not_when_idle() {
     on_one_thread(|| async {
         let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(300)));
-        let mut pairs = connections(&client, &listen(&server), 300).await;
-        let (near, far) = &mut pairs[0];
+        let listener = listen(&server);
+        let (mut near, mut far) = connections(&client, &listener, 1).await.remove(0);
         let mut octet = [7];
-        while !(awake(&client) && awake(&server)) {
+        let mut seen = [false; 2];
+        while seen != [true; 2] {
             near.write_all(&octet).await.unwrap();
             far.read_exact(&mut octet).await.unwrap();
+            seen[1] |= awake(&server);
             far.write_all(&octet).await.unwrap();
             near.read_exact(&mut octet).await.unwrap();
+            seen[0] |= awake(&client);
         }
+        let _idle = connections(&client, &listener, 299).await;
         // Acknowledgments that were delayed are past after the first of these. Others may run on
         // this CPU: time counts that this thread has.
         let idle = Duration::from_millis(250);
