@@ -15,15 +15,14 @@ use std::os::fd::AsRawFd;
 /// Says whether the listeners also have a filter that drops what does come with TTL 255; that takes
 /// NET_ADMIN.
 pub(super) fn listen(reservation: &Reservation) -> Result<bool, Error> {
-    let mut filtered = true;
-    for socket in &reservation.sockets {
+    reservation.each(|socket| {
         set_min_ttl(socket, 255).map_err(Error::io("set IP_MINTTL"))?;
-        filtered &= socket.attach_filter(&bpf::nothing()).is_ok();
+        let filtered = socket.attach_filter(&bpf::nothing()).is_ok();
         socket
             .listen(1)
             .map_err(Error::io("listen on a reserved port"))?;
-    }
-    Ok(filtered)
+        Ok(filtered)
+    })
 }
 
 fn set_min_ttl(socket: &Socket, ttl: libc::c_int) -> io::Result<()> {

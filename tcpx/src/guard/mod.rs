@@ -2,6 +2,7 @@
 //! suppressed and proven to be.
 
 mod iptables;
+mod keeper;
 mod listener;
 mod probe;
 mod reserve;
@@ -41,7 +42,7 @@ pub(crate) struct Guard {
     /// The kernel was quiet before the guard, so that its silence now proves nothing.
     unproven: bool,
     /// Declared last: the ports become free when nothing of ours speaks for them any more.
-    _reservation: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
 #[derive(Debug)]
@@ -85,6 +86,10 @@ impl Guard {
             unproven,
             ..Guard::new(options, ports, means, Some(reservation))
         };
+        guard
+            .reservation
+            .iter()
+            .try_for_each(Reservation::drop_privileges)?;
         match answered(&probe, &guard.ports)? {
             None => Ok(guard),
             Some(port) => Err(guard.failed(port)),
@@ -103,7 +108,7 @@ impl Guard {
             ports,
             second_choice: None,
             unproven: false,
-            _reservation: reservation,
+            reservation: reservation,
         }
     }
 

@@ -1,6 +1,8 @@
 //! One kernel socket for each of our ports: no other program gets the port, and no kernel
-//! connection or TIME-WAIT speaks for it.
+//! connection or TIME-WAIT speaks for it. The kernel knows no other way (a reservation in
+//! `net.ipv4.ip_local_reserved_ports` only keeps it from choosing a port by itself).
 
+use super::keeper::Keeper;
 use crate::capability::Capability;
 use crate::error::Error;
 use crate::ports::Ports;
@@ -19,11 +21,18 @@ const UNPRIVILEGED: RangeInclusive<u16> = 1_024..=65_535;
 const ATTEMPTS: usize = 64;
 /// Descriptors left for everything else in the process, which takes two dozen.
 const SPARE_FILES: u64 = 32;
+/// More ports than these are held in file tables of their own ...
+const FEW: usize = 64;
+/// ... where these many stay free: the three that every table has.
+const TABLE_SPARE: u64 = 3;
 
 /// The sockets that hold our ports: bound, not listening.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    pub(super) sockets: Vec<Socket>,
+    /// In the file table of the process.
+    sockets: Vec<Socket>,
+    /// The others, many in each.
+    keepers: Vec<Keeper>,
 }
 
 impl Reservation {
@@ -33,25 +42,15 @@ impl Reservation {
         address: IpAddr,
         ports: Ports,
     ) -> Result<(Reservation, RangeInclusive<u16>), Error> {
-        let row = |range: RangeInclusive<u16>| {
-            allow_files(range.len() as u64, 0)?;
-            Reservation::bind(address, range).map_err(Error::with_owner)
-        };
+        let row = |range| Reservation::bind(address, range).map_err(Error::with_owner);
         match ports {
             Ports::Exact(port) => row(port..=port),
             Ports::Row { first, last } => row(first..=last),
-            Ports::Block(count) => {
-                allow_files(count.into(), 0)?;
-                Reservation::pick(address, count.max(1), count.max(1))
-            }
+            Ports::Block(count) => Reservation::pick(address, count.max(1), count.max(1)),
             Ports::UpTo { least, most } => {
                 let least = least.max(1);
-                let files = allow_files(least.into(), least.into())?;
-                let most = most
-                    .max(least)
-                    .min(u16::try_from(files).unwrap_or(u16::MAX));
-                allow_files(most.into(), least.into())?;
-                Reservation::pick(address, least, most)
+                allow_files(least.into(), least.into())?;
+                Reservation::pick(address, least, most.max(least))
             }
         }
     }
@@ -60,11 +59,47 @@ impl Reservation {
         address: IpAddr,
         range: RangeInclusive<u16>,
     ) -> Result<(Reservation, RangeInclusive<u16>), Error> {
-        let sockets = range
-            .clone()
-            .map(|port| bind(SocketAddr::new(address, port)))
-            .collect::<Result<_, _>>()?;
-        Ok((Reservation { sockets }, range))
+        let kept = if range.len() > FEW {
+            allow_files(0, 0)?;
+            keep(address, &range)?
+        } else {
+            None
+        };
+        let reservation = if let Some(keepers) = kept {
+            Reservation {
+                sockets: Vec::new(),
+                keepers,
+            }
+        } else {
+            let ports = range.len() as u64;
+            allow_files(ports, ports)?;
+            Reservation {
+                sockets: bind_all(address, range.clone())?,
+                keepers: Vec::new(),
+            }
+        };
+        Ok((reservation, range))
+    }
+
+    /// Does something with each socket; whether it was true of all.
+    pub(super) fn each(
+        &self,
+        work: impl Fn(&Socket) -> Result<bool, Error> + Copy + Send + 'static,
+    ) -> Result<bool, Error> {
+        let of_all = move |sockets: &[Socket]| {
+            let mut outcomes = sockets.iter().map(work);
+            outcomes.try_fold(true, |all, one| one.map(|one| all & one))
+        };
+        let mut all = of_all(&self.sockets)?;
+        for keeper in &self.keepers {
+            all &= keeper.with(move |sockets| of_all(sockets))?;
+        }
+        Ok(all)
+    }
+
+    /// What is held needs no privilege any more.
+    pub(super) fn drop_privileges(&self) -> Result<(), Error> {
+        self.keepers.iter().try_for_each(Keeper::drop_privileges)
     }
 
     /// A row of `most` ports, or of half as many where there is none, down to `least`.
@@ -98,6 +133,31 @@ pub(crate) fn choose(address: IpAddr, ports: Ports) -> Result<RangeInclusive<u16
     }
 }
 
+/// Holds the ports in as many file tables as that takes; `None`: this system has none for us.
+fn keep(address: IpAddr, range: &RangeInclusive<u16>) -> Result<Option<Vec<Keeper>>, Error> {
+    let mut keepers = Vec::new();
+    let mut next = Some(*range.start());
+    while let Some(first) = next {
+        let Ok(keeper) = Keeper::start() else {
+            return Ok(None);
+        };
+        let last = first.saturating_add(table_size() - 1).min(*range.end());
+        keeper.with(move |sockets| {
+            *sockets = bind_all(address, first..=last)?;
+            Ok(())
+        })?;
+        keepers.push(keeper);
+        next = last.checked_add(1).filter(|next| next <= range.end());
+    }
+    Ok(Some(keepers))
+}
+
+fn bind_all(address: IpAddr, range: RangeInclusive<u16>) -> Result<Vec<Socket>, Error> {
+    range
+        .map(|port| bind(SocketAddr::new(address, port)))
+        .collect()
+}
+
 fn bind(address: SocketAddr) -> Result<Socket, Error> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -118,11 +178,10 @@ fn bind(address: SocketAddr) -> Result<Socket, Error> {
     }
 }
 
-/// Raises the limit on open files as far as needed and allowed, for `ports` and `more` files, and
-/// says how many ports the hard limit allows.
-fn allow_files(ports: u64, more: u64) -> Result<u64, Error> {
+/// Raises the limit on open files as far as needed and allowed, for `files` that `ports` need.
+fn allow_files(ports: u64, files: u64) -> Result<(), Error> {
     let mut limits = getrlimit(Resource::Nofile);
-    let files = ports + more + SPARE_FILES;
+    let files = files + SPARE_FILES;
     if let Some(limit) = limits.maximum.filter(|maximum| *maximum < files) {
         return Err(Error::TooFewFiles {
             ports,
@@ -134,9 +193,14 @@ fn allow_files(ports: u64, more: u64) -> Result<u64, Error> {
         limits.current = limits.maximum;
         setrlimit(Resource::Nofile, limits).map_err(Error::io("raise the limit on open files"))?;
     }
-    Ok(limits
-        .maximum
-        .map_or(u64::MAX, |maximum| maximum - more - SPARE_FILES))
+    Ok(())
+}
+
+/// The ports that fit into a file table of their own.
+fn table_size() -> u16 {
+    let limit = getrlimit(Resource::Nofile).current;
+    let ports = limit.map_or(u64::MAX, |limit| limit.saturating_sub(TABLE_SPARE));
+    u16::try_from(ports.max(1)).unwrap_or(u16::MAX)
 }
 
 /// A run of `count` ports from a random base (RFC 6056); `None` if there are not enough.
@@ -152,7 +216,6 @@ fn pick(count: u16) -> Option<RangeInclusive<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::Rlimit;
 
     #[test]
     fn picked_block_has_the_length_asked_for_and_stays_within_its_range() {
@@ -211,20 +274,49 @@ mod tests {
         });
     }
 
+    fn open_files() -> usize {
+        std::fs::read_dir("/proc/thread-self/fd").unwrap().count()
+    }
+
     #[test]
-    fn block_longer_than_the_hard_limit_on_files_is_refused_with_the_limit() {
-        // No test of this process needs more, and it could not be raised again without privilege.
-        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        let hard = maximum.map_or(50_000, |hard| hard.min(50_000));
-        let lowered = Rlimit {
-            current: Some(current.map_or(hard, |soft| soft.min(hard))),
-            maximum: Some(hard),
-        };
-        setrlimit(Resource::Nofile, lowered).unwrap();
-        let outcome = Reservation::make(IpAddr::from([127, 0, 0, 1]), Ports::Block(60_000));
-        assert!(
-            matches!(outcome, Err(Error::TooFewFiles { ports: 60_000, files: 60_032, limit }) if limit == hard),
-            "{outcome:?}"
-        );
+    fn long_block_takes_no_files_of_the_process_and_holds_every_port() {
+        crate::guard::tests::in_namespace(|| {
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let (held, range) = Reservation::make(address, Ports::Block(3000)).unwrap();
+            // Other tests open files meanwhile.
+            assert!(open_files() < 1000, "{}", open_files());
+            assert!(held.sockets.is_empty() && !held.keepers.is_empty());
+            let free = |port| bind(SocketAddr::new(address, port)).is_ok();
+            assert!(!range.clone().any(free));
+            assert!(held.each(|socket| Ok(socket.listen(1).is_ok())).unwrap());
+            drop(held);
+            assert!(range.clone().all(free));
+        });
+    }
+
+    #[test]
+    fn block_longer_than_a_file_table_is_held_in_several() {
+        crate::guard::tests::in_namespace(|| {
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+            let (held, range) = Reservation::make(address, Ports::Block(2500)).unwrap();
+            let tables = range.len().div_ceil(usize::from(table_size()));
+            assert_eq!(held.keepers.len(), tables, "the limit is {limit}");
+        });
+    }
+
+    #[test]
+    fn taken_port_in_a_long_row_is_refused_with_its_owner() {
+        crate::guard::tests::in_namespace(|| {
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let _held = bind(SocketAddr::new(address, 20_500)).unwrap();
+            let (first, last) = (20_000, 21_000);
+            let outcome = Reservation::make(address, Ports::Row { first, last });
+            assert!(
+                matches!(&outcome, Err(Error::PortInUse { address, owner: Some(_) })
+                    if address.port() == 20_500),
+                "{outcome:?}"
+            );
+        });
     }
 }

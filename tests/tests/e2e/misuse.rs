@@ -297,21 +297,21 @@ fn more_ports_than_descriptors_is_refused_with_the_limit() {
     ];
     let ended = limited(64, "tcpx-client", &many).finish();
     assert!(
-        ended.code == Some(1) && ended.stderr.contains("200 ports need 432 open files"),
+        ended.code == Some(1) && ended.stderr.contains("200 ports need 232 open files"),
         "{}",
         ended.stderr
     );
     assert!(
         ended.stderr.contains(
             "this process may have 64\nhint: ask for fewer, or raise the limit as root: `ulimit \
-             -Hn 432`"
+             -Hn 232`"
         ),
         "{}",
         ended.stderr
     );
     // All of them at once: none waits for a place among those to be accepted.
     let _server = lab.server(&["--backlog", "200"]);
-    assert_eq!(limited(432, "tcpx-client", &many).succeed().len(), 200);
+    assert_eq!(limited(232, "tcpx-client", &many).succeed().len(), 200);
     for (guard, words, enough) in [
         ("none", "this needs 32 open files", 32),
         ("iptables", "one port needs 33 open files", 33),
