@@ -88,9 +88,9 @@ check: ## check formatting, lints, documentation and forbidden imports
 deny: $(DENY) ## check the dependencies: licences, bans, sources; ADVISORIES=1: advisories, too
 	PATH="$(CURDIR)/$(dir $(DENY)):$$PATH" cargo deny --workspace check bans licenses sources $(if $(ADVISORIES),advisories)
 
-bench: ## compare the speed with smoltcp in memory and with the kernel in namespaces
-	cargo build --release --bins
-	@$(IN_NAMESPACES) cargo bench -p tcpx-tests --bench engine --bench wire
+bench: ## compare the speed with smoltcp's and the kernel's (minutes): WORK=Engine: only these; UPDATE=1: writes docs/performance.md
+	@cargo build --release -p tcpx-tests -p tcpx-client --bin bench --bin tcpx-client
+	@runner=$$(.ci/rootless --check); $$runner target/release/bench $(WORK)
 
 bench-instructions: ## count instructions for each segment and connection with callgrind, beside smoltcp's and the record
 	@command -v valgrind >/dev/null || $(MAKE) --no-print-directory deps PACKAGES=valgrind

@@ -1,9 +1,9 @@
-//! tcpx on a real wire compared with the kernel's TCP: two namespaces, MTU 1500, no offloads, reno,
-//! all in one run. Ratios count, not figures.
+//! tcpx on a real wire beside the kernel's TCP, and smoltcp: two namespaces, MTU 1500, reno.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -15,15 +15,20 @@ use tcpx::{Host, HostOptions, Listener, Stream};
 use tcpx_lab::linux::nft::{self, Own};
 use tcpx_proto::config::Congestion;
 use tcpx_proto::fault;
+use tcpx_tests::tun::Tun;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::table::Table;
+use crate::user_space;
 
 const PORT: u16 = 7000;
 /// No SYN is dropped because a server is slow to accept.
 const BACKLOG: i32 = 4096;
 const CHUNK: usize = 64 * 1024;
-/// Each figure is the median of this many runs; the four pairs of ends take turns.
-const ROUNDS: usize = 5;
+/// Nearly all that are not privileged.
+const ALL_PORTS: u16 = 64_000;
+const THOUSAND: usize = 1000;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
@@ -321,92 +326,167 @@ fn measure(
     })
 }
 
-fn main() -> io::Result<()> {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+/// The same with smoltcp as the server, on a TUN device of the client's namespace.
+fn measure_smoltcp(at: &(Namespace, Tun), work: Work) -> io::Result<f64> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let serving =
+            scope.spawn(|| user_space::serve(&at.1, PORT, matches!(work, Work::Echo(_)), &over));
+        let to = (user_space::ADDRESS, PORT).into();
+        let result = inside(&at.0, async || drive(Dialer::Kernel, to, work).await);
+        over.store(true, Ordering::Relaxed);
+        serving
+            .join()
+            .map_err(|_| io::Error::other("smoltcp failed"))??;
+        result
+    })
+}
+
+/// Connections from all ports of a client to one port of a server, all of them open at the same
+/// time: what one costs among the first and among the last.
+pub(crate) fn all_ports(rounds: usize) -> io::Result<Table> {
+    let mut table = Table::new(
+        format!("Wire: us for each connection to one peer's port, {ALL_PORTS} at the same time"),
+        true,
+    );
     let ends = netns::pair(Cable::PLAIN)?;
-    let single = netns::pair(Cable::PLAIN)?;
-    one_segment_a_packet(&single.0)?;
-    one_segment_a_packet(&single.1)?;
-    let losses = [lossy(1)?, lossy(5)?, lossy(10)?];
+    for _ in 0..rounds {
+        let (ready, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                inside(&ends.1, async || {
+                    let listening = Side::Tcpx.listen(netns::B.into()).await?;
+                    ready.send(()).map_err(io::Error::other)?;
+                    let mut held = Vec::new();
+                    for _ in 0..ALL_PORTS {
+                        held.push(listening.accept().await?);
+                    }
+                    Ok(())
+                })
+            });
+            wait.recv()
+                .map_err(|_| io::Error::other("the server did not start"))?;
+            inside(&ends.0, async || {
+                let ports = link(netns::A.into(), Ports::Block(ALL_PORTS));
+                let host = Host::open(ports, reno())?;
+                let mut held = Vec::new();
+                while held.len() < usize::from(ALL_PORTS) {
+                    let start = Instant::now();
+                    for _ in 0..THOUSAND {
+                        held.push(host.connect((netns::B, PORT).into()).await?);
+                    }
+                    let each = start.elapsed().as_secs_f64() * 1e6 / THOUSAND as f64;
+                    match held.len() {
+                        THOUSAND => table.add("the first thousand", each),
+                        made if made == usize::from(ALL_PORTS) => {
+                            table.add("the last thousand", each);
+                        }
+                        _ => {}
+                    }
+                }
+                host.abort_all();
+                Ok(())
+            })?;
+            serving
+                .join()
+                .map_err(|_| io::Error::other("the server failed"))?
+        })?;
+    }
+    Ok(table)
+}
+
+/// What is measured: who is between the ends, and what they do.
+pub(crate) struct Bench {
+    title: &'static str,
+    work: Work,
+    ends: (Namespace, Namespace),
+    /// Where smoltcp is, if it takes part.
+    user_space: Option<(Namespace, Tun)>,
+}
+
+/// All works, each in namespaces of its own.
+pub(crate) fn all(quick: bool) -> io::Result<Vec<Bench>> {
     let (connections, octets, lossy_octets, echoes) = if quick {
         (300, 8 << 20, 1 << 20, 500)
     } else {
-        (3000, 64 << 20, 10 << 20, 5000)
+        (2000, 64 << 20, 4 << 20, 3000)
     };
-    let works = [
-        (
-            "connections/s (connect, accept, reset; one at a time)",
-            Work::Connections(connections),
-            false,
-            &single,
-        ),
-        (
-            "bulk, Mbit/s, no offloads at all",
-            Work::Bulk(octets),
-            false,
-            &single,
-        ),
-        (
-            "bulk, Mbit/s, with the kernel's segmentation in software",
-            Work::Bulk(octets),
-            false,
-            &ends,
-        ),
-        (
-            "bulk, Mbit/s, 1 % of the segments lost",
-            Work::Bulk(lossy_octets),
-            false,
-            &losses[0],
-        ),
-        (
-            "bulk, Mbit/s, 5 % of the segments lost",
-            Work::Bulk(lossy_octets),
-            false,
-            &losses[1],
-        ),
-        (
-            "bulk, Mbit/s, 10 % of the segments lost",
-            Work::Bulk(lossy_octets),
-            false,
-            &losses[2],
-        ),
-        (
-            "echo round trip, median, us (less is better)",
-            Work::Echo(echoes),
-            true,
-            &single,
-        ),
-    ];
-    let pairs = [
-        ("kernel -> kernel", Side::Kernel, Side::Kernel),
-        ("tcpx   -> tcpx", Side::Tcpx, Side::Tcpx),
-        ("tcpx   -> kernel", Side::Tcpx, Side::Kernel),
-        ("kernel -> tcpx", Side::Kernel, Side::Tcpx),
-    ];
-    let filter = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with("--"))
-        .unwrap_or_default();
-    for (title, work, less_is_better, ends) in works
-        .into_iter()
-        .filter(|(title, ..)| title.contains(&filter))
-    {
-        println!("{title}");
-        let mut results = vec![Vec::new(); pairs.len()];
-        for _ in 0..ROUNDS {
-            for ((_, client, server), results) in pairs.iter().zip(&mut results) {
-                results.push(measure(ends, *client, *server, work)?);
+    let single = || -> io::Result<_> {
+        let ends = netns::pair(Cable::PLAIN)?;
+        one_segment_a_packet(&ends.0)?;
+        one_segment_a_packet(&ends.1)?;
+        Ok(ends)
+    };
+    let tun = || {
+        Tun::alone(1500).map_or_else(
+            |error| {
+                eprintln!("without smoltcp on a wire: {error}");
+                None
+            },
+            Some,
+        )
+    };
+    Ok(vec![
+        Bench {
+            title: "Wire: connections/s (connect, accept, reset; one at a time)",
+            work: Work::Connections(connections),
+            ends: single()?,
+            user_space: tun(),
+        },
+        Bench {
+            title: "Wire: echo round trip, median, us",
+            work: Work::Echo(echoes),
+            ends: single()?,
+            user_space: tun(),
+        },
+        Bench {
+            title: "Wire: bulk, Mbit/s, no offloads at all",
+            work: Work::Bulk(octets),
+            ends: single()?,
+            user_space: tun(),
+        },
+        Bench {
+            title: "Wire: bulk, Mbit/s, with the kernel's segmentation in software",
+            work: Work::Bulk(octets),
+            ends: netns::pair(Cable::PLAIN)?,
+            user_space: None,
+        },
+        Bench {
+            title: "Wire: bulk, Mbit/s, 1 % of the segments lost",
+            work: Work::Bulk(lossy_octets),
+            ends: lossy(1)?,
+            user_space: None,
+        },
+        Bench {
+            title: "Wire: bulk, Mbit/s, 5 % of the segments lost",
+            work: Work::Bulk(lossy_octets),
+            ends: lossy(5)?,
+            user_space: None,
+        },
+    ])
+}
+
+impl Bench {
+    pub(crate) fn title(&self) -> &str {
+        self.title
+    }
+
+    pub(crate) fn run(&self, rounds: usize) -> io::Result<Table> {
+        let mut table = Table::new(self.title, matches!(self.work, Work::Echo(_)));
+        let pairs = [
+            ("kernel to kernel", Side::Kernel, Side::Kernel),
+            ("tcpx to tcpx", Side::Tcpx, Side::Tcpx),
+            ("tcpx to kernel", Side::Tcpx, Side::Kernel),
+            ("kernel to tcpx", Side::Kernel, Side::Tcpx),
+        ];
+        for _ in 0..rounds {
+            for (name, client, server) in pairs {
+                table.add(name, measure(&self.ends, client, server, self.work)?);
+            }
+            if let Some(at) = &self.user_space {
+                table.add("kernel to smoltcp (TUN)", measure_smoltcp(at, self.work)?);
             }
         }
-        let medians: Vec<f64> = results.iter_mut().map(|values| median(values)).collect();
-        for ((name, ..), value) in pairs.iter().zip(&medians) {
-            let ratio = if less_is_better {
-                medians[0] / value
-            } else {
-                value / medians[0]
-            };
-            println!("  {name:<18} {value:>10.0}   {ratio:>5.2} x the kernel's");
-        }
+        Ok(table)
     }
-    Ok(())
 }
