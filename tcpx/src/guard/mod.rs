@@ -108,7 +108,7 @@ impl Guard {
             ports,
             second_choice: None,
             unproven: false,
-            reservation: reservation,
+            reservation,
         }
     }
 
