@@ -7,7 +7,7 @@ mod common;
 
 use std::fmt::Write;
 
-use common::inputs::{STATES, any_input, keep_the_invariants};
+use common::inputs::{STATES, answer_alike_compact_and_whole, any_input, keep_the_invariants};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tcpx_proto::config::{
@@ -68,6 +68,15 @@ proptest! {
         inputs in prop::collection::vec(any_input(), 1..60),
     ) {
         keep_the_invariants(config, state, &inputs)?;
+    }
+
+    #[test]
+    fn any_inputs_are_answered_alike_by_compact_and_whole_records(
+        config in any_mixture(),
+        state in prop::sample::select(STATES.to_vec()),
+        inputs in prop::collection::vec(any_input(), 1..60),
+    ) {
+        answer_alike_compact_and_whole(config, state, &inputs)?;
     }
 }
 

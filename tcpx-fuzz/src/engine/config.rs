@@ -9,6 +9,8 @@ use tcpx_proto::preset::PRESETS;
 /// Buffers, bytes.
 const BUFFERS: [usize; 8] = [1, 100, 1000, 2920, 5000, 16_384, 65_535, 200_000];
 const MTUS: [u16; 8] = [1500, 1500, 1500, 576, 68, 128, 9000, 1400];
+/// How many idle connections keep whole records.
+const WHOLE: [usize; 3] = [0, 1, 3];
 /// The most connections of a stack.
 const CONNECTIONS: usize = 12;
 /// Values for options; those that an option does not take change nothing.
@@ -26,7 +28,14 @@ pub(super) fn config(bytes: &mut Bytes<'_>) -> (Config, bool) {
     config.conn.send_buffer = BUFFERS[usize::from(sizes) % BUFFERS.len()];
     let more = bytes.byte();
     config.conn.mtu = MTUS[usize::from(more >> 4) % MTUS.len()];
-    config.max_memory = if more & 8 == 0 { 1 << 24 } else { 30_000 };
+    // Compact records give back memory that whole ones keep.
+    let scarce = more & 8 != 0;
+    config.whole_records = if scarce {
+        usize::MAX
+    } else {
+        WHOLE[usize::from(sizes) % WHOLE.len()]
+    };
+    config.max_memory = if scarce { 30_000 } else { 1 << 24 };
     let mut removed = false;
     for _ in 0..more & 7 {
         removed |= knob(&mut config, bytes);

@@ -2,6 +2,7 @@
 
 use super::world::{PATHS, Packet};
 use crate::memory::kept;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use tcpx_proto::config::Config;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
@@ -34,6 +35,8 @@ pub(super) struct Conn {
 /// One end.
 pub(super) struct End {
     pub(super) stack: Stack,
+    /// Has the same inputs, and keeps whole records of all connections.
+    twin: Option<Stack>,
     /// 0 or 1.
     pub(super) side: usize,
     /// A rule was removed: connections may wait forever.
@@ -73,6 +76,21 @@ pub(super) fn text(side: usize, path: usize, at: usize) -> u8 {
     (at * 31 + (at >> 8) * 7 + path * 53 + side * 101) as u8
 }
 
+fn statuses_of(stack: &Stack) -> Vec<Status> {
+    let ids = stack.connections();
+    ids.filter_map(|id| stack.status(id)).collect()
+}
+
+fn stack(side: usize, config: Config, record: bool, now: Instant) -> (Stack, Option<ListenerId>) {
+    let conn = config.conn.clone();
+    let mut stack = Stack::new(config, side as u64);
+    stack.record(record);
+    let ports = address(side, 0).port()..=address(side, PATHS - 1).port();
+    stack.reserve(address(side, 0).ip(), ports);
+    let listener = stack.listen(now, address(side, 0), 2, &conn).ok();
+    (stack, listener)
+}
+
 impl End {
     pub(super) fn new(
         side: usize,
@@ -81,19 +99,19 @@ impl End {
         removed: bool,
         now: Instant,
     ) -> End {
+        let whole = Config {
+            whole_records: usize::MAX,
+            ..config.clone()
+        };
+        let twin = config.whole_records < config.max_connections;
+        let twin = twin.then(|| stack(side, whole, record, now).0);
         let conn = config.conn.clone();
         let each = CONNECTION + GROWTH * (conn.receive_buffer + conn.send_buffer);
         let most = EMPTY_STACK + config.max_connections * each;
-        let ((stack, listener), kept) = kept(|| {
-            let mut stack = Stack::new(config, side as u64);
-            stack.record(record);
-            let ports = address(side, 0).port()..=address(side, PATHS - 1).port();
-            stack.reserve(address(side, 0).ip(), ports);
-            let listener = stack.listen(now, address(side, 0), 2, &conn).ok();
-            (stack, listener)
-        });
+        let ((stack, listener), kept) = kept(|| stack(side, config, record, now));
         End {
             stack,
+            twin,
             side,
             removed,
             listener,
@@ -107,10 +125,13 @@ impl End {
         }
     }
 
-    /// Makes a call of the stack, and counts the memory that it keeps.
-    pub(super) fn call<R>(&mut self, act: impl FnOnce(&mut Stack) -> R) -> R {
+    /// Makes a call of the stack, and counts the memory that it keeps. Its twin must answer alike.
+    pub(super) fn call<R: PartialEq + Debug>(&mut self, act: impl Fn(&mut Stack) -> R) -> R {
         let (result, kept) = kept(|| act(&mut self.stack));
         self.kept += kept;
+        if let Some(twin) = &mut self.twin {
+            assert_eq!(result, act(twin), "a compact record, and a whole one");
+        }
         assert!(
             self.kept <= self.most as isize,
             "{} bytes are kept, more than {}: {:?}",
@@ -124,7 +145,6 @@ impl End {
     /// Everything that the stack has to say: packets go to `flying`. How many had no text, SYN or
     /// FIN.
     pub(super) fn drain(&mut self, now: Instant, flying: &mut Vec<Packet>) -> usize {
-        let mut out = std::mem::take(&mut self.out);
         // At worst each byte has a packet of its own: options can fill the smallest MTU.
         let text: usize = self
             .statuses()
@@ -134,10 +154,10 @@ impl End {
         let most = text + MOST_PACKETS;
         let mut packets = 0;
         let mut empty = 0;
-        while let Some(transmit) = self.call(|stack| stack.poll_transmit(now, &mut out)) {
+        while let Some(bytes) = self.transmit(now) {
             packets += 1;
             assert!(packets <= most, "the queue of packets has no end");
-            let bytes = &out[..transmit.len];
+            let bytes = &bytes[..];
             let segment = match Segment::parse(bytes, ChecksumPolicy::Strict) {
                 Ok(segment) => segment,
                 Err(error) => panic!("sends what is no segment: {error:?} {bytes:?}"),
@@ -149,7 +169,6 @@ impl End {
                 bytes: bytes.to_vec(),
             });
         }
-        self.out = out;
         let mut signals = 0;
         while let Some(signal) = self.call(Stack::poll_signal) {
             signals += 1;
@@ -161,6 +180,21 @@ impl End {
         while self.call(Stack::poll_event).is_some() {}
         self.check();
         empty
+    }
+
+    /// The next packet.
+    fn transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let out = &mut self.out;
+        let (transmit, kept) = kept(|| self.stack.poll_transmit(now, out));
+        self.kept += kept;
+        let bytes = transmit.map(|transmit| out[..transmit.len].to_vec());
+        if let Some(twin) = &mut self.twin {
+            let same = twin.poll_transmit(now, out);
+            assert_eq!(transmit, same, "of a compact record, and a whole one");
+            let same = same.map(|transmit| out[..transmit.len].to_vec());
+            assert_eq!(bytes, same, "of a compact record, and a whole one");
+        }
+        bytes
     }
 
     fn accept(&mut self, now: Instant) {
@@ -186,14 +220,25 @@ impl End {
 
     /// Of every connection.
     pub(super) fn statuses(&self) -> Vec<Status> {
-        let ids = self.stack.connections();
-        ids.filter_map(|id| self.stack.status(id)).collect()
+        statuses_of(&self.stack)
     }
 
     /// What holds at any time.
     fn check(&self) {
         let config = self.stack.config();
         let statuses = self.statuses();
+        if let Some(twin) = &self.twin {
+            let ids = |stack: &Stack| stack.connections().collect::<Vec<_>>();
+            assert_eq!(ids(&self.stack), ids(twin));
+            let same = statuses_of(twin);
+            assert_eq!(statuses, same, "of compact records, and of whole ones");
+        }
+        let next = self.stack.deadline();
+        let is_late = |status: &Status| {
+            let due = status.deadline.filter(|_| status.state != State::Closed);
+            due.is_some_and(|due| next.is_none_or(|next| due < next))
+        };
+        assert!(!statuses.iter().any(is_late), "{next:?}: {statuses:#?}");
         assert!(statuses.len() <= config.max_connections);
         for status in statuses {
             assert!(status.snd_una.le(status.snd_nxt), "{status:?}");
@@ -229,11 +274,15 @@ impl End {
         let Some(conn) = self.conns.get(nth).copied() else {
             return;
         };
-        let mut into = [0; 4096];
-        let most = most.clamp(1, into.len());
-        let mut seen = [0; 100];
-        let peeked = self.call(|stack| stack.peek(now, conn.id, &mut seen));
-        let Ok(taken) = self.call(|stack| stack.receive(now, conn.id, &mut into[..most])) else {
+        let most = most.clamp(1, 4096);
+        let (peeked, seen) = self.call(|stack| {
+            let mut seen = [0; 100];
+            (stack.peek(now, conn.id, &mut seen), seen)
+        });
+        let (Ok(taken), into) = self.call(|stack| {
+            let mut into = [0; 4096];
+            (stack.receive(now, conn.id, &mut into[..most]), into)
+        }) else {
             return;
         };
         let both = seen.len().min(taken);

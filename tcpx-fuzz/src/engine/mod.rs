@@ -7,6 +7,7 @@
 //! - one packet that arrives is answered by at most one segment without text, SYN or FIN;
 //! - timers make progress: no instant goes on forever, what is outstanding has a timer, and when
 //!   all is closed both ends fall silent and have no connection left;
+//! - a stack whose idle connections are compact records does what one does that keeps whole ones;
 //! - unless a packet was altered or forged or a rule was removed, what an end reads is a prefix of
 //!   what its peer sent; and once the network is good and both ends read, all of it arrives, or the
 //!   connection ends.

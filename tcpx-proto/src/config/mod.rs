@@ -67,6 +67,10 @@ pub struct Config {
     /// Bytes that the buffers of each connection may take, whatever the others have (`tcp_rmem` and
     /// `tcp_wmem`, the first value).
     pub least_memory: usize,
+    /// How many connections keep whole records though they are idle, those that were used last; the
+    /// others are compact, a fifth as large or less. Nothing else depends on it. 0: none;
+    /// `usize::MAX`: all.
+    pub whole_records: usize,
 }
 
 /// What a listener does with a SYN when its backlog is full (RFC 4987).

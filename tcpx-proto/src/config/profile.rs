@@ -79,6 +79,7 @@ impl Profile {
             max_time_wait: 32_768,
             max_memory: 1 << 30,
             least_memory: 4096,
+            whole_records: 1024,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Stack;
 use super::cookie::{self, LIFETIME, Request};
-use super::table::{Entry, Ownership};
+use super::table::{Ownership, Seen};
 use crate::config::{Overflow, SynText, TimeWaitSyn};
 use crate::event::{Discard, What};
 use crate::id::{ConnId, FourTuple, ListenerId};
@@ -96,7 +96,7 @@ impl Stack {
         segment: &Segment<'_>,
         iss: Seq,
     ) -> Result<(), Discard> {
-        let returns = |entry: &&Entry| entry.tcb.config.time_wait_syn == TimeWaitSyn::Return;
+        let returns = |entry: &Seen<'_>| entry.tcb.config.time_wait_syn == TimeWaitSyn::Return;
         let before = self
             .table
             .get(id)

@@ -27,8 +27,8 @@ impl<A: Copy + Eq + Into<IpAddr>> Link<A> {
 }
 
 /// The hash of a four-tuple, as much of it as the index uses.
-#[derive(Clone, Copy)]
-struct TupleHash(u32);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TupleHash(u32);
 
 impl TupleHash {
     /// The table takes the place from the lower bits and a tag from the upper ones.
@@ -73,7 +73,7 @@ impl Index {
         }
     }
 
-    fn hash(&self, tuple: FourTuple) -> TupleHash {
+    pub(super) fn hash(&self, tuple: FourTuple) -> TupleHash {
         hash(&self.key, tuple)
     }
 
@@ -84,6 +84,14 @@ impl Index {
             Addresses::V6(of) => slot(self.v6.find(hash(), |link| link.is_of(of, tuple))),
             Addresses::Mixed => None,
         }
+    }
+
+    /// The four-tuple of the connection in this slot.
+    pub(super) fn tuple(&self, hash: TupleHash, slot: u32) -> Option<FourTuple> {
+        let hash = hash.spread();
+        let v4 = self.v4.find(hash, |link| link.slot == slot);
+        let v6 = || self.v6.find(hash, |link| link.slot == slot);
+        v4.map(Link::tuple).or_else(|| v6().map(Link::tuple))
     }
 
     /// Adds a connection. The caller knows that its four-tuple is free.
@@ -149,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn index_of_both_families_finds_each_until_it_is_removed() {
+    fn index_of_both_families_finds_each_by_tuple_and_by_slot_until_it_is_removed() {
         let mut index = Index::new(7);
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mapped = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
@@ -160,8 +168,10 @@ mod tests {
         }
         for (tuple, slot) in tuples().zip(0..) {
             assert_eq!(index.find(tuple), Some(slot));
+            assert_eq!(index.tuple(index.hash(tuple), slot), Some(tuple));
             index.remove(tuple, slot);
             assert_eq!(index.find(tuple), None);
+            assert_eq!(index.tuple(index.hash(tuple), slot), None);
         }
     }
 

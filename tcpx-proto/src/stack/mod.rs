@@ -64,7 +64,9 @@ mod isn;
 mod listener;
 mod poll;
 mod ports;
+mod rest;
 mod secret;
+mod slab;
 mod table;
 mod timers;
 mod types;
@@ -143,10 +145,10 @@ impl Stack {
         let mut random = Random::new(seed);
         Stack {
             shared: Arc::new(config.conn.clone()),
+            table: Table::new(seed, config.whole_records),
             config,
             ports: Ports::default(),
             order: PortOrder::new(seed),
-            table: Table::new(seed),
             listeners: Listeners::default(),
             isns: IsnGenerator::new(seed),
             cookies: Cookies::new(seed),
@@ -422,7 +424,7 @@ impl Stack {
 
     /// The configuration of a connection; `None` once it is forgotten.
     pub fn config_of(&self, id: ConnId) -> Option<&ConnConfig> {
-        self.table.get(id).map(|entry| &*entry.tcb.config)
+        self.table.config(id)
     }
 
     /// The configuration of a listener; `None` once it is closed.
@@ -515,7 +517,7 @@ impl Stack {
 
     /// Every connection there is a record of, in no particular order.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
-        self.table.iter().map(|(id, _)| id)
+        self.table.ids()
     }
 
     /// The connection with this four-tuple that is not CLOSED.

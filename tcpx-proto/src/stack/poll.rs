@@ -165,10 +165,47 @@ impl Stack {
             self.output.push_back(id);
         }
         self.timers.schedule(now, id, entry);
+        let waits = entry.tcb.state == State::TimeWait;
         if entry.tcb.is_over() {
             self.retire(now, id);
         }
         self.timers.sweep(&self.table);
+        if waits || self.table.is_crowded() {
+            self.settle(id);
+        }
+    }
+
+    /// Makes this record compact, if it rests and that is done at once, and others that have been at
+    /// rest for long where there are too many whole ones.
+    fn settle(&mut self, id: ConnId) {
+        if self.table.rests_at_once(id) {
+            self.rest(id);
+        }
+        // One for each that becomes whole, and one more.
+        for _ in 0..2 {
+            if !self.table.is_crowded() {
+                break;
+            }
+            if let Some(idlest) = self.table.idlest()
+                && !self.rest(idlest)
+            {
+                self.table.keep(idlest);
+            }
+        }
+    }
+
+    /// Makes a record compact if the connection rests: its buffers give back what they keep.
+    fn rest(&mut self, id: ConnId) -> bool {
+        let Some(entry) = self.table.get_mut(id) else {
+            return true;
+        };
+        if !entry.tcb.is_quiet() {
+            return false;
+        }
+        let before = entry.tcb.usage();
+        entry.tcb.empty_buffers();
+        self.used.change(before, entry.tcb.usage());
+        self.table.compress(id)
     }
 
     /// Frees the four-tuple of a connection that is over, and its record unless the application has
@@ -228,11 +265,10 @@ impl Stack {
             let Some((at, id)) = self.timers.pop_due(now) else {
                 break;
             };
-            let Some(entry) = self
-                .table
-                .get_mut(id)
-                .filter(|entry| entry.timer_at == Some(at))
-            else {
+            if self.table.timer_at(id) != Some(at) {
+                continue;
+            }
+            let Some(entry) = self.table.get_mut(id) else {
                 continue;
             };
             entry.timer_at = None;
@@ -370,6 +406,7 @@ impl Stack {
             self.output.pop_front();
             if let Some(entry) = self.table.get_mut(id) {
                 entry.queued = false;
+                self.settle(id);
             }
         }
         None
@@ -388,6 +425,7 @@ impl Stack {
             self.woken.pop_front();
             if let Some(entry) = self.table.get_mut(id) {
                 entry.wake_queued = false;
+                self.settle(id);
             }
         }
         None

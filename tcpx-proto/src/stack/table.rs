@@ -1,13 +1,23 @@
-//! Every connection record: a slab, and an index of four-tuples over it.
+//! Every connection record, whole or compact, and an index of four-tuples over them.
+//!
+//! A record that was touched lately is whole. One that rests is a few bytes in a slab
+//! ([`rest`](super::rest)), which say the same; it becomes whole when something happens to it.
 
-use super::index::Index;
+use super::index::{Index, TupleHash};
+use super::rest::{self, Configs};
+use super::slab::{Place, Slab};
+use crate::config::ConnConfig;
 use crate::id::{ConnId, FourTuple, ListenerId};
+use crate::state::State;
 use crate::tcb::Tcb;
 use crate::time::Instant;
 use crate::wire::Header;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::mem;
+use core::ops::Deref;
 
 /// Who has a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +52,9 @@ pub(super) struct Entry {
     /// duplicate.
     pub(super) before: Option<Box<Tcb>>,
     /// It is in the index: segments reach it.
-    linked: bool,
+    pub(super) linked: bool,
+    /// Something happened to it since the table last looked for a record that rests.
+    pub(super) touched: bool,
 }
 
 impl Entry {
@@ -57,6 +69,7 @@ impl Entry {
             pending: None,
             before: None,
             linked: false,
+            touched: true,
         }
     }
 
@@ -67,9 +80,49 @@ impl Entry {
 }
 
 #[derive(Clone)]
-struct Slot {
-    generation: u32,
-    entry: Option<Box<Entry>>,
+enum Slot {
+    Vacant {
+        generation: u32,
+    },
+    Whole {
+        generation: u32,
+        entry: Box<Entry>,
+    },
+    /// In the index, and the hash finds its four-tuple there.
+    Compact {
+        /// With `nth` its [`Place`], which would be larger in one piece.
+        class: u8,
+        nth: u32,
+        generation: u32,
+        hash: TupleHash,
+    },
+}
+
+impl Slot {
+    fn generation(&self) -> u32 {
+        match self {
+            Slot::Vacant { generation }
+            | Slot::Whole { generation, .. }
+            | Slot::Compact { generation, .. } => *generation,
+        }
+    }
+}
+
+/// An entry, or a copy of what a compact one stands for.
+pub(super) enum Seen<'a> {
+    Whole(&'a Entry),
+    Copy(Box<Entry>),
+}
+
+impl Deref for Seen<'_> {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        match self {
+            Seen::Whole(entry) => entry,
+            Seen::Copy(entry) => entry,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -80,14 +133,25 @@ pub(super) struct Table {
     index: Index,
     /// The connection that got a segment last: the next one is often for it, too.
     recent: Option<ConnId>,
+    /// The whole ones, those first that became so first, and names of some that are not any more.
+    whole: VecDeque<ConnId>,
+    /// How many of them are kept though they rest.
+    kept: usize,
+    slab: Slab,
+    configs: Configs,
 }
 
 impl Table {
-    pub(super) fn new(seed: u64) -> Table {
+    /// `kept`: how many connections keep whole records though they rest.
+    pub(super) fn new(seed: u64, kept: usize) -> Table {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
             len: 0,
+            whole: VecDeque::new(),
+            kept,
+            slab: Slab::default(),
+            configs: Configs::default(),
             index: Index::new(seed),
             recent: None,
         }
@@ -98,38 +162,176 @@ impl Table {
         self.len
     }
 
-    pub(super) fn get(&self, id: ConnId) -> Option<&Entry> {
+    fn slot(&self, id: ConnId) -> Option<&Slot> {
         self.slots
             .get(id.slot as usize)
-            .filter(|slot| slot.generation == id.generation)?
-            .entry
-            .as_deref()
+            .filter(|slot| slot.generation() == id.generation)
     }
 
+    /// The entry, if its record is whole.
+    fn whole(&self, id: ConnId) -> Option<&Entry> {
+        match self.slot(id)? {
+            Slot::Whole { entry, .. } => Some(entry),
+            _ => None,
+        }
+    }
+
+    pub(super) fn get(&self, id: ConnId) -> Option<Seen<'_>> {
+        self.see(id.slot, self.slot(id)?)
+    }
+
+    fn see<'a>(&'a self, nth: u32, slot: &'a Slot) -> Option<Seen<'a>> {
+        match slot {
+            Slot::Vacant { .. } => None,
+            Slot::Whole { entry, .. } => Some(Seen::Whole(entry)),
+            Slot::Compact { hash, .. } => {
+                let tuple = self.index.tuple(*hash, nth)?;
+                let copy = self.configs.read(self.record(slot), tuple)?;
+                Some(Seen::Copy(copy))
+            }
+        }
+    }
+
+    /// The record of a compact entry.
+    fn record(&self, slot: &Slot) -> &[u8] {
+        match *slot {
+            Slot::Compact { class, nth, .. } => self.slab.get(Place { class, nth }),
+            _ => &[],
+        }
+    }
+
+    /// The entry, to change it: it becomes whole.
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
-        self.slots
-            .get_mut(id.slot as usize)
-            .filter(|slot| slot.generation == id.generation)?
-            .entry
-            .as_deref_mut()
+        if let Some(Slot::Compact { .. }) = self.slots.get(id.slot as usize) {
+            self.expand(id);
+        }
+        match self.slots.get_mut(id.slot as usize)? {
+            Slot::Whole { generation, entry } if *generation == id.generation => {
+                entry.touched = true;
+                Some(entry)
+            }
+            _ => None,
+        }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &Entry)> {
-        let id = |slot: usize, generation| ConnId {
-            slot: slot as u32,
-            generation,
+    /// Its configuration.
+    pub(super) fn config(&self, id: ConnId) -> Option<&ConnConfig> {
+        match self.slot(id)? {
+            Slot::Vacant { .. } => None,
+            Slot::Whole { entry, .. } => Some(&entry.tcb.config),
+            slot @ Slot::Compact { .. } => self.configs.of(self.record(slot)),
+        }
+    }
+
+    /// When its entry among the timers fires.
+    pub(super) fn timer_at(&self, id: ConnId) -> Option<Instant> {
+        match self.slot(id)? {
+            Slot::Vacant { .. } => None,
+            Slot::Whole { entry, .. } => entry.timer_at,
+            slot @ Slot::Compact { .. } => rest::timer_at(self.record(slot)),
+        }
+    }
+
+    fn expand(&mut self, id: ConnId) -> Option<()> {
+        let slot = self.slot(id)?;
+        let Some(Seen::Copy(entry)) = self.see(id.slot, slot) else {
+            return None;
         };
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(move |(at, slot)| Some((id(at, slot.generation), slot.entry.as_deref()?)))
+        let Slot::Compact { class, nth, .. } = *slot else {
+            return None;
+        };
+        let place = Place { class, nth };
+        self.configs.forget(self.slab.get(place));
+        self.slab.free(place);
+        let generation = id.generation;
+        *self.slots.get_mut(id.slot as usize)? = Slot::Whole { generation, entry };
+        self.whole.push_back(id);
+        Some(())
+    }
+
+    /// Makes the record compact if the connection rests. Returns whether it is.
+    pub(super) fn compress(&mut self, id: ConnId) -> bool {
+        self.try_compress(id).is_some()
+    }
+
+    fn try_compress(&mut self, id: ConnId) -> Option<()> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        let generation = slot.generation();
+        let Slot::Whole { entry, .. } = slot else {
+            return None;
+        };
+        if generation != id.generation || !entry.linked {
+            return None;
+        }
+        let writer = self.configs.write(entry)?;
+        let hash = self.index.hash(entry.tcb.tuple);
+        let (Place { class, nth }, bytes) = self.slab.take(writer.len()?)?;
+        writer.put(bytes);
+        *slot = Slot::Compact {
+            class,
+            nth,
+            generation,
+            hash,
+        };
+        Some(())
+    }
+
+    /// There are more whole records than are kept.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.whole.len() > self.kept
+    }
+
+    /// Of the whole records the one to be made compact, if the first has not been touched lately.
+    pub(super) fn idlest(&mut self) -> Option<ConnId> {
+        let id = self.whole.pop_front()?;
+        let entry = match self.slots.get_mut(id.slot as usize)? {
+            Slot::Whole { generation, entry } if *generation == id.generation => entry,
+            _ => return None,
+        };
+        if mem::take(&mut entry.touched) && self.kept > 0 {
+            self.whole.push_back(id);
+            return None;
+        }
+        Some(id)
+    }
+
+    /// It is not at rest.
+    pub(super) fn keep(&mut self, id: ConnId) {
+        self.whole.push_back(id);
+    }
+
+    /// Whether a record is made compact as soon as the connection rests.
+    pub(super) fn rests_at_once(&self, id: ConnId) -> bool {
+        self.kept == 0
+            || self
+                .whole(id)
+                .is_some_and(|entry| entry.tcb.state == State::TimeWait && entry.tcb.orphaned)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ConnId> {
+        self.slots()
+            .filter(|(_, slot)| !matches!(slot, Slot::Vacant { .. }))
+            .map(|(id, _)| id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, Seen<'_>)> {
+        self.slots()
+            .filter_map(|(id, slot)| Some((id, self.see(id.slot, slot)?)))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (ConnId, &Slot)> {
+        (0..).zip(&self.slots).map(|(nth, slot)| {
+            let generation = slot.generation();
+            let slot_of = |slot| ConnId { slot, generation };
+            (slot_of(nth), slot)
+        })
     }
 
     pub(super) fn find(&self, tuple: FourTuple) -> Option<ConnId> {
         let slot = self.index.find(tuple)?;
         Some(ConnId {
             slot,
-            generation: self.slots.get(slot as usize)?.generation,
+            generation: self.slots.get(slot as usize)?.generation(),
         })
     }
 
@@ -139,7 +341,7 @@ impl Table {
             let tuple = &entry.tcb.tuple;
             tuple.remote == header.source && tuple.local == header.destination
         };
-        let again = self.recent.filter(|id| self.get(*id).is_some_and(is_its));
+        let again = self.recent.filter(|id| self.whole(*id).is_some_and(is_its));
         if again.is_none() {
             self.recent = self.find(FourTuple {
                 local: header.destination,
@@ -154,7 +356,7 @@ impl Table {
         match self.free.last() {
             Some(&slot) => Some(ConnId {
                 slot,
-                generation: self.slots.get(slot as usize)?.generation,
+                generation: self.slots.get(slot as usize)?.generation(),
             }),
             None => Some(ConnId {
                 slot: u32::try_from(self.slots.len()).ok()?,
@@ -167,17 +369,17 @@ impl Table {
     pub(super) fn insert(&mut self, id: ConnId, mut entry: Box<Entry>) {
         let tuple = entry.tcb.tuple;
         entry.linked = true;
+        let generation = id.generation;
+        let whole = Slot::Whole { generation, entry };
         match self.slots.get_mut(id.slot as usize) {
             Some(slot) => {
                 self.free.pop();
-                slot.entry = Some(entry);
+                *slot = whole;
             }
-            None => self.slots.push(Slot {
-                generation: id.generation,
-                entry: Some(entry),
-            }),
+            None => self.slots.push(whole),
         }
         self.len += 1;
+        self.whole.push_back(id);
         self.index.insert(tuple, id.slot);
     }
 
@@ -198,15 +400,24 @@ impl Table {
         let slot = self
             .slots
             .get_mut(id.slot as usize)
-            .filter(|slot| slot.generation == id.generation)?;
-        let entry = slot.entry.take()?;
-        self.len -= 1;
+            .filter(|slot| slot.generation() == id.generation)?;
         // A slot whose generations are used up stays empty.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            self.free.push(id.slot);
+        let next = id.generation.checked_add(1);
+        let generation = next.unwrap_or(id.generation);
+        match mem::replace(slot, Slot::Vacant { generation }) {
+            Slot::Whole { entry, .. } => {
+                self.len -= 1;
+                if next.is_some() {
+                    self.free.push(id.slot);
+                }
+                Some(entry)
+            }
+            // It was made whole above, if there is one.
+            other => {
+                *slot = other;
+                None
+            }
         }
-        Some(entry)
     }
 }
 
@@ -233,6 +444,7 @@ impl Hash for Table {
 
 #[cfg(test)]
 mod tests {
+    use super::Slot;
     use crate::config::{Config, ConnConfig};
     use crate::id::{ConnId, FourTuple};
     use crate::stack::Stack;
@@ -254,7 +466,9 @@ mod tests {
         };
         let first = connect(1, &mut stack).unwrap();
         stack.abort(Instant::ZERO, first).unwrap();
-        stack.table.slots[0].generation = u32::MAX;
+        stack.table.slots[0] = Slot::Vacant {
+            generation: u32::MAX,
+        };
         let last = connect(1, &mut stack).unwrap();
         assert_eq!(
             last,

@@ -51,11 +51,8 @@ impl Timers {
     /// Drops invalid entries once they are the majority.
     pub(super) fn sweep(&mut self, table: &Table) {
         if self.heap.len() > 2 * table.len() + 64 {
-            self.heap.retain(|Reverse((at, id))| {
-                table
-                    .get(*id)
-                    .is_some_and(|entry| entry.timer_at == Some(*at))
-            });
+            self.heap
+                .retain(|Reverse((at, id))| table.timer_at(*id) == Some(*at));
         }
     }
 }

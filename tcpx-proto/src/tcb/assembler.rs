@@ -6,6 +6,7 @@
 //! arrives in order is not stored here: it takes precedence over all held text.
 
 use super::buffer::is_slack;
+use super::coder::Coder;
 use crate::config::Overlap;
 use crate::seq::Seq;
 use crate::wire::SackBlocks;
@@ -296,5 +297,12 @@ impl Assembler {
 
     pub(super) fn give_back(&mut self) {
         self.pieces.shrink_to_fit();
+    }
+
+    /// Codes it where nothing is held.
+    pub(super) fn code(&mut self, coder: &mut impl Coder) {
+        let Assembler { pieces, touches } = self;
+        coder.only(pieces, Vec::new());
+        coder.number(touches, 0);
     }
 }

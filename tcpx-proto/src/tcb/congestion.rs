@@ -1,6 +1,7 @@
 //! Congestion control: slow start and recovery (RFC 5681, RFC 6582, RFC 6675), growing by NewReno
 //! or CUBIC.
 
+use super::coder::Coder;
 use super::cubic::Cubic;
 use super::path::Path;
 use super::prr::{Delivery, Prr};
@@ -8,7 +9,7 @@ use super::undo::Undo;
 use super::validation::{Cwnd, Sending, Validation};
 use crate::config::{Congestion, ConnConfig, CwndReduction, SlowStart, SpuriousLoss, WindowUse};
 use crate::seq::Seq;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// What an acknowledgment asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -644,6 +645,49 @@ impl CongestionController {
         };
         self.cwnd = left.max(restart);
         self.cubic.pause();
+    }
+
+    /// Codes all of it but a reduction that goes on. `fresh`: one that has just begun.
+    pub(super) fn code(
+        &mut self,
+        coder: &mut impl Coder,
+        fresh: &CongestionController,
+        [una, nxt]: [Seq; 2],
+        heard: Instant,
+    ) {
+        let CongestionController {
+            rules,
+            cwnd,
+            ssthresh,
+            recover,
+            phase,
+            duplicates,
+            limited,
+            marked,
+            credit,
+            cubic,
+            prr,
+            validation,
+            undo,
+        } = self;
+        coder.only(rules, fresh.rules);
+        coder.only(prr, None);
+        coder.group(|coder| {
+            coder.number(cwnd, fresh.cwnd);
+            coder.number(ssthresh, fresh.ssthresh);
+            coder.number(recover, fresh.recover);
+            coder.choice(
+                phase,
+                &[Phase::Open, Phase::Reduction, Phase::Recovery, Phase::Loss],
+            );
+            coder.number(duplicates, 0);
+            coder.number(limited, 0);
+            coder.option(marked, nxt);
+            coder.number(credit, 0);
+            validation.code(coder, fresh.recover);
+            coder.group(|coder| cubic.code(coder, heard));
+            coder.group(|coder| Undo::code(undo, coder, una));
+        });
     }
 }
 

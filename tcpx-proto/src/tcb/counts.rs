@@ -1,5 +1,6 @@
 //! What a connection has sent and received so far, for STATUS alone.
 
+use super::coder::Coder;
 use crate::time::Instant;
 use core::hash::{Hash, Hasher};
 
@@ -48,5 +49,33 @@ impl Counts {
         if text {
             self.text_heard = Some(now);
         }
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, acked: u32, heard: Instant) {
+        let Counts {
+            segments_in,
+            segments_out,
+            retransmitted,
+            duplicates_reported,
+            bytes_sent,
+            bytes_retransmitted,
+            bytes_acked,
+            bytes_received,
+            text_heard,
+        } = self;
+        coder.number(segments_in, 1);
+        coder.number(segments_out, 0);
+        coder.group(|coder| {
+            coder.number(bytes_acked, acked.saturating_sub(1).into());
+            coder.number(bytes_sent, *bytes_acked);
+            coder.number(bytes_received, 0);
+            coder.option(text_heard, heard);
+        });
+        coder.group(|coder| {
+            coder.number(retransmitted, 0);
+            coder.number(duplicates_reported, 0);
+            coder.number(bytes_retransmitted, 0);
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! CUBIC's congestion avoidance (RFC 9438), in integers: bytes, milliseconds, and quotients whose
 //! remainders are kept.
 
+use super::coder::Coder;
 use super::path::Path;
 use crate::time::{Duration, Instant};
 
@@ -102,6 +103,46 @@ impl Cubic {
     /// After idling, congestion avoidance restarts (section 4.2: t is not to count idle time).
     pub(crate) fn pause(&mut self) {
         self.epoch = None;
+    }
+
+    /// Codes all of it. `heard`: when the last ACK may have come.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant) {
+        let Cubic {
+            w_max,
+            prior,
+            epoch,
+        } = self;
+        coder.number(w_max, 0);
+        coder.number(prior, *w_max);
+        let mut started = epoch.as_ref().map(|epoch| epoch.start);
+        coder.option(&mut started, heard);
+        *epoch = started.map(|start| {
+            let mut known = epoch.take().unwrap_or(Epoch {
+                start,
+                last: start,
+                k: 0,
+                origin: 0,
+                w_est: 0,
+                w_est_credit: 0,
+                credit: 0,
+            });
+            let Epoch {
+                start: _,
+                last,
+                k,
+                origin,
+                w_est,
+                w_est_credit,
+                credit,
+            } = &mut known;
+            coder.number(last, heard);
+            coder.number(k, 0);
+            coder.number(origin, *w_max);
+            coder.number(w_est, *origin);
+            coder.number(w_est_credit, 0);
+            coder.number(credit, 0);
+            Epoch { start, ..known }
+        });
     }
 }
 

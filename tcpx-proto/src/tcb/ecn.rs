@@ -2,6 +2,7 @@
 //! the answer to an echo.
 
 use super::Tcb;
+use super::coder::Coder;
 use crate::config::Ecn;
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -132,6 +133,22 @@ impl Notification {
     pub(super) fn on_sent(&mut self, flags: Flags) {
         //= 3168-2
         self.reduced &= !flags.contains(Flags::CWR);
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, nxt: Seq) {
+        let Notification {
+            on,
+            echoing,
+            reduced,
+            until,
+        } = self;
+        coder.group(|coder| {
+            coder.flag(on, false);
+            coder.flag(echoing, false);
+            coder.flag(reduced, false);
+            coder.option(until, nxt);
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is known to have happened to what was sent: the scoreboard, RACK's variables, and what an
 //! ACK adds to them.
 
+use super::coder::Coder;
 use super::congestion::CongestionController;
 use super::path::Path;
 use super::rack::{Rack, TailProbe};
@@ -213,6 +214,28 @@ impl SendHistory {
         self.rack.probe = Some(TailProbe {
             end: end.max(nxt),
             repeated: seq.lt(nxt),
+        });
+    }
+
+    /// Codes all of it where nothing is in flight.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, una: Seq, heard: Instant) {
+        let SendHistory {
+            board,
+            rack,
+            newest,
+            rescued,
+            frto,
+            new_first,
+            first_resent,
+        } = self;
+        coder.only(board, Scoreboard::default());
+        rack.code(coder, una, heard);
+        coder.number(newest, una.back(1));
+        coder.group(|coder| {
+            coder.flag(rescued, false);
+            coder.flag(frto, false);
+            coder.flag(new_first, false);
+            coder.option(first_resent, 0);
         });
     }
 }

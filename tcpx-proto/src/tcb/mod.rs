@@ -9,6 +9,7 @@ mod assembler;
 mod buffer;
 mod burst;
 mod calls;
+mod coder;
 mod congestion;
 mod context;
 mod counts;
@@ -28,6 +29,7 @@ mod path;
 mod plan;
 mod prediction;
 mod prr;
+mod quiet;
 mod rack;
 mod rcv;
 mod recovery;
@@ -55,6 +57,7 @@ mod validation;
 mod tests;
 
 pub(crate) use burst::{Ids, Most, Sent};
+pub(crate) use coder::{Coder, Reader, Writer};
 pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};
 pub(crate) use open::{peer_mss, window_shift};
@@ -289,37 +292,34 @@ impl Tcb {
 
     fn ensure_transfer(&mut self, syn_lost: bool) {
         if self.transfer.is_none() {
-            // The offered window is rounded up to the scale's unit, so the buffer holds a unit
-            // more.
-            let beyond = match self.config.beyond_window {
-                BeyondWindow::Cut => 0,
-                BeyondWindow::Whole => LARGEST_TEXT,
-            };
-            let limit = largest_space(&self.config) + (1 << self.rcv.shift) + beyond;
-            self.transfer = Some(Box::new(Transfer {
-                send: SendBuffer::new(self.config.send_buffer),
-                receive: ReceiveBuffer::new(limit),
-                congestion: CongestionController::new(
-                    &self.config,
-                    self.effective_mss(0),
-                    self.snd.iss,
-                    syn_lost,
-                ),
-                history: SendHistory::new(self.snd.iss),
-                counts: Counts::default(),
-                room: None,
-            }));
+            self.transfer = Some(Box::new(self.new_transfer(syn_lost)));
         } else {
-            let control = CongestionController::new(
-                &self.config,
-                self.effective_mss(0),
-                self.snd.iss,
-                syn_lost,
-            );
+            let control = self.new_control(syn_lost);
             if let Some(transfer) = &mut self.transfer {
                 transfer.congestion = control;
             }
         }
+    }
+
+    fn new_transfer(&self, syn_lost: bool) -> Transfer {
+        // The offered window is rounded up to the scale's unit, so the buffer holds a unit more.
+        let beyond = match self.config.beyond_window {
+            BeyondWindow::Cut => 0,
+            BeyondWindow::Whole => LARGEST_TEXT,
+        };
+        let limit = largest_space(&self.config) + (1 << self.rcv.shift) + beyond;
+        Transfer {
+            send: SendBuffer::new(self.config.send_buffer),
+            receive: ReceiveBuffer::new(limit),
+            congestion: self.new_control(syn_lost),
+            history: SendHistory::new(self.snd.iss),
+            counts: Counts::default(),
+            room: None,
+        }
+    }
+
+    fn new_control(&self, syn_lost: bool) -> CongestionController {
+        CongestionController::new(&self.config, self.effective_mss(0), self.snd.iss, syn_lost)
     }
 
     /// When the earliest timer fires.

@@ -67,7 +67,13 @@ pub(crate) fn window_shift(config: &ConnConfig) -> u8 {
 }
 
 impl Tcb {
-    fn new(now: Instant, config: Arc<ConnConfig>, tuple: FourTuple, iss: Seq, offset: u32) -> Tcb {
+    pub(super) fn new(
+        now: Instant,
+        config: Arc<ConnConfig>,
+        tuple: FourTuple,
+        iss: Seq,
+        offset: u32,
+    ) -> Tcb {
         let snd = Snd::new(now, iss, default_mss(tuple.remote), config.mtu);
         let rcv = Rcv::new(now, window_shift(&config));
         let estimator = Estimator::new(&config.rto, config.timer_granularity);

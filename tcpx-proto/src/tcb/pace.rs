@@ -1,5 +1,6 @@
 //! When text that came in order is acknowledged: RFC 9293 section 3.8.6.3, and Linux's pace.
 
+use super::coder::Coder;
 use super::size::offered_mss;
 use super::{Context, Tcb};
 use crate::config::{AckPace, ConnConfig};
@@ -144,6 +145,30 @@ impl Pace {
         self.owed = false;
         self.pushed = 0;
         self.interactive |= linux && text && now.0.saturating_sub(self.heard.0) < self.wait;
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant) {
+        let Pace {
+            quick,
+            wait,
+            interactive,
+            pushed,
+            owed,
+            full,
+            candidate,
+            heard: heard_at,
+        } = self;
+        coder.number(full, FULL_IF_PUSHED);
+        coder.number(heard_at, heard);
+        coder.group(|coder| {
+            coder.number(quick, 0);
+            coder.number(wait, Duration::ZERO);
+            coder.flag(interactive, false);
+            coder.number(pushed, 0);
+            coder.flag(owed, false);
+            coder.option(candidate, *full);
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Loss detected by time (RFC 8985): what was sent a reordering window before something that has
 //! arrived is lost.
 
+use super::coder::Coder;
 use super::history::Losses;
 use super::scoreboard::{Mark, Run, Scoreboard};
 use crate::seq::Seq;
@@ -215,6 +216,38 @@ impl Rack {
             && board.bytes(Mark::Held) == 0
             && board.bytes(Mark::Lost) == 0
             && board.bytes(Mark::Sent) > 0
+    }
+
+    /// Codes all of it but a probe.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, una: Seq, heard: Instant) {
+        let Rack {
+            newest,
+            rtt,
+            min_rtt,
+            fack,
+            reordering_seen,
+            reordering,
+            quarters,
+            persist,
+            dsack_round,
+            probe,
+        } = self;
+        coder.only(probe, None);
+        coder.group(|coder| {
+            let mut end = newest.map(|(_, end)| end);
+            coder.option(&mut end, una);
+            let mut at = newest.map_or(heard, |(at, _)| at);
+            coder.number(&mut at, heard);
+            *newest = end.map(|end| (at, end));
+            coder.number(rtt, Duration::ZERO);
+            coder.option(min_rtt, *rtt);
+            coder.option(fack, una);
+            coder.flag(reordering_seen, false);
+            coder.number(reordering, 0);
+            coder.number(quarters, 1);
+            coder.number(persist, 0);
+            coder.option(dsack_round, una);
+        });
     }
 }
 

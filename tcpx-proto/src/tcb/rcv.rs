@@ -1,5 +1,6 @@
 //! RCV.*, and what else belongs to receiving.
 
+use super::coder::Coder;
 use super::urgent::Urgent;
 use crate::config::KeepAlive;
 use crate::seq::Seq;
@@ -116,5 +117,41 @@ impl Rcv {
     /// When the next keepalive probe is due (lazily: the timer finds out when it fires).
     pub(super) fn keepalive_due(&self, keepalive: &KeepAlive) -> Instant {
         self.last_heard + keepalive.idle
+    }
+
+    /// Codes all of it. What is expected was heard when the connection was opened.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, shift: u8, opened: Instant) {
+        let Rcv {
+            irs,
+            nxt,
+            edge,
+            shift: ours,
+            acked,
+            fin_next,
+            fin_reached,
+            fin_read,
+            sack,
+            duplicate,
+            urgent,
+            last_heard,
+            last_challenge,
+            keepalive_probes,
+        } = self;
+        coder.number(irs, Seq(0));
+        coder.number(nxt, *irs + 1);
+        coder.number(edge, *nxt);
+        coder.number(ours, shift);
+        coder.number(acked, *nxt);
+        coder.flag(sack, true);
+        coder.number(last_heard, opened);
+        coder.group(|coder| {
+            coder.flag(fin_next, false);
+            coder.flag(fin_reached, false);
+            coder.flag(fin_read, false);
+            coder.only(duplicate, None);
+            coder.only(urgent, None);
+            coder.option(last_challenge, *last_heard);
+            coder.number(keepalive_probes, 0);
+        });
     }
 }

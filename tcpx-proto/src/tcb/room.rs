@@ -5,6 +5,7 @@
 //! took on a TUN device of Linux 6.18; other devices differ.
 
 use super::Tcb;
+use super::coder::Coder;
 use super::size::{headers, offered_mss};
 use crate::config::{ConnConfig, ReceiveWindow};
 use crate::seq::Seq;
@@ -327,6 +328,40 @@ impl Room {
     /// Bytes of our own memory.
     pub(super) fn own_memory(&self) -> usize {
         self.packets.capacity() * size_of::<Packet>()
+    }
+
+    /// Codes all of it where no text is unread. `fresh`: one that has just begun.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, fresh: &Room) {
+        let Room {
+            memory,
+            used,
+            packets,
+            ratio,
+            clamp,
+            threshold,
+            mss,
+            selective,
+            rtt,
+            echo,
+            since,
+            from,
+            read,
+        } = self;
+        coder.only(used, 0);
+        coder.only(packets, VecDeque::new());
+        coder.group(|coder| {
+            coder.number(memory, fresh.memory);
+            coder.number(ratio, fresh.ratio);
+            coder.number(clamp, fresh.clamp);
+            coder.number(threshold, fresh.threshold);
+            coder.number(mss, fresh.mss);
+            coder.flag(selective, fresh.selective);
+            coder.number(since, fresh.since);
+            coder.number(from, fresh.from);
+            coder.number(read, fresh.read);
+            coder.option(rtt, Duration::ZERO);
+            coder.number(echo, 0);
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! The retransmission timeout: RFC 6298.
 
+use super::coder::Coder;
 use crate::config::{Rto, TimerGranularity, Variance};
 use crate::seq::Seq;
 use crate::time::Duration;
@@ -114,6 +115,44 @@ impl Estimator {
             .saturating_mul(config.backoff.max(1))
             //= 6298-6
             .min(config.max);
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(
+        &mut self,
+        coder: &mut impl Coder,
+        config: &Rto,
+        expected: TimerGranularity,
+        nxt: Seq,
+    ) {
+        let Estimator {
+            srtt,
+            rttvar,
+            peak,
+            peaks,
+            round,
+            rto,
+            granularity,
+        } = self;
+        coder.only(granularity, expected);
+        coder.group(|coder| {
+            coder.option(srtt, Duration::ZERO);
+            let first = srtt.unwrap_or_default();
+            coder.number(rttvar, first.saturating_mul(2));
+            let least = if srtt.is_some() {
+                config.min
+            } else {
+                Duration::ZERO
+            };
+            coder.number(peak, (*rttvar).max(least));
+            coder.number(peaks, *peak);
+            coder.number(round, if srtt.is_some() { nxt } else { Seq(0) });
+        });
+        let timeout = srtt.map_or(config.initial, |srtt| {
+            let rto = srtt.saturating_add(*peaks);
+            expected.round(rto).min(config.max)
+        });
+        coder.number(rto, timeout);
     }
 }
 

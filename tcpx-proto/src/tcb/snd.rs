@@ -1,5 +1,7 @@
 //! SND.*, and what else belongs to sending.
 
+use super::coder::Coder;
+use super::quiet::Near;
 use crate::config::{Samples, WindowUpdate};
 use crate::label::Cause;
 use crate::seq::Seq;
@@ -203,5 +205,69 @@ impl Snd {
             .cursor
             .map(|cursor| cursor.max(ack))
             .filter(|cursor| cursor.lt(self.nxt));
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, near: &Near) {
+        let Snd {
+            iss,
+            syn_stamp,
+            syn_acked,
+            una,
+            nxt,
+            wnd,
+            wl1,
+            wl2,
+            max_wnd,
+            acked,
+            shift,
+            scaled,
+            mss,
+            path_mtu,
+            fragments,
+            small,
+            cursor,
+            closing,
+            fin,
+            output_released,
+            retransmissions,
+            probes,
+            timed,
+            last_sent,
+            stalled_since,
+            cause,
+        } = self;
+        coder.number(iss, Seq(0));
+        coder.flag(syn_acked, true);
+        coder.number(una, *iss + u32::from(*syn_acked));
+        coder.number(nxt, *una + u32::from(!*syn_acked));
+        coder.number(wnd, 0);
+        coder.number(wl1, near.rcv_nxt);
+        coder.number(wl2, *una);
+        coder.number(max_wnd, *wnd);
+        coder.number(acked, una.since(*iss));
+        coder.number(mss, near.mss);
+        coder.flag(scaled, true);
+        coder.number(shift, near.shift);
+        coder.option(syn_stamp, near.stamp);
+        coder.number(last_sent, near.heard);
+        coder.choice(cause, &[Cause::Released, Cause::Call]);
+        coder.group(|coder| {
+            coder.flag(closing, false);
+            coder.option(fin, nxt.back(1));
+            coder.flag(output_released, false);
+            coder.number(path_mtu, near.mtu);
+            coder.flag(fragments, false);
+            coder.option(small, *nxt);
+            coder.option(cursor, *una);
+            coder.number(retransmissions, 0);
+            coder.number(probes, 0);
+            let mut of_timed = timed.map(|(seq, _)| seq);
+            coder.option(&mut of_timed, *una);
+            let mut at = timed.map_or(*last_sent, |(_, at)| at);
+            coder.number(&mut at, *last_sent);
+            *timed = of_timed.map(|seq| (seq, at));
+            coder.option(stalled_since, *last_sent);
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! RFC 7323 timestamps: our clock, TS.Recent, and the echo.
 
+use super::coder::Coder;
 use crate::seq::Seq;
 use crate::time::{Duration, Instant};
 use crate::wire::Header;
@@ -76,6 +77,20 @@ impl Stamps {
     /// Bytes of the option in every segment but a SYN.
     pub(super) fn len(&self) -> u16 {
         if self.on { 12 } else { 0 }
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant) {
+        let Stamps {
+            on,
+            offset,
+            recent,
+            recent_at,
+        } = self;
+        coder.flag(on, true);
+        coder.number(offset, 0);
+        coder.number(recent, 0);
+        coder.number(recent_at, heard);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The timers of one connection: when each fires.
 
+use super::coder::Coder;
 use super::context::Context;
 use crate::config::TimerGranularity;
 use crate::event::{Timer, TimerAction, What};
@@ -84,6 +85,13 @@ fn slot(now: Instant, after: Duration) -> Instant {
     Instant(slot.saturating_mul(NANOS << (3 * ring)))
 }
 
+/// Codes a time, or that it is [`NEVER`].
+fn code_time(coder: &mut impl Coder, at: &mut Instant, near: Instant) {
+    let mut some = (*at != NEVER).then_some(*at);
+    coder.option(&mut some, near);
+    *at = some.unwrap_or(NEVER);
+}
+
 impl Timers {
     pub(super) fn new(granularity: TimerGranularity) -> Timers {
         Timers {
@@ -165,6 +173,23 @@ impl Timers {
             .into_iter()
             .filter(|timer| self.is_running(*timer))
             .min_by_key(|timer| self.at(*timer))
+    }
+
+    /// Codes all of it. `next`: when one of them fires, if one runs.
+    pub(super) fn code(
+        &mut self,
+        coder: &mut impl Coder,
+        expected: TimerGranularity,
+        [next, sent]: [Instant; 2],
+    ) {
+        let Timers {
+            due,
+            asked,
+            granularity,
+        } = self;
+        coder.only(granularity, expected);
+        coder.group(|coder| due.iter_mut().for_each(|at| code_time(coder, at, next)));
+        asked.iter_mut().for_each(|at| code_time(coder, at, sent));
     }
 }
 

@@ -42,9 +42,14 @@ impl Transfer {
     /// Gives back the memory that a burst took.
     pub(super) fn shrink(&mut self) {
         if self.has_slack() {
-            self.send.give_back();
-            self.receive.give_back();
-            self.history.board.give_back();
+            self.give_back();
         }
+    }
+
+    /// Gives back all memory that nothing is in.
+    pub(super) fn give_back(&mut self) {
+        self.send.give_back();
+        self.receive.give_back();
+        self.history.board.give_back();
     }
 }

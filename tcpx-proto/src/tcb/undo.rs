@@ -1,6 +1,7 @@
 //! A reduction of the window that turns out to be needless: what has to be known to take it back
 //! (RFC 4015), and what proves it.
 
+use super::coder::Coder;
 use crate::event::Evidence;
 use crate::seq::Seq;
 
@@ -56,6 +57,25 @@ impl Undo {
     pub(crate) fn all_duplicates(&self) -> Option<Evidence> {
         //= 3708-1
         (self.unproven == Some(0)).then_some(Evidence::Duplicates)
+    }
+
+    /// Codes all of one, or that there is none.
+    pub(super) fn code(undo: &mut Option<Undo>, coder: &mut impl Coder, una: Seq) {
+        let mut marker = undo.as_ref().map(|undo| undo.marker);
+        coder.option(&mut marker, una);
+        *undo = marker.map(|marker| {
+            let mut known = undo.take().unwrap_or_else(|| Undo::new(marker, 0, None, 0));
+            let Undo {
+                marker: _,
+                cwnd,
+                ssthresh,
+                unproven,
+            } = &mut known;
+            coder.number(cwnd, 0);
+            coder.option(ssthresh, *cwnd);
+            coder.option(unproven, 0);
+            Undo { marker, ..known }
+        });
     }
 }
 

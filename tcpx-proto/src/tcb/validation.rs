@@ -1,6 +1,7 @@
 //! Whether the congestion window is what limits the sender (Linux's `tcp_cwnd_validate`): a window
 //! that is not used tells nothing about the path (RFC 7661).
 
+use super::coder::Coder;
 use crate::seq::Seq;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +36,18 @@ impl Validation {
     /// flight.
     pub(crate) fn is_limited(&self, cwnd: Cwnd) -> bool {
         self.limited || (cwnd.slow_start && cwnd.bytes < self.most.saturating_mul(2))
+    }
+
+    /// Codes all of it.
+    pub(super) fn code(&mut self, coder: &mut impl Coder, nxt: Seq) {
+        let Validation {
+            limited,
+            most,
+            until,
+        } = self;
+        coder.flag(limited, false);
+        coder.number(most, 0);
+        coder.number(until, nxt);
     }
 }
 

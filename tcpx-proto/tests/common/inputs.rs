@@ -181,6 +181,41 @@ pub(crate) fn keep_the_invariants(
     Ok(())
 }
 
+/// Puts these inputs into a stack whose records are compact whenever they rest, and into one whose
+/// records are always whole: they must not differ in anything.
+pub(crate) fn answer_alike_compact_and_whole(
+    config: Config,
+    state: &str,
+    inputs: &[Input],
+) -> Result<(), TestCaseError> {
+    let bench = |whole_records| {
+        let config = with(config.clone(), |conn| {
+            conn.receive_buffer = BUFFER;
+            conn.send_buffer = BUFFER;
+        });
+        let mut bench = Bench::new(Config {
+            whole_records,
+            ..config
+        });
+        bench.stamp = Some(1000);
+        bench.enter(state);
+        bench
+    };
+    let [mut compact, mut whole] = [bench(0), bench(usize::MAX)];
+    for input in inputs {
+        prop_assert_eq!(put(&mut compact, input), put(&mut whole, input));
+        let seen = |bench: &Bench| {
+            let ids: Vec<_> = bench.stack.connections().collect();
+            let statuses: Vec<_> = ids.iter().map(|id| bench.stack.status(*id)).collect();
+            (ids, statuses, bench.stack.counters(), bench.id)
+        };
+        prop_assert_eq!(seen(&compact), seen(&whole), "after {:?}", input);
+        prop_assert_eq!(&compact.signals, &whole.signals, "after {:?}", input);
+        prop_assert_eq!(&compact.events, &whole.events, "after {:?}", input);
+    }
+    Ok(())
+}
+
 fn check(status: &Status) -> Result<(), TestCaseError> {
     prop_assert!(status.snd_una.le(status.snd_nxt), "{status:?}");
     prop_assert!(status.unread <= BUFFER + (1 << 14), "{status:?}");

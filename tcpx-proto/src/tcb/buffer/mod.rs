@@ -4,6 +4,7 @@
 use crate::config::Overlap;
 use crate::seq::Seq;
 use crate::tcb::assembler::Assembler;
+use crate::tcb::coder::Coder;
 use crate::wire::{Payload, SackBlocks};
 use alloc::collections::VecDeque;
 
@@ -38,6 +39,11 @@ impl SendBuffer {
         self.bytes.len()
     }
 
+    /// The most bytes that it holds.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.bytes.len())
     }
@@ -68,6 +74,13 @@ impl SendBuffer {
     /// Forgets the first `n`, which were acknowledged.
     pub(crate) fn release(&mut self, n: usize) {
         self.bytes.drain(..n.min(self.bytes.len()));
+    }
+
+    /// Codes it where it is empty.
+    pub(crate) fn code(&mut self, coder: &mut impl Coder, expected: usize) {
+        let SendBuffer { bytes, limit } = self;
+        coder.only(bytes, VecDeque::new());
+        coder.number(limit, expected);
     }
 
     /// Bytes of memory taken.
@@ -119,6 +132,11 @@ impl ReceiveBuffer {
             assembler: Assembler::default(),
             limit,
         }
+    }
+
+    /// The most bytes that it holds.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Bytes in order that were not read.
@@ -275,6 +293,20 @@ impl ReceiveBuffer {
         //= 2018-3
         self.assembler.tell(rcv_nxt, most, &mut sack);
         sack
+    }
+
+    /// Codes it where it is empty.
+    pub(crate) fn code(&mut self, coder: &mut impl Coder, expected: usize) {
+        let ReceiveBuffer {
+            bytes,
+            readable,
+            assembler,
+            limit,
+        } = self;
+        coder.only(bytes, VecDeque::new());
+        coder.only(readable, 0);
+        assembler.code(coder);
+        coder.number(limit, expected);
     }
 
     /// How many blocks are held.
