@@ -58,10 +58,9 @@ impl Stack {
         id: ConnId,
         act: impl FnOnce(&mut Tcb, &mut Context<'_>) -> R,
     ) -> Result<R, CallError> {
-        self.table
-            .get(id)
-            .filter(|entry| !entry.tcb.orphaned)
-            .ok_or(CallError::NoConnection)?;
+        if self.table.get(id).is_none_or(|entry| entry.tcb.orphaned) {
+            return Err(CallError::NoConnection);
+        }
         self.with(now, id, act).ok_or(CallError::NoConnection)
     }
 
@@ -165,20 +164,25 @@ impl Stack {
             self.output.push_back(id);
         }
         self.timers.schedule(now, id, entry);
-        let waits = entry.tcb.state == State::TimeWait;
+        let waits = entry.waits_alone();
         if entry.tcb.is_over() {
             self.retire(now, id);
         }
         self.timers.sweep(&self.table);
-        if waits || self.table.is_crowded() {
-            self.settle(id);
+        self.settle(id, waits);
+    }
+
+    /// Makes records compact where there are too many whole ones, and this one if `at_once` or if
+    /// none are kept whole.
+    fn settle(&mut self, id: ConnId, at_once: bool) {
+        if at_once || self.table.is_crowded() {
+            self.make_room(id, at_once);
         }
     }
 
-    /// Makes this record compact, if it rests and that is done at once, and others that have been at
-    /// rest for long where there are too many whole ones.
-    fn settle(&mut self, id: ConnId) {
-        if self.table.rests_at_once(id) {
+    #[cold]
+    fn make_room(&mut self, id: ConnId, at_once: bool) {
+        if at_once || self.table.keeps_none() {
             self.rest(id);
         }
         // One for each that becomes whole, and one more.
@@ -406,7 +410,8 @@ impl Stack {
             self.output.pop_front();
             if let Some(entry) = self.table.get_mut(id) {
                 entry.queued = false;
-                self.settle(id);
+                let waits = entry.waits_alone();
+                self.settle(id, waits);
             }
         }
         None
@@ -425,7 +430,8 @@ impl Stack {
             self.woken.pop_front();
             if let Some(entry) = self.table.get_mut(id) {
                 entry.wake_queued = false;
-                self.settle(id);
+                let waits = entry.waits_alone();
+                self.settle(id, waits);
             }
         }
         None

@@ -73,6 +73,11 @@ impl Entry {
         }
     }
 
+    /// In TIME-WAIT, with no application: its record is compact as soon as it rests.
+    pub(super) fn waits_alone(&self) -> bool {
+        self.tcb.state == State::TimeWait && self.tcb.orphaned
+    }
+
     /// What it will do next depends on this alone.
     fn essence(&self) -> (&Tcb, Ownership, Option<&Tcb>) {
         (&self.tcb, self.ownership, self.before.as_deref())
@@ -184,12 +189,15 @@ impl Table {
         match slot {
             Slot::Vacant { .. } => None,
             Slot::Whole { entry, .. } => Some(Seen::Whole(entry)),
-            Slot::Compact { hash, .. } => {
-                let tuple = self.index.tuple(*hash, nth)?;
-                let copy = self.configs.read(self.record(slot), tuple)?;
-                Some(Seen::Copy(copy))
-            }
+            Slot::Compact { hash, .. } => self.copy(nth, slot, *hash).map(Seen::Copy),
         }
+    }
+
+    /// What a compact entry stands for.
+    #[cold]
+    fn copy(&self, nth: u32, slot: &Slot, hash: TupleHash) -> Option<Box<Entry>> {
+        let tuple = self.index.tuple(hash, nth)?;
+        self.configs.read(self.record(slot), tuple)
     }
 
     /// The record of a compact entry.
@@ -232,6 +240,7 @@ impl Table {
         }
     }
 
+    #[cold]
     fn expand(&mut self, id: ConnId) -> Option<()> {
         let slot = self.slot(id)?;
         let Some(Seen::Copy(entry)) = self.see(id.slot, slot) else {
@@ -295,17 +304,14 @@ impl Table {
         Some(id)
     }
 
+    /// No record is kept whole that rests.
+    pub(super) fn keeps_none(&self) -> bool {
+        self.kept == 0
+    }
+
     /// It is not at rest.
     pub(super) fn keep(&mut self, id: ConnId) {
         self.whole.push_back(id);
-    }
-
-    /// Whether a record is made compact as soon as the connection rests.
-    pub(super) fn rests_at_once(&self, id: ConnId) -> bool {
-        self.kept == 0
-            || self
-                .whole(id)
-                .is_some_and(|entry| entry.tcb.state == State::TimeWait && entry.tcb.orphaned)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = ConnId> {
