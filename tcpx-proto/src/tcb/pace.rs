@@ -163,7 +163,7 @@ impl Pace {
         coder.number(heard_at, heard);
         coder.group(|coder| {
             coder.number(quick, 0);
-            coder.number(wait, Duration::ZERO);
+            coder.number(wait, 0);
             coder.flag(interactive, false);
             coder.number(pushed, 0);
             coder.flag(owed, false);
