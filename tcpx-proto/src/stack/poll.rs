@@ -321,7 +321,8 @@ impl Stack {
         };
         let (transmit, text) = self.transmit(now, into, most)?;
         let conn = transmit.conn.filter(|_| text > 0);
-        let entry = conn.and_then(|id| self.table.get(id));
+        // What has text in flight is whole.
+        let entry = conn.and_then(|id| self.table.whole(id));
         let text = entry.map_or((&[][..], &[][..]), |entry| entry.tcb.sent_text(text));
         Some((transmit, text))
     }

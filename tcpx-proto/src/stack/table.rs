@@ -174,7 +174,7 @@ impl Table {
     }
 
     /// The entry, if its record is whole.
-    fn whole(&self, id: ConnId) -> Option<&Entry> {
+    pub(super) fn whole(&self, id: ConnId) -> Option<&Entry> {
         match self.slot(id)? {
             Slot::Whole { entry, .. } => Some(entry),
             _ => None,
