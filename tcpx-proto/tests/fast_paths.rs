@@ -15,7 +15,7 @@ use tcpx_proto::event::Event;
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::label::Label;
 use tcpx_proto::seq::Seq;
-use tcpx_proto::stack::{Signal, Stack, Transmit};
+use tcpx_proto::stack::{Most, Signal, Stack, Transmit};
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{
     ChecksumKind, ChecksumPolicy, Flags, Header, SackBlocks, Segment, fix_checksums,
@@ -79,14 +79,17 @@ impl Twins {
     /// What the fast one sends next.
     fn burst(&mut self, now: Instant) -> Option<(Transmit, Vec<Vec<u8>>)> {
         if !self.cuts {
-            let transmit = self.fast.poll_burst(now, &mut self.buffer)?;
+            let most = |_| Most::Packets(usize::MAX);
+            let (transmit, _) = self.fast.poll_burst(now, &mut self.buffer, most)?;
             assert!(transmit.count * transmit.len <= self.buffer.len());
             let written = self.buffer.chunks_exact(transmit.len).take(transmit.count);
             return Some((transmit, written.map(<[u8]>::to_vec).collect()));
         }
         let most = self.buffer.len();
         let mut headers = vec![0; 9000];
-        let (transmit, (first, second)) = self.fast.poll_uncut(now, &mut headers, |_| most)?;
+        let (transmit, (first, second)) = self
+            .fast
+            .poll_burst(now, &mut headers, |_| Most::Uncut(most))?;
         headers.truncate(transmit.len);
         let text = [first, second].concat();
         if text.is_empty() {

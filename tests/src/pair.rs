@@ -1,12 +1,11 @@
 //! Two engines in memory, for benches and for counting allocations: each packet goes from one
 //! buffer straight to the other side.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tcpx_proto::config::{ConnConfig, Profile};
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
-use tcpx_proto::stack::Stack;
+use tcpx_proto::stack::{Most, Stack};
 use tcpx_proto::time::Instant;
 
 /// A client and a server without a network between them.
@@ -24,13 +23,8 @@ pub struct Pair {
     pub packets: u64,
 }
 
-const CLIENT: &str = "10.0.0.1:0";
-const SERVER: &str = "10.0.0.2:7000";
-
-fn addr(text: &str) -> SocketAddr {
-    text.parse()
-        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
-}
+const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 0);
+const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 7000);
 
 /// Connections with buffers of 256 KiB.
 pub fn large_buffers() -> ConnConfig {
@@ -53,9 +47,9 @@ impl Pair {
         for stack in [&mut client, &mut server] {
             stack.sum_by(tcpx::checksum::fastest());
         }
-        client.reserve(addr(CLIENT).ip(), 10_000..=60_000);
-        server.reserve(addr(SERVER).ip(), 7000..=7000);
-        let listener = server.listen(Instant::ZERO, addr(SERVER), 128, conn)?;
+        client.reserve(CLIENT.0.into(), 10_000..=60_000);
+        server.reserve(SERVER.0.into(), 7000..=7000);
+        let listener = server.listen(Instant::ZERO, SERVER.into(), 128, conn)?;
         Ok(Pair {
             client,
             server,
@@ -98,8 +92,8 @@ impl Pair {
         let id = self.client.connect(
             self.now,
             FourTuple {
-                local: addr(CLIENT),
-                remote: addr(SERVER),
+                local: CLIENT.into(),
+                remote: SERVER.into(),
             },
             conn,
         )?;
@@ -171,7 +165,8 @@ impl Pair {
 }
 
 fn carry(from: &mut Stack, to: &mut Stack, now: Instant, packet: &mut [u8], packets: &mut u64) {
-    while let Some(transmit) = from.poll_burst(now, packet) {
+    let most = |_| Most::Packets(usize::MAX);
+    while let Some((transmit, _)) = from.poll_burst(now, packet, most) {
         *packets += transmit.count as u64;
         for each in packet.chunks_exact(transmit.len).take(transmit.count) {
             to.packet_arrives(now, each);

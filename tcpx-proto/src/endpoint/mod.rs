@@ -6,7 +6,7 @@ use crate::fault::{Direction, FaultRule, Gate, Judgement};
 use crate::id::{ConnId, FourTuple};
 use crate::label::Label;
 use crate::script::{AppAction, AppEvent};
-use crate::stack::{Stack, Transmit};
+use crate::stack::{Most, Stack, Transmit};
 use crate::state::State;
 use crate::time::Instant;
 use crate::trace::{Observed, ObservedSegment, Observer};
@@ -213,16 +213,6 @@ impl<O: Observer> Endpoint<O> {
         deadlines.into_iter().flatten().min()
     }
 
-    /// [`Stack::poll_burst`]: the next packets for the wire, one behind the other. Where each is
-    /// watched it is one at a time.
-    pub fn poll_burst(&mut self, now: Instant, into: &mut [u8]) -> Option<Outgoing> {
-        if self.watched || self.silent {
-            return self.poll_transmit(now, into);
-        }
-        let transmit = self.stack.poll_burst(now, into)?;
-        Some(Outgoing::new(&transmit))
-    }
-
     /// The next packet for the wire, written into `into`.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Outgoing> {
         loop {
@@ -255,19 +245,19 @@ impl<O: Observer> Endpoint<O> {
         }
     }
 
-    /// The same for a link that cuts packets into segments ([`Stack::poll_uncut`]). Where the gate
-    /// looks at every segment, each is a packet.
-    pub fn poll_uncut(
+    /// The same for a burst ([`Stack::poll_burst`]). Where the gate looks at every segment, it is one
+    /// packet at a time.
+    pub fn poll_burst(
         &mut self,
         now: Instant,
         into: &mut [u8],
-        most: impl FnMut(IpAddr) -> usize,
+        most: impl FnMut(IpAddr) -> Most,
     ) -> Option<(Outgoing, Payload<'_>)> {
         if self.watched || self.silent {
             let outgoing = self.poll_transmit(now, into)?;
             return Some((outgoing, (&[], &[])));
         }
-        let (transmit, text) = self.stack.poll_uncut(now, into, most)?;
+        let (transmit, text) = self.stack.poll_burst(now, into, most)?;
         Some((Outgoing::new(&transmit), text))
     }
 

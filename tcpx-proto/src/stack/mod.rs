@@ -71,6 +71,7 @@ mod table;
 mod timers;
 mod types;
 
+pub use crate::tcb::Most;
 pub use types::{Counters, Signal, Transmit};
 
 use crate::error::{CallError, TransmitError};

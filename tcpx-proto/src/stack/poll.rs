@@ -297,28 +297,20 @@ impl Stack {
     }
 
     /// The same as many calls of [`poll_transmit`](Stack::poll_transmit) in a row, at a fraction of
-    /// the cost: writes the next packet, and behind it as many as are like it and fit into `into`.
-    /// While the record is on, which notes each packet, it is one at a time.
-    pub fn poll_burst(&mut self, now: Instant, into: &mut [u8]) -> Option<Transmit> {
-        let (transmit, _) = self.transmit(now, into, |_| Most::Packets(usize::MAX))?;
-        Some(transmit)
-    }
-
-    /// The same for a link that cuts packets into segments (TSO) where `most` says so, by the peer's
-    /// address: up to that many bytes, headers included. Of a burst it writes only the headers, as
-    /// those of one packet, and gives the text apart, from where it is kept. The segments have equal
-    /// parts of it, the headers' SEG.SEQ and identification counted up, and the checksum in the
-    /// headers is the pseudo-header's sum alone. A packet that is no burst is written whole.
-    pub fn poll_uncut(
+    /// the cost: the next packet, and with it as many as are like it, up to `most`, which gets the
+    /// peer's address. While the record is on, which notes each packet, it is one at a time.
+    ///
+    /// [`Most::Packets`]: they are written into `into` one behind the other, as far as there is room.
+    /// [`Most::Uncut`], for a link that cuts packets into segments (TSO): of a burst the headers of
+    /// one long packet are written, and its text is given apart, from where it is kept. The segments
+    /// have equal parts of it, the headers' SEG.SEQ and identification counted up, and the checksum
+    /// in the headers is the pseudo-header's sum alone. A packet that is no burst is written whole.
+    pub fn poll_burst(
         &mut self,
         now: Instant,
         into: &mut [u8],
-        mut most: impl FnMut(IpAddr) -> usize,
+        most: impl FnMut(IpAddr) -> Most,
     ) -> Option<(Transmit, Payload<'_>)> {
-        let most = |to| match most(to) {
-            0 => Most::Packets(1),
-            bytes => Most::Uncut(bytes),
-        };
         let (transmit, text) = self.transmit(now, into, most)?;
         let conn = transmit.conn.filter(|_| text > 0);
         // What has text in flight is whole.

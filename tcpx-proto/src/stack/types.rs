@@ -12,7 +12,7 @@ use core::net::SocketAddr;
 pub struct Transmit {
     /// The connection; `None` for an answer to an unknown peer or a SYN cookie.
     pub conn: Option<ConnId>,
-    /// Bytes of each IP packet; of its headers, where [`poll_uncut`](super::Stack::poll_uncut) gives
+    /// Bytes of each IP packet; of its headers, where [`poll_burst`](super::Stack::poll_burst) gives
     /// its text apart.
     pub len: usize,
     /// How many there are, one behind the other: a burst of equal ones, or one.

@@ -20,9 +20,9 @@ pub(crate) struct Sent {
     pub(crate) label: Label,
 }
 
-/// What the caller of [`Tcb::transmit`] takes at a time.
-#[derive(Clone, Copy)]
-pub(crate) enum Most {
+/// What the caller of [`Stack::poll_burst`](crate::stack::Stack::poll_burst) takes at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Most {
     /// So many packets, each whole.
     Packets(usize),
     /// One packet of up to this many bytes, which somebody else cuts into segments, without its text;

@@ -56,7 +56,8 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use burst::{Ids, Most, Sent};
+pub use burst::Most;
+pub(crate) use burst::{Ids, Sent};
 pub(crate) use coder::{Coder, Reader, Writer};
 pub(crate) use context::{Context, Outcome, Reply, Wake};
 pub(crate) use fast_open::{FastOpenGrant, FastOpenOffer, Lesson};

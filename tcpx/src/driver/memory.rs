@@ -167,10 +167,10 @@ impl MemoryLink {
     /// Sends what is in the batch, and empties it.
     pub(crate) fn flush(&self, now: Instant, batch: &mut SendBatch) {
         let Some(net) = self.net.upgrade() else {
-            return batch.drain().for_each(drop);
+            return batch.clear();
         };
         let mut air = lock(&net.air);
-        for (packet, to) in batch.drain() {
+        for (packet, to) in batch.addressed() {
             if let Some(to) = to {
                 // The sender does not learn whether the link loses it.
                 _ = air.depart(
@@ -184,6 +184,8 @@ impl MemoryLink {
                 );
             }
         }
+        drop(air);
+        batch.clear();
         self.nudge.notify_one();
     }
 }

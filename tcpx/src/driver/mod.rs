@@ -453,17 +453,21 @@ impl Inner {
     /// waiters to wake.
     fn fill(&mut self, wire: &Wire, now: Instant) {
         loop {
-            let Some(slot) = self.batch.slot() else {
+            let left = self.batch.left();
+            let Some(room) = self.batch.room() else {
                 self.flush(wire, now);
                 continue;
             };
-            let most = |to| wire.longest_uncut(to);
-            let Some((outgoing, text)) = self.endpoint.poll_uncut(now, slot, most) else {
+            let most = |to| wire.most(to, left);
+            let Some((outgoing, text)) = self.endpoint.poll_burst(now, room, most) else {
                 break;
             };
-            self.batch.commit(outgoing.len, outgoing.destination);
-            self.senders.push((outgoing.conn, outgoing.destination));
-            if outgoing.count > 1 {
+            let is_uncut = !text.0.is_empty();
+            let count = if is_uncut { 1 } else { outgoing.count };
+            self.batch.commit(outgoing.len, count, outgoing.destination);
+            let sender = (outgoing.conn, outgoing.destination);
+            self.senders.extend(core::iter::repeat_n(sender, count));
+            if is_uncut {
                 // The text stays where it is only until the next call.
                 let uncut = Uncut {
                     text,

@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use tcpx_proto::stack::Most;
 use tcpx_proto::time::Instant;
 use tokio::sync::Notify;
 
@@ -69,11 +70,11 @@ impl Wire {
         }
     }
 
-    /// The longest packet that the link cuts into segments on its way there, bytes; 0: none.
-    pub(super) fn longest_uncut(&self, to: IpAddr) -> usize {
+    /// What the link takes at a time on its way there; there is room for `left` packets.
+    pub(super) fn most(&self, to: IpAddr, left: usize) -> Most {
         match self {
-            Wire::Raw(link) => link.longest_uncut(to),
-            Wire::Memory(_) => 0,
+            Wire::Raw(link) if link.cuts(to) => Most::Uncut(usize::from(u16::MAX)),
+            _ => Most::Packets(left),
         }
     }
 

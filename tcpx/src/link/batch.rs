@@ -72,50 +72,64 @@ impl ReceiveBuffers {
     }
 }
 
-/// Packets to send, in slots that are used again and again.
+/// Packets to send, one behind the other in memory that is used again and again.
 ///
-/// The engine writes into [`slot`](SendBatch::slot); [`commit`](SendBatch::commit) keeps what it
+/// The engine writes into [`room`](SendBatch::room); [`commit`](SendBatch::commit) keeps what it
 /// wrote; [`Link::flush`](super::Link::flush) sends it all.
 #[derive(Debug)]
 pub struct SendBatch {
     bytes: Box<[u8]>,
-    slot: usize,
+    used: usize,
+    /// The longest packet, bytes, and the most packets.
+    longest: usize,
+    most: usize,
     packets: Vec<(usize, SockAddr)>,
 }
 
 impl SendBatch {
     /// Room for `count` packets (at least one, at most 64) of up to `bytes` each, the link's MTU.
     pub fn new(count: usize, bytes: u16) -> SendBatch {
-        let count = count.clamp(1, SEND);
-        let slot = usize::from(bytes).max(1);
+        let most = count.clamp(1, SEND);
+        let longest = usize::from(bytes).max(1);
         SendBatch {
-            bytes: vec![0; count * slot].into(),
-            slot,
-            packets: Vec::with_capacity(count),
+            bytes: vec![0; most * longest].into(),
+            used: 0,
+            longest,
+            most,
+            packets: Vec::with_capacity(most),
         }
     }
 
-    /// Where the next packet goes; `None` when the batch is full.
-    pub fn slot(&mut self) -> Option<&mut [u8]> {
-        self.bytes
-            .chunks_exact_mut(self.slot)
-            .nth(self.packets.len())
+    /// Where the next packets go, one behind the other, [`left`](SendBatch::left) at most; `None`
+    /// when the batch is full.
+    pub fn room(&mut self) -> Option<&mut [u8]> {
+        if self.is_full() {
+            return None;
+        }
+        self.bytes.get_mut(self.used..)
     }
 
-    /// Keeps the first `len` bytes of the slot as a packet to `destination`.
-    pub fn commit(&mut self, len: usize, destination: SocketAddr) {
-        if !self.is_full() {
-            self.packets
-                .push((len.min(self.slot), without_port(destination).into()));
+    /// How many packets more it takes, if each is as long as can be.
+    pub fn left(&self) -> usize {
+        self.most - self.packets.len()
+    }
+
+    /// Keeps `count` packets of `len` bytes each at the start of the room, to `destination`.
+    pub fn commit(&mut self, len: usize, count: usize, destination: SocketAddr) {
+        let to: SockAddr = without_port(destination).into();
+        for _ in 0..count.min(self.left()) {
+            let len = len.min(self.bytes.len() - self.used);
+            self.packets.push((len, to.clone()));
+            self.used += len;
         }
     }
 
-    /// Whether every slot is taken.
+    /// Whether there is no room for another.
     pub fn is_full(&self) -> bool {
-        self.packets.len() == self.bytes.len() / self.slot
+        self.left() == 0 || self.bytes.len() - self.used < self.longest
     }
 
-    /// Whether no slot is taken.
+    /// Whether there is no packet in it.
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
@@ -127,18 +141,18 @@ impl SendBatch {
 
     /// The packets in the batch, in order.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes
-            .chunks_exact(self.slot)
-            .zip(&self.packets)
-            .filter_map(|(slot, (len, _))| slot.get(..*len))
+        let mut rest = &self.bytes[..];
+        self.packets.iter().map_while(move |(len, _)| {
+            let (packet, behind) = rest.split_at_checked(*len)?;
+            rest = behind;
+            Some(packet)
+        })
     }
 
-    /// The packets in the batch, in order, each with where it goes; none is in it any more.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
-        let slots = self.bytes.chunks_exact(self.slot);
-        slots
-            .zip(self.packets.drain(..))
-            .filter_map(|(slot, (len, to))| Some((slot.get(..len)?, to.as_socket())))
+    /// The packets in the batch, in order, each with where it goes.
+    pub(crate) fn addressed(&self) -> impl Iterator<Item = (&[u8], Option<SocketAddr>)> {
+        let destinations = self.packets.iter().map(|(_, to)| to.as_socket());
+        self.packets().zip(destinations)
     }
 
     /// Where each packet goes, in order.
@@ -146,8 +160,9 @@ impl SendBatch {
         self.packets.iter().map(|(_, to)| to)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.packets.clear();
+        self.used = 0;
     }
 
     /// Hands all packets to a raw IP socket.
@@ -165,7 +180,7 @@ impl SendBatch {
         // SAFETY: each of the `count` headers points at its iovec in `parts`, at a packet in
         // `self.bytes` and at an address in `self.packets`; all outlive the call.
         unsafe { send(socket, &mut headers[..count], 0, failed) };
-        self.packets.clear();
+        self.clear();
     }
 }
 

@@ -336,13 +336,10 @@ impl Link {
         }
     }
 
-    /// The longest packet that the kernel or the network card cuts into segments on its way there,
-    /// bytes; 0: none.
-    pub(crate) fn longest_uncut(&self, to: IpAddr) -> usize {
-        match &self.frames {
-            Some(frames) if frames.reaches(to) => usize::from(u16::MAX),
-            _ => 0,
-        }
+    /// Whether the kernel or the network card cuts packets into segments on their way there.
+    pub(crate) fn cuts(&self, to: IpAddr) -> bool {
+        let frames = self.frames.as_ref();
+        frames.is_some_and(|frames| frames.reaches(to))
     }
 }
 

@@ -182,10 +182,10 @@ fn batch_is_sent_in_order_and_used_again() {
         for round in [1, 101] {
             for n in 0..40 {
                 let packet = segment(PEER, OURS, round + n, 64, b"x");
-                batch.slot().unwrap()[..packet.len()].copy_from_slice(&packet);
-                batch.commit(packet.len(), OURS);
+                batch.room().unwrap()[..packet.len()].copy_from_slice(&packet);
+                batch.commit(packet.len(), 1, OURS);
             }
-            assert!(batch.is_full() && batch.slot().is_none());
+            assert!(batch.is_full() && batch.room().is_none());
             link.flush(&mut batch, |index, error| panic!("{index}: {error}"));
             assert!(batch.is_empty());
             assert_eq!(
@@ -205,8 +205,8 @@ fn packet_longer_than_the_mtu_is_reported_and_the_rest_of_the_batch_goes() {
         let mut batch = SendBatch::new(8, 2000);
         for (id, text) in [(1, 10), (2, 1461), (3, 1460)] {
             let packet = segment(PEER, OURS, id, 64, &vec![0; text]);
-            batch.slot().unwrap()[..packet.len()].copy_from_slice(&packet);
-            batch.commit(packet.len(), OURS);
+            batch.room().unwrap()[..packet.len()].copy_from_slice(&packet);
+            batch.commit(packet.len(), 1, OURS);
         }
         let mut failures = Vec::new();
         link.flush(&mut batch, |index, error| {

@@ -65,8 +65,8 @@ fn send(link: &Link, to: SocketAddr, ids: RangeInclusive<u16>) -> Vec<(usize, Op
     for id in ids {
         let from = SocketAddr::new(link.address(), *link.ports().start());
         let packet = segment(from, to, id, 64, b"text");
-        batch.slot().unwrap()[..packet.len()].copy_from_slice(&packet);
-        batch.commit(packet.len(), to);
+        batch.room().unwrap()[..packet.len()].copy_from_slice(&packet);
+        batch.commit(packet.len(), 1, to);
     }
     let mut failures = Vec::new();
     link.flush(&mut batch, |index, error| {
@@ -137,8 +137,8 @@ fn frame_longer_than_the_mtu_is_reported_and_the_rest_goes() {
         let mut batch = SendBatch::new(8, 2000);
         for (id, text) in [(1, 10), (2, 1461), (3, 1460), (4, 1461)] {
             let packet = segment(NEAR, FAR, id, 64, &vec![0; text]);
-            batch.slot().unwrap()[..packet.len()].copy_from_slice(&packet);
-            batch.commit(packet.len(), FAR);
+            batch.room().unwrap()[..packet.len()].copy_from_slice(&packet);
+            batch.commit(packet.len(), 1, FAR);
         }
         let mut failures = Vec::new();
         near.flush(&mut batch, |index, error| {
