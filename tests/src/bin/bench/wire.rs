@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use tcpx::GuardKind;
-use tcpx::Ports;
 use tcpx::link::LinkOptions;
 use tcpx::netns::{self, Cable, Namespace};
+use tcpx::{GuardKind, LinkKind, Ports};
 use tcpx::{Host, HostOptions, Listener, Stream};
 use tcpx_lab::linux::nft::{self, Own};
 use tcpx_proto::config::Congestion;
@@ -33,8 +32,11 @@ const THOUSAND: usize = 1000;
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Kernel,
-    Tcpx,
+    Tcpx(LinkKind),
 }
+
+const RAW: Side = Side::Tcpx(LinkKind::Raw);
+const PACKET: Side = Side::Tcpx(LinkKind::Packet);
 
 #[derive(Clone, Copy)]
 enum Work {
@@ -58,8 +60,9 @@ enum Connection {
 
 /// The cheaper guard: under a firewall rule the kernel still makes a RST for each segment before it
 /// drops it.
-fn link(address: IpAddr, ports: Ports) -> LinkOptions {
+fn link(kind: LinkKind, address: IpAddr, ports: Ports) -> LinkOptions {
     LinkOptions {
+        kind,
         guard: GuardKind::Listener,
         ..LinkOptions::new(address, ports)
     }
@@ -75,7 +78,7 @@ fn reno() -> HostOptions {
 impl Side {
     async fn listen(self, address: IpAddr) -> io::Result<Listening> {
         let at = SocketAddr::new(address, PORT);
-        if self == Side::Kernel {
+        let Side::Tcpx(kind) = self else {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
             socket.set_tcp_congestion(b"reno")?;
@@ -83,8 +86,8 @@ impl Side {
             socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;
             return Ok(Listening::Kernel(TcpListener::from_std(socket.into())?));
-        }
-        let host = Host::open(link(address, Ports::Exact(PORT)), reno())?;
+        };
+        let host = Host::open(link(kind, address, Ports::Exact(PORT)), reno())?;
         Ok(Listening::Tcpx(host.listen_with(
             PORT,
             BACKLOG as usize,
@@ -146,11 +149,11 @@ enum Dialer {
 
 impl Dialer {
     fn new(side: Side, address: IpAddr) -> io::Result<Dialer> {
-        if side == Side::Kernel {
+        let Side::Tcpx(kind) = side else {
             return Ok(Dialer::Kernel);
-        }
+        };
         Ok(Dialer::Tcpx(Host::open(
-            link(address, Ports::Block(64)),
+            link(kind, address, Ports::Block(64)),
             reno(),
         )?))
     }
@@ -355,7 +358,7 @@ pub(crate) fn all_ports(rounds: usize) -> io::Result<Table> {
         std::thread::scope(|scope| {
             let serving = scope.spawn(|| {
                 inside(&ends.1, async || {
-                    let listening = Side::Tcpx.listen(netns::B.into()).await?;
+                    let listening = RAW.listen(netns::B.into()).await?;
                     ready.send(()).map_err(io::Error::other)?;
                     let mut held = Vec::new();
                     for _ in 0..ALL_PORTS {
@@ -367,7 +370,7 @@ pub(crate) fn all_ports(rounds: usize) -> io::Result<Table> {
             wait.recv()
                 .map_err(|_| io::Error::other("the server did not start"))?;
             inside(&ends.0, async || {
-                let ports = link(netns::A.into(), Ports::Block(ALL_PORTS));
+                let ports = link(LinkKind::Raw, netns::A.into(), Ports::Block(ALL_PORTS));
                 let host = Host::open(ports, reno())?;
                 let mut held = Vec::new();
                 while held.len() < usize::from(ALL_PORTS) {
@@ -452,6 +455,12 @@ pub(crate) fn all(quick: bool) -> io::Result<Vec<Bench>> {
             user_space: None,
         },
         Bench {
+            title: "Wire: bulk, Mbit/s, with all offloads",
+            work: Work::Bulk(octets * 16),
+            ends: netns::pair(Cable::default())?,
+            user_space: None,
+        },
+        Bench {
             title: "Wire: bulk, Mbit/s, 1 % of the segments lost",
             work: Work::Bulk(lossy_octets),
             ends: lossy(1)?,
@@ -475,9 +484,12 @@ impl Bench {
         let mut table = Table::new(self.title, matches!(self.work, Work::Echo(_)));
         let pairs = [
             ("kernel to kernel", Side::Kernel, Side::Kernel),
-            ("tcpx to tcpx", Side::Tcpx, Side::Tcpx),
-            ("tcpx to kernel", Side::Tcpx, Side::Kernel),
-            ("kernel to tcpx", Side::Kernel, Side::Tcpx),
+            ("tcpx to tcpx", RAW, RAW),
+            ("tcpx to tcpx, packet link", PACKET, PACKET),
+            ("tcpx to kernel", RAW, Side::Kernel),
+            ("tcpx to kernel, packet link", PACKET, Side::Kernel),
+            ("kernel to tcpx", Side::Kernel, RAW),
+            ("kernel to tcpx, packet link", Side::Kernel, PACKET),
         ];
         for _ in 0..rounds {
             for (name, client, server) in pairs {
