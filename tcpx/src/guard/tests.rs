@@ -92,6 +92,36 @@ fn kernel_answers_a_bound_port_and_is_quiet_under_each_guard() {
     });
 }
 
+#[test]
+fn silence_is_known_without_waiting_for_it() {
+    in_namespace(|| {
+        let (reservation, ports) = Reservation::make(LOCALHOST, Ports::Exact(7000)).unwrap();
+        let probe = Probe::new(LOCALHOST, &ports, crate::link::MARK).unwrap();
+        by_listener(&reservation).unwrap();
+        // Each of them may be disturbed; a wait would be there every time.
+        let fastest = (0..20).map(|_| {
+            let start = std::time::Instant::now();
+            assert_eq!(answered(&probe, &ports).unwrap(), None);
+            start.elapsed()
+        });
+        let fastest = fastest.min().unwrap();
+        assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+    });
+}
+
+#[test]
+fn answer_and_silence_are_told_apart_where_a_firewall_drops_the_sentinels() {
+    in_namespace(|| {
+        let options = LinkOptions::new(LOCALHOST, Ports::Exact(7000));
+        let (reservation, ports) = Reservation::make(LOCALHOST, options.ports).unwrap();
+        let probe = Probe::new(LOCALHOST, &ports, options.mark).unwrap();
+        sh("iptables -A OUTPUT -p tcp --tcp-flags RST RST --dport 7000 -j DROP");
+        assert_eq!(answered(&probe, &ports).unwrap(), Some(7000));
+        by_listener(&reservation).unwrap();
+        assert_eq!(answered(&probe, &ports).unwrap(), None);
+    });
+}
+
 /// Runs `work` while others never stop.
 fn beside<const N: usize>(others: [&(dyn Fn() + Sync); N], work: impl FnOnce()) {
     let over = AtomicBool::new(false);
