@@ -433,11 +433,15 @@ fn vanished_host_answers_nothing_and_its_peer_is_left_alone() {
 /// Runs `test` in a namespace, all on one thread.
 fn on_one_thread<T: Future<Output = ()>>(test: impl FnOnce() -> T + Send + 'static) {
     in_namespace(|| {
-        tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .unwrap()
-            .block_on(test())
+            .unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), test())
+                .await
+                .expect("still waiting after 20 s")
+        });
     });
 }
 
