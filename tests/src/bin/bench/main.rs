@@ -13,7 +13,7 @@ use machine::Noise;
 use table::Table;
 
 /// Each work is measured so many times; those who do it take turns.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 const INTRODUCTION: &str = "# Performance
 
