@@ -81,7 +81,9 @@ pub struct Endpoint<O> {
     silent: bool,
     /// The observer is watching.
     observed: bool,
-    /// The gate looks at every segment: the observer is watching, or there are rules.
+    /// It observes segments.
+    segments: bool,
+    /// The gate looks at every segment: the observer watches them, or there are rules.
     watched: bool,
     /// The connections that live.
     conns: BTreeMap<ConnId, Ends>,
@@ -102,14 +104,16 @@ impl<O: Observer> Endpoint<O> {
     /// Nothing has happened yet. Without rules and observers the gate costs nothing.
     pub fn new(mut stack: Stack, gate: Gate, observer: O) -> Endpoint<O> {
         let observed = observer.is_watching();
-        let watched = observed || !gate.rules().is_empty();
-        stack.record(watched);
+        let segments = observer.watches_segments();
+        let watched = segments || !gate.rules().is_empty();
+        stack.record(observed || watched);
         Endpoint {
             stack,
             observer,
             gate,
             silent: false,
             observed,
+            segments,
             watched,
             conns: BTreeMap::new(),
             scratch: Vec::new(),
@@ -216,11 +220,13 @@ impl<O: Observer> Endpoint<O> {
     /// The next packet for the wire, written into `into`.
     pub fn poll_transmit(&mut self, now: Instant, into: &mut [u8]) -> Option<Outgoing> {
         loop {
-            if self.watched {
+            if self.observed || self.watched {
                 self.observe_events(now);
-                if let Some(outgoing) = self.poll_gate(now, into) {
-                    return Some(outgoing);
-                }
+            }
+            if self.watched
+                && let Some(outgoing) = self.poll_gate(now, into)
+            {
+                return Some(outgoing);
             }
             let Some(transmit) = self.stack.poll_transmit(now, into) else {
                 self.observe_events(now);
@@ -351,7 +357,7 @@ impl<O: Observer> Endpoint<O> {
         judgement: &Judgement,
         packet: &[u8],
     ) {
-        if !self.observed || judgement.waits() {
+        if !self.segments || judgement.waits() {
             return;
         }
         let Ok(segment) = Segment::parse(packet, ChecksumPolicy::Ignore) else {

@@ -12,7 +12,7 @@ use crate::id::{ConnId, FourTuple, ListenerId};
 use crate::script::{AppAction, Script};
 use crate::stack::{Signal, Stack};
 use crate::time::Instant;
-use crate::trace::{Observed, ObservedSegment};
+use crate::trace::{Observed, ObservedSegment, Observer};
 use crate::wire::{ChecksumPolicy, Icmp, Segment};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -34,12 +34,30 @@ pub(super) struct Outgoing {
     pub(super) packet: Vec<u8>,
 }
 
+/// What its observer was told since the last look.
+#[derive(Clone)]
+pub(super) struct News {
+    observed: Vec<Observed>,
+    /// Segments, too.
+    segments: bool,
+}
+
+impl Observer for News {
+    fn observe(&mut self, observed: &Observed) {
+        self.observed.push(observed.clone());
+    }
+
+    fn watches_segments(&self) -> bool {
+        self.segments
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) id: HostId,
     pub(super) address: IpAddr,
     /// What its observer was told since the last look is not in the trace yet.
-    pub(super) endpoint: Endpoint<Vec<Observed>>,
+    pub(super) endpoint: Endpoint<News>,
     servers: Vec<Server>,
     /// The servers that may have a connection to accept.
     acceptable: BTreeSet<usize>,
@@ -57,13 +75,18 @@ impl Host {
         config: Config,
         seed: u64,
         rules: Vec<FaultRule>,
+        segments: bool,
     ) -> Host {
+        let news = News {
+            observed: Vec::new(),
+            segments,
+        };
         let mut stack = Stack::new(config, seed);
         stack.reserve(address, 1..=u16::MAX);
         Host {
             id,
             address,
-            endpoint: Endpoint::new(stack, Gate::new(rules, seed), Vec::new()),
+            endpoint: Endpoint::new(stack, Gate::new(rules, seed), news),
             servers: Vec::new(),
             acceptable: BTreeSet::new(),
             conns: Conns::default(),
@@ -119,11 +142,11 @@ impl Host {
                 let packet = self
                     .buffer
                     .get(..sent.len)
-                    .filter(|_| departs(trace.last()));
+                    .filter(|_| !self.endpoint.observer.segments || departs(trace.last()));
                 if let Some(packet) = packet {
                     return Some(Outgoing {
                         destination: sent.destination.ip(),
-                        departed: trace.len() - 1,
+                        departed: trace.len().saturating_sub(1),
                         packet: packet.to_vec(),
                     });
                 }
@@ -137,7 +160,7 @@ impl Host {
 
     /// Moves what was observed into the trace. `departed` is of a segment that came off a link.
     fn look(&mut self, trace: &mut Vec<Observation>, mut departed: Option<usize>) {
-        let mut news = core::mem::take(&mut self.endpoint.observer);
+        let mut news = core::mem::take(&mut self.endpoint.observer.observed);
         for mut observed in news.drain(..) {
             match &mut observed {
                 Observed::Event(event) => self.follow(event),
@@ -154,7 +177,7 @@ impl Host {
             });
         }
         // Its room is used again.
-        self.endpoint.observer = news;
+        self.endpoint.observer.observed = news;
     }
 
     /// The last connection with the four-tuple of a segment, which the stack has forgotten.

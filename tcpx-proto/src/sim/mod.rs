@@ -73,7 +73,7 @@ impl Sim {
     }
 
     /// The same without a [`trace`](Sim::trace), which is always empty: for runs so long that it
-    /// would not fit into memory (some 10 KB a connection).
+    /// would not fit into memory (some 10 KB a connection). All else is the same.
     pub fn without_trace(seed: u64) -> Sim {
         Sim {
             keeps_trace: false,
@@ -92,7 +92,9 @@ impl Sim {
     ) -> HostId {
         let id = HostId(self.hosts.len());
         self.addresses.insert(address, id);
-        self.hosts.push(Host::new(id, address, config, seed, rules));
+        let traced = self.keeps_trace;
+        self.hosts
+            .push(Host::new(id, address, config, seed, rules, traced));
         id
     }
 

@@ -57,6 +57,66 @@ fn segments(sim: &Sim) -> Vec<(u64, usize, bool, String)> {
     sim.trace().iter().filter_map(of).collect()
 }
 
+/// What is the same with and without a trace.
+type Outcome = (Instant, Vec<(Option<CloseReason>, Vec<u8>)>);
+
+/// Ten connections across links and gates that lose, duplicate and delay.
+fn bad_network(mut sim: Sim) -> Outcome {
+    let rules = [
+        "rate=10% drop any data",
+        "rate=5% dup=1 out segment",
+        "delay=30ms out fin#2",
+    ];
+    let rules = rules.map(|rule| FaultRule::parse(rule).unwrap()).to_vec();
+    let hosts =
+        [CLIENT, SERVER].map(|address| sim.add_host(address, Config::default(), 7, rules.clone()));
+    let bad = Link {
+        loss: 50,
+        duplicate: 50,
+        reorder: 100,
+        late: DELAY,
+        ..Link::new(DELAY)
+    };
+    for (from, to) in [(0, 1), (1, 0)] {
+        sim.link(hosts[from], hosts[to], bad);
+    }
+    let config = ConnConfig::default();
+    let answer = Script {
+        steps: vec![Step::ReceiveToEnd, Step::Send(vec![9; 3000]), Step::Close],
+    };
+    let ask = Script {
+        steps: vec![
+            Step::Send(vec![7; 5000]),
+            Step::Shutdown,
+            Step::ReceiveToEnd,
+        ],
+    };
+    sim.listen(hosts[1], 7000, 10, &config, answer).unwrap();
+    for _ in 0..10 {
+        let conn = sim.connect(hosts[0], 0, server(), &config).unwrap();
+        sim.spawn(hosts[0], conn, ask.clone());
+    }
+    while sim.step() {}
+    let of = |host| {
+        let ids = sim.connections(host);
+        ids.map(|id| (sim.closed(host, id), sim.received(host, id).to_vec()))
+            .collect::<Vec<_>>()
+    };
+    (sim.now(), hosts.map(of).concat())
+}
+
+#[test]
+fn run_without_a_trace_is_the_same_run() {
+    for seed in 1..20 {
+        let traced = bad_network(Sim::new(seed));
+        assert_eq!(traced.1.len(), 20);
+        assert!(
+            traced == bad_network(Sim::without_trace(seed)),
+            "seed {seed}"
+        );
+    }
+}
+
 #[test]
 fn handshake_takes_the_time_of_the_links() {
     let (mut sim, a, b) = pair();

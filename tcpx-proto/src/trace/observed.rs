@@ -114,6 +114,11 @@ pub trait Observer: Send {
     fn is_watching(&self) -> bool {
         true
     }
+
+    /// Whether it observes segments, which costs more than the rest.
+    fn watches_segments(&self) -> bool {
+        self.is_watching()
+    }
 }
 
 /// Keeps everything.
@@ -139,5 +144,9 @@ impl Observer for Vec<Box<dyn Observer>> {
 
     fn is_watching(&self) -> bool {
         self.iter().any(|observer| observer.is_watching())
+    }
+
+    fn watches_segments(&self) -> bool {
+        self.iter().any(|observer| observer.watches_segments())
     }
 }
