@@ -462,7 +462,7 @@ impl Inner {
             let Some((outgoing, text)) = self.endpoint.poll_burst(now, room, most) else {
                 break;
             };
-            let is_uncut = !text.0.is_empty();
+            let is_uncut = text.0.len() + text.1.len() > 0;
             let count = if is_uncut { 1 } else { outgoing.count };
             self.batch.commit(outgoing.len, count, outgoing.destination);
             let sender = (outgoing.conn, outgoing.destination);

@@ -290,10 +290,10 @@ fn local_peer_goes_over_ip() {
     });
 }
 
-/// The lengths of the packets in which a host of ours sent a megabyte to the kernel, which got it
-/// as it was.
-fn lengths_of_a_megabyte(cable: Cable, options: HostOptions) -> Vec<usize> {
-    let sent: Vec<u8> = (0..1u32 << 20).map(|at| (at % 251) as u8).collect();
+/// The lengths of the packets in which a host of ours sent more to the kernel than its send buffer
+/// holds, which got it as it was.
+fn lengths_of_a_transfer(cable: Cable, options: HostOptions) -> Vec<usize> {
+    let sent: Vec<u8> = (0..16u32 << 20).map(|at| (at % 251) as u8).collect();
     let (lengths, heard) = mpsc::channel();
     on_a(cable, |b| async move {
         let listener = b.run(|| std::net::TcpListener::bind(FAR)).unwrap();
@@ -326,18 +326,18 @@ fn lengths_of_a_megabyte(cable: Cable, options: HostOptions) -> Vec<usize> {
 #[test]
 fn kernel_cuts_a_burst_into_segments_and_a_host_that_looks_at_each_sends_each() {
     let long = |lengths: &[usize]| lengths.iter().filter(|length| **length > 1500).count();
-    let uncut = lengths_of_a_megabyte(Cable::default(), HostOptions::default());
+    let uncut = lengths_of_a_transfer(Cable::default(), HostOptions::default());
     if uncut.is_empty() {
         return;
     }
     assert!(long(&uncut) * 2 > uncut.len(), "{uncut:?}");
     // Where the device can do nothing the kernel does it before.
-    let cut = lengths_of_a_megabyte(Cable::PLAIN, HostOptions::default());
+    let cut = lengths_of_a_transfer(Cable::PLAIN, HostOptions::default());
     assert!(long(&cut) == 0 && cut.len() > 700, "{cut:?}");
     let options = HostOptions {
         faults: vec!["drop out rst".parse().unwrap()],
         ..HostOptions::default()
     };
-    let each = lengths_of_a_megabyte(Cable::default(), options);
+    let each = lengths_of_a_transfer(Cable::default(), options);
     assert!(long(&each) == 0 && each.len() > 700, "{each:?}");
 }
