@@ -7,7 +7,10 @@ mod common;
 
 use std::fmt::Write;
 
-use common::inputs::{STATES, answer_alike_compact_and_whole, any_input, keep_the_invariants};
+use common::inputs::{
+    STATES, answer_alike_compact_and_whole, answer_alike_in_time_wait_with_and_without_application,
+    any_input, keep_the_invariants,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tcpx_proto::config::{
@@ -77,6 +80,14 @@ proptest! {
         inputs in prop::collection::vec(any_input(), 1..60),
     ) {
         answer_alike_compact_and_whole(config, state, &inputs)?;
+    }
+
+    #[test]
+    fn time_wait_answers_any_inputs_alike_with_and_without_an_application(
+        config in any_mixture(),
+        inputs in prop::collection::vec(any_input(), 1..60),
+    ) {
+        answer_alike_in_time_wait_with_and_without_application(config, &inputs)?;
     }
 }
 

@@ -69,8 +69,9 @@ impl Configs {
             .map(|config| &**config)
     }
 
-    /// Writes an entry that is at rest; `None`: it is not, or has something rare.
-    pub(super) fn write(&mut self, entry: &mut Entry) -> Option<Writer> {
+    /// Writes an entry that is at rest; `None`: it is not, or has something rare. `offset`: what is
+    /// probably added to its timestamps.
+    pub(super) fn write(&mut self, entry: &mut Entry, offset: u32) -> Option<Writer> {
         let busy = entry.queued
             || entry.wake_queued
             || entry.pending.is_some()
@@ -84,21 +85,23 @@ impl Configs {
         let timer_at = entry.timer_at;
         Head { config, timer_at }.code(&mut writer);
         code_ownership(&mut writer, &mut entry.ownership);
-        entry.tcb.write(&mut writer, timer_at.unwrap_or_default());
+        entry
+            .tcb
+            .write(&mut writer, timer_at.unwrap_or_default(), offset);
         writer.len()?;
         self.retain(config, &entry.tcb.config);
         Some(writer)
     }
 
     /// The entry that was written. [`forget`](Configs::forget) it when it is whole again.
-    pub(super) fn read(&self, record: &[u8], tuple: FourTuple) -> Option<Box<Entry>> {
+    pub(super) fn read(&self, record: &[u8], tuple: FourTuple, offset: u32) -> Option<Box<Entry>> {
         let mut reader = Reader::new(record);
         let Head { config, timer_at } = Head::read(&mut reader);
         let config = Arc::clone(self.get(config)?);
         let mut ownership = Ownership::Owned;
         code_ownership(&mut reader, &mut ownership);
         let next = timer_at.unwrap_or_default();
-        let tcb = Tcb::read(&mut reader, config, tuple, next);
+        let tcb = Tcb::read(&mut reader, config, tuple, (next, offset));
         Some(Box::new(Entry {
             timer_at,
             linked: true,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Lengths are rounded up to this many bytes.
-const STEP: usize = 8;
+const STEP: usize = 4;
 /// Records that are allocated together.
 const CHUNK: usize = 16;
 
@@ -100,7 +100,7 @@ mod tests {
             assert!(slab.get(*place).iter().all(|byte| *byte == n as u8));
         }
         slab.free(places[5]);
-        assert_eq!(slab.take(1).unwrap().0, places[5]);
+        assert_eq!(slab.take(6).unwrap().0, places[5]);
         places.into_iter().for_each(|place| slab.free(place));
         assert!(slab.classes.iter().all(|class| class.chunks.is_empty()));
     }

@@ -4,6 +4,7 @@
 //! ([`rest`](super::rest)), which say the same; it becomes whole when something happens to it.
 
 use super::index::{Index, TupleHash};
+use super::isn::IsnGenerator;
 use super::rest::{self, Configs};
 use super::slab::{Place, Slab};
 use crate::config::ConnConfig;
@@ -144,6 +145,8 @@ pub(super) struct Table {
     kept: usize,
     slab: Slab,
     configs: Configs,
+    /// For what compact records need not say.
+    isns: IsnGenerator,
 }
 
 impl Table {
@@ -157,6 +160,7 @@ impl Table {
             kept,
             slab: Slab::default(),
             configs: Configs::default(),
+            isns: IsnGenerator::new(seed),
             index: Index::new(seed),
             recent: None,
         }
@@ -197,7 +201,8 @@ impl Table {
     #[cold]
     fn copy(&self, nth: u32, slot: &Slot, hash: TupleHash) -> Option<Box<Entry>> {
         let tuple = self.index.tuple(hash, nth)?;
-        self.configs.read(self.record(slot), tuple)
+        self.configs
+            .read(self.record(slot), tuple, self.isns.stamp_offset(tuple))
     }
 
     /// The record of a compact entry.
@@ -272,7 +277,9 @@ impl Table {
         if generation != id.generation || !entry.linked {
             return None;
         }
-        let writer = self.configs.write(entry)?;
+        let writer = self
+            .configs
+            .write(entry, self.isns.stamp_offset(entry.tcb.tuple))?;
         let hash = self.index.hash(entry.tcb.tuple);
         let (Place { class, nth }, bytes) = self.slab.take(writer.len()?)?;
         writer.put(bytes);

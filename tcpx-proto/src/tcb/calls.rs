@@ -134,7 +134,10 @@ impl Tcb {
     pub(crate) fn close(&mut self, cx: &mut Context<'_>) {
         self.orphaned = true;
         match self.state {
-            State::Closed | State::Listen | State::TimeWait => self.compact(),
+            State::Closed | State::Listen | State::TimeWait => {
+                self.compact();
+                self.forget(cx.now);
+            }
             State::SynSent => {
                 self.ended = Some(CloseReason::Aborted);
                 self.change_state(cx, Trigger::Close, State::Closed);

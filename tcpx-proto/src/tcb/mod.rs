@@ -223,6 +223,7 @@ impl Tcb {
         };
         self.timers.start(cx, Timer::TimeWait, wait);
         self.compact();
+        self.forget(cx.now);
     }
 
     /// FIN-WAIT-2 is limited once no application would receive what the peer sends

@@ -148,7 +148,7 @@ impl Pace {
     }
 
     /// Codes all of it.
-    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant) {
+    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant, waits: bool) {
         let Pace {
             quick,
             wait,
@@ -159,7 +159,7 @@ impl Pace {
             candidate,
             heard: heard_at,
         } = self;
-        coder.number(full, FULL_IF_PUSHED);
+        coder.number(full, if waits { 0 } else { FULL_IF_PUSHED });
         coder.number(heard_at, heard);
         coder.group(|coder| {
             coder.number(quick, 0);

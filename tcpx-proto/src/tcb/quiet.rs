@@ -9,6 +9,7 @@ use super::snd::Snd;
 use super::transfer::Transfer;
 use super::{Pending, Tcb};
 use crate::config::ConnConfig;
+use crate::event::Timer;
 use crate::id::FourTuple;
 use crate::seq::Seq;
 use crate::state::State;
@@ -35,6 +36,9 @@ pub(super) struct Near {
     pub(super) stamp: u32,
     /// When the peer was heard last.
     pub(super) heard: Instant,
+    pub(super) passive: bool,
+    /// In TIME-WAIT.
+    pub(super) waits: bool,
 }
 
 impl Tcb {
@@ -57,9 +61,9 @@ impl Tcb {
     }
 
     /// Writes all of it but its configuration and its four-tuple, unless it is busy. `next`: when
-    /// one of its timers fires, most likely.
-    pub(crate) fn write(&mut self, writer: &mut Writer, next: Instant) {
-        self.code(writer, next);
+    /// one of its timers fires, most likely; `offset`: what is added to its timestamps.
+    pub(crate) fn write(&mut self, writer: &mut Writer, next: Instant, offset: u32) {
+        self.code(writer, next, offset);
     }
 
     /// The connection that was written.
@@ -67,14 +71,14 @@ impl Tcb {
         reader: &mut Reader<'_>,
         config: Arc<ConnConfig>,
         tuple: FourTuple,
-        next: Instant,
+        (next, offset): (Instant, u32),
     ) -> Tcb {
         let mut tcb = Tcb::new(Instant::ZERO, config, tuple, Seq(0), 0);
-        tcb.code(reader, next);
+        tcb.code(reader, next, offset);
         tcb
     }
 
-    fn code<C: Coder>(&mut self, coder: &mut C, next: Instant) {
+    fn code<C: Coder>(&mut self, coder: &mut C, next: Instant, offset: u32) {
         let shift = super::window_shift(&self.config);
         let Tcb {
             config,
@@ -105,11 +109,18 @@ impl Tcb {
         coder.only(fast_open, None);
         coder.choice(state, STATES);
         coder.flag(passive, true);
-        coder.flag(orphaned, *state == State::TimeWait);
+        let waits = *state == State::TimeWait;
+        coder.flag(orphaned, waits);
         coder.flag(mini, false);
-        coder.number(opened, next);
-        rcv.code(coder, shift, *opened);
-        stamps.code(coder, rcv.last_heard);
+        timers.code_due(coder, next, waits);
+        let begin = if waits {
+            timers.at(Timer::TimeWait) - config.msl.saturating_mul(2)
+        } else {
+            next
+        };
+        coder.number(opened, begin);
+        rcv.code(coder, shift, *opened, waits);
+        stamps.code(coder, offset, rcv.last_heard);
         let near = Near {
             rcv_nxt: rcv.nxt,
             shift: rcv.shift,
@@ -117,15 +128,19 @@ impl Tcb {
             mtu: config.mtu,
             stamp: stamps.value(*opened),
             heard: rcv.last_heard,
+            passive: *passive,
+            waits,
         };
         snd.code(coder, &near);
         let granularity = config.timer_granularity;
-        estimator.code(coder, &config.rto, granularity, snd.nxt);
-        pace.code(coder, *opened);
-        timers.code(coder, granularity, [next, snd.last_sent]);
-        ecn.code(coder, snd.nxt);
+        coder.group(|coder| {
+            estimator.code(coder, &config.rto, granularity, snd.nxt);
+            pace.code(coder, *opened, waits);
+            timers.code_asked(coder, granularity, snd.last_sent);
+            ecn.code(coder, snd.nxt);
+        });
         let mut open = transfer.is_some();
-        coder.flag(&mut open, true);
+        coder.flag(&mut open, !waits && *state != State::SynReceived);
         if open {
             self.code_transfer(coder);
         }

@@ -120,7 +120,7 @@ impl Rcv {
     }
 
     /// Codes all of it. What is expected was heard when the connection was opened.
-    pub(super) fn code(&mut self, coder: &mut impl Coder, shift: u8, opened: Instant) {
+    pub(super) fn code(&mut self, coder: &mut impl Coder, shift: u8, opened: Instant, ended: bool) {
         let Rcv {
             irs,
             nxt,
@@ -146,7 +146,7 @@ impl Rcv {
         coder.number(last_heard, opened);
         coder.group(|coder| {
             coder.flag(fin_next, false);
-            coder.flag(fin_reached, false);
+            coder.flag(fin_reached, ended);
             coder.flag(fin_read, false);
             coder.only(duplicate, None);
             coder.only(urgent, None);

@@ -207,6 +207,33 @@ impl Snd {
             .filter(|cursor| cursor.lt(self.nxt));
     }
 
+    /// Forgets what TIME-WAIT answers without; `unchecked`: it looks at no ACK.
+    pub(super) fn forget(&mut self, begin: Instant, rcv_nxt: Seq, passive: bool, unchecked: bool) {
+        let (wnd, max_wnd, acked) = if unchecked {
+            let acked = self.una.since(self.iss).saturating_sub(passive.into());
+            (0, 0, acked)
+        } else {
+            (self.wnd, self.max_wnd, self.acked)
+        };
+        *self = Snd {
+            syn_stamp: None,
+            wnd,
+            wl1: rcv_nxt,
+            wl2: self.una,
+            max_wnd,
+            acked,
+            small: None,
+            cursor: None,
+            retransmissions: 0,
+            probes: 0,
+            timed: None,
+            last_sent: begin,
+            stalled_since: None,
+            cause: Cause::Released,
+            ..*self
+        };
+    }
+
     /// Codes all of it.
     pub(super) fn code(&mut self, coder: &mut impl Coder, near: &Near) {
         let Snd {
@@ -245,7 +272,8 @@ impl Snd {
         coder.number(wl1, near.rcv_nxt);
         coder.number(wl2, *una);
         coder.number(max_wnd, *wnd);
-        coder.number(acked, una.since(*iss));
+        let all = una.since(*iss).saturating_sub(near.passive.into());
+        coder.number(acked, all);
         coder.number(mss, near.mss);
         coder.flag(scaled, true);
         coder.number(shift, near.shift);
@@ -253,8 +281,15 @@ impl Snd {
         coder.number(last_sent, near.heard);
         coder.choice(cause, &[Cause::Released, Cause::Call]);
         coder.group(|coder| {
-            coder.flag(closing, false);
-            coder.option(fin, nxt.back(1));
+            let waits = near.waits;
+            coder.flag(closing, waits);
+            let mut last = waits && *fin == Some(nxt.back(1));
+            coder.flag(&mut last, waits);
+            if last {
+                *fin = Some(nxt.back(1));
+            } else {
+                coder.option(fin, nxt.back(1));
+            }
             coder.flag(output_released, false);
             coder.number(path_mtu, near.mtu);
             coder.flag(fragments, false);

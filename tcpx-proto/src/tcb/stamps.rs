@@ -79,8 +79,15 @@ impl Stamps {
         if self.on { 12 } else { 0 }
     }
 
+    /// What came `now` came at `begin`.
+    pub(super) fn forget(&mut self, now: Instant, begin: Instant) {
+        if self.recent_at == now {
+            self.recent_at = begin;
+        }
+    }
+
     /// Codes all of it.
-    pub(super) fn code(&mut self, coder: &mut impl Coder, heard: Instant) {
+    pub(super) fn code(&mut self, coder: &mut impl Coder, expected: u32, heard: Instant) {
         let Stamps {
             on,
             offset,
@@ -88,7 +95,7 @@ impl Stamps {
             recent_at,
         } = self;
         coder.flag(on, true);
-        coder.number(offset, 0);
+        coder.number(offset, expected);
         coder.number(recent, 0);
         coder.number(recent_at, heard);
     }

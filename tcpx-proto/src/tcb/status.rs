@@ -36,6 +36,9 @@ names!(RecoveryState, "recovery state", {
 });
 
 /// A plain copy of the status of a connection (RFC 9293 section 3.10.6).
+///
+/// TIME-WAIT after CLOSE keeps only what its answers need: its times are those of its beginning, and
+/// what was known of the round trip and of the peer's segments is forgotten (so does Linux).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct Status {

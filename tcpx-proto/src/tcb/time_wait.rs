@@ -1,9 +1,11 @@
 //! TIME-WAIT: what restarts it, what it answers, and the SYN that reopens it (MAY-2, RFC 6191).
 
 use super::context::{Context, Wake};
+use super::pace::Pace;
+use super::rto::Estimator;
 use super::segment_arrives::{Check, Stop};
 use super::{Pending, Tcb};
-use crate::config::{SynText, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart};
+use crate::config::{SynText, TimeWaitAck, TimeWaitRefused, TimeWaitReopen, TimeWaitRestart};
 use crate::error::CloseReason;
 use crate::event::{Discard, Record, Timer, TimerAction, What};
 use crate::id::ConnId;
@@ -89,6 +91,24 @@ impl Tcb {
             self.acknowledge(Cause::Ack);
         }
         Err(Stop::Discard(Discard::State))
+    }
+
+    /// Without an application a connection in TIME-WAIT keeps what its answers need and forgets the
+    /// rest (Linux `tcp_time_wait`): its times are when it began, as its timer tells.
+    pub(super) fn forget(&mut self, now: Instant) {
+        if self.state != State::TimeWait || !self.orphaned {
+            return;
+        }
+        let begin = self.timers.at(Timer::TimeWait) - self.config.msl.saturating_mul(2);
+        self.opened = begin;
+        self.rcv.last_heard = begin;
+        self.stamps.forget(now, begin);
+        let unchecked = self.config.time_wait_ack == TimeWaitAck::Ignore;
+        self.snd
+            .forget(begin, self.rcv.nxt, self.passive, unchecked);
+        self.estimator = Estimator::new(&self.config.rto, self.config.timer_granularity);
+        self.pace = Pace::new(&self.config, begin);
+        self.timers.forget();
     }
 
     /// What remains of this TIME-WAIT if the SYN that ends it is an old duplicate: no application

@@ -175,20 +175,41 @@ impl Timers {
             .min_by_key(|timer| self.at(*timer))
     }
 
-    /// Codes all of it. `next`: when one of them fires, if one runs.
-    pub(super) fn code(
+    /// Forgets what was asked for.
+    pub(super) fn forget(&mut self) {
+        self.asked = [NEVER; ASKED.len()];
+    }
+
+    /// Codes when they fire. `next`: when one of them does, if one runs; `waits`: that of TIME-WAIT.
+    pub(super) fn code_due(&mut self, coder: &mut impl Coder, next: Instant, waits: bool) {
+        let alone = Timer::TimeWait as usize;
+        for (timer, at) in self.due.iter_mut().enumerate() {
+            if timer == alone && waits {
+                coder.number(at, next);
+            }
+        }
+        coder.group(|coder| {
+            for (timer, at) in self.due.iter_mut().enumerate() {
+                if timer != alone || !waits {
+                    code_time(coder, at, next);
+                }
+            }
+        });
+    }
+
+    /// Codes the rest. `sent`: when something was sent last.
+    pub(super) fn code_asked(
         &mut self,
         coder: &mut impl Coder,
         expected: TimerGranularity,
-        [next, sent]: [Instant; 2],
+        sent: Instant,
     ) {
         let Timers {
-            due,
+            due: _,
             asked,
             granularity,
         } = self;
         coder.only(granularity, expected);
-        coder.group(|coder| due.iter_mut().for_each(|at| code_time(coder, at, next)));
         asked.iter_mut().for_each(|at| code_time(coder, at, sent));
     }
 }

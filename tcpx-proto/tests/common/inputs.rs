@@ -216,6 +216,41 @@ pub(crate) fn answer_alike_compact_and_whole(
     Ok(())
 }
 
+/// In TIME-WAIT, where the application closes only one of two connections: the other one remembers
+/// more, which must not matter to the peer.
+pub(crate) fn answer_alike_in_time_wait_with_and_without_application(
+    config: Config,
+    inputs: &[Input],
+) -> Result<(), TestCaseError> {
+    let bench = || {
+        let mut bench = Bench::new(with(config.clone(), |conn| {
+            conn.receive_buffer = BUFFER;
+            conn.send_buffer = BUFFER;
+        }));
+        bench.stamp = Some(1000);
+        bench.enter("TIME-WAIT");
+        bench
+    };
+    let [mut closed, mut open] = [bench(), bench()];
+    closed.stack.close(closed.now, closed.conn()).unwrap();
+    for input in inputs {
+        if !matches!(
+            input,
+            Input::Segment { .. } | Input::Icmp { .. } | Input::Wait(_)
+        ) {
+            continue;
+        }
+        prop_assert_eq!(put(&mut closed, input), put(&mut open, input));
+        prop_assert_eq!(closed.state(), open.state(), "after {:?}", input);
+        // The next connection has another name where the application still has this one.
+        if closed.state() != State::TimeWait {
+            break;
+        }
+        prop_assert_eq!(&closed.events, &open.events, "after {:?}", input);
+    }
+    Ok(())
+}
+
 fn check(status: &Status) -> Result<(), TestCaseError> {
     prop_assert!(status.snd_una.le(status.snd_nxt), "{status:?}");
     prop_assert!(status.unread <= BUFFER + (1 << 14), "{status:?}");
