@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 /// Packets received in one call, at most.
 pub(super) const RECEIVE: usize = 16;
 /// Packets handed to the kernel in one call, at most.
-pub(super) const SEND: usize = 64;
+const SEND: usize = 64;
 /// The longest IP packet; GRO makes packets of up to this length, and none may be cut.
 const LONGEST: usize = 65_535;
 /// SO_MEMINFO of asm-generic/socket.h, the same on every architecture that Rust supports with tokio

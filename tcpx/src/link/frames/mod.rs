@@ -3,18 +3,19 @@
 //! them (PACKET_VNET_HDR).
 
 use super::Uncut;
-use super::batch::{self, SEND, SendBatch};
+use super::batch::{self, SendBatch};
 use super::ways::{ETHERNET, Way, Ways};
 use crate::bpf;
 use crate::capability::Capability;
 use crate::error::Error;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tcpx_proto::wire::Payload;
 
 /// Of linux/if_packet.h; libc lacks some of them for some systems.
 const PACKET_VNET_HDR: libc::c_int = 15;
@@ -34,6 +35,8 @@ const CHECKSUM: u16 = 16;
 const HEAD: usize = VNET + ETHERNET;
 /// What a packet is made of: head, headers, and text from a ring.
 const PARTS: usize = 4;
+/// Packets handed to the kernel in one call, at most.
+const AT_ONCE: usize = 16;
 /// Room for packets that the device has not sent yet, bytes as the kernel counts them.
 const SEND_BUFFER: usize = 4 << 20;
 
@@ -81,54 +84,106 @@ impl Frames {
         mut failed: impl FnMut(usize, io::Error),
     ) {
         let now = Instant::now();
-        let count = batch.len();
-        let mut heads = [[0; HEAD]; SEND];
-        let mut targets = [NOWHERE; SEND];
-        let mut parts = [[batch::EMPTY; PARTS]; SEND];
-        let mut framed = [false; SEND];
-        let packets = batch.packets().zip(batch.destinations());
-        for (at, (packet, to)) in packets.enumerate() {
-            let uncut = uncut.filter(|_| at + 1 == count);
-            let way = match to.as_socket().map(|to| to.ip()) {
-                Some(IpAddr::V4(peer)) if uncut.is_some() => self.ways().known(peer),
-                Some(IpAddr::V4(peer)) => self.ways().of(peer, now),
-                _ => Way::Ip,
-            };
-            if let Way::Frame { interface, header } = way {
-                framed[at] = true;
-                heads[at][VNET..].copy_from_slice(&header);
-                targets[at] = target(interface);
-            }
-            if let Some(uncut) = uncut {
-                heads[at][..VNET].copy_from_slice(&to_cut(packet.len(), &uncut));
-            }
-            let (first, second) = uncut.map_or((&[][..], &[][..]), |uncut| uncut.text);
-            parts[at] = [&heads[at], packet, first, second]
-                .map(|part| batch::iovec(part.as_ptr().cast_mut(), part.len()));
-        }
-        let mut destinations = batch.destinations();
-        let mut headers: [libc::mmsghdr; SEND] = std::array::from_fn(|at| {
-            let address = destinations.next().map(|to| (to.as_ptr().cast(), to.len()));
-            if framed[at] {
-                let target = &raw const targets[at];
-                let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-                batch::header(&mut parts[at], Some((target.cast(), len)))
-            } else {
-                batch::header(&mut parts[at][1..], address)
-            }
-        });
-        drop(destinations);
+        let mut packets = batch.packets().zip(batch.destinations()).peekable();
         let mut first = 0;
-        for run in framed[..count].chunk_by(|one, other| one == other) {
-            let socket = if run[0] { &self.socket } else { ip };
+        while packets.peek().is_some() {
+            let mut message = Messages::default();
+            while message.count < AT_ONCE
+                && let Some((packet, to)) = packets.next()
+            {
+                let uncut = uncut.filter(|_| packets.peek().is_none());
+                let way = match to.as_socket().map(|to| to.ip()) {
+                    Some(IpAddr::V4(peer)) if uncut.is_some() => self.ways().known(peer),
+                    Some(IpAddr::V4(peer)) => self.ways().of(peer, now),
+                    _ => Way::Ip,
+                };
+                message.add(way, packet, to, uncut);
+            }
+            message.send([ip, &self.socket], first, &mut failed);
+            first += message.count;
+        }
+        drop(packets);
+        batch.clear();
+    }
+}
+
+/// Packets for one call, with what goes before and behind each. The lifetime is that of what they
+/// point at.
+struct Messages<'a> {
+    count: usize,
+    heads: [[u8; HEAD]; AT_ONCE],
+    targets: [libc::sockaddr_ll; AT_ONCE],
+    parts: [[&'a [u8]; PARTS - 1]; AT_ONCE],
+    /// Where those go that have no frame.
+    addresses: [Option<&'a SockAddr>; AT_ONCE],
+}
+
+impl Default for Messages<'_> {
+    fn default() -> Self {
+        Messages {
+            count: 0,
+            heads: [[0; HEAD]; AT_ONCE],
+            targets: [NOWHERE; AT_ONCE],
+            parts: [[&[]; PARTS - 1]; AT_ONCE],
+            addresses: [None; AT_ONCE],
+        }
+    }
+}
+
+impl<'a> Messages<'a> {
+    fn add(&mut self, way: Way, packet: &'a [u8], to: &'a SockAddr, uncut: Option<Uncut<'a>>) {
+        let at = self.count;
+        self.count += 1;
+        match way {
+            Way::Frame { interface, header } => {
+                self.heads[at][VNET..].copy_from_slice(&header);
+                self.targets[at] = target(interface);
+            }
+            Way::Ip => self.addresses[at] = Some(to),
+        }
+        let (mut first, mut second): Payload<'a> = (&[], &[]);
+        if let Some(uncut) = uncut {
+            self.heads[at][..VNET].copy_from_slice(&to_cut(packet.len(), &uncut));
+            (first, second) = uncut.text;
+        }
+        self.parts[at] = [packet, first, second];
+    }
+
+    /// Hands them over, each to its socket: that of IP, or that of frames.
+    fn send(
+        &self,
+        [ip, frames]: [&Socket; 2],
+        index: usize,
+        failed: &mut impl FnMut(usize, io::Error),
+    ) {
+        let mut parts: [[libc::iovec; PARTS]; AT_ONCE] = std::array::from_fn(|at| {
+            let [packet, first, second] = self.parts[at];
+            [&self.heads[at], packet, first, second]
+                .map(|part| batch::iovec(part.as_ptr().cast_mut(), part.len()))
+        });
+        let mut headers: [libc::mmsghdr; AT_ONCE] =
+            std::array::from_fn(|at| match self.addresses[at] {
+                Some(to) => {
+                    let address = (to.as_ptr().cast(), to.len());
+                    batch::header(&mut parts[at][1..], Some(address))
+                }
+                None => {
+                    let to = (&raw const self.targets[at]).cast();
+                    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+                    batch::header(&mut parts[at], Some((to, len)))
+                }
+            });
+        let mut first = 0;
+        let same = |one: &Option<_>, other: &Option<_>| one.is_some() == other.is_some();
+        for run in self.addresses[..self.count].chunk_by(same) {
+            let socket = if run[0].is_some() { ip } else { frames };
             let headers = &mut headers[first..first + run.len()];
-            // SAFETY: each header points at its iovecs in `parts`, these at `heads`, at a packet of
-            // the batch and at the text of `uncut`, and at an address in `targets` or of the batch;
-            // all outlive the call.
-            unsafe { batch::send(socket, headers, first, &mut failed) };
+            // SAFETY: each header points at its iovecs in `parts`, and at an address in
+            // `self.targets` or one that `self` borrows; the iovecs at what `self` has and borrows.
+            // All outlive the call.
+            unsafe { batch::send(socket, headers, index + first, &mut *failed) };
             first += run.len();
         }
-        batch.clear();
     }
 }
 

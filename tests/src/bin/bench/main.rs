@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 
 mod engine;
+mod flood;
 mod machine;
 mod program;
 mod table;
@@ -51,6 +52,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("Wire: us for each connection to one peer's port") {
         note(&wire::all_ports(1)?);
+    }
+    if wants("Wire: SYN,ACKs/s under a flood of SYNs") {
+        flood::run(rounds, quick)?.iter().for_each(&mut note);
     }
     for bench in wire::all(quick)? {
         if wants(bench.title()) {

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::table::Table;
 use crate::user_space;
 
-const PORT: u16 = 7000;
+pub(crate) const PORT: u16 = 7000;
 /// No SYN is dropped because a server is slow to accept.
 const BACKLOG: i32 = 4096;
 const CHUNK: usize = 64 * 1024;
@@ -30,13 +30,10 @@ const ALL_PORTS: u16 = 64_000;
 const THOUSAND: usize = 1000;
 
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
+pub(crate) enum Side {
     Kernel,
     Tcpx(LinkKind),
 }
-
-const RAW: Side = Side::Tcpx(LinkKind::Raw);
-const PACKET: Side = Side::Tcpx(LinkKind::Packet);
 
 #[derive(Clone, Copy)]
 enum Work {
@@ -48,7 +45,7 @@ enum Work {
     Echo(u32),
 }
 
-enum Listening {
+pub(crate) enum Listening {
     Kernel(TcpListener),
     Tcpx(Listener),
 }
@@ -76,7 +73,10 @@ fn reno() -> HostOptions {
 }
 
 impl Side {
-    async fn listen(self, address: IpAddr) -> io::Result<Listening> {
+    pub(crate) const RAW: Side = Side::Tcpx(LinkKind::Raw);
+    pub(crate) const PACKET: Side = Side::Tcpx(LinkKind::Packet);
+
+    pub(crate) async fn listen(self, address: IpAddr) -> io::Result<Listening> {
         let at = SocketAddr::new(address, PORT);
         let Side::Tcpx(kind) = self else {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -284,7 +284,7 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn inside<T: Send>(
+pub(crate) fn inside<T: Send>(
     namespace: &Namespace,
     work: impl AsyncFnOnce() -> io::Result<T> + Send,
 ) -> io::Result<T> {
@@ -358,7 +358,7 @@ pub(crate) fn all_ports(rounds: usize) -> io::Result<Table> {
         std::thread::scope(|scope| {
             let serving = scope.spawn(|| {
                 inside(&ends.1, async || {
-                    let listening = RAW.listen(netns::B.into()).await?;
+                    let listening = Side::RAW.listen(netns::B.into()).await?;
                     ready.send(()).map_err(io::Error::other)?;
                     let mut held = Vec::new();
                     for _ in 0..ALL_PORTS {
@@ -484,12 +484,12 @@ impl Bench {
         let mut table = Table::new(self.title, matches!(self.work, Work::Echo(_)));
         let pairs = [
             ("kernel to kernel", Side::Kernel, Side::Kernel),
-            ("tcpx to tcpx", RAW, RAW),
-            ("tcpx to tcpx, packet link", PACKET, PACKET),
-            ("tcpx to kernel", RAW, Side::Kernel),
-            ("tcpx to kernel, packet link", PACKET, Side::Kernel),
-            ("kernel to tcpx", Side::Kernel, RAW),
-            ("kernel to tcpx, packet link", Side::Kernel, PACKET),
+            ("tcpx to tcpx", Side::RAW, Side::RAW),
+            ("tcpx to tcpx, packet link", Side::PACKET, Side::PACKET),
+            ("tcpx to kernel", Side::RAW, Side::Kernel),
+            ("tcpx to kernel, packet link", Side::PACKET, Side::Kernel),
+            ("kernel to tcpx", Side::Kernel, Side::RAW),
+            ("kernel to tcpx, packet link", Side::Kernel, Side::PACKET),
         ];
         for _ in 0..rounds {
             for (name, client, server) in pairs {
