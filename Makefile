@@ -69,7 +69,7 @@ rfc: ## print which requirements of the RFCs are tagged at code and tests; VERBO
 rfc-prove: ## break COUNT=10 tagged places, chosen by SEED=, in a copy, and show that the tests of their requirements fail; ID=, too
 	@$(IN_NAMESPACES) cargo run -q -p tcpx-tests --example rfc -- prove
 
-limits: ## measure memory and floods, and update docs/limits.md (minutes); COUNT=100000 connections of each kind, SCALE=1 divides the floods
+limits: ## measure memory and floods, and update docs/limits.md (minutes); COUNT=100000 connections of each kind (and ten times as many idle ones), SCALE=1 divides the floods
 	@cargo build --release --bins
 	@$(IN_NAMESPACES) UPDATE=1 COUNT=$(or $(COUNT),100000) cargo test -q --release -p tcpx-tests --test allocation memory -- --nocapture
 	@$(IN_NAMESPACES) UPDATE=1 SCALE=$(SCALE) cargo test -q --release -p tcpx-tests --test e2e floods -- --nocapture

@@ -73,6 +73,11 @@ impl Index {
         }
     }
 
+    /// Bytes of memory taken.
+    pub(super) fn memory(&self) -> usize {
+        self.v4.allocation_size() + self.v6.allocation_size()
+    }
+
     pub(super) fn hash(&self, tuple: FourTuple) -> TupleHash {
         hash(&self.key, tuple)
     }

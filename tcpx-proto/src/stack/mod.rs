@@ -72,7 +72,7 @@ mod timers;
 mod types;
 
 pub use crate::tcb::Most;
-pub use types::{Counters, Signal, Transmit};
+pub use types::{Counters, Signal, Tables, Transmit};
 
 use crate::error::{CallError, TransmitError};
 use crate::id::{ConnId, FourTuple, ListenerId, plain};

@@ -166,6 +166,11 @@ impl Table {
         }
     }
 
+    /// Bytes that the index takes.
+    pub(super) fn index_memory(&self) -> usize {
+        self.index.memory()
+    }
+
     /// Records, of all kinds.
     pub(super) fn len(&self) -> usize {
         self.len

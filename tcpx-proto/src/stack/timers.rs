@@ -25,6 +25,11 @@ impl Timers {
         self.heap.len()
     }
 
+    /// Bytes of memory taken.
+    pub(super) fn memory(&self) -> usize {
+        self.heap.capacity() * size_of::<Reverse<(Instant, ConnId)>>()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
@@ -48,8 +53,11 @@ impl Timers {
         }
     }
 
-    /// Drops invalid entries once they are the majority.
+    /// Drops invalid entries once they are the majority, and gives memory back that few are left in.
     pub(super) fn sweep(&mut self, table: &Table) {
+        if self.heap.capacity() > 8 * self.heap.len() + 1024 {
+            self.heap.shrink_to(2 * self.heap.len());
+        }
         if self.heap.len() > 2 * table.len() + 64 {
             self.heap
                 .retain(|Reverse((at, id))| table.timer_at(*id) == Some(*at));

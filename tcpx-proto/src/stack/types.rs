@@ -6,6 +6,16 @@ use crate::error::CloseReason;
 use crate::label::Label;
 use core::net::SocketAddr;
 
+impl super::Stack {
+    /// How much memory the shared tables take.
+    pub fn tables(&self) -> Tables {
+        Tables {
+            index: self.table.index_memory(),
+            timers: self.timers.memory(),
+        }
+    }
+}
+
 /// A packet that was written into the caller's buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -51,6 +61,16 @@ pub struct Counters {
     pub backlog_drops: u64,
     /// Packets that could not be sent.
     pub transmit_failures: u64,
+}
+
+/// Bytes of the tables that all connections of a stack share.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub struct Tables {
+    /// The index of four-tuples.
+    pub index: usize,
+    /// The times at which timers fire.
+    pub timers: usize,
 }
 
 /// A wake-up. Always on, and coalesced: several causes before a poll are one signal.

@@ -6,6 +6,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tcpx::network::Network;
+use tcpx::{HostOptions, Stream};
 use tcpx_proto::config::{Config, Overflow};
 use tcpx_proto::id::{ConnId, FourTuple, ListenerId};
 use tcpx_proto::seq::Seq;
@@ -14,6 +16,7 @@ use tcpx_proto::state::State;
 use tcpx_proto::time::Instant;
 use tcpx_proto::wire::{Flags, Header, Options, Timestamps};
 use tcpx_tests::limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ACK: Flags = Flags::ACK;
 const FIN_ACK: Flags = Flags(Flags::FIN.0 | Flags::ACK.0);
@@ -31,16 +34,23 @@ struct Flock {
 }
 
 impl Flock {
-    /// Room for as many as are wanted: what is measured is the memory, not the bound.
     fn new(count: usize) -> Flock {
-        let config = Config {
+        Flock::with(Flock::config(), count)
+    }
+
+    /// Room for as many as are wanted: what is measured is the memory, not the bound.
+    fn config() -> Config {
+        Config {
             overflow: Overflow::Unbounded,
             max_connections: 1 << 24,
             max_time_wait: 1 << 24,
             max_orphans: 1 << 24,
             max_memory: usize::MAX,
             ..Config::default()
-        };
+        }
+    }
+
+    fn with(config: Config, count: usize) -> Flock {
         let mut stack = Stack::new(config, 1);
         stack.reserve([10, 0, 0, 1].into(), 7000..=7000);
         let conn = stack.config().conn.clone();
@@ -139,6 +149,31 @@ impl Flock {
     }
 
     /// FIN-WAIT-1, of which the peer has acknowledged nothing.
+    /// Time passes, and what is due fires.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.stack.deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.stack.timeout(self.now);
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    /// A connection that brings 100 bytes, a moment after its SYN, and gets 1000 back.
+    fn answer(&mut self, nth: usize) {
+        self.syn(nth);
+        self.pass(Duration::from_micros(3));
+        self.say(nth, ACK);
+        let id = self.stack.accept(self.now, self.listener).unwrap();
+        self.arrive(self.header(nth, ACK), &[7; 100]);
+        self.stack.receive(self.now, id, &mut [0; 200]).unwrap();
+        self.stack.send(self.now, id, &[7; 1000]).unwrap();
+        self.drain();
+        self.pass(Duration::from_micros(2));
+        self.say(nth, ACK);
+    }
+
     fn fin_wait_1(&mut self, nth: usize) {
         self.establish(nth);
         self.close(nth);
@@ -323,6 +358,105 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// Many of a kind that are at rest.
+struct Many {
+    name: &'static str,
+    /// How many there are where COUNT is 100,000.
+    times: usize,
+    enter: fn(&mut Flock, usize),
+    state: State,
+    /// Bytes each that the test allows for the record and its slot.
+    most: usize,
+}
+
+const MANY: &[Many] = &[
+    Many {
+        name: "ESTABLISHED, idle after a request and its answer",
+        times: 10,
+        enter: |flock, nth| flock.answer(nth),
+        state: State::Established,
+        most: 160,
+    },
+    Many {
+        name: "TIME-WAIT after the same",
+        times: 10,
+        enter: |flock, nth| {
+            flock.answer(nth);
+            flock.close(nth);
+            flock.say(nth, FIN_ACK);
+        },
+        state: State::TimeWait,
+        most: 64,
+    },
+    Many {
+        name: "SYN-RECEIVED",
+        times: 1,
+        enter: |flock, nth| flock.syn(nth),
+        state: State::SynReceived,
+        most: 72,
+    },
+];
+
+/// A row of the second table, and bytes each of the record and its slot.
+fn many(kind: &Many, count: usize, config: &Config) -> (String, usize) {
+    let mut flock = Flock::with(config.clone(), count);
+    let before = LIVE.get();
+    for nth in 0..count {
+        (kind.enter)(&mut flock, nth);
+        flock.pass(Duration::from_micros(5));
+    }
+    // Timers that were overtaken fire.
+    flock.pass(Duration::from_millis(if kind.state == State::SynReceived {
+        0
+    } else {
+        3000
+    }));
+    let all = usize::try_from(LIVE.get() - before).unwrap();
+    for nth in [0, count / 2, count - 1] {
+        assert_eq!(flock.state(nth), kind.state, "{}", kind.name);
+    }
+    let tables = flock.stack.tables();
+    let records = (all - tables.index - tables.timers) / count;
+    let row = format!(
+        "| {} | {count} | {records} | {} | {} | {} | {} |\n",
+        kind.name,
+        tables.index / count,
+        tables.timers / count,
+        all / count,
+        all / 1_000_000,
+    );
+    (row, records)
+}
+
+/// COUNT: a tenth as many as there are idle connections.
+#[test]
+fn connections_at_rest_are_small_records() {
+    let documented = limits::number("COUNT");
+    let mut table = String::from(
+        "| state | connections | record and slot, bytes each | index | timers | all | MB in all |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    let mut mistakes = Vec::new();
+    for kind in MANY {
+        // Few are as many are, but for those that are kept whole.
+        let mut config = Flock::config();
+        let count = match documented {
+            Some(count) => count * kind.times,
+            None => {
+                config.whole_records = 10;
+                2_000
+            }
+        };
+        let (row, bytes) = many(kind, count, &config);
+        table.push_str(&row);
+        if bytes > kind.most {
+            mistakes.push(format!("{}: {bytes}, {} allowed", kind.name, kind.most));
+        }
+    }
+    limits::write("many", &table);
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
+
 /// Bytes that each of `count` connections takes, tables included.
 fn bytes_each(row: &Row, count: usize) -> usize {
     let mut flock = Flock::new(count);
@@ -359,4 +493,60 @@ fn connections_in_each_state_take_no_more_than_documented() {
     }
     limits::write("memory", &table);
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+}
+
+/// COUNT: how many; `make limits` opens 100,000.
+#[tokio::test(start_paused = true)]
+async fn established_idle_with_a_stream_that_nobody_polls_takes_less_than_600_bytes() {
+    let documented = limits::number("COUNT");
+    let count = documented.unwrap_or(1_000);
+    let mut options = HostOptions::default();
+    options.config.max_connections = 1 << 24;
+    if documented.is_none() {
+        // Few are as many are.
+        options.config.whole_records = 10;
+    }
+    let again = HostOptions {
+        config: options.config.clone(),
+        ..HostOptions::default()
+    };
+    let network = Network::new(1).unwrap();
+    let clients = network.add_host("10.0.0.1".parse().unwrap(), options);
+    let server = network.add_host("10.0.0.2".parse().unwrap(), again);
+    let ports = 16;
+    let mut listeners = Vec::new();
+    for port in 80..80 + ports {
+        listeners.push(
+            server
+                .listen_with(port, 128, &server.config().conn)
+                .unwrap(),
+        );
+    }
+    let mut held = Vec::with_capacity(2 * count);
+    let before = LIVE.get();
+    for nth in 0..count {
+        let which = nth % usize::from(ports);
+        let port = 80 + which as u16;
+        let mut ours = clients
+            .connect((server.address(), port).into())
+            .await
+            .unwrap();
+        let mut theirs = listeners[which].accept().await.unwrap().0;
+        ours.write_all(&[7; 100]).await.unwrap();
+        theirs.read_exact(&mut [0; 100]).await.unwrap();
+        theirs.write_all(&[7; 1000]).await.unwrap();
+        ours.read_exact(&mut [0; 1000]).await.unwrap();
+        held.push(ours);
+        held.push(theirs);
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let each = usize::try_from(LIVE.get() - before).unwrap() / (2 * count);
+    let stream = size_of::<Stream>();
+    let mut table = String::from(
+        "| connections | bytes each end, engine and API | and the `Stream` itself |\n\
+         |---:|---:|---:|\n",
+    );
+    _ = writeln!(table, "| {count} | {each} | {stream} |");
+    limits::write("api", &table);
+    assert!(each < 600, "{each} bytes");
 }
