@@ -6,7 +6,9 @@ use crate::seq::Seq;
 use crate::tcb::assembler::Assembler;
 use crate::tcb::coder::Coder;
 use crate::wire::{Payload, SackBlocks};
-use alloc::collections::VecDeque;
+use ring::Ring;
+
+mod ring;
 
 #[cfg(test)]
 mod tests;
@@ -23,14 +25,14 @@ pub(super) const fn is_slack(taken: usize, used: usize) -> bool {
 /// grows up to its limit.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct SendBuffer {
-    bytes: VecDeque<u8>,
+    bytes: Ring,
     limit: usize,
 }
 
 impl SendBuffer {
     pub(crate) fn new(limit: usize) -> SendBuffer {
         SendBuffer {
-            bytes: VecDeque::new(),
+            bytes: Ring::default(),
             limit,
         }
     }
@@ -56,30 +58,24 @@ impl SendBuffer {
     /// Accepts as much of `data` as there is room for; returns how much.
     pub(crate) fn push(&mut self, data: &[u8]) -> usize {
         let taken = data.len().min(self.room());
-        self.bytes.extend(data.get(..taken).unwrap_or_default());
+        self.bytes.push(data.get(..taken).unwrap_or_default());
         taken
     }
 
     /// `len` bytes from `offset` on (fewer where there are fewer).
     pub(crate) fn slices(&self, offset: usize, len: usize) -> Payload<'_> {
-        let (front, back) = self.bytes.as_slices();
-        let end = offset.saturating_add(len).min(self.bytes.len());
-        let from_front = front.get(offset..end.min(front.len())).unwrap_or_default();
-        let from_back = back
-            .get(offset.saturating_sub(front.len())..end.saturating_sub(front.len()))
-            .unwrap_or_default();
-        (from_front, from_back)
+        self.bytes.slices(offset, len)
     }
 
     /// Forgets the first `n`, which were acknowledged.
     pub(crate) fn release(&mut self, n: usize) {
-        self.bytes.drain(..n.min(self.bytes.len()));
+        self.bytes.drop_front(n);
     }
 
     /// Codes it where it is empty.
     pub(crate) fn code(&mut self, coder: &mut impl Coder, expected: usize) {
         let SendBuffer { bytes, limit } = self;
-        coder.only(bytes, VecDeque::new());
+        coder.only(bytes, Ring::default());
         coder.number(limit, expected);
     }
 
@@ -95,7 +91,7 @@ impl SendBuffer {
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
-        self.bytes.shrink_to_fit();
+        self.bytes.shrink();
     }
 }
 
@@ -118,7 +114,7 @@ pub(crate) struct Inserted {
 pub(crate) struct ReceiveBuffer {
     /// The bytes in order, then, once something came out of order, everything up to the last byte
     /// that is held.
-    bytes: VecDeque<u8>,
+    bytes: Ring,
     readable: usize,
     assembler: Assembler,
     limit: usize,
@@ -127,7 +123,7 @@ pub(crate) struct ReceiveBuffer {
 impl ReceiveBuffer {
     pub(crate) fn new(limit: usize) -> ReceiveBuffer {
         ReceiveBuffer {
-            bytes: VecDeque::new(),
+            bytes: Ring::default(),
             readable: 0,
             assembler: Assembler::default(),
             limit,
@@ -196,6 +192,17 @@ impl ReceiveBuffer {
             };
         }
         let end = offset + inside.len() as u32;
+        if offset == 0 && !fin && self.assembler.is_empty() {
+            // Nothing is held that it could meet.
+            self.bytes.push(inside);
+            self.readable += inside.len();
+            return Inserted {
+                advanced: end,
+                new: end,
+                refused,
+                ..Inserted::default()
+            };
+        }
         self.assembler.cover_fins(offset, end, overlap);
         let new = end - offset - self.assembler.covered(offset, end);
         if offset > 0 {
@@ -242,18 +249,16 @@ impl ReceiveBuffer {
         if piece.is_empty() {
             return;
         }
-        if self.bytes.len() < begin {
-            self.bytes.resize(begin, 0);
-        }
+        self.bytes.pad(begin);
         let (over, beyond) = piece.split_at(piece.len().min(self.bytes.len() - begin));
-        write_at(&mut self.bytes, begin, over);
-        self.bytes.extend(beyond);
+        self.bytes.write(begin, over);
+        self.bytes.push(beyond);
     }
 
     /// Moves bytes in order into `into`; returns how many.
     pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
         let taken = self.peek(0, into);
-        self.bytes.drain(..taken);
+        self.bytes.drop_front(taken);
         self.readable -= taken;
         taken
     }
@@ -261,17 +266,10 @@ impl ReceiveBuffer {
     /// Copies what can be read, but for the first `skip` bytes. Returns how many bytes.
     pub(crate) fn peek(&self, skip: usize, into: &mut [u8]) -> usize {
         let copied = into.len().min(self.readable.saturating_sub(skip));
-        let (front, back) = self.bytes.as_slices();
-        let first = front.get(skip..).unwrap_or_default();
-        let second = back
-            .get(skip.saturating_sub(front.len())..)
-            .unwrap_or_default();
-        let split = copied.min(first.len());
-        let (head, tail) = into.split_at_mut(split);
-        head.copy_from_slice(first.get(..split).unwrap_or_default());
-        if let (Some(tail), Some(second)) =
-            (tail.get_mut(..copied - split), second.get(..copied - split))
-        {
+        let (first, second) = self.bytes.slices(skip, copied);
+        let (head, tail) = into.split_at_mut(first.len());
+        head.copy_from_slice(first);
+        if let Some(tail) = tail.get_mut(..second.len()) {
             tail.copy_from_slice(second);
         }
         copied
@@ -303,7 +301,7 @@ impl ReceiveBuffer {
             assembler,
             limit,
         } = self;
-        coder.only(bytes, VecDeque::new());
+        coder.only(bytes, Ring::default());
         coder.only(readable, 0);
         assembler.code(coder);
         coder.number(limit, expected);
@@ -326,21 +324,7 @@ impl ReceiveBuffer {
 
     /// Gives back the memory that a burst took.
     pub(crate) fn give_back(&mut self) {
-        self.bytes.shrink_to_fit();
+        self.bytes.shrink();
         self.assembler.give_back();
-    }
-}
-
-/// Overwrites bytes of the ring from `at` on; they are there already.
-fn write_at(ring: &mut VecDeque<u8>, at: usize, piece: &[u8]) {
-    let (front, back) = ring.as_mut_slices();
-    let split = front.len().saturating_sub(at).min(piece.len());
-    let (head, tail) = piece.split_at(split);
-    if let Some(place) = front.get_mut(at..at + split) {
-        place.copy_from_slice(head);
-    }
-    let at = (at + split).saturating_sub(front.len());
-    if let Some(place) = back.get_mut(at..at + tail.len()) {
-        place.copy_from_slice(tail);
     }
 }
