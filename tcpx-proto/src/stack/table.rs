@@ -79,6 +79,11 @@ impl Entry {
         self.tcb.state == State::TimeWait && self.tcb.orphaned
     }
 
+    /// The same in all that a compact record keeps.
+    fn is_like(&self, other: &Entry) -> bool {
+        self.essence() == other.essence() && self.timer_at == other.timer_at
+    }
+
     /// What it will do next depends on this alone.
     fn essence(&self) -> (&Tcb, Ownership, Option<&Tcb>) {
         (&self.tcb, self.ownership, self.before.as_deref())
@@ -282,12 +287,18 @@ impl Table {
         if generation != id.generation || !entry.linked {
             return None;
         }
-        let writer = self
-            .configs
-            .write(entry, self.isns.stamp_offset(entry.tcb.tuple))?;
-        let hash = self.index.hash(entry.tcb.tuple);
+        let tuple = entry.tcb.tuple;
+        let offset = self.isns.stamp_offset(tuple);
+        let writer = self.configs.write(entry, offset)?;
+        let hash = self.index.hash(tuple);
         let (Place { class, nth }, bytes) = self.slab.take(writer.len()?)?;
         writer.put(bytes);
+        debug_assert!(
+            self.configs
+                .read(bytes, tuple, offset)
+                .is_some_and(|copy| copy.is_like(entry)),
+            "a record says something else than the connection that it is of"
+        );
         *slot = Slot::Compact {
             class,
             nth,
