@@ -557,8 +557,8 @@ async fn serve(shared: &Shared) -> io::Result<()> {
     let mut alarm = Alarm::new()?;
     let mut spin = Spin::new(shared.patience);
     let mut woken = Vec::new();
-    while let ControlFlow::Continue(deadline) = work(shared, link, &spin, &mut woken)? {
-        alarm.set(deadline)?;
+    while let ControlFlow::Continue(next) = work(shared, link, &spin, &mut woken)? {
+        alarm.set(next.deadline)?;
         let since = now();
         let mut slept = None;
         tokio::select! {
@@ -566,38 +566,48 @@ async fn serve(shared: &Shared) -> io::Result<()> {
             ready = link.readable() => ready?,
             rung = alarm.ring() => rung?,
             () = shared.nudge.notified() => {}
-            () = stay_awake(shared, &spin, since, &mut slept) => {}
+            () = stay_awake(shared, &spin, since, &mut slept), if next.awake => {}
         }
         let end = now();
-        spin.waited(end.since(since), slept.unwrap_or(end).since(since));
+        let slept = slept.unwrap_or(if next.awake { end } else { since });
+        spin.waited(end.since(since), slept.since(since));
     }
     Ok(())
 }
 
-/// Stays awake for as long as that pays, and then waits for ever. The runtime looks for packets
-/// whenever all tasks have run. Other programs get the CPU first, too: the next packet may come
-/// from one of them.
+/// What the loop does next.
+struct Next {
+    /// Until when it sleeps.
+    deadline: Option<Instant>,
+    /// It does not sleep at once.
+    awake: bool,
+}
+
+/// Stays awake until the tasks that can run have run, and for as long as that pays, and then waits
+/// for ever. The runtime looks for packets whenever all tasks have run. Other programs get the CPU
+/// first, too: the next packet may come from one of them.
 async fn stay_awake(shared: &Shared, spin: &Spin, since: Instant, slept: &mut Option<Instant>) {
-    if let Some(patience) = spin.patience() {
-        let mut looked = since;
-        while looked.since(since) < patience {
-            tokio::task::yield_now().await;
-            std::thread::yield_now();
-            looked = now();
+    let patience = spin.patience().unwrap_or_default();
+    loop {
+        tokio::task::yield_now().await;
+        let looked = now();
+        if looked.since(since) >= patience {
+            *slept = Some(looked);
+            break;
         }
-        *slept = Some(looked);
-        shared.fall_asleep();
+        std::thread::yield_now();
     }
+    shared.fall_asleep();
     std::future::pending().await
 }
 
-/// Handles what arrived and what is due, and returns when to wake up. `woken` is a reused buffer.
+/// Handles what arrived and what is due. `woken` is a reused buffer.
 fn work(
     shared: &Shared,
     link: &Link,
     spin: &Spin,
     woken: &mut Vec<Waker>,
-) -> io::Result<ControlFlow<(), Option<Instant>>> {
+) -> io::Result<ControlFlow<(), Next>> {
     let Ok(mut inner) = shared.inner.lock() else {
         return Ok(ControlFlow::Break(()));
     };
@@ -619,12 +629,15 @@ fn work(
     }
     inner.endpoint.observer.flush();
     inner.asleep_until = inner.endpoint.deadline();
-    inner.awake = spin.patience().is_some();
-    let deadline = inner.asleep_until;
     *woken = inner.waiters.take_woken(std::mem::take(woken));
+    inner.awake = spin.patience().is_some() || spin.shares() && !woken.is_empty();
+    let next = Next {
+        deadline: inner.asleep_until,
+        awake: inner.awake,
+    };
     drop(inner);
     woken.drain(..).for_each(Waker::wake);
-    Ok(ControlFlow::Continue(deadline))
+    Ok(ControlFlow::Continue(next))
 }
 
 #[cfg(test)]

@@ -43,15 +43,20 @@ impl Spin {
         pays.then_some(self.patience)
     }
 
+    /// Whether it waits for the tasks that it has woken, to send what they have for it together.
+    pub(super) fn shares(&self) -> bool {
+        !self.patience.is_zero() && self.score >= 0
+    }
+
     /// The next thing to do came after this time, for which it would have been `awake` before it
-    /// slept. Much longer than its patience: another program had the CPU for all of its slice, for
-    /// which a loop that sleeps does not have to wait.
+    /// slept. Much longer than its patience: another program or task had the CPU, for which a loop
+    /// that sleeps does not have to wait.
     pub(super) fn waited(&mut self, time: Duration, awake: Duration) {
         let was_awake = self.patience().is_some();
-        if was_awake && awake > 2 * self.patience {
+        if awake > 2 * self.patience {
             self.loss = MOST_LOSS;
-        }
-        if time <= self.patience {
+            self.score = -MOST_LOSS;
+        } else if time <= self.patience {
             self.score = (self.score + 1).min(MOST);
             if was_awake {
                 self.loss = (self.loss / 2).max(LEAST_LOSS);
@@ -150,6 +155,19 @@ mod tests {
         // And begins again where it pays.
         (0..9000).for_each(|_| spin.waited(SHORT, SHORT));
         assert_eq!((spin.score, spin.loss), (MOST, LEAST_LOSS));
+    }
+
+    #[test]
+    fn loop_waits_for_tasks_until_one_of_them_takes_long() {
+        let mut spin = Spin::new(PATIENCE);
+        assert!(spin.shares());
+        spin.waited(LONG, SHORT);
+        assert!(spin.shares());
+        spin.waited(LONG, PATIENCE * 3);
+        assert!(!spin.shares());
+        (0..MOST_LOSS).for_each(|_| spin.waited(SHORT, Duration::ZERO));
+        assert!(spin.shares());
+        assert!(!Spin::new(Duration::ZERO).shares());
     }
 
     #[test]

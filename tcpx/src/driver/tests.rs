@@ -499,6 +499,50 @@ fn calls_while_the_loop_is_awake_leave_together_and_in_order() {
 }
 
 #[test]
+fn tasks_that_one_batch_wakes_send_together() {
+    on_one_thread(|| async {
+        // Whatever else the machine does.
+        let patient = HostOptions {
+            stay_awake: Duration::from_secs(5),
+            ..HostOptions::default()
+        };
+        let (server, client) = (
+            host_with(Ports::Exact(OURS.port()), patient),
+            host(Ports::Block(8)),
+        );
+        let mut pairs = connections(&client, &listen(&server), 8).await;
+        for _ in 0..20 {
+            keep_awake(&client);
+            for (near, _) in &mut pairs {
+                near.write_all(b"a").await.unwrap();
+            }
+            let echoes: Vec<_> = pairs
+                .drain(..)
+                .map(|(near, mut far)| {
+                    let server = server.clone();
+                    tokio::spawn(async move {
+                        far.read_exact(&mut [0]).await.unwrap();
+                        far.write_all(b"b").await.unwrap();
+                        (near, far, held(&server))
+                    })
+                })
+                .collect();
+            let mut most = 0;
+            for echo in echoes {
+                let (mut near, far, held) = echo.await.unwrap();
+                near.read_exact(&mut [0]).await.unwrap();
+                pairs.push((near, far));
+                most = most.max(held);
+            }
+            if most == 8 {
+                return;
+            }
+        }
+        panic!("they never do");
+    });
+}
+
+#[test]
 fn host_that_ends_while_its_loop_is_awake_sends_what_was_left_to_it() {
     on_one_thread(|| async {
         let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
