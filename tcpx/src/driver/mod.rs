@@ -17,7 +17,7 @@ use crate::link::{self, Kind, Link, SendBatch, Uncut};
 use alarm::Alarm;
 use spin::Spin;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -70,6 +70,8 @@ struct Inner {
     awake: bool,
     /// The last connection for whose segment the kernel knew no way.
     unroutable: Option<ConnId>,
+    /// Where the last packet went, if the kernel knew a way.
+    reachable: Option<IpAddr>,
     /// The host has ended.
     ended: Option<Ended>,
 }
@@ -115,6 +117,7 @@ impl Shared {
             asleep_until: None,
             awake: false,
             unroutable: None,
+            reachable: None,
             ended: None,
         };
         let nudge = wire.nudge();
@@ -223,13 +226,16 @@ impl Shared {
                 .stack
                 .status(id)
                 .map_or(local, |status| status.local);
-            inner.unroutable = None;
-            inner.pump(&self.wire, now);
             // As connect(2) does, say at once that the SYN cannot leave, instead of trying again
-            // for minutes.
-            if inner.unroutable == Some(id) {
-                inner.endpoint.stack.close(now, id)?;
-                return Err(Error::NoRoute(remote.ip()));
+            // for minutes. Where a packet has just left, so will this.
+            let leaves_with_others = inner.awake && inner.reachable == Some(remote.ip());
+            if !leaves_with_others {
+                inner.unroutable = None;
+                inner.pump(&self.wire, now);
+                if inner.unroutable == Some(id) {
+                    inner.endpoint.stack.close(now, id)?;
+                    return Err(Error::NoRoute(remote.ip()));
+                }
             }
             inner.waiters.of(id);
             Ok((id, local, taken))
@@ -497,6 +503,9 @@ impl Inner {
     }
 
     fn report_failures(&mut self, now: Instant) {
+        if let Some((_, destination)) = self.senders.last() {
+            self.reachable = Some(destination.ip());
+        }
         for (index, error) in self.failures.drain(..) {
             let Some((conn, destination)) = self.senders.get(index) else {
                 continue;
@@ -509,6 +518,7 @@ impl Inner {
                     }),
                 Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => {
                     self.unroutable = *conn;
+                    self.reachable = None;
                     TransmitError::Lost
                 }
                 _ => TransmitError::Lost,

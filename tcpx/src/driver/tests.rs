@@ -479,6 +479,17 @@ fn calls_while_the_loop_is_awake_leave_together_and_in_order() {
         let (server, client) = (host(Ports::Exact(OURS.port())), host(Ports::Block(4)));
         let mut pairs = connections(&client, &listen(&server), 3).await;
         keep_awake(&client);
+        let config = &client.config().conn;
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], 9));
+        let started = client.start_connect(0, elsewhere, config);
+        assert_eq!(held(&client), 0, "whether there is a way is known at once");
+        started.unwrap().abort();
+        keep_awake(&client);
+        let started = client.start_connect(0, elsewhere, config);
+        assert_eq!(held(&client), 1, "there was a way");
+        started.unwrap().abort();
+        client.shared().fall_asleep();
+        keep_awake(&client);
         for (at, (near, _)) in pairs.iter_mut().enumerate() {
             near.write_all(&[at as u8]).await.unwrap();
             near.write_all(b" and").await.unwrap();
