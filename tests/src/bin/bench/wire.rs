@@ -25,6 +25,8 @@ pub(crate) const PORT: u16 = 7000;
 /// No SYN is dropped because a server is slow to accept.
 const BACKLOG: i32 = 4096;
 const CHUNK: usize = 64 * 1024;
+/// The most that one run may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Nearly all that are not privileged.
 const ALL_PORTS: u16 = 64_000;
 const THOUSAND: usize = 1000;
@@ -292,7 +294,11 @@ pub(crate) fn inside<T: Send>(
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(work())
+        runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, work())
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        })
     })
 }
 
