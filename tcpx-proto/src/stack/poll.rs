@@ -175,6 +175,7 @@ impl Stack {
     /// Makes records compact where there are too many whole ones, and this one if `at_once` or if
     /// none are kept whole.
     fn settle(&mut self, id: ConnId, at_once: bool) {
+        let at_once = at_once || self.table.keeps_none();
         if at_once || self.table.is_crowded() {
             self.make_room(id, at_once);
         }
@@ -182,14 +183,10 @@ impl Stack {
 
     #[cold]
     fn make_room(&mut self, id: ConnId, at_once: bool) {
-        if at_once || self.table.keeps_none() {
+        if at_once {
             self.rest(id);
         }
-        // One for each that becomes whole, and one more.
-        for _ in 0..2 {
-            if !self.table.is_crowded() {
-                break;
-            }
+        while self.table.is_crowded() {
             if let Some(idlest) = self.table.idlest()
                 && !self.rest(idlest)
             {

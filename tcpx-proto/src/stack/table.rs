@@ -20,6 +20,10 @@ use core::hash::{Hash, Hasher};
 use core::mem;
 use core::ops::Deref;
 
+/// How many whole records are looked at for each that becomes one: one that rests is passed over
+/// once.
+const LOOKS: usize = 4;
+
 /// Who has a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Ownership {
@@ -148,6 +152,8 @@ pub(super) struct Table {
     whole: VecDeque<ConnId>,
     /// How many of them are kept though they rest.
     kept: usize,
+    /// How many are still to be looked at for one that rests.
+    looks: usize,
     slab: Slab,
     configs: Configs,
     /// For what compact records need not say.
@@ -163,6 +169,7 @@ impl Table {
             len: 0,
             whole: VecDeque::new(),
             kept,
+            looks: 0,
             slab: Slab::default(),
             configs: Configs::default(),
             isns: IsnGenerator::new(seed),
@@ -269,8 +276,16 @@ impl Table {
         self.slab.free(place);
         let generation = id.generation;
         *self.slots.get_mut(id.slot as usize)? = Slot::Whole { generation, entry };
-        self.whole.push_back(id);
+        self.add_whole(id);
         Some(())
+    }
+
+    /// Another record is whole: where there are too many, a few of the others are to be looked at.
+    fn add_whole(&mut self, id: ConnId) {
+        self.whole.push_back(id);
+        if self.whole.len() > self.kept {
+            self.looks += LOOKS;
+        }
     }
 
     /// Makes the record compact if the connection rests. Returns whether it is.
@@ -308,13 +323,14 @@ impl Table {
         Some(())
     }
 
-    /// There are more whole records than are kept.
+    /// There are more whole records than are kept, and some are still to be looked at.
     pub(super) fn is_crowded(&self) -> bool {
-        self.whole.len() > self.kept
+        self.looks > 0 && self.whole.len() > self.kept
     }
 
     /// Of the whole records the one to be made compact, if the first has not been touched lately.
     pub(super) fn idlest(&mut self) -> Option<ConnId> {
+        self.looks = self.looks.saturating_sub(1);
         let id = self.whole.pop_front()?;
         let entry = match self.slots.get_mut(id.slot as usize)? {
             Slot::Whole { generation, entry } if *generation == id.generation => entry,
@@ -408,7 +424,7 @@ impl Table {
             None => self.slots.push(whole),
         }
         self.len += 1;
-        self.whole.push_back(id);
+        self.add_whole(id);
         self.index.insert(tuple, id.slot);
     }
 
