@@ -320,3 +320,47 @@ impl Coder for Reader<'_> {
     /// What was written was not refused.
     fn refuse(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const EDGES: [u64; 8] = [0, 1, 127, 255, 1 << 31, 1 << 32, u64::MAX - 1, u64::MAX];
+
+    fn code(coder: &mut impl Coder, (wide, narrow): &mut (u64, Option<Seq>), expected: u64) {
+        coder.group(|coder| {
+            coder.number(wide, expected);
+            coder.option(narrow, Seq(expected as u32));
+        });
+    }
+
+    #[test]
+    fn coder_reads_what_was_written_whatever_was_expected() {
+        for expected in EDGES {
+            for value in EDGES {
+                for narrow in [None, Some(Seq(value as u32)), Some(Seq(!value as u32))] {
+                    let mut fields = (value, narrow);
+                    let mut writer = Writer::new();
+                    code(&mut writer, &mut fields, expected);
+                    assert_eq!(fields, (value, narrow), "writing changes nothing");
+                    let mut record = vec![0; writer.len().unwrap()];
+                    writer.put(&mut record);
+                    let mut read = (0, None);
+                    code(&mut Reader::new(&record), &mut read, expected);
+                    assert_eq!(read, fields);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn coder_refuses_what_has_no_room_or_is_not_what_it_must_be() {
+        let mut writer = Writer::new();
+        writer.only(&mut 1, 2);
+        assert_eq!(writer.len(), None);
+        let mut writer = Writer::new();
+        (0..100u64).for_each(|n| writer.number(&mut (u64::MAX / 3 + n), 0));
+        assert_eq!(writer.len(), None);
+    }
+}
