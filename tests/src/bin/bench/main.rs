@@ -22,8 +22,8 @@ Written by `UPDATE=1 make bench`. Each work is done several times by each, in tu
 same round, more than 1 being better, as the median of all rounds, and from the worst to the best. Ratios count, not figures: they depend
 on the machine, and some on what else it does. `make bench-instructions` counts instructions instead, which do not.
 
-Wire: two network namespaces and a veth cable, MTU 1500, reno, both ends in one process with a thread each; the listener guard. A client
-of the kernel's and smoltcp meet on a TUN device, where smoltcp never sleeps. The kernel's segmentation lets it pay once for 64 KB, which a
+Wire: two network namespaces and a veth cable, MTU 1500, reno, both ends in one process with a thread each; the listener guard. A kernel
+client and smoltcp meet on a TUN device, where smoltcp never sleeps. The kernel's segmentation lets it pay once for 64 KB, which a
 raw IP socket cannot; the packet link can.
 ";
 

@@ -1,5 +1,6 @@
 //! tcpx on a real wire beside the kernel's TCP, and smoltcp: two namespaces, MTU 1500, reno.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -17,6 +18,7 @@ use tcpx_proto::fault;
 use tcpx_tests::tun::Tun;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::table::Table;
 use crate::user_space;
@@ -174,14 +176,18 @@ impl Dialer {
     }
 }
 
-async fn serve(listening: Listening, work: Work) -> io::Result<()> {
+/// Serves until the client is done: the RST of a connection may overtake the ACK of the SYN,ACK from
+/// another CPU, and then there is no connection to accept, so that the server cannot count them.
+async fn serve(listening: Listening, work: Work, done: &Notify) -> io::Result<()> {
+    tokio::select! {
+        () = done.notified() => Ok(()),
+        failed = serve_all(listening, work) => failed.map(|never| match never {}),
+    }
+}
+
+async fn serve_all(listening: Listening, work: Work) -> io::Result<Infallible> {
     let mut buffer = vec![0; CHUNK];
-    let connections = if let Work::Connections(count) = work {
-        count
-    } else {
-        1
-    };
-    for _ in 0..connections {
+    loop {
         let mut connection = listening.accept().await?;
         loop {
             match connection.read(&mut buffer).await {
@@ -197,7 +203,6 @@ async fn serve(listening: Listening, work: Work) -> io::Result<()> {
             connection.shutdown().await?;
         }
     }
-    Ok(())
 }
 
 async fn drive(dialer: Dialer, to: SocketAddr, work: Work) -> io::Result<f64> {
@@ -310,12 +315,13 @@ fn measure(
     work: Work,
 ) -> io::Result<f64> {
     let (ready, wait) = std::sync::mpsc::channel();
+    let done = &Notify::new();
     std::thread::scope(|scope| {
         let serving = scope.spawn(move || {
             inside(&ends.1, async || {
                 let listening = server.listen(netns::B.into()).await?;
                 ready.send(()).map_err(io::Error::other)?;
-                serve(listening, work).await
+                serve(listening, work, done).await
             })
         });
         wait.recv()
@@ -328,6 +334,7 @@ fn measure(
             )
             .await
         });
+        done.notify_one();
         serving
             .join()
             .map_err(|_| io::Error::other("the server failed"))??;
