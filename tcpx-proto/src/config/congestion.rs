@@ -30,7 +30,7 @@ pub enum Recovery {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum CwndReduction {
-    /// At once: nothing new goes until so much has left the network (RFC 5681 section 3.2, RFC
+    /// At once: new text waits until enough has left the network (RFC 5681 section 3.2, RFC
     /// 6582, RFC 6675 section 5).
     AtOnce,
     /// In proportion to what is delivered (PRR, RFC 9937; Linux `tcp_cwnd_reduction`).

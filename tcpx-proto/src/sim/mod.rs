@@ -304,7 +304,7 @@ impl Sim {
     }
 
     /// Hands what a host sends to the links, until it is quiet, and notes when something is due
-    /// there next: after whatever happens to a host.
+    /// there next. It must follow every event of a host.
     fn settle(&mut self, id: HostId) {
         let Some(host) = self.hosts.get_mut(id.0) else {
             return;

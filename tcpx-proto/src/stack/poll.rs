@@ -301,7 +301,7 @@ impl Stack {
     /// [`Most::Uncut`], for a link that cuts packets into segments (TSO): of a burst the headers of
     /// one long packet are written, and its text is given apart, from where it is kept. The segments
     /// have equal parts of it, the headers' SEG.SEQ and identification counted up, and the checksum
-    /// in the headers is the pseudo-header's sum alone. A packet that is no burst is written whole.
+    /// in the headers is the pseudo-header's sum alone. A single packet is written whole.
     pub fn poll_burst(
         &mut self,
         now: Instant,

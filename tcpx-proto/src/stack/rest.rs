@@ -109,7 +109,7 @@ impl Configs {
         }))
     }
 
-    /// This record is no more.
+    /// Releases what a record held, when the record is discarded.
     pub(super) fn forget(&mut self, record: &[u8]) {
         self.release(Head::read(&mut Reader::new(record)).config);
     }

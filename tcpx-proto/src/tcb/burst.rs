@@ -25,7 +25,7 @@ pub(crate) struct Sent {
 pub enum Most {
     /// So many packets, each whole.
     Packets(usize),
-    /// One packet of up to this many bytes, which somebody else cuts into segments, without its text;
+    /// One packet of up to this many bytes, which the link cuts into segments, without its text;
     /// or one segment, whole.
     Uncut(usize),
 }
@@ -49,7 +49,7 @@ impl Ids {
 
 impl Tcb {
     /// Whether the segment after this one is like it, if it is full and there is room for it:
-    /// nothing that this one says is said once, and nobody wants to know of each.
+    /// it carries no news that may be sent only once, and the record is off.
     pub(super) fn is_repeatable(&self, cx: &Context<'_>, plan: &Plan, header: &Header) -> bool {
         let full = plan.kind == Kind::Text && !plan.small && plan.seq == self.snd.nxt;
         let plain = plan.flags == Flags::ACK && header.flags == Flags::ACK;
@@ -96,7 +96,7 @@ impl Tcb {
             return None;
         }
         let room = room.min(usize::from(u16::MAX)).checked_sub(headers)?;
-        // Whoever cuts it counts the identifications through zero.
+        // The kernel counts the identifications through zero when it cuts the packet.
         let ids = usize::from(u16::MAX - header.id) + 1;
         let most = (room / plan.len as usize).min(ids);
         let count = self.full_segments(plan).min(most);

@@ -6,7 +6,7 @@ use super::{Ip, ip};
 use crate::seq::Seq;
 
 /// Turns the headers of a packet without text into those of one with this much, whose checksum is
-/// the pseudo-header's sum alone: whoever cuts it into segments adds up the rest. `None`: it is too
+/// the pseudo-header's sum alone: what cuts it into segments adds up the rest. `None`: it is too
 /// long for IP.
 pub(crate) fn announce_text(headers: &mut [u8], text: usize) -> Option<()> {
     let total = u16::try_from(headers.len() + text).ok()?;
